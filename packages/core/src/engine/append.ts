@@ -1,0 +1,79 @@
+import type { NewJob } from '../job/job.ts'
+import type { Appended } from '../ports/job-log.ts'
+import { takeKey, uniqueHolder } from './keys.ts'
+import { move, readyFrom, ticketOf } from './moves.ts'
+import type { JobRow, JobStore } from './store.ts'
+
+export function append(store: JobStore, now: number, jobs: readonly NewJob[]): Appended[] {
+  return jobs.map((job) => appendOne(store, now, job))
+}
+
+function appendOne(store: JobStore, now: number, job: NewJob): Appended {
+  if (store.row(job.id)) return { id: job.id, status: 'duplicate' }
+  if (job.unique) {
+    const holder = uniqueHolder(store, now, job.name, job.unique.key, job.id)
+    if (holder !== undefined) return { id: holder, status: 'duplicate' }
+  }
+  const row = store.insert(newRow(job, now), job)
+  if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: row.id, freeAt: undefined })
+
+  const runAt = dueAt(job, now)
+  const isHolder = takeKey(store, row)
+  const state = runAt > now ? 'scheduled' : isHolder ? 'ready' : 'blocked'
+  if (state === 'scheduled') row.runAt = runAt
+  // A later move to ready sets it anew; the grace of the dispatch counts only for a job that is ready at once.
+  if (state === 'ready') readyFrom(row, now + job.publishGraceMs)
+  move(store, now, row, 'dispatched', state, {
+    data: {
+      ...(row.orderingKey === undefined ? {} : { orderingKey: row.orderingKey }),
+      ...(state === 'scheduled' ? { runAt } : {}),
+      ...(job.parentId === undefined ? {} : { parentId: job.parentId }),
+    },
+  })
+  return { id: row.id, status: 'added', state, ticket: state === 'ready' ? ticketOf(store, row) : undefined }
+}
+
+function dueAt(job: NewJob, now: number): number {
+  if (!job.due) return now
+  return 'at' in job.due ? job.due.at : now + job.due.delayMs
+}
+
+function newRow(job: NewJob, now: number): Omit<JobRow, 'sequence'> {
+  return {
+    id: job.id,
+    name: job.name,
+    orderingKey: job.ordering?.key,
+    onFailure: job.ordering?.onFailure ?? 'block',
+    uniqueKey: job.unique?.key,
+    uniqueUntil: job.unique?.until ?? 'finished',
+    uniqueForMs: job.unique?.forMs,
+    tags: job.tags,
+    maxAttempts: job.maxAttempts,
+    maxCrashes: job.maxCrashes,
+    onCrash: job.onCrash,
+    timeoutMs: job.timeoutMs,
+    dispatchedAt: now,
+    expiresAt: job.expiresMs === undefined ? undefined : now + job.expiresMs,
+    queue: job.queue,
+    lane: job.lane,
+    state: 'ready',
+    run: 0,
+    attempt: 0,
+    crashes: 0,
+    streak: 0,
+    version: 0,
+    worker: undefined,
+    request: undefined,
+    deadline: undefined,
+    runAt: undefined,
+    publishAfter: undefined,
+    publishes: 0,
+    cancelBy: undefined,
+    cancelReason: undefined,
+    parkedSince: undefined,
+    replays: 0,
+    finishedAt: undefined,
+    progress: undefined,
+    progressMessage: undefined,
+  }
+}

@@ -1,0 +1,117 @@
+import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
+import { laneRank } from '../job/lane.ts'
+import { isFinal } from '../job/state.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import { ErrandError } from '../errors.ts'
+import type { TakeOptions } from '../ports/job-log.ts'
+import { freeUnique } from './keys.ts'
+import { move } from './moves.ts'
+import type { JobRow, JobStore, WorkerRow } from './store.ts'
+
+export function claim(
+  store: JobStore,
+  now: number,
+  tickets: readonly Ticket[],
+  max: number,
+  by: WorkerRef,
+  request: RequestId,
+): Verdict[] {
+  const worker = leaseholder(store, now, by)
+  const paused = new Set(store.paused().map((queue) => queue.name))
+  const granted = new Set<string>()
+  return tickets.map((ticket): Verdict => {
+    if (ticket.log !== store.facts().logId) return { ticket, verdict: 'drop', why: 'foreign' }
+    const row = store.row(ticket.id)
+    if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
+    if (row.state === 'running') {
+      // The answer to this very request was lost: the same claim once more, but not to a second copy of the ticket.
+      if (row.worker === by.id && row.request === request && !granted.has(row.id)) {
+        granted.add(row.id)
+        return { ticket, verdict: 'run', claim: claimOf(store, now, row) }
+      }
+      return { ticket, verdict: 'drop', why: 'busy' }
+    }
+    if (isFinal(row.state)) return { ticket, verdict: 'drop', why: 'finished' }
+    if (row.state === 'blocked') return { ticket, verdict: 'drop', why: 'blocked' }
+    if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
+    if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }
+    if (!worker.queues.includes(row.queue)) return { ticket, verdict: 'drop', why: 'elsewhere' }
+    if (granted.size >= max) return { ticket, verdict: 'again' }
+    granted.add(row.id)
+    return { ticket, verdict: 'run', claim: grant(store, now, row, by, request) }
+  })
+}
+
+export function take(
+  store: JobStore,
+  now: number,
+  queues: readonly QueueName[],
+  max: number,
+  by: WorkerRef,
+  request: RequestId,
+  options: TakeOptions = {},
+): Claim[] {
+  leaseholder(store, now, by)
+  const repeated = store.claimsOf(by.id).filter((row) => row.request === request)
+  if (repeated.length > 0) return repeated.map((row) => claimOf(store, now, row))
+  const paused = new Set(store.paused().map((queue) => queue.name))
+  const open = queues.filter((queue) => !paused.has(queue))
+  if (options.overdue) {
+    return store.overdue(open, now, max).map((row) => grant(store, now, row, by, request))
+  }
+  const claims: Claim[] = []
+  for (const queue of open) {
+    const free = max - claims.length
+    if (free <= 0) break
+    for (const row of pick(store, queue, free, Math.min(options.fromLowest ?? 0, free))) {
+      claims.push(grant(store, now, row, by, request))
+    }
+  }
+  return claims
+}
+
+/** The `fromLowest` first ones of the lowest lane that waits, the rest from the highest; as one list in order. */
+function pick(store: JobStore, queue: QueueName, max: number, fromLowest: number): JobRow[] {
+  const lowest = fromLowest > 0 ? store.ready(queue, 'lowest', fromLowest) : []
+  const chosen = new Set(lowest.map((row) => row.id))
+  const highest = store.ready(queue, 'highest', max).filter((row) => !chosen.has(row.id))
+  return [...lowest, ...highest]
+    .slice(0, max)
+    .toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence)
+}
+
+function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {
+  const worker = store.worker(by.id)
+  if (!worker || worker.leaseUntil < now) {
+    throw new ErrandError('E_LEASE_OUT', `the lease of worker ${by.id} is out; nothing is granted before its next heartbeat`)
+  }
+  return worker
+}
+
+function grant(store: JobStore, now: number, row: JobRow, by: WorkerRef, request: RequestId): Claim {
+  row.run += 1
+  row.attempt += 1
+  row.worker = by.id
+  row.request = request
+  row.deadline = row.timeoutMs === null ? undefined : now + row.timeoutMs + by.graceMs
+  move(store, now, row, 'started', 'running', { worker: by.id, data: { host: by.host } })
+  if (row.uniqueUntil === 'started') freeUnique(store, now, row, true)
+  return claimOf(store, now, row)
+}
+
+function claimOf(store: JobStore, now: number, row: JobRow): Claim {
+  return {
+    id: row.id,
+    run: row.run,
+    job: store.stored(row),
+    attempt: row.attempt,
+    crashes: row.crashes,
+    maxAttempts: row.maxAttempts,
+    maxCrashes: row.maxCrashes,
+    onCrash: row.onCrash,
+    timeoutMs: row.timeoutMs,
+    expiresInMs: row.expiresAt === undefined ? undefined : row.expiresAt - now,
+    parkedForMs: row.parkedSince === undefined ? undefined : now - row.parkedSince,
+    replays: row.replays,
+  }
+}

@@ -1,0 +1,89 @@
+import { ErrandError } from '../errors.ts'
+import type { Cursor, EventRecord } from '../job/events.ts'
+import type { JobFilter, JobRecord, ReadOptions } from '../ports/history.ts'
+import type { JobRow, JobStore, StoredEvent } from './store.ts'
+
+export function get(store: JobStore, id: string): JobRecord | undefined {
+  const row = store.row(id)
+  return row && recordOf(store, row)
+}
+
+export function list(
+  store: JobStore,
+  filter: JobFilter,
+  page: { readonly limit: number; readonly after?: string | undefined },
+): JobRecord[] {
+  return store.list(filter, page.limit, page.after).map((row) => recordOf(store, row))
+}
+
+export function eventsOf(store: JobStore, id: string): EventRecord[] {
+  const { epoch } = store.facts()
+  return store.eventsOf(id).map((event) => eventRecord(event, epoch))
+}
+
+export function read(store: JobStore, options: ReadOptions): { events: EventRecord[]; next: Cursor } {
+  const { epoch } = store.facts()
+  const [oldest, newest] = store.span()
+  const after = options.after === undefined ? oldest - 1 : positionOf(options.after, epoch)
+  if (after < oldest - 1) {
+    throw new ErrandError('E_CURSOR', `events before position ${oldest} are no longer kept; this cursor is at ${after}: start anew`)
+  }
+  if (after > newest) {
+    throw new ErrandError('E_CURSOR', `this cursor (position ${after}) is ahead of the log, whose newest event is ${newest}; it belongs to another log`)
+  }
+  const filter = {
+    ...(options.job === undefined ? {} : { job: options.job }),
+    ...(options.queue === undefined ? {} : { queue: options.queue }),
+    ...(options.tag === undefined ? {} : { tag: options.tag }),
+  }
+  const events = store.events(after, options.limit, filter)
+  // A full page goes on after its last event; a shorter one has seen everything up to the newest.
+  const next = events.length === options.limit ? (events.at(-1)?.position ?? newest) : newest
+  return { events: events.map((event) => eventRecord(event, epoch)), next: cursorOf(next, epoch) }
+}
+
+export function end(store: JobStore): Cursor {
+  return cursorOf(store.span()[1], store.facts().epoch)
+}
+
+function cursorOf(position: number, epoch: number): Cursor {
+  return `${epoch}.${position}`
+}
+
+function positionOf(cursor: Cursor, epoch: number): number {
+  const match = /^(\d{1,10})\.(\d{1,15})$/.exec(cursor)
+  if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
+  if (Number(match[1]) !== epoch) {
+    throw new ErrandError('E_CURSOR', `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start anew`)
+  }
+  return Number(match[2])
+}
+
+function eventRecord({ position, ...event }: StoredEvent, epoch: number): EventRecord {
+  return { ...event, cursor: cursorOf(position, epoch) }
+}
+
+function recordOf(store: JobStore, row: JobRow): JobRecord {
+  const events = store.eventsOf(row.id)
+  const result = row.state === 'succeeded' ? events.findLast((event) => event.type === 'succeeded')?.body : undefined
+  const error =
+    row.state === 'succeeded'
+      ? undefined
+      : events.findLast((event) => event.type === 'errored' || event.type === 'failed' || event.type === 'lost')?.body
+  return {
+    ...store.stored(row),
+    state: row.state,
+    run: row.run,
+    attempt: row.attempt,
+    crashes: row.crashes,
+    maxAttempts: row.maxAttempts,
+    worker: row.worker,
+    runAt: row.runAt,
+    finishedAt: row.finishedAt,
+    cancelRequested: row.cancelBy !== undefined,
+    uniqueKey: row.uniqueKey,
+    progress: row.progress === undefined ? undefined : { value: row.progress, message: row.progressMessage },
+    result,
+    error,
+  }
+}

@@ -1,0 +1,56 @@
+import type { EventData } from '../job/events.ts'
+import { isFinal } from '../job/state.ts'
+import type { EventType, JobState } from '../job/state.ts'
+import type { Ticket } from '../job/ticket.ts'
+import type { Encoded } from '../ports/codec.ts'
+import type { JobRow, JobStore } from './store.ts'
+
+/** How long a ticket has to fetch its job before the job counts as overdue. */
+export const publishGraceMs = 30_000
+export const longestPublishGraceMs = 3_600_000
+
+export interface Noted {
+  readonly data?: EventData | undefined
+  readonly body?: Encoded | undefined
+  readonly worker?: string | undefined
+}
+
+/** One transition: the row's state and its event, never one without the other. The caller has set the counters. */
+export function move(store: JobStore, now: number, row: JobRow, type: EventType, to: JobState, noted: Noted = {}): void {
+  row.state = to
+  row.version += 1
+  if (to !== 'running') {
+    row.worker = undefined
+    row.request = undefined
+    row.deadline = undefined
+  }
+  if (to !== 'scheduled') row.runAt = undefined
+  if (to !== 'ready') row.publishAfter = undefined
+  row.finishedAt = isFinal(to) ? (row.finishedAt ?? now) : undefined
+  store.update(row)
+  store.addEvent({
+    jobId: row.id,
+    version: row.version,
+    type,
+    state: to,
+    name: row.name,
+    queue: row.queue,
+    tags: row.tags,
+    at: now,
+    run: row.run,
+    attempt: row.attempt,
+    worker: noted.worker,
+    data: noted.data ?? {},
+    body: noted.body,
+  })
+}
+
+/** Sets when a job that becomes ready is overdue; it starts over with its republishing. */
+export function readyFrom(row: JobRow, publishAfter: number): void {
+  row.publishAfter = publishAfter
+  row.publishes = 0
+}
+
+export function ticketOf(store: JobStore, row: JobRow): Ticket {
+  return { id: row.id, queue: row.queue, lane: row.lane, log: store.facts().logId }
+}

@@ -1,0 +1,174 @@
+import { ErrandError } from '../errors.ts'
+import { isFinal } from '../job/state.ts'
+import type { Ticket } from '../job/ticket.ts'
+import type {
+  CancelReport,
+  JobChange,
+  Note,
+  PruneOptions,
+  QueueRecord,
+  ReplayReport,
+  WorkerRecord,
+} from '../ports/operations.ts'
+import type { JobState } from '../job/state.ts'
+import { afterEnd, passKey, takeKey, uniqueHolder } from './keys.ts'
+import { move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
+import type { JobRow, JobStore } from './store.ts'
+
+export function cancel(store: JobStore, now: number, ids: readonly string[], note: Note): CancelReport {
+  const tickets: Ticket[] = []
+  const workers = new Set<string>()
+  let cancelled = 0
+  let requested = 0
+  for (const row of rowsOf(store, ids)) {
+    if (isFinal(row.state)) continue
+    const data = { by: note.by, reason: note.reason }
+    if (row.state === 'running') {
+      if (row.worker !== undefined) workers.add(row.worker)
+      if (row.cancelBy !== undefined) continue
+      row.cancelBy = note.by
+      row.cancelReason = note.reason
+      move(store, now, row, 'cancel_requested', 'running', { data })
+      requested += 1
+    } else {
+      move(store, now, row, 'cancelled', 'cancelled', { data })
+      cancelled += 1
+      const next = afterEnd(store, now, row, now)
+      if (next) tickets.push(ticketOf(store, next))
+    }
+  }
+  return { cancelled, requested, workers: [...workers], tickets }
+}
+
+export function replay(store: JobStore, now: number, ids: readonly string[], note: Note): ReplayReport {
+  const tickets: Ticket[] = []
+  const duplicates: string[] = []
+  let replayed = 0
+  for (const row of rowsOf(store, ids)) {
+    if (!isFinal(row.state)) continue
+    if (row.uniqueKey !== undefined) {
+      if (uniqueHolder(store, now, row.name, row.uniqueKey, row.id) !== undefined) {
+        duplicates.push(row.id)
+        continue
+      }
+      store.setUnique(row.name, row.uniqueKey, { jobId: row.id, freeAt: undefined })
+    }
+    if (row.state === 'succeeded') row.replays += 1
+    row.attempt = 0
+    row.crashes = 0
+    row.streak = 0
+    row.parkedSince = undefined
+    row.cancelBy = undefined
+    row.cancelReason = undefined
+    const isHolder = takeKey(store, row)
+    if (isHolder) readyFrom(row, now)
+    move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', { data: { by: note.by, reason: note.reason } })
+    if (isHolder) tickets.push(ticketOf(store, row))
+    replayed += 1
+  }
+  return { replayed, duplicates, tickets }
+}
+
+export function skip(
+  store: JobStore,
+  now: number,
+  ids: readonly string[],
+  note: Note,
+): { skipped: number; tickets: Ticket[] } {
+  const tickets: Ticket[] = []
+  let skipped = 0
+  for (const row of rowsOf(store, ids)) {
+    if (row.state !== 'failed' || row.orderingKey === undefined) continue
+    if (store.holder({ queue: row.queue, key: row.orderingKey }) !== row.id) continue
+    move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } })
+    const next = passKey(store, now, row, now)
+    if (next) tickets.push(ticketOf(store, next))
+    skipped += 1
+  }
+  return { skipped, tickets }
+}
+
+export function change(
+  store: JobStore,
+  now: number,
+  id: string,
+  to: JobChange,
+  note: Note,
+): { state: JobState; ticket: Ticket | undefined } {
+  const row = store.row(id)
+  if (!row) throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log`)
+  if (row.state === 'running' || isFinal(row.state)) {
+    throw new ErrandError('E_NOT_ALLOWED', `job ${id} is ${row.state}; only a job that waits can be changed`)
+  }
+  if (to.queue !== undefined && to.queue !== row.queue && row.orderingKey !== undefined) {
+    throw new ErrandError('E_NOT_ALLOWED', `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`)
+  }
+  if (to.lane !== undefined) row.lane = to.lane
+  if (to.queue !== undefined) row.queue = to.queue
+  if (to.payload !== undefined) store.savePayload(id, to.payload)
+  let state: JobState = row.state
+  if (to.runAt !== undefined) {
+    if (to.runAt > now) {
+      state = 'scheduled'
+      row.runAt = to.runAt
+    } else state = takeKey(store, row) ? 'ready' : 'blocked'
+  }
+  if (state === 'ready') readyFrom(row, now + publishGraceMs)
+  const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
+  move(store, now, row, 'changed', state, {
+    data: { by: note.by, reason: note.reason, changed, ...(row.runAt === undefined ? {} : { runAt: row.runAt }) },
+  })
+  return { state, ticket: state === 'ready' ? ticketOf(store, row) : undefined }
+}
+
+export function queues(store: JobStore): QueueRecord[] {
+  const counts = store.counts()
+  const paused = new Map(store.paused().map((queue) => [queue.name, queue.by]))
+  const served = store.workers().flatMap((worker) => worker.queues)
+  const names = new Set([...counts.keys(), ...paused.keys(), ...served])
+  const none = { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+  return [...names].toSorted().map((name) => ({
+    name,
+    paused: paused.has(name),
+    pausedBy: paused.get(name),
+    ...none,
+    ...counts.get(name),
+  }))
+}
+
+export function workers(store: JobStore, now: number): WorkerRecord[] {
+  return store.workers().map((worker) => ({
+    id: worker.id,
+    host: worker.host,
+    pid: worker.pid,
+    label: worker.label,
+    queues: worker.queues,
+    taking: worker.taking,
+    why: worker.why,
+    startedAt: worker.startedAt,
+    lastSeen: worker.lastSeen,
+    alive: worker.leaseUntil >= now,
+    running: store.claimsOf(worker.id).length,
+    stopping: worker.stop,
+  }))
+}
+
+export function stopWorkers(store: JobStore, id: string | undefined): number {
+  const asked = store.workers().filter((worker) => id === undefined || worker.id === id)
+  for (const worker of asked) store.saveWorker({ ...worker, stop: true })
+  return asked.length
+}
+
+export function prune(store: JobStore, now: number, options: PruneOptions): { jobs: number; more: boolean } {
+  const ended = [
+    ...store.finished(['succeeded', 'cancelled'], now - options.succeededMs, options.limit),
+    ...store.finished(['failed'], now - options.failedMs, options.limit),
+  ]
+  const gone = ended.slice(0, options.limit)
+  for (const row of gone) store.remove(row.id)
+  return { jobs: gone.length, more: ended.length > gone.length || gone.length === options.limit }
+}
+
+function rowsOf(store: JobStore, ids: readonly string[]): JobRow[] {
+  return [...new Set(ids)].flatMap((id) => store.row(id) ?? [])
+}

@@ -1,0 +1,141 @@
+import type { Fence, WorkerRef } from '../job/claim.ts'
+import type { EventData } from '../job/events.ts'
+import type { SettledOutcome, Settled, Settlement } from '../job/outcome.ts'
+import { isFinal } from '../job/state.ts'
+import type { EventType } from '../job/state.ts'
+import type { Ticket } from '../job/ticket.ts'
+import { ErrandError } from '../errors.ts'
+import type { Encoded } from '../ports/codec.ts'
+import { afterEnd, keyOf } from './keys.ts'
+import { move, readyFrom, ticketOf } from './moves.ts'
+import type { JobRow, JobStore, StoredEvent } from './store.ts'
+
+export function settle(store: JobStore, now: number, settlements: readonly Settlement[], by: WorkerRef): Settled[] {
+  return settlements.map((settlement) => settleOne(store, now, settlement, by))
+}
+
+/** Succeeds a run inside the caller's transaction; throws where the fence does not match, so that it rolls back. */
+export function complete(store: JobStore, now: number, fence: Fence, result: Encoded | undefined, by: WorkerRef): void {
+  const row = store.row(fence.id)
+  if (!row || !holds(row, fence, by)) {
+    throw new ErrandError('E_CLAIM_LOST', `job ${fence.id} is no longer run ${fence.run} of this worker; roll the transaction back`)
+  }
+  end(store, now, row, by, { kind: 'succeed', result }, {})
+  afterEnd(store, now, row, now)
+}
+
+function settleOne(store: JobStore, now: number, settlement: Settlement, by: WorkerRef): Settled {
+  const { id, run } = settlement
+  const row = store.row(id)
+  if (!row) return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
+  if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
+
+  end(store, now, row, by, settlement.outcome, { durationMs: settlement.durationMs })
+  const tickets = row.state === 'ready' ? [ticketOf(store, row)] : []
+  const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
+  if (next) tickets.push(ticketOf(store, next))
+  const event = lastEventOf(row, settlement.outcome)
+  return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending: false }
+}
+
+function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {
+  return row.state === 'running' && row.run === fence.run && row.worker === by.id
+}
+
+/** Writes the events of one outcome and leaves the row in the state after them. */
+function end(store: JobStore, now: number, row: JobRow, by: WorkerRef, outcome: SettledOutcome, base: EventData): void {
+  const worker = by.id
+  const cancel = row.cancelBy === undefined ? undefined : { by: row.cancelBy, reason: row.cancelReason }
+  row.streak = 0
+  if (!(outcome.kind === 'snooze' && outcome.parked)) row.parkedSince = undefined
+
+  if (outcome.kind === 'succeed') {
+    move(store, now, row, 'succeeded', 'succeeded', { worker, data: base, body: outcome.result })
+    return
+  }
+  if (outcome.kind === 'error' || outcome.kind === 'completed') {
+    const { retryInMs, error: body } = outcome
+    const cause = outcome.kind === 'error' ? outcome.cause : 'error'
+    if (cancel || retryInMs === undefined) {
+      move(store, now, row, 'errored', 'running', { worker, data: { ...base, cause }, body })
+      if (cancel) move(store, now, row, 'cancelled', 'cancelled', { worker, data: cancel })
+      else move(store, now, row, 'failed', 'failed', { worker, data: { cause }, body })
+      return
+    }
+    row.runAt = now + retryInMs
+    move(store, now, row, 'errored', 'scheduled', { worker, data: { ...base, cause, runAt: row.runAt }, body })
+    return
+  }
+  if (cancel) {
+    move(store, now, row, 'cancelled', 'cancelled', { worker, data: { ...base, ...cancel } })
+    return
+  }
+  switch (outcome.kind) {
+    case 'fail':
+      move(store, now, row, 'failed', 'failed', { worker, data: { ...base, cause: outcome.cause }, body: outcome.error })
+      return
+    case 'cancel':
+      move(store, now, row, 'cancelled', 'cancelled', { worker, data: { ...base, reason: outcome.reason } })
+      return
+    case 'snooze':
+      row.attempt -= 1
+      if (outcome.parked) row.parkedSince ??= now
+      row.runAt = now + outcome.delayMs
+      move(store, now, row, 'snoozed', 'scheduled', { worker, data: { ...base, reason: outcome.reason, runAt: row.runAt } })
+      return
+    case 'release':
+      // A begun run that nobody can vouch for must not start again.
+      if (row.onCrash === 'fail' && outcome.begun) {
+        move(store, now, row, 'failed', 'failed', { worker, data: { ...base, cause: 'lost' }, body: outcome.error })
+        return
+      }
+      row.attempt -= 1
+      // Due for publishing at once: the worker that gives it back may be gone before it has published.
+      readyFrom(row, now)
+      move(store, now, row, 'released', 'ready', { worker, data: base })
+      return
+    default:
+      outcome satisfies never
+  }
+}
+
+function lastEventOf(row: JobRow, outcome: SettledOutcome): EventType {
+  if (row.state === 'succeeded' || row.state === 'failed' || row.state === 'cancelled') return row.state
+  if (row.state === 'ready') return 'released'
+  return outcome.kind === 'snooze' ? 'snoozed' : 'errored'
+}
+
+const endings: readonly EventType[] = ['succeeded', 'errored', 'snoozed', 'released', 'failed', 'cancelled']
+
+/** The fence does not match: settled before by this very run (its answer was lost), or taken away from it. */
+function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlement, by: WorkerRef): Settled {
+  const { id, run } = settlement
+  const ofRun = (event: StoredEvent): boolean => event.run === run && event.worker === by.id
+  const events = store.eventsOf(id)
+  const ending = events.findLast((event) => ofRun(event) && endings.includes(event.type))
+  if (ending) {
+    const completed = settlement.outcome.kind === 'completed' && ending.type === 'succeeded'
+    return {
+      id,
+      run,
+      result: completed ? 'settled' : 'already',
+      event: ending.type,
+      state: ending.state,
+      runAt: ending.data.runAt,
+      tickets: completed ? successors(store, row) : [],
+      keyPending: false,
+    }
+  }
+  if (!events.some((event) => event.type === 'fenced' && event.data.fencedRun === run)) {
+    move(store, now, row, 'fenced', row.state, { worker: by.id, data: { fencedRun: run } })
+  }
+  return { id, run, result: 'claim-lost', event: 'fenced', state: row.state, tickets: [], keyPending: false }
+}
+
+/** Tickets follow a completion: the job that now holds the key, where it is ready. */
+function successors(store: JobStore, row: JobRow): Ticket[] {
+  const key = keyOf(row)
+  const holder = key && store.holder(key)
+  const next = holder === undefined ? undefined : store.row(holder)
+  return next?.state === 'ready' && next.id !== row.id ? [ticketOf(store, next)] : []
+}

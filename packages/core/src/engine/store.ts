@@ -1,0 +1,169 @@
+import type { EventData, EventRecord } from '../job/events.ts'
+import type { QueueKey } from '../job/claim.ts'
+import type { NewJob, OnFailure, StoredJob, StoredPolicy } from '../job/job.ts'
+import type { Lane } from '../job/lane.ts'
+import type { EventType, FinalState, JobState } from '../job/state.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Encoded } from '../ports/codec.ts'
+import type { JobFilter } from '../ports/history.ts'
+
+/** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
+export interface JobRow extends StoredPolicy {
+  readonly id: string
+  readonly name: string
+  /** Drawn by the store at insert, in call order. */
+  readonly sequence: number
+  readonly orderingKey: string | undefined
+  readonly onFailure: OnFailure
+  readonly uniqueKey: string | undefined
+  readonly uniqueUntil: 'finished' | 'started'
+  readonly uniqueForMs: number | undefined
+  readonly tags: readonly string[]
+  readonly dispatchedAt: number
+  readonly expiresAt: number | undefined
+  queue: QueueName
+  lane: Lane
+  state: JobState
+  run: number
+  attempt: number
+  crashes: number
+  /** Runs lost in a row. */
+  streak: number
+  /** Of its newest event. */
+  version: number
+  worker: string | undefined
+  request: string | undefined
+  deadline: number | undefined
+  runAt: number | undefined
+  publishAfter: number | undefined
+  publishes: number
+  cancelBy: string | undefined
+  cancelReason: string | undefined
+  parkedSince: number | undefined
+  replays: number
+  finishedAt: number | undefined
+  progress: number | undefined
+  progressMessage: string | undefined
+}
+
+export interface NewEvent {
+  readonly jobId: string
+  readonly version: number
+  readonly type: EventType
+  readonly state: JobState
+  readonly name: string
+  readonly queue: QueueName
+  readonly tags: readonly string[]
+  readonly at: number
+  readonly run: number
+  readonly attempt: number
+  readonly worker: string | undefined
+  readonly data: EventData
+  readonly body: Encoded | undefined
+}
+
+/** An event as the store keeps it, at a position that only grows. */
+export interface StoredEvent extends Omit<EventRecord, 'cursor'> {
+  readonly position: number
+}
+
+export interface WorkerRow {
+  readonly id: string
+  readonly host: string
+  readonly pid: number
+  readonly label: string | undefined
+  readonly leaseMs: number
+  readonly startedAt: number
+  queues: readonly QueueName[]
+  taking: boolean
+  why: string | undefined
+  lastSeen: number
+  leaseUntil: number
+  stop: boolean
+}
+
+/** `freeAt` undefined: held until its holder frees it. */
+export interface UniqueRow {
+  readonly jobId: string
+  readonly freeAt: number | undefined
+}
+
+export interface PausedRow {
+  readonly name: QueueName
+  readonly by: string
+}
+
+export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
+
+/** Facts of the log as a whole. */
+export interface LogFacts {
+  logId: string
+  epoch: number
+  lastSweepAt: number | undefined
+  /** Nothing is called lost before this moment. */
+  holdUntil: number | undefined
+}
+
+/**
+ * The rows that the engine's rules work on: synchronous, because every call of it happens inside one transaction.
+ * Rows that it returns may be changed by the caller, and are written back with `update`.
+ */
+export interface JobStore {
+  facts(): LogFacts
+  saveFacts(facts: LogFacts): void
+
+  row(id: string): JobRow | undefined
+  /** The payload side of a job that exists. */
+  stored(row: JobRow): StoredJob
+  insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow
+  update(row: JobRow): void
+  /** A new payload, from an operator. */
+  savePayload(id: string, payload: Encoded): void
+  /** The job with its events. */
+  remove(id: string): void
+
+  /** Ready jobs by lane and then sequence; `lowest` begins with the lowest lane. */
+  ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[]
+  /** Ready, past `publishAfter`, by sequence. */
+  overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[]
+  /** As `overdue`, in every queue but these. */
+  unpublished(except: readonly QueueName[], now: number, limit: number): JobRow[]
+  /** Scheduled and due, by `runAt`. */
+  due(now: number, limit: number): JobRow[]
+  nextDue(): number | undefined
+  /** Running, past their deadline or with a worker that has no row or whose lease is out. */
+  lost(now: number, limit: number): JobRow[]
+  claimsOf(worker: string): JobRow[]
+
+  holder(key: QueueKey): string | undefined
+  setHolder(key: QueueKey, id: string | undefined): void
+  /** The live job of the key with the lowest sequence. */
+  firstOfKey(key: QueueKey): JobRow | undefined
+  blockedKeys(limit: number): (QueueKey & { holder: string; waiting: number })[]
+
+  unique(name: string, key: string): UniqueRow | undefined
+  setUnique(name: string, key: string, unique: UniqueRow | undefined): void
+
+  worker(id: string): WorkerRow | undefined
+  workers(): WorkerRow[]
+  saveWorker(worker: WorkerRow): void
+  removeWorker(id: string): void
+
+  paused(): readonly PausedRow[]
+  setPaused(queue: QueueName, by: string | undefined): void
+  /** Makes the ready jobs of a queue due for publishing. */
+  republishQueue(queue: QueueName, now: number): void
+  counts(): ReadonlyMap<QueueName, QueueCounts>
+
+  addEvent(event: NewEvent): void
+  eventsOf(id: string): StoredEvent[]
+  /** Events of a position greater than `after`, in order. */
+  events(after: number, limit: number, filter: { job?: string; queue?: QueueName; tag?: string }): StoredEvent[]
+  /** The oldest position kept and the newest ever given; `[1, 0]` where there is none yet. */
+  span(): readonly [oldest: number, newest: number]
+
+  /** Newest dispatch first, after the job of this id. */
+  list(filter: JobFilter, limit: number, after: string | undefined): JobRow[]
+  /** Final jobs that ended before a moment, and hold no key. */
+  finished(states: readonly FinalState[], before: number, limit: number): JobRow[]
+}

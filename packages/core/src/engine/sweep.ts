@@ -1,0 +1,110 @@
+import type { Encoded } from '../ports/codec.ts'
+import type { LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
+import type { Ticket } from '../job/ticket.ts'
+import { afterEnd, takeKey } from './keys.ts'
+import { longestPublishGraceMs, move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
+import type { JobRow, JobStore } from './store.ts'
+
+const defaultLeaseMs = 30_000
+const dayMs = 86_400_000
+const lostBackoffMs = 1_000
+const longestLostBackoffMs = 60_000
+
+export function sweep(store: JobStore, now: number, options: SweepOptions): SweepReport {
+  const mayBeLost = noteSweep(store, now)
+  const paused = store.paused().map((queue) => queue.name)
+  const tickets: Ticket[] = []
+  const list = (row: JobRow): void => {
+    if (!paused.includes(row.queue)) tickets.push(ticketOf(store, row))
+  }
+
+  const due = store.due(now, options.limit)
+  for (const row of due) {
+    const isHolder = takeKey(store, row)
+    if (isHolder) readyFrom(row, now + publishGraceMs)
+    move(store, now, row, 'due', isHolder ? 'ready' : 'blocked')
+    if (isHolder) list(row)
+  }
+
+  const lost = mayBeLost ? store.lost(now, options.limit) : []
+  const failed: LostForGood[] = []
+  for (const row of lost) {
+    const error = loseRun(store, now, row)
+    if (row.state === 'failed') failed.push({ job: store.stored(row), error, cause: 'lost' })
+    if (row.state === 'ready') list(row)
+    const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
+    if (next) list(next)
+  }
+
+  const unpublished = options.republish
+    ? store.unpublished([...paused, ...options.skipQueues], now, options.limit)
+    : []
+  for (const row of unpublished) {
+    row.publishAfter = now + Math.min(publishGraceMs * 2 ** row.publishes, longestPublishGraceMs)
+    store.update(row)
+  }
+  const republished = unpublished.map((row) => ticketOf(store, row))
+
+  for (const worker of store.workers()) {
+    if (worker.leaseUntil < now - dayMs && store.claimsOf(worker.id).length === 0) store.removeWorker(worker.id)
+  }
+
+  const nextDue = store.nextDue()
+  return {
+    ran: true,
+    tickets: [...tickets, ...republished],
+    republished,
+    failed,
+    lost: lost.length - failed.length,
+    full: [due, lost, unpublished].some((rows) => rows.length === options.limit),
+    nextDueInMs: nextDue === undefined ? undefined : Math.max(0, nextDue - now),
+  }
+}
+
+/**
+ * Notes that a sweep ran, and tells whether runs may be called lost. After a gap (log down, failover, clock jump,
+ * laptop asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost.
+ */
+function noteSweep(store: JobStore, now: number): boolean {
+  const facts = store.facts()
+  const leases = store.workers().filter((worker) => worker.leaseUntil >= now).map((worker) => worker.leaseMs)
+  const allLeases = store.workers().map((worker) => worker.leaseMs)
+  const shortest = leases.length > 0 ? Math.min(...leases) : defaultLeaseMs
+  const longest = allLeases.length > 0 ? Math.max(...allLeases) : defaultLeaseMs
+  if (facts.lastSweepAt === undefined || now - facts.lastSweepAt > shortest / 3 || now < facts.lastSweepAt) {
+    facts.holdUntil = now + longest
+  }
+  facts.lastSweepAt = now
+  store.saveFacts(facts)
+  return facts.holdUntil === undefined || facts.holdUntil <= now
+}
+
+function loseRun(store: JobStore, now: number, row: JobRow): Encoded {
+  const { worker } = row
+  const late = row.deadline !== undefined && row.deadline < now
+  const error = lostError(late ? 'the run passed its deadline' : 'the lease of its worker ran out')
+  row.attempt -= 1
+  row.crashes += 1
+  row.streak += 1
+  row.parkedSince = undefined
+  const lost = { worker, body: error }
+  if (row.cancelBy !== undefined) {
+    move(store, now, row, 'lost', 'running', lost)
+    move(store, now, row, 'cancelled', 'cancelled', { data: { by: row.cancelBy, reason: row.cancelReason } })
+  } else if (row.onCrash === 'fail' || row.crashes >= row.maxCrashes) {
+    move(store, now, row, 'lost', 'running', lost)
+    move(store, now, row, 'failed', 'failed', { data: { cause: 'lost' }, body: error })
+  } else if (row.streak === 1) {
+    readyFrom(row, now + publishGraceMs)
+    move(store, now, row, 'lost', 'ready', lost)
+  } else {
+    row.runAt = now + Math.min(lostBackoffMs * 2 ** (row.streak - 2), longestLostBackoffMs)
+    move(store, now, row, 'lost', 'scheduled', { ...lost, data: { runAt: row.runAt } })
+  }
+  return error
+}
+
+/** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
+function lostError(message: string): Encoded {
+  return { codec: 'json', text: JSON.stringify({ name: 'LostError', message }) }
+}

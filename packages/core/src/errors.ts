@@ -1,0 +1,143 @@
+/** Every code that Errand throws, with what it means. `docs/errors.md` is made from this table. */
+export const errorCodes = {
+  E_BATCH_REFUSED:
+    'One request of a dispatchMany was refused, so none was stored; `requests` says which and why.',
+  E_CANCELLED: 'The job was cancelled.',
+  E_CLAIM_LOST:
+    'The log has granted this job to another run, or taken it back; the result of this run does not count.',
+  E_CLOSED: 'This instance has been closed.',
+  E_CODEC: 'A stored payload, result or error was written by a codec that this process does not have.',
+  E_COMPLETION_LOST:
+    'The handler called ctx.complete, but the transaction was rolled back or its fate is unknown.',
+  E_CONFIG: 'The configuration is wrong, missing, or exports nothing.',
+  E_CURSOR: 'The cursor is malformed, of another epoch of the log, or older than the oldest event kept.',
+  E_DISPATCH_UNKNOWN:
+    'The log did not answer: the jobs may or may not be stored. Dispatch again with the same ids.',
+  E_DRIVER: 'The driver failed.',
+  E_DUPLICATE_JOB: 'Two job definitions, or two handlers, have one name.',
+  E_DURATION: 'Not a duration, or a negative one.',
+  E_FAKE: 'fakeErrand was used wrongly: twice on one instance, or after its scope had ended.',
+  E_HOOK_TIMEOUT: 'A hook took longer than its deadline.',
+  E_ID: 'A job id is not a UUID.',
+  E_KEY:
+    'An ordering key, unique key, tag or meta entry is empty, too long, or holds a character that no log can store.',
+  E_LEASE_OUT: "This worker's lease is out: nothing is granted until a heartbeat has been answered.",
+  E_LOG: 'The job log failed.',
+  E_LOG_UNREACHABLE: 'The job log cannot be reached.',
+  E_LOG_VERSION: 'The schema of the job log is older or newer than this code can use.',
+  E_MISSING_LOG: 'No job log is configured and NODE_ENV is production.',
+  E_NAME: 'A name is empty or malformed.',
+  E_NOT_FOUND: 'There is no such job, queue or worker.',
+  E_NOT_ALLOWED: "The job's state or key does not allow this.",
+  E_OPTION: 'An option is unknown, or its value is wrong.',
+  E_OUTCOME: 'An outcome was made with ctx.retry, snooze, fail, cancel or release, and not returned.',
+  E_PACKAGE_MISSING: 'The package for this URL is not installed; the message says which to add.',
+  E_PAYLOAD_INVALID: "The payload does not fit the job's schema.",
+  E_PAYLOAD_NOT_SERIALIZABLE: 'JSON cannot carry the payload.',
+  E_PAYLOAD_TOO_LARGE: 'The payload is over the limit.',
+  E_PERMANENT: 'The handler said that trying again is useless.',
+  E_READ_ONLY: 'The SQLite file, or its folder, cannot be written.',
+  E_RESULT_FAILED: 'The job that was waited for has failed or was cancelled.',
+  E_RESULT_INVALID: "The handler's result does not fit the job's schema, is too large, or cannot be stored.",
+  E_RESULT_TIMEOUT: 'The job did not end within the time given.',
+  E_SHUTDOWN: 'The worker is stopping.',
+  E_TIMEOUT: 'The run took longer than its timeout.',
+  E_TRANSACTION: 'The value given as `tx` is not a transaction that Errand knows, or is a pool.',
+  E_TYPESCRIPT: 'The file uses TypeScript that Node cannot strip, and the project has no tsx.',
+  E_UNKNOWN_JOB: 'No handler of this worker is for this job.',
+  E_URL: 'The URL cannot be read, or its scheme is unknown.',
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+export interface ErrorDetails {
+  readonly cause?: unknown
+  /** Ids of the jobs that the failed call was about: dispatching again with them is safe. */
+  readonly ids?: readonly string[] | undefined
+  /** Per request of a refused batch, why; undefined where the request was in order. */
+  readonly requests?: readonly (ErrandError | undefined)[] | undefined
+  readonly name?: string | undefined
+}
+
+/**
+ * An error of Errand. Tell errors apart by `code`, never by `instanceof` (two copies of a package may be loaded) and
+ * never by the message.
+ * @example try { await errand.dispatch(job, payload) } catch (error) { if (isErrandError(error, 'E_PAYLOAD_TOO_LARGE')) … }
+ */
+export class ErrandError extends Error {
+  readonly code: ErrorCode
+  readonly ids: readonly string[] | undefined
+  readonly requests: readonly (ErrandError | undefined)[] | undefined
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = details.name ?? 'ErrandError'
+    this.code = code
+    this.ids = details.ids
+    this.requests = details.requests
+  }
+}
+
+/** True when `error` is an ErrandError, of the given code where one is given. */
+export function isErrandError(error: unknown, code?: ErrorCode): error is ErrandError {
+  if (!(error instanceof Error) || !('code' in error)) return false
+  return code === undefined ? String(error.code) in errorCodes : error.code === code
+}
+
+/**
+ * Throw it in a handler when trying again is useless: the job fails for good, whatever its retry policy says.
+ * It is found through `cause` as well, so it may be wrapped on its way up.
+ * @example throw new PermanentError('the customer was deleted')
+ */
+export class PermanentError extends ErrandError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super('E_PERMANENT', message, { ...details, name: 'PermanentError' })
+  }
+}
+
+/** Whether the error, or one that it was caused by, is a PermanentError. */
+export function isPermanent(error: unknown): boolean {
+  const seen = new Set<unknown>()
+  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
+    if (isErrandError(at, 'E_PERMANENT')) return true
+    seen.add(at)
+  }
+  return false
+}
+
+/** Why `ctx.signal` aborted: the run took longer than its timeout. Code `E_TIMEOUT`. */
+export const timeoutError = (message: string): ErrandError =>
+  new ErrandError('E_TIMEOUT', message, { name: 'TimeoutError' })
+/** Why `ctx.signal` aborted: somebody cancelled the job. Code `E_CANCELLED`. */
+export const cancelledError = (message: string): ErrandError =>
+  new ErrandError('E_CANCELLED', message, { name: 'CancelledError' })
+/** Why `ctx.signal` aborted: this run's claim is no longer valid. Code `E_CLAIM_LOST`. */
+export const claimLostError = (message: string): ErrandError =>
+  new ErrandError('E_CLAIM_LOST', message, { name: 'ClaimLostError' })
+/** Why `ctx.signal` aborted: the worker stops and its grace is over. Code `E_SHUTDOWN`. */
+export const shutdownError = (message: string): ErrandError =>
+  new ErrandError('E_SHUTDOWN', message, { name: 'ShutdownError' })
+
+/** What is kept of an error: enough to read, nothing that cannot be stored. */
+export interface Failure {
+  readonly name: string
+  readonly message: string
+  readonly stack?: string | undefined
+}
+
+const messageLimit = 8_192
+const stackLimit = 16_384
+
+/** Anything that was thrown, as a Failure; long texts are cut. Never throws, whatever the value does when it is read. */
+export function toFailure(thrown: unknown): Failure {
+  try {
+    if (thrown instanceof Error) {
+      const stack = typeof thrown.stack === 'string' ? thrown.stack.slice(0, stackLimit) : undefined
+      return { name: String(thrown.name), message: String(thrown.message).slice(0, messageLimit), stack }
+    }
+    const message = typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? String(thrown))
+    return { name: 'Error', message: message.slice(0, messageLimit) }
+  } catch {
+    return { name: 'Error', message: 'a value was thrown that cannot be read' }
+  }
+}

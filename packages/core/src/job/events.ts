@@ -1,0 +1,50 @@
+import type { Encoded } from '../ports/codec.ts'
+import type { FailureCause } from './outcome.ts'
+import type { EventType, JobState } from './state.ts'
+import type { QueueName } from './ticket.ts'
+
+/** An opaque position in a log's history; it carries the log's epoch. */
+export type Cursor = string
+
+/** One row of history, as the log stores it. `body` is the result of `succeeded`, the error of `errored`, `failed` and `lost`. */
+export interface EventRecord {
+  readonly cursor: Cursor
+  readonly jobId: string
+  /** Counts the events of this job from 1 without a gap; it alone orders them. */
+  readonly version: number
+  readonly type: EventType
+  /** The job's state after it. */
+  readonly state: JobState
+  readonly name: string
+  readonly queue: QueueName
+  readonly tags: readonly string[]
+  /** Milliseconds since the epoch, by the log's clock. */
+  readonly at: number
+  /** The job's counters after it. */
+  readonly run: number
+  readonly attempt: number
+  /** The worker's id, where one took part. */
+  readonly worker: string | undefined
+  readonly data: EventData
+  readonly body: Encoded | undefined
+}
+
+/** What belongs to some types only; absent where it does not apply. */
+export interface EventData {
+  readonly host?: string | undefined
+  readonly runAt?: number | undefined
+  readonly durationMs?: number | undefined
+  readonly reason?: string | undefined
+  /** Who did it: an operator's name, as given. */
+  readonly by?: string | undefined
+  readonly cause?: FailureCause | undefined
+  readonly progress?: number | undefined
+  readonly message?: string | undefined
+  /** `dispatched`: the key it waits for or holds. */
+  readonly orderingKey?: string | undefined
+  readonly parentId?: string | undefined
+  /** `changed`: what was edited. */
+  readonly changed?: readonly string[] | undefined
+  /** `fenced`: the run that was refused. */
+  readonly fencedRun?: number | undefined
+}

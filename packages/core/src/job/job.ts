@@ -1,0 +1,60 @@
+import type { Encoded } from '../ports/codec.ts'
+import type { Lane } from './lane.ts'
+import type { QueueName } from './ticket.ts'
+
+export type OnCrash = 'retry' | 'fail'
+export type OnFailure = 'block' | 'skip'
+
+/** The policy that the log needs without a job definition, so it stands on the row. */
+export interface StoredPolicy {
+  /** Attempts, the first included. */
+  readonly maxAttempts: number
+  /** Runs that may end as `lost`. */
+  readonly maxCrashes: number
+  readonly onCrash: OnCrash
+  /** How long one run may take. Infinity is stored as null. */
+  readonly timeoutMs: number | null
+}
+
+/** A job as the dispatcher hands it to the log. */
+export interface NewJob extends StoredPolicy {
+  /** Any UUID; version 7 by default. */
+  readonly id: string
+  readonly name: string
+  /** Version of the payload's shape. */
+  readonly payloadVersion: number
+  readonly queue: QueueName
+  readonly lane: Lane
+  readonly payload: Encoded
+  readonly tags: readonly string[]
+  /** Trace, tenant, locale: passed on to children. */
+  readonly meta: Readonly<Record<string, string>>
+  readonly ordering?: { readonly key: string; readonly onFailure: OnFailure } | undefined
+  readonly unique?:
+    | { readonly key: string; readonly until: 'finished' | 'started'; readonly forMs?: number | undefined }
+    | undefined
+  /** When it becomes due: after a delay by the log's clock, or at a moment (ms since the epoch). Neither: at once. */
+  readonly due?: { readonly delayMs: number } | { readonly at: number } | undefined
+  /** Retries end this long after the dispatch. */
+  readonly expiresMs?: number | undefined
+  readonly parentId?: string | undefined
+  readonly batchId?: string | undefined
+  /** How long after it became ready the job is overdue if no ticket has fetched it. 0: publish at the next sweep. */
+  readonly publishGraceMs: number
+}
+
+/** The unchanging part of a job, as the log returns it. */
+export interface StoredJob {
+  readonly id: string
+  readonly name: string
+  readonly payloadVersion: number
+  readonly queue: QueueName
+  readonly lane: Lane
+  readonly payload: Encoded
+  readonly tags: readonly string[]
+  readonly meta: Readonly<Record<string, string>>
+  readonly orderingKey: string | undefined
+  readonly parentId: string | undefined
+  /** Milliseconds since the epoch, by the log's clock. */
+  readonly dispatchedAt: number
+}

@@ -1,0 +1,82 @@
+/** For authors of drivers and job logs. Applications import `@errand/core`. */
+export type { Claim, DropReason, Fence, QueueKey, RequestId, Verdict, WorkerRef } from './job/claim.ts'
+export type { Cursor, EventData, EventRecord } from './job/events.ts'
+export type { NewJob, OnCrash, OnFailure, StoredJob, StoredPolicy } from './job/job.ts'
+export { laneOfRank, laneRank, lanes } from './job/lane.ts'
+export type { Lane } from './job/lane.ts'
+export { LanePolicy, lowestLaneEvery } from './job/lane-policy.ts'
+export type { FailureCause, Settled, SettledOutcome, Settlement } from './job/outcome.ts'
+export { eventTypes, finalStates, isFinal, isLegal, jobStates, transitions } from './job/state.ts'
+export type { EventType, FinalState, JobState, LiveState, Transition } from './job/state.ts'
+export type { QueueName, Ticket } from './job/ticket.ts'
+export type { Clock } from './ports/clock.ts'
+export type { Codec, Encoded } from './ports/codec.ts'
+export type {
+  CallOptions,
+  Delivery,
+  Driver,
+  DriverCapabilities,
+  DriverContext,
+  DriverFactory,
+  PublishReport,
+  SubscribeOptions,
+  Subscription,
+} from './ports/driver.ts'
+export type { History, JobFilter, JobRecord, ReadOptions } from './ports/history.ts'
+export type {
+  Appended,
+  AppendOptions,
+  BeatReply,
+  BeatReport,
+  HeartbeatLog,
+  JobLog,
+  LogContext,
+  LogFactory,
+  LogInfo,
+  LostForGood,
+  MigrationReport,
+  Progress,
+  SweepOptions,
+  SweepReport,
+  TakeOptions,
+  Topic,
+} from './ports/job-log.ts'
+export type {
+  CancelReport,
+  Diagnosis,
+  JobChange,
+  Note,
+  Operations,
+  PruneOptions,
+  QueueRecord,
+  ReplayReport,
+  WorkerRecord,
+} from './ports/operations.ts'
+export type {
+  DrizzleTx,
+  KnexTx,
+  KyselyTx,
+  PgTx,
+  PostgresJsTx,
+  PrismaTx,
+  SqliteTx,
+  Transaction,
+} from './ports/transaction.ts'
+export { errorCodes, ErrandError, isErrandError, toFailure } from './errors.ts'
+export type { ErrorCode, Failure } from './errors.ts'
+export type { Logger } from './logging.ts'
+export { systemClock } from './ports/system-clock.ts'
+export { engineLog, noTransactions } from './engine/job-log.ts'
+export type { EngineHost } from './engine/job-log.ts'
+export type {
+  JobRow,
+  JobStore,
+  LogFacts,
+  NewEvent,
+  PausedRow,
+  QueueCounts,
+  StoredEvent,
+  UniqueRow,
+  WorkerRow,
+} from './engine/store.ts'
+export { TopicBus } from './engine/topic-bus.ts'

@@ -1,0 +1,62 @@
+import type { Cursor, EventRecord } from '../job/events.ts'
+import type { StoredJob } from '../job/job.ts'
+import type { JobState } from '../job/state.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Encoded } from './codec.ts'
+
+/** The questions that any process may ask of a log. */
+export interface History {
+  /** The job with its state, or undefined. */
+  get(id: string): Promise<JobRecord | undefined>
+  /** One page of jobs, newest dispatch first; `after` is the id of the last job of the page before. */
+  list(
+    filter: JobFilter,
+    page: { readonly limit: number; readonly after?: string | undefined },
+  ): Promise<readonly JobRecord[]>
+  /** The whole history of one job, in order; `[]` for an unknown one. */
+  eventsOf(id: string): Promise<readonly EventRecord[]>
+  /**
+   * Events after a cursor, in the order of the log, none missed and none repeated. `next` is where to go on, also when
+   * `events` is empty. Without `after`: from the oldest event kept. Throws `E_CURSOR`.
+   */
+  read(options: ReadOptions): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }>
+  /** The position after the newest event: where following "from now" begins. */
+  end(): Promise<Cursor>
+}
+
+export interface ReadOptions {
+  readonly after?: Cursor | undefined
+  readonly limit: number
+  readonly job?: string | undefined
+  readonly queue?: QueueName | undefined
+  readonly tag?: string | undefined
+}
+
+export interface JobRecord extends StoredJob {
+  readonly state: JobState
+  readonly run: number
+  readonly attempt: number
+  readonly crashes: number
+  readonly maxAttempts: number
+  /** The worker that runs it, or undefined. */
+  readonly worker: string | undefined
+  /** When it is due, ms since the epoch, while it is scheduled. */
+  readonly runAt: number | undefined
+  /** When it reached its final state. */
+  readonly finishedAt: number | undefined
+  readonly cancelRequested: boolean
+  readonly uniqueKey: string | undefined
+  readonly progress: { readonly value: number; readonly message: string | undefined } | undefined
+  readonly result: Encoded | undefined
+  /** The last error, also while it waits for its retry. */
+  readonly error: Encoded | undefined
+}
+
+export interface JobFilter {
+  readonly name?: string | undefined
+  readonly queue?: QueueName | undefined
+  readonly state?: JobState | undefined
+  readonly tag?: string | undefined
+  /** Dispatched before this moment, ms since the epoch. */
+  readonly before?: number | undefined
+}

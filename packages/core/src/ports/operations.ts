@@ -1,0 +1,115 @@
+import type { QueueKey } from '../job/claim.ts'
+import type { Lane } from '../job/lane.ts'
+import type { JobState } from '../job/state.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import type { Encoded } from './codec.ts'
+
+/** What operators may do. Each names who did it, and each is an event or a visible row. */
+export interface Operations {
+  /** Cancels jobs that wait, at once, and asks for the end of those that run. Ids that are unknown or final are left alone. */
+  cancel(ids: readonly string[], note: Note): Promise<CancelReport>
+  /** Starts final jobs anew: same id, sequence and run counter, attempt 0. */
+  replay(ids: readonly string[], note: Note): Promise<ReplayReport>
+  /** Gives the ordering key of failed holders to the next job. */
+  skip(
+    ids: readonly string[],
+    note: Note,
+  ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }>
+  /** Edits a job that is live and not running. `E_NOT_FOUND`, `E_NOT_ALLOWED`. */
+  change(
+    id: string,
+    to: JobChange,
+    note: Note,
+  ): Promise<{ readonly state: JobState; readonly ticket: Ticket | undefined }>
+
+  pause(queue: QueueName, note: Note): Promise<void>
+  resume(queue: QueueName, note: Note): Promise<void>
+  /** Every queue that has a live job, is paused, or is served. */
+  queues(): Promise<readonly QueueRecord[]>
+  /** Ordering keys whose holder has failed, with how many wait behind it. */
+  blockedKeys(
+    limit: number,
+  ): Promise<readonly (QueueKey & { readonly holder: string; readonly waiting: number })[]>
+
+  workers(): Promise<readonly WorkerRecord[]>
+  /** Asks a worker, or all of them, to stop. Resolves with how many were asked. */
+  stopWorkers(id: string | undefined): Promise<number>
+
+  /** Deletes finished jobs, and events, past their retention; at most `limit` jobs in one call. */
+  prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }>
+  /** What `doctor` looks at; never on a hot path. */
+  diagnose(): Promise<Diagnosis>
+}
+
+export interface Note {
+  readonly by: string
+  readonly reason?: string | undefined
+}
+
+export interface CancelReport {
+  /** Cancelled at once. */
+  readonly cancelled: number
+  /** Running: the request is on record. */
+  readonly requested: number
+  /** Workers that run one of them: to be notified. */
+  readonly workers: readonly string[]
+  /** Successors that became ready. */
+  readonly tickets: readonly Ticket[]
+}
+
+export interface ReplayReport {
+  readonly replayed: number
+  /** Refused: their unique key is held by another job. */
+  readonly duplicates: readonly string[]
+  readonly tickets: readonly Ticket[]
+}
+
+export interface JobChange {
+  readonly lane?: Lane | undefined
+  readonly queue?: QueueName | undefined
+  /** Ms since the epoch. */
+  readonly runAt?: number | undefined
+  readonly payload?: Encoded | undefined
+}
+
+export interface QueueRecord {
+  readonly name: QueueName
+  readonly paused: boolean
+  readonly pausedBy: string | undefined
+  readonly ready: number
+  readonly scheduled: number
+  readonly blocked: number
+  readonly running: number
+}
+
+export interface WorkerRecord {
+  readonly id: string
+  readonly host: string
+  readonly pid: number
+  readonly label: string | undefined
+  readonly queues: readonly QueueName[]
+  readonly taking: boolean
+  readonly why: string | undefined
+  /** Ms since the epoch, by the log's clock. */
+  readonly startedAt: number
+  readonly lastSeen: number
+  /** False: its lease is out, and its runs are lost at the next sweep. */
+  readonly alive: boolean
+  readonly running: number
+  readonly stopping: boolean
+}
+
+export interface PruneOptions {
+  readonly succeededMs: number
+  readonly failedMs: number
+  readonly limit: number
+}
+
+export interface Diagnosis {
+  /** Findings of the log itself, worst first: old snapshots, missing partitions, sweeps that do not run. */
+  readonly findings: readonly {
+    readonly severity: 'error' | 'warning' | 'info'
+    readonly code: string
+    readonly message: string
+  }[]
+}

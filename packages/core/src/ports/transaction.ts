@@ -1,0 +1,44 @@
+/* oxlint-disable typescript/no-explicit-any -- structural types of other libraries: `any` is what lets each of them fit */
+
+/**
+ * The caller's own transaction, as the libraries hand it to a callback. Structural: no library is imported. Each of
+ * the types refuses that library's pool or client, because jobs written outside the transaction would break its promise.
+ */
+export type Transaction = PgTx | KyselyTx | DrizzleTx | PrismaTx | KnexTx | PostgresJsTx | SqliteTx
+
+/** A `pg` client inside `begin … commit`. Its Pool has `totalCount`. */
+export interface PgTx {
+  query(text: string, values?: any[]): Promise<{ readonly rows: readonly any[] }>
+  readonly totalCount?: never
+}
+/** Kysely's transaction. On Kysely itself `isTransaction` is a boolean. */
+export interface KyselyTx {
+  readonly isTransaction: true
+  executeQuery(query: any): Promise<{ readonly rows: readonly any[] }>
+}
+/** Drizzle's transaction. Its database has no `rollback`. */
+export interface DrizzleTx {
+  rollback(): never
+  readonly _: { readonly session: any }
+}
+/** Prisma's interactive transaction. Its client has `$connect`. */
+export interface PrismaTx {
+  $queryRawUnsafe(sql: string, ...values: any[]): PromiseLike<any>
+  readonly $connect?: never
+}
+/** Knex's transaction. Knex itself has no `isCompleted`. */
+export interface KnexTx {
+  raw(sql: string, bindings: any): PromiseLike<any>
+  isCompleted(): boolean
+}
+/** A postgres.js transaction. Its `sql` has no `savepoint`. */
+export interface PostgresJsTx {
+  unsafe(sql: string, values?: any[]): PromiseLike<any>
+  readonly savepoint: unknown
+}
+/** A synchronous SQLite connection inside a transaction: `node:sqlite` or better-sqlite3, on the log's own file. */
+export interface SqliteTx {
+  prepare(sql: string): { all(...values: any[]): unknown[] }
+  readonly isTransaction?: boolean
+  readonly inTransaction?: boolean
+}

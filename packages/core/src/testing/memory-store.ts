@@ -1,0 +1,232 @@
+import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, WorkerRow } from '../engine/store.ts'
+import type { QueueKey } from '../job/claim.ts'
+import type { NewJob, StoredJob } from '../job/job.ts'
+import { laneRank } from '../job/lane.ts'
+import { isFinal } from '../job/state.ts'
+import type { FinalState } from '../job/state.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Encoded } from '../ports/codec.ts'
+import type { JobFilter } from '../ports/history.ts'
+import type { PausedRow, QueueCounts } from '../engine/store.ts'
+
+type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
+
+const textOf = (...parts: readonly string[]): string => JSON.stringify(parts)
+const byRank = (a: JobRow, b: JobRow): number => laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
+const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
+
+/** The reference store: plain maps, every question a scan. Small enough to be read in one sitting. */
+export class MemoryStore implements JobStore {
+  #facts: LogFacts
+  #sequence = 0
+  readonly #rows = new Map<string, JobRow>()
+  /** The part of the rows that is not final, so that finished jobs cost the scans nothing. */
+  readonly #live = new Map<string, JobRow>()
+  readonly #payloads = new Map<string, Payload>()
+  readonly #events: StoredEvent[] = []
+  #position = 0
+  readonly #eventsOf = new Map<string, StoredEvent[]>()
+  readonly #holders = new Map<string, QueueKey & { id: string }>()
+  readonly #uniques = new Map<string, UniqueRow>()
+  readonly #workers = new Map<string, WorkerRow>()
+  readonly #paused = new Map<QueueName, PausedRow>()
+
+  constructor(logId: string) {
+    this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined }
+  }
+
+  facts(): LogFacts {
+    return this.#facts
+  }
+  saveFacts(facts: LogFacts): void {
+    this.#facts = facts
+  }
+
+  row(id: string): JobRow | undefined {
+    return this.#rows.get(id)
+  }
+  stored(row: JobRow): StoredJob {
+    const payload = this.#payloads.get(row.id)
+    if (!payload) throw new RangeError(`no payload of job ${row.id}`)
+    const { id, name, queue, lane, tags, orderingKey, dispatchedAt } = row
+    return { id, name, queue, lane, tags, orderingKey, dispatchedAt, parentId: undefined, ...payload }
+  }
+  insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow {
+    const inserted = { ...row, sequence: ++this.#sequence }
+    const { payload, payloadVersion, meta, parentId } = job
+    this.#rows.set(row.id, inserted)
+    this.#live.set(row.id, inserted)
+    this.#payloads.set(row.id, { payload, payloadVersion, meta, parentId })
+    return inserted
+  }
+  update(row: JobRow): void {
+    if (isFinal(row.state)) this.#live.delete(row.id)
+    else this.#live.set(row.id, row)
+  }
+  savePayload(id: string, payload: Encoded): void {
+    const old = this.#payloads.get(id)
+    if (old) this.#payloads.set(id, { ...old, payload })
+  }
+  remove(id: string): void {
+    this.#rows.delete(id)
+    this.#live.delete(id)
+    this.#payloads.delete(id)
+    this.#eventsOf.delete(id)
+    const kept = this.#events.filter((event) => event.jobId !== id)
+    this.#events.splice(0, this.#events.length, ...kept)
+  }
+
+  #where(matches: (row: JobRow) => boolean): JobRow[] {
+    return [...this.#live.values()].filter(matches)
+  }
+  ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[] {
+    const rows = this.#where((row) => row.state === 'ready' && row.queue === queue)
+    const lowestFirst = (a: JobRow, b: JobRow): number => laneRank[b.lane] - laneRank[a.lane] || bySequence(a, b)
+    return rows.toSorted(first === 'highest' ? byRank : lowestFirst).slice(0, limit)
+  }
+  overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[] {
+    return this.#overdue((queue) => queues.includes(queue), now, limit)
+  }
+  unpublished(except: readonly QueueName[], now: number, limit: number): JobRow[] {
+    return this.#overdue((queue) => !except.includes(queue), now, limit)
+  }
+  #overdue(inQueue: (queue: QueueName) => boolean, now: number, limit: number): JobRow[] {
+    return this.#where((row) => row.state === 'ready' && inQueue(row.queue) && (row.publishAfter ?? 0) <= now)
+      .toSorted(bySequence)
+      .slice(0, limit)
+  }
+  due(now: number, limit: number): JobRow[] {
+    return this.#where((row) => row.state === 'scheduled' && (row.runAt ?? 0) <= now)
+      .toSorted((a, b) => (a.runAt ?? 0) - (b.runAt ?? 0) || bySequence(a, b))
+      .slice(0, limit)
+  }
+  nextDue(): number | undefined {
+    const times = this.#where((row) => row.state === 'scheduled').map((row) => row.runAt ?? 0)
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+  lost(now: number, limit: number): JobRow[] {
+    const isOut = (worker: string | undefined): boolean => {
+      const row = worker === undefined ? undefined : this.#workers.get(worker)
+      return !row || row.leaseUntil < now
+    }
+    return this.#where(
+      (row) => row.state === 'running' && ((row.deadline ?? Infinity) < now || isOut(row.worker)),
+    ).slice(0, limit)
+  }
+  claimsOf(worker: string): JobRow[] {
+    return this.#where((row) => row.state === 'running' && row.worker === worker)
+  }
+
+  holder({ queue, key }: QueueKey): string | undefined {
+    return this.#holders.get(textOf(queue, key))?.id
+  }
+  setHolder({ queue, key }: QueueKey, id: string | undefined): void {
+    if (id === undefined) this.#holders.delete(textOf(queue, key))
+    else this.#holders.set(textOf(queue, key), { queue, key, id })
+  }
+  firstOfKey({ queue, key }: QueueKey): JobRow | undefined {
+    return this.#where((row) => row.queue === queue && row.orderingKey === key).toSorted(bySequence)[0]
+  }
+  blockedKeys(limit: number): (QueueKey & { holder: string; waiting: number })[] {
+    return [...this.#holders.values()]
+      .filter((holder) => this.#rows.get(holder.id)?.state === 'failed')
+      .slice(0, limit)
+      .map(({ queue, key, id }) => ({
+        queue,
+        key,
+        holder: id,
+        waiting: this.#where((row) => row.queue === queue && row.orderingKey === key).length,
+      }))
+  }
+
+  unique(name: string, key: string): UniqueRow | undefined {
+    return this.#uniques.get(textOf(name, key))
+  }
+  setUnique(name: string, key: string, unique: UniqueRow | undefined): void {
+    if (unique) this.#uniques.set(textOf(name, key), unique)
+    else this.#uniques.delete(textOf(name, key))
+  }
+
+  worker(id: string): WorkerRow | undefined {
+    return this.#workers.get(id)
+  }
+  workers(): WorkerRow[] {
+    return [...this.#workers.values()]
+  }
+  saveWorker(worker: WorkerRow): void {
+    this.#workers.set(worker.id, worker)
+  }
+  removeWorker(id: string): void {
+    this.#workers.delete(id)
+  }
+
+  paused(): readonly PausedRow[] {
+    return [...this.#paused.values()]
+  }
+  setPaused(queue: QueueName, by: string | undefined): void {
+    if (by === undefined) this.#paused.delete(queue)
+    else this.#paused.set(queue, { name: queue, by })
+  }
+  republishQueue(queue: QueueName, now: number): void {
+    for (const row of this.#where((row) => row.state === 'ready' && row.queue === queue)) {
+      row.publishAfter = now
+      row.publishes = 0
+    }
+  }
+  counts(): ReadonlyMap<QueueName, QueueCounts> {
+    const counts = new Map<QueueName, QueueCounts>()
+    for (const { queue, state } of this.#live.values()) {
+      if (isFinal(state)) continue
+      const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+      count[state] += 1
+      counts.set(queue, count)
+    }
+    return counts
+  }
+
+  addEvent(event: NewEvent): void {
+    const stored = { ...event, position: ++this.#position }
+    this.#events.push(stored)
+    const ofJob = this.#eventsOf.get(event.jobId)
+    if (ofJob) ofJob.push(stored)
+    else this.#eventsOf.set(event.jobId, [stored])
+  }
+  eventsOf(id: string): StoredEvent[] {
+    return [...(this.#eventsOf.get(id) ?? [])]
+  }
+  events(
+    after: number,
+    limit: number,
+    { job, queue, tag }: { job?: string; queue?: QueueName; tag?: string },
+  ): StoredEvent[] {
+    return this.#events
+      .filter((event) => event.position > after)
+      .filter((event) => job === undefined || event.jobId === job)
+      .filter((event) => queue === undefined || event.queue === queue)
+      .filter((event) => tag === undefined || event.tags.includes(tag))
+      .slice(0, limit)
+  }
+  span(): readonly [oldest: number, newest: number] {
+    return [this.#events[0]?.position ?? this.#position + 1, this.#position]
+  }
+
+  list(filter: JobFilter, limit: number, after: string | undefined): JobRow[] {
+    const last = after === undefined ? undefined : this.#rows.get(after)
+    return [...this.#rows.values()]
+      .filter((row) => filter.name === undefined || row.name === filter.name)
+      .filter((row) => filter.queue === undefined || row.queue === filter.queue)
+      .filter((row) => filter.state === undefined || row.state === filter.state)
+      .filter((row) => filter.tag === undefined || row.tags.includes(filter.tag))
+      .filter((row) => filter.before === undefined || row.dispatchedAt < filter.before)
+      .filter((row) => last === undefined || row.sequence < last.sequence)
+      .toSorted((a, b) => b.sequence - a.sequence)
+      .slice(0, limit)
+  }
+  finished(states: readonly FinalState[], before: number, limit: number): JobRow[] {
+    const holders = new Set([...this.#holders.values()].map((holder) => holder.id))
+    return [...this.#rows.values()]
+      .filter((row) => isFinal(row.state) && states.includes(row.state))
+      .filter((row) => (row.finishedAt ?? Infinity) < before && !holders.has(row.id))
+      .slice(0, limit)
+  }
+}

@@ -1,0 +1,71 @@
+// Installs the packed tarballs as a user would, into a pnpm application (TypeScript without a build) and into a CommonJS
+// one installed by npm, and runs a job in each.
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Packed, packAll, root, run, temporaryFolder } from './packing.ts'
+
+const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
+const fixtures = join(root, 'scripts', 'applications')
+
+const folder = temporaryFolder()
+try {
+  const packed = await packAll(folder)
+  await checkPnpmApplication(join(folder, 'pnpm-application'), packed)
+  await checkCommonJsApplication(join(folder, 'commonjs-application'), packed)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** It depends on `errand` alone: pnpm hides from it what `errand` itself depends on. */
+async function checkPnpmApplication(application: string, packed: readonly Packed[]): Promise<void> {
+  cpSync(join(fixtures, 'pnpm'), application, { recursive: true })
+  writeJson(join(application, 'package.json'), {
+    private: true,
+    type: 'module',
+    dependencies: { errand: `file:${tarballOf(packed, 'errand')}`, zod: versionOf('zod') },
+    devDependencies: { '@types/node': versionOf("'@types/node'"), typescript: versionOf('typescript') },
+  })
+  // None of these is in the registry yet; once they are, it is still these that must be tried.
+  const overrides = packed.map(({ name, tarball }) => `  '${name}': file:${tarball}\n`).join('')
+  writeFileSync(join(application, 'pnpm-workspace.yaml'), `packages: []\noverrides:\n${overrides}`)
+
+  await run('pnpm', ['install', '--prefer-offline'], application)
+  await run('pnpm', ['exec', 'tsc', '-p', '.'], application)
+  report('pnpm application', await run('node', ['app.ts'], application))
+  await run('pnpm', ['exec', 'errand', '--help'], application)
+}
+
+async function checkCommonJsApplication(application: string, packed: readonly Packed[]): Promise<void> {
+  cpSync(join(fixtures, 'commonjs'), application, { recursive: true })
+  const tarballs = Object.fromEntries(packed.map(({ name, tarball }) => [name, `file:${tarball}`]))
+  delete tarballs['@errand/testkit']
+  writeJson(join(application, 'package.json'), {
+    private: true,
+    dependencies: { ...tarballs, zod: versionOf('zod') },
+  })
+
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], application)
+  report('CommonJS application', await run('node', ['app.cjs'], application))
+}
+
+function report(application: string, said: string): void {
+  const last = said.trim().split('\n').at(-1)
+  if (last !== 'the job said: hello, errand') throw new Error(`${application}: the job did not run\n${said}`)
+  console.log(`${application}: a job ran`)
+}
+
+function tarballOf(packed: readonly Packed[], name: string): string {
+  const found = packed.find((one) => one.name === name)
+  if (!found) throw new Error(`package ${name} is missing`)
+  return found.tarball
+}
+
+function versionOf(name: string): string {
+  const line = catalog.split('\n').find((one) => one.startsWith(`  ${name}: `))
+  if (line === undefined) throw new Error(`${name} is not in the catalog of pnpm-workspace.yaml`)
+  return line.slice(line.indexOf(': ') + 2)
+}
+
+function writeJson(path: string, value: unknown): void {
+  writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)
+}
