@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-export {}
+import './quiet-warnings.ts'
+import { main } from './main.ts'
+
+await main(process.argv.slice(2))

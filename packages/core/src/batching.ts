@@ -73,6 +73,10 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     pumping = undefined
   }
 
+  async function idle(): Promise<void> {
+    for (let current = pumping; current; current = pumping) await current
+  }
+
   return {
     add(item) {
       if (closed) return Promise.reject(new ErrandError('E_CLOSED', 'nothing can be added: it is closed'))
@@ -84,12 +88,10 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     get size() {
       return waiting.length + inFlight
     },
-    async idle() {
-      while (pumping) await pumping
-    },
+    idle,
     close() {
       closed = true
-      return this.idle()
+      return idle()
     },
   }
 }

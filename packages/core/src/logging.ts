@@ -1,7 +1,60 @@
+import { pino } from 'pino'
+
 /** What Errand logs to: pino's methods, so that any pino instance, or a child of one, fits. */
 export interface Logger {
   debug(o: object, m?: string): void
   info(o: object, m?: string): void
   warn(o: object, m?: string): void
   error(o: object, m?: string): void
+}
+
+/** Pino to standard output, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). */
+export function defaultLogger(): Logger {
+  return pino({ name: 'errand', level: process.env['ERRAND_LOG_LEVEL'] ?? 'info' })
+}
+
+/**
+ * The same logger, with credentials in URLs masked: errors of client libraries carry connection strings. Payloads and
+ * results are never handed to a logger in the first place.
+ */
+export function maskingLogger(logger: Logger): Logger {
+  return {
+    debug: (o, m) => logger.debug(masked(o) as object, maskedMessage(m)),
+    info: (o, m) => logger.info(masked(o) as object, maskedMessage(m)),
+    warn: (o, m) => logger.warn(masked(o) as object, maskedMessage(m)),
+    error: (o, m) => logger.error(masked(o) as object, maskedMessage(m)),
+  }
+}
+
+/** `amqp://user:secret@host` becomes `amqp://***@host`, wherever in a text it stands. */
+export function maskCredentials(text: string): string {
+  return text
+    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, '$1***@')
+    .replaceAll(/([?&](?:password|secret|token)=)[^&\s"'<>]*/gi, '$1***')
+}
+
+function maskedMessage(message: string | undefined): string | undefined {
+  return message === undefined ? undefined : maskCredentials(message)
+}
+
+const deepest = 5
+
+function masked(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return maskCredentials(value)
+  if (typeof value !== 'object' || value === null || depth > deepest) return value
+  if (value instanceof Error) return maskedError(value, depth)
+  if (Array.isArray(value)) return value.map((each) => masked(each, depth + 1))
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, masked(each, depth + 1)]))
+}
+
+/** An error by what is safe to show: the properties that libraries hang on errors may hold a whole configuration. */
+function maskedError(error: Error, depth: number): object {
+  return {
+    type: error.name,
+    message: maskCredentials(error.message),
+    ...(error.stack === undefined ? {} : { stack: maskCredentials(error.stack) }),
+    ...('code' in error && typeof error.code === 'string' ? { code: error.code } : {}),
+    ...(error.cause === undefined ? {} : { cause: masked(error.cause, depth + 1) }),
+  }
 }

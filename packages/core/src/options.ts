@@ -43,12 +43,16 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'object') return 'an object'
   if (typeof value === 'function') return 'a function'
+  if (typeof value === 'symbol') return 'a symbol'
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
-  return String(value)
+  return `${value as number}`
 }
 
 function nearest(word: string, known: readonly string[]): string | undefined {
-  const scored = known.map((each) => ({ each, distance: editDistance(word.toLowerCase(), each.toLowerCase()) }))
+  const scored = known.map((each) => ({
+    each,
+    distance: editDistance(word.toLowerCase(), each.toLowerCase()),
+  }))
   const best = scored.toSorted((a, b) => a.distance - b.distance)[0]
   return best && best.distance <= Math.max(1, Math.floor(word.length / 2)) ? best.each : undefined
 }

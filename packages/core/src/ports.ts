@@ -62,6 +62,8 @@ export type {
   SqliteTx,
   Transaction,
 } from './ports/transaction.ts'
+export { durationMs } from './duration.ts'
+export type { Duration } from './duration.ts'
 export { errorCodes, ErrandError, isErrandError, toFailure } from './errors.ts'
 export type { ErrorCode, Failure } from './errors.ts'
 export type { Logger } from './logging.ts'

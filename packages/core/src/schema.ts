@@ -6,9 +6,18 @@ export type Parsed =
   | { readonly value: unknown; readonly issues?: undefined }
   | { readonly issues: readonly StandardSchemaV1.Issue[] }
 
-/** Validates with any Standard Schema, synchronous or not. A schema that throws is not caught here. */
+/** Validates with any Standard Schema. A promise only where the schema is asynchronous. */
+export function parseSyncWith(schema: StandardSchemaV1, value: unknown): Parsed | Promise<Parsed> {
+  const result = schema['~standard'].validate(value)
+  return result instanceof Promise ? result.then(parsedOf) : parsedOf(result)
+}
+
+/** Validates with any Standard Schema, synchronous or not. It rejects where the schema itself throws. */
 export async function parseWith(schema: StandardSchemaV1, value: unknown): Promise<Parsed> {
-  const result = await schema['~standard'].validate(value)
+  return parseSyncWith(schema, value)
+}
+
+function parsedOf(result: StandardSchemaV1.Result<unknown>): Parsed {
   return result.issues ? { issues: result.issues } : { value: result.value }
 }
 

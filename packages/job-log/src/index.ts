@@ -1,1 +1,2 @@
-export {}
+export { sqlite } from './sqlite/sqlite.ts'
+export type { SqliteOptions } from './sqlite/sqlite.ts'

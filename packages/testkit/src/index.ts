@@ -1,1 +1,8 @@
-export {}
+export { describeJobLog, jobLogTopics } from './job-log/describe.ts'
+export type { DescribeJobLogOptions, JobLogTopic } from './job-log/describe.ts'
+export type { JobLogHarness, LogCapabilities, LogUnderTest, OpenTransaction } from './job-log/harness.ts'
+export { encoded, failure, newJob, newTicket, outcomes, quietLogger, settlement, workerRef } from './fixtures.ts'
+export { steppedClock } from './stepped-clock.ts'
+export type { SteppedClock } from './stepped-clock.ts'
+export { until } from './until.ts'
+export type { UntilOptions } from './until.ts'

@@ -1,66 +1,57 @@
-import type { OnCrash, OnFailure } from '../job/job.ts'
-import type { Lane } from '../job/lane.ts'
-
-const second = 1_000
-const minute = 60 * second
-const day = 24 * 60 * minute
-const kib = 1_024
-const mib = 1_024 * kib
-
 /** What a job definition need not say. */
 export const jobDefaults = {
   queue: 'default',
-  lane: 'normal' as Lane,
+  lane: 'normal',
   /** Attempts, the first included. */
   attempts: 5,
   /** Exponential, with full jitter. */
-  backoffBaseMs: second,
-  backoffMaxMs: 15 * minute,
+  backoffBaseMs: 1_000,
+  backoffMaxMs: 900_000,
   /** How long one run may take. Unlimited must be asked for: `timeout: 'none'`. */
-  timeoutMs: 15 * minute,
+  timeoutMs: 900_000,
   /** Runs that may end as lost. */
   crashes: 3,
-  onCrash: 'retry' as OnCrash,
-  orderOnFailure: 'block' as OnFailure,
-  uniqueUntil: 'finished' as 'finished' | 'started',
+  onCrash: 'retry',
+  orderOnFailure: 'block',
+  uniqueUntil: 'finished',
   payloadVersion: 1,
 } as const
 
 /** What a worker definition need not say, and what its parts go by. */
 export const workerDefaults = {
   /** How long the process's claims hold without a heartbeat. */
-  leaseMs: 30 * second,
+  leaseMs: 30_000,
   /** The heartbeat is a sixth of the lease, and at most this. */
-  heartbeatMaxMs: 5 * second,
+  heartbeatMaxMs: 5_000,
   heartbeatsPerLease: 6,
   /** A lease shorter than so many heartbeats is refused: one late beat would cost every claim. */
   minHeartbeatsPerLease: 3,
   /** How long running jobs may go on after the worker was asked to stop, and after a run's timeout. */
-  graceMs: 25 * second,
+  graceMs: 25_000,
   /** Jobs that one process runs at a time, over all queues without a number of their own. */
   concurrency: 10,
   /** How long one hook may take. */
-  hookDeadlineMs: 10 * second,
+  hookDeadlineMs: 10_000,
   /** How often a worker takes overdue jobs, at least; jittered. */
-  overdueEveryMs: 10 * second,
+  overdueEveryMs: 10_000,
   /** After so long without a delivery it takes overdue jobs at once. */
-  quietMs: 5 * second,
+  quietMs: 5_000,
   /** How long a job goes back that no handler knows, or whose payload does not fit, and for how long in all. */
-  parkedDelayMs: 30 * second,
-  parkedForMs: day,
+  parkedDelayMs: 30_000,
+  parkedForMs: 86_400_000,
   /** Tickets asked for at a time while most of them turn out stale. */
   staleBatch: 100,
   /** The first and the longest wait before a lost subscription is rebuilt; jittered. */
   resubscribeMinMs: 100,
-  resubscribeMaxMs: 15 * second,
+  resubscribeMaxMs: 15_000,
   /** How often a progress report of one job is passed on, at most. */
-  progressEveryMs: second,
+  progressEveryMs: 1_000,
 } as const
 
 /** What the relay goes by. */
 export const relayDefaults = {
   /** The longest sleep between two sweeps. */
-  sweepEveryMs: second,
+  sweepEveryMs: 1_000,
   /** Rows per kind of work in one sweep. */
   sweepLimit: 500,
 } as const
@@ -89,19 +80,21 @@ export interface Settings {
 
 /** What a configuration need not say. */
 export const settingsDefaults: Settings = Object.freeze({
-  publishWaitMs: second,
-  publishDeadlineMs: 10 * second,
-  publishGraceMs: 30 * second,
-  payloadLimitBytes: mib,
-  resultLimitBytes: 64 * kib,
+  publishWaitMs: 1_000,
+  publishDeadlineMs: 10_000,
+  publishGraceMs: 30_000,
+  payloadLimitBytes: 1_048_576,
+  resultLimitBytes: 65_536,
   batchItems: 500,
-  batchBytes: 4 * mib,
-  keepSucceededMs: 14 * day,
-  keepFailedMs: 90 * day,
-  followEveryMs: second,
+  batchBytes: 4_194_304,
+  keepSucceededMs: 1_209_600_000,
+  keepFailedMs: 7_776_000_000,
+  followEveryMs: 1_000,
 })
 
-/** Longest ordering key, unique key, tag, meta name and meta value, in characters. */
+/** Longest ordering key, unique key, tag and meta name, in characters. */
 export const keyLimit = 512
+/** Longest meta value, in characters: a W3C baggage fits. */
+export const metaValueLimit = 8_192
 /** Most tags, and most meta entries, of one job. */
 export const tagLimit = 32

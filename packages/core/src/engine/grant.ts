@@ -83,7 +83,10 @@ function pick(store: JobStore, queue: QueueName, max: number, fromLowest: number
 function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {
   const worker = store.worker(by.id)
   if (!worker || worker.leaseUntil < now) {
-    throw new ErrandError('E_LEASE_OUT', `the lease of worker ${by.id} is out; nothing is granted before its next heartbeat`)
+    throw new ErrandError(
+      'E_LEASE_OUT',
+      `the lease of worker ${by.id} is out; nothing is granted before its next heartbeat`,
+    )
   }
   return worker
 }

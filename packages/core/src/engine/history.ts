@@ -26,10 +26,16 @@ export function read(store: JobStore, options: ReadOptions): { events: EventReco
   const [oldest, newest] = store.span()
   const after = options.after === undefined ? oldest - 1 : positionOf(options.after, epoch)
   if (after < oldest - 1) {
-    throw new ErrandError('E_CURSOR', `events before position ${oldest} are no longer kept; this cursor is at ${after}: start anew`)
+    throw new ErrandError(
+      'E_CURSOR',
+      `events before position ${oldest} are no longer kept; this cursor is at ${after}: start anew`,
+    )
   }
   if (after > newest) {
-    throw new ErrandError('E_CURSOR', `this cursor (position ${after}) is ahead of the log, whose newest event is ${newest}; it belongs to another log`)
+    throw new ErrandError(
+      'E_CURSOR',
+      `this cursor (position ${after}) is ahead of the log, whose newest event is ${newest}; it belongs to another log`,
+    )
   }
   const filter = {
     ...(options.job === undefined ? {} : { job: options.job }),
@@ -54,7 +60,10 @@ function positionOf(cursor: Cursor, epoch: number): number {
   const match = /^(\d{1,10})\.(\d{1,15})$/.exec(cursor)
   if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
   if (Number(match[1]) !== epoch) {
-    throw new ErrandError('E_CURSOR', `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start anew`)
+    throw new ErrandError(
+      'E_CURSOR',
+      `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start anew`,
+    )
   }
   return Number(match[2])
 }
@@ -65,11 +74,14 @@ function eventRecord({ position, ...event }: StoredEvent, epoch: number): EventR
 
 function recordOf(store: JobStore, row: JobRow): JobRecord {
   const events = store.eventsOf(row.id)
-  const result = row.state === 'succeeded' ? events.findLast((event) => event.type === 'succeeded')?.body : undefined
+  const result =
+    row.state === 'succeeded' ? events.findLast((event) => event.type === 'succeeded')?.body : undefined
   const error =
     row.state === 'succeeded'
       ? undefined
-      : events.findLast((event) => event.type === 'errored' || event.type === 'failed' || event.type === 'lost')?.body
+      : events.findLast(
+          (event) => event.type === 'errored' || event.type === 'failed' || event.type === 'lost',
+        )?.body
   return {
     ...store.stored(row),
     state: row.state,

@@ -51,14 +51,17 @@ export function engineLog(host: EngineHost): JobLog {
     append: (jobs, options: AppendOptions = {}) => {
       const { tx } = options
       if (tx) return host.inside(tx, (store) => append(store, now(), jobs))
-      if (options.atomic || jobs.length <= appendChunk) return host.write((store) => append(store, now(), jobs))
+      if (options.atomic || jobs.length <= appendChunk)
+        return host.write((store) => append(store, now(), jobs))
       return inChunks(jobs, (chunk) => host.write((store) => append(store, now(), chunk)))
     },
-    claim: (tickets, max, by, request) => host.write((store) => claim(store, now(), tickets, max, by, request)),
+    claim: (tickets, max, by, request) =>
+      host.write((store) => claim(store, now(), tickets, max, by, request)),
     take: (queues, max, by, request, options) =>
       host.write((store) => take(store, now(), queues, max, by, request, options)),
     settle: (settlements, by) => host.write((store) => settle(store, now(), settlements, by)),
-    complete: (fence, result, by, tx) => host.inside(tx, (store) => complete(store, now(), fence, result, by)),
+    complete: (fence, result, by, tx) =>
+      host.inside(tx, (store) => complete(store, now(), fence, result, by)),
     // Keys never wait here: each write transaction is alone, so no key's row can be locked by another.
     passKeys: async () => [],
 
@@ -99,7 +102,10 @@ export function engineLog(host: EngineHost): JobLog {
   }
 }
 
-async function inChunks<T, R>(items: readonly T[], run: (chunk: readonly T[]) => Promise<readonly R[]>): Promise<R[]> {
+async function inChunks<T, R>(
+  items: readonly T[],
+  run: (chunk: readonly T[]) => Promise<readonly R[]>,
+): Promise<R[]> {
   const results: R[] = []
   for (let from = 0; from < items.length; from += appendChunk) {
     results.push(...(await run(items.slice(from, from + appendChunk))))

@@ -39,14 +39,27 @@ export function freeUnique(store: JobStore, now: number, row: JobRow, keepFor: b
 }
 
 /** The job that holds the unique key now, if it is another than `id`. */
-export function uniqueHolder(store: JobStore, now: number, name: string, key: string, id: string): string | undefined {
+export function uniqueHolder(
+  store: JobStore,
+  now: number,
+  name: string,
+  key: string,
+  id: string,
+): string | undefined {
   const held = store.unique(name, key)
   if (!held || held.jobId === id) return undefined
   return held.freeAt === undefined || held.freeAt > now ? held.jobId : undefined
 }
 
 /** What follows from a final state: keys. `failed` under `block` stays holder. Returns the job that became ready. */
-export function afterEnd(store: JobStore, now: number, row: JobRow, publishAfter: number): JobRow | undefined {
+export function afterEnd(
+  store: JobStore,
+  now: number,
+  row: JobRow,
+  publishAfter: number,
+): JobRow | undefined {
   freeUnique(store, now, row, row.state === 'succeeded')
-  return row.state === 'failed' && row.onFailure === 'block' ? undefined : passKey(store, now, row, publishAfter)
+  return row.state === 'failed' && row.onFailure === 'block'
+    ? undefined
+    : passKey(store, now, row, publishAfter)
 }

@@ -16,7 +16,14 @@ export interface Noted {
 }
 
 /** One transition: the row's state and its event, never one without the other. The caller has set the counters. */
-export function move(store: JobStore, now: number, row: JobRow, type: EventType, to: JobState, noted: Noted = {}): void {
+export function move(
+  store: JobStore,
+  now: number,
+  row: JobRow,
+  type: EventType,
+  to: JobState,
+  noted: Noted = {},
+): void {
   row.state = to
   row.version += 1
   if (to !== 'running') {

@@ -11,7 +11,7 @@ import type {
   WorkerRecord,
 } from '../ports/operations.ts'
 import type { JobState } from '../job/state.ts'
-import { afterEnd, passKey, takeKey, uniqueHolder } from './keys.ts'
+import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
 import { move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -62,7 +62,9 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
     row.cancelReason = undefined
     const isHolder = takeKey(store, row)
     if (isHolder) readyFrom(row, now)
-    move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', { data: { by: note.by, reason: note.reason } })
+    move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', {
+      data: { by: note.by, reason: note.reason },
+    })
     if (isHolder) tickets.push(ticketOf(store, row))
     replayed += 1
   }
@@ -101,7 +103,10 @@ export function change(
     throw new ErrandError('E_NOT_ALLOWED', `job ${id} is ${row.state}; only a job that waits can be changed`)
   }
   if (to.queue !== undefined && to.queue !== row.queue && row.orderingKey !== undefined) {
-    throw new ErrandError('E_NOT_ALLOWED', `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`)
+    throw new ErrandError(
+      'E_NOT_ALLOWED',
+      `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`,
+    )
   }
   if (to.lane !== undefined) row.lane = to.lane
   if (to.queue !== undefined) row.queue = to.queue
@@ -116,7 +121,12 @@ export function change(
   if (state === 'ready') readyFrom(row, now + publishGraceMs)
   const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
   move(store, now, row, 'changed', state, {
-    data: { by: note.by, reason: note.reason, changed, ...(row.runAt === undefined ? {} : { runAt: row.runAt }) },
+    data: {
+      by: note.by,
+      reason: note.reason,
+      changed,
+      ...(row.runAt === undefined ? {} : { runAt: row.runAt }),
+    },
   })
   return { state, ticket: state === 'ready' ? ticketOf(store, row) : undefined }
 }
@@ -165,8 +175,15 @@ export function prune(store: JobStore, now: number, options: PruneOptions): { jo
     ...store.finished(['failed'], now - options.failedMs, options.limit),
   ]
   const gone = ended.slice(0, options.limit)
-  for (const row of gone) store.remove(row.id)
-  return { jobs: gone.length, more: ended.length > gone.length || gone.length === options.limit }
+  for (const row of gone) {
+    freeUnique(store, now, row, false)
+    store.remove(row.id)
+  }
+  const events = store.removeEvents(now - Math.max(options.succeededMs, options.failedMs), options.limit)
+  return {
+    jobs: gone.length,
+    more: ended.length > gone.length || [gone.length, events].includes(options.limit),
+  }
 }
 
 function rowsOf(store: JobStore, ids: readonly string[]): JobRow[] {

@@ -10,15 +10,29 @@ import { afterEnd, keyOf } from './keys.ts'
 import { move, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
-export function settle(store: JobStore, now: number, settlements: readonly Settlement[], by: WorkerRef): Settled[] {
+export function settle(
+  store: JobStore,
+  now: number,
+  settlements: readonly Settlement[],
+  by: WorkerRef,
+): Settled[] {
   return settlements.map((settlement) => settleOne(store, now, settlement, by))
 }
 
 /** Succeeds a run inside the caller's transaction; throws where the fence does not match, so that it rolls back. */
-export function complete(store: JobStore, now: number, fence: Fence, result: Encoded | undefined, by: WorkerRef): void {
+export function complete(
+  store: JobStore,
+  now: number,
+  fence: Fence,
+  result: Encoded | undefined,
+  by: WorkerRef,
+): void {
   const row = store.row(fence.id)
   if (!row || !holds(row, fence, by)) {
-    throw new ErrandError('E_CLAIM_LOST', `job ${fence.id} is no longer run ${fence.run} of this worker; roll the transaction back`)
+    throw new ErrandError(
+      'E_CLAIM_LOST',
+      `job ${fence.id} is no longer run ${fence.run} of this worker; roll the transaction back`,
+    )
   }
   end(store, now, row, by, { kind: 'succeed', result }, {})
   afterEnd(store, now, row, now)
@@ -27,7 +41,8 @@ export function complete(store: JobStore, now: number, fence: Fence, result: Enc
 function settleOne(store: JobStore, now: number, settlement: Settlement, by: WorkerRef): Settled {
   const { id, run } = settlement
   const row = store.row(id)
-  if (!row) return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
+  if (!row)
+    return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
   if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
 
   end(store, now, row, by, settlement.outcome, { durationMs: settlement.durationMs })
@@ -43,7 +58,14 @@ function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {
 }
 
 /** Writes the events of one outcome and leaves the row in the state after them. */
-function end(store: JobStore, now: number, row: JobRow, by: WorkerRef, outcome: SettledOutcome, base: EventData): void {
+function end(
+  store: JobStore,
+  now: number,
+  row: JobRow,
+  by: WorkerRef,
+  outcome: SettledOutcome,
+  base: EventData,
+): void {
   const worker = by.id
   const cancel = row.cancelBy === undefined ? undefined : { by: row.cancelBy, reason: row.cancelReason }
   row.streak = 0
@@ -63,7 +85,11 @@ function end(store: JobStore, now: number, row: JobRow, by: WorkerRef, outcome: 
       return
     }
     row.runAt = now + retryInMs
-    move(store, now, row, 'errored', 'scheduled', { worker, data: { ...base, cause, runAt: row.runAt }, body })
+    move(store, now, row, 'errored', 'scheduled', {
+      worker,
+      data: { ...base, cause, runAt: row.runAt },
+      body,
+    })
     return
   }
   if (cancel) {
@@ -72,7 +98,11 @@ function end(store: JobStore, now: number, row: JobRow, by: WorkerRef, outcome: 
   }
   switch (outcome.kind) {
     case 'fail':
-      move(store, now, row, 'failed', 'failed', { worker, data: { ...base, cause: outcome.cause }, body: outcome.error })
+      move(store, now, row, 'failed', 'failed', {
+        worker,
+        data: { ...base, cause: outcome.cause },
+        body: outcome.error,
+      })
       return
     case 'cancel':
       move(store, now, row, 'cancelled', 'cancelled', { worker, data: { ...base, reason: outcome.reason } })
@@ -81,12 +111,19 @@ function end(store: JobStore, now: number, row: JobRow, by: WorkerRef, outcome: 
       row.attempt -= 1
       if (outcome.parked) row.parkedSince ??= now
       row.runAt = now + outcome.delayMs
-      move(store, now, row, 'snoozed', 'scheduled', { worker, data: { ...base, reason: outcome.reason, runAt: row.runAt } })
+      move(store, now, row, 'snoozed', 'scheduled', {
+        worker,
+        data: { ...base, reason: outcome.reason, runAt: row.runAt },
+      })
       return
     case 'release':
       // A begun run that nobody can vouch for must not start again.
       if (row.onCrash === 'fail' && outcome.begun) {
-        move(store, now, row, 'failed', 'failed', { worker, data: { ...base, cause: 'lost' }, body: outcome.error })
+        move(store, now, row, 'failed', 'failed', {
+          worker,
+          data: { ...base, cause: 'lost' },
+          body: outcome.error,
+        })
         return
       }
       row.attempt -= 1

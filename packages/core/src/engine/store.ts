@@ -119,7 +119,7 @@ export interface JobStore {
   update(row: JobRow): void
   /** A new payload, from an operator. */
   savePayload(id: string, payload: Encoded): void
-  /** The job with its events. */
+  /** The job; its events stay until their own time. */
   remove(id: string): void
 
   /** Ready jobs by lane and then sequence; `lowest` begins with the lowest lane. */
@@ -156,9 +156,15 @@ export interface JobStore {
   counts(): ReadonlyMap<QueueName, QueueCounts>
 
   addEvent(event: NewEvent): void
+  /** Removes the oldest events, those before a moment, `limit` at most: a prefix of the log, so that no reader meets a hole. */
+  removeEvents(before: number, limit: number): number
   eventsOf(id: string): StoredEvent[]
   /** Events of a position greater than `after`, in order. */
-  events(after: number, limit: number, filter: { job?: string; queue?: QueueName; tag?: string }): StoredEvent[]
+  events(
+    after: number,
+    limit: number,
+    filter: { job?: string; queue?: QueueName; tag?: string },
+  ): StoredEvent[]
   /** The oldest position kept and the newest ever given; `[1, 0]` where there is none yet. */
   span(): readonly [oldest: number, newest: number]
 

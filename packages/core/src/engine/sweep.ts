@@ -46,7 +46,8 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   const republished = unpublished.map((row) => ticketOf(store, row))
 
   for (const worker of store.workers()) {
-    if (worker.leaseUntil < now - dayMs && store.claimsOf(worker.id).length === 0) store.removeWorker(worker.id)
+    if (worker.leaseUntil < now - dayMs && store.claimsOf(worker.id).length === 0)
+      store.removeWorker(worker.id)
   }
 
   const nextDue = store.nextDue()
@@ -67,7 +68,10 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
  */
 function noteSweep(store: JobStore, now: number): boolean {
   const facts = store.facts()
-  const leases = store.workers().filter((worker) => worker.leaseUntil >= now).map((worker) => worker.leaseMs)
+  const leases = store
+    .workers()
+    .filter((worker) => worker.leaseUntil >= now)
+    .map((worker) => worker.leaseMs)
   const allLeases = store.workers().map((worker) => worker.leaseMs)
   const shortest = leases.length > 0 ? Math.min(...leases) : defaultLeaseMs
   const longest = allLeases.length > 0 ? Math.max(...allLeases) : defaultLeaseMs

@@ -19,7 +19,10 @@ class MemoryBroker {
   take(queue: QueueName, max: number): Ticket[] {
     const tickets = this.#tickets.get(queue) ?? []
     const taken = lanes.flatMap((lane) => tickets.filter((ticket) => ticket.lane === lane)).slice(0, max)
-    this.#tickets.set(queue, tickets.filter((ticket) => !taken.includes(ticket)))
+    this.#tickets.set(
+      queue,
+      tickets.filter((ticket) => !taken.includes(ticket)),
+    )
     return taken
   }
 
@@ -120,7 +123,9 @@ function openDriver(broker: MemoryBroker): Driver {
       broker.purge(queue)
     },
     close() {
-      closing ??= Promise.all([...subscriptions].map((subscription) => subscription.close())).then(() => undefined)
+      closing ??= Promise.all([...subscriptions].map((subscription) => subscription.close())).then(
+        () => undefined,
+      )
       return closing
     },
   }

@@ -1,4 +1,12 @@
-import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, WorkerRow } from '../engine/store.ts'
+import type {
+  JobRow,
+  JobStore,
+  LogFacts,
+  NewEvent,
+  StoredEvent,
+  UniqueRow,
+  WorkerRow,
+} from '../engine/store.ts'
 import type { QueueKey } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import { laneRank } from '../job/lane.ts'
@@ -12,7 +20,8 @@ import type { PausedRow, QueueCounts } from '../engine/store.ts'
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
 const textOf = (...parts: readonly string[]): string => JSON.stringify(parts)
-const byRank = (a: JobRow, b: JobRow): number => laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
+const byRank = (a: JobRow, b: JobRow): number =>
+  laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
 const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
 
 /** The reference store: plain maps, every question a scan. Small enough to be read in one sitting. */
@@ -71,9 +80,6 @@ export class MemoryStore implements JobStore {
     this.#rows.delete(id)
     this.#live.delete(id)
     this.#payloads.delete(id)
-    this.#eventsOf.delete(id)
-    const kept = this.#events.filter((event) => event.jobId !== id)
-    this.#events.splice(0, this.#events.length, ...kept)
   }
 
   #where(matches: (row: JobRow) => boolean): JobRow[] {
@@ -81,7 +87,8 @@ export class MemoryStore implements JobStore {
   }
   ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[] {
     const rows = this.#where((row) => row.state === 'ready' && row.queue === queue)
-    const lowestFirst = (a: JobRow, b: JobRow): number => laneRank[b.lane] - laneRank[a.lane] || bySequence(a, b)
+    const lowestFirst = (a: JobRow, b: JobRow): number =>
+      laneRank[b.lane] - laneRank[a.lane] || bySequence(a, b)
     return rows.toSorted(first === 'highest' ? byRank : lowestFirst).slice(0, limit)
   }
   overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[] {
@@ -190,6 +197,16 @@ export class MemoryStore implements JobStore {
     const ofJob = this.#eventsOf.get(event.jobId)
     if (ofJob) ofJob.push(stored)
     else this.#eventsOf.set(event.jobId, [stored])
+  }
+  removeEvents(before: number, limit: number): number {
+    const first = this.#events.findIndex((event) => event.at >= before)
+    const count = Math.min(first === -1 ? this.#events.length : first, limit)
+    for (const event of this.#events.splice(0, count)) {
+      const kept = this.#eventsOf.get(event.jobId)?.filter((other) => other !== event) ?? []
+      if (kept.length > 0) this.#eventsOf.set(event.jobId, kept)
+      else this.#eventsOf.delete(event.jobId)
+    }
+    return count
   }
   eventsOf(id: string): StoredEvent[] {
     return [...(this.#eventsOf.get(id) ?? [])]

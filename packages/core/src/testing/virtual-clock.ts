@@ -45,7 +45,9 @@ export function virtualClock(start: number = Date.UTC(2026, 0, 1)): VirtualClock
       const end = now + ms
       await settled()
       for (;;) {
-        const next = [...timers].filter((timer) => timer.at <= end).toSorted((a, b) => a.at - b.at || a.order - b.order)[0]
+        const next = [...timers]
+          .filter((timer) => timer.at <= end)
+          .toSorted((a, b) => a.at - b.at || a.order - b.order)[0]
         if (!next) break
         timers.delete(next)
         now = Math.max(now, next.at)

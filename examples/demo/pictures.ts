@@ -1,0 +1,87 @@
+import { readdir, stat } from 'node:fs/promises'
+import { basename, extname, join } from 'node:path'
+import { flaw } from './images.ts'
+
+export interface Source {
+  /** Unique, fit to be a folder's name. */
+  readonly name: string
+  readonly file: string
+}
+
+export interface Found {
+  readonly pictures: readonly Source[]
+  /** Files that look like pictures and cannot be read, with the reason. */
+  readonly unreadable: readonly { readonly file: string; readonly why: string }[]
+  /** Readable or not, left out because there were more than enough. */
+  readonly leftOut: number
+}
+
+/** What the image library of the demo can read without further help. */
+const extensions = new Set(['.jpg', '.jpeg', '.png', '.webp', '.avif', '.gif', '.tif', '.tiff'])
+export const enough = 12
+
+/** The first twelve pictures of a folder that can be read to their end. Throws a plain sentence when there is none. */
+export async function findPictures(folder: string): Promise<Found> {
+  const names = (await list(folder)).filter((name) => extensions.has(extname(name).toLowerCase()))
+  if (names.length === 0) {
+    throw new Unusable(`${folder} has no pictures (${[...extensions].join(' ')}); its subfolders are not searched`)
+  }
+
+  const pictures: Source[] = []
+  const unreadable: { file: string; why: string }[] = []
+  let tried = 0
+  for (const name of names) {
+    if (pictures.length === enough) break
+    tried += 1
+    const file = join(folder, name)
+    const why = await flaw(file)
+    if (why === undefined) pictures.push({ name: unique(name, pictures), file })
+    else unreadable.push({ file: name, why })
+  }
+  if (pictures.length === 0) {
+    const [first] = unreadable
+    throw new Unusable(`none of the ${names.length} pictures in ${folder} can be read: ${first?.file}: ${first?.why}`)
+  }
+  return { pictures, unreadable, leftOut: names.length - tried }
+}
+
+/** What was asked for cannot be done; the message says all there is to say. */
+export class Unusable extends Error {
+  override readonly name = 'Unusable'
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true })
+    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())
+    return files.map((entry) => entry.name).toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  } catch (error) {
+    throw new Unusable(await whyNot(folder, error), { cause: error })
+  }
+}
+
+async function whyNot(folder: string, error: unknown): Promise<string> {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return `there is no folder ${folder}`
+    case 'ENOTDIR':
+      return `${folder} is a file; give the folder that it is in`
+    case 'EACCES':
+    case 'EPERM': {
+      const { mode } = await stat(folder).catch(() => ({ mode: 0 }))
+      return `${folder} may not be read (mode ${(mode & 0o777).toString(8)})`
+    }
+    default:
+      return `${folder} cannot be read: ${String(error)}`
+  }
+}
+
+function unique(file: string, taken: readonly Source[]): string {
+  const stem = basename(file, extname(file)).normalize('NFC')
+  const plain = stem.replaceAll(/[^\p{L}\p{N}_-]+/gu, '-').replaceAll(/^-+|-+$/g, '').slice(0, 60) || 'picture'
+  const isTaken = (name: string): boolean => taken.some((other) => other.name.toLowerCase() === name.toLowerCase())
+  for (let n = 1; ; n += 1) {
+    const name = n === 1 ? plain : `${plain}-${n}`
+    if (!isTaken(name)) return name
+  }
+}

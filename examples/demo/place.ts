@@ -1,0 +1,66 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { dropSchema } from './postgres.ts'
+import { Unusable } from './pictures.ts'
+
+/** Everything that one demo leaves behind: the folder of its output. */
+export interface Place {
+  readonly out: string
+  readonly database: string
+  readonly ledger: string
+  readonly sheet: string
+}
+
+export function placeIn(out: string): Place {
+  return {
+    out,
+    database: join(out, 'errand.db'),
+    ledger: join(out, 'ledger.jsonl'),
+    sheet: join(out, 'index.html'),
+  }
+}
+
+const markName = '.errand-demo'
+
+/** The folder, empty and marked as the demo's own. A folder that is not the demo's own, and not empty, is refused. */
+export async function clear({ out }: Place): Promise<void> {
+  const names = await readdir(out).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw new Unusable(`${out} cannot be used: ${error.message}`, { cause: error })
+  })
+  if (names.length > 0 && !names.includes(markName)) {
+    throw new Unusable(`${out} is not empty, and was not made by this demo; name another folder with --out`)
+  }
+  await remove(out)
+  try {
+    await mkdir(out, { recursive: true })
+    await writeFile(join(out, markName), 'Made by the Errand demo, which replaces this folder when it runs again.\n')
+  } catch (cause) {
+    throw new Unusable(`${out} cannot be written: ${String(cause)}`, { cause })
+  }
+}
+
+/** Takes away what a demo left, its schema in PostgreSQL too. */
+export async function remove(out: string): Promise<void> {
+  const schema = await readFile(join(out, schemaName), 'utf8').catch(() => undefined)
+  if (schema !== undefined) {
+    // The server may be gone by now, and the folder must go all the same.
+    await dropSchema(schema.trim()).catch((error: unknown) => {
+      process.stderr.write(`the schema of the last demo could not be dropped: ${String(error)}\n`)
+    })
+  }
+  await rm(out, { recursive: true, force: true })
+}
+
+const schemaName = 'schema.url'
+
+/** Notes which schema this demo has made, for the next one to drop. Only its owner may read it: it may hold a password. */
+export async function noteSchema({ out }: Place, url: string): Promise<void> {
+  await writeFile(join(out, schemaName), `${url}\n`, { mode: 0o600 })
+}
+
+/** The log of the demo whose output is here. */
+export async function logOf({ out, database }: Place): Promise<string> {
+  const schema = await readFile(join(out, schemaName), 'utf8').catch(() => undefined)
+  return schema?.trim() ?? `sqlite:${database}`
+}

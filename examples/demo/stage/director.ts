@@ -1,0 +1,114 @@
+import type { JobEvent } from 'errand'
+import type { Fleet, Member } from './fleet.ts'
+import type { Story } from './story.ts'
+import { counted, listed } from './style.ts'
+import type { Known, Tally } from './tally.ts'
+
+export interface Cast {
+  readonly tally: Tally
+  readonly story: Story
+  readonly fleet: Fleet
+  /** Jobs that are dispatched at the beginning. */
+  readonly total: number
+  /** Dispatches the job that must not wait, and says its id. */
+  readonly sendCover: () => Promise<string>
+}
+
+/** How the critical job fared, by the order of the log. */
+export interface Overtaking {
+  readonly id: string
+  readonly dispatchedAt: number
+  /** Jobs that waited when it was dispatched, and those of them that started before it. */
+  readonly behind: number
+  readonly letPass: number
+  /** Jobs that waited when it started: it went ahead of them all. */
+  readonly overtook: number
+  readonly afterMs: number
+}
+
+/**
+ * Hears every event of the log, gives the two cues (one worker is killed at a quarter, one critical job is dispatched
+ * half way) and tells the audience what happens.
+ */
+export class Director {
+  /** The jobs that were lost with the worker that was killed. */
+  readonly lost: { readonly id: string; readonly label: string }[] = []
+  overtaking: Overtaking | undefined
+  readonly #cast: Cast
+  #victim: Member | undefined
+  #coverId: string | undefined
+  #coverSent = false
+
+  constructor(cast: Cast) {
+    this.#cast = cast
+  }
+
+  async hear(event: JobEvent, now: number): Promise<void> {
+    const { tally, total } = this.#cast
+    const job = tally.known(event.jobId)
+    const owner = tally.running.get(event.jobId)?.worker
+    tally.apply(event, now)
+    if (!job) return
+    if (event.type === 'failed') throw new Error(`${job.label} failed for good: ${event.error.message}`)
+
+    if (event.type === 'started') this.#started(event, job)
+    if (event.type === 'lost') this.#lost(job, owner)
+    if (job.id === this.#coverId) this.#coverHeard(event)
+
+    if (event.type === 'started' && tally.done >= total / 4) await this.#kill(event.worker)
+    if (tally.done >= total / 2 && !this.#coverSent) {
+      this.#coverSent = true
+      this.#coverId = await this.#cast.sendCover()
+    }
+  }
+
+  /** A worker that has just begun a job has it in its hands: the moment to kill it. */
+  async #kill(worker: string): Promise<void> {
+    const { fleet, story, tally } = this.#cast
+    if (this.#victim) {
+      // Rare: it had finished all it had between our last word of it and its death. Then the show needs another one.
+      const empty = this.#victim.id !== undefined && tally.runningOn(this.#victim.id).length === 0
+      if (this.lost.length > 0 || !empty) return
+    }
+    const member = fleet.members.find(({ id }) => id === worker)
+    if (member?.state !== 'working' || fleet.members.filter(({ state }) => state === 'working').length < 2) return
+
+    this.#victim = member
+    const jobs = tally.runningOn(worker).map(({ label }) => label)
+    member.fate = `killed while it ran ${listed(jobs)}`
+    await fleet.kill(member)
+    story.tell(`kill -9 ${member.pid}: ${member.name} dies while it runs ${listed(jobs)}`, 'red')
+  }
+
+  #started({ run, worker }: JobEvent & { readonly type: 'started' }, job: Known): void {
+    if (run === 1) return
+    this.#cast.story.tell(`${job.label} runs again, on ${this.#nameOf(worker)} (run ${run})`, 'green')
+  }
+
+  #lost(job: Known, owner: string | undefined): void {
+    this.lost.push(job)
+    const whose = owner === undefined ? 'its worker' : this.#nameOf(owner)
+    this.#cast.story.tell(`${job.label} is lost: the lease of ${whose} is out; ready again`, 'yellow')
+  }
+
+  #coverHeard(event: JobEvent): void {
+    const { story, tally } = this.#cast
+    const at = event.at.getTime()
+    const waiting = tally.waitingBelow('critical')
+    if (event.type === 'dispatched') {
+      this.overtaking = { id: event.jobId, dispatchedAt: at, behind: waiting, letPass: 0, overtook: 0, afterMs: 0 }
+    } else if (event.type === 'started' && this.overtaking) {
+      const { behind, dispatchedAt } = this.overtaking
+      const afterMs = at - dispatchedAt
+      this.overtaking = { ...this.overtaking, overtook: waiting, letPass: behind - waiting, afterMs }
+      story.tell(
+        `the cover starts ${afterMs} ms after its dispatch, ahead of ${counted(waiting, 'job')} dispatched before it`,
+        'magentaBright',
+      )
+    }
+  }
+
+  #nameOf(worker: string): string {
+    return this.#cast.fleet.members.find(({ id }) => id === worker)?.name ?? 'a worker'
+  }
+}

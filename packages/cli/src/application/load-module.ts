@@ -1,0 +1,86 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { dirname, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ErrandError, isErrandError } from '@errand/core/ports'
+import { addCommand } from './package-manager.ts'
+import { useTsx } from './tsx.ts'
+import { constructIn } from './typescript.ts'
+import type { Construct } from './typescript.ts'
+
+export type Exports = Readonly<Record<string, unknown>>
+
+/**
+ * Imports a file of the project. TypeScript runs by Node's type stripping; where that cannot do it, by the project's
+ * own tsx.
+ * @param what for messages: `the worker`.
+ * @throws `E_CONFIG` when there is no such file, or it throws; `E_TYPESCRIPT` when it needs tsx and there is none.
+ */
+export async function loadModule(file: string, what: string): Promise<Exports> {
+  if (!existsSync(file)) throw new ErrandError('E_CONFIG', `${what} ${short(file)} does not exist`)
+  const folder = dirname(file)
+  const url = pathToFileURL(file).href
+  // Without "type": "module" Node and tsx disagree on what a .ts file is, and a module that failed to load as one cannot
+  // be loaded as the other: there, tsx comes first or not at all.
+  const early = isTypeScript(file) && !isModule(file) && (await useTsx(folder))
+  try {
+    return unwrapped(await import(url))
+  } catch (error) {
+    const construct = early ? undefined : constructIn(error, file)
+    if (!construct) throw failed(what, file, error)
+    if (!(await useTsx(folder))) throw needsTsx(what, file, construct, error)
+  }
+  try {
+    // Node remembers that this URL could not be loaded.
+    return unwrapped(await import(`${url}?errand=tsx`))
+  } catch (error) {
+    throw failed(what, file, error)
+  }
+}
+
+/** Compiled to CommonJS by tsx, a module's exports are the properties of its default export. */
+function unwrapped(exports: Exports): Exports {
+  const inner = exports['default']
+  if (typeof inner !== 'object' || inner === null || !('default' in inner)) return exports
+  return inner as Exports
+}
+
+function failed(what: string, file: string, error: unknown): ErrandError {
+  const missing = error instanceof Error ? /Cannot find package '([^']+)'/.exec(error.message)?.[1] : undefined
+  if (missing !== undefined) {
+    const add = addCommand(dirname(file), missing, 'production')
+    return new ErrandError('E_CONFIG', `${what} ${short(file)} imports ${missing}, which is not installed: ${add}`, { cause: error })
+  }
+  const said = error instanceof Error ? `${isErrandError(error) ? error.code : error.name}: ${error.message}` : String(error)
+  return new ErrandError('E_CONFIG', `${what} ${short(file)} could not be loaded: ${said}`, { cause: error })
+}
+
+function needsTsx(what: string, file: string, construct: Construct, cause: unknown): ErrandError {
+  const where = construct.where === undefined ? '' : ` (${short(construct.where)})`
+  const add = addCommand(dirname(file), 'tsx', 'development')
+  return new ErrandError(
+    'E_TYPESCRIPT',
+    `${what} ${short(file)} uses ${construct.what}${where}, which Node's type stripping cannot run, and the project has no tsx. ` +
+      `Add it (${add}), or write ${construct.instead}, or build the project and name the JavaScript file`,
+    { cause },
+  )
+}
+
+function isTypeScript(file: string): boolean {
+  return /\.[cm]?tsx?$/.test(file)
+}
+
+function isModule(file: string): boolean {
+  if (/\.m[jt]s$/.test(file)) return true
+  if (/\.c[jt]s$/.test(file)) return false
+  const manifest = findPackageJSON(pathToFileURL(file))
+  if (manifest === undefined) return false
+  const { type } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly type?: unknown }
+  return type === 'module'
+}
+
+/** A path as people write it from where they are. */
+export function short(path: string): string {
+  const from = relative(process.cwd(), path)
+  return from.startsWith('..') || from === '' ? path : from
+}

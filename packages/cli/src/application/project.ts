@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { Config } from '@errand/core'
+import { ErrandError } from '@errand/core/ports'
+import { loadModule, short } from './load-module.ts'
+import type { Exports } from './load-module.ts'
+
+const extensions = ['ts', 'mts', 'js', 'mjs'] as const
+
+export interface ProjectOptions {
+  readonly config?: string | undefined
+  readonly log?: string | undefined
+  readonly driver?: string | undefined
+}
+
+/** What the command works with: a configuration, and the folder that its paths are relative to. */
+export interface Project {
+  readonly folder: string
+  readonly configFile: string | undefined
+  readonly config: Config
+}
+
+/**
+ * Loads `--config`, or the nearest errand.config.{ts,mts,js,mjs} from this folder upward; `--log` and `--driver`
+ * override what it says. A file that was found further up is run in its own folder, as npm does with scripts, so that
+ * relative paths mean the same from everywhere.
+ * @throws `E_CONFIG` when the file is missing, throws or exports nothing; and when there is none, and no log is named.
+ */
+export async function loadProject(options: ProjectOptions): Promise<Project> {
+  const overrides = {
+    ...(options.log === undefined ? {} : { log: options.log }),
+    ...(options.driver === undefined ? {} : { driver: options.driver }),
+  }
+  const configFile = options.config ?? findConfig(process.cwd())
+  if (configFile === undefined) {
+    if (options.log === undefined && !process.env['ERRAND_LOG']) throw nothingConfigured()
+    return { folder: process.cwd(), configFile, config: overrides }
+  }
+  if (options.config === undefined) process.chdir(dirname(configFile))
+  const config = await configOf(await loadModule(configFile, 'the configuration'), configFile)
+  return { folder: dirname(configFile), configFile, config: { ...config, ...overrides } }
+}
+
+export function findConfig(folder: string): string | undefined {
+  const found = firstOf(folder, 'errand.config')
+  if (found !== undefined || dirname(folder) === folder) return found
+  return findConfig(dirname(folder))
+}
+
+/** `NAME.ts`, `.mts`, `.js` or `.mjs` in a folder, in this order. */
+export function firstOf(folder: string, name: string): string | undefined {
+  return extensions.map((extension) => join(folder, `${name}.${extension}`)).find((file) => existsSync(file))
+}
+
+/** The worker's file: the one that was named, that of the configuration, or `worker.ts` beside it. */
+export function workerFile(project: Project, named: string | undefined): string {
+  if (named !== undefined) return named
+  const { worker } = project.config
+  if (worker !== undefined) return resolve(project.folder, worker)
+  const found = firstOf(project.folder, 'worker')
+  if (found !== undefined) return found
+  throw new ErrandError(
+    'E_CONFIG',
+    `which worker? There is no worker.ts in ${project.folder}: name the file (errand work src/worker.ts), or set worker in errand.config.ts`,
+  )
+}
+
+async function configOf(exports: Exports, file: string): Promise<Config> {
+  const config = await exports['default']
+  if (typeof config === 'object' && config !== null) return config
+  throw new ErrandError(
+    'E_CONFIG',
+    `the configuration ${short(file)} exports ${config === undefined ? 'nothing' : `a ${typeof config}`} by default; write \`export default defineConfig({ … })\``,
+  )
+}
+
+function nothingConfigured(): ErrandError {
+  return new ErrandError(
+    'E_CONFIG',
+    `no errand.config.ts in ${process.cwd()} or above it, and no job log is named; begin with \`errand init\`, or pass --config FILE or --log URL, or set ERRAND_LOG`,
+  )
+}

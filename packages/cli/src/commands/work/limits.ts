@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Errand, Worker } from '@errand/core'
+import type { Tally } from './tally.ts'
+
+/** When a worker ends by itself: a supervisor starts it anew, or the deployment wanted no more. */
+export interface Limits {
+  readonly maxJobs?: number | undefined
+  readonly maxTimeMs?: number | undefined
+  readonly maxRssBytes?: number | undefined
+  /** Nothing that it may take is ready, and nothing runs. Jobs that are due later do not count. */
+  readonly stopWhenEmpty?: boolean | undefined
+}
+
+const everyMs = 200
+
+/**
+ * Watches the limits until one is reached and all running jobs have ended by themselves, however long they take: the
+ * grace is for a shutdown that somebody waits for. Resolves with the reason, or with undefined when the signal aborts.
+ */
+export async function limitReached(
+  worker: Worker,
+  errand: Errand,
+  tally: Tally,
+  limits: Limits & { readonly queues?: readonly string[] | undefined },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const began = performance.now()
+  let reason: string | undefined
+  while (!signal.aborted) {
+    reason ??= limitOf(limits, tally, performance.now() - began)
+    if (reason !== undefined) tally.draining = true
+    const idle = worker.health().running === 0
+    if (reason !== undefined && idle) return reason
+    if (limits.stopWhenEmpty && idle && (await isEmpty(errand, limits.queues ?? tally.queues))) {
+      // A job may have been taken while the log was asked.
+      if (worker.health().running === 0) return 'nothing is ready'
+    }
+    await sleep(everyMs, undefined, { signal }).catch(() => {})
+  }
+  return undefined
+}
+
+function limitOf(limits: Limits, tally: Tally, elapsedMs: number): string | undefined {
+  if (tally.started >= (limits.maxJobs ?? Number.POSITIVE_INFINITY)) return `${tally.started} jobs were run`
+  if (elapsedMs >= (limits.maxTimeMs ?? Number.POSITIVE_INFINITY)) return 'its time is over'
+  const rss = limits.maxRssBytes === undefined ? 0 : process.memoryUsage.rss()
+  if (limits.maxRssBytes !== undefined && rss >= limits.maxRssBytes) return `it uses ${Math.round(rss / 1_048_576)} MB`
+  return undefined
+}
+
+/** A paused queue gives nothing, so what is ready in it must not keep the worker waiting. */
+async function isEmpty(errand: Errand, mine: readonly string[]): Promise<boolean> {
+  const queues = await errand.queues.list()
+  return !queues.some((queue) => mine.includes(queue.name) && !queue.paused && (queue.ready ?? 0) > 0)
+}

@@ -1,0 +1,72 @@
+import type { Worker } from '@errand/core'
+import type { Paint } from '../../output/paint.ts'
+import { truncate } from '../../output/text.ts'
+import { spanText } from '../../output/times.ts'
+import type { Tally } from './tally.ts'
+
+/** The last line of a worker's terminal: whether it takes, what runs, what is done. Other lines are written above it. */
+export class StatusLine {
+  readonly #worker: Worker
+  readonly #tally: Tally
+  readonly #paint: Paint
+  readonly #began = Date.now()
+  readonly #timer: NodeJS.Timeout
+  #shown = false
+
+  constructor(worker: Worker, tally: Tally, paint: Paint) {
+    this.#worker = worker
+    this.#tally = tally
+    this.#paint = paint
+    this.#timer = setInterval(() => this.#draw(), 1_000)
+    this.#timer.unref()
+    this.#draw()
+  }
+
+  /** A line above. */
+  write(line: string): void {
+    this.#clear()
+    process.stderr.write(`${line}\n`)
+    this.#draw()
+  }
+
+  end(): void {
+    clearInterval(this.#timer)
+    this.#clear()
+  }
+
+  #clear(): void {
+    if (this.#shown) process.stderr.write('\r\u001b[2K')
+    this.#shown = false
+  }
+
+  #draw(): void {
+    this.#clear()
+    const { state, good, rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    // One row only: a line that wraps could not be cleared again.
+    const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
+    const painted = line.startsWith(state) ? this.#paint(good ? 'good' : 'warn', state) + line.slice(state.length) : line
+    process.stderr.write(painted)
+    this.#shown = true
+  }
+}
+
+export interface Health {
+  /** `taking`, or `not taking: ` and why. */
+  readonly state: string
+  readonly good: boolean
+  /** `3 running · 120 succeeded · 1 failed · 84 MB · up 3m 20s` */
+  readonly rest: string
+}
+
+export function healthOf(worker: Worker, tally: Tally, upMs: number): Health {
+  const { taking, why, running } = worker.health()
+  const ended = Object.entries(tally.ended)
+    .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')
+    .map(([outcome, count]) => `${count} ${outcome}`)
+  const memory = `${Math.round(process.memoryUsage.rss() / 1_048_576)} MB`
+  return {
+    state: taking ? 'taking' : `not taking${why ? `: ${why}` : ''}`,
+    good: taking,
+    rest: [`${running} running`, ...ended, memory, `up ${spanText(upMs)}`].join(' · '),
+  }
+}

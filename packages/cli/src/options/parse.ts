@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { userInfo } from 'node:os'
+import { durationMs, ErrandError } from '@errand/core/ports'
+import type { Duration } from '@errand/core/ports'
+import { InvalidArgumentError } from 'commander'
+
+/** A path as it was meant where the command was started: the command may change its folder afterwards. */
+export function path(value: string): string {
+  return resolve(value)
+}
+
+/** A log's URL; the path of a SQLite file is relative to where the command was started. */
+export function logUrl(value: string): string {
+  const [, file] = /^sqlite:(?!\/\/)([^:].*)$/.exec(value) ?? []
+  return file === undefined ? value : `sqlite:${resolve(file)}`
+}
+
+export function wholeNumber(value: string): number {
+  if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Use a whole number.')
+  return Number(value)
+}
+
+export function positiveNumber(value: string): number {
+  const number = wholeNumber(value)
+  if (number === 0) throw new InvalidArgumentError('Use a whole number from 1.')
+  return number
+}
+
+export function duration(value: string): number {
+  try {
+    return durationMs(/^\d+$/.test(value) ? Number(value) : (value as Duration), 'it')
+  } catch {
+    throw new InvalidArgumentError('Use 500ms, 30s, 5m, 2h or 7d.')
+  }
+}
+
+/** A moment: a date and time, `2026-05-01` or `2026-05-01T12:00Z`. */
+export function moment(value: string): Date {
+  const date = new Date(value)
+  if (Number.isNaN(date.getTime()) || /^\d+$/.test(value)) {
+    throw new InvalidArgumentError('Use a date, such as 2026-05-01 or 2026-05-01T12:00Z.')
+  }
+  return date
+}
+
+/** A moment in the past: a date, or how long ago. */
+export function past(value: string): Date {
+  if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(value)) return new Date(Date.now() - duration(value))
+  try {
+    return moment(value)
+  } catch {
+    throw new InvalidArgumentError('Use a date (2026-05-01T12:00Z), or how long ago (2h).')
+  }
+}
+
+const sizes: Readonly<Record<string, number>> = { '': 1, k: 1_024, m: 1_024 ** 2, g: 1_024 ** 3 }
+
+/** Bytes: `512mb`, `1gb`. */
+export function bytes(value: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(value) ?? []
+  if (number === undefined) throw new InvalidArgumentError('Use a size, such as 512mb or 1gb.')
+  return Math.round(Number(number) * (sizes[unit.toLowerCase()] ?? 1))
+}
+
+/** An option that may be given more than once, each time with one or more values between commas. */
+export function list(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...value.split(',').filter((each) => each !== '')]
+}
+
+/** `name=value`, more than once. */
+export function pairs(value: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const at = value.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('Use name=value.')
+  return { ...before, [value.slice(0, at)]: value.slice(at + 1) }
+}
+
+/** `4`, or `media=4,*=10`. */
+export function concurrency(value: string): number | Readonly<Record<string, number>> {
+  if (!value.includes('=')) return positiveNumber(value)
+  const slots = value.split(',').map((each) => {
+    const [, queue, count] = /^(.+)=(\d+)$/.exec(each) ?? []
+    if (queue === undefined || count === undefined) throw new InvalidArgumentError('Use 4, or media=4,*=10.')
+    return [queue, positiveNumber(count)] as const
+  })
+  return Object.fromEntries(slots)
+}
+
+/**
+ * JSON from the command line: itself, `@FILE`, or `-` for stdin. Undefined stays undefined: no payload.
+ * @throws `E_OPTION` when it is not JSON; the message never shows it.
+ */
+export async function json(value: string | undefined): Promise<unknown> {
+  if (value === undefined) return undefined
+  const source = value === '-' ? await text(process.stdin) : value.startsWith('@') ? await fileText(value.slice(1)) : value
+  try {
+    return JSON.parse(source) as unknown
+  } catch {
+    throw new ErrandError(
+      'E_OPTION',
+      `the payload is not JSON; quote it for the shell ('{"file":"a.jpg"}'), or pass @FILE, or - for stdin`,
+    )
+  }
+}
+
+async function fileText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new ErrandError('E_OPTION', `the payload's file ${file} cannot be read`, { cause: error })
+  }
+}
+
+/** Who did it, unless `--by` says so: the user of the operating system. */
+export function operator(by: string | undefined): string {
+  if (by !== undefined) return by
+  try {
+    return userInfo().username
+  } catch {
+    // A container may run as a user without a name.
+    return process.env['USER'] ?? 'errand'
+  }
+}

@@ -1,0 +1,44 @@
+import type { Logger } from '@errand/core/ports'
+import { paintFor } from './paint.ts'
+import type { Style } from './paint.ts'
+import { harmless } from './text.ts'
+import { clock } from './times.ts'
+
+type Level = 'debug' | 'info' | 'warn' | 'error'
+
+const levels: readonly Level[] = ['debug', 'info', 'warn', 'error']
+const styles: Readonly<Record<Level, Style>> = { debug: 'faint', info: 'strong', warn: 'warn', error: 'bad' }
+
+/**
+ * A logger for people: one line per entry, `12:03:04 warn  message  queue=media`.
+ * @param least entries below this level are left out.
+ * @param write gets one line, without its end.
+ */
+export function humanLogger(least: Level, write: (line: string) => void): Logger {
+  const paint = paintFor(process.stderr)
+  const log = (level: Level, fields: object, message?: string): void => {
+    if (levels.indexOf(level) < levels.indexOf(least)) return
+    const { rest, text } = parts(fields, message)
+    const time = paint('faint', clock(Date.now()))
+    write(`${time} ${paint(styles[level], level.padEnd(5))} ${harmless(text)}${paint('faint', rest)}`)
+  }
+  return {
+    debug: (fields, message) => log('debug', fields, message),
+    info: (fields, message) => log('info', fields, message),
+    warn: (fields, message) => log('warn', fields, message),
+    error: (fields, message) => log('error', fields, message),
+  }
+}
+
+function parts(fields: object, message: string | undefined): { readonly text: string; readonly rest: string } {
+  const shown = Object.entries(fields).filter(([, value]) => value !== undefined)
+  const rest = shown.map(([name, value]) => `  ${name}=${harmless(shortly(value))}`).join('')
+  return { text: message ?? '', rest }
+}
+
+/** An error by its message; anything else as JSON, text without quotes. */
+function shortly(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'object' && value !== null && 'message' in value) return String(value.message)
+  return JSON.stringify(value) ?? String(value)
+}

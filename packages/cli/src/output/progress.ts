@@ -1,0 +1,32 @@
+import type { Terminal } from './terminal.ts'
+
+export interface Progress {
+  /** So many more are done. */
+  add(count: number): void
+  /** Removes the line. */
+  end(): void
+}
+
+const redrawMs = 100
+
+/** One line on stderr that tells how far a long command is; nothing where nobody watches. */
+export function progress(terminal: Terminal, verb: string, total?: number): Progress {
+  if (!terminal.watched) return { add: () => {}, end: () => {} }
+  const began = performance.now()
+  let done = 0
+  let drawn = 0
+  return {
+    add(count) {
+      done += count
+      const now = performance.now()
+      if (now - drawn < redrawMs) return
+      drawn = now
+      const rate = Math.round(done / Math.max((now - began) / 1_000, 0.001))
+      const of = total === undefined ? '' : ` of ${total.toLocaleString('en')}`
+      process.stderr.write(`\r\u001b[2K${verb} ${done.toLocaleString('en')}${of} · ${rate.toLocaleString('en')}/s`)
+    },
+    end() {
+      if (drawn > 0) process.stderr.write('\r\u001b[2K')
+    },
+  }
+}

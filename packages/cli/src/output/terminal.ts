@@ -1,0 +1,69 @@
+import { paintFor } from './paint.ts'
+import type { Paint } from './paint.ts'
+import { table } from './table.ts'
+import type { Column } from './table.ts'
+
+/** Where a command says what it has to say: results on stdout, everything else on stderr. */
+export interface Terminal {
+  /** `--json`: stdout carries JSON and nothing else. */
+  readonly json: boolean
+  /** A person watches stderr: progress and status lines make sense. */
+  readonly watched: boolean
+  /** A person can be asked. */
+  readonly interactive: boolean
+  /** Columns of the terminal that stdout is, if it is one. */
+  readonly width: number | undefined
+  /** Colours for stdout, and for stderr. */
+  readonly paint: Paint
+  readonly notePaint: Paint
+  /** A line of the result. */
+  print(line: string): void
+  /** A line beside the result. */
+  note(line: string): void
+  /** The one JSON document of a command, or with `lines` one line of many. */
+  value(value: unknown, as?: 'document' | 'line'): void
+  table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void
+}
+
+export function openTerminal(json: boolean): Terminal {
+  const { stdin, stdout, stderr } = process
+  const paint = paintFor(stdout)
+  const terminal: Terminal = {
+    json,
+    watched: stderr.isTTY && !json,
+    interactive: stdin.isTTY && stderr.isTTY && !json,
+    width: stdout.isTTY ? stdout.columns : undefined,
+    paint,
+    notePaint: paintFor(stderr),
+    print: (line) => void stdout.write(`${line}\n`),
+    note: (line) => void stderr.write(`${line}\n`),
+    value: (value, as = 'document') => {
+      terminal.print(JSON.stringify(value ?? null, undefined, as === 'document' ? 2 : undefined))
+    },
+    table: (columns, rows) => {
+      const header = (text: string): string => paint('faint', text)
+      terminal.print(table(columns, rows, { width: terminal.width, header }).join('\n'))
+    },
+  }
+  return terminal
+}
+
+/** A reader that has seen enough (`errand jobs list | head`) is no failure; `onClosed` says how the command ends. */
+export function onBrokenPipe(onClosed: () => void): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    onClosed()
+  })
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+
+/** What stdout still holds must reach a pipe before the process may end. */
+export async function flushed(): Promise<void> {
+  await Promise.all(
+    [process.stdout, process.stderr].map(
+      (stream) => new Promise<void>((resolve) => (stream.destroyed ? resolve() : stream.write('', () => resolve()))),
+    ),
+  )
+}

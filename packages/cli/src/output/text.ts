@@ -1,0 +1,44 @@
+import { stripVTControlCharacters } from 'node:util'
+
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u
+const zeroWidth = /^[\p{Mn}\p{Me}\p{Cf}]$/u
+
+/** Columns that the text takes on a terminal; colours take none. */
+export function widthOf(text: string): number {
+  let width = 0
+  for (const char of stripVTControlCharacters(text)) width += columnsOf(char)
+  return width
+}
+
+function columnsOf(char: string): number {
+  if (char < '\u0300') return 1
+  if (zeroWidth.test(char)) return 0
+  return wide.test(char) ? 2 : 1
+}
+
+/** At most `width` columns; what is cut off ends in `…`. Only for text without colours. */
+export function truncate(text: string, width: number): string {
+  if (widthOf(text) <= width) return text
+  let kept = ''
+  let used = 0
+  for (const char of text) {
+    used += columnsOf(char)
+    if (used > width - 1) break
+    kept += char
+  }
+  return `${kept}…`
+}
+
+/**
+ * Names, keys and messages come from anybody who may dispatch: on a terminal a control character in them could move the
+ * cursor, or rewrite what an operator reads. Line breaks and tabs stay where `lines` says so.
+ */
+export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
+  const controls = lines === 'many' ? /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/gu : /[\u0000-\u001f\u007f-\u009f]/gu
+  return text.replaceAll(controls, (char) => {
+    if (char === '\n') return '⏎'
+    return `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`
+  })
+}

@@ -1,0 +1,44 @@
+import { isErrandError } from '@errand/core/ports'
+import { CommanderError } from 'commander'
+import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import type { ExitCode } from './exit-codes.ts'
+import { harmless } from './output/text.ts'
+import type { Terminal } from './output/terminal.ts'
+
+/** Says on stderr what went wrong and what to do; with `--json` as one JSON line. The exit code is its kind. */
+export function reportError(terminal: Terminal, error: unknown, verbose: boolean): ExitCode {
+  if (error instanceof CommanderError) return reportUsage(terminal, error)
+  const code = isErrandError(error) ? error.code : undefined
+  const ids = isErrandError(error) ? error.ids : undefined
+  const message = error instanceof Error ? error.message : String(error)
+  if (terminal.json) {
+    const stack = verbose && error instanceof Error ? error.stack : undefined
+    terminal.note(JSON.stringify({ error: { code: code ?? 'E_UNEXPECTED', message, ids, stack } }))
+    return exitCodeOf(error)
+  }
+  const title = code ?? (error instanceof Error ? error.name : 'Error')
+  terminal.note(`${terminal.notePaint('bad', title)}  ${harmless(message, 'many')}`)
+  if (ids && ids.length > 0) terminal.note(`ids: ${ids.join(', ')}`)
+  if (verbose) terminal.note(terminal.notePaint('faint', stacks(error)))
+  else if (code === undefined) terminal.note(terminal.notePaint('faint', '(--verbose shows the stack)'))
+  return exitCodeOf(error)
+}
+
+/** Wrong use. Help and version are "errors" of commander too: they have printed what was asked for. */
+function reportUsage(terminal: Terminal, error: CommanderError): ExitCode {
+  if (error.exitCode === 0) return exitCodes.ok
+  const message = error.message.replace(/^error: /, '')
+  if (terminal.json) terminal.note(JSON.stringify({ error: { code: 'E_OPTION', message } }))
+  else terminal.note(`${terminal.notePaint('bad', 'E_OPTION')}  ${harmless(message, 'many')}`)
+  return exitCodes.usage
+}
+
+function stacks(error: unknown): string {
+  const lines: string[] = []
+  const seen = new Set<unknown>()
+  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
+    seen.add(at)
+    lines.push(seen.size > 1 ? `caused by ${at.stack ?? at.message}` : (at.stack ?? at.message))
+  }
+  return lines.join('\n')
+}

@@ -1,0 +1,77 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { ErrandError } from '../errors.ts'
+import type { Codec, Encoded } from '../ports/codec.ts'
+import { jsonCodec } from './json-codec.ts'
+
+const algorithm = 'aes-256-gcm'
+const keyBytes = 32
+const nonceBytes = 12
+const tagBytes = 16
+const prefix = 'aes-256-gcm:'
+
+/**
+ * AES-256-GCM with a random nonce for each text. The codec's name carries the key's fingerprint, so that a text says
+ * which key reads it. What was stored before encryption was turned on is still read.
+ * @param keys 32 bytes each, in base64: the first one encrypts, all of them decrypt.
+ * @throws `E_OPTION` for no key, or one of another length; `E_CODEC` for a text that none of the keys reads.
+ */
+export function encryptingCodec(keys: readonly string[]): Codec {
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw new ErrandError('E_OPTION', 'encrypt.keys must be a list with at least one key')
+  }
+  const byName = new Map((keys as readonly string[]).map((text, index) => keyOf(text, index)))
+  const [newest] = byName
+  if (!newest) throw new ErrandError('E_OPTION', 'encrypt.keys is empty')
+  return {
+    encode: (json) => ({ codec: newest[0], text: encrypt(json, newest[1]) }),
+    decode: (stored) => {
+      if (!stored.codec.startsWith(prefix)) return jsonCodec.decode(stored)
+      const key = byName.get(stored.codec)
+      if (key) return decrypt(stored, key)
+      throw new ErrandError(
+        'E_CODEC',
+        `this was encrypted with the key ${stored.codec.slice(prefix.length)}, which is not among encrypt.keys`,
+      )
+    },
+  }
+}
+
+function keyOf(text: unknown, index: number): [name: string, key: Buffer] {
+  const key = Buffer.from(typeof text === 'string' ? text : '', 'base64')
+  if (key.length !== keyBytes) {
+    throw new ErrandError(
+      'E_OPTION',
+      `encrypt.keys[${index}] has ${key.length} bytes; use ${keyBytes} in base64 (openssl rand -base64 32)`,
+    )
+  }
+  const fingerprint = createHash('sha256').update(key).digest('hex').slice(0, 8)
+  return [prefix + fingerprint, key]
+}
+
+function encrypt(json: string, key: Buffer): string {
+  const nonce = randomBytes(nonceBytes)
+  const cipher = createCipheriv(algorithm, key, nonce)
+  return Buffer.concat([nonce, cipher.update(json, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString(
+    'base64',
+  )
+}
+
+function decrypt({ codec, text }: Encoded, key: Buffer): string {
+  const bytes = Buffer.from(text, 'base64')
+  try {
+    const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), {
+      authTagLength: tagBytes,
+    })
+    decipher.setAuthTag(bytes.subarray(-tagBytes))
+    const plain = decipher.update(bytes.subarray(nonceBytes, -tagBytes))
+    return Buffer.concat([plain, decipher.final()]).toString('utf8')
+  } catch (error) {
+    throw new ErrandError(
+      'E_CODEC',
+      `a text stored with ${codec} was changed or cut; it cannot be decrypted`,
+      {
+        cause: error,
+      },
+    )
+  }
+}

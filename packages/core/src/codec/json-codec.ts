@@ -1,0 +1,14 @@
+import { ErrandError } from '../errors.ts'
+import type { Codec } from '../ports/codec.ts'
+
+/** Stores JSON as it is: readable to whoever may read the database. */
+export const jsonCodec: Codec = {
+  encode: (json) => ({ codec: 'json', text: json }),
+  decode: ({ codec, text }) => {
+    if (codec === 'json') return text
+    throw new ErrandError(
+      'E_CODEC',
+      `this was stored with the codec "${codec}"; this process has only "json" (is its configuration the one of the process that stored it?)`,
+    )
+  },
+}

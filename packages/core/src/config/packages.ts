@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, parse } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ErrandError } from '../errors.ts'
+
+/**
+ * Imports a package as the application would: resolved from its folder, else from where the `errand` package stands
+ * (which brings the common ones along), else from here.
+ * @throws `E_PACKAGE_MISSING` with the command that adds it, `E_CONFIG` when it is there and cannot be loaded.
+ */
+export async function importPackage(
+  name: string,
+  folder: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const path = resolveFrom(name, folder)
+  if (path === undefined) {
+    throw new ErrandError(
+      'E_PACKAGE_MISSING',
+      `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
+    )
+  }
+  try {
+    return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
+  } catch (error) {
+    throw new ErrandError('E_CONFIG', `${name} is installed and cannot be loaded: ${String(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function resolveFrom(name: string, folder: string): string | undefined {
+  const application = join(folder, 'package.json')
+  const own = resolve('errand/package.json', application)
+  const places = [application, process.argv[1], own, import.meta.filename]
+  for (const place of places) {
+    const path = place === undefined ? undefined : resolve(name, place)
+    if (path !== undefined) return path
+  }
+  return undefined
+}
+
+function resolve(name: string, from: string): string | undefined {
+  try {
+    return createRequire(from).resolve(name)
+  } catch {
+    return undefined
+  }
+}
+
+const lockfiles: readonly (readonly [file: string, manager: string])[] = [
+  ['pnpm-lock.yaml', 'pnpm'],
+  ['yarn.lock', 'yarn'],
+  ['bun.lock', 'bun'],
+  ['bun.lockb', 'bun'],
+  ['package-lock.json', 'npm'],
+]
+
+/** The application's package manager: by the nearest lockfile, else by who started this process, else npm. */
+export function addCommand(name: string, folder: string, env: NodeJS.ProcessEnv = process.env): string {
+  const byAgent = /^(pnpm|yarn|bun|npm)\//.exec(env['npm_config_user_agent'] ?? '')?.[1]
+  const manager = byLockfile(folder) ?? byAgent ?? 'npm'
+  return manager === 'npm' ? `npm install ${name}` : `${manager} add ${name}`
+}
+
+function byLockfile(folder: string): string | undefined {
+  for (let at = folder; ; at = dirname(at)) {
+    const found = lockfiles.find(([file]) => existsSync(join(at, file)))
+    if (found) return found[1]
+    if (at === parse(at).root) return undefined
+  }
+}

@@ -1,0 +1,167 @@
+import { encryptingCodec } from '../codec/encrypting-codec.ts'
+import { jsonCodec } from '../codec/json-codec.ts'
+import type { Config } from '../define/config.ts'
+import { durationMs } from '../duration.ts'
+import { ErrandError } from '../errors.ts'
+import { defaultLogger, maskingLogger } from '../logging.ts'
+import type { Logger } from '../logging.ts'
+import { checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { DriverFactory } from '../ports/driver.ts'
+import type { LogFactory } from '../ports/job-log.ts'
+import { settingsDefaults } from './defaults.ts'
+import type { Settings } from './defaults.ts'
+import { importPackage } from './packages.ts'
+import { providerOf } from './urls.ts'
+import type { Provider } from './urls.ts'
+
+/** A configuration, checked, with every default applied. Packages are loaded only when the factories are asked for. */
+export interface ResolvedConfig {
+  readonly settings: Settings
+  readonly codec: Codec
+  readonly logger: Logger
+  logFactory(): Promise<LogFactory>
+  driverFactory(): Promise<DriverFactory>
+}
+
+/** From where the environment comes; given by tests. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv
+  /** The application's folder. */
+  readonly folder: string
+}
+
+const known: readonly string[] = [
+  'log',
+  'driver',
+  'worker',
+  'publishWait',
+  'payloadLimit',
+  'resultLimit',
+  'keep',
+  'logger',
+  'encrypt',
+]
+const developmentLog = 'sqlite:./errand.db'
+/** What a database can take in one value, with room for encryption. */
+const largestBytes = 256 * 1_048_576
+
+/** @throws `E_OPTION`, `E_DURATION`, `E_URL` */
+export function checkConfig(config: Config): Settings {
+  checkOptions('the configuration', config, known)
+  checkPart('log', config.log, 'job-log')
+  checkPart('driver', config.driver, 'driver')
+  if (config.worker !== undefined && typeof config.worker !== 'string') {
+    throw new ErrandError('E_OPTION', `worker is ${describe(config.worker)}; use the path of its file`)
+  }
+  if (config.logger !== undefined) checkLogger(config.logger)
+  codecOf(config)
+  return settingsOf(config)
+}
+
+/** @throws as `checkConfig`; the factories reject with `E_MISSING_LOG`, `E_URL`, `E_PACKAGE_MISSING` and `E_CONFIG`. */
+export function resolveConfig(
+  config: Config,
+  surroundings: Surroundings = { env: process.env, folder: process.cwd() },
+): ResolvedConfig {
+  const settings = checkConfig(config)
+  const logger = maskingLogger(config.logger ?? defaultLogger())
+  // The environment is read on first use, so that a .env file may be loaded after the instance was made.
+  return {
+    settings,
+    codec: codecOf(config),
+    logger,
+    logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'job-log', surroundings),
+    driverFactory: () =>
+      factoryOf(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
+  }
+}
+
+function settingsOf(config: Config): Settings {
+  const { publishWait, payloadLimit, resultLimit, keep } = config
+  if (keep !== undefined) checkOptions('keep', keep, ['succeeded', 'failed'])
+  return Object.freeze({
+    ...settingsDefaults,
+    publishWaitMs: durationMs(publishWait ?? settingsDefaults.publishWaitMs, 'publishWait'),
+    payloadLimitBytes: checkInteger(
+      'payloadLimit',
+      payloadLimit ?? settingsDefaults.payloadLimitBytes,
+      1,
+      largestBytes,
+    ),
+    resultLimitBytes: checkInteger(
+      'resultLimit',
+      resultLimit ?? settingsDefaults.resultLimitBytes,
+      1,
+      largestBytes,
+    ),
+    keepSucceededMs: durationMs(keep?.succeeded ?? settingsDefaults.keepSucceededMs, 'keep.succeeded'),
+    keepFailedMs: durationMs(keep?.failed ?? settingsDefaults.keepFailedMs, 'keep.failed'),
+  })
+}
+
+function codecOf(config: Config): Codec {
+  if (config.encrypt === undefined) return jsonCodec
+  checkOptions('encrypt', config.encrypt, ['keys'])
+  return encryptingCodec(config.encrypt.keys)
+}
+
+function checkLogger(logger: Logger): void {
+  for (const level of ['debug', 'info', 'warn', 'error'] as const)
+    checkFunction(`logger.${level}`, logger[level])
+}
+
+function checkPart(what: string, part: unknown, kind: Provider['kind']): void {
+  if (part === undefined || isFactory(part, kind)) return
+  if (typeof part === 'string') {
+    providerOf(part, kind)
+    return
+  }
+  throw new ErrandError(
+    'E_OPTION',
+    `${what} is ${describe(part)}; use a URL, or what the function of a ${what}'s package returned`,
+  )
+}
+
+function isFactory(part: unknown, kind: string): boolean {
+  return (
+    typeof part === 'object' &&
+    part !== null &&
+    'errand' in part &&
+    part.errand === kind &&
+    'open' in part &&
+    typeof part.open === 'function'
+  )
+}
+
+function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
+  const url = env['ERRAND_LOG']
+  if (url) return url
+  if (env['NODE_ENV'] === 'production') {
+    throw new ErrandError(
+      'E_MISSING_LOG',
+      'no job log is configured, and NODE_ENV is production; set ERRAND_LOG (such as postgres://user@host/database) or the log of createErrand()',
+    )
+  }
+  logger.info({ log: developmentLog }, 'no job log is configured: using a SQLite file, for development')
+  return developmentLog
+}
+
+async function factoryOf<F extends LogFactory | DriverFactory>(
+  part: string | F,
+  kind: F['errand'],
+  { folder }: Surroundings,
+): Promise<F> {
+  if (typeof part !== 'string') return part
+  const provider = providerOf(part, kind)
+  const { fromUrl } = await importPackage(provider.package, folder)
+  if (typeof fromUrl !== 'function') {
+    throw new ErrandError(
+      'E_CONFIG',
+      `${provider.package} does not export fromUrl(url); is it of another version?`,
+    )
+  }
+  const factory: unknown = fromUrl(part)
+  if (isFactory(factory, kind)) return factory as F
+  throw new ErrandError('E_CONFIG', `fromUrl(url) of ${provider.package} did not return a ${kind}`)
+}

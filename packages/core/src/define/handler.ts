@@ -1,0 +1,138 @@
+import type { Duration } from '../duration.ts'
+import type { Failure } from '../errors.ts'
+import { ErrandError } from '../errors.ts'
+import type { Dispatch } from '../dispatch/request.ts'
+import type { Logger } from '../logging.ts'
+import { checkFunction, checkOptions, describe } from '../options.ts'
+import type { Transaction } from '../ports/transaction.ts'
+import { resolvedJob } from './job.ts'
+import type { AnyJob, JobDefinition } from './job.ts'
+import type { JobView } from './view.ts'
+
+export type Maybe<T> = T | Promise<T>
+
+/**
+ * How a job is done. Payload first, as in dispatch. It returns nothing, or the value where the job says `returns`, or
+ * an outcome made by `ctx`; a throw is an error and follows the job's retry policy.
+ */
+export type Handler<Out, Result> = (
+  payload: Out,
+  ctx: Context<Result>,
+) => [Result] extends [undefined] ? unknown : Maybe<Result | Outcome>
+
+/** What a handler knows about its run, and may do with it. */
+export interface Context<Result = unknown> {
+  readonly job: JobView
+  /**
+   * Counts every start of the job from 1, never reset and never repeated: the fencing token. Pass it to whatever can
+   * refuse a smaller number than it has seen, so that a run that outlived its claim cannot overwrite a later one.
+   */
+  readonly run: number
+  /** Runs that count, this one included: 1 for the first. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** The same for all runs of a job (a replay of a succeeded job appends `#n`): pass it to whatever must not act twice. */
+  readonly idempotencyKey: string
+  /** End now. Its reason is an ErrandError: `E_TIMEOUT`, `E_CANCELLED`, `E_CLAIM_LOST` or `E_SHUTDOWN`. */
+  readonly signal: AbortSignal
+  /** The worker wants to stop: save your place and `return ctx.release()`. */
+  readonly stopping: AbortSignal
+  /** The worker's logger, with the job's id, name and attempt in every line. */
+  readonly log: Logger
+  /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log. */
+  progress(value: number, message?: string): void
+  /** Dispatches a child: `meta` is passed on, and this job is recorded as its parent. */
+  readonly dispatch: Dispatch
+  /**
+   * Completes the job inside a transaction of your own, so that your writes and the completion commit together. It
+   * throws `E_CLAIM_LOST`, and so rolls the transaction back, when this run's claim is no longer valid.
+   * @example await db.transaction(async (tx) => { await tx.insert(…); await ctx.complete({ tx }) })
+   */
+  complete(
+    completion: { readonly tx: Transaction } & ([Result] extends [undefined]
+      ? unknown
+      : { readonly result: Result }),
+  ): Promise<void>
+  /** Errs on purpose: runs again after `after`, or after the policy's backoff. It counts as an attempt. */
+  retry(options?: { readonly after?: Duration | undefined; readonly reason?: string | undefined }): Outcome
+  /** Runs again after the delay; it does not count as an attempt. */
+  snooze(delay: Duration, reason?: string): Outcome
+  /** Fails for good. */
+  fail(reason: string | Error): Outcome
+  cancel(reason?: string): Outcome
+  /** Gives the job back, ready for another worker; it does not count as an attempt. */
+  release(): Outcome
+}
+
+declare const outcome: unique symbol
+/** Made by `ctx.retry`, `snooze`, `fail`, `cancel` or `release`, and to be returned: one that is not returned is an error. */
+export interface Outcome {
+  readonly [outcome]: true
+}
+
+/** Wraps handlers: call `next()` once and return its result. */
+export type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise<unknown>
+
+export interface HandleOptions<Out> {
+  /** Around this handler, inside the worker's middleware. */
+  readonly middleware?: readonly Middleware[] | undefined
+  /** Called once when the job has failed for good, whoever recorded it. */
+  readonly failed?: ((payload: Out, error: Failure, job: JobView) => Maybe<void>) | undefined
+}
+
+/** A job with the function that does it. */
+export interface JobHandler {
+  readonly job: AnyJob
+}
+
+/** A handler with its options checked; only core reads it. */
+export interface ResolvedHandler {
+  readonly job: AnyJob
+  readonly handler: (payload: unknown, ctx: Context) => unknown
+  readonly middleware: readonly Middleware[]
+  readonly failed: ((payload: unknown, error: Failure, job: JobView) => Maybe<void>) | undefined
+}
+
+const resolvedKey: unique symbol = Symbol.for('@errand/core:handler') as never
+
+/**
+ * Says how a job is done.
+ * @throws `E_OPTION` when `job` was not made by `defineJob`, the handler is not a function, or an option is unknown.
+ * @example handle(makeThumbnail, async ({ file, width }, ctx) => ({ path: await resize(file, width, ctx.signal) }))
+ */
+export function handle<In, Out, Result>(
+  job: JobDefinition<In, Out, Result>,
+  handler: Handler<NoInfer<Out>, NoInfer<Result>>,
+  options?: HandleOptions<NoInfer<Out>>,
+): JobHandler {
+  const { name } = resolvedJob(job)
+  checkFunction(`handle('${name}') handler`, handler)
+  if (options !== undefined) checkOptions(`handle('${name}')`, options, ['middleware', 'failed'])
+  if (options?.failed !== undefined) checkFunction(`handle('${name}') failed`, options.failed)
+  const resolved: ResolvedHandler = Object.freeze({
+    job,
+    handler: handler as ResolvedHandler['handler'],
+    middleware: checkMiddleware(`handle('${name}')`, options?.middleware),
+    failed: options?.failed as ResolvedHandler['failed'],
+  })
+  return Object.freeze(Object.defineProperty({ job }, resolvedKey, { value: resolved }))
+}
+
+/** @throws `E_OPTION` when it was not made by `handle`. */
+export function resolvedHandler(handler: JobHandler): ResolvedHandler {
+  const resolved =
+    typeof handler === 'object' && handler !== null ? Reflect.get(handler, resolvedKey) : undefined
+  if (resolved) return resolved as ResolvedHandler
+  throw new ErrandError('E_OPTION', `a handler is ${describe(handler)}; pass what handle(job, …) returned`)
+}
+
+/** @throws `E_OPTION` unless it is a list of functions, or nothing. */
+export function checkMiddleware(
+  what: string,
+  middleware: readonly Middleware[] | undefined,
+): readonly Middleware[] {
+  if (middleware === undefined) return []
+  if (!Array.isArray(middleware)) throw new ErrandError('E_OPTION', `${what} middleware must be a list`)
+  for (const [index, each] of middleware.entries()) checkFunction(`${what} middleware[${index}]`, each)
+  return Object.freeze([...(middleware as readonly Middleware[])])
+}

@@ -1,0 +1,187 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Duration } from '../duration.ts'
+import { ErrandError } from '../errors.ts'
+import type { Failure } from '../errors.ts'
+import type { OnCrash, OnFailure } from '../job/job.ts'
+import type { Lane } from '../job/lane.ts'
+import { checkOptions, describe } from '../options.ts'
+import type { Backoff } from '../retry/backoff.ts'
+import type { Carried, CarriedResult, InputOf, OutputOf } from './carried.ts'
+import { resolvePolicy } from './policy.ts'
+import type { ResolvedJob } from './policy.ts'
+
+declare const types: unique symbol
+
+/** What may be done: a name, what goes in and comes out, and the policy. No handler, no connection. */
+export interface JobDefinition<In, Out, Result> {
+  readonly name: string
+  readonly queue: string
+  readonly [types]?: { readonly out: Out; readonly result: Result }
+  /** The job as a value, with its payload and options: for `dispatchMany`. */
+  with(payload: In, options?: JobOptions): JobRequest<Result>
+}
+
+/** A definition, whatever its payload and result are. */
+export type AnyJob = JobDefinition<never, unknown, unknown>
+
+/** A job as a value: made by `job.with(payload, options)`. */
+export interface JobRequest<Result> {
+  readonly job: AnyJob
+  readonly [types]?: Result
+}
+
+/** How a job is run, unless a dispatch says otherwise. Functions get the payload as it was given to `dispatch`. */
+export interface JobPolicy<In> {
+  /** Stands in the log for as long as the job does, so it is explicit: letters, digits and `. _ : / -`, at most 128. */
+  readonly name: string
+  /** The line of jobs that it waits in. Default `'default'`. */
+  readonly queue?: string | undefined
+  /** Its priority in the queue. Default `'normal'`. */
+  readonly lane?: Lane | undefined
+  /**
+   * How long one run may take; then `ctx.signal` aborts and the run is an error. Default 15 minutes.
+   * `'none'` lets a run take as long as it likes: only the worker's lease then tells a slow run from a dead one.
+   */
+  readonly timeout?: Duration | 'none' | undefined
+  readonly retry?:
+    | {
+        /** Attempts, the first included. Default 5. */
+        readonly attempts?: number | undefined
+        /** How long to wait after a failed attempt. Default `exponential('1s', { max: '15m' })`, with full jitter. */
+        readonly backoff?: Backoff | undefined
+        /** No retry begins later than this after the dispatch. Default: no end. */
+        readonly until?: Duration | undefined
+        /** Whether to try again after this error; false fails the job for good. Default: always. */
+        readonly when?: ((error: Failure) => boolean) | undefined
+      }
+    | undefined
+  /** Runs that may end without an end, because the worker died or lost its lease. Counted apart from attempts. Default 3. */
+  readonly crashes?: number | undefined
+  /** `'fail'`: never start it again after a start whose end is unknown. Default `'retry'`. */
+  readonly onCrash?: OnCrash | undefined
+  /**
+   * Jobs of one queue with the same key run one at a time, in the order of their dispatch. One that is delayed or waits
+   * for its retry keeps the key, and the others behind it wait too.
+   */
+  readonly order?:
+    | {
+        readonly key: (payload: In) => string
+        /** When one fails for good: `'block'` (default) keeps the key until an operator replays or skips it; `'skip'` goes on. */
+        readonly onFailure?: OnFailure | undefined
+      }
+    | undefined
+  /** While the key is held, another dispatch of this job is a duplicate: its receipt names the job that holds it. */
+  readonly unique?:
+    | {
+        readonly key: (payload: In) => string
+        /** Held until the job has `'finished'` (default) or `'started'`. Failed and cancelled jobs free it. */
+        readonly until?: 'finished' | 'started' | undefined
+        /** And, if it succeeds, at least this long after its dispatch. */
+        readonly for?: Duration | undefined
+      }
+    | undefined
+  /** Words to find it by, in the log and in events. At most 32, of at most 512 characters. */
+  readonly tags?: ((payload: In) => readonly string[]) | undefined
+}
+
+/** What one dispatch may say, over the definition's policy. */
+export type JobOptions = {
+  /** A UUID of your own. Dispatching the same id again is safe: it is a duplicate. Default: a new UUIDv7. */
+  readonly id?: string | undefined
+  readonly lane?: Lane | undefined
+  readonly queue?: string | undefined
+  /** In place of `order.key(payload)`. */
+  readonly orderingKey?: string | undefined
+  /** In place of `unique.key(payload)`. */
+  readonly uniqueKey?: string | undefined
+  /** Besides those of the definition. */
+  readonly tags?: readonly string[] | undefined
+  /** Trace, tenant, locale: passed on to the jobs that its handler dispatches. */
+  readonly meta?: Readonly<Record<string, string>> | undefined
+} & (
+  | {
+      /** Due so long after the dispatch, by the log's clock. */
+      readonly delay?: Duration | undefined
+      readonly at?: never
+    }
+  | {
+      /** Due at this moment. */
+      readonly at?: Date | undefined
+      readonly delay?: never
+    }
+)
+
+/** What `with()` keeps; only core reads it. */
+export interface RequestOfJob extends JobRequest<unknown> {
+  readonly payload: unknown
+  readonly options: JobOptions | undefined
+}
+
+// A registered symbol, not a WeakMap: two copies of this package in one application still know each other's jobs.
+const resolvedKey: unique symbol = Symbol.for('@errand/core:job') as never
+
+/**
+ * Defines a job: what dispatchers and workers share.
+ *
+ * The payload's schema is any Standard Schema (zod, valibot, arktype, …). Its *input* is what is stored, validated at
+ * dispatch and parsed again in the worker; an input that JSON cannot carry (Date, Map, bigint) does not compile.
+ * `returns` is the schema of the handler's result.
+ *
+ * @throws `E_NAME` for an empty or malformed name or queue, `E_DURATION` for a bad duration, `E_OPTION` for an unknown
+ * option or a wrong value.
+ * @example
+ * export const makeThumbnail = defineJob({
+ *   name: 'media.make-thumbnail',
+ *   queue: 'media',
+ *   timeout: '30s',
+ *   payload: z.object({ file: z.string(), width: z.number().int().positive().default(320) }),
+ *   returns: z.object({ path: z.string() }),
+ *   unique: { key: (p) => p.file },
+ *   retry: { attempts: 5, backoff: exponential('1s', { max: '10m' }) },
+ * })
+ */
+export function defineJob<
+  const S extends StandardSchemaV1 | undefined = undefined,
+  const R extends StandardSchemaV1 | undefined = undefined,
+>(
+  job: { readonly payload?: S; readonly returns?: R } & JobPolicy<NoInfer<InputOf<S>>> &
+    (S extends StandardSchemaV1 ? Carried<S> : unknown) &
+    (R extends StandardSchemaV1 ? CarriedResult<R> : unknown),
+): JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>> {
+  const resolved = resolvePolicy(job)
+  const definition = {
+    name: resolved.name,
+    queue: resolved.queue,
+    with: (payload: InputOf<S>, options?: JobOptions) => requestOf(definition, payload, options),
+  } as JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>>
+  Object.defineProperty(definition, resolvedKey, { value: resolved })
+  return Object.freeze(definition)
+}
+
+function requestOf(job: AnyJob, payload: unknown, options: JobOptions | undefined): JobRequest<never> {
+  if (options !== undefined) checkOptions(`${job.name}.with(payload, options)`, options, jobOptionNames)
+  const request: Omit<RequestOfJob, typeof types> = { job, payload, options }
+  return Object.freeze(request)
+}
+
+export const jobOptionNames: readonly string[] = [
+  'id',
+  'lane',
+  'queue',
+  'orderingKey',
+  'uniqueKey',
+  'tags',
+  'meta',
+  'delay',
+  'at',
+]
+
+/** The definition with every default applied. @throws `E_OPTION` when it was not made by `defineJob`. */
+export function resolvedJob(job: AnyJob): ResolvedJob {
+  const resolved = typeof job === 'object' && job !== null ? Reflect.get(job, resolvedKey) : undefined
+  if (resolved) return resolved as ResolvedJob
+  throw new ErrandError(
+    'E_OPTION',
+    `the job is ${describe(job)}; pass what defineJob() returned (is it exported, and imported by its right name?)`,
+  )
+}

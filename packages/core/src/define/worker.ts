@@ -1,0 +1,165 @@
+import { workerDefaults } from '../config/defaults.ts'
+import { durationMs } from '../duration.ts'
+import type { Duration } from '../duration.ts'
+import { ErrandError } from '../errors.ts'
+import type { QueueName } from '../job/ticket.ts'
+import { checkQueueName } from '../names.ts'
+import { checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
+import { checkMiddleware, resolvedHandler } from './handler.ts'
+import type { JobHandler, Maybe, Middleware, ResolvedHandler } from './handler.ts'
+import type { Hooks } from './hooks.ts'
+import { resolvedJob } from './job.ts'
+
+/** What a worker process does: its handlers, how many at a time, and what happens around them. */
+export interface WorkerDefinition extends Hooks {
+  readonly handlers: readonly JobHandler[]
+  /**
+   * Jobs at a time in this process, over all its queues (default 10); or per queue, where `'*'` is shared by the rest:
+   * `{ media: 2, '*': 10 }`.
+   */
+  readonly concurrency?: number | Readonly<Record<string, number>> | undefined
+  /** Around every handler, the first one outermost. */
+  readonly middleware?: readonly Middleware[] | undefined
+  /** How long this process's claims hold without a heartbeat. Default 30 s. */
+  readonly lease?: Duration | undefined
+  /** How often the lease is renewed. Default a sixth of the lease, at most 5 s; at most a third of the lease. */
+  readonly heartbeat?: Duration | undefined
+  /** How long running jobs may go on after the worker was asked to stop, and after a run's timeout. Default 25 s. */
+  readonly grace?: Duration | undefined
+  /** Called when the worker has stopped: close what the factory opened. */
+  readonly stop?: (() => Maybe<void>) | undefined
+}
+
+/** A definition, or a function that makes one: where a DI container, or a pool, starts. */
+export type WorkerSource = WorkerDefinition | (() => Maybe<WorkerDefinition>)
+
+/** Options of `errand.work()`. */
+export interface WorkOptions {
+  /** Serve only these queues. Default: every queue of the handlers' jobs. */
+  readonly queues?: readonly string[] | undefined
+  /** Stop on SIGTERM and SIGINT. Default true. */
+  readonly signals?: boolean | undefined
+  /** A name for people, in `workers.list()` and in logs. */
+  readonly label?: string | undefined
+}
+
+/** A worker that runs in this process. */
+export interface Worker extends AsyncDisposable {
+  readonly id: string
+  /** Resolves when it takes jobs; rejects when it cannot start. */
+  readonly ready: Promise<void>
+  /** Resolves when it has stopped; rejects when it could not start or had to give up. */
+  readonly finished: Promise<void>
+  /** `taking`: whether it asks for jobs at present, and if not, why. */
+  health(): { readonly taking: boolean; readonly running: number; readonly why?: string }
+  /**
+   * Takes no more, lets running jobs finish within the grace, then aborts and releases them. Idempotent: a second
+   * caller awaits the same stop.
+   */
+  stop(options?: { readonly grace?: Duration | undefined }): Promise<void>
+}
+
+/** A worker definition with every default applied, checked and frozen. */
+export interface ResolvedWorker {
+  readonly handlers: ReadonlyMap<string, ResolvedHandler>
+  /** Slots per queue; `'*'` is always there, shared by the queues without an entry. */
+  readonly concurrency: Readonly<Record<QueueName, number>>
+  readonly middleware: readonly Middleware[]
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly graceMs: number
+  readonly hooks: Hooks
+  readonly stop: (() => Maybe<void>) | undefined
+}
+
+/**
+ * Defines a worker; `errand work` runs the default export of its file.
+ * @throws `E_OPTION` for an unknown option or a wrong value (a lease shorter than three heartbeats, too), `E_DURATION`,
+ * `E_DUPLICATE_JOB` for two handlers of one name. A factory's definition is checked when the worker starts.
+ * @example
+ * export default defineWorker({
+ *   concurrency: { media: 4, '*': 10 },
+ *   handlers: [handle(makeThumbnail, async ({ file, width }, ctx) => ({ path: await resize(file, width, ctx.signal) }))],
+ * })
+ */
+export function defineWorker<W extends WorkerSource>(worker: W): W {
+  if (typeof worker !== 'function') resolveWorker(worker)
+  return worker
+}
+
+const hookNames = ['before', 'after', 'failing', 'looping'] as const
+const known: readonly string[] = [
+  'handlers',
+  'concurrency',
+  'middleware',
+  'lease',
+  'heartbeat',
+  'grace',
+  'stop',
+  ...hookNames,
+]
+
+/** @throws `E_OPTION`, `E_DURATION`, `E_DUPLICATE_JOB` */
+export function resolveWorker(worker: WorkerDefinition): ResolvedWorker {
+  checkOptions('defineWorker()', worker, known)
+  for (const name of [...hookNames, 'stop'] as const) {
+    if (worker[name] !== undefined) checkFunction(`defineWorker() ${name}`, worker[name])
+  }
+  const { before, after, failing, looping } = worker
+  return Object.freeze({
+    handlers: handlersByName(worker.handlers),
+    concurrency: concurrencyOf(worker.concurrency),
+    middleware: checkMiddleware('defineWorker()', worker.middleware),
+    ...leaseOf(worker),
+    graceMs: durationMs(worker.grace ?? workerDefaults.graceMs, 'defineWorker() grace'),
+    hooks: Object.freeze({ before, after, failing, looping }),
+    stop: worker.stop,
+  })
+}
+
+function handlersByName(handlers: readonly JobHandler[]): ReadonlyMap<string, ResolvedHandler> {
+  if (!Array.isArray(handlers)) {
+    throw new ErrandError('E_OPTION', `defineWorker() handlers is ${describe(handlers)}; it must be a list`)
+  }
+  const byName = new Map<string, ResolvedHandler>()
+  for (const each of handlers as readonly JobHandler[]) {
+    const handler = resolvedHandler(each)
+    const { name } = resolvedJob(handler.job)
+    if (byName.has(name)) {
+      throw new ErrandError('E_DUPLICATE_JOB', `two handlers of this worker are for jobs named '${name}'`)
+    }
+    byName.set(name, handler)
+  }
+  return byName
+}
+
+const mostSlots = 10_000
+
+function concurrencyOf(concurrency: WorkerDefinition['concurrency']): ResolvedWorker['concurrency'] {
+  const what = 'defineWorker() concurrency'
+  if (typeof concurrency !== 'object') {
+    return Object.freeze({
+      '*': checkInteger(what, concurrency ?? workerDefaults.concurrency, 1, mostSlots),
+    })
+  }
+  const slots: Record<string, number> = { '*': workerDefaults.concurrency }
+  for (const [queue, count] of Object.entries(concurrency)) {
+    if (queue !== '*') checkQueueName(queue)
+    slots[queue] = checkInteger(`${what}['${queue}']`, count, 1, mostSlots)
+  }
+  return Object.freeze(slots)
+}
+
+function leaseOf(worker: WorkerDefinition): { readonly leaseMs: number; readonly heartbeatMs: number } {
+  const { heartbeatMaxMs, heartbeatsPerLease, minHeartbeatsPerLease } = workerDefaults
+  const leaseMs = durationMs(worker.lease ?? workerDefaults.leaseMs, 'defineWorker() lease')
+  const derivedMs = Math.max(1, Math.min(heartbeatMaxMs, Math.floor(leaseMs / heartbeatsPerLease)))
+  const heartbeatMs = durationMs(worker.heartbeat ?? derivedMs, 'defineWorker() heartbeat')
+  if (heartbeatMs < 1 || leaseMs < heartbeatMs * minHeartbeatsPerLease) {
+    throw new ErrandError(
+      'E_OPTION',
+      `defineWorker() lease is ${leaseMs} ms with a heartbeat every ${heartbeatMs} ms; a lease must last at least ${minHeartbeatsPerLease} heartbeats, or one late beat loses every claim`,
+    )
+  }
+  return { leaseMs, heartbeatMs }
+}

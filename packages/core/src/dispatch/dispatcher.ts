@@ -1,0 +1,209 @@
+import { batcher } from '../batching.ts'
+import type { AnyJob, JobRequest, RequestOfJob } from '../define/job.ts'
+import { resolvedJob } from '../define/job.ts'
+import { ErrandError, isErrandError } from '../errors.ts'
+import type { NewJob } from '../job/job.ts'
+import type { Ticket } from '../job/ticket.ts'
+import { describe } from '../options.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Appended, AppendOptions, JobLog } from '../ports/job-log.ts'
+import type { Transaction } from '../ports/transaction.ts'
+import { prepare } from './prepare.ts'
+import type { PrepareDeps } from './prepare.ts'
+import type { Publisher } from './publisher.ts'
+import type { DispatchRequest, Parent, Receipt } from './request.ts'
+import { checkTransaction } from './transaction.ts'
+import { uncommittedTickets } from './uncommitted.ts'
+
+/** What a dispatch needs of a connected instance. */
+export interface Connected {
+  readonly log: JobLog
+  readonly publisher: Publisher
+}
+
+export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
+  readonly clock: Clock
+  readonly newId: () => string
+  /** Connects on first use. */
+  connected(): Promise<Connected>
+}
+
+export interface Dispatcher {
+  /** One job. Never rejects because of the broker. */
+  dispatch(request: DispatchRequest, parent?: Parent): Promise<Receipt<unknown>>
+  /** All of them, or none. */
+  dispatchMany(
+    requests: readonly JobRequest<unknown>[],
+    tx?: Transaction,
+  ): Promise<readonly Receipt<unknown>[]>
+  /** Publishes what was dispatched inside transactions: one of them has committed. */
+  wake(): void
+  /** Resolves when everything dispatched so far has been answered. */
+  close(): Promise<void>
+}
+
+export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
+  const { settings, clock } = deps
+  const uncommitted = uncommittedTickets(clock)
+  let closed = false
+
+  const line = (): ReturnType<typeof batcher<NewJob, Appended>> =>
+    batcher({
+      run: (jobs) => append(jobs),
+      maxItems: settings.batchItems,
+      maxWeight: settings.batchBytes,
+      weigh: (job) => job.payload.text.length,
+    })
+  // Jobs with a key may wait for a lock that somebody's transaction holds; those without shall not wait with them.
+  const plain = line()
+  const keyed = line()
+
+  async function append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]> {
+    const { log } = await deps.connected()
+    try {
+      return await log.append(jobs, options)
+    } catch (error) {
+      throw options?.tx === undefined ? fateOf(error) : error
+    }
+  }
+
+  async function publish(tickets: readonly Ticket[]): Promise<void> {
+    const { log, publisher } = await deps.connected()
+    void log.notify(['events']).catch(() => undefined) // A wake-up may be lost: whoever follows polls as well.
+    if (tickets.length === 0) return
+    const answered = publisher.publish(tickets)
+    if (publisher.down) return
+    const enough = new AbortController()
+    await Promise.race([answered, clock.sleep(settings.publishWaitMs, enough.signal)])
+    enough.abort()
+  }
+
+  function checkOpen(): void {
+    if (closed) throw new ErrandError('E_CLOSED', 'this instance has been closed; nothing was dispatched')
+  }
+
+  return {
+    async dispatch(request, parent) {
+      checkOpen()
+      const prepared = prepare(request, parent, deps)
+      // Awaited only where it must be: see `prepare`.
+      const job = prepared instanceof Promise ? await prepared : prepared
+      const tx = request.options?.tx
+      const appended = await withIds([job.id], async () => {
+        if (tx !== undefined) return (await append([job], { tx }))[0]
+        return job.ordering || job.unique ? keyed.add(job) : plain.add(job)
+      })
+      const receipt = receiptOf(job, appended)
+      const tickets = ticketsOf([appended])
+      if (tx === undefined) await publish(tickets)
+      else uncommitted.add(tickets)
+      return receipt
+    },
+
+    async dispatchMany(requests, tx) {
+      checkOpen()
+      if (tx !== undefined) checkTransaction(tx)
+      const jobs = await prepareAll(requests, tx, deps)
+      if (jobs.length === 0) return []
+      const ids = jobs.map(({ id }) => id)
+      const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
+      const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
+      const tickets = ticketsOf(appended)
+      if (tx === undefined) await publish(tickets)
+      else uncommitted.add(tickets)
+      return receipts
+    },
+
+    wake() {
+      if (!closed) void publish(uncommitted.take()).catch(() => undefined) // The relay is the safe path.
+    },
+
+    async close() {
+      closed = true
+      await Promise.all([plain.close(), keyed.close()])
+    },
+  }
+}
+
+async function prepareAll(
+  requests: readonly JobRequest<unknown>[],
+  tx: Transaction | undefined,
+  deps: PrepareDeps,
+): Promise<readonly NewJob[]> {
+  if (!Array.isArray(requests)) {
+    throw new ErrandError(
+      'E_OPTION',
+      `dispatchMany() takes a list of job.with(payload), not ${describe(requests)}`,
+    )
+  }
+  const results = await Promise.all(
+    (requests as readonly RequestOfJob[]).map(async (request, index) => {
+      try {
+        if (typeof request !== 'object' || request === null || !('job' in request)) {
+          throw new ErrandError(
+            'E_OPTION',
+            `request ${index} is ${describe(request)}; use job.with(payload, options)`,
+          )
+        }
+        return await prepare({ ...request, options: { ...request.options, tx } }, undefined, deps)
+      } catch (error) {
+        if (isErrandError(error)) return error
+        throw error
+      }
+    }),
+  )
+  checkNames(requests as readonly RequestOfJob[])
+  const refused = results.map((each) => (each instanceof Error ? each : undefined))
+  const first = refused.findIndex((each) => each !== undefined)
+  if (first === -1) return results as readonly NewJob[]
+  throw new ErrandError(
+    'E_BATCH_REFUSED',
+    `none of ${requests.length} requests was stored, because request ${first} was refused: ${refused[first]?.message}`,
+    { cause: refused[first], requests: refused },
+  )
+}
+
+/** Two definitions of one name in one call can only be a mistake; one worker could not serve both. */
+function checkNames(requests: readonly RequestOfJob[]): void {
+  const seen = new Map<string, AnyJob>()
+  for (const { job } of requests.filter((each) => each?.job)) {
+    const { name } = resolvedJob(job)
+    if ((seen.get(name) ?? job) !== job) {
+      throw new ErrandError('E_DUPLICATE_JOB', `two job definitions of this call are named '${name}'`)
+    }
+    seen.set(name, job)
+  }
+}
+
+/** An append that was sent and not answered may have been committed. */
+function fateOf(error: unknown): unknown {
+  if (!isErrandError(error, 'E_LOG_UNREACHABLE')) return error
+  return new ErrandError(
+    'E_DISPATCH_UNKNOWN',
+    'the job log did not answer: the job may be stored or not; dispatch it again with the id of this error',
+    { cause: error },
+  )
+}
+
+/** Rejects with an ErrandError that names the jobs: dispatching again with these ids is safe. */
+async function withIds<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isErrandError(error))
+      throw new ErrandError('E_LOG', `the job log failed: ${String(error)}`, { cause: error, ids })
+    const { code, message, cause, requests } = error
+    throw new ErrandError(code, message, { cause: cause ?? error, ids, requests })
+  }
+}
+
+function receiptOf(job: NewJob, appended: Appended | undefined): Receipt<unknown> {
+  if (appended && appended.status !== 'refused') return { id: appended.id, status: appended.status }
+  throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${appended?.why ?? 'it gave no answer'}`, {
+    ids: [job.id],
+  })
+}
+
+function ticketsOf(appended: readonly (Appended | undefined)[]): readonly Ticket[] {
+  return appended.flatMap((each) => (each?.status === 'added' && each.ticket ? [each.ticket] : []))
+}

@@ -1,0 +1,165 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Settings } from '../config/defaults.ts'
+import { jobOptionNames, resolvedJob } from '../define/job.ts'
+import type { ResolvedJob } from '../define/policy.ts'
+import { durationMs } from '../duration.ts'
+import { ErrandError } from '../errors.ts'
+import { checkId } from '../ids.ts'
+import type { NewJob } from '../job/job.ts'
+import { lanes } from '../job/lane.ts'
+import { toJson } from '../json.ts'
+import { checkQueueName } from '../names.ts'
+import { checkOneOf, checkOptions, describe } from '../options.ts'
+import type { Codec, Encoded } from '../ports/codec.ts'
+import { describeIssues, parseSyncWith } from '../schema.ts'
+import type { Parsed } from '../schema.ts'
+import { checkKey, keyFrom, metaOf, tagsOf } from './keys.ts'
+import type { DispatchOptions, DispatchRequest, Parent } from './request.ts'
+import { checkTransaction } from './transaction.ts'
+
+export interface PrepareDeps {
+  readonly settings: Settings
+  readonly codec: Codec
+  readonly newId: () => string
+}
+
+const optionNames: readonly string[] = [...jobOptionNames, 'tx']
+/** JSON of no payload. */
+const nothing = 'null'
+
+/**
+ * A request as the log takes it, everything checked. Synchronous unless the schema or the codec is not: so that
+ * dispatches that nobody awaits one by one reach the log in the order in which they were called.
+ * @throws `E_OPTION`, `E_ID`, `E_NAME`, `E_KEY`, `E_DURATION`, `E_TRANSACTION`, `E_PAYLOAD_INVALID`,
+ * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`
+ */
+export function prepare(
+  { job, payload, options = {} }: DispatchRequest,
+  parent: Parent | undefined,
+  { settings, codec, newId }: PrepareDeps,
+): NewJob | Promise<NewJob> {
+  const policy = resolvedJob(job)
+  const what = policy.name
+  checkOptions(`dispatch(${what}) options`, options, optionNames)
+  if (options.tx !== undefined) checkTransaction(options.tx)
+
+  const json = jsonOf(policy, payload)
+  const bytes = Buffer.byteLength(json)
+  if (bytes > settings.payloadLimitBytes) {
+    throw new ErrandError(
+      'E_PAYLOAD_TOO_LARGE',
+      `the payload of ${what} is ${bytes} bytes; the limit is ${settings.payloadLimitBytes} (raise payloadLimit, or store it elsewhere and pass a reference)`,
+    )
+  }
+  const job_: Omit<NewJob, 'payload'> = {
+    id: options.id === undefined ? newId() : checkId(options.id),
+    name: policy.name,
+    payloadVersion: policy.payloadVersion,
+    queue: options.queue === undefined ? policy.queue : checkQueueName(options.queue),
+    lane: options.lane === undefined ? policy.lane : checkOneOf(`lane of ${what}`, options.lane, lanes),
+    tags: tagsOf(what, policy.tags, payload, options.tags),
+    meta: metaOf(what, options.meta, parent?.meta),
+    ordering: orderingOf(policy, payload, options),
+    unique: uniqueOf(policy, payload, options),
+    due: dueOf(what, options),
+    expiresMs: policy.retry.untilMs,
+    parentId: parent?.id,
+    maxAttempts: policy.retry.attempts,
+    maxCrashes: policy.crashes,
+    onCrash: policy.onCrash,
+    timeoutMs: policy.timeoutMs,
+    // With `tx` nobody sees the commit but the sweep, which then publishes at once.
+    publishGraceMs: options.tx === undefined ? settings.publishGraceMs : 0,
+  }
+  const finish = (encoded: Encoded): NewJob => ({ ...job_, payload: encoded })
+
+  const validated = validate(policy, json)
+  if (!(validated instanceof Promise)) {
+    const encoded = codec.encode(json)
+    return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
+  }
+  return validated.then(() => codec.encode(json)).then(finish)
+}
+
+function jsonOf(policy: ResolvedJob, payload: unknown): string {
+  if (policy.payload === undefined) {
+    if (payload === undefined) return nothing
+    throw new ErrandError(
+      'E_PAYLOAD_INVALID',
+      `${policy.name} takes no payload: its definition has no schema for one`,
+    )
+  }
+  if (payload === undefined)
+    throw new ErrandError('E_PAYLOAD_INVALID', `the payload of ${policy.name} is missing`)
+  const json = toJson(payload, 'payload')
+  if ('text' in json) return json.text
+  throw new ErrandError(
+    'E_PAYLOAD_NOT_SERIALIZABLE',
+    `${json.path} of ${policy.name} ${json.problem}; JSON cannot carry it`,
+  )
+}
+
+/** What is stored is what is checked: the payload as it will be read back. */
+function validate({ name, payload: schema }: ResolvedJob, json: string): void | Promise<void> {
+  if (schema === undefined) return undefined
+  const parsed = guarded(name, schema, JSON.parse(json))
+  return parsed instanceof Promise
+    ? parsed.then((each) => refuseIssues(name, each))
+    : refuseIssues(name, parsed)
+}
+
+function guarded(name: string, schema: StandardSchemaV1, value: unknown): Parsed | Promise<Parsed> {
+  const failed = (error: unknown): never => {
+    throw new ErrandError('E_PAYLOAD_INVALID', `the payload schema of ${name} threw`, { cause: error })
+  }
+  try {
+    const parsed = parseSyncWith(schema, value)
+    return parsed instanceof Promise ? parsed.catch(failed) : parsed
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+function refuseIssues(name: string, parsed: Parsed): void {
+  if (!parsed.issues) return
+  throw new ErrandError(
+    'E_PAYLOAD_INVALID',
+    `the payload of ${name} does not fit: ${describeIssues(parsed.issues)}`,
+  )
+}
+
+function orderingOf(
+  { name, order }: ResolvedJob,
+  payload: unknown,
+  options: DispatchOptions,
+): NewJob['ordering'] {
+  const onFailure = order?.onFailure ?? 'block'
+  if (options.orderingKey !== undefined) {
+    return { key: checkKey(`orderingKey of ${name}`, options.orderingKey), onFailure }
+  }
+  return order && { key: keyFrom(`order.key of ${name}`, order.key, payload), onFailure }
+}
+
+function uniqueOf(
+  { name, unique }: ResolvedJob,
+  payload: unknown,
+  options: DispatchOptions,
+): NewJob['unique'] {
+  const { until = 'finished', forMs } = unique ?? {}
+  if (options.uniqueKey !== undefined) {
+    return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), until, forMs }
+  }
+  return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), until, forMs }
+}
+
+function dueOf(name: string, { delay, at }: DispatchOptions): NewJob['due'] {
+  if (at === undefined) {
+    return delay === undefined ? undefined : { delayMs: durationMs(delay, `delay of ${name}`) }
+  }
+  if (delay !== undefined) {
+    throw new ErrandError('E_OPTION', `${name} is dispatched with both delay and at; use one of them`)
+  }
+  const time: unknown = at instanceof Date ? at.getTime() : undefined
+  if (typeof time === 'number' && Number.isFinite(time)) return { at: time }
+  throw new ErrandError('E_OPTION', `at of ${name} is ${describe(at)}; use a valid Date`)
+}

@@ -1,0 +1,117 @@
+import { batcher } from '../batching.ts'
+import type { Settings } from '../config/defaults.ts'
+import { ErrandError } from '../errors.ts'
+import type { Ticket } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Driver, PublishReport } from '../ports/driver.ts'
+
+/** Hands tickets to the driver, and knows when that is pointless. */
+export interface Publisher {
+  /**
+   * Publishes, batched with whatever else waits. Never rejects: what the broker did not accept is not in `accepted`,
+   * and the relay publishes it later.
+   */
+  publish(tickets: readonly Ticket[]): Promise<PublishReport>
+  /** True from a publish that failed or went unanswered until one that was answered: do not wait for it. */
+  readonly down: boolean
+  /** Resolves when nothing is under way. */
+  close(): Promise<void>
+}
+
+export interface PublisherDeps {
+  readonly driver: Driver
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly settings: Settings
+}
+
+type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refused'; readonly why: string }
+
+const unknown: Fate = { fate: 'unknown' }
+/** While the broker is down, one publish in so long looks whether it is back. */
+const probeEveryMs = 1_000
+/** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
+const mostWaiting = 20_000
+
+export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): Publisher {
+  let down = false
+  let probedAtMs = Number.NEGATIVE_INFINITY
+
+  const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems })
+
+  function setDown(why: string, error?: unknown): void {
+    if (!down)
+      logger.warn({ driver: driver.name, err: error }, `broker is down (${why}): jobs wait in the log`)
+    down = true
+  }
+  function setUp(): void {
+    if (down) logger.info({ driver: driver.name }, 'broker is back')
+    down = false
+  }
+
+  async function send(tickets: readonly Ticket[]): Promise<readonly Fate[]> {
+    probedAtMs = clock.monotonicMs()
+    const gaveUp = new AbortController()
+    const stopSlow = clock.after(settings.publishWaitMs, () => setDown('it does not answer'), { unref: true })
+    const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort(), { unref: true })
+    try {
+      const report = await Promise.race([
+        driver.publish(tickets, { signal: gaveUp.signal }),
+        aborted(gaveUp.signal),
+      ])
+      setUp()
+      return fatesOf(tickets, report)
+    } catch (error) {
+      setDown('publishing failed', error)
+      return tickets.map(() => unknown)
+    } finally {
+      stopSlow()
+      stopDeadline()
+    }
+  }
+
+  function fatesOf(tickets: readonly Ticket[], report: PublishReport): readonly Fate[] {
+    const fates = new Map<string, Fate>(report.accepted.map(({ id }) => [id, { fate: 'accepted' }]))
+    for (const { ticket, why } of report.refused) fates.set(ticket.id, { fate: 'refused', why })
+    const [first] = report.refused
+    if (first) {
+      const { queue } = first.ticket
+      logger.warn(
+        { driver: driver.name, queue, tickets: report.refused.length, why: first.why },
+        'broker refused tickets',
+      )
+    }
+    return tickets.map(({ id }) => fates.get(id) ?? unknown)
+  }
+
+  /** Whether handing it over is worth while: else the log keeps it, and the relay or a worker fetches it there. */
+  function isWorthwhile(count: number): boolean {
+    if (line.size + count > mostWaiting) return false
+    return !down || (line.size === 0 && clock.monotonicMs() - probedAtMs >= probeEveryMs)
+  }
+
+  return {
+    get down() {
+      return down
+    },
+    async publish(tickets) {
+      if (tickets.length === 0 || !isWorthwhile(tickets.length)) return { accepted: [], refused: [] }
+      const fates = await Promise.all(tickets.map((ticket) => line.add(ticket).catch(() => unknown)))
+      const accepted = tickets.filter((_, index) => fates[index]?.fate === 'accepted')
+      const refused = tickets.flatMap((ticket, index) => {
+        const fate = fates[index]
+        return fate?.fate === 'refused' ? [{ ticket, why: fate.why }] : []
+      })
+      return { accepted, refused }
+    },
+    close: () => line.close(),
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const refuse = (): void => reject(new ErrandError('E_DRIVER', 'the broker did not answer in time'))
+    signal.addEventListener('abort', refuse, { once: true })
+  })
+}

@@ -1,0 +1,46 @@
+import { getRandomValues } from 'node:crypto'
+import { ErrandError } from './errors.ts'
+import { describe } from './options.ts'
+import type { Clock } from './ports/clock.ts'
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const counterBits = 12
+
+/** Any UUID, in lower case, as databases give it back. @throws `E_ID` */
+export function checkId(id: unknown): string {
+  if (typeof id === 'string' && uuid.test(id)) return id.toLowerCase()
+  throw new ErrandError('E_ID', `${describe(id)} is not a job's id; use a UUID`)
+}
+
+/**
+ * Makes UUIDs of version 7 (RFC 9562, section 5.7, with the counter of section 6.2, method 1): ids of one process sort
+ * in the order in which they were made, so that a database appends to the end of its index.
+ */
+export function idMaker(clock: Clock): () => string {
+  let lastMs = 0
+  let counter = 0
+  return () => {
+    const ms = Math.floor(clock.now())
+    if (ms > lastMs) {
+      lastMs = ms
+      counter = 0
+    } else {
+      counter += 1
+      // More ids than the counter holds, or a clock that was set back: borrow from the next millisecond.
+      if (counter >> counterBits > 0) {
+        lastMs += 1
+        counter = 0
+      }
+    }
+    return format(lastMs, counter)
+  }
+}
+
+function format(ms: number, counter: number): string {
+  const time = ms.toString(16).padStart(12, '0')
+  const random = Buffer.from(getRandomValues(new Uint8Array(8)))
+  random[0] = ((random[0] ?? 0) & 0x3f) | 0x80
+  const rest = random.toString('hex')
+  const version = (0x7000 | counter).toString(16)
+  return `${time.slice(0, 8)}-${time.slice(8)}-${version}-${rest.slice(0, 4)}-${rest.slice(4)}`
+}

@@ -1,0 +1,76 @@
+import type { Progress, BeatReply, BeatReport } from '../ports/job-log.ts'
+import type { Clock } from '../ports/clock.ts'
+import { backoffMs } from '../supervise.ts'
+
+/** What the next beat says, progress apart. */
+export type Standing = Omit<BeatReport, 'progress'>
+
+export interface BeaterOptions {
+  readonly beat: (report: BeatReport) => Promise<BeatReply>
+  readonly intervalMs: number
+  readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>
+  readonly standing: Standing
+  /** `sentMs`: when the beat was sent, by the clock given; the lease counts from then. */
+  readonly answered: (reply: BeatReply, sentMs: number) => void
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * The loop of beats: one every interval, at once when asked, and after a failure with a short backoff. It runs on the
+ * heartbeat thread, or on the main thread for a log that only this process can reach.
+ */
+export class Beater {
+  readonly #options: BeaterOptions
+  readonly #progress = new Map<string, Progress>()
+  #standing: Standing
+  #wake = new AbortController()
+
+  constructor(options: BeaterOptions) {
+    this.#options = options
+    this.#standing = options.standing
+  }
+
+  set standing(standing: Standing) {
+    this.#standing = standing
+  }
+
+  /** The newest progress of each run goes with the next beat. */
+  progress(progress: Progress): void {
+    this.#progress.set(`${progress.id}:${progress.run}`, progress)
+  }
+
+  beatNow(): void {
+    this.#wake.abort()
+  }
+
+  async run(stop: AbortSignal): Promise<void> {
+    const { intervalMs, clock } = this.#options
+    let failures = 0
+    while (!stop.aborted) {
+      this.#wake = new AbortController()
+      failures = (await this.#beat()) ? 0 : failures + 1
+      const waitMs = failures === 0 ? intervalMs : backoffMs(failures, Math.min(100, intervalMs), intervalMs)
+      // A request that came while the beat was under way has not been answered by it.
+      const wake = this.#wake.signal
+      const ended = (): void => this.#wake.abort()
+      stop.addEventListener('abort', ended, { once: true })
+      if (!stop.aborted) await clock.sleep(waitMs, wake)
+      stop.removeEventListener('abort', ended)
+    }
+  }
+
+  async #beat(): Promise<boolean> {
+    const { beat, clock, answered, failed } = this.#options
+    const progress = [...this.#progress]
+    const sentMs = clock.monotonicMs()
+    try {
+      const reply = await beat({ ...this.#standing, progress: progress.map(([, each]) => each) })
+      for (const [key, each] of progress) if (this.#progress.get(key) === each) this.#progress.delete(key)
+      answered(reply, sentMs)
+      return true
+    } catch (error) {
+      failed(error)
+      return false
+    }
+  }
+}

@@ -1,0 +1,217 @@
+import type { Clock } from '../ports/clock.ts'
+import { Slots } from './slots.ts'
+
+/** A queue's place in the line for the slots of its pool. */
+export interface Line {
+  readonly queue: string
+}
+
+/** Leave to ask a subscription for at most `max` deliveries. */
+export interface Ask {
+  readonly max: number
+  /** Aborts when another queue needs the slots, or the outer signal does. */
+  readonly signal: AbortSignal
+  /** The ask was answered with so many jobs; what of them runs has taken its slots by then. */
+  done(received: number): void
+}
+
+interface OpenAsk {
+  readonly max: number
+  readonly since: number
+  readonly controller: AbortController
+}
+
+interface Place extends Line {
+  waiting: (() => void) | undefined
+  open: OpenAsk | undefined
+  /** Its last ask was answered with jobs. */
+  busy: boolean
+  turn: number
+  /** Gave its slot to a busy queue; until then it does not take one from them. */
+  restsUntil: number
+}
+
+/** How long an ask may hold slots without an answer while a busy queue waits for them. */
+const busyTurnMs = 100
+/** How long while only idle queues wait, and how long an idle queue then leaves the slots to busy ones. */
+const idleTurnMs = 1_000
+
+/**
+ * Deals the free slots of a pool out to its queues: never more in all than are free, most of them to queues that have
+ * jobs, one each to idle ones, in turns. A pool with one queue gives it all that is free.
+ */
+export class Demand {
+  readonly slots: Slots
+  readonly #clock: Clock
+  readonly #places = new Set<Place>()
+  #borrowers: { readonly max: number; readonly resolve: (count: number) => void }[] = []
+  #turns = 0
+  #dealing = false
+  #timer: (() => void) | undefined
+
+  constructor(size: number, clock: Clock) {
+    this.slots = new Slots(size, () => this.#dealSoon())
+    this.#clock = clock
+  }
+
+  join(queue: string): Line {
+    const place: Place = { queue, waiting: undefined, open: undefined, busy: false, turn: 0, restsUntil: 0 }
+    this.#places.add(place)
+    return place
+  }
+
+  leave(line: Line): void {
+    this.#places.delete(line as Place)
+    this.#deal()
+  }
+
+  /** Waits for a free slot and its turn. Undefined when the signal aborts first. */
+  async ask(line: Line, signal: AbortSignal): Promise<Ask | undefined> {
+    const place = line as Place
+    if (signal.aborted) return undefined
+    await new Promise<void>((resolve) => {
+      const finish = (): void => {
+        signal.removeEventListener('abort', finish)
+        place.waiting = undefined
+        resolve()
+      }
+      signal.addEventListener('abort', finish)
+      place.waiting = finish
+      this.#deal()
+    })
+    return place.open && this.#handOut(place, place.open, signal)
+  }
+
+  #handOut(place: Place, open: OpenAsk, signal: AbortSignal): Ask {
+    const abort = (): void => open.controller.abort()
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort)
+    return {
+      max: open.max,
+      signal: open.controller.signal,
+      done: (received) => {
+        if (place.open !== open) return
+        signal.removeEventListener('abort', abort)
+        const gaveWay = open.controller.signal.aborted && received === 0
+        place.restsUntil = gaveWay ? this.#clock.monotonicMs() + idleTurnMs : 0
+        place.busy = received > 0
+        place.open = undefined
+        this.#deal()
+      },
+    }
+  }
+
+  /**
+   * Takes up to `max` free slots, first in line, for jobs that come by another way than an ask; waits for the first
+   * one. Slots that turn out not to be needed are given back. 0 when the signal aborts.
+   */
+  async borrow(max: number, signal: AbortSignal): Promise<number> {
+    const count = this.tryBorrow(max)
+    if (count > 0 || signal.aborted) return count
+    return await new Promise<number>((resolve) => {
+      const borrower = {
+        max,
+        resolve: (granted: number): void => {
+          signal.removeEventListener('abort', giveUp)
+          resolve(granted)
+        },
+      }
+      const giveUp = (): void => {
+        this.#borrowers = this.#borrowers.filter((each) => each !== borrower)
+        resolve(0)
+      }
+      signal.addEventListener('abort', giveUp, { once: true })
+      this.#borrowers.push(borrower)
+    })
+  }
+
+  /** As `borrow`, without waiting. */
+  tryBorrow(max: number): number {
+    const count = Math.min(max, this.slots.free)
+    this.slots.take(count)
+    return count
+  }
+
+  /** After borrowed slots were filled: asks that now ask for more than is free give way. */
+  rebalance(): void {
+    for (const place of this.#places) {
+      if (this.#unasked() >= 0) return
+      place.open?.controller.abort()
+    }
+  }
+
+  /** Free slots that nobody asks for; asks that have been told to give way still count. */
+  #unasked(): number {
+    let asked = 0
+    for (const { open } of this.#places) asked += open?.max ?? 0
+    return this.slots.free - asked
+  }
+
+  /** Once for all slots that come free in this turn of the event loop: one ask for ten is cheaper than ten for one. */
+  #dealSoon(): void {
+    if (this.#dealing) return
+    this.#dealing = true
+    setImmediate(() => {
+      this.#dealing = false
+      this.#deal()
+    })
+  }
+
+  #deal(): void {
+    while (this.slots.free > 0) {
+      const borrower = this.#borrowers.shift()
+      if (!borrower) break
+      borrower.resolve(this.tryBorrow(borrower.max))
+    }
+    const now = this.#clock.monotonicMs()
+    const waiting = this.#inTurn(now)
+    let busy = waiting.filter((place) => place.busy).length
+    let idle = waiting.length - busy
+    let free = this.#unasked()
+    for (const place of waiting) {
+      if (free <= 0) break
+      const share = place.busy ? Math.max(1, Math.floor((free - idle) / busy)) : 1
+      const max = this.#places.size === 1 ? free : share
+      if (place.busy) busy -= 1
+      else idle -= 1
+      free -= max
+      this.#open(place, max, now)
+    }
+    this.#makeRoom(waiting.filter((place) => place.waiting), now)
+  }
+
+  /** The places that wait, longest without a turn first. */
+  #inTurn(now: number): Place[] {
+    const waiting = [...this.#places].filter((place) => place.waiting)
+    if (waiting.length < 2) return waiting
+    const contested = waiting.some((place) => place.busy)
+    return waiting
+      .filter((place) => !contested || place.busy || place.restsUntil <= now)
+      .toSorted((a, b) => a.turn - b.turn)
+  }
+
+  #open(place: Place, max: number, now: number): void {
+    this.#turns += 1
+    place.turn = this.#turns
+    place.open = { max, since: now, controller: new AbortController() }
+    place.waiting?.()
+  }
+
+  /** Ends the longest asks that got nothing, one for each queue that still waits; or looks again when that is due. */
+  #makeRoom(waiting: readonly Place[], now: number): void {
+    this.#timer?.()
+    this.#timer = undefined
+    const patienceMs = waiting.some((place) => place.busy) ? busyTurnMs : idleTurnMs
+    const open = [...this.#places].flatMap((place) => place.open ?? [])
+    const givingWay = open.filter((ask) => ask.controller.signal.aborted).length
+    const idle = open.filter((ask) => !ask.controller.signal.aborted).toSorted((a, b) => a.since - b.since)
+    for (const ask of idle.slice(0, Math.max(0, waiting.length - givingWay))) {
+      const waitMs = ask.since + patienceMs - now
+      if (waitMs > 0) {
+        this.#timer = this.#clock.after(waitMs, () => this.#deal(), { unref: true })
+        return
+      }
+      ask.controller.abort()
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import type { Settings } from '../config/defaults.ts'
+import type { DispatchRequest, Parent, Receipt } from '../dispatch/request.ts'
+import type { Publisher } from '../dispatch/publisher.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { Driver } from '../ports/driver.ts'
+import type { JobLog, LogFactory, LogInfo } from '../ports/job-log.ts'
+
+/** The instance, as its worker half sees it. */
+export interface WorkerDeps {
+  /** A UUID, made by the instance so that `work()` can tell it before the worker half has loaded. */
+  readonly workerId: string
+  readonly log: JobLog
+  /** For the heartbeat thread, which opens the log anew. */
+  readonly logFactory: LogFactory
+  readonly driver: Driver
+  readonly codec: Codec
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly settings: Settings
+  /** `ctx.dispatch`. */
+  dispatch(request: DispatchRequest, parent?: Parent): Promise<Receipt<unknown>>
+  readonly publisher: Publisher
+  /** Connects the log, once for the whole instance. */
+  connect(): Promise<LogInfo>
+}

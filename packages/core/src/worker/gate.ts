@@ -1,0 +1,70 @@
+/**
+ * Whether jobs may be asked for. Each reason to wait shuts it; it is open when no reason is left, here and in the gate
+ * that it stands behind (a queue's gate behind its worker's).
+ */
+export class Gate {
+  readonly #behind: Gate | undefined
+  readonly #reasons = new Map<string, string>()
+  readonly #children = new Set<Gate>()
+  #period = new AbortController()
+  #waiting: (() => void)[] = []
+
+  constructor(behind?: Gate) {
+    this.#behind = behind
+    behind?.#children.add(this)
+    if (!this.isOpen) this.#period.abort()
+  }
+
+  get isOpen(): boolean {
+    return this.#reasons.size === 0 && (this.#behind?.isOpen ?? true)
+  }
+
+  /** The oldest reason why it is shut, for people. */
+  get why(): string | undefined {
+    return this.#behind?.why ?? this.#reasons.values().next().value
+  }
+
+  /** Aborts when the gate is shut: for asks that were begun while it was open. */
+  get signal(): AbortSignal {
+    return this.#period.signal
+  }
+
+  has(reason: string): boolean {
+    return this.#reasons.has(reason)
+  }
+
+  shut(reason: string, why: string): void {
+    this.#reasons.set(reason, why)
+    this.#changed()
+  }
+
+  clear(reason: string): void {
+    if (this.#reasons.delete(reason)) this.#changed()
+  }
+
+  /** Resolves when the gate is open, or the signal has aborted. */
+  async opened(signal: AbortSignal): Promise<void> {
+    while (!this.isOpen && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const finish = (): void => {
+          signal.removeEventListener('abort', finish)
+          resolve()
+        }
+        signal.addEventListener('abort', finish)
+        this.#waiting.push(finish)
+      })
+    }
+  }
+
+  #changed(): void {
+    if (this.isOpen) {
+      if (this.#period.signal.aborted) this.#period = new AbortController()
+      const waiting = this.#waiting
+      this.#waiting = []
+      for (const wake of waiting) wake()
+    } else {
+      this.#period.abort()
+    }
+    for (const child of this.#children) child.#changed()
+  }
+}

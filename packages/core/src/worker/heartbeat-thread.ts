@@ -1,0 +1,105 @@
+import { writeSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { WorkerRef } from '../job/claim.ts'
+import type { BeatReply, HeartbeatLog, Progress } from '../ports/job-log.ts'
+import { systemClock } from '../ports/system-clock.ts'
+import { Beater } from './beater.ts'
+import type { Standing } from './beater.ts'
+import { HeartbeatMemory, hrNow, msToNs, nsToMs } from './heartbeat-memory.ts'
+
+/** What the thread is started with. */
+export interface ThreadData {
+  readonly module: string
+  readonly data: unknown
+  readonly buffer: SharedArrayBuffer
+  readonly ref: WorkerRef
+  readonly intervalMs: number
+  readonly standing: Standing
+}
+
+export type ToThread =
+  | { readonly type: 'standing'; readonly standing: Standing }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  | { readonly type: 'beat' }
+  | { readonly type: 'stop' }
+
+export type FromThread =
+  | { readonly type: 'answered'; readonly reply: BeatReply; readonly sentNs: bigint }
+  | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }
+
+/**
+ * Ends a process whose main thread is stuck beyond every deadline: nothing else ends a synchronous loop, and beating on
+ * would keep its jobs from everybody. A thread's stderr goes through the main thread, so this writes to the descriptor.
+ */
+function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
+  const everyMs = Math.max(10, leaseMs / 10)
+  let watchedSince = hrNow()
+  let lastLook = watchedSince
+  const timer = setInterval(() => {
+    const now = hrNow()
+    // The whole process stood still (SIGSTOP, a sleeping laptop): the main thread gets a lease to show that it lives.
+    if (nsToMs(now - lastLook) > leaseMs / 2) watchedSince = now
+    lastLook = now
+    const quietSince = memory.tick > watchedSince ? memory.tick : watchedSince
+    if (nsToMs(now - quietSince) <= leaseMs || memory.deadline > now) return
+    const stuckMs = Math.round(nsToMs(now - quietSince))
+    writeSync(
+      2,
+      `errand: worker process ${process.pid} is killed: its event loop has been blocked for ${stuckMs} ms, past its lease and past the deadline of every job that it runs. Its jobs run again elsewhere.\n`,
+    )
+    process.kill(process.pid, 'SIGKILL')
+  }, everyMs)
+  return () => clearInterval(timer)
+}
+
+async function main(thread: ThreadData): Promise<void> {
+  const memory = new HeartbeatMemory(thread.buffer)
+  const unwatch = watch(memory, thread.ref.leaseMs)
+  const post = (message: FromThread): void => parentPort?.postMessage(message)
+
+  const { openHeartbeat } = (await import(thread.module)) as {
+    openHeartbeat(data: unknown): HeartbeatLog | Promise<HeartbeatLog>
+  }
+  const log = await openHeartbeat(thread.data)
+  const stop = new AbortController()
+  const beater = new Beater({
+    beat: (report) => log.beat(thread.ref, report),
+    intervalMs: thread.intervalMs,
+    standing: thread.standing,
+    clock: { monotonicMs: () => nsToMs(hrNow()), sleep: (ms, signal) => systemClock.sleep(ms, signal) },
+    answered(reply, sentMs) {
+      const sentNs = msToNs(sentMs)
+      memory.leaseUntil = sentNs + msToNs(thread.ref.leaseMs)
+      post({ type: 'answered', reply, sentNs })
+    },
+    failed(error) {
+      const message = error instanceof Error ? error.message : String(error)
+      const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
+      post({ type: 'failed', message, code })
+    },
+  })
+  parentPort?.on('message', (message: ToThread) => {
+    switch (message.type) {
+      case 'standing':
+        beater.standing = message.standing
+        return
+      case 'progress':
+        beater.progress(message.progress)
+        return
+      case 'beat':
+        beater.beatNow()
+        return
+      case 'stop':
+        stop.abort()
+        return
+      default:
+        message satisfies never
+    }
+  })
+  await beater.run(stop.signal)
+  unwatch()
+  await log.close()
+  parentPort?.close()
+}
+
+if (parentPort) await main(workerData as ThreadData)

@@ -1,0 +1,201 @@
+import { writeSync } from 'node:fs'
+import { Worker as Thread } from 'node:worker_threads'
+import { ErrandError } from '../errors.ts'
+import type { WorkerRef } from '../job/claim.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { BeatReply, JobLog, LogFactory, Progress } from '../ports/job-log.ts'
+import { Beater } from './beater.ts'
+import type { Standing } from './beater.ts'
+import { HeartbeatMemory, hrNow, msToNs, noDeadline, nsToMs } from './heartbeat-memory.ts'
+import type { FromThread, ThreadData, ToThread } from './heartbeat-thread.ts'
+
+export interface HeartbeatOptions {
+  readonly ref: WorkerRef
+  readonly intervalMs: number
+  readonly log: JobLog
+  readonly logFactory: LogFactory
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly standing: Standing
+  /** `sentMs`: when the beat was sent, by `clock.monotonicMs`. */
+  readonly answered: (reply: BeatReply, sentMs: number) => void
+  /** The lease has run out: no beat was answered in time. */
+  readonly leaseOut: () => void
+}
+
+/** How often the main thread shows that its event loop turns; with short leases more often. */
+const tickMs = 250
+/** How long the thread may take to end: a beat that hangs must not hold up the stop. */
+const stopDeadlineMs = 2_000
+
+/** Renews the process's lease. */
+export interface Heartbeat {
+  /** Resolves with the first answered beat; rejects when the thread cannot start. */
+  start(): Promise<void>
+  /** How long the lease still holds, counted from the sending of the last answered beat; 0 when it is out. */
+  leaseLeftMs(): number
+  /** What the next beats say. */
+  stand(standing: Standing): void
+  progress(progress: Progress): void
+  /** Until when a handler may keep the event loop to itself: ms by `clock.monotonicMs`, Infinity, or undefined while nothing runs. */
+  busyUntil(deadlineMs: number | undefined): void
+  beatNow(): void
+  /** Resolves when no beat is under way and none will be. */
+  stop(): Promise<void>
+}
+
+/** On a thread of its own where another thread can open the log, else on the main thread. */
+export function heartbeat(options: HeartbeatOptions): Heartbeat {
+  const { heartbeat: opening } = options.logFactory
+  return opening ? threaded(options, opening) : onMainThread(options)
+}
+
+function onMainThread(options: HeartbeatOptions): Heartbeat {
+  const { clock, log, ref } = options
+  const stop = new AbortController()
+  const first = Promise.withResolvers<void>()
+  const lease = leaseWatch(options, () => leaseUntil - clock.monotonicMs())
+  let leaseUntil = Number.NEGATIVE_INFINITY
+  let running = Promise.resolve()
+  const beater = new Beater({
+    beat: (report) => log.beat(ref, report),
+    intervalMs: options.intervalMs,
+    clock,
+    standing: options.standing,
+    answered(reply, sentMs) {
+      leaseUntil = sentMs + ref.leaseMs
+      lease.renewed()
+      first.resolve()
+      options.answered(reply, sentMs)
+    },
+    failed: (error) => options.logger.warn({ error: String(error) }, 'a heartbeat failed'),
+  })
+  return {
+    start() {
+      running = beater.run(stop.signal)
+      return first.promise
+    },
+    leaseLeftMs: lease.leftMs,
+    stand: (standing) => {
+      beater.standing = standing
+    },
+    progress: (progress) => beater.progress(progress),
+    busyUntil: () => undefined,
+    beatNow: () => beater.beatNow(),
+    async stop() {
+      lease.stop()
+      stop.abort()
+      await running
+    },
+  }
+}
+
+function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['heartbeat']>): Heartbeat {
+  const { clock, ref } = options
+  const memory = new HeartbeatMemory()
+  const first = Promise.withResolvers<void>()
+  const lease = leaseWatch(options, () => nsToMs(memory.leaseUntil - hrNow()))
+  let thread: Thread | undefined
+  let ended: Promise<void> = Promise.resolve()
+  let ticking: NodeJS.Timeout | undefined
+  let stopping = false
+  let answeredOnce = false
+
+  const post = (message: ToThread): void => thread?.postMessage(message)
+
+  function receive(message: FromThread): void {
+    if (message.type === 'failed') {
+      const { code, message: text } = message
+      options.logger.warn({ code, error: text }, 'a heartbeat failed')
+      return
+    }
+    answeredOnce = true
+    lease.renewed()
+    first.resolve()
+    options.answered(message.reply, clock.monotonicMs() - nsToMs(hrNow() - message.sentNs))
+  }
+
+  /** Without its heartbeat a process would work on after its lease, beside whoever got its jobs. */
+  function died(why: string): void {
+    if (stopping) return
+    const error = new ErrandError('E_LOG', `the heartbeat thread of worker ${ref.id} died: ${why}`)
+    if (!answeredOnce) return first.reject(error)
+    writeSync(2, `errand: worker process ${process.pid} exits: ${error.message}\n`)
+    process.exit(1)
+  }
+
+  return {
+    async start() {
+      memory.tick = hrNow()
+      const data: ThreadData = {
+        ...opening,
+        buffer: memory.buffer,
+        ref,
+        intervalMs: options.intervalMs,
+        standing: options.standing,
+      }
+      // Its own extension, so that it is found both unbuilt and built. No execArgv: hooks for the application's code
+      // (tsx, instrumentation) have no business on this thread.
+      const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+      thread = new Thread(new URL(`./heartbeat-thread.${extension}`, import.meta.url), {
+        workerData: data,
+        execArgv: [],
+        name: 'errand heartbeat',
+      })
+      thread.on('message', receive)
+      thread.on('error', (error) => died(error instanceof Error ? (error.stack ?? error.message) : String(error)))
+      ended = new Promise((resolve) => {
+        thread?.on('exit', (code) => {
+          died(`it exited with code ${code}`)
+          resolve()
+        })
+      })
+      const tick = (): void => {
+        memory.tick = hrNow()
+      }
+      ticking = setInterval(tick, Math.max(5, Math.min(tickMs, ref.leaseMs / 10)))
+      ticking.unref()
+      await first.promise
+    },
+    leaseLeftMs: lease.leftMs,
+    stand: (standing) => post({ type: 'standing', standing }),
+    progress: (progress) => post({ type: 'progress', progress }),
+    busyUntil(deadlineMs) {
+      if (deadlineMs === undefined) memory.deadline = 0n
+      else if (deadlineMs === Number.POSITIVE_INFINITY) memory.deadline = noDeadline
+      else memory.deadline = hrNow() + msToNs(deadlineMs - clock.monotonicMs())
+    },
+    beatNow: () => post({ type: 'beat' }),
+    async stop() {
+      stopping = true
+      lease.stop()
+      post({ type: 'stop' })
+      const deadline = setTimeout(() => void thread?.terminate(), stopDeadlineMs)
+      await ended
+      clearTimeout(deadline)
+      clearInterval(ticking)
+    },
+  }
+}
+
+/** Tells once when the lease has run out, and again after it was renewed and has run out anew. */
+function leaseWatch(
+  { clock, leaseOut }: HeartbeatOptions,
+  leftMs: () => number,
+): { renewed(): void; leftMs(): number; stop(): void } {
+  let cancel: (() => void) | undefined
+  const look = (): void => {
+    const left = leftMs()
+    cancel = left > 0 ? clock.after(left + 1, look, { unref: true }) : undefined
+    if (left <= 0) leaseOut()
+  }
+  return {
+    renewed() {
+      cancel?.()
+      cancel = clock.after(leftMs() + 1, look, { unref: true })
+    },
+    leftMs: () => Math.max(0, leftMs()),
+    stop: () => cancel?.(),
+  }
+}

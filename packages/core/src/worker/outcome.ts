@@ -1,0 +1,202 @@
+import type { Outcome } from '../define/handler.ts'
+import { isErrandError, isPermanent, toFailure } from '../errors.ts'
+import type { ErrandError, Failure } from '../errors.ts'
+import type { Claim } from '../job/claim.ts'
+import type { FailureCause } from '../job/outcome.ts'
+import type { ResolvedJob } from '../define/policy.ts'
+import { jobDefaults, workerDefaults } from '../config/defaults.ts'
+
+/** What a handler asked for, as data. */
+export type Wish =
+  | { readonly kind: 'retry'; readonly afterMs: number | undefined; readonly reason: string | undefined }
+  | { readonly kind: 'snooze'; readonly delayMs: number; readonly reason: string | undefined }
+  | { readonly kind: 'fail'; readonly failure: Failure }
+  | { readonly kind: 'cancel'; readonly reason: string | undefined }
+  | { readonly kind: 'release' }
+
+class Made {
+  readonly wish: Wish
+  constructor(wish: Wish) {
+    this.wish = wish
+  }
+}
+
+/** The outcomes that one run has made, and whether each was returned: one that was not would silently do nothing. */
+export class Outcomes {
+  readonly #open = new Set<Made>()
+  readonly #mine = new WeakSet<Made>()
+
+  make(wish: Wish): Outcome {
+    const made = new Made(wish)
+    this.#open.add(made)
+    this.#mine.add(made)
+    return made as unknown as Outcome
+  }
+
+  /** A handler or a middleware has returned this value. */
+  returned(value: unknown): void {
+    if (value instanceof Made) this.#open.delete(value)
+  }
+
+  /** The wish behind a value; undefined where it is a plain result; `'foreign'` when another run made it. */
+  wishOf(value: unknown): Wish | 'foreign' | undefined {
+    if (!(value instanceof Made)) return undefined
+    return this.#mine.has(value) ? value.wish : 'foreign'
+  }
+
+  /** An outcome that was made and not returned. */
+  get forgotten(): Wish | undefined {
+    return this.#open.values().next().value?.wish
+  }
+}
+
+/** How the handler ended. */
+export type End =
+  | { readonly kind: 'returned'; readonly wish: Wish | undefined; readonly result: unknown }
+  | { readonly kind: 'threw'; readonly error: unknown }
+  /** No handler ran: nobody here knows the name, or the payload does not fit. */
+  | { readonly kind: 'parked'; readonly cause: 'unknown-job' | 'payload'; readonly error: ErrandError }
+
+/** What is to be recorded; `SettledOutcome` before its texts go through the codec. */
+export type Decision =
+  | { readonly kind: 'succeed'; readonly result: unknown }
+  | {
+      readonly kind: 'error'
+      readonly failure: Failure
+      readonly cause: FailureCause
+      readonly retryInMs: number | undefined
+    }
+  | { readonly kind: 'fail'; readonly failure: Failure; readonly cause: FailureCause }
+  | {
+      readonly kind: 'snooze'
+      readonly delayMs: number
+      readonly reason: string | undefined
+      readonly parked: boolean
+    }
+  | { readonly kind: 'cancel'; readonly reason: string | undefined }
+  | { readonly kind: 'release'; readonly begun: boolean; readonly failure: Failure }
+  | { readonly kind: 'completed'; readonly failure: Failure; readonly retryInMs: number | undefined }
+
+export interface Facts {
+  readonly claim: Claim
+  /** Undefined where no handler knows the job. */
+  readonly retry: ResolvedJob['retry'] | undefined
+  /** Since the claim. */
+  readonly elapsedMs: number
+  /** Set when the run passed its timeout, whatever the handler did afterwards. */
+  readonly timeout: ErrandError | undefined
+  /** `ctx.complete` was called. */
+  readonly completed: boolean
+  /** Why the signal aborted, if it did. */
+  readonly aborted: unknown
+  /** The handler, or a middleware, was called. */
+  readonly begun: boolean
+  /** The job's own policy threw, or gave a wait that is none. */
+  readonly policyFailed: (what: string, error: unknown) => void
+}
+
+/** What to record of a run. Whether it counts is decided by the log's fence. */
+export function decide(end: End, facts: Facts): Decision {
+  if (end.kind === 'parked') return park(end, facts)
+  const { timeout, aborted } = facts
+  if (facts.completed) return completed(end, facts)
+  if (timeout) return errored(timeout, 'timeout', facts)
+  if (end.kind === 'threw') {
+    if (isErrandError(aborted, 'E_SHUTDOWN')) return released(facts, aborted)
+    if (isErrandError(aborted, 'E_CANCELLED') && isAbort(end.error, aborted)) {
+      return { kind: 'cancel', reason: aborted.message }
+    }
+    return errored(end.error, 'error', facts)
+  }
+  return end.wish ? granted(end.wish, facts) : { kind: 'succeed', result: end.result }
+}
+
+function granted(wish: Wish, facts: Facts): Decision {
+  switch (wish.kind) {
+    case 'retry': {
+      const failure = { name: 'Retry', message: wish.reason ?? 'the handler asked to be run again' }
+      return { kind: 'error', failure, cause: 'error', retryInMs: retryIn(facts, wish.afterMs) }
+    }
+    case 'snooze':
+      return { ...wish, parked: false }
+    case 'fail':
+      return { ...wish, cause: 'error' }
+    case 'cancel':
+      return wish
+    case 'release':
+      return released(facts, undefined)
+    default:
+      return wish satisfies never
+  }
+}
+
+function released({ begun }: Facts, why: ErrandError | undefined): Decision {
+  const failure = why
+    ? toFailure(why)
+    : { name: 'Released', message: 'the handler gave the job back after it had begun' }
+  return { kind: 'release', begun, failure }
+}
+
+function errored(error: unknown, cause: FailureCause, facts: Facts): Decision {
+  return { kind: 'error', failure: toFailure(error), cause, retryInMs: retryAfter(error, facts) }
+}
+
+/** Whatever the handler did after it had completed in its own transaction: the log looks whether that has committed. */
+function completed(end: Exclude<End, { kind: 'parked' }>, facts: Facts): Decision {
+  const error = end.kind === 'threw' ? end.error : facts.timeout
+  if (error !== undefined) {
+    return { kind: 'completed', failure: toFailure(error), retryInMs: retryAfter(error, facts) }
+  }
+  const failure = {
+    name: 'CompletionLostError',
+    message: 'ctx.complete was called, but its transaction was rolled back or its fate is unknown',
+  }
+  return { kind: 'completed', failure, retryInMs: retryIn(facts, undefined) }
+}
+
+/** Back for a worker that knows it, for a day; then failed, so that it is never silently there for ever. */
+function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision {
+  if ((claim.parkedForMs ?? 0) >= workerDefaults.parkedForMs) {
+    return { kind: 'fail', failure: toFailure(end.error), cause: end.cause }
+  }
+  return { kind: 'snooze', delayMs: workerDefaults.parkedDelayMs, reason: end.error.message, parked: true }
+}
+
+function retryAfter(error: unknown, facts: Facts): number | undefined {
+  if (isPermanent(error) || facts.retry === undefined) return undefined
+  const { when } = facts.retry
+  try {
+    if (when && !when(toFailure(error))) return undefined
+  } catch (thrown) {
+    facts.policyFailed('retry.when', thrown)
+  }
+  return retryIn(facts, undefined)
+}
+
+/** Undefined when attempts are used up, or the retry would begin after the policy's end. */
+function retryIn(facts: Facts, afterMs: number | undefined): number | undefined {
+  const { claim, elapsedMs } = facts
+  if (claim.attempt >= claim.maxAttempts) return undefined
+  const waitMs = afterMs ?? backoffOf(facts)
+  const leftMs = (claim.expiresInMs ?? Number.POSITIVE_INFINITY) - elapsedMs
+  return waitMs <= leftMs ? waitMs : undefined
+}
+
+function backoffOf({ retry, claim, policyFailed }: Facts): number {
+  try {
+    const waitMs = retry?.backoff(claim.attempt)
+    if (waitMs !== undefined && Number.isFinite(waitMs) && waitMs >= 0) return Math.round(waitMs)
+    policyFailed('retry.backoff', new RangeError(`it returned ${String(waitMs)}`))
+  } catch (thrown) {
+    policyFailed('retry.backoff', thrown)
+  }
+  return jobDefaults.backoffBaseMs * 2 ** Math.min(claim.attempt - 1, 9)
+}
+
+/** Whether the handler ended because it was told to: with the signal's own reason, or what fetch and others make of it. */
+function isAbort(error: unknown, reason: unknown): boolean {
+  for (let at = error, depth = 0; at instanceof Error && depth < 10; at = at.cause, depth += 1) {
+    if (at === reason || at.name === 'AbortError') return true
+  }
+  return false
+}

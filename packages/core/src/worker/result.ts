@@ -1,0 +1,46 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { ErrandError } from '../errors.ts'
+import type { Failure } from '../errors.ts'
+import type { Codec, Encoded } from '../ports/codec.ts'
+import { describeIssues, parseWith } from '../schema.ts'
+
+/**
+ * What a handler returned, checked against the job's `returns`. Without one nothing is kept.
+ * @throws `E_RESULT_INVALID` when it does not fit, JSON cannot carry it, or it is too large.
+ */
+export async function checkResult(
+  name: string,
+  returns: StandardSchemaV1 | undefined,
+  value: unknown,
+  limitBytes: number,
+): Promise<{ readonly value: unknown; readonly json: string | undefined }> {
+  if (!returns) return { value: undefined, json: undefined }
+  const parsed = await parseWith(returns, value)
+  if (parsed.issues) {
+    throw invalid(`the result of ${name} does not fit its schema: ${describeIssues(parsed.issues)}`)
+  }
+  const json = toJson(name, parsed.value)
+  const size = json === undefined ? 0 : Buffer.byteLength(json)
+  if (size > limitBytes) {
+    throw invalid(
+      `the result of ${name} is ${size} bytes; the limit is ${limitBytes} (store it elsewhere and return a reference)`,
+    )
+  }
+  return { value: parsed.value, json }
+}
+
+function toJson(name: string, value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    throw invalid(`JSON cannot carry the result of ${name}`, error)
+  }
+}
+
+function invalid(message: string, cause?: unknown): ErrandError {
+  return new ErrandError('E_RESULT_INVALID', message, { cause })
+}
+
+export async function encodeFailure(codec: Codec, failure: Failure): Promise<Encoded> {
+  return await codec.encode(JSON.stringify(failure))
+}

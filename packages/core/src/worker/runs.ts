@@ -1,0 +1,89 @@
+import type { Claim } from '../job/claim.ts'
+
+/** A run that this process has been granted, from the grant until its outcome is recorded. */
+export interface Run {
+  readonly claim: Claim
+  /** By the monotonic clock. A beat that was sent before cannot know of it. */
+  readonly grantedMs: number
+  /** Until when its handler may keep the event loop to itself; undefined before it begins and after it has ended. */
+  busyUntilMs: number | undefined
+  /** Ends the handler's signal. */
+  abort(reason: Error): void
+}
+
+/** The runs of this process: what the beats' answers are compared with. */
+export class Runs {
+  readonly #runs = new Map<string, Run>()
+  readonly #onBusy: (untilMs: number | undefined) => void
+  #latestMs: number | undefined
+  #waiting: (() => void)[] = []
+
+  /** @param onBusy is told the latest deadline of the handlers that run. */
+  constructor(onBusy: (untilMs: number | undefined) => void) {
+    this.#onBusy = onBusy
+  }
+
+  get count(): number {
+    return this.#runs.size
+  }
+
+  add(run: Run): void {
+    this.#runs.set(keyOf(run.claim), run)
+  }
+
+  delete(run: Run): void {
+    this.#runs.delete(keyOf(run.claim))
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
+  }
+
+  get(fence: { readonly id: string; readonly run: number }): Run | undefined {
+    return this.#runs.get(keyOf(fence))
+  }
+
+  [Symbol.iterator](): IterableIterator<Run> {
+    return this.#runs.values()
+  }
+
+  /** The handler begins, or has ended (undefined). */
+  busy(run: Run, untilMs: number | undefined): void {
+    const before = run.busyUntilMs
+    run.busyUntilMs = untilMs
+    // Mostly the newest run has the latest deadline, so that looking at all of them is rare.
+    if (untilMs !== undefined && untilMs >= (this.#latestMs ?? 0)) this.#latest(untilMs)
+    else if (before === this.#latestMs) this.#latest(this.#latestOfAll())
+  }
+
+  /** Resolves when `done()` is true, which is asked each time a run is over; or when the signal aborts. */
+  async until(done: () => boolean, signal?: AbortSignal): Promise<void> {
+    while (!done() && !signal?.aborted) {
+      await new Promise<void>((resolve) => {
+        const finish = (): void => {
+          signal?.removeEventListener('abort', finish)
+          resolve()
+        }
+        signal?.addEventListener('abort', finish)
+        this.#waiting.push(finish)
+      })
+    }
+  }
+
+  #latestOfAll(): number | undefined {
+    let latest: number | undefined
+    for (const { busyUntilMs } of this.#runs.values()) {
+      if (busyUntilMs !== undefined && busyUntilMs > (latest ?? 0)) latest = busyUntilMs
+    }
+    return latest
+  }
+
+  #latest(untilMs: number | undefined): void {
+    if (untilMs === this.#latestMs) return
+    this.#latestMs = untilMs
+    this.#onBusy(untilMs)
+  }
+}
+
+function keyOf({ id, run }: { readonly id: string; readonly run: number }): string {
+  return `${id}:${run}`
+}

@@ -1,0 +1,30 @@
+/**
+ * How many jobs of one pool run at a time. A slot is taken when a job is granted and given back when its handler has
+ * really ended, or its grace is over.
+ */
+export class Slots {
+  readonly size: number
+  readonly #freed: () => void
+  #taken = 0
+
+  /** @param freed is called after slots have been given back. */
+  constructor(size: number, freed: () => void) {
+    this.size = size
+    this.#freed = freed
+  }
+
+  get free(): number {
+    return this.size - this.#taken
+  }
+
+  take(count: number): void {
+    if (count > this.free) throw new RangeError(`${count} slots taken of ${this.free} free ones`)
+    this.#taken += count
+  }
+
+  give(count: number): void {
+    if (count === 0) return
+    this.#taken -= count
+    this.#freed()
+  }
+}

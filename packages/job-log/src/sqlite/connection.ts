@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { ErrandError, isErrandError } from '@errand/core/ports'
+
+// SQLite's result codes, https://www.sqlite.org/rescode.html; extended codes hold the primary one in the low byte.
+const busy = 5
+const locked = 6
+const readOnly = 8
+const cantOpen = 14
+const notADatabase = 26
+
+function resultCode(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
+    ? error.errcode & 0xff
+    : undefined
+}
+
+export function isBusy(error: unknown): boolean {
+  const code = resultCode(error)
+  return code === busy || code === locked
+}
+
+/** An error of SQLite as one that says what to do. */
+export function explain(error: unknown, file: string): ErrandError {
+  if (isErrandError(error)) return error
+  const details = { cause: error }
+  const text = error instanceof Error ? error.message : String(error)
+  switch (resultCode(error)) {
+    case readOnly:
+      return new ErrandError(
+        'E_READ_ONLY',
+        `${file} cannot be written; give this process write access to the file and its folder, or set ERRAND_LOG to another path`,
+        details,
+      )
+    case cantOpen:
+      return existsSync(dirname(file))
+        ? new ErrandError(
+            'E_READ_ONLY',
+            `${file} cannot be opened or created (${text}); give this process write access to ${dirname(file)}, or set ERRAND_LOG to another path`,
+            details,
+          )
+        : new ErrandError(
+            'E_LOG_UNREACHABLE',
+            `the folder ${dirname(file)} does not exist; make it, or set ERRAND_LOG to another path`,
+            details,
+          )
+    case notADatabase:
+      return new ErrandError(
+        'E_LOG',
+        `${file} is not an SQLite database; set ERRAND_LOG to another path`,
+        details,
+      )
+    default:
+      return new ErrandError('E_LOG', `the job log ${file} failed: ${text}`, details)
+  }
+}
+
+/**
+ * Opens the file for writing. `busyTimeoutMs` is 0 on a main thread: SQLite waits for its lock inside the thread, and
+ * the event loop with it. Only the heartbeat's thread may wait.
+ */
+export function openDatabase(file: string, busyTimeoutMs: number): DatabaseSync {
+  const database = new DatabaseSync(file, { timeout: busyTimeoutMs })
+  try {
+    // FULL: a commit that was answered is on the disk. WAL with NORMAL may lose the last ones with the power.
+    database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off')
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}

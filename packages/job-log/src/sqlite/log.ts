@@ -1,0 +1,140 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { engineLog } from '@errand/core/ports'
+import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
+import { explain, isBusy, openDatabase } from './connection.ts'
+import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
+import { Statements } from './statements.ts'
+import { sqliteStore } from './store.ts'
+import { statementsOf } from './transaction.ts'
+import { Transactor } from './transactor.ts'
+import { FileWakeups } from './wakeups.ts'
+
+interface Opened {
+  readonly sql: Statements
+  readonly transactor: Transactor
+  readonly info: LogInfo
+}
+
+/** The job log on one SQLite file: the engine's rules over the tables of `schema.ts`. */
+export function openSqliteLog(
+  file: string,
+  { clock }: LogContext,
+  options: { readonly busyTimeoutMs: number },
+): JobLog {
+  let opening: Promise<Opened> | undefined
+  let closing: Promise<void> | undefined
+  const wakeups = new FileWakeups(() => openDatabase(file, 0))
+  const opened = (): Promise<Opened> => {
+    opening ??= open(file, options.busyTimeoutMs, clock).catch((error: unknown) => {
+      opening = undefined
+      throw error
+    })
+    return opening
+  }
+  const log = engineLog({
+    name: 'sqlite',
+    write: async <T>(rules: (store: JobStore) => T): Promise<T> => {
+      const { transactor, sql } = await opened()
+      return transactor.write(() => rules(sqliteStore(sql)))
+    },
+    read: async <T>(rules: (store: JobStore) => T): Promise<T> => {
+      const { transactor, sql } = await opened()
+      return transactor.read(() => rules(sqliteStore(sql)))
+    },
+    inside: async (tx, rules) => {
+      await opened()
+      try {
+        return rules(sqliteStore(statementsOf(tx, file)))
+      } catch (error) {
+        throw explain(error, file)
+      }
+    },
+    now: () => clock.now(),
+    connect: async () => (await opened()).info,
+    migrate: async (migration) => {
+      const { sql, transactor } = await opened()
+      return transactor.write(() => {
+        const report = migrate(sql)
+        const store = sqliteStore(sql)
+        const facts = store.facts()
+        if (migration?.restored) store.saveFacts({ ...facts, epoch: facts.epoch + 1 })
+        return report
+      })
+    },
+    notify: async (topics) => wakeups.notify(topics),
+    wakeups: (topics, signal) => wakeups.listen(topics, signal),
+    diagnose: async () => diagnose(await opened(), clock.now()),
+    close: () => {
+      closing ??= (async () => {
+        wakeups.close()
+        await (await opening?.catch(() => undefined))?.transactor.close()
+      })()
+      return closing
+    },
+  })
+  return { ...log, take: takeGently(log, opened, () => clock.now()) }
+}
+
+/** Every commit of anybody wakes everybody, so a look that finds nothing must not take the file's only write lock. */
+function takeGently(log: JobLog, opened: () => Promise<Opened>, now: () => number): JobLog['take'] {
+  return async (queues, max, by, request, options) => {
+    const { transactor, sql } = await opened()
+    const idle = await transactor.read(() => {
+      const store = sqliteStore(sql)
+      const worker = store.worker(by.id)
+      if (!worker || worker.leaseUntil < now()) return false
+      return (
+        queues.every((queue) => store.ready(queue, 'highest', 1).length === 0) &&
+        !store.claimsOf(by.id).some((row) => row.request === request)
+      )
+    })
+    return idle ? [] : log.take(queues, max, by, request, options)
+  }
+}
+
+async function open(file: string, busyTimeoutMs: number, clock: LogContext['clock']): Promise<Opened> {
+  const database = await retried(() => openDatabase(file, busyTimeoutMs), file)
+  const transactor = new Transactor(database, file)
+  const sql = new Statements(database)
+  try {
+    if (await transactor.read(() => needsMigration(sql, file))) {
+      await transactor.write(() => {
+        if (!needsMigration(sql, file)) return
+        refuseWhileLive(sql, file, clock.now())
+        migrate(sql)
+      })
+    }
+    const info = await transactor.read(() => logInfo(sql))
+    return { sql, transactor, info }
+  } catch (error) {
+    await transactor.close()
+    throw error
+  }
+}
+
+/** Switching a new file to WAL needs it alone; many processes that start together take turns. */
+async function retried(openFile: () => DatabaseSync, file: string): Promise<DatabaseSync> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return openFile()
+    } catch (error) {
+      if (!isBusy(error) || tries > 1_000) throw explain(error, file)
+      await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * 9))
+    }
+  }
+}
+
+async function diagnose({ transactor, sql }: Opened, now: number): Promise<Diagnosis> {
+  const facts = await transactor.read(() => sqliteStore(sql).facts())
+  const late = facts.lastSweepAt === undefined ? undefined : now - facts.lastSweepAt
+  if (late !== undefined && late < 60_000) return { findings: [] }
+  return {
+    findings: [
+      {
+        severity: 'warning',
+        code: 'no-sweep',
+        message: `no worker has swept this log ${late === undefined ? 'yet' : `for ${Math.round(late / 1_000)} s`}: scheduled and lost jobs wait; start a worker`,
+      },
+    ],
+  }
+}

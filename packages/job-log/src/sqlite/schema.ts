@@ -1,0 +1,111 @@
+/** One step of the schema; append-only: a step that has been released never changes. */
+export interface Migration {
+  readonly version: number
+  /** The oldest schema version whose code may still use the log after this step (expand, then contract). */
+  readonly oldestCode: number
+  readonly statements: readonly string[]
+}
+
+/** The newest schema version that this code knows. */
+export const schemaVersion = 1
+
+// The row that changes is narrow: SQLite writes a row anew at every update, so payloads stand in a table of their own.
+const jobs = `create table errand_jobs (
+  sequence integer primary key autoincrement,
+  id text not null unique,
+  name text not null,
+  queue text not null,
+  lane integer not null,
+  state text not null,
+  run integer not null,
+  attempt integer not null,
+  crashes integer not null,
+  streak integer not null,
+  version integer not null,
+  worker text,
+  request text,
+  deadline integer,
+  run_at integer,
+  publish_after integer,
+  publishes integer not null,
+  cancel_by text,
+  cancel_reason text,
+  parked_since integer,
+  replays integer not null,
+  finished_at integer,
+  progress real,
+  progress_message text,
+  max_attempts integer not null,
+  max_crashes integer not null,
+  on_crash text not null,
+  timeout_ms integer,
+  ordering_key text,
+  on_failure text not null,
+  unique_key text,
+  unique_until text not null,
+  unique_for_ms integer,
+  tags text not null,
+  dispatched_at integer not null,
+  expires_at integer,
+  parent_id text,
+  batch_id text
+) strict`
+
+const payloads = `create table errand_payloads (
+  sequence integer primary key,
+  payload_version integer not null,
+  codec text not null,
+  payload text not null,
+  meta text not null
+) strict`
+
+const events = `create table errand_events (
+  position integer primary key autoincrement,
+  job_id text not null,
+  version integer not null,
+  type text not null,
+  state text not null,
+  name text not null,
+  queue text not null,
+  tags text not null,
+  at integer not null,
+  run integer not null,
+  attempt integer not null,
+  worker text,
+  data text not null,
+  codec text,
+  body text
+) strict`
+
+export const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    oldestCode: 1,
+    statements: [
+      jobs,
+      `create index errand_jobs_ready on errand_jobs (queue, lane, sequence) where state = 'ready'`,
+      `create index errand_jobs_unpublished on errand_jobs (publish_after) where state = 'ready'`,
+      `create index errand_jobs_due on errand_jobs (run_at) where state = 'scheduled'`,
+      `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,
+      `create index errand_jobs_key on errand_jobs (queue, ordering_key, sequence)
+        where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running')`,
+      `create index errand_jobs_finished on errand_jobs (state, finished_at)
+        where state in ('succeeded', 'failed', 'cancelled')`,
+      payloads,
+      events,
+      `create index errand_events_job on errand_events (job_id, version)`,
+      `create table errand_keys (queue text not null, key text not null, holder text not null,
+        primary key (queue, key)) strict, without rowid`,
+      `create table errand_unique_keys (name text not null, key text not null, job_id text not null, free_at integer,
+        primary key (name, key)) strict, without rowid`,
+      `create table errand_workers (id text primary key, host text not null, pid integer not null, label text,
+        lease_ms integer not null, started_at integer not null, queues text not null, taking integer not null,
+        why text, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
+      `create table errand_queues (name text primary key, paused_by text not null) strict, without rowid`,
+      `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
+        schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
+        pruned_through integer not null) strict`,
+      `insert into errand_log values (1, lower(hex(randomblob(4))), 1, 0, 0, null, null, 0)`,
+    ],
+  },
+]

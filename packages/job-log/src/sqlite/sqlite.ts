@@ -1,0 +1,44 @@
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ErrandError } from '@errand/core/ports'
+import type { LogFactory } from '@errand/core/ports'
+import { openSqliteLog } from './log.ts'
+
+export interface SqliteOptions {
+  /** Path of the database file; relative to the working directory. It is made when it does not exist, its folder is not. */
+  readonly file: string
+}
+
+/**
+ * The job log on an SQLite file, for one machine: any number of processes, no server. Needs nothing but Node. The tables
+ * begin with `errand_`, so the file may be the application's own, and then `tx` works.
+ * Errors: `E_URL` for a URL that names no file; on first use `E_READ_ONLY`, `E_LOG_UNREACHABLE`, `E_LOG_VERSION`.
+ * @example createErrand({ log: sqlite('sqlite:./errand.db') })
+ */
+export function sqlite(options: string | SqliteOptions): LogFactory {
+  const file = resolve(typeof options === 'string' ? fileOf(options) : options.file)
+  return {
+    errand: 'job-log',
+    name: 'sqlite',
+    open: (context) => openSqliteLog(file, context, { busyTimeoutMs: 0 }),
+    heartbeat: {
+      module: new URL(`./heartbeat${import.meta.url.slice(-3)}`, import.meta.url).href,
+      data: { file },
+    },
+  }
+}
+
+/** `sqlite:./a.db`, `sqlite:/srv/a.db`, `sqlite:///srv/a.db`. */
+function fileOf(url: string): string {
+  const refuse = (why: string): never => {
+    throw new ErrandError('E_URL', `${url} ${why}; write sqlite:./errand.db, or sqlite:///srv/errand.db`)
+  }
+  const match = /^sqlite:(\/\/)?([^?#]*)$/.exec(url)
+  if (!match) return refuse('is not a URL of an SQLite file')
+  const path = match[2] ?? ''
+  if (path === '' || path.endsWith('/')) return refuse('names no file')
+  if (path === ':memory:') return refuse('would be a log of its own for every connection')
+  return match[1]
+    ? fileURLToPath(new URL(path.startsWith('/') ? `file://${path}` : `file://${process.cwd()}/${path}`))
+    : decodeURIComponent(path)
+}

@@ -1,0 +1,47 @@
+/** Values that SQLite takes and gives here. */
+export type Value = string | number | null
+export type Row = Readonly<Record<string, Value>>
+
+/** The little of a synchronous connection that the store needs: `node:sqlite`, and better-sqlite3 as a caller's transaction. */
+export interface Connection {
+  prepare(sql: string): Statement
+}
+
+interface Statement {
+  all(...values: Value[]): unknown[]
+  /** better-sqlite3 refuses `all` for a statement that returns no rows, so writes go through this where it exists. */
+  run?(...values: Value[]): unknown
+}
+
+/** Prepared statements by their text, per connection. */
+export class Statements {
+  readonly #connection: Connection
+  readonly #prepared = new Map<string, Statement>()
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  all(sql: string, ...values: Value[]): Row[] {
+    return this.#get(sql).all(...values) as Row[]
+  }
+
+  one(sql: string, ...values: Value[]): Row | undefined {
+    return this.all(sql, ...values)[0]
+  }
+
+  run(sql: string, ...values: Value[]): void {
+    const statement = this.#get(sql)
+    if (statement.run) statement.run(...values)
+    else statement.all(...values)
+  }
+
+  #get(sql: string): Statement {
+    let statement = this.#prepared.get(sql)
+    if (!statement) {
+      statement = this.#connection.prepare(sql)
+      this.#prepared.set(sql, statement)
+    }
+    return statement
+  }
+}

@@ -1,0 +1,47 @@
+import type { JobStore, LogFacts } from '@errand/core/ports'
+import type { Statements } from './statements.ts'
+import { eventTable } from './store/events.ts'
+import { jobTables } from './store/jobs.ts'
+import { keyTables } from './store/keys.ts'
+import { or } from './store/sql.ts'
+import { waitingJobs } from './store/waiting.ts'
+import { workerTables } from './store/workers.ts'
+
+/** The engine's store over the tables of `schema.ts`, on one connection, for one transaction: it reads the facts once. */
+export function sqliteStore(sql: Statements): JobStore {
+  return {
+    ...factsRow(sql),
+    ...jobTables(sql),
+    ...waitingJobs(sql),
+    ...keyTables(sql),
+    ...workerTables(sql),
+    ...eventTable(sql),
+  }
+}
+
+function factsRow(sql: Statements): Pick<JobStore, 'facts' | 'saveFacts'> {
+  let read: LogFacts | undefined
+  return {
+    facts() {
+      if (!read) {
+        const row = sql.one('select log_id, epoch, last_sweep_at, hold_until from errand_log')
+        read = {
+          logId: String(row?.log_id),
+          epoch: Number(row?.epoch),
+          lastSweepAt: row?.last_sweep_at == null ? undefined : Number(row.last_sweep_at),
+          holdUntil: row?.hold_until == null ? undefined : Number(row.hold_until),
+        }
+      }
+      return read
+    },
+    saveFacts(facts) {
+      read = facts
+      sql.run(
+        'update errand_log set epoch = ?, last_sweep_at = ?, hold_until = ?',
+        facts.epoch,
+        or(facts.lastSweepAt),
+        or(facts.holdUntil),
+      )
+    },
+  }
+}

@@ -1,0 +1,189 @@
+import { laneRank } from '@errand/core/ports'
+import type { Encoded, FinalState, JobFilter, JobRow, JobStore, NewJob, StoredJob } from '@errand/core/ports'
+import { jobRow, storedJob } from '../rows.ts'
+import type { Statements, Value } from '../statements.ts'
+import { json, marks, or, Where } from './sql.ts'
+
+const inserted = [
+  'id',
+  'name',
+  'queue',
+  'lane',
+  'state',
+  'run',
+  'attempt',
+  'crashes',
+  'streak',
+  'version',
+  'publishes',
+  'replays',
+  'max_attempts',
+  'max_crashes',
+  'on_crash',
+  'timeout_ms',
+  'ordering_key',
+  'on_failure',
+  'unique_key',
+  'unique_until',
+  'unique_for_ms',
+  'tags',
+  'dispatched_at',
+  'expires_at',
+  'parent_id',
+  'batch_id',
+] as const
+const insertJob = `insert into errand_jobs (${inserted.join(', ')}) values (${marks(inserted.length)}) returning sequence`
+
+const updated = [
+  'queue',
+  'lane',
+  'state',
+  'run',
+  'attempt',
+  'crashes',
+  'streak',
+  'version',
+  'worker',
+  'request',
+  'deadline',
+  'run_at',
+  'publish_after',
+  'publishes',
+  'cancel_by',
+  'cancel_reason',
+  'parked_since',
+  'replays',
+  'finished_at',
+  'progress',
+  'progress_message',
+] as const
+const updateJob = `update errand_jobs set ${updated.map((column) => `${column} = ?`).join(', ')} where sequence = ?`
+
+/** Jobs and their payloads. */
+export function jobTables(
+  sql: Statements,
+): Pick<JobStore, 'row' | 'stored' | 'insert' | 'update' | 'savePayload' | 'remove' | 'list' | 'finished'> {
+  const rows = (query: string, ...values: Value[]): JobRow[] =>
+    sql.all(query, ...values).map((row) => jobRow(row))
+  return {
+    row(id: string): JobRow | undefined {
+      return rows('select * from errand_jobs where id = ?', id)[0]
+    },
+    stored(job: JobRow): StoredJob {
+      const row = sql.one(
+        `select p.payload_version, p.codec, p.payload, p.meta, j.parent_id
+       from errand_payloads p join errand_jobs j on j.sequence = p.sequence where p.sequence = ?`,
+        job.sequence,
+      )
+      return storedJob(job, row ?? {})
+    },
+    insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow {
+      const returned = sql.one(
+        insertJob,
+        row.id,
+        row.name,
+        row.queue,
+        laneRank[row.lane],
+        row.state,
+        row.run,
+        row.attempt,
+        row.crashes,
+        row.streak,
+        row.version,
+        row.publishes,
+        row.replays,
+        row.maxAttempts,
+        row.maxCrashes,
+        row.onCrash,
+        row.timeoutMs,
+        or(row.orderingKey),
+        row.onFailure,
+        or(row.uniqueKey),
+        row.uniqueUntil,
+        or(row.uniqueForMs),
+        json(row.tags),
+        row.dispatchedAt,
+        or(row.expiresAt),
+        or(job.parentId),
+        or(job.batchId),
+      )
+      const sequence = Number(returned?.sequence)
+      sql.run(
+        'insert into errand_payloads (sequence, payload_version, codec, payload, meta) values (?, ?, ?, ?, ?)',
+        sequence,
+        job.payloadVersion,
+        job.payload.codec,
+        job.payload.text,
+        json(job.meta),
+      )
+      return { ...row, sequence }
+    },
+    update(row: JobRow): void {
+      sql.run(
+        updateJob,
+        row.queue,
+        laneRank[row.lane],
+        row.state,
+        row.run,
+        row.attempt,
+        row.crashes,
+        row.streak,
+        row.version,
+        or(row.worker),
+        or(row.request),
+        or(row.deadline),
+        or(row.runAt),
+        or(row.publishAfter),
+        row.publishes,
+        or(row.cancelBy),
+        or(row.cancelReason),
+        or(row.parkedSince),
+        row.replays,
+        or(row.finishedAt),
+        or(row.progress),
+        or(row.progressMessage),
+        row.sequence,
+      )
+    },
+    savePayload(id: string, payload: Encoded): void {
+      sql.run(
+        'update errand_payloads set codec = ?, payload = ? where sequence = (select sequence from errand_jobs where id = ?)',
+        payload.codec,
+        payload.text,
+        id,
+      )
+    },
+    remove(id: string): void {
+      sql.run(
+        'delete from errand_payloads where sequence = (select sequence from errand_jobs where id = ?)',
+        id,
+      )
+      sql.run('delete from errand_jobs where id = ?', id)
+    },
+    list(filter: JobFilter, limit: number, after: string | undefined): JobRow[] {
+      const where = new Where()
+      if (filter.name !== undefined) where.and('name = ?', filter.name)
+      if (filter.queue !== undefined) where.and('queue = ?', filter.queue)
+      if (filter.state !== undefined) where.and('state = ?', filter.state)
+      if (filter.tag !== undefined)
+        where.and('exists (select 1 from json_each(tags) where value = ?)', filter.tag)
+      if (filter.before !== undefined) where.and('dispatched_at < ?', filter.before)
+      if (after !== undefined) where.and('sequence < (select sequence from errand_jobs where id = ?)', after)
+      return rows(
+        `select * from errand_jobs ${where.sql} order by sequence desc limit ?`,
+        ...where.values,
+        limit,
+      )
+    },
+    finished(states: readonly FinalState[], before: number, limit: number): JobRow[] {
+      return rows(
+        `select j.* from errand_jobs j where j.state in (${marks(states.length)}) and j.finished_at < ?
+         and not exists (select 1 from errand_keys k where k.queue = j.queue and k.key = j.ordering_key and k.holder = j.id)
+       limit ?`,
+        ...states,
+        before,
+        limit,
+      )
+    },
+  }
+}

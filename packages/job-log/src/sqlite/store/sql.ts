@@ -1,0 +1,27 @@
+import type { Value } from '../statements.ts'
+
+export const live = `state in ('scheduled', 'blocked', 'ready', 'running')`
+
+/** Placeholders for so many values. */
+export const marks = (count: number): string => Array.from({ length: count }, () => '?').join(', ')
+
+/** SQL's null for what is absent. */
+export const or = (value: string | number | undefined): Value => value ?? null
+
+export const json = (value: object): string => JSON.stringify(value)
+
+/** Conditions with their values, joined by "and". */
+export class Where {
+  readonly values: Value[] = []
+  readonly #conditions: string[] = []
+
+  and(condition: string, value: Value): this {
+    this.#conditions.push(condition)
+    this.values.push(value)
+    return this
+  }
+
+  get sql(): string {
+    return this.#conditions.length === 0 ? '' : `where ${this.#conditions.join(' and ')}`
+  }
+}

@@ -1,0 +1,84 @@
+import type { JobRow, JobStore, QueueCounts } from '@errand/core/ports'
+import { jobRow } from '../rows.ts'
+import type { Statements, Value } from '../statements.ts'
+import { json, live } from './sql.ts'
+
+/** What waits or runs: the questions of grants and sweeps, each on a partial index. */
+export function waitingJobs(
+  sql: Statements,
+): Pick<
+  JobStore,
+  'ready' | 'overdue' | 'unpublished' | 'due' | 'nextDue' | 'lost' | 'claimsOf' | 'republishQueue' | 'counts'
+> {
+  const rows = (query: string, ...values: Value[]): JobRow[] =>
+    sql.all(query, ...values).map((row) => jobRow(row))
+  return {
+    ready(queue: string, first: 'highest' | 'lowest', limit: number): JobRow[] {
+      const order = first === 'highest' ? 'lane' : 'lane desc'
+      return rows(
+        `select * from errand_jobs where state = 'ready' and queue = ? order by ${order}, sequence limit ?`,
+        queue,
+        limit,
+      )
+    },
+    overdue(queues: readonly string[], now: number, limit: number): JobRow[] {
+      return rows(
+        `select * from errand_jobs where state = 'ready' and publish_after <= ? and queue in (select value from json_each(?))
+       order by sequence limit ?`,
+        now,
+        json(queues),
+        limit,
+      )
+    },
+    unpublished(except: readonly string[], now: number, limit: number): JobRow[] {
+      return rows(
+        `select * from errand_jobs where state = 'ready' and publish_after <= ? and queue not in (select value from json_each(?))
+       order by sequence limit ?`,
+        now,
+        json(except),
+        limit,
+      )
+    },
+    due(now: number, limit: number): JobRow[] {
+      return rows(
+        `select * from errand_jobs where state = 'scheduled' and run_at <= ? order by run_at, sequence limit ?`,
+        now,
+        limit,
+      )
+    },
+    nextDue(): number | undefined {
+      const next = sql.one(`select min(run_at) as at from errand_jobs where state = 'scheduled'`)?.at
+      return next == null ? undefined : Number(next)
+    },
+    lost(now: number, limit: number): JobRow[] {
+      return rows(
+        `select j.* from errand_jobs j left join errand_workers w on w.id = j.worker
+       where j.state = 'running' and (j.deadline < ? or w.id is null or w.lease_until < ?) limit ?`,
+        now,
+        now,
+        limit,
+      )
+    },
+    claimsOf(worker: string): JobRow[] {
+      return rows(`select * from errand_jobs where state = 'running' and worker = ?`, worker)
+    },
+    republishQueue(queue: string, now: number): void {
+      sql.run(
+        `update errand_jobs set publish_after = ?, publishes = 0 where state = 'ready' and queue = ?`,
+        now,
+        queue,
+      )
+    },
+    counts(): ReadonlyMap<string, QueueCounts> {
+      const counts = new Map<string, QueueCounts>()
+      for (const row of sql.all(
+        `select queue, state, count(*) as n from errand_jobs where ${live} group by 1, 2`,
+      )) {
+        const count = counts.get(String(row.queue)) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+        count[String(row.state) as keyof QueueCounts] = Number(row.n)
+        counts.set(String(row.queue), count)
+      }
+      return counts
+    },
+  }
+}

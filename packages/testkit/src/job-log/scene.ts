@@ -1,0 +1,275 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
+import type {
+  BeatReply,
+  BeatReport,
+  Claim,
+  EventRecord,
+  EventType,
+  JobLog,
+  JobRecord,
+  JobState,
+  NewJob,
+  QueueName,
+  Settled,
+  SettledOutcome,
+  SweepOptions,
+  SweepReport,
+  Ticket,
+  WorkerRef,
+} from '@errand/core/ports'
+import { newJob, outcomes, settlement, workerRef } from '../fixtures.ts'
+import { realPause, until } from '../until.ts'
+import type { LogUnderTest, OpenTransaction } from './harness.ts'
+
+type JobLike = string | { readonly id: string }
+const idOf = (job: JobLike): string => (typeof job === 'string' ? job : job.id)
+
+/** One virtual step while a test waits. Shorter than a third of every lease, so that sweeps have no gap. */
+const stepMs = 10
+
+/** What a story about a job log plays on: a queue and a job name of its own, and short words for what stories do. */
+export class Scene {
+  readonly log: JobLog
+  readonly logId: string
+  readonly queue: QueueName
+  readonly jobName: string
+  readonly #opened: LogUnderTest
+  readonly #workers: WorkerRef[] = []
+
+  private constructor(opened: LogUnderTest, logId: string) {
+    const name = randomBytes(5).toString('hex')
+    this.#opened = opened
+    this.log = opened.log
+    this.logId = logId
+    this.queue = `queue-${name}`
+    this.jobName = `job-${name}`
+  }
+
+  static async begin(opened: LogUnderTest): Promise<Scene> {
+    const { logId } = await opened.log.connect()
+    const scene = new Scene(opened, logId)
+    await scene.#sweepRegularly()
+    return scene
+  }
+
+  /**
+   * After a gap in sweeping nothing is called lost for one longest lease. Here the only lease is of a millisecond, so
+   * the log comes to regular sweeps at once, and stories with leases of their own begin in order.
+   */
+  async #sweepRegularly(): Promise<void> {
+    const brief = workerRef({ leaseMs: 1 })
+    await this.log.beat(brief, { queues: [], taking: false, progress: [] })
+    await this.sweep()
+    await this.log.leave(brief)
+    await this.#opened.advance?.(2)
+  }
+
+  /** Every worker of this scene leaves, so that the next one finds no leases. */
+  async end(): Promise<void> {
+    for (const worker of this.#workers) await this.log.leave(worker).catch(() => {})
+  }
+
+  another(): Promise<JobLog> {
+    return this.#opened.another()
+  }
+
+  begin(): Promise<OpenTransaction> {
+    if (!this.#opened.begin) throw new Error('this log is under test without transactions')
+    return this.#opened.begin()
+  }
+
+  newQueue(): QueueName {
+    return `queue-${randomBytes(5).toString('hex')}`
+  }
+
+  newJob(overrides: Partial<NewJob> = {}): NewJob {
+    return newJob({ queue: this.queue, name: this.jobName, ...overrides })
+  }
+
+  /** Appends one job, which must be added. */
+  async add(overrides: Partial<NewJob> = {}): Promise<NewJob> {
+    const [job] = await this.addAll([overrides])
+    return job!
+  }
+
+  async addAll(jobs: readonly Partial<NewJob>[]): Promise<NewJob[]> {
+    const made = jobs.map((job) => this.newJob(job))
+    const appended = await this.log.append(made)
+    expect(appended.map(({ status }) => status)).toEqual(made.map(() => 'added'))
+    return made
+  }
+
+  ticket(job: { readonly id: string; readonly queue?: QueueName; readonly lane?: NewJob['lane'] }): Ticket {
+    return { id: job.id, queue: job.queue ?? this.queue, lane: job.lane ?? 'normal', log: this.logId }
+  }
+
+  /** A worker that has beaten once and serves this scene's queue, or those given. */
+  async worker(
+    overrides: Partial<WorkerRef> = {},
+    queues: readonly QueueName[] = [this.queue],
+  ): Promise<WorkerRef> {
+    const worker = workerRef(overrides)
+    this.#workers.push(worker)
+    await this.beat(worker, { queues })
+    return worker
+  }
+
+  beat(worker: WorkerRef, report: Partial<BeatReport> = {}): Promise<BeatReply> {
+    return this.log.beat(worker, { queues: [this.queue], taking: true, progress: [], ...report })
+  }
+
+  /** Claims one job by its ticket; the log must grant it. */
+  async claim(worker: WorkerRef, job: { readonly id: string }): Promise<Claim> {
+    const [verdict] = await this.log.claim([this.ticket(job)], 1, worker, randomUUID())
+    if (verdict?.verdict !== 'run') throw new Error(`expected a claim, got ${JSON.stringify(verdict)}`)
+    return verdict.claim
+  }
+
+  /** What the log says to a ticket of the job: `run`, or why not. */
+  async verdict(worker: WorkerRef, job: { readonly id: string }): Promise<string> {
+    const [verdict] = await this.log.claim([this.ticket(job)], 1, worker, randomUUID())
+    return verdict?.verdict === 'drop' ? verdict.why : String(verdict?.verdict)
+  }
+
+  take(worker: WorkerRef, max = 100): Promise<readonly Claim[]> {
+    return this.log.take([this.queue], max, worker, randomUUID())
+  }
+
+  /** A job that a worker is running. */
+  async start(
+    overrides: Partial<NewJob> = {},
+    by?: WorkerRef,
+  ): Promise<{ job: NewJob; worker: WorkerRef; claim: Claim }> {
+    const worker = by ?? (await this.worker())
+    const job = await this.add(overrides)
+    return { job, worker, claim: await this.claim(worker, job) }
+  }
+
+  async settle(
+    worker: WorkerRef,
+    claim: { readonly id: string; readonly run: number },
+    outcome: SettledOutcome,
+  ): Promise<Settled> {
+    const [settled] = await this.log.settle([settlement(claim, outcome)], worker)
+    if (!settled) throw new Error('the log gave no answer to a settlement')
+    return settled
+  }
+
+  /** A job that ran once and ended with this outcome. */
+  async ended(outcome: SettledOutcome, overrides: Partial<NewJob> = {}, by?: WorkerRef): Promise<NewJob> {
+    const { job, worker, claim } = await this.start(overrides, by)
+    expect(await this.settle(worker, claim, outcome)).toMatchObject({ result: 'settled' })
+    return job
+  }
+
+  /** Claims and succeeds a job that is ready. */
+  async finish(worker: WorkerRef, job: { readonly id: string }): Promise<Settled> {
+    return this.settle(worker, await this.claim(worker, job), outcomes.succeed())
+  }
+
+  async record(job: JobLike): Promise<JobRecord> {
+    const record = await this.log.get(idOf(job))
+    if (!record) throw new Error(`the log has no job ${idOf(job)}`)
+    return record
+  }
+
+  async state(job: JobLike): Promise<JobState | undefined> {
+    return (await this.log.get(idOf(job)))?.state
+  }
+
+  states(jobs: readonly JobLike[]): Promise<(JobState | undefined)[]> {
+    return Promise.all(jobs.map((job) => this.state(job)))
+  }
+
+  events(job: JobLike): Promise<readonly EventRecord[]> {
+    return this.log.eventsOf(idOf(job))
+  }
+
+  async lastEvent(job: JobLike): Promise<EventRecord> {
+    const last = (await this.events(job)).at(-1)
+    if (!last) throw new Error(`job ${idOf(job)} has no events`)
+    return last
+  }
+
+  /** The types of a job's events, in order: its story. */
+  async story(job: JobLike): Promise<EventType[]> {
+    return (await this.events(job)).map((event) => event.type)
+  }
+
+  /** One sweep that really ran: another relay's may be under way. */
+  async sweep(options: Partial<SweepOptions> = {}): Promise<SweepReport> {
+    return until(async () => {
+      const report = await this.log.sweep({ limit: 500, republish: false, skipQueues: [], ...options })
+      return report.ran && report
+    })
+  }
+
+  /** Sweeps until the condition holds; answers what the sweeps reported about this scene's queue meanwhile. */
+  async sweepUntil(
+    look: () => unknown,
+    options: Partial<SweepOptions> = {},
+  ): Promise<Pick<SweepReport, 'tickets' | 'failed' | 'lost'>> {
+    const tickets: Ticket[] = []
+    const failed: SweepReport['failed'][number][] = []
+    let lost = 0
+    await this.until(async () => {
+      const report = await this.sweep(options)
+      tickets.push(...report.tickets.filter((ticket) => ticket.queue === this.queue))
+      failed.push(...report.failed.filter((gone) => gone.job.queue === this.queue))
+      lost += report.lost
+      return Boolean(await look())
+    }, String(look))
+    return { tickets, failed, lost }
+  }
+
+  /** The worker is gone without a word about what it runs, and the next sweeps call that lost. */
+  async vanish(worker: WorkerRef): Promise<void> {
+    await this.log.leave(worker)
+  }
+
+  /** The job runs on a worker that vanishes, and a sweep has called that run lost. */
+  async lose(job: { readonly id: string }): Promise<void> {
+    const worker = await this.worker()
+    const { run } = await this.claim(worker, job)
+    await this.vanish(worker)
+    await this.sweepUntil(async () =>
+      (await this.events(job)).some((event) => event.type === 'lost' && event.run === run),
+    )
+  }
+
+  /** Waits until it holds; meanwhile the log's time goes on, by itself or by small steps. */
+  until<T>(look: () => T | Promise<T>, what?: string): Promise<Exclude<T, undefined | null | false | void>> {
+    return until(look, { what, pause: () => this.#moment() })
+  }
+
+  async #moment(): Promise<void> {
+    if (this.#opened.advance) await this.#opened.advance(stepMs)
+    await realPause(this.#opened.advance ? 0 : stepMs)
+  }
+
+  /** So many milliseconds later by the log's clock: moved where it can be, else waited for. Only for short times. */
+  async pass(ms: number): Promise<void> {
+    if (this.#opened.advance) await this.#opened.advance(ms)
+    else {
+      const since = await this.now()
+      await until(async () => (await this.now()) >= since + ms)
+    }
+  }
+
+  /** Moves the clock far ahead; only for tests that require `capabilities.advance`. */
+  async jump(ms: number): Promise<void> {
+    if (!this.#opened.advance) throw new Error("this log's clock cannot be moved")
+    await this.#opened.advance(ms)
+  }
+
+  /** The log's own time, as a heartbeat shows it. */
+  async now(): Promise<number> {
+    const clockReader = workerRef({ leaseMs: 1 })
+    await this.log.beat(clockReader, { queues: [], taking: false, progress: [] })
+    const seen = (await this.log.workers()).find((worker) => worker.id === clockReader.id)
+    await this.log.leave(clockReader)
+    if (!seen) throw new Error('a worker that has beaten is not listed')
+    return seen.lastSeen
+  }
+}

@@ -1,0 +1,40 @@
+import { afterAll, onTestFinished } from 'vitest'
+import type { JobLogHarness, LogUnderTest } from './harness.ts'
+import { Scene } from './scene.ts'
+
+export interface Scenes {
+  /** A corner of the log that this group of tests shares: a queue and a job name of its own. */
+  scene(): Promise<Scene>
+  /** A log of its own, for tests that count everything in it, or that must not disturb others. */
+  fresh(): Promise<Scene>
+}
+
+/** Where the tests of one topic play. The shared log is opened with the first scene and closed after the last test. */
+export function scenes(harness: JobLogHarness): Scenes {
+  let shared: Promise<LogUnderTest> | undefined
+  afterAll(async () => {
+    await (await shared)?.close()
+  })
+  const sceneOn = async (opened: LogUnderTest): Promise<Scene> => {
+    const scene = await Scene.begin(opened)
+    onTestFinished(() => scene.end())
+    return scene
+  }
+  return {
+    scene: async () => {
+      shared ??= open(harness)
+      return sceneOn(await shared)
+    },
+    fresh: async () => {
+      const opened = await open(harness)
+      onTestFinished(() => opened.close())
+      return sceneOn(opened)
+    },
+  }
+}
+
+async function open(harness: JobLogHarness): Promise<LogUnderTest> {
+  const opened = await harness.create()
+  await opened.log.migrate()
+  return opened
+}

@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest'
+import { outcomes } from '../../fixtures.ts'
+import type { JobLogHarness } from '../harness.ts'
+import type { Scene } from '../scene.ts'
+import { scenes } from '../scenes.ts'
+
+const minute = 60_000
+
+export function describeLeases(harness: JobLogHarness): void {
+  const { scene, fresh } = scenes(harness)
+  const { advance } = harness.capabilities
+  const types = async (on: Scene, job: { readonly id: string }) =>
+    (await on.events(job)).map(({ type, state }) => [type, state])
+
+  describe('leases', () => {
+    it('a job whose worker is killed runs again on another one', async () => {
+      const on = await scene()
+      const { job, worker } = await on.start()
+      await on.vanish(worker)
+      const { tickets } = await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      expect(tickets).toEqual([on.ticket(job)])
+      const other = await on.worker()
+      const claim = await on.claim(other, job)
+      expect(claim).toMatchObject({ run: 2, attempt: 1, crashes: 1 })
+      await on.settle(other, claim, outcomes.succeed())
+      expect(await on.story(job)).toEqual(['dispatched', 'started', 'lost', 'started', 'succeeded'])
+    })
+
+    it('a lost run is on record: whose it was, why, and that it was no attempt', async () => {
+      const on = await scene()
+      const { job, worker } = await on.start()
+      await on.vanish(worker)
+      await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      const lost = await on.lastEvent(job)
+      expect(lost).toMatchObject({ type: 'lost', state: 'ready', worker: worker.id, run: 1, attempt: 0 })
+      expect(lost.body?.text).toMatch(/\w/)
+      const record = await on.record(job)
+      expect(record).toMatchObject({ crashes: 1, attempt: 0, worker: undefined })
+      expect(record.error).toEqual(lost.body)
+    })
+
+    it('a worker without a heartbeat loses its jobs when its lease is out', async () => {
+      const on = await fresh()
+      const { job, worker } = await on.start({}, await on.worker({ leaseMs: 150 }))
+      await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      expect(await on.lastEvent(job)).toMatchObject({ type: 'lost', worker: worker.id })
+      expect((await on.log.workers()).find(({ id }) => id === worker.id)?.alive).toBe(false)
+    })
+
+    it('a heartbeat renews the lease of everything that the process runs, however long it takes', async () => {
+      const on = await fresh()
+      const worker = await on.worker({ leaseMs: 900 })
+      const first = await on.start({}, worker)
+      const second = await on.start({}, worker)
+      const since = await on.now()
+      await on.until(async () => {
+        await on.beat(worker)
+        await on.sweep()
+        return (await on.now()) > since + 2_000
+      }, 'two leases have passed')
+      expect(await on.states([first.job, second.job])).toEqual(['running', 'running'])
+      expect(await on.settle(worker, first.claim, outcomes.succeed())).toMatchObject({ result: 'settled' })
+    })
+
+    it('a run past its deadline is lost, although its worker is alive: timeout and grace are over', async () => {
+      const on = await scene()
+      const worker = await on.worker({ graceMs: 20 })
+      const { job, claim } = await on.start({ timeoutMs: 20 }, worker)
+      const { job: other } = await on.start({}, worker)
+      await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      expect(await on.state(other)).toBe('running')
+      expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ result: 'claim-lost' })
+    })
+
+    it('the grace of the worker belongs to the deadline', async () => {
+      const on = await scene()
+      const { job } = await on.start({ timeoutMs: 1 }, await on.worker({ graceMs: 3_600_000 }))
+      await on.pass(20)
+      await on.sweep()
+      expect(await on.state(job)).toBe('running')
+    })
+
+    it.runIf(advance)('a job with an unlimited timeout is never past its deadline', async () => {
+      const on = await fresh()
+      const worker = await on.worker({ leaseMs: 400 * 86_400_000 })
+      const { job } = await on.start({ timeoutMs: null }, worker)
+      for (let day = 0; day < 365; day += 5) {
+        await on.jump(5 * 86_400_000)
+        await on.sweep()
+      }
+      expect(await on.state(job)).toBe('running')
+    })
+
+    it('the second crash in a row waits: the job is not ready at once', async () => {
+      const on = await scene()
+      const job = await on.add({ maxCrashes: 5 })
+      await on.lose(job)
+      await on.lose(job)
+      const lost = await on.lastEvent(job)
+      expect(lost).toMatchObject({ type: 'lost', state: 'scheduled' })
+      const { runAt } = await on.record(job)
+      expect((runAt ?? 0) - lost.at).toBeGreaterThanOrEqual(900)
+      expect((runAt ?? Infinity) - lost.at).toBeLessThanOrEqual(1_100)
+    })
+
+    it.runIf(advance)('the wait doubles with every crash in a row, up to a minute', async () => {
+      const on = await fresh()
+      const job = await on.add({ maxCrashes: 12 })
+      const waits: number[] = []
+      for (let crash = 1; crash <= 10; crash += 1) {
+        if (crash > 2) await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+        await on.lose(job)
+        const { at } = await on.lastEvent(job)
+        waits.push(Math.round((((await on.record(job)).runAt ?? at) - at) / 1_000))
+        for (let second = 0; second < 61 && crash > 1; second += 1) {
+          await on.jump(1_000)
+          await on.sweep()
+        }
+      }
+      expect(waits).toEqual([0, 1, 2, 4, 8, 16, 32, 60, 60, 60])
+    })
+
+    it('a crash after a run that ended in another way is the first in a row again', async () => {
+      const on = await scene()
+      const job = await on.add({ maxCrashes: 5 })
+      await on.lose(job)
+      const worker = await on.worker()
+      await on.settle(worker, await on.claim(worker, job), outcomes.release(true))
+      await on.lose(job)
+      expect(await on.lastEvent(job)).toMatchObject({ type: 'lost', state: 'ready' })
+      expect((await on.record(job)).crashes).toBe(2)
+    })
+
+    it('a job that kills its process again and again fails after its crashes, whatever its attempts', async () => {
+      const on = await scene()
+      const job = await on.add({ maxCrashes: 2, maxAttempts: 50 })
+      await on.lose(job)
+      const worker = await on.worker()
+      await on.claim(worker, job)
+      await on.vanish(worker)
+      const { failed, tickets } = await on.sweepUntil(async () => (await on.state(job)) === 'failed')
+      expect(tickets).toEqual([])
+      expect(failed).toMatchObject([{ job: { id: job.id, name: on.jobName, payload: job.payload }, cause: 'lost' }])
+      expect(failed[0]?.error.text).toMatch(/\w/)
+      expect(await types(on, job)).toEqual([
+        ['dispatched', 'ready'],
+        ['started', 'running'],
+        ['lost', 'ready'],
+        ['started', 'running'],
+        ['lost', 'running'],
+        ['failed', 'failed'],
+      ])
+      expect(await on.lastEvent(job)).toMatchObject({ data: { cause: 'lost' } })
+      expect(await on.record(job)).toMatchObject({ crashes: 2, attempt: 0, state: 'failed' })
+    })
+
+    it('crashes are counted apart from attempts: a job on its last attempt survives one', async () => {
+      const on = await scene()
+      const job = await on.add({ maxAttempts: 1 })
+      await on.lose(job)
+      const worker = await on.worker()
+      expect(await on.claim(worker, job)).toMatchObject({ attempt: 1, maxAttempts: 1 })
+    })
+
+    it('after a gap in sweeping nothing is called lost before one full lease is over', async () => {
+      const on = await fresh()
+      // Long enough that a slow machine still sweeps within it after the gap.
+      const leaseMs = 1_500
+      const dead = await on.worker({ leaseMs })
+      const { job } = await on.start({}, dead)
+      await on.until(async () => (await on.log.workers()).every(({ alive }) => !alive), 'every lease is out')
+      await on.worker({ leaseMs })
+      await on.pass(leaseMs / 3 + 20)
+
+      const since = await on.now()
+      const { lost } = await on.sweep()
+      expect(lost).toBe(0)
+      expect(await on.state(job)).toBe('running')
+      await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      expect((await on.lastEvent(job)).at).toBeGreaterThanOrEqual(since + leaseMs)
+    })
+
+    it.runIf(advance)('after an outage of an hour the whole fleet keeps its jobs: all it has to do is beat', async () => {
+      const on = await fresh()
+      const fleet = [await on.worker(), await on.worker(), await on.worker()]
+      const runs = await Promise.all(fleet.map((worker) => on.start({}, worker)))
+      await on.sweep()
+      await on.jump(60 * minute)
+      expect(await on.sweep()).toMatchObject({ lost: 0, failed: [] })
+      await on.jump(2_000)
+      await on.sweep()
+      for (const worker of fleet.slice(0, 2)) await on.beat(worker)
+      for (let second = 0; second < 29; second += 1) {
+        await on.jump(1_000)
+        if (second < 26) expect(await on.sweep()).toMatchObject({ lost: 0 })
+        for (const worker of fleet.slice(0, 2)) await on.beat(worker)
+      }
+      await on.jump(1_000)
+      await on.sweepUntil(async () => (await on.state(runs[2]!.job)) === 'ready')
+      expect(await on.states([runs[0]!.job, runs[1]!.job])).toEqual(['running', 'running'])
+    })
+
+    it.runIf(advance)('rows of workers that died a day ago are cleared away', async () => {
+      const on = await fresh()
+      const dead = await on.worker()
+      await on.sweep()
+      await on.jump(23 * 60 * minute)
+      await on.sweep()
+      expect((await on.log.workers()).map(({ id }) => id)).toEqual([dead.id])
+      await on.jump(2 * 60 * minute)
+      await on.sweep()
+      expect(await on.log.workers()).toEqual([])
+    })
+  })
+}
