@@ -41,23 +41,24 @@ export function plan(pictures: readonly Source[], out: string): Planned[] {
 }
 
 /** The one that comes late and must not wait. */
-export function cover(picture: Source, out: string): Planned {
-  return resizing(picture, { width: 1200, format: 'webp', lane: 'critical' }, out)
+export function cover(picture: Source, out: string, id: string): Planned {
+  return { ...resizing(picture, { width: 1200, format: 'webp', lane: 'critical', id }, out), label: `the cover (${picture.name})` }
 }
 
 interface Size {
   readonly width: number
   readonly format: (typeof formats)[number]
   readonly lane: Lane
+  readonly id?: string
 }
 
-function resizing(picture: Source, { width, format, lane }: Size, out: string): Planned {
+function resizing(picture: Source, { width, format, ...options }: Size, out: string): Planned {
   const file = `${picture.name}/${width}.${format}`
   const payload = { source: picture.file, target: join(out, file), width, format }
   return {
-    request: resize.with(payload, { lane }),
+    request: resize.with(payload, options),
     label: `${picture.name} ${width} ${format}`,
-    lane,
+    lane: options.lane,
     key: undefined,
     file,
     picture: picture.name,

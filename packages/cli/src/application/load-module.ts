@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import { addCommand } from './package-manager.ts'
 import { useTsx } from './tsx.ts'
-import { constructIn } from './typescript.ts'
+import { constructIn, placeOf } from './typescript.ts'
 import type { Construct } from './typescript.ts'
 
 export type Exports = Readonly<Record<string, unknown>>
@@ -46,13 +46,19 @@ function unwrapped(exports: Exports): Exports {
 }
 
 function failed(what: string, file: string, error: unknown): ErrandError {
-  const missing = error instanceof Error ? /Cannot find package '([^']+)'/.exec(error.message)?.[1] : undefined
+  const message = error instanceof Error ? (error.message.split('\nRequire stack')[0] ?? '') : String(error)
+  const [, missing] = /Cannot find (?:package|module) '([^'./][^']*)'/.exec(message) ?? []
   if (missing !== undefined) {
     const add = addCommand(dirname(file), missing, 'production')
-    return new ErrandError('E_CONFIG', `${what} ${short(file)} imports ${missing}, which is not installed: ${add}`, { cause: error })
+    const text = `${what} ${short(file)} imports ${missing}, which is not installed: ${add}`
+    return new ErrandError('E_CONFIG', text, { cause: error })
   }
-  const said = error instanceof Error ? `${isErrandError(error) ? error.code : error.name}: ${error.message}` : String(error)
-  return new ErrandError('E_CONFIG', `${what} ${short(file)} could not be loaded: ${said}`, { cause: error })
+  const kind = isErrandError(error) ? error.code : error instanceof Error ? error.name : 'it threw'
+  const place = error instanceof SyntaxError ? placeOf(error) : undefined
+  const where = place === undefined ? '' : ` (${short(place)})`
+  return new ErrandError('E_CONFIG', `${what} ${short(file)} could not be loaded: ${kind}: ${message}${where}`, {
+    cause: error,
+  })
 }
 
 function needsTsx(what: string, file: string, construct: Construct, cause: unknown): ErrandError {

@@ -98,7 +98,7 @@ function unparsed(error: SyntaxError, entry: string): Construct | undefined {
 }
 
 /** The first line of such an error's stack is `file:///…/worker.ts:12`. */
-function placeOf(error: Error): string | undefined {
+export function placeOf(error: Error): string | undefined {
   const [, url, line] = /^(file:\/\/\S+?)(?:\?[^\s:]*)?:(\d+)$/m.exec(error.stack ?? '') ?? []
   if (url !== undefined) return `${fileURLToPath(url)}:${line}`
   const [, path, at] = /^(\/\S+|[A-Z]:\\\S+):(\d+)$/m.exec(error.stack ?? '') ?? []

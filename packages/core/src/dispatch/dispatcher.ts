@@ -45,6 +45,7 @@ export interface Dispatcher {
 export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   const { settings, clock } = deps
   const uncommitted = uncommittedTickets(clock)
+  const calls = new Set<Promise<unknown>>()
   let closed = false
 
   const line = (): ReturnType<typeof batcher<NewJob, Appended>> =>
@@ -78,13 +79,20 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     enough.abort()
   }
 
-  function checkOpen(): void {
+  /** Counts the call, so that closing waits for its answer. */
+  async function open<T>(call: () => Promise<T>): Promise<T> {
     if (closed) throw new ErrandError('E_CLOSED', 'this instance has been closed; nothing was dispatched')
+    const calling = call()
+    calls.add(calling)
+    try {
+      return await calling
+    } finally {
+      calls.delete(calling)
+    }
   }
 
   return {
-    async dispatch(request, parent) {
-      checkOpen()
+    dispatch: (request, parent) => open(async () => {
       const prepared = prepare(request, parent, deps)
       // Awaited only where it must be: see `prepare`.
       const job = prepared instanceof Promise ? await prepared : prepared
@@ -98,10 +106,9 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
       if (tx === undefined) await publish(tickets)
       else uncommitted.add(tickets)
       return receipt
-    },
+    }),
 
-    async dispatchMany(requests, tx) {
-      checkOpen()
+    dispatchMany: (requests, tx) => open(async () => {
       if (tx !== undefined) checkTransaction(tx)
       const jobs = await prepareAll(requests, tx, deps)
       if (jobs.length === 0) return []
@@ -112,7 +119,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
       if (tx === undefined) await publish(tickets)
       else uncommitted.add(tickets)
       return receipts
-    },
+    }),
 
     wake() {
       if (!closed) void publish(uncommitted.take()).catch(() => undefined) // The relay is the safe path.
@@ -120,6 +127,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
 
     async close() {
       closed = true
+      await Promise.allSettled(calls)
       await Promise.all([plain.close(), keyed.close()])
     },
   }
@@ -152,7 +160,7 @@ async function prepareAll(
       }
     }),
   )
-  checkNames(requests as readonly RequestOfJob[])
+  checkNames((requests as readonly RequestOfJob[]).filter((_, index) => !(results[index] instanceof Error)))
   const refused = results.map((each) => (each instanceof Error ? each : undefined))
   const first = refused.findIndex((each) => each !== undefined)
   if (first === -1) return results as readonly NewJob[]
@@ -166,7 +174,7 @@ async function prepareAll(
 /** Two definitions of one name in one call can only be a mistake; one worker could not serve both. */
 function checkNames(requests: readonly RequestOfJob[]): void {
   const seen = new Map<string, AnyJob>()
-  for (const { job } of requests.filter((each) => each?.job)) {
+  for (const { job } of requests) {
     const { name } = resolvedJob(job)
     if ((seen.get(name) ?? job) !== job) {
       throw new ErrandError('E_DUPLICATE_JOB', `two job definitions of this call are named '${name}'`)

@@ -38,6 +38,8 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   let down = false
   let probedAtMs = Number.NEGATIVE_INFINITY
 
+  // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
+  const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
   const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems })
 
   function setDown(why: string, error?: unknown): void {
@@ -53,7 +55,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   async function send(tickets: readonly Ticket[]): Promise<readonly Fate[]> {
     probedAtMs = clock.monotonicMs()
     const gaveUp = new AbortController()
-    const stopSlow = clock.after(settings.publishWaitMs, () => setDown('it does not answer'), { unref: true })
+    const stopSlow = clock.after(slowAfterMs, () => setDown('it does not answer'), { unref: true })
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort(), { unref: true })
     try {
       const report = await Promise.race([

@@ -1,0 +1,122 @@
+import type { Failure } from '../errors.ts'
+import type { EventRecord } from '../job/events.ts'
+import type { FailureCause } from '../job/outcome.ts'
+import type { JobState } from '../job/state.ts'
+import type { Codec } from '../ports/codec.ts'
+import { decoded, decodedFailure } from './decode.ts'
+
+/** What every event tells. */
+export interface EventBase {
+  /** Where following goes on after this event. */
+  readonly cursor: string
+  readonly jobId: string
+  /** Counts the events of the job from 1 without a gap. */
+  readonly version: number
+  /** The job's state after it. */
+  readonly state: JobState
+  readonly name: string
+  readonly queue: string
+  readonly tags: readonly string[]
+  /** By the log's clock. */
+  readonly at: Date
+  /** Claims of the job so far. */
+  readonly run: number
+  /** Those that count. */
+  readonly attempt: number
+}
+
+interface ByWorker {
+  readonly worker: string
+}
+interface ByOperator {
+  readonly by: string | undefined
+  readonly reason: string | undefined
+}
+
+/** One row of a job's history; one member for each row of the table of events in `docs/states.md`. */
+export type JobEvent = EventBase &
+  (
+    | {
+        readonly type: 'dispatched'
+        readonly orderingKey: string | undefined
+        readonly runAt: Date | undefined
+        /** The job whose handler dispatched it. */
+        readonly parentId: string | undefined
+      }
+    | { readonly type: 'due' | 'unblocked' }
+    | ({ readonly type: 'started'; readonly host: string | undefined } & ByWorker)
+    | ({ readonly type: 'progressed'; readonly progress: number; readonly message: string | undefined } & ByWorker)
+    | ({ readonly type: 'succeeded'; readonly result: unknown; readonly durationMs: number | undefined } & ByWorker)
+    | ({
+        readonly type: 'errored'
+        readonly error: Failure
+        /** When it runs again; undefined where it is followed by `failed` or `cancelled`. */
+        readonly retryAt: Date | undefined
+        readonly durationMs: number | undefined
+      } & ByWorker)
+    | ({ readonly type: 'snoozed'; readonly until: Date | undefined; readonly reason: string | undefined } & ByWorker)
+    | ({ readonly type: 'released' } & ByWorker)
+    | ({ readonly type: 'lost'; readonly error: Failure; readonly retryAt: Date | undefined } & ByWorker)
+    | ({
+        readonly type: 'fenced'
+        /** The run that was refused. */
+        readonly fencedRun: number | undefined
+      } & ByWorker)
+    | { readonly type: 'failed'; readonly error: Failure; readonly cause: FailureCause | undefined }
+    | ({ readonly type: 'cancel_requested' | 'cancelled' | 'skipped' | 'replayed' } & ByOperator)
+    | ({
+        readonly type: 'changed'
+        /** What was edited. */
+        readonly changed: readonly string[]
+        readonly runAt: Date | undefined
+      } & ByOperator)
+  )
+
+const noError: Failure = { name: 'Error', message: 'no error was recorded' }
+
+/** @throws `E_CODEC` */
+export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEvent> {
+  const { cursor, jobId, version, state, name, queue, tags, run, attempt, data } = record
+  const base: EventBase = { cursor, jobId, version, state, name, queue, tags, at: new Date(record.at), run, attempt }
+  const worker = record.worker ?? ''
+  const runAt = data.runAt === undefined ? undefined : new Date(data.runAt)
+  const error = async (): Promise<Failure> => (record.body ? decodedFailure(codec, record.body) : noError)
+  const operator: ByOperator = { by: data.by, reason: data.reason }
+  const { type } = record
+  switch (type) {
+    case 'dispatched':
+      return { ...base, type, orderingKey: data.orderingKey, runAt, parentId: data.parentId }
+    case 'due':
+    case 'unblocked':
+      return { ...base, type }
+    case 'started':
+      return { ...base, type, worker, host: data.host }
+    case 'progressed':
+      return { ...base, type, worker, progress: data.progress ?? 0, message: data.message }
+    case 'succeeded': {
+      const result = record.body && (await decoded(codec, record.body))
+      return { ...base, type, worker, result, durationMs: data.durationMs }
+    }
+    case 'errored':
+      return { ...base, type, worker, error: await error(), retryAt: runAt, durationMs: data.durationMs }
+    case 'snoozed':
+      return { ...base, type, worker, until: runAt, reason: data.reason }
+    case 'released':
+      return { ...base, type, worker }
+    case 'lost':
+      return { ...base, type, worker, error: await error(), retryAt: runAt }
+    case 'fenced':
+      return { ...base, type, worker, fencedRun: data.fencedRun }
+    case 'failed':
+      return { ...base, type, error: await error(), cause: data.cause }
+    case 'cancel_requested':
+    case 'cancelled':
+    case 'skipped':
+    case 'replayed':
+      return { ...base, type, ...operator }
+    case 'changed':
+      return { ...base, type, ...operator, changed: data.changed ?? [], runAt }
+    default:
+      return type satisfies never
+  }
+}

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto'
+import { isErrandError, toFailure } from '../errors.ts'
+import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import { backoffMs } from '../supervise.ts'
+
+export interface GrantsOptions {
+  readonly log: JobLog
+  readonly ref: WorkerRef
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly leaseLeftMs: () => number
+}
+
+const retryMinMs = 20
+const retryMaxMs = 2_000
+
+/**
+ * Asks the log for claims. A request whose answer was lost is repeated with the same id, while the lease holds: it may
+ * have been granted, and what was granted is answered again. After that the beats give back what nobody knows of.
+ */
+export class Grants {
+  readonly #options: GrantsOptions
+  #open = 0
+
+  constructor(options: GrantsOptions) {
+    this.#options = options
+  }
+
+  /** Requests without an answer: until then a claim that this process does not know may be one of theirs. */
+  get open(): number {
+    return this.#open
+  }
+
+  /** @throws `E_LEASE_OUT`, and what the log throws when the lease is out. */
+  claim(tickets: readonly Ticket[], max: number): Promise<readonly Verdict[]> {
+    const { log, ref } = this.#options
+    return this.#untilAnswered((request) => log.claim(tickets, max, ref, request))
+  }
+
+  /** Jobs that became ready so long ago that a ticket should have fetched them. @throws as `claim`. */
+  takeOverdue(queues: readonly QueueName[], max: number): Promise<readonly Claim[]> {
+    const { log, ref } = this.#options
+    return this.#untilAnswered((request) => log.take(queues, max, ref, request, { overdue: true }))
+  }
+
+  async #untilAnswered<T>(ask: (request: RequestId) => Promise<T>): Promise<T> {
+    const { clock, logger, leaseLeftMs } = this.#options
+    const request = randomUUID()
+    this.#open += 1
+    try {
+      for (let failures = 1; ; failures += 1) {
+        try {
+          return await ask(request)
+        } catch (error) {
+          const final = isErrandError(error, 'E_LEASE_OUT') || isErrandError(error, 'E_CLOSED')
+          if (final || leaseLeftMs() <= 0) throw error
+          logger.warn({ error: toFailure(error), failures }, 'the log did not answer a request for jobs; it is repeated')
+          await clock.sleep(backoffMs(failures, retryMinMs, retryMaxMs))
+        }
+      }
+    } finally {
+      this.#open -= 1
+    }
+  }
+}
