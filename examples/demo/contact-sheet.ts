@@ -1,14 +1,13 @@
 import type { Picture, Rendition } from './jobs.ts'
 
 export interface Sheet {
-  readonly cover: Rendition
   readonly pictures: readonly Picture[]
   /** The name of a file beside the page, where the pictures have one. */
   readonly credits?: string | undefined
 }
 
 /** One page, without scripts, that shows every picture in the widths and formats that were made of it. */
-export function contactSheet({ cover, pictures, credits }: Sheet): string {
+export function contactSheet({ pictures, credits }: Sheet): string {
   const made = pictures.flatMap(({ renditions }) => renditions)
   const sum = made.reduce((bytes, rendition) => bytes + rendition.bytes, 0)
   return `<!doctype html>
@@ -17,7 +16,7 @@ export function contactSheet({ cover, pictures, credits }: Sheet): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Contact sheet</title>
 <style>${style}</style>
-<header style="background-image: url('${link(cover.file)}')">
+<header style="background-image: url('${link(widest(pictures))}')">
   <div>
     <h1>Contact sheet</h1>
     <p>${pictures.length} pictures · ${made.length} thumbnails · ${size(sum)}</p>
@@ -27,11 +26,17 @@ export function contactSheet({ cover, pictures, credits }: Sheet): string {
 ${pictures.map(figure).join('\n')}
 </main>
 <footer>
-  Made by three Errand workers, one of which was killed half way through its work.
+  Made by three Errand workers, one of which was killed at its work.
   ${credits === undefined ? '' : `Photographers and licences: <a href="${link(credits)}">${text(credits)}</a>.`}
 </footer>
 </html>
 `
+}
+
+/** The cover: one picture was made wider than all the others. */
+function widest(pictures: readonly Picture[]): string {
+  const made = pictures.flatMap(({ renditions }) => renditions).toSorted((a, b) => b.width - a.width)
+  return made.at(0)?.file ?? ''
 }
 
 function figure({ name, renditions }: Picture): string {

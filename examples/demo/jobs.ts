@@ -42,7 +42,6 @@ export const makeContactSheet = defineJob({
   timeout: '1m',
   payload: z.object({
     target: z.string(),
-    cover: rendition,
     pictures: z.array(picture),
     credits: z.string().optional(),
   }),

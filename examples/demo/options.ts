@@ -4,7 +4,7 @@ import { Unusable } from './pictures.ts'
 
 export const usage = `
   npx -y pnpm@12 demo [FOLDER] [--log URL] [--out FOLDER]
-  npx -y pnpm@12 demo --audit [--log URL] [--out FOLDER]
+  npx -y pnpm@12 demo --audit [--out FOLDER]
 
   FOLDER         your own pictures (JPEG, PNG, WebP, AVIF, GIF, TIFF); the first twelve. Default: photographs that come with it
   --log URL      postgres://… : the job log in a schema of its own in that database. Default: an SQLite file

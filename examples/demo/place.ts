@@ -24,7 +24,7 @@ const markName = '.errand-demo'
 
 /** The folder, empty and marked as the demo's own. A folder that is not the demo's own, and not empty, is refused. */
 export async function clear({ out }: Place): Promise<void> {
-  const names = await readdir(out).catch((error: NodeJS.ErrnoException) => {
+  const names = await readdir(out).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === 'ENOENT') return []
     throw new Unusable(`${out} cannot be used: ${error.message}`, { cause: error })
   })

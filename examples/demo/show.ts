@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { Errand, JobEvent } from 'errand'
+import type { Errand } from 'errand'
 import type { Dispatched } from './audit/audit.ts'
 import { makeContactSheet } from './jobs.ts'
-import type { Image } from './jobs.ts'
+import type { Image, Rendition } from './jobs.ts'
 import type { Place } from './place.ts'
 import { cover, plan } from './plan.ts'
 import type { Planned } from './plan.ts'
 import type { Source } from './pictures.ts'
-import { sheetOf } from './sheet.ts'
 import { Director } from './stage/director.ts'
 import type { Fleet } from './stage/fleet.ts'
 import type { Story } from './stage/story.ts'
@@ -32,15 +31,17 @@ export interface Company {
 
 /** One performance, from the first dispatch to the contact sheet. */
 export class Show {
-  /** The thumbnails, the cover and the contact sheet. */
-  readonly total: number
   readonly director: Director
+  /** Jobs in all: the thumbnails, the cover and the contact sheet. */
+  readonly total: number
+  /** In the order of their dispatch. */
+  readonly dispatched: Dispatched[] = []
+
   readonly #programme: Programme
   readonly #company: Company
-  readonly #jobs: Planned[]
-  readonly #dispatched: Dispatched[] = []
-  readonly #planned: { readonly id: string; readonly job: Planned }[] = []
-  readonly #made = new Map<string, Image>()
+  readonly #jobs: readonly Planned[]
+  readonly #planned = new Map<string, Planned>()
+  readonly #made = new Map<string, Rendition>()
   #sheetId: string | undefined
 
   constructor(programme: Programme, company: Company) {
@@ -52,34 +53,31 @@ export class Show {
     this.director = new Director({ ...company, total: this.#jobs.length, sendCover })
   }
 
-  /** In the order of their dispatch. */
-  get dispatched(): readonly Dispatched[] {
-    return this.#dispatched
-  }
-
-  /** Dispatches everything at once: one commit, whether or not a worker is there yet. */
+  /** Dispatches everything at once, in one commit, whether or not a worker is there yet. */
   async open(): Promise<void> {
     const { errand, story } = this.#company
     const from = performance.now()
     const receipts = await errand.dispatchMany(this.#jobs.map(({ request }) => request))
     const tookMs = Math.round(performance.now() - from)
-    for (const [index, job] of this.#jobs.entries()) {
-      const receipt = receipts[index]
-      if (receipt) this.#expect(receipt.id, job)
+    for (const [index, { id }] of receipts.entries()) {
+      const job = this.#jobs[index]
+      if (job) this.#expect(id, job)
     }
     const keyed = this.#jobs.filter(({ key }) => key !== undefined).length
-    story.tell(`${counted(receipts.length, 'job')} dispatched in one commit, ${tookMs} ms; ${keyed} of them in rows that must run in order`)
+    story.tell(`${this.#jobs.length} jobs dispatched in one commit, in ${tookMs} ms; ${keyed} of them have an ordering key`)
   }
 
-  /** Follows the log until the contact sheet is there. */
-  async play(after: string, signal: AbortSignal): Promise<void> {
-    for await (const event of this.#company.errand.events.follow({ after, signal })) {
+  /** Follows the log from its first event on, until the contact sheet is there. */
+  async play(signal: AbortSignal): Promise<void> {
+    for await (const event of this.#company.errand.events.follow({ after: 'start', signal })) {
       await this.director.hear(event, performance.now())
       if (event.type !== 'succeeded') continue
-      if (event.jobId === this.#sheetId) break
-      this.#made.set(event.jobId, event.result as Image)
+      if (event.jobId === this.#sheetId) return
+      const job = this.#planned.get(event.jobId)
+      if (job) this.#made.set(event.jobId, { ...(event.result as Image), file: job.file, format: job.format })
       if (this.#made.size === this.total - 1) await this.#sendSheet()
     }
+    if (!signal.aborted) throw new Error('the log stopped telling of its events')
   }
 
   async #sendCover(): Promise<string> {
@@ -88,27 +86,40 @@ export class Show {
     if (!picture) throw new Error('a show without pictures')
     const id = randomUUID()
     const job = cover(picture, this.#programme.place.out, id)
-    const waiting = tally.waiting
+    story.tell(`${job.label} is dispatched, in the critical lane; ${counted(tally.waiting, 'job')} wait`, 'magentaBright')
     this.#expect(id, job)
     await errand.dispatchMany([job.request])
-    story.tell(`${job.label} is dispatched in the critical lane; ${counted(waiting, 'job')} wait before it`, 'magentaBright')
     return id
   }
 
   async #sendSheet(): Promise<void> {
     const { errand, story } = this.#company
-    const { credits, place } = this.#programme
+    const { credits, pictures, place } = this.#programme
     story.tell('every thumbnail is there; the contact sheet is dispatched')
     if (credits !== undefined) await copyFile(credits, join(place.out, basename(credits)))
-    this.#sheetId = randomUUID()
-    this.#expect(this.#sheetId, { label: 'contact sheet', lane: 'normal', key: undefined })
-    const made = this.#planned.map(({ id, job }) => ({ ...job, image: this.#made.get(id) }))
-    const sheet = sheetOf(made, place, credits)
-    await errand.dispatch(makeContactSheet, sheet, { id: this.#sheetId })
+
+    const id = randomUUID()
+    this.#sheetId = id
+    this.dispatched.push({ id, label: 'contact sheet', key: undefined })
+    this.#company.tally.expect({ id, label: 'contact sheet', lane: 'normal', key: undefined })
+    await errand.dispatch(
+      makeContactSheet,
+      {
+        target: place.sheet,
+        pictures: pictures.map(({ name }) => ({ name, renditions: this.#renditionsOf(name) })),
+        ...(credits === undefined ? {} : { credits: basename(credits) }),
+      },
+      { id },
+    )
   }
 
-  #expect(id: string, { label, lane, key }: Pick<Planned, 'label' | 'lane' | 'key'>): void {
-    this.#dispatched.push({ id, label, key })
-    this.#company.tally.expect({ id, label, lane, key })
+  #renditionsOf(picture: string): Rendition[] {
+    return [...this.#made].flatMap(([id, made]) => (this.#planned.get(id)?.picture === picture ? [made] : []))
+  }
+
+  #expect(id: string, job: Planned): void {
+    this.dispatched.push({ id, label: job.label, key: job.key })
+    this.#planned.set(id, job)
+    this.#company.tally.expect({ id, label: job.label, lane: job.lane, key: job.key })
   }
 }

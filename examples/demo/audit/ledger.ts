@@ -4,7 +4,7 @@ import type { Story } from './audit.ts'
 /** What the handlers say they did, held against what the log says they were granted. */
 export function auditLedger(stories: readonly Story[], ledger: readonly LedgerLine[]): string[] {
   const byJob = Map.groupBy(ledger, ({ job }) => job)
-  const strangers = byJob.keys().filter((id) => !stories.some((story) => story.id === id))
+  const strangers = [...byJob.keys()].filter((id) => !stories.some((story) => story.id === id))
   return [
     ...strangers.map((id) => `the handlers ran job ${id}, which nobody dispatched`),
     ...stories.flatMap((story) => auditJob(story, byJob.get(story.id) ?? [])),

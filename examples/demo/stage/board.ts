@@ -1,3 +1,4 @@
+import { lanes } from 'errand'
 import type { Lane } from 'errand'
 import type { Story } from './story.ts'
 import { counted, fit, paint, seconds } from './style.ts'
@@ -16,10 +17,11 @@ export interface View {
   readonly now: number
 }
 
-const lanes: readonly Lane[] = ['critical', 'high', 'normal', 'low']
 const laneColour = { critical: 'magentaBright', high: 'cyan', normal: 'green', low: 'blue' } as const
 const memberColour = ['yellow', 'cyan', 'magenta'] as const
 const storyLines = 8
+const labelColumns = 10
+const numberColumns = 20
 
 /** The board as lines of at most `columns`; the same number of lines every time. */
 export function board(view: View, columns: number): string[] {
@@ -53,9 +55,9 @@ function laneRow(lane: Lane, count: LaneCount, most: number, width: number): str
   const total = sum(count)
   const numbers = fit(
     total === 0 ? '' : `${count.done}/${total}  ${count.running > 0 ? `${count.running} running` : ''}`,
-    20,
+    numberColumns,
   )
-  const room = width - 10 - 2 - numbers.length
+  const room = width - labelColumns - 2 - numberColumns
   // A lane with one job still shows it.
   const columns = total === 0 ? 0 : Math.max(1, Math.round((room * total) / most))
   const done = total === 0 ? 0 : Math.floor((columns * count.done) / total)
@@ -65,7 +67,7 @@ function laneRow(lane: Lane, count: LaneCount, most: number, width: number): str
     paint([laneColour[lane], 'bold'], '▓'.repeat(running)) +
     paint('dim', '░'.repeat(columns - done - running)) +
     ' '.repeat(room - columns)
-  return `${fit(lane, 10)}${bar}  ${numbers}`
+  return `${fit(lane, labelColumns)}${bar}  ${numbers}`
 }
 
 function memberRow(member: Member, index: number, { tally }: View, width: number): string {
@@ -95,11 +97,10 @@ const levels = '▁▂▃▄▅▆▇█'
 const bucketMs = 500
 
 function throughputRow({ tally, total, now, elapsed }: View, width: number): string {
-  const numbers = fit(`${Math.round(tally.throughput(now, 2000))} jobs/s`, 10)
-  const share = total === 0 ? 0 : tally.done / total
-  const percent = fit(`${Math.floor(share * 100)} %`, 20)
-  const room = width - 10 - 2 - numbers.length - percent.length
-  return `${fit('', 10)}${paint('yellow', sparkline(tally, now, elapsed, room))}  ${paint('bold', numbers)}${percent}`
+  const rate = Math.round(tally.throughput(now, 2000))
+  const numbers = fit(`${tally.done}/${total}  ${rate} jobs/s`, numberColumns)
+  const room = width - labelColumns - 2 - numberColumns
+  return `${fit('all', labelColumns)}${paint('yellow', sparkline(tally, now, elapsed, room))}  ${paint('bold', numbers)}`
 }
 
 /** Successes in each half second, the newest at the right. */
@@ -121,8 +122,8 @@ function sparkline(tally: Tally, now: number, elapsed: number, columns: number):
 
 function storyRows(story: Story, width: number): string[] {
   const told = story.lines.slice(-storyLines).map(({ at, text, tone }) => {
-    const line = fit(text, width - 10)
-    return paint('dim', fit(seconds(at).padStart(7), 10)) + (tone === undefined ? line : paint(tone, line))
+    const line = fit(text, width - labelColumns)
+    return paint('dim', fit(seconds(at).padStart(7), labelColumns)) + (tone === undefined ? line : paint(tone, line))
   })
   return [...told, ...Array.from({ length: storyLines - told.length }, () => '')]
 }

@@ -16,11 +16,10 @@ export interface Cast {
 
 /** How the critical job fared, by the order of the log. */
 export interface Overtaking {
-  readonly id: string
+  readonly label: string
   readonly dispatchedAt: number
-  /** Jobs that waited when it was dispatched, and those of them that started before it. */
+  /** Jobs that waited when it was dispatched. */
   readonly behind: number
-  readonly letPass: number
   /** Jobs that waited when it started: it went ahead of them all. */
   readonly overtook: number
   readonly afterMs: number
@@ -53,7 +52,7 @@ export class Director {
 
     if (event.type === 'started') this.#started(event, job)
     if (event.type === 'lost') this.#lost(job, owner)
-    if (job.id === this.#coverId) this.#coverHeard(event)
+    if (job.id === this.#coverId) this.#coverHeard(event, job)
 
     if (event.type === 'started' && tally.done >= total / 4) await this.#kill(event.worker)
     if (tally.done >= total / 2 && !this.#coverSent) {
@@ -91,20 +90,16 @@ export class Director {
     this.#cast.story.tell(`${job.label} is lost: the lease of ${whose} is out; ready again`, 'yellow')
   }
 
-  #coverHeard(event: JobEvent): void {
-    const { story, tally } = this.#cast
+  #coverHeard(event: JobEvent, { label }: Known): void {
     const at = event.at.getTime()
-    const waiting = tally.waitingBelow('critical')
+    const waiting = this.#cast.tally.waitingBelow('critical')
     if (event.type === 'dispatched') {
-      this.overtaking = { id: event.jobId, dispatchedAt: at, behind: waiting, letPass: 0, overtook: 0, afterMs: 0 }
+      this.overtaking = { label, dispatchedAt: at, behind: waiting, overtook: 0, afterMs: 0 }
     } else if (event.type === 'started' && this.overtaking) {
-      const { behind, dispatchedAt } = this.overtaking
-      const afterMs = at - dispatchedAt
-      this.overtaking = { ...this.overtaking, overtook: waiting, letPass: behind - waiting, afterMs }
-      story.tell(
-        `the cover starts ${afterMs} ms after its dispatch, ahead of ${counted(waiting, 'job')} dispatched before it`,
-        'magentaBright',
-      )
+      const afterMs = at - this.overtaking.dispatchedAt
+      this.overtaking = { ...this.overtaking, overtook: waiting, afterMs }
+      const jobs = counted(waiting, 'job')
+      this.#cast.story.tell(`${label} starts ${afterMs} ms later, ahead of ${jobs} that came before it`, 'magentaBright')
     }
   }
 

@@ -1,7 +1,18 @@
 import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import { globalOptions } from './command.ts'
+import { dispatch } from './commands/dispatch.ts'
+import { doctor } from './commands/doctor.ts'
+import { events } from './commands/events.ts'
 import { init } from './commands/init.ts'
+import { jobs } from './commands/jobs.ts'
+import { keys } from './commands/keys.ts'
+import { migrate } from './commands/migrate.ts'
+import { prune } from './commands/prune.ts'
+import { queues } from './commands/queues.ts'
+import { run } from './commands/run.ts'
+import { work } from './commands/work.ts'
+import { workers } from './commands/workers.ts'
 
 const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string }
 
@@ -16,6 +27,8 @@ export function program(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   globalOptions(errand)
-  for (const add of [init]) add(errand)
+  for (const add of [init, work, dispatch, run, jobs, events, queues, workers, keys, migrate, prune, doctor]) {
+    add(errand)
+  }
   return errand
 }

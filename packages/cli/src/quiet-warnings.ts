@@ -1,6 +1,6 @@
 // Node announces on every run that type stripping and SQLite are young. Whoever runs a command has not chosen them and
 // cannot act on it. Other warnings, and these with NODE_OPTIONS=--trace-warnings, stay.
-const quiet = /SQLite is an experimental feature|Type Stripping is an experimental feature|MODULE_TYPELESS_PACKAGE_JSON/
+const quiet = /SQLite is an experimental feature|Type Stripping is an experimental feature|MODULE_TYPELESS_PACKAGE_JSON|vm\.USE_MAIN_CONTEXT_DEFAULT_LOADER/
 
 const { emitWarning } = process
 

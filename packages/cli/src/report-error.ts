@@ -27,6 +27,8 @@ export function reportError(terminal: Terminal, error: unknown, verbose: boolean
 /** Wrong use. Help and version are "errors" of commander too: they have printed what was asked for. */
 function reportUsage(terminal: Terminal, error: CommanderError): ExitCode {
   if (error.exitCode === 0) return exitCodes.ok
+  // A group without its command, as in `errand jobs`: its help is on stderr already.
+  if (error.code === 'commander.help') return exitCodes.usage
   const message = error.message.replace(/^error: /, '')
   if (terminal.json) terminal.note(JSON.stringify({ error: { code: 'E_OPTION', message } }))
   else terminal.note(`${terminal.notePaint('bad', 'E_OPTION')}  ${harmless(message, 'many')}`)

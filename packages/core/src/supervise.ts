@@ -1,4 +1,3 @@
-import { toFailure } from './errors.ts'
 import type { Logger } from './logging.ts'
 import type { Clock } from './ports/clock.ts'
 
@@ -50,7 +49,7 @@ export async function supervised(
       if (clock.monotonicMs() - began > maxMs) failures = 0
       failures += 1
       const waitMs = Math.round(backoffMs(failures, minMs, maxMs))
-      logger.warn({ error: toFailure(error), failures, waitMs }, `${what} failed; it is tried again`)
+      logger.warn({ err: error, failures, waitMs }, `${what} failed; it is tried again`)
       await clock.sleep(waitMs, signal)
     }
   }

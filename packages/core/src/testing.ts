@@ -1,4 +1,9 @@
 /** For applications' own tests, and the reference log and driver. No test runner is imported. */
+export { fakeContext, silentLogger } from './testing/fake-context.ts'
+export type { FakeContext, FakeContextOptions } from './testing/fake-context.ts'
+export type { Wish } from './worker/outcome.ts'
+export { fakeErrand } from './testing/fake-errand.ts'
+export type { FakeErrand, FakeErrandOptions, FakeRun } from './testing/fake-errand.ts'
 export { memoryDriver } from './testing/memory-driver.ts'
 export { memoryLog } from './testing/memory-log.ts'
 export { virtualClock } from './testing/virtual-clock.ts'

@@ -1,10 +1,11 @@
+import type { Filter } from '@errand/core'
 import { jobStates } from '@errand/core/ports'
 import type { JobState } from '@errand/core/ports'
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import { past } from './parse.ts'
 
-/** Which jobs: every condition that is given must hold. */
+/** Which jobs: all conditions that are given must hold. */
 export interface FilterOptions {
   readonly queue?: string | undefined
   readonly state?: JobState | undefined
@@ -17,11 +18,18 @@ export function filterOptions(command: Command, states: readonly JobState[] = jo
   return command
     .addOption(new Option('--queue <name>', 'of this queue'))
     .addOption(new Option('--state <state>', 'in this state').choices(states))
-    .addOption(new Option('--job <name>', 'of this job definition'))
+    .addOption(new Option('--job <name>', 'of this name'))
     .addOption(new Option('--tag <tag>', 'with this tag'))
     .addOption(new Option('--before <when>', 'dispatched before: a date, or how long ago (2h)').argParser(past))
 }
 
-export function hasFilter(options: FilterOptions): boolean {
-  return [options.queue, options.state, options.job, options.tag, options.before].some((each) => each !== undefined)
+/** The conditions that were given, and nothing else: an empty object when there are none. */
+export function filterOf({ queue, state, job, tag, before }: FilterOptions): Filter {
+  return {
+    ...(queue === undefined ? {} : { queue }),
+    ...(state === undefined ? {} : { state }),
+    ...(job === undefined ? {} : { job }),
+    ...(tag === undefined ? {} : { tag }),
+    ...(before === undefined ? {} : { before }),
+  }
 }

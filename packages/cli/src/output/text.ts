@@ -42,3 +42,8 @@ export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
     return `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`
   })
 }
+
+/** `1 job`, `2 jobs`, `12,000 jobs`. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+}

@@ -4,16 +4,20 @@ import { dirname, join, parse } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../errors.ts'
 
+/** Where a package is looked for when the application's folder does not have it: by its main script, and from here. */
+const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].filter((place) => place !== undefined)
+
 /**
- * Imports a package as the application would: resolved from its folder, else from where the `errand` package stands
- * (which brings the common ones along), else from here.
+ * Imports a package as the application would: resolved from its folder, else from where its `errand` package stands
+ * (which brings the common ones along), else from the other places.
  * @throws `E_PACKAGE_MISSING` with the command that adds it, `E_CONFIG` when it is there and cannot be loaded.
  */
 export async function importPackage(
   name: string,
   folder: string,
+  others: readonly string[] = otherPlaces,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const path = resolveFrom(name, folder)
+  const path = resolveFrom(name, folder, others)
   if (path === undefined) {
     throw new ErrandError(
       'E_PACKAGE_MISSING',
@@ -29,12 +33,11 @@ export async function importPackage(
   }
 }
 
-function resolveFrom(name: string, folder: string): string | undefined {
+function resolveFrom(name: string, folder: string, others: readonly string[]): string | undefined {
   const application = join(folder, 'package.json')
-  const own = resolve('errand/package.json', application)
-  const places = [application, process.argv[1], own, import.meta.filename]
-  for (const place of places) {
-    const path = place === undefined ? undefined : resolve(name, place)
+  const errand = resolve('errand/package.json', application)
+  for (const place of [application, ...(errand === undefined ? [] : [errand]), ...others]) {
+    const path = resolve(name, place)
     if (path !== undefined) return path
   }
   return undefined

@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv
   /** The application's folder. */
   readonly folder: string
+  /** Files from which packages are looked for that the folder does not have. Default: the main script, and this package. */
+  readonly others?: readonly string[] | undefined
 }
 
 const known: readonly string[] = [
@@ -150,11 +152,11 @@ function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
 async function factoryOf<F extends LogFactory | DriverFactory>(
   part: string | F,
   kind: F['errand'],
-  { folder }: Surroundings,
+  { folder, others }: Surroundings,
 ): Promise<F> {
   if (typeof part !== 'string') return part
   const provider = providerOf(part, kind)
-  const { fromUrl } = await importPackage(provider.package, folder)
+  const { fromUrl } = await importPackage(provider.package, folder, others)
   if (typeof fromUrl !== 'function') {
     throw new ErrandError(
       'E_CONFIG',

@@ -10,6 +10,7 @@ import type { Appended, AppendOptions, JobLog } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
+import { publishWithin } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
 import type { DispatchRequest, Parent, Receipt } from './request.ts'
 import { checkTransaction } from './transaction.ts'
@@ -71,12 +72,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   async function publish(tickets: readonly Ticket[]): Promise<void> {
     const { log, publisher } = await deps.connected()
     void log.notify(['events']).catch(() => undefined) // A wake-up may be lost: whoever follows polls as well.
-    if (tickets.length === 0) return
-    const answered = publisher.publish(tickets)
-    if (publisher.down) return
-    const enough = new AbortController()
-    await Promise.race([answered, clock.sleep(settings.publishWaitMs, enough.signal)])
-    enough.abort()
+    await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
   }
 
   /** Counts the call, so that closing waits for its answer. */
@@ -92,37 +88,41 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   }
 
   return {
-    dispatch: (request, parent) => open(async () => {
-      const prepared = prepare(request, parent, deps)
-      // Awaited only where it must be: see `prepare`.
-      const job = prepared instanceof Promise ? await prepared : prepared
-      const tx = request.options?.tx
-      const appended = await withIds([job.id], async () => {
-        if (tx !== undefined) return (await append([job], { tx }))[0]
-        return job.ordering || job.unique ? keyed.add(job) : plain.add(job)
-      })
-      const receipt = receiptOf(job, appended)
-      const tickets = ticketsOf([appended])
-      if (tx === undefined) await publish(tickets)
-      else uncommitted.add(tickets)
-      return receipt
-    }),
+    dispatch: (request, parent) =>
+      open(async () => {
+        const prepared = prepare(request, parent, deps)
+        // Awaited only where it must be: see `prepare`.
+        const job = prepared instanceof Promise ? await prepared : prepared
+        const tx = request.options?.tx
+        const appended = await withIds([job.id], async () => {
+          if (tx !== undefined) return (await append([job], { tx }))[0]
+          return job.ordering || job.unique ? keyed.add(job) : plain.add(job)
+        })
+        const receipt = receiptOf(job, appended)
+        const tickets = ticketsOf([appended])
+        if (tx === undefined) await publish(tickets)
+        else uncommitted.add(tickets)
+        return receipt
+      }),
 
-    dispatchMany: (requests, tx) => open(async () => {
-      if (tx !== undefined) checkTransaction(tx)
-      const jobs = await prepareAll(requests, tx, deps)
-      if (jobs.length === 0) return []
-      const ids = jobs.map(({ id }) => id)
-      const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
-      const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
-      const tickets = ticketsOf(appended)
-      if (tx === undefined) await publish(tickets)
-      else uncommitted.add(tickets)
-      return receipts
-    }),
+    dispatchMany: (requests, tx) =>
+      open(async () => {
+        if (tx !== undefined) checkTransaction(tx)
+        const jobs = await prepareAll(requests, tx, deps)
+        if (jobs.length === 0) return []
+        const ids = jobs.map(({ id }) => id)
+        const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
+        const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
+        const tickets = ticketsOf(appended)
+        if (tx === undefined) await publish(tickets)
+        else uncommitted.add(tickets)
+        return receipts
+      }),
 
     wake() {
-      if (!closed) void publish(uncommitted.take()).catch(() => undefined) // The relay is the safe path.
+      const tickets = uncommitted.take()
+      // What is lost here the relay publishes: it is the safe path, this is the fast one.
+      if (tickets.length > 0 && !closed) void publish(tickets).catch(() => undefined)
     },
 
     async close() {

@@ -111,6 +111,24 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   }
 }
 
+/**
+ * Publishes, and waits for the broker's answer, but not long: what it has not accepted by then the relay publishes.
+ * While the broker is known to be down it does not wait at all.
+ */
+export async function publishWithin(
+  publisher: Publisher,
+  tickets: readonly Ticket[],
+  waitMs: number,
+  clock: Clock,
+): Promise<void> {
+  if (tickets.length === 0) return
+  const answered = publisher.publish(tickets)
+  if (publisher.down) return
+  const enough = new AbortController()
+  await Promise.race([answered, clock.sleep(waitMs, enough.signal)])
+  enough.abort()
+}
+
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const refuse = (): void => reject(new ErrandError('E_DRIVER', 'the broker did not answer in time'))

@@ -45,8 +45,16 @@ export type JobEvent = EventBase &
       }
     | { readonly type: 'due' | 'unblocked' }
     | ({ readonly type: 'started'; readonly host: string | undefined } & ByWorker)
-    | ({ readonly type: 'progressed'; readonly progress: number; readonly message: string | undefined } & ByWorker)
-    | ({ readonly type: 'succeeded'; readonly result: unknown; readonly durationMs: number | undefined } & ByWorker)
+    | ({
+        readonly type: 'progressed'
+        readonly progress: number
+        readonly message: string | undefined
+      } & ByWorker)
+    | ({
+        readonly type: 'succeeded'
+        readonly result: unknown
+        readonly durationMs: number | undefined
+      } & ByWorker)
     | ({
         readonly type: 'errored'
         readonly error: Failure
@@ -54,7 +62,11 @@ export type JobEvent = EventBase &
         readonly retryAt: Date | undefined
         readonly durationMs: number | undefined
       } & ByWorker)
-    | ({ readonly type: 'snoozed'; readonly until: Date | undefined; readonly reason: string | undefined } & ByWorker)
+    | ({
+        readonly type: 'snoozed'
+        readonly until: Date | undefined
+        readonly reason: string | undefined
+      } & ByWorker)
     | ({ readonly type: 'released' } & ByWorker)
     | ({ readonly type: 'lost'; readonly error: Failure; readonly retryAt: Date | undefined } & ByWorker)
     | ({
@@ -77,7 +89,18 @@ const noError: Failure = { name: 'Error', message: 'no error was recorded' }
 /** @throws `E_CODEC` */
 export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEvent> {
   const { cursor, jobId, version, state, name, queue, tags, run, attempt, data } = record
-  const base: EventBase = { cursor, jobId, version, state, name, queue, tags, at: new Date(record.at), run, attempt }
+  const base: EventBase = {
+    cursor,
+    jobId,
+    version,
+    state,
+    name,
+    queue,
+    tags,
+    at: new Date(record.at),
+    run,
+    attempt,
+  }
   const worker = record.worker ?? ''
   const runAt = data.runAt === undefined ? undefined : new Date(data.runAt)
   const error = async (): Promise<Failure> => (record.body ? decodedFailure(codec, record.body) : noError)

@@ -3,7 +3,7 @@ import type { Context, Middleware, ResolvedHandler } from '../define/handler.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
-import { ErrandError, timeoutError, toFailure } from '../errors.ts'
+import { ErrandError, timeoutError } from '../errors.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Progress } from '../ports/job-log.ts'
 import { describeIssues, parseWith } from '../schema.ts'
@@ -29,7 +29,8 @@ export interface AttemptParts {
 /** What became of a run, before it is recorded. */
 export interface Attempted {
   readonly decision: Decision
-  /** Text of the result, where there is one. */
+  /** What it returned, or completed with, and its text. */
+  readonly result: unknown
   readonly json: string | undefined
   readonly durationMs: number
   readonly job: JobView
@@ -56,7 +57,7 @@ export class Attempt {
   readonly #claimedMs: number
   #view: JobView
   #parsed: { readonly payload: unknown } | undefined
-  #json: string | undefined
+  #result: { readonly value: unknown; readonly json: string | undefined } | undefined
   #timeout: ErrandError | undefined
   #begun = false
   #completed = false
@@ -78,6 +79,13 @@ export class Attempt {
   leaveBehind(): void {
     const error: unknown = this.#controller.signal.reason ?? new Error('the handler was left behind')
     this.#leave.resolve({ kind: 'threw', error })
+  }
+
+  /** When the log will call the run lost: ms by the monotonic clock, Infinity without a timeout. */
+  get deadlineMs(): number {
+    const { claim, ref } = this.#parts
+    if (claim.timeoutMs === null) return Number.POSITIVE_INFINITY
+    return this.#claimedMs + claim.timeoutMs + ref.graceMs
   }
 
   /** Never rejects. */
@@ -103,11 +111,12 @@ export class Attempt {
       aborted: this.#controller.signal.aborted ? this.#controller.signal.reason : undefined,
       begun: this.#begun,
       policyFailed: (what, error) =>
-        deps.logger.error({ job: claim.id, name: claim.job.name, error: toFailure(error) }, `${what} failed`),
+        deps.logger.error({ job: claim.id, name: claim.job.name, err: error }, `${what} failed`),
     })
     return {
       decision,
-      json: this.#json,
+      result: this.#result?.value,
+      json: this.#result?.json,
       durationMs: Math.round(elapsedMs),
       job: this.#view,
       parsed: this.#parsed,
@@ -119,12 +128,17 @@ export class Attempt {
     const { claim, deps, ref } = this.#parts
     const { timeoutMs } = claim
     if (timeoutMs === null) return
+    const { clock } = deps
+    // Counted from now; but where it waited to run alone, not further into the grace than half of it.
+    const waitedMs = clock.monotonicMs() - this.#claimedMs
+    const waitMs = Math.max(0, Math.min(timeoutMs, timeoutMs + ref.graceMs / 2 - waitedMs))
     const onTimeout = (): void => {
       this.#timeout = timeoutError(`the run took longer than its timeout of ${timeoutMs} ms`)
       this.abort(this.#timeout)
-      this.#cancels.push(deps.clock.after(ref.graceMs * graceShare, () => this.leaveBehind()))
+      const leaveMs = this.deadlineMs - (1 - graceShare) * ref.graceMs - clock.monotonicMs()
+      this.#cancels.push(clock.after(Math.max(0, leaveMs), () => this.leaveBehind()))
     }
-    this.#cancels.push(deps.clock.after(timeoutMs, onTimeout))
+    this.#cancels.push(clock.after(waitMs, onTimeout))
   }
 
   async #body(): Promise<End> {
@@ -144,7 +158,7 @@ export class Attempt {
       (ctx) => handler.handler(this.#parsed?.payload, ctx),
       (value) => this.#outcomes.returned(value),
     )
-    return await this.#ended(this.#job, await layers(this.#context(this.#job)))
+    return this.#ended(this.#job, await layers(this.#context(this.#job)))
   }
 
   #context(job: ResolvedJob): Context {
@@ -161,8 +175,9 @@ export class Attempt {
       progress: (each) => {
         if (!this.#over) progress(each)
       },
-      completing: () => {
+      completing: (value) => {
         this.#completed = true
+        this.#result = { value, json: undefined }
       },
     })
   }
@@ -179,13 +194,11 @@ export class Attempt {
         `the handler of '${job.name}' made ctx.${forgotten.kind}(…) and did not return it; write: return ctx.${forgotten.kind}(…)`,
       )
     }
-    if (wish) return { kind: 'returned', wish, result: undefined }
     // Completed in the handler's own transaction: the result was given there.
-    if (this.#completed) return { kind: 'returned', wish: undefined, result: undefined }
+    if (wish || this.#completed) return { kind: 'returned', wish }
     const { resultLimitBytes } = this.#parts.deps.settings
-    const result = await checkResult(job.name, job.returns, value, resultLimitBytes)
-    this.#json = result.json
-    return { kind: 'returned', wish: undefined, result: result.value }
+    this.#result = await checkResult(job.name, job.returns, value, resultLimitBytes)
+    return { kind: 'returned', wish: undefined }
   }
 
   /** The stored payload for the view, and parsed for the handler; an error where this process cannot read it. */

@@ -23,7 +23,7 @@ export interface ContextParts {
   readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'logger' | 'settings' | 'dispatch'>
   readonly progress: (progress: Progress) => void
   /** `ctx.complete` is about to write: from now on only the log knows whether the run has succeeded. */
-  readonly completing: () => void
+  readonly completing: (result: unknown) => void
 }
 
 /** What a handler gets. Its functions need no `this`, so they may be taken out of it. */
@@ -50,9 +50,9 @@ export function makeContext(parts: ContextParts): Context {
       const { tx } = completion
       checkTransaction(tx)
       const { resultLimitBytes } = deps.settings
-      const { json } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
+      const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
       const result = json === undefined ? undefined : await deps.codec.encode(json)
-      parts.completing()
+      parts.completing(value)
       await deps.log.complete(fence, result, ref, tx)
     },
     retry: ({ after, reason } = {}) => {

@@ -11,12 +11,15 @@ export interface Ask {
   readonly max: number
   /** Aborts when another queue needs the slots, or the outer signal does. */
   readonly signal: AbortSignal
+  /** Takes slots for what came; of the ask's own first. How many there were: jobs granted late may find none. */
+  take(count: number): number
   /** The ask was answered with so many jobs; what of them runs has taken its slots by then. */
   done(received: number): void
 }
 
 interface OpenAsk {
-  readonly max: number
+  /** Free slots that it asks for. */
+  max: number
   readonly since: number
   readonly controller: AbortController
 }
@@ -89,6 +92,11 @@ export class Demand {
     return {
       max: open.max,
       signal: open.controller.signal,
+      take: (count) => {
+        const taken = this.tryBorrow(count)
+        open.max = Math.max(0, open.max - taken)
+        return taken
+      },
       done: (received) => {
         if (place.open !== open) return
         signal.removeEventListener('abort', abort)
@@ -108,7 +116,7 @@ export class Demand {
   async borrow(max: number, signal: AbortSignal): Promise<number> {
     const count = this.tryBorrow(max)
     if (count > 0 || signal.aborted) return count
-    return await new Promise<number>((resolve) => {
+    return new Promise<number>((resolve) => {
       const borrower = {
         max,
         resolve: (granted: number): void => {
@@ -127,7 +135,7 @@ export class Demand {
 
   /** As `borrow`, without waiting. */
   tryBorrow(max: number): number {
-    const count = Math.min(max, this.slots.free)
+    const count = Math.max(0, Math.min(max, this.slots.free))
     this.slots.take(count)
     return count
   }
@@ -177,7 +185,10 @@ export class Demand {
       free -= max
       this.#open(place, max, now)
     }
-    this.#makeRoom(waiting.filter((place) => place.waiting), now)
+    this.#makeRoom(
+      waiting.filter((place) => place.waiting),
+      now,
+    )
   }
 
   /** The places that wait, longest without a turn first. */

@@ -11,7 +11,7 @@ export class Gate {
 
   constructor(behind?: Gate) {
     this.#behind = behind
-    behind?.#children.add(this)
+    if (behind) behind.#children.add(this)
     if (!this.isOpen) this.#period.abort()
   }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isErrandError, toFailure } from '../errors.ts'
+import { isErrandError } from '../errors.ts'
 import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
@@ -58,7 +58,7 @@ export class Grants {
         } catch (error) {
           const final = isErrandError(error, 'E_LEASE_OUT') || isErrandError(error, 'E_CLOSED')
           if (final || leaseLeftMs() <= 0) throw error
-          logger.warn({ error: toFailure(error), failures }, 'the log did not answer a request for jobs; it is repeated')
+          logger.warn({ err: error, failures }, 'the log did not answer a request for jobs; it is repeated')
           await clock.sleep(backoffMs(failures, retryMinMs, retryMaxMs))
         }
       }

@@ -55,12 +55,13 @@ function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
 async function main(thread: ThreadData): Promise<void> {
   const memory = new HeartbeatMemory(thread.buffer)
   const unwatch = watch(memory, thread.ref.leaseMs)
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window's
   const post = (message: FromThread): void => parentPort?.postMessage(message)
 
-  const { openHeartbeat } = (await import(thread.module)) as {
+  const opener = (await import(thread.module)) as {
     openHeartbeat(data: unknown): HeartbeatLog | Promise<HeartbeatLog>
   }
-  const log = await openHeartbeat(thread.data)
+  const log = await opener.openHeartbeat(thread.data)
   const stop = new AbortController()
   const beater = new Beater({
     beat: (report) => log.beat(thread.ref, report),

@@ -33,6 +33,8 @@ const stopDeadlineMs = 2_000
 export interface Heartbeat {
   /** Resolves with the first answered beat; rejects when the thread cannot start. */
   start(): Promise<void>
+  /** A beat was answered: the log knows this worker. */
+  readonly hasBeaten: boolean
   /** How long the lease still holds, counted from the sending of the last answered beat; 0 when it is out. */
   leaseLeftMs(): number
   /** What the next beats say. */
@@ -69,14 +71,17 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
       first.resolve()
       options.answered(reply, sentMs)
     },
-    failed: (error) => options.logger.warn({ error: String(error) }, 'a heartbeat failed'),
+    failed: (error) => options.logger.warn({ err: error }, 'a heartbeat failed'),
   })
   return {
     start() {
       running = beater.run(stop.signal)
       return first.promise
     },
-    leaseLeftMs: lease.leftMs,
+    get hasBeaten() {
+      return leaseUntil > Number.NEGATIVE_INFINITY
+    },
+    leaseLeftMs: () => lease.leftMs(),
     stand: (standing) => {
       beater.standing = standing
     },
@@ -102,6 +107,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   let stopping = false
   let answeredOnce = false
 
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window's
   const post = (message: ToThread): void => thread?.postMessage(message)
 
   function receive(message: FromThread): void {
@@ -144,7 +150,9 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
         name: 'errand heartbeat',
       })
       thread.on('message', receive)
-      thread.on('error', (error) => died(error instanceof Error ? (error.stack ?? error.message) : String(error)))
+      thread.on('error', (error) =>
+        died(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+      )
       ended = new Promise((resolve) => {
         thread?.on('exit', (code) => {
           died(`it exited with code ${code}`)
@@ -158,7 +166,10 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       ticking.unref()
       await first.promise
     },
-    leaseLeftMs: lease.leftMs,
+    get hasBeaten() {
+      return memory.leaseUntil > 0n
+    },
+    leaseLeftMs: () => lease.leftMs(),
     stand: (standing) => post({ type: 'standing', standing }),
     progress: (progress) => post({ type: 'progress', progress }),
     busyUntil(deadlineMs) {

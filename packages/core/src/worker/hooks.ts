@@ -1,7 +1,7 @@
 import { workerDefaults } from '../config/defaults.ts'
 import type { ResolvedHandler } from '../define/handler.ts'
 import type { AttemptInfo, Ended, FailedInfo, Hooks } from '../define/hooks.ts'
-import { ErrandError, toFailure } from '../errors.ts'
+import { ErrandError } from '../errors.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 
@@ -62,7 +62,7 @@ export class HookRunner {
     try {
       await this.#inTime(hook, call)
     } catch (error) {
-      this.#logger.error({ error: toFailure(error), job }, `the hook '${hook}' threw; nothing else changes`)
+      this.#logger.error({ err: error, job }, `the hook '${hook}' threw; nothing else changes`)
     }
   }
 

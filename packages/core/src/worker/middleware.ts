@@ -21,7 +21,7 @@ export function onion(
       const value = await layer(ctx, async () => {
         if (called) throw new ErrandError('E_OPTION', 'a middleware called next() twice')
         called = true
-        return await inner(ctx)
+        return inner(ctx)
       })
       returned(value)
       return value

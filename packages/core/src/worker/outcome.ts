@@ -52,14 +52,14 @@ export class Outcomes {
 
 /** How the handler ended. */
 export type End =
-  | { readonly kind: 'returned'; readonly wish: Wish | undefined; readonly result: unknown }
+  | { readonly kind: 'returned'; readonly wish: Wish | undefined }
   | { readonly kind: 'threw'; readonly error: unknown }
   /** No handler ran: nobody here knows the name, or the payload does not fit. */
   | { readonly kind: 'parked'; readonly cause: 'unknown-job' | 'payload'; readonly error: ErrandError }
 
 /** What is to be recorded; `SettledOutcome` before its texts go through the codec. */
 export type Decision =
-  | { readonly kind: 'succeed'; readonly result: unknown }
+  | { readonly kind: 'succeed' }
   | {
       readonly kind: 'error'
       readonly failure: Failure
@@ -108,7 +108,7 @@ export function decide(end: End, facts: Facts): Decision {
     }
     return errored(end.error, 'error', facts)
   }
-  return end.wish ? granted(end.wish, facts) : { kind: 'succeed', result: end.result }
+  return end.wish ? granted(end.wish, facts) : { kind: 'succeed' }
 }
 
 function granted(wish: Wish, facts: Facts): Decision {

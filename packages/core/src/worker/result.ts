@@ -42,5 +42,5 @@ function invalid(message: string, cause?: unknown): ErrandError {
 }
 
 export async function encodeFailure(codec: Codec, failure: Failure): Promise<Encoded> {
-  return await codec.encode(JSON.stringify(failure))
+  return codec.encode(JSON.stringify(failure))
 }

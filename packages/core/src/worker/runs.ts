@@ -7,8 +7,12 @@ export interface Run {
   readonly grantedMs: number
   /** Until when its handler may keep the event loop to itself; undefined before it begins and after it has ended. */
   busyUntilMs: number | undefined
+  /** Its handler has ended; its outcome is on the way to the log. */
+  ended: boolean
   /** Ends the handler's signal. */
   abort(reason: Error): void
+  /** Waits for its handler no longer. */
+  leaveBehind(): void
 }
 
 /** The runs of this process: what the beats' answers are compared with. */
@@ -17,6 +21,7 @@ export class Runs {
   readonly #onBusy: (untilMs: number | undefined) => void
   #latestMs: number | undefined
   #waiting: (() => void)[] = []
+  #asks = 0
 
   /** @param onBusy is told the latest deadline of the handlers that run. */
   constructor(onBusy: (untilMs: number | undefined) => void) {
@@ -33,9 +38,23 @@ export class Runs {
 
   delete(run: Run): void {
     this.#runs.delete(keyOf(run.claim))
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const wake of waiting) wake()
+    this.#wake()
+  }
+
+  /** Asks for jobs that are under way: each may yet be answered with runs. */
+  get asks(): number {
+    return this.#asks
+  }
+
+  /** Counts an ask until it has been answered and what it brought has been added. */
+  async asking<T>(ask: () => Promise<T>): Promise<T> {
+    this.#asks += 1
+    try {
+      return await ask()
+    } finally {
+      this.#asks -= 1
+      this.#wake()
+    }
   }
 
   get(fence: { readonly id: string; readonly run: number }): Run | undefined {
@@ -55,8 +74,9 @@ export class Runs {
     else if (before === this.#latestMs) this.#latest(this.#latestOfAll())
   }
 
-  /** Resolves when `done()` is true, which is asked each time a run is over; or when the signal aborts. */
+  /** Resolves when `done()` is true, which is asked each time a run or an ask is over; or when the signal aborts. */
   async until(done: () => boolean, signal?: AbortSignal): Promise<void> {
+    // oxlint-disable-next-line no-unmodified-loop-condition -- a signal changes by itself
     while (!done() && !signal?.aborted) {
       await new Promise<void>((resolve) => {
         const finish = (): void => {
@@ -67,6 +87,12 @@ export class Runs {
         this.#waiting.push(finish)
       })
     }
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
   }
 
   #latestOfAll(): number | undefined {

@@ -2,7 +2,7 @@ import { batcher } from '../batching.ts'
 import type { Batcher } from '../batching.ts'
 import type { Settings } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
-import { isErrandError, toFailure } from '../errors.ts'
+import { isErrandError } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { Settled, Settlement } from '../job/outcome.ts'
 import type { Ticket } from '../job/ticket.ts'
@@ -74,7 +74,7 @@ export class Settler {
 
   async #untilAnswered(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
     const { log, ref, clock, logger } = this.#options
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       try {
         return await log.settle(settlements, ref)
       } catch (error) {
@@ -82,7 +82,7 @@ export class Settler {
         if (this.#givenUp.signal.aborted || isErrandError(error, 'E_CLOSED')) throw error
         const waitMs = Math.round(backoffMs(failures, retryMinMs, retryMaxMs))
         logger.warn(
-          { error: toFailure(error), count: settlements.length, failures, waitMs },
+          { err: error, count: settlements.length, failures, waitMs },
           'the log did not record outcomes; they are offered again',
         )
         await clock.sleep(waitMs, this.#givenUp.signal)
@@ -110,7 +110,7 @@ export class Settler {
         this.#publish(tickets)
         if (tickets.length > 0) return
       } catch (error) {
-        logger.warn({ error: toFailure(error) }, 'ordering keys were not passed on; the next sweep does it')
+        logger.warn({ err: error }, 'ordering keys were not passed on; the next sweep does it')
         return
       }
     }
@@ -119,6 +119,7 @@ export class Settler {
 
 /** What a settlement weighs in a statement: the text that it carries, and some for the rest. */
 function bytesOf({ outcome }: Settlement): number {
-  const text = 'error' in outcome ? outcome.error.text : 'result' in outcome ? outcome.result?.text : undefined
+  const text =
+    'error' in outcome ? outcome.error.text : 'result' in outcome ? outcome.result?.text : undefined
   return 200 + (text?.length ?? 0)
 }

@@ -14,16 +14,13 @@ export class Solitude {
   readonly #gate: Gate
   readonly #runs: Runs
   readonly #clock: Clock
-  readonly #asking: () => number
   readonly #waiting = new Set<Run>()
   #alone: Run | undefined
 
-  /** @param asking how many requests are under way that may yet be answered with jobs. */
-  constructor(gate: Gate, runs: Runs, clock: Clock, asking: () => number) {
+  constructor(gate: Gate, runs: Runs, clock: Clock) {
     this.#gate = gate
     this.#runs = runs
     this.#clock = clock
-    this.#asking = asking
   }
 
   /**
@@ -36,10 +33,11 @@ export class Solitude {
     const late = new AbortController()
     const cancel = this.#clock.after(Math.min(withinMs, longestWaitMs), () => late.abort())
     const ended = AbortSignal.any([signal, late.signal])
-    await this.#runs.until(() => this.#mayStart(), ended)
+    // Several may be woken at once; only the first of them finds the place free.
+    while (!ended.aborted && !this.#isFree()) await this.#runs.until(() => this.#isFree(), ended)
     cancel()
     this.#waiting.delete(run)
-    if (ended.aborted || !this.#mayStart(run)) {
+    if (ended.aborted) {
       this.#openGate()
       return false
     }
@@ -52,10 +50,9 @@ export class Solitude {
     this.#openGate()
   }
 
-  /** Nothing runs but those that wait for the same. */
-  #mayStart(besides?: Run): boolean {
-    const waiting = this.#waiting.size + (besides ? 1 : 0)
-    return this.#alone === undefined && this.#asking() === 0 && this.#runs.count === waiting
+  /** Nothing runs, and nothing is asked for, but by those that wait for the same. */
+  #isFree(): boolean {
+    return this.#alone === undefined && this.#runs.asks === 0 && this.#runs.count === this.#waiting.size
   }
 
   #openGate(): void {

@@ -1,13 +1,28 @@
 import { describe } from 'vitest'
 import type { JobLogHarness } from './harness.ts'
 import { describeAppend } from './topics/append.ts'
+import { describeBeat } from './topics/beat.ts'
+import { describeCancel } from './topics/cancel.ts'
 import { describeClaim } from './topics/claim.ts'
+import { describeConcurrency } from './topics/concurrency.ts'
+import { describeConnect } from './topics/connect.ts'
+import { describeData } from './topics/data.ts'
+import { describeDelays } from './topics/delays.ts'
 import { describeFence } from './topics/fence.ts'
+import { describeFollow } from './topics/follow.ts'
+import { describeHistory } from './topics/history.ts'
+import { describeLeases } from './topics/leases.ts'
+import { describeOnCrash } from './topics/on-crash.ts'
+import { describeOperators } from './topics/operators.ts'
 import { describeOrderingKeys } from './topics/ordering-keys.ts'
 import { describeRequests } from './topics/requests.ts'
+import { describeRetention } from './topics/retention.ts'
 import { describeSettle } from './topics/settle.ts'
+import { describeSweep } from './topics/sweep.ts'
 import { describeTake } from './topics/take.ts'
+import { describeTransactions } from './topics/transactions.ts'
 import { describeUniqueKeys } from './topics/unique-keys.ts'
+import { describeWakeups } from './topics/wakeups.ts'
 
 /** The topics of the suite. */
 export type JobLogTopic =
@@ -19,6 +34,21 @@ export type JobLogTopic =
   | 'settle'
   | 'fence'
   | 'requests'
+  | 'beat'
+  | 'leases'
+  | 'on crash'
+  | 'delays'
+  | 'sweep'
+  | 'cancel'
+  | 'operators'
+  | 'history'
+  | 'follow'
+  | 'retention'
+  | 'wakeups'
+  | 'data'
+  | 'transactions'
+  | 'concurrency'
+  | 'connect'
 
 const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = {
   append: describeAppend,
@@ -29,6 +59,21 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   settle: describeSettle,
   fence: describeFence,
   requests: describeRequests,
+  beat: describeBeat,
+  leases: describeLeases,
+  'on crash': describeOnCrash,
+  delays: describeDelays,
+  sweep: describeSweep,
+  cancel: describeCancel,
+  operators: describeOperators,
+  history: describeHistory,
+  follow: describeFollow,
+  retention: describeRetention,
+  wakeups: describeWakeups,
+  data: describeData,
+  transactions: describeTransactions,
+  concurrency: describeConcurrency,
+  connect: describeConnect,
 }
 
 /** Their names, in the order in which they run. */
@@ -48,7 +93,8 @@ export function describeJobLog(
   harness: JobLogHarness,
   options: DescribeJobLogOptions = {},
 ): void {
-  describe(`job log ${name}`, () => {
+  // Longer than any wait on a condition, so that the condition is what a failure names.
+  describe(`job log ${name}`, { timeout: 30_000 }, () => {
     for (const topic of options.topics ?? jobLogTopics) topics[topic](harness)
   })
 }

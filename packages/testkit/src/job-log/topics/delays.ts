@@ -69,10 +69,11 @@ export function describeDelays(harness: JobLogHarness): void {
     it('a retry waits out its backoff, and so does a snooze', async () => {
       const on = await scene()
       const worker = await on.worker()
-      const retried = await on.ended(outcomes.retry(60), {}, worker)
-      const snoozed = await on.ended(outcomes.snooze(60), {}, worker)
-      for (const job of [retried, snoozed]) {
-        const { runAt } = await on.record(job)
+      const retried = await on.ended(outcomes.retry(200), {}, worker)
+      const snoozed = await on.ended(outcomes.snooze(200), {}, worker)
+      const runAts = [(await on.record(retried)).runAt, (await on.record(snoozed)).runAt]
+      for (const [index, job] of [retried, snoozed].entries()) {
+        const runAt = runAts[index]
         await on.sweepUntil(async () => (await on.state(job)) === 'ready')
         expect((await on.lastEvent(job)).at).toBeGreaterThanOrEqual(runAt ?? Infinity)
       }

@@ -41,7 +41,8 @@ export function describeLeases(harness: JobLogHarness): void {
 
     it('a worker without a heartbeat loses its jobs when its lease is out', async () => {
       const on = await fresh()
-      const { job, worker } = await on.start({}, await on.worker({ leaseMs: 150 }))
+      const { job, worker } = await on.start()
+      await on.beat({ ...worker, leaseMs: 100 })
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
       expect(await on.lastEvent(job)).toMatchObject({ type: 'lost', worker: worker.id })
       expect((await on.log.workers()).find(({ id }) => id === worker.id)?.alive).toBe(false)
@@ -49,15 +50,15 @@ export function describeLeases(harness: JobLogHarness): void {
 
     it('a heartbeat renews the lease of everything that the process runs, however long it takes', async () => {
       const on = await fresh()
-      const worker = await on.worker({ leaseMs: 900 })
+      const worker = await on.worker()
       const first = await on.start({}, worker)
       const second = await on.start({}, worker)
       const since = await on.now()
       await on.until(async () => {
-        await on.beat(worker)
+        await on.beat({ ...worker, leaseMs: 300 })
         await on.sweep()
-        return (await on.now()) > since + 2_000
-      }, 'two leases have passed')
+        return (await on.now()) > since + 900
+      }, 'three leases have passed')
       expect(await on.states([first.job, second.job])).toEqual(['running', 'running'])
       expect(await on.settle(worker, first.claim, outcomes.succeed())).toMatchObject({ result: 'settled' })
     })
@@ -164,13 +165,12 @@ export function describeLeases(harness: JobLogHarness): void {
 
     it('after a gap in sweeping nothing is called lost before one full lease is over', async () => {
       const on = await fresh()
-      // Long enough that a slow machine still sweeps within it after the gap.
-      const leaseMs = 1_500
-      const dead = await on.worker({ leaseMs })
-      const { job } = await on.start({}, dead)
+      const { job, worker: dead } = await on.start()
+      await on.beat({ ...dead, leaseMs: 300 })
       await on.until(async () => (await on.log.workers()).every(({ alive }) => !alive), 'every lease is out')
+      const leaseMs = 900
       await on.worker({ leaseMs })
-      await on.pass(leaseMs / 3 + 20)
+      await on.pass(20)
 
       const since = await on.now()
       const { lost } = await on.sweep()
@@ -183,7 +183,7 @@ export function describeLeases(harness: JobLogHarness): void {
     it.runIf(advance)('after an outage of an hour the whole fleet keeps its jobs: all it has to do is beat', async () => {
       const on = await fresh()
       const fleet = [await on.worker(), await on.worker(), await on.worker()]
-      const runs = await Promise.all(fleet.map((worker) => on.start({}, worker)))
+      const runs = await Promise.all(fleet.map((worker) => on.start({ timeoutMs: null }, worker)))
       await on.sweep()
       await on.jump(60 * minute)
       expect(await on.sweep()).toMatchObject({ lost: 0, failed: [] })

@@ -1,0 +1,19 @@
+import type { Errand, JobEvent } from 'errand'
+import { readLedger } from '../ledger.ts'
+import { audit } from './audit.ts'
+import type { Audit, Dispatched } from './audit.ts'
+
+export interface Audited extends Audit {
+  readonly histories: ReadonlyMap<string, readonly JobEvent[]>
+}
+
+/** Asks the log for the history of every job, one by one, reads what the handlers wrote, and compares. */
+export async function auditOf(
+  errand: Errand,
+  ledgerPath: string,
+  dispatched: readonly Dispatched[],
+): Promise<Audited> {
+  const histories = new Map<string, readonly JobEvent[]>()
+  for (const { id } of dispatched) histories.set(id, await errand.events.of(id))
+  return { ...audit({ dispatched, histories, ledger: readLedger(ledgerPath) }), histories }
+}

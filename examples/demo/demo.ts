@@ -1,0 +1,99 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createErrand, isErrandError } from 'errand'
+import type { Errand } from 'errand'
+import { auditOf } from './audit/gather.ts'
+import { fileLogger } from './file-logger.ts'
+import { readOptions, usage } from './options.ts'
+import type { Options } from './options.ts'
+import { perform } from './perform.ts'
+import { findPictures, Unusable } from './pictures.ts'
+import { clear, logOf, noteSchema, placeIn, remove } from './place.ts'
+import type { Place } from './place.ts'
+import { ownSchema } from './postgres.ts'
+import { readRecord, writeRecord } from './record.ts'
+import { reportAudit, reportFound, reportNext, reportPerformance } from './report.ts'
+
+const photographs = fileURLToPath(new URL('../photos', import.meta.url))
+
+async function demo(options: Options, place: Place): Promise<number> {
+  const found = await findPictures(options.folder ?? photographs)
+  await clear(place)
+  const log = options.log === undefined ? `sqlite:${place.database}` : ownSchema(options.log)
+  if (options.log !== undefined) await noteSchema(place, log)
+  reportFound(found)
+
+  const interrupted = untilInterrupted()
+  await using errand = open(log, place)
+  await errand.migrate()
+  const credits = options.folder === undefined ? join(photographs, 'CREDITS.md') : undefined
+  const performance = await perform(errand, { pictures: found.pictures, credits, place }, log, interrupted)
+  await writeRecord(place, performance.dispatched)
+  const audited = await auditOf(errand, place.ledger, performance.dispatched)
+  reportPerformance(performance, audited)
+  reportAudit(audited)
+  reportNext(place, log, performance)
+  return audited.findings.length === 0 ? 0 : 1
+}
+
+/** Without a show: the same audit once more, over what the last demo left. */
+async function auditAgain(place: Place): Promise<number> {
+  const dispatched = await readRecord(place)
+  await using errand = open(await logOf(place), place)
+  const audited = await auditOf(errand, place.ledger, dispatched)
+  reportAudit(audited)
+  return audited.findings.length === 0 ? 0 : 1
+}
+
+function open(log: string, { out }: Place): Errand {
+  return createErrand({ log, logger: fileLogger(join(out, 'demo.log')) })
+}
+
+class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+/** The first Ctrl-C ends the show in order; the second one ends it at once. */
+function untilInterrupted(): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(exitCode.interrupted)
+      controller.abort(new Interrupted())
+    })
+  }
+  return controller.signal
+}
+
+const exitCode = { error: 1, interrupted: 130 } as const
+
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2), process.env)
+  if (options.help) {
+    process.stdout.write(usage)
+    return 0
+  }
+  const place = placeIn(options.out)
+  if (options.auditOnly) return auditAgain(place)
+  try {
+    return await demo(options, place)
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error
+    await remove(place.out)
+    process.stderr.write('\n  stopped; nothing is left of it\n')
+    return exitCode.interrupted
+  }
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  process.exitCode = exitCode.error
+  process.stderr.write(`\n  ${explain(error)}\n`)
+}
+
+function explain(error: unknown): string {
+  if (error instanceof Unusable) return error.message
+  if (isErrandError(error)) return `${error.code}: ${error.message}`
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

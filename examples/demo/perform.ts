@@ -1,0 +1,108 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Errand } from 'errand'
+import type { Dispatched } from './audit/audit.ts'
+import { Show } from './show.ts'
+import type { Programme } from './show.ts'
+import type { Overtaking } from './stage/director.ts'
+import { Fleet } from './stage/fleet.ts'
+import { stageFor } from './stage/stage.ts'
+import { Story } from './stage/story.ts'
+import { Tally } from './stage/tally.ts'
+
+/** What is left when the curtain has fallen. */
+export interface Performance {
+  /** In the order of their dispatch. */
+  readonly dispatched: readonly Dispatched[]
+  /** The jobs that were lost with the worker that was killed. */
+  readonly lost: readonly { readonly id: string; readonly label: string }[]
+  readonly overtaking: Overtaking | undefined
+  /** The workers' names, by their ids in the log. */
+  readonly names: ReadonlyMap<string, string>
+  readonly tookMs: number
+}
+
+const workers = 3
+const frameMs = 100
+const rollCallMs = 150
+const silenceMs = 60_000
+
+/** Plays the show on this terminal. When it returns, or throws, none of its processes is left. */
+export async function perform(
+  errand: Errand,
+  programme: Programme,
+  log: string,
+  interrupted: AbortSignal,
+): Promise<Performance> {
+  const { out, ledger } = programme.place
+  const raisedAt = performance.now()
+  const clock = (): number => performance.now() - raisedAt
+  const stage = stageFor(process.stdout)
+  const story = new Story(clock, (line) => stage.tell(line))
+  const tally = new Tally()
+  const fleet = new Fleet(workers, out, { ERRAND_LOG: log, ERRAND_DEMO_LEDGER: ledger })
+  const show = new Show(programme, { errand, fleet, tally, story })
+  const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'}`
+  const { members } = fleet
+  const frame = (): void =>
+    stage.refresh({ title, tally, members, story, total: show.total, elapsed: clock(), now: performance.now() })
+
+  // Whatever ends this process takes the workers along.
+  const atExit = (): void => fleet.killAll()
+  process.once('exit', atExit)
+  const frames = setInterval(frame, frameMs)
+  const over = new AbortController()
+  const curtain = AbortSignal.any([over.signal, interrupted])
+  try {
+    await show.open()
+    await Promise.race([
+      show.play(curtain),
+      rollCall(errand, fleet, story, curtain),
+      fleet.fallen,
+      watch(tally, curtain),
+    ])
+    interrupted.throwIfAborted()
+    return {
+      dispatched: show.dispatched,
+      lost: show.director.lost,
+      overtaking: show.director.overtaking,
+      names: new Map(members.flatMap(({ id, name, pid }) => (id ? [[id, `${name} (pid ${pid})`]] : []))),
+      tookMs: clock(),
+    }
+  } finally {
+    over.abort()
+    clearInterval(frames)
+    await fleet.stop()
+    process.off('exit', atExit)
+    frame()
+    stage.close()
+  }
+}
+
+/** Learns from the log which process is which worker. Never resolves; rejects only when the log cannot be read. */
+async function rollCall(errand: Errand, fleet: Fleet, story: Story, signal: AbortSignal): Promise<never> {
+  while (!signal.aborted && fleet.members.some(({ id }) => id === undefined)) {
+    for (const { id, label } of await errand.workers.list()) {
+      const member = fleet.members.find(({ name }) => name === label)
+      if (!member || member.id !== undefined) continue
+      member.id = id
+      if (member.state === 'starting') member.state = 'working'
+      story.tell(`${member.name} is at work, in process ${member.pid}`)
+    }
+    await delay(rollCallMs, undefined, { signal }).catch(() => {})
+  }
+  return forever()
+}
+
+/** Rejects when nothing has succeeded for a minute: then something is wrong, and nobody should wait for it. */
+async function watch(tally: Tally, signal: AbortSignal): Promise<never> {
+  for (let before = -1; before !== tally.events; ) {
+    before = tally.events
+    await delay(silenceMs, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return forever()
+  }
+  throw new Error(`the log has told of nothing for ${silenceMs / 1000} s; ${tally.done} jobs are done`)
+}
+
+function forever(): Promise<never> {
+  return new Promise(() => {})
+}

@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const examples = fileURLToPath(new URL('../../examples', import.meta.url))
+
+const manifest = createRequire(import.meta.url).resolve('errand/package.json')
+/** The `errand` command, as an argument of `node`. */
+export const errandCommand = join(dirname(manifest), 'src/bin.ts')
+
+/** A process of an example, and all that it has printed. */
+export interface Command extends AsyncDisposable {
+  readonly child: ChildProcess
+  readonly output: () => string
+  /** Resolves when the output matches; rejects when the process ends before. */
+  readonly says: (text: RegExp) => Promise<RegExpMatchArray>
+  readonly exitCode: Promise<number>
+}
+
+/** Starts `node ARGUMENTS` in a pipe, with the environment added to this one's. */
+export function node(args: readonly string[], options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }): Command {
+  const { ERRAND_LOG: _, ERRAND_DRIVER: __, INIT_CWD: ___, ...clean } = process.env
+  const child = spawn(process.execPath, [...args], {
+    cwd: options.cwd,
+    env: { ...clean, NO_COLOR: '1', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let printed = ''
+  const listeners = new Set<() => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      printed += text
+      for (const listener of listeners) listener()
+    })
+  }
+  const exitCode = once(child, 'close').then(([code, signal]) => {
+    for (const listener of listeners) listener()
+    return typeof code === 'number' ? code : Promise.reject(new Error(`ended by ${String(signal)}: ${printed}`))
+  })
+  exitCode.catch(() => {})
+
+  return {
+    child,
+    exitCode,
+    output: () => printed,
+    says: (text) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const match = text.exec(printed)
+          const ended = child.exitCode !== null || child.signalCode !== null
+          if (!match && !ended) return
+          listeners.delete(look)
+          if (match) resolve(match)
+          else reject(new Error(`ended without saying ${text}: ${printed}`))
+        }
+        listeners.add(look)
+        look()
+      }),
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,172 @@
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { afterAll, describe, expect, inject, it, vi } from 'vitest'
+import type { Dispatched } from '../../examples/demo/audit/audit.ts'
+import { errandCommand, examples, isAlive, node } from './commands.ts'
+import type { Command } from './commands.ts'
+
+const postgres = inject('postgres')
+const folder = mkdtempSync(join(tmpdir(), 'errand-demo-test-'))
+const timeout = 120_000
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function demo(...args: string[]): Command {
+  return node([join(examples, 'demo/demo.ts'), ...args], { cwd: folder })
+}
+
+/** A folder with some of the photographs. */
+function pictures(name: string, files: readonly string[]): string {
+  const path = join(folder, name)
+  mkdirSync(path)
+  for (const file of files) cpSync(join(examples, 'photos', file), join(path, file))
+  return path
+}
+
+function workersOf(output: string): number[] {
+  return [...output.matchAll(/is at work, in process (\d+)/g)].map(([, pid]) => Number(pid))
+}
+
+const goodAudit = /(\d+) dispatched · \1 succeeded once · (\d+) lost and run again · 0 out of order/
+
+/** What every performance must show, whatever its log is. */
+function expectGoodShow(output: string, jobs: number): void {
+  const [, dispatched, lost] = goodAudit.exec(output) ?? []
+  expect(Number(dispatched), output).toBe(jobs)
+  expect(Number(lost), output).toBeGreaterThan(0)
+  expect(output).toMatch(/kill -9 \d+: worker \d dies while it runs /)
+  expect(output).toMatch(/ is lost: the lease of worker \d is out/)
+  expect(output).toMatch(/ runs again, on worker \d \(run 2\)/)
+  expect(output).toMatch(/the cover \(\w+\) starts \d+ ms later, ahead of [1-9]\d* jobs/)
+  const workers = workersOf(output)
+  expect(workers).toHaveLength(3)
+  expect(workers.filter(isAlive)).toEqual([])
+}
+
+describe('the demo', () => {
+  it('in a pipe, on SQLite: 242 jobs, a killed worker, a good audit, a contact sheet', { timeout }, async () => {
+    const out = join(folder, 'sqlite')
+    await using show = demo('--out', out)
+    expect(await show.exitCode, show.output()).toBe(0)
+    expectGoodShow(show.output(), 242)
+    expect(show.output()).not.toContain('\u001B')
+
+    const page = readFileSync(join(out, 'index.html'), 'utf8')
+    const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) => join(out, decodeURIComponent(file ?? '')))
+    expect(linked).toHaveLength(242)
+    expect(linked.filter((file) => !existsSync(file))).toEqual([])
+    const leftovers = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.part'))
+    expect(leftovers).toEqual([])
+
+    await commandsWork(show.output())
+    await forgeryIsFound(out)
+  })
+
+  it.skipIf(postgres === undefined)('on PostgreSQL, in a schema of its own', { timeout }, async () => {
+    const out = join(folder, 'postgres')
+    await using show = demo('--out', out, '--log', postgres ?? '')
+    expect(await show.exitCode, show.output()).toBe(0)
+    expectGoodShow(show.output(), 242)
+    await commandsWork(show.output())
+
+    const [, schema] = /schema=(errand_demo_\w+)/.exec(show.output()) ?? []
+    expect(await schemaExists(schema)).toBe(true)
+    await using next = demo('--out', out, pictures('one', ['fig.jpg']))
+    expect(await next.exitCode, next.output()).toBe(0)
+    expect(await schemaExists(schema)).toBe(false)
+  })
+
+  it('takes the pictures of a folder, and leaves out what it cannot read', { timeout }, async () => {
+    const mixed = pictures('mixed', ['dogs.jpg', 'fig.jpg'])
+    writeFileSync(join(mixed, 'not really.png'), 'a text')
+    writeFileSync(join(mixed, 'cut off.jpg'), readFileSync(join(mixed, 'fig.jpg')).subarray(0, 50_000))
+    writeFileSync(join(mixed, 'notes.txt'), 'a text')
+    await using show = demo(mixed, '--out', join(folder, 'of-mixed'))
+    expect(await show.exitCode, show.output()).toBe(0)
+    expect(show.output()).toContain('not really.png is left out')
+    expect(show.output()).toContain('cut off.jpg is left out')
+    expectGoodShow(show.output(), 42)
+  })
+
+  it.each([
+    ['an empty folder', () => pictures('empty', []), /has no pictures/],
+    ['a folder that is not there', () => join(folder, 'nowhere'), /there is no folder/],
+    ['a file', () => join(examples, 'photos/fig.jpg'), /is a file; give the folder/],
+    ['nothing but a broken picture', () => broken('broken'), /none of the 1 pictures .* can be read/],
+    ['two folders', () => ['a', 'b'], /one folder at a time/],
+    ['an unknown option', () => ['--fast'], /--fast/],
+    ['a log that it does not know', () => ['--log', 'mysql://localhost'], /--log takes postgres:/],
+    ['a log that is not there', () => ['--log', 'postgres://postgres@127.0.0.1:1/none'], /E_LOG_UNREACHABLE/],
+    ['an output folder that is not its own', () => ['--out', pictures('mine', ['fig.jpg'])], /was not made by this demo/],
+    ['an audit before the first demo', () => ['--audit', '--out', join(folder, 'none')], /holds no finished demo/],
+  ])('given %s it says so and exits with 1', { timeout }, async (_, args, message) => {
+    await using show = demo(...[args()].flat())
+    expect(await show.exitCode, show.output()).toBe(1)
+    expect(show.output()).toMatch(message)
+    expect(show.output()).not.toMatch(/^\s+at .*\.ts:\d+/m)
+  })
+
+  it('Ctrl-C ends its workers and takes its output away', { timeout }, async () => {
+    const out = join(folder, 'interrupted')
+    await using show = demo('--out', out)
+    await show.says(/dies while it runs/)
+    const workers = workersOf(show.output())
+    show.child.kill('SIGINT')
+    expect(await show.exitCode, show.output()).toBe(130)
+    expect(workers.filter(isAlive)).toEqual([])
+    expect(existsSync(out)).toBe(false)
+  })
+
+  it('leaves no worker behind when it is killed itself', { timeout }, async () => {
+    await using show = demo('--out', join(folder, 'killed'))
+    await show.says(/is at work[^]+is at work[^]+is at work/)
+    const workers = workersOf(show.output())
+    expect(workers).toHaveLength(3)
+    show.child.kill('SIGKILL')
+    await vi.waitFor(() => expect(workers.filter(isAlive)).toEqual([]), { timeout: 15_000 })
+  })
+})
+
+function broken(name: string): string {
+  const path = pictures(name, [])
+  writeFileSync(join(path, 'a.jpg'), 'a text')
+  return path
+}
+
+/** The commands that the demo proposes at its end: they run as they are printed. */
+async function commandsWork(output: string): Promise<void> {
+  const commands = [...output.matchAll(/pnpm@12 errand (.*)/g)].map(([, command]) => command ?? '')
+  expect(commands).toHaveLength(2)
+  for (const command of commands) {
+    await using run = node([errandCommand, ...command.split(' ').map((word) => word.replaceAll("'", ''))], { cwd: folder })
+    expect(await run.exitCode, `${command}: ${run.output()}`).toBe(0)
+    expect(run.output()).toContain('lost')
+  }
+}
+
+/** The audit is no decoration: one line in the ledger that the log never granted, and it fails. */
+async function forgeryIsFound(out: string): Promise<void> {
+  await using again = demo('--audit', '--out', out)
+  expect(await again.exitCode, again.output()).toBe(0)
+  expect(again.output()).toMatch(goodAudit)
+
+  const dispatched = JSON.parse(readFileSync(join(out, 'dispatched.json'), 'utf8')) as Dispatched[]
+  const job = dispatched.find(({ key }) => key !== undefined)
+  const line = { event: 'start', job: job?.id, run: 1, pid: 1, key: job?.key, at: Date.now() }
+  appendFileSync(join(out, 'ledger.jsonl'), `${JSON.stringify(line)}\n`)
+
+  await using forged = demo('--audit', '--out', out)
+  expect(await forged.exitCode, forged.output()).toBe(1)
+  expect(forged.output()).toContain(`${job?.label}: the handlers wrote "start, end, start" for run 1`)
+  expect(forged.output()).toMatch(/[1-9] out of order/)
+}
+
+async function schemaExists(name: string | undefined): Promise<boolean> {
+  const client = new Client({ connectionString: postgres })
+  await client.connect()
+  const { rowCount } = await client.query('select from pg_namespace where nspname = $1', [name])
+  await client.end()
+  return rowCount === 1
+}

@@ -1,0 +1,46 @@
+/** A worker process of the test fleet. Says on its standard output when it is ready. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createErrand, defineWorker, handle } from '@errand/core'
+import type { Context } from '@errand/core'
+import { hog, once, ordered, work } from './jobs.ts'
+import { note } from './ledger.ts'
+
+const ledger = process.env['LEDGER'] ?? ''
+
+async function noted(ctx: Context, run: () => Promise<void> | void): Promise<void> {
+  const line = { jobId: ctx.job.id, run: ctx.run, pid: process.pid }
+  note(ledger, { ...line, mark: 'began' })
+  await run()
+  note(ledger, { ...line, mark: 'ended' })
+}
+
+async function doWork({ failures, ms }: { failures: number; ms: number }, ctx: Context): Promise<void> {
+  await noted(ctx, async () => {
+    await sleep(ms)
+    if (ctx.attempt <= failures) throw new Error(`fails ${failures} times; this is attempt ${ctx.attempt}`)
+  })
+}
+
+const errand = createErrand()
+const worker = errand.work(
+  defineWorker({
+    concurrency: Number(process.env['CONCURRENCY'] ?? 10),
+    lease: '2s',
+    grace: '5s',
+    handlers: [
+      handle(work, doWork),
+      handle(ordered, doWork),
+      handle(once, ({ ms }, ctx) => noted(ctx, () => sleep(ms))),
+      handle(hog, ({ ms }, ctx) =>
+        noted(ctx, () => {
+          const until = performance.now() + ms
+          while (performance.now() < until);
+        }),
+      ),
+    ],
+  }),
+)
+await worker.ready
+console.log(`ready ${worker.id}`)
+await worker.finished
+await errand.close()

@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest'
+import { hog } from './app/jobs.ts'
+import { readLedger } from './app/ledger.ts'
+import { startWorker } from './process.ts'
+import { logs, scene } from './scene.ts'
+
+describe.each(logs)('on %s', (name) => {
+  test(
+    'a handler that blocks the event loop for twice the lease runs once',
+    { timeout: 30_000 },
+    async () => {
+      const { errand, env, ledger, violations } = await scene(name)
+      await startWorker(env)
+      // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
+      await startWorker(env)
+      const receipt = await errand.dispatch(hog, { ms: 4_000 })
+      await errand.result(receipt, { timeout: '20s' })
+
+      expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([
+        'dispatched',
+        'started',
+        'succeeded',
+      ])
+      expect(readLedger(ledger)).toHaveLength(2)
+      expect(await violations()).toBe('')
+    },
+  )
+})

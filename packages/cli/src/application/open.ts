@@ -1,0 +1,39 @@
+import type { Errand } from '@errand/core'
+import type { Logger } from '@errand/core/ports'
+import type { GlobalOptions } from '../command.ts'
+import { humanLogger } from '../output/logger.ts'
+import type { Terminal } from '../output/terminal.ts'
+import { loadProject } from './project.ts'
+import type { Project } from './project.ts'
+
+/** The instance that a command works with, and the project that it belongs to. */
+export interface Opened {
+  readonly errand: Errand
+  readonly project: Project
+}
+
+/** Runs `use` with an instance for operators, and closes it. Its log lines go to stderr: warnings, or all with `--verbose`. */
+export async function withErrand<T>(
+  terminal: Terminal,
+  global: GlobalOptions,
+  use: (opened: Opened) => Promise<T>,
+): Promise<T> {
+  const project = await loadProject(global)
+  // Not the project's own logger: it may write to stdout, which belongs to the command's result.
+  const errand = await openErrand(project, operatorLogger(terminal, global))
+  try {
+    return await use({ errand, project })
+  } finally {
+    await errand.close()
+  }
+}
+
+/** Core is loaded late: what `--import` instruments must be loaded before it. */
+export async function openErrand(project: Project, logger: Logger | undefined): Promise<Errand> {
+  const { createErrand } = await import('@errand/core')
+  return createErrand({ ...project.config, ...(logger === undefined ? {} : { logger }) })
+}
+
+function operatorLogger(terminal: Terminal, global: GlobalOptions): Logger {
+  return humanLogger(global.verbose ? 'debug' : 'warn', terminal.note)
+}

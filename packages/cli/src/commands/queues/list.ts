@@ -1,0 +1,30 @@
+import { withErrand } from '../../application/open.ts'
+import { action } from '../../command.ts'
+import type { Command } from '../../command.ts'
+
+export function list(queues: Command): void {
+  const command = queues.command('list').alias('ls').description('list queues that have unfinished jobs, are paused, or are served')
+  action<object>(command, ({ terminal, global }) =>
+    withErrand(terminal, global, async ({ errand }) => {
+      const found = await errand.queues.list()
+      if (terminal.json) return terminal.value(found)
+      if (found.length === 0) return terminal.note('no queue has unfinished jobs, is paused, or is served')
+      const { paint } = terminal
+      terminal.table(
+        [
+          { title: 'QUEUE', value: (queue) => queue.name, flexible: true },
+          { title: 'READY', value: (queue) => queue.ready, align: 'right' },
+          { title: 'SCHEDULED', value: (queue) => queue.scheduled, align: 'right' },
+          { title: 'BLOCKED', value: (queue) => queue.blocked, align: 'right' },
+          { title: 'RUNNING', value: (queue) => queue.running, align: 'right' },
+          {
+            title: '',
+            value: (queue) => (queue.paused ? `paused${queue.pausedBy === undefined ? '' : ` by ${queue.pausedBy}`}` : ''),
+            paint: (text) => paint('warn', text),
+          },
+        ],
+        found,
+      )
+    }),
+  )
+}

@@ -1,0 +1,23 @@
+import { withErrand } from '../../application/open.ts'
+import { action } from '../../command.ts'
+import type { Command } from '../../command.ts'
+import { operator } from '../../options/parse.ts'
+
+interface Options {
+  readonly by?: string | undefined
+}
+
+export function pause(queues: Command): void {
+  const command = queues
+    .command('pause')
+    .description('start no more jobs of a queue, anywhere; those that run go on, and dispatching goes on')
+    .argument('<queue>')
+    .option('--by <name>', 'who does it (default: the user of this system)')
+  action<Options, [string]>(command, ({ terminal, global }, options, queue) =>
+    withErrand(terminal, global, async ({ errand }) => {
+      await errand.queues.pause(queue, operator(options.by))
+      if (terminal.json) terminal.value({ queue, paused: true })
+      else terminal.print(`${queue} is paused; errand queues resume ${queue}`)
+    }),
+  )
+}

@@ -1,0 +1,23 @@
+import { withErrand } from '../../application/open.ts'
+import { action } from '../../command.ts'
+import type { Command } from '../../command.ts'
+import { operator } from '../../options/parse.ts'
+
+interface Options {
+  readonly by?: string | undefined
+}
+
+export function resume(queues: Command): void {
+  const command = queues
+    .command('resume')
+    .description('let a paused queue go on')
+    .argument('<queue>')
+    .option('--by <name>', 'who does it (default: the user of this system)')
+  action<Options, [string]>(command, ({ terminal, global }, options, queue) =>
+    withErrand(terminal, global, async ({ errand }) => {
+      await errand.queues.resume(queue, operator(options.by))
+      if (terminal.json) terminal.value({ queue, paused: false })
+      else terminal.print(`${queue} goes on`)
+    }),
+  )
+}

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto'
+import type { Ended, Errand, Receipt } from '@errand/core'
+import { ErrandError } from '@errand/core/ports'
+import { loadWorker } from '../application/definitions.ts'
+import { openErrand } from '../application/open.ts'
+import { preload } from '../application/preload.ts'
+import { loadProject, workerFile } from '../application/project.ts'
+import { action } from '../command.ts'
+import type { Command, GlobalOptions, Invocation } from '../command.ts'
+import { exitCodes } from '../exit-codes.ts'
+import type { ExitCode } from '../exit-codes.ts'
+import { json, list, operator, path } from '../options/parse.ts'
+import { humanLogger } from '../output/logger.ts'
+import type { Terminal } from '../output/terminal.ts'
+import { send } from './dispatch.ts'
+import { counted, newTally } from './work/tally.ts'
+
+interface Options {
+  readonly worker?: string | undefined
+  readonly retry?: boolean | undefined
+  readonly import?: readonly string[] | undefined
+}
+
+export function run(program: Command): void {
+  const command = program
+    .command('run')
+    .description('run one job in this process, now, and print its result; it stands in the job log like any other')
+    .argument('<name>', "the job's name")
+    .argument('[payload]', 'JSON, @FILE, or - for stdin')
+    .option('--worker <file>', "the worker's file (default: as for `errand work`)", path)
+    .option('--retry', 'wait for its retries; without it the first attempt is the only one')
+    .option('--import <modules>', 'load these first, as `node --import`; may be repeated', list)
+  action<Options, [string, string | undefined]>(command, (invocation, options, name, payload) =>
+    runHere(invocation, options, name, payload),
+  )
+}
+
+/**
+ * A real worker for a queue of its own, which no other worker serves: so it is validated, claimed, recorded and
+ * settled as always, on whatever log, and nobody else can take it.
+ */
+async function runHere(
+  { terminal, global }: Invocation,
+  options: Options & GlobalOptions,
+  name: string,
+  payloadText: string | undefined,
+): Promise<ExitCode> {
+  const payload = await json(payloadText)
+  await preload(options.import ?? [])
+  const project = await loadProject(global)
+  const source = await loadWorker(workerFile(project, options.worker))
+  const queue = `run-${randomUUID()}`
+  const by = operator(undefined)
+
+  // Straight from the log: a queue of one job must leave nothing on a broker.
+  const logger = humanLogger(global.verbose ? 'debug' : 'info', terminal.note)
+  const errand = await openErrand({ ...project, config: { ...project.config, driver: 'database' } }, logger)
+  const tally = newTally()
+  const ended = Promise.withResolvers<Ended>()
+  const definition = await counted(source, tally, {
+    concurrency: 1,
+    ended: (attempt) => {
+      if (!options.retry || !['errored', 'snoozed', 'released'].includes(attempt.outcome)) ended.resolve(attempt)
+    },
+  })()
+  const worker = errand.work(definition, { queues: [queue], label: 'errand run' })
+  try {
+    await worker.ready
+    const handler = definition.handlers.find(({ job }) => job.name === name)
+    if (!handler) throw unknownJob(name, definition.handlers.map(({ job }) => job.name))
+    const receipt = await send(errand, handler.job, payload, { queue })
+    if (receipt.status === 'duplicate') {
+      throw new ErrandError('E_NOT_ALLOWED', `its unique key is held by job ${receipt.id}, which is not finished`)
+    }
+    const outcome = await Promise.race([ended.promise, worker.finished.then(() => undefined)])
+    return await tell(terminal, errand, receipt, outcome, by)
+  } finally {
+    await worker.stop()
+    await errand.close()
+  }
+}
+
+async function tell(
+  terminal: Terminal,
+  errand: Errand,
+  receipt: Receipt<unknown>,
+  ended: Ended | undefined,
+  by: string,
+): Promise<ExitCode> {
+  // Nobody else serves its queue: what is not finished now would wait for ever.
+  if (ended?.outcome !== 'succeeded') await errand.jobs.cancel(receipt.id, { by, reason: 'errand run makes one attempt' })
+  const job = await errand.jobs.get(receipt.id)
+  if (terminal.json) {
+    terminal.value({ id: receipt.id, state: job?.state, result: job?.result, error: job?.error })
+  } else if (ended?.outcome === 'succeeded') {
+    if (ended.result !== undefined) terminal.value(ended.result)
+  } else {
+    const error = job?.error
+    terminal.note(terminal.notePaint('bad', `${ended?.outcome ?? 'interrupted'}${error ? `  ${error.stack ?? `${error.name}: ${error.message}`}` : ''}`))
+  }
+  if (ended === undefined) return exitCodes.interrupted
+  return ended.outcome === 'succeeded' ? exitCodes.ok : exitCodes.failure
+}
+
+function unknownJob(name: string, known: readonly string[]): ErrandError {
+  const there = known.length === 0 ? 'it handles none' : `it handles ${known.toSorted().join(', ')}`
+  return new ErrandError('E_UNKNOWN_JOB', `this worker has no handler for ${JSON.stringify(name)}; ${there}`)
+}

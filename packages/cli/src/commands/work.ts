@@ -1,0 +1,108 @@
+import type { WorkerDefinition } from '@errand/core'
+import type { Logger } from '@errand/core/ports'
+import { loadWorker } from '../application/definitions.ts'
+import { openErrand } from '../application/open.ts'
+import { preload } from '../application/preload.ts'
+import { loadProject, workerFile } from '../application/project.ts'
+import { action } from '../command.ts'
+import type { Command, GlobalOptions, Invocation } from '../command.ts'
+import type { ExitCode } from '../exit-codes.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { bytes, concurrency, duration, list, path, positiveNumber } from '../options/parse.ts'
+import { humanLogger } from '../output/logger.ts'
+import { onBrokenPipe } from '../output/terminal.ts'
+import { limitReached } from './work/limits.ts'
+import { Progress } from './work/progress.ts'
+import { counted, newTally } from './work/tally.ts'
+import { runWatched } from './work/watch.ts'
+
+interface Options {
+  readonly queues?: readonly string[] | undefined
+  readonly concurrency?: WorkerDefinition['concurrency']
+  readonly label?: string | undefined
+  readonly once?: boolean | undefined
+  readonly stopWhenEmpty?: boolean | undefined
+  readonly maxJobs?: number | undefined
+  readonly maxTime?: number | undefined
+  readonly maxRss?: number | undefined
+  readonly import?: readonly string[] | undefined
+  readonly watch?: boolean | undefined
+}
+
+export function work(program: Command): void {
+  const command = program
+    .command('work')
+    .description('run jobs, until SIGTERM or Ctrl-C; running ones may then finish within the grace')
+    .argument('[worker]', "the worker's file (default: worker of errand.config.ts, or worker.ts beside it)", path)
+    .option('--queues <names>', 'serve only these queues, between commas', list)
+    .option('--concurrency <slots>', 'jobs at a time: 4, or media=4,*=10', concurrency)
+    .option('--label <name>', 'a name for people, in `errand workers list`')
+    .option('--once', 'run one job that is ready, then stop; stop at once when none is')
+    .option('--stop-when-empty', 'stop when no job is ready and none runs')
+    .option('--max-jobs <number>', 'stop when so many have been started; those that run end first', positiveNumber)
+    .option('--max-time <duration>', 'stop after so long (1h); those that run end first', duration)
+    .option('--max-rss <size>', 'stop when the process has grown to so much (512mb); those that run end first', bytes)
+    .option('--import <module>', 'load this first, as `node --import`; may be repeated', collect)
+    .option('--watch', 'start anew when a file that it uses has changed, as `node --watch`')
+  action<Options, [string | undefined]>(command, (invocation, options, file) => {
+    if (options.watch) return runWatched(process.argv.slice(2))
+    return runWorker(invocation, options, file)
+  })
+}
+
+async function runWorker(
+  { terminal, global }: Invocation,
+  options: Options & GlobalOptions,
+  file: string | undefined,
+): Promise<ExitCode> {
+  // A worker does not end because nobody reads what it prints.
+  process.stdout.removeAllListeners('error')
+  onBrokenPipe(() => {})
+  await preload(options.import ?? [])
+  const project = await loadProject(global)
+  const source = await loadWorker(workerFile(project, file))
+
+  const tally = newTally()
+  const once = options.once === true
+  const limits = {
+    maxJobs: once ? 1 : options.maxJobs,
+    maxTimeMs: options.maxTime,
+    maxRssBytes: options.maxRss,
+    stopWhenEmpty: once || options.stopWhenEmpty,
+    queues: options.queues,
+  }
+  const progress = new Progress(terminal, tally)
+  const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
+  const definition = counted(source, tally, {
+    concurrency: once ? 1 : options.concurrency,
+    maxJobs: limits.maxJobs,
+    ended: (attempt) => progress.ended(attempt),
+  })
+  const worker = errand.work(definition, { queues: options.queues, label: options.label, signals: true })
+  const stopped = new AbortController()
+  try {
+    await worker.ready
+    progress.begin(worker)
+    const limit = limitReached(worker, errand, tally, limits, stopped.signal)
+    // A worker that gives up must not wait for a limit.
+    const reason = await Promise.race([limit, worker.finished.then(() => undefined)])
+    await worker.stop()
+    progress.end(reason)
+    await worker.finished
+  } finally {
+    stopped.abort()
+    progress.end()
+    await errand.close()
+  }
+  return exitCodes.ok
+}
+
+/** On a terminal, lines for people above the status line; else the default, pino's JSON on stdout. */
+function loggerOf(progress: Progress, options: GlobalOptions): Logger | undefined {
+  if (!progress.shown) return undefined
+  return humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line))
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
+}

@@ -1,0 +1,103 @@
+import type { AttemptInfo, Ended, Worker } from '@errand/core'
+import type { Style } from '../../output/paint.ts'
+import type { Terminal } from '../../output/terminal.ts'
+import { harmless } from '../../output/text.ts'
+import { clock, relative, spanText } from '../../output/times.ts'
+import { healthOf, StatusLine } from './status-line.ts'
+import type { Tally } from './tally.ts'
+
+const marks: Readonly<Record<Ended['outcome'], readonly [mark: string, style: Style]>> = {
+  succeeded: ['✓', 'good'],
+  errored: ['↻', 'warn'],
+  failed: ['✗', 'bad'],
+  snoozed: ['z', 'faint'],
+  released: ['<', 'faint'],
+  cancelled: ['-', 'faint'],
+  fenced: ['!', 'bad'],
+}
+
+/** Tells a person what a worker does: one line per run, and below them its health. Where nobody watches, only its health. */
+export class Progress {
+  /** Somebody watches: log lines belong above the status line. */
+  readonly shown: boolean
+  readonly #terminal: Terminal
+  readonly #tally: Tally
+  readonly #began = Date.now()
+  #worker: Worker | undefined
+  #status: StatusLine | undefined
+  #timer: NodeJS.Timeout | undefined
+  #said: string | undefined
+  #ended = false
+
+  constructor(terminal: Terminal, tally: Tally) {
+    this.#terminal = terminal
+    this.#tally = tally
+    this.shown = terminal.watched && terminal.width !== undefined
+  }
+
+  begin(worker: Worker): void {
+    this.#worker = worker
+    if (this.shown) {
+      this.write(`worker ${worker.id} takes from ${this.#tally.queues.join(', ')}; Ctrl-C stops it`)
+      this.#status = new StatusLine(worker, this.#tally, this.#terminal.notePaint)
+    } else if (!this.#terminal.json) {
+      this.#say()
+      this.#timer = setInterval(() => this.#say(), 5_000)
+      this.#timer.unref()
+    }
+  }
+
+  /** A line above the status line. */
+  write(line: string): void {
+    if (this.#status) this.#status.write(line)
+    else this.#terminal.note(line)
+  }
+
+  ended(attempt: AttemptInfo & Ended): void {
+    if (!this.shown) return
+    const paint = this.#terminal.notePaint
+    const [mark, style] = marks[attempt.outcome]
+    const time = paint('faint', clock(Date.now()))
+    const rest = paint('faint', `${attempt.job.id}  ${spanText(attempt.durationMs)}`)
+    this.write(`${time} ${paint(style, mark)} ${attempt.job.name}  ${rest}${harmless(whatNext(attempt))}`)
+  }
+
+  /** The last word; the first call counts. */
+  end(reason?: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    clearInterval(this.#timer)
+    this.#status?.end()
+    if (!this.#worker || this.#terminal.json) return
+    const { rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    this.#terminal.note(`worker stopped${reason === undefined ? '' : `: ${reason}`} · ${rest}`)
+  }
+
+  /** Where nobody watches, a line each time that it begins or ceases to take. */
+  #say(): void {
+    if (!this.#worker) return
+    const { state, rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    if (state === this.#said) return
+    this.#said = state
+    this.#terminal.note(`worker ${this.#worker.id} ${state} · ${rest}`)
+  }
+}
+
+function whatNext(attempt: Ended): string {
+  switch (attempt.outcome) {
+    case 'errored':
+      return `  ${attempt.error.name}: ${attempt.error.message} · again ${relative(attempt.retryAt.getTime(), Date.now())}`
+    case 'failed':
+      return `  ${attempt.error.name}: ${attempt.error.message}`
+    case 'snoozed':
+      return `  again ${relative(attempt.until.getTime(), Date.now())}`
+    case 'fenced':
+      return '  its claim was lost: this result does not count'
+    case 'succeeded':
+    case 'released':
+    case 'cancelled':
+      return ''
+    default:
+      return attempt satisfies never
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * Runs something that Ctrl-C or SIGTERM shall end in order: the signal aborts, and what has been done is told. A second
+ * Ctrl-C ends the process at once. Resolves with whether it was interrupted.
+ */
+export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort()
+  process.once('SIGINT', abort)
+  process.once('SIGTERM', abort)
+  try {
+    await run(controller.signal)
+  } finally {
+    process.off('SIGINT', abort)
+    process.off('SIGTERM', abort)
+  }
+  return controller.signal.aborted
+}

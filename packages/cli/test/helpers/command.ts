@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+
+const bin = new URL('../../src/bin.ts', import.meta.url).pathname
+
+export interface Ran {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface CommandOptions {
+  readonly cwd: string
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** What the command reads from stdin. */
+  readonly input?: string
+}
+
+/** The real command in a process of its own. */
+export interface Running {
+  readonly process: ChildProcess
+  /** All that it has said so far. */
+  said(): { readonly stdout: string; readonly stderr: string }
+  /** Resolves when stdout or stderr has come to match. */
+  saying(pattern: RegExp): Promise<void>
+  readonly ended: Promise<Ran>
+}
+
+export function start(words: readonly string[], { cwd, env, input }: CommandOptions): Running {
+  const child = spawn(process.execPath, [bin, ...words], {
+    cwd,
+    // Only what a shell would have: nothing of the test runner's own, such as its NODE_ENV or its colours.
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], USER: 'tester', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  const listeners = new Set<() => void>()
+  const told = (): void => {
+    for (const listener of listeners) listener()
+  }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    told()
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+    told()
+  })
+  // A command that has ended without reading is no failure of the test.
+  child.stdin.on('error', () => {}).end(input)
+  const ended = once(child, 'close').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+    stdout,
+    stderr,
+  }))
+
+  return {
+    process: child,
+    said: () => ({ stdout, stderr }),
+    ended,
+    saying(pattern) {
+      return new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (!pattern.test(stdout) && !pattern.test(stderr)) return
+          listeners.delete(look)
+          resolve()
+        }
+        listeners.add(look)
+        void ended.then(() => reject(new Error(`it ended without saying ${String(pattern)}\n${stdout}\n${stderr}`)))
+        look()
+      })
+    },
+  }
+}

@@ -1,0 +1,204 @@
+import { resolveConfig } from './config/resolve.ts'
+import type { Config } from './define/config.ts'
+import type { JobRequest } from './define/job.ts'
+import { resolveWorker } from './define/worker.ts'
+import type { Worker, WorkerSource, WorkOptions } from './define/worker.ts'
+import type { Dispatch, Receipt } from './dispatch/request.ts'
+import { ErrandError } from './errors.ts'
+import { instanceOf } from './instance.ts'
+import type { Instance } from './instance.ts'
+import { lazyWorker } from './lazy-worker.ts'
+import { examine } from './operate/doctor.ts'
+import type { DoctorReport } from './operate/doctor.ts'
+import { eventsOf } from './operate/events.ts'
+import type { Events } from './operate/events.ts'
+import { jobsOf } from './operate/jobs.ts'
+import type { Jobs } from './operate/jobs.ts'
+import { queuesOf } from './operate/queues.ts'
+import type { Queues } from './operate/queues.ts'
+import { resultOf } from './operate/result.ts'
+import type { ResultOptions } from './operate/result.ts'
+import { workersOf } from './operate/workers.ts'
+import type { Workers } from './operate/workers.ts'
+import { checkFunction, checkOptions, describe } from './options.ts'
+import { systemClock } from './ports/system-clock.ts'
+import type { MigrationReport } from './ports/job-log.ts'
+import type { Transaction } from './ports/transaction.ts'
+
+/** An application's way to its jobs: dispatch them, run them, look after them. */
+export interface Errand extends AsyncDisposable {
+  /**
+   * Creates a job. Resolves once the log has stored it (with `tx`: as a part of your transaction), whatever happens to
+   * the broker: after that it waits for the broker's confirm, at most `publishWait` (1 s).
+   *
+   * @throws before anything is sent: `E_PAYLOAD_INVALID`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_KEY`,
+   * `E_ID`, `E_NAME`, `E_DURATION`, `E_OPTION`, `E_TRANSACTION`. Then: `E_LOG_UNREACHABLE` (nothing was stored),
+   * `E_DISPATCH_UNKNOWN` (nobody knows), `E_LOG`; these carry the job's id in `ids`, and dispatching again with
+   * `{ id }` is safe.
+   * @example const receipt = await errand.dispatch(makeThumbnail, { file: 'a.jpg' }, { lane: 'high' })
+   */
+  readonly dispatch: Dispatch
+  /**
+   * Creates many jobs in one transaction: all of them or none. Receipts come in the order of the requests.
+   * @throws as `dispatch`; `E_BATCH_REFUSED` when a request is refused, with the reason for each in `requests`.
+   * @example await errand.dispatchMany([makeThumbnail.with({ file: 'a.jpg' }), makeThumbnail.with({ file: 'b.jpg' })])
+   */
+  dispatchMany<const R extends readonly JobRequest<unknown>[]>(
+    requests: R,
+    options?: { readonly tx?: Transaction | undefined },
+  ): Promise<{ readonly [K in keyof R]: R[K] extends JobRequest<infer X> ? Receipt<X> : never }>
+  /**
+   * Starts a worker in this process. It returns at once; `ready` resolves when it takes jobs.
+   * @throws `E_OPTION`, `E_DURATION` and `E_DUPLICATE_JOB` for a wrong definition; one that a factory makes rejects `ready`.
+   * @example const worker = errand.work(definition); await worker.ready
+   */
+  work(worker: WorkerSource, options?: WorkOptions): Worker
+  /**
+   * Waits for the end of a job, in whatever process it runs, and resolves with its result.
+   * @throws `E_RESULT_FAILED` when it failed (its error is the `cause`) or was cancelled, `E_RESULT_TIMEOUT`,
+   * `E_NOT_FOUND`, `E_CLOSED`; the signal's reason when that aborts.
+   * @example const { path } = await errand.result(receipt, { timeout: '1m' })
+   */
+  result<R>(receipt: Receipt<R>, options?: ResultOptions): Promise<R>
+  /** "I have just committed": jobs that were dispatched with `tx` start at once instead of after the next sweep. */
+  wake(): void
+  readonly jobs: Jobs
+  readonly events: Events
+  readonly queues: Queues
+  readonly workers: Workers
+  /** Makes or updates the log's schema. `restored`: a backup was restored, so cursors of before are refused. @throws `E_LOG` */
+  migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
+  /** What the fleet runs on, and what is wrong with it. */
+  doctor(): Promise<DoctorReport>
+  /** Connects now instead of on first use. @throws `E_LOG_UNREACHABLE`, `E_LOG_VERSION`, `E_MISSING_LOG`, `E_PACKAGE_MISSING` */
+  connect(): Promise<void>
+  /** Stops this instance's workers, lets what was dispatched reach the log, and disconnects. A second caller awaits the same close. */
+  close(): Promise<void>
+}
+
+/** How `fakeErrand` puts other parts under an instance. */
+export interface Swappable {
+  /** @throws `E_FAKE` when it is swapped already. Returns what puts the real parts back. */
+  swap(instance: Instance): () => void
+}
+
+// Registered, as in define/job.ts: two copies of this package know each other's instances.
+const swapKey: unique symbol = Symbol.for('@errand/core:instance') as never
+
+/**
+ * Makes an instance: synchronous, and without any I/O. It loads packages and connects on first use, and the worker half
+ * when `work()` is called. One per process is enough.
+ *
+ * @throws `E_OPTION`, `E_DURATION`, `E_URL` for a wrong configuration; what is missing shows on first use.
+ * @example
+ * import config from './errand.config.ts'
+ * export const errand = createErrand(config)
+ */
+export function createErrand(config: Config = {}): Errand {
+  return errandOver(instanceOf(resolveConfig(config), systemClock))
+}
+
+interface Parts {
+  readonly instance: Instance
+  readonly jobs: Jobs
+  readonly events: Events
+  readonly queues: Queues
+  readonly workers: Workers
+}
+
+/** The instance as applications see it. */
+export function errandOver(real: Instance): Errand {
+  const realParts = partsOf(real)
+  let parts = realParts
+
+  function open(): Instance {
+    if (parts.instance.closing.aborted) throw new ErrandError('E_CLOSED', 'this instance has been closed')
+    return parts.instance
+  }
+
+  const errand: Errand = {
+    dispatch: (async (job, payload, options) =>
+      open().dispatcher.dispatch({ job, payload, options })) as Dispatch,
+    dispatchMany: (async (requests: readonly JobRequest<unknown>[], options: { tx?: Transaction } = {}) => {
+      checkOptions('dispatchMany() options', options, ['tx'])
+      return open().dispatcher.dispatchMany(requests, options.tx)
+    }) as Errand['dispatchMany'],
+    work: (source, options) => work(open(), source, options),
+    result: (async (receipt, options) => {
+      if (typeof receipt !== 'object' || receipt === null) {
+        throw new ErrandError('E_OPTION', `result() takes what dispatch() returned, not ${describe(receipt)}`)
+      }
+      const instance = open()
+      return resultOf(instance, () => instance.bell(), receipt.id, options)
+    }) as Errand['result'],
+    wake: () => open().dispatcher.wake(),
+    get jobs() {
+      return parts.jobs
+    },
+    get events() {
+      return parts.events
+    },
+    get queues() {
+      return parts.queues
+    },
+    get workers() {
+      return parts.workers
+    },
+    migrate: async (options = {}) => {
+      checkOptions('migrate()', options, ['restored'])
+      return open().migrate(options)
+    },
+    doctor: async () => examine(open()),
+    connect: async () => {
+      await open().connected()
+    },
+    close: () => parts.instance.close(),
+    [Symbol.asyncDispose]: () => parts.instance.close(),
+  }
+  const swappable: Swappable = {
+    swap(instance) {
+      if (parts !== realParts) {
+        throw new ErrandError(
+          'E_FAKE',
+          'this instance is faked already; end that scope first (dispose the fake)',
+        )
+      }
+      parts = partsOf(instance)
+      return () => {
+        parts = realParts
+      }
+    },
+  }
+  return Object.freeze(Object.defineProperty(errand, swapKey, { value: swappable }))
+}
+
+/** @throws `E_OPTION` when it was not made by `createErrand`. */
+export function swappable(errand: Errand): Swappable {
+  const found: unknown = Reflect.get(errand, swapKey)
+  if (found) return found as Swappable
+  throw new ErrandError('E_OPTION', `${describe(errand)} is not an instance that createErrand() made`)
+}
+
+function partsOf(instance: Instance): Parts {
+  const jobs = jobsOf(instance)
+  return {
+    instance,
+    jobs,
+    events: eventsOf(instance, () => instance.bell()),
+    queues: queuesOf(instance, jobs),
+    workers: workersOf(instance),
+  }
+}
+
+function work(instance: Instance, source: WorkerSource, options: WorkOptions = {}): Worker {
+  checkOptions('work()', options, ['queues', 'signals', 'label'])
+  if (typeof source === 'object') resolveWorker(source)
+  else checkFunction('the worker', source)
+  const id = instance.newWorkerId()
+  const worker = lazyWorker(id, instance.logger, async () => {
+    const [{ startWorker }, deps] = await Promise.all([import('./worker/worker.ts'), instance.workerDeps(id)])
+    return startWorker(source, options, deps)
+  })
+  instance.keep(worker)
+  return worker
+}

@@ -1,0 +1,59 @@
+/** For applications. Authors of drivers and job logs import `@errand/core/ports`, tests `@errand/core/testing`. */
+export { createErrand } from './errand.ts'
+export type { Errand } from './errand.ts'
+
+export { defineConfig } from './define/config.ts'
+export type { Config } from './define/config.ts'
+export { handle } from './define/handler.ts'
+export type {
+  Context,
+  HandleOptions,
+  Handler,
+  JobHandler,
+  Maybe,
+  Middleware,
+  Outcome,
+} from './define/handler.ts'
+export type { AttemptInfo, Ended, FailedInfo, Hooks } from './define/hooks.ts'
+export { defineJob } from './define/job.ts'
+export type { AnyJob, JobDefinition, JobOptions, JobPolicy, JobRequest } from './define/job.ts'
+export type { JobView } from './define/view.ts'
+export { defineWorker } from './define/worker.ts'
+export type { Worker, WorkerDefinition, WorkerSource, WorkOptions } from './define/worker.ts'
+
+export type { Dispatch, DispatchOptions, Receipt } from './dispatch/request.ts'
+export type { Duration } from './duration.ts'
+export { ErrandError, errorCodes, isErrandError, PermanentError } from './errors.ts'
+export type { ErrorCode, ErrorDetails, Failure } from './errors.ts'
+export type { OnCrash, OnFailure } from './job/job.ts'
+export { lanes } from './job/lane.ts'
+export type { Lane } from './job/lane.ts'
+export type { FailureCause } from './job/outcome.ts'
+export { eventTypes, finalStates, isFinal, jobStates } from './job/state.ts'
+export type { EventType, FinalState, JobState } from './job/state.ts'
+export type { Logger } from './logging.ts'
+
+export type { DoctorReport, Finding } from './operate/doctor.ts'
+export type { Events, FollowOptions } from './operate/events.ts'
+export type { Filter } from './operate/filter.ts'
+export type { JobDetails } from './operate/job-details.ts'
+export type { EventBase, JobEvent } from './operate/job-event.ts'
+export type { Batched, BlockedKey, By, JobEdit, Jobs } from './operate/jobs.ts'
+export type { QueueInfo, Queues } from './operate/queues.ts'
+export type { ResultOptions } from './operate/result.ts'
+export type { WorkerInfo, Workers } from './operate/workers.ts'
+
+export type { DriverFactory } from './ports/driver.ts'
+export type { LogFactory, MigrationReport } from './ports/job-log.ts'
+export type {
+  DrizzleTx,
+  KnexTx,
+  KyselyTx,
+  PgTx,
+  PostgresJsTx,
+  PrismaTx,
+  SqliteTx,
+  Transaction,
+} from './ports/transaction.ts'
+export { exponential, fixed, linear, list } from './retry/backoff.ts'
+export type { Backoff, ExponentialOptions } from './retry/backoff.ts'

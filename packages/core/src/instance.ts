@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto'
+import type { ResolvedConfig } from './config/resolve.ts'
+import { dispatcherOf } from './dispatch/dispatcher.ts'
+import type { Dispatcher } from './dispatch/dispatcher.ts'
+import { publisherOf } from './dispatch/publisher.ts'
+import { ErrandError } from './errors.ts'
+import { idMaker } from './ids.ts'
+import { bellOf } from './operate/bell.ts'
+import type { Bell } from './operate/bell.ts'
+import type { Connection, OperateDeps } from './operate/connection.ts'
+import type { Clock } from './ports/clock.ts'
+import type { LogFactory } from './ports/job-log.ts'
+import type { Worker } from './define/worker.ts'
+import type { WorkerDeps } from './worker/deps.ts'
+
+/** The parts of one instance, opened together and closed together. */
+export interface Instance extends OperateDeps {
+  readonly dispatcher: Dispatcher
+  bell(): Promise<Bell>
+  migrate(options: {
+    readonly restored?: boolean | undefined
+  }): Promise<{ readonly from: number; readonly to: number }>
+  /** What a worker half needs; the instance stops it when it closes. */
+  workerDeps(workerId: string): Promise<WorkerDeps>
+  keep(worker: Worker): void
+  newWorkerId(): string
+  close(): Promise<void>
+}
+
+interface Opened {
+  readonly logFactory: LogFactory
+  readonly connection: Omit<Connection, 'info'>
+  readonly bell: Bell
+}
+
+export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
+  const { settings, codec, logger } = config
+  const closing = new AbortController()
+  const workers = new Set<Worker>()
+  let opening: Promise<Opened> | undefined
+  let connecting: Promise<Connection> | undefined
+  let closed: Promise<void> | undefined
+
+  // While it closes, running handlers and what was dispatched before still reach the log.
+  let draining = false
+  const isClosed = (): boolean => closing.signal.aborted && !draining
+
+  async function open(): Promise<Opened> {
+    const [logFactory, driverFactory] = await Promise.all([config.logFactory(), config.driverFactory()])
+    const log = logFactory.open({ logger, clock })
+    const driver = driverFactory.open({ log, logger, clock })
+    const publisher = publisherOf({ driver, clock, logger, settings })
+    return { logFactory, connection: { log, driver, publisher }, bell: bellOf({ log, clock, logger }) }
+  }
+
+  function opened(): Promise<Opened> {
+    if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
+    // A failure is not kept: the next use tries again, when the package is there or the server is up.
+    opening ??= open().catch((error: unknown) => {
+      opening = undefined
+      throw error
+    })
+    return opening
+  }
+
+  async function connect(): Promise<Connection> {
+    const { connection } = await opened()
+    return { ...connection, info: await connection.log.connect() }
+  }
+
+  function connected(): Promise<Connection> {
+    if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
+    connecting ??= connect().catch((error: unknown) => {
+      connecting = undefined
+      throw error
+    })
+    return connecting
+  }
+
+  const dispatcher = dispatcherOf({ settings, codec, clock, newId: idMaker(clock), connected })
+
+  async function close(): Promise<void> {
+    draining = true
+    closing.abort()
+    await Promise.allSettled([...workers].map((worker) => worker.stop()))
+    await dispatcher.close()
+    draining = false
+    const parts = await opening?.catch(() => undefined)
+    if (!parts) return
+    const { publisher, driver, log } = parts.connection
+    await publisher.close()
+    await driver.close()
+    await log.close()
+  }
+
+  return {
+    settings,
+    codec,
+    clock,
+    logger,
+    closing: closing.signal,
+    connected,
+    dispatcher,
+    bell: async () => (await opened()).bell,
+    async migrate(options) {
+      const { log } = (await opened()).connection
+      return log.migrate(options)
+    },
+    async workerDeps(workerId) {
+      const { logFactory, connection } = await opened()
+      const { log, driver, publisher } = connection
+      return {
+        workerId,
+        log,
+        logFactory,
+        driver,
+        codec,
+        clock,
+        logger,
+        settings,
+        publisher,
+        dispatch: (request, parent) => dispatcher.dispatch(request, parent),
+        connect: async () => (await connected()).info,
+      }
+    },
+    keep(worker) {
+      workers.add(worker)
+      const forget = (): void => void workers.delete(worker)
+      worker.finished.then(forget, forget)
+    },
+    newWorkerId: () => randomUUID(),
+    close: () => (closed ??= close()),
+  }
+}

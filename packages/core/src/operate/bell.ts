@@ -1,0 +1,72 @@
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { JobLog } from '../ports/job-log.ts'
+
+/** Tells whoever waits that the log may have new events. */
+export interface Bell {
+  /** Listens until the signal aborts. */
+  listen(signal: AbortSignal): Listening
+}
+
+export interface Listening {
+  /** Resolves when something may have happened since the last call, or after `atMostMs`, or when the signal aborts. */
+  rung(atMostMs: number): Promise<void>
+}
+
+export interface BellDeps {
+  readonly log: JobLog
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+const listenAgainMs = 5_000
+
+/**
+ * One listener to the log's wake-ups for the whole instance, for as long as anybody waits: a log may spend a connection
+ * on each. A wake-up can be lost, and a log need not have any, so those who wait look again by themselves as well.
+ */
+export function bellOf({ log, clock, logger }: BellDeps): Bell {
+  const ears = new Set<() => void>()
+  let stop: AbortController | undefined
+
+  function start(): void {
+    stop = new AbortController()
+    void hear(stop.signal)
+  }
+  async function hear(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const _ of log.wakeups(['events'], signal)) for (const ring of ears) ring()
+      } catch (error) {
+        logger.debug({ err: error }, 'no wake-ups from the job log: looking by time')
+      }
+      await clock.sleep(listenAgainMs, signal)
+    }
+  }
+
+  return {
+    listen(signal) {
+      let pending = false
+      let woken = new AbortController()
+      const ring = (): void => {
+        pending = true
+        woken.abort()
+      }
+      ears.add(ring)
+      if (ears.size === 1) start()
+      const leave = (): void => {
+        ring()
+        if (ears.delete(ring) && ears.size === 0) stop?.abort()
+      }
+      if (signal.aborted) leave()
+      else signal.addEventListener('abort', leave, { once: true })
+      return {
+        async rung(atMostMs) {
+          if (!pending) await clock.sleep(atMostMs, woken.signal)
+          pending = signal.aborted
+          if (!pending) woken = new AbortController()
+        },
+      }
+    },
+  }
+}

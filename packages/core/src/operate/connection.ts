@@ -1,0 +1,26 @@
+import type { Settings } from '../config/defaults.ts'
+import type { Publisher } from '../dispatch/publisher.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { Driver } from '../ports/driver.ts'
+import type { JobLog, LogInfo } from '../ports/job-log.ts'
+
+/** A connected instance, as operators' functions need it. */
+export interface Connection {
+  readonly log: JobLog
+  readonly driver: Driver
+  readonly publisher: Publisher
+  readonly info: LogInfo
+}
+
+export interface OperateDeps {
+  readonly settings: Settings
+  readonly codec: Codec
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Aborts when the instance closes: whoever waits for the log stops waiting. */
+  readonly closing: AbortSignal
+  /** Connects on first use. */
+  connected(): Promise<Connection>
+}

@@ -1,0 +1,136 @@
+import { ErrandError } from '../errors.ts'
+import { checkId } from '../ids.ts'
+import { isFinal } from '../job/state.ts'
+import type { JobState } from '../job/state.ts'
+import { checkOptions } from '../options.ts'
+import type { JobLog, ReadOptions } from '../ports.ts'
+import type { Bell } from './bell.ts'
+import type { OperateDeps } from './connection.ts'
+import { jobEvent } from './job-event.ts'
+import type { JobEvent } from './job-event.ts'
+
+export interface FollowOptions {
+  /** Only this job: from its first event, and ending with it. */
+  readonly job?: string | undefined
+  readonly queue?: string | undefined
+  readonly tag?: string | undefined
+  /** The cursor of the last event that was seen, or `'start'` for the oldest event kept. Default: from now on. */
+  readonly after?: string | undefined
+  /** Ends the following, without an error. So does closing the instance. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What happened, as the log recorded it. */
+export interface Events {
+  /** The whole history of one job, in order; `[]` for an unknown one. */
+  of(id: string): Promise<readonly JobEvent[]>
+  /**
+   * Events as they happen, from any process, each exactly once and in order. Keep `event.cursor` and give it as `after`
+   * to go on where you were, also after a restart. `{ job }` ends with the job's last event.
+   *
+   * @throws `E_CURSOR` for a malformed cursor, one from before the log was restored, or one older than the oldest event
+   * kept; `E_NOT_FOUND` for an unknown job; `E_LOG_UNREACHABLE` when the log goes away: follow again from your cursor.
+   * @example
+   * for await (const event of errand.events.follow({ queue: 'media', after: saved })) {
+   *   await save(event.cursor)
+   * }
+   */
+  follow(options?: FollowOptions): AsyncIterable<JobEvent>
+  /**
+   * As `follow`, but only what has happened so far: it ends with the newest event. Default: from the oldest one kept.
+   * @throws `E_CURSOR`, `E_NOT_FOUND`, `E_LOG_UNREACHABLE`
+   */
+  read(options?: FollowOptions): AsyncIterable<JobEvent>
+}
+
+/** Events in one page. */
+const pageSize = 500
+const known = ['job', 'queue', 'tag', 'after', 'signal']
+
+export function eventsOf(deps: OperateDeps, bell: () => Promise<Bell>): Events {
+  return {
+    async of(id) {
+      const { log } = await deps.connected()
+      const records = await log.eventsOf(checkId(id))
+      return Promise.all(records.map((record) => jobEvent(record, deps.codec)))
+    },
+    follow(options = {}) {
+      checkOptions('follow()', options, known)
+      return follow(deps, bell, options)
+    },
+    read(options = {}) {
+      checkOptions('read()', options, known)
+      return read(deps, options)
+    },
+  }
+}
+
+async function* follow(
+  deps: OperateDeps,
+  bell: () => Promise<Bell>,
+  options: FollowOptions,
+): AsyncGenerator<JobEvent, void> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([stop.signal, deps.closing, ...(options.signal ? [options.signal] : [])])
+  const job = options.job === undefined ? undefined : checkId(options.job)
+  try {
+    const { log } = await deps.connected()
+    // Listens before it reads, so that nothing happens unheard in between.
+    const listening = (await bell()).listen(signal)
+    let after = await startOf(log, job, options.after)
+    let state: JobState | undefined
+    while (!signal.aborted) {
+      const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
+      for (const record of page.events) {
+        if (signal.aborted) return
+        state = record.state
+        yield await jobEvent(record, deps.codec)
+      }
+      after = page.next
+      if (page.events.length === pageSize) continue
+      // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
+      if (job !== undefined && isFinal((state ??= await stateOf(log, job)))) return
+      await listening.rung(deps.settings.followEveryMs)
+    }
+  } finally {
+    stop.abort()
+  }
+}
+
+async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {
+  const { signal } = options
+  const job = options.job === undefined ? undefined : checkId(options.job)
+  const { log } = await deps.connected()
+  if (job !== undefined) await stateOf(log, job)
+  let after = options.after === 'start' ? undefined : options.after
+  for (;;) {
+    const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
+    for (const record of page.events) {
+      if (signal?.aborted) return
+      yield await jobEvent(record, deps.codec)
+    }
+    after = page.next
+    if (page.events.length < pageSize) return
+  }
+}
+
+async function startOf(
+  log: JobLog,
+  job: string | undefined,
+  after: string | undefined,
+): Promise<string | undefined> {
+  if (after === 'start') return undefined
+  if (after !== undefined) return after
+  return job === undefined ? log.end() : undefined
+}
+
+async function stateOf(log: JobLog, id: string): Promise<JobState> {
+  const record = await log.get(id)
+  if (!record)
+    throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log (was its transaction committed?)`)
+  return record.state
+}
+
+function filterOf(options: FollowOptions, job: string | undefined): Omit<ReadOptions, 'limit' | 'after'> {
+  return { job, queue: options.queue, tag: options.tag }
+}

@@ -1,0 +1,99 @@
+import { resolvedJob } from '../define/job.ts'
+import type { AnyJob } from '../define/job.ts'
+import { ErrandError } from '../errors.ts'
+import { checkId } from '../ids.ts'
+import { jobStates } from '../job/state.ts'
+import type { JobState } from '../job/state.ts'
+import { checkJobName, checkQueueName } from '../names.ts'
+import { checkOneOf, checkOptions, describe } from '../options.ts'
+import type { JobFilter, JobRecord } from '../ports/history.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { Note } from '../ports/operations.ts'
+
+/** Which jobs: those that fit everything that is given. */
+export interface Filter {
+  /** A definition, or a job's name. */
+  readonly job?: AnyJob | string | undefined
+  readonly queue?: string | undefined
+  readonly state?: JobState | undefined
+  readonly tag?: string | undefined
+  /** Dispatched before this moment. */
+  readonly before?: Date | undefined
+}
+
+export const filterNames: readonly string[] = ['job', 'queue', 'state', 'tag', 'before']
+const pageSize = 200
+
+/** @throws `E_OPTION`, `E_NAME` */
+export function jobFilter({ job, queue, state, tag, before }: Filter): JobFilter {
+  return {
+    ...(job === undefined
+      ? {}
+      : { name: typeof job === 'string' ? checkJobName(job) : resolvedJob(job).name }),
+    ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
+    ...(state === undefined ? {} : { state: checkOneOf('state', state, jobStates) }),
+    ...(tag === undefined ? {} : { tag }),
+    ...(before === undefined ? {} : { before: momentOf('before', before) }),
+  }
+}
+
+/** @throws `E_OPTION` */
+export function momentOf(what: string, date: unknown): number {
+  const ms = date instanceof Date ? date.getTime() : Number.NaN
+  if (Number.isFinite(ms)) return ms
+  throw new ErrandError('E_OPTION', `${what} is ${describe(date)}; use a valid Date`)
+}
+
+/** Every job that fits, newest dispatch first, a page at a time. */
+export async function* pages(
+  log: JobLog,
+  filter: JobFilter,
+  after?: string,
+  size: number = pageSize,
+): AsyncGenerator<readonly JobRecord[], void> {
+  let last = after
+  for (;;) {
+    const page = await log.list(filter, { limit: size, after: last })
+    if (page.length > 0) yield page
+    last = page.at(-1)?.id
+    if (page.length < size) return
+  }
+}
+
+/**
+ * The ids that an operator means, a page at a time: one id, or all that fit in one of the states.
+ * @throws `E_OPTION` for a filter that names nothing: a slip must not reach every job of the log.
+ */
+export async function* idsOf(
+  log: JobLog,
+  which: string | Filter,
+  states: readonly JobState[],
+): AsyncGenerator<readonly string[], void> {
+  if (typeof which === 'string') {
+    yield [checkId(which)]
+    return
+  }
+  checkOptions('the filter', which, filterNames)
+  const filter = jobFilter(which)
+  if (Object.keys(filter).length === 0) {
+    throw new ErrandError(
+      'E_OPTION',
+      'an empty filter means every job; name a job, queue, state, tag or before',
+    )
+  }
+  for (const state of filter.state === undefined ? states : [filter.state]) {
+    for await (const page of pages(log, { ...filter, state })) yield page.map(({ id }) => id)
+  }
+}
+
+/** @throws `E_OPTION` unless it says who. */
+export function noteOf(
+  what: string,
+  options: { readonly by: string; readonly reason?: string | undefined },
+  more: readonly string[] = [],
+): Note {
+  checkOptions(what, options, ['by', 'reason', ...more])
+  const { by, reason } = options
+  if (typeof by === 'string' && by.trim() !== '') return reason === undefined ? { by } : { by, reason }
+  throw new ErrandError('E_OPTION', `${what} needs { by }: who does it stands in the job's history`)
+}

@@ -1,0 +1,55 @@
+import { jobView } from '../define/view.ts'
+import type { JobView } from '../define/view.ts'
+import type { Failure } from '../errors.ts'
+import type { JobState } from '../job/state.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { JobRecord } from '../ports/history.ts'
+import { decoded, decodedFailure } from './decode.ts'
+
+/** A job with what became of it. */
+export interface JobDetails extends JobView {
+  readonly state: JobState
+  /** Claims so far. */
+  readonly run: number
+  /** Those that count against `maxAttempts`. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** Runs that ended as lost. */
+  readonly crashes: number
+  /** The id of the worker that runs it. */
+  readonly worker?: string
+  /** When it is due, while it is scheduled. */
+  readonly runAt?: Date
+  readonly finishedAt?: Date
+  readonly cancelRequested: boolean
+  readonly uniqueKey?: string
+  /** The job whose handler dispatched it. */
+  readonly parentId?: string
+  readonly progress?: { readonly value: number; readonly message: string | undefined }
+  readonly result?: unknown
+  /** The last error, also while it waits for its retry. */
+  readonly error?: Failure
+}
+
+/** @throws `E_CODEC` */
+export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
+  const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
+  const { worker, runAt, finishedAt, uniqueKey, parentId, progress, result, error } = record
+  return {
+    ...jobView(record, await decoded(codec, record.payload)),
+    state,
+    run,
+    attempt,
+    maxAttempts,
+    crashes,
+    cancelRequested,
+    ...(worker === undefined ? {} : { worker }),
+    ...(runAt === undefined ? {} : { runAt: new Date(runAt) }),
+    ...(finishedAt === undefined ? {} : { finishedAt: new Date(finishedAt) }),
+    ...(uniqueKey === undefined ? {} : { uniqueKey }),
+    ...(parentId === undefined ? {} : { parentId }),
+    ...(progress === undefined ? {} : { progress }),
+    ...(result === undefined ? {} : { result: await decoded(codec, result) }),
+    ...(error === undefined ? {} : { error: await decodedFailure(codec, error) }),
+  }
+}

@@ -1,0 +1,256 @@
+import { publishWithin } from '../dispatch/publisher.ts'
+import { durationMs } from '../duration.ts'
+import type { Duration } from '../duration.ts'
+import { ErrandError } from '../errors.ts'
+import { checkId } from '../ids.ts'
+import { lanes } from '../job/lane.ts'
+import type { Lane } from '../job/lane.ts'
+import { finalStates } from '../job/state.ts'
+import type { JobState } from '../job/state.ts'
+import type { Ticket } from '../job/ticket.ts'
+import { toJson } from '../json.ts'
+import { checkQueueName } from '../names.ts'
+import { checkInteger, checkOneOf, checkOptions } from '../options.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { JobChange } from '../ports/operations.ts'
+import type { OperateDeps } from './connection.ts'
+import { filterNames, idsOf, jobFilter, momentOf, noteOf, pages } from './filter.ts'
+import type { Filter } from './filter.ts'
+import { jobDetails } from './job-details.ts'
+import type { JobDetails } from './job-details.ts'
+
+/** Who does it, and why: both stand in the job's history. */
+export interface By {
+  readonly by: string
+  readonly reason?: string | undefined
+}
+
+/** For acts on many jobs: they go by batches. */
+export interface Batched {
+  /** Called after each batch, with how many jobs were done in it. */
+  readonly onProgress?: ((count: number) => void) | undefined
+}
+
+/** What `change` can edit. */
+export interface JobEdit {
+  readonly lane?: Lane | undefined
+  /** Not of a job with an ordering key: the key belongs to its queue. */
+  readonly queue?: string | undefined
+  /** When it is due; a moment in the past means now. */
+  readonly at?: Date | undefined
+  readonly payload?: unknown
+}
+
+/** An ordering key whose holder has failed, so that the jobs behind it wait. */
+export interface BlockedKey {
+  readonly queue: string
+  readonly key: string
+  /** The id of the failed job: replay or skip it. */
+  readonly holder: string
+  readonly waiting: number
+}
+
+/** The nouns and verbs of the command line: `errand jobs cancel` is `errand.jobs.cancel`. */
+export interface Jobs {
+  /** The job, or undefined. @throws `E_ID` */
+  get(id: string): Promise<JobDetails | undefined>
+  /** Jobs, newest dispatch first. `after` is the id of the last one seen. @throws `E_OPTION` */
+  list(
+    filter?: Filter & { readonly limit?: number | undefined; readonly after?: string | undefined },
+  ): AsyncIterable<JobDetails>
+  /**
+   * Cancels jobs that wait, at once, and asks for the end of those that run: their `ctx.signal` aborts. Resolves with
+   * how many there were; those that had ended are left alone.
+   * @throws `E_OPTION` for an empty filter, or without `by`. @example await errand.jobs.cancel({ tag: 'import-7' }, { by: 'mia' })
+   */
+  cancel(which: string | Filter, options: By & Batched): Promise<number>
+  /**
+   * Runs jobs again that have ended: same id and history, attempts from the start. A filter without a `state` means
+   * failed jobs. Resolves with how many; `dryRun` only counts.
+   * @throws `E_NOT_ALLOWED` when the one job that was named cannot be replayed: its unique key is held by another.
+   */
+  replay(
+    which: string | Filter,
+    options: By & Batched & { readonly dryRun?: boolean | undefined },
+  ): Promise<number>
+  /** Gives the ordering key of failed jobs to the next one in line. Resolves with how many were skipped. */
+  skip(which: string | Filter, options: By & Batched): Promise<number>
+  /** Edits a job that waits. @throws `E_NOT_FOUND`, `E_NOT_ALLOWED` for one that runs or has ended, `E_OPTION` */
+  change(id: string, to: JobEdit, options: By): Promise<void>
+  /** Ordering keys that a failed job blocks. */
+  blockedKeys(options?: { readonly limit?: number | undefined }): Promise<readonly BlockedKey[]>
+  /** Deletes ended jobs and their history past their retention (`keep` of the configuration). Resolves with how many. */
+  prune(
+    options?: Batched & {
+      readonly succeeded?: Duration | undefined
+      readonly failed?: Duration | undefined
+    },
+  ): Promise<number>
+}
+
+const waiting = ['blocked', 'scheduled', 'ready'] as const satisfies readonly JobState[]
+const live: readonly JobState[] = [...waiting, 'running']
+/** Jobs in one call to the log. */
+const chunk = 200
+const mostListed = 1_000_000
+
+export function jobsOf(deps: OperateDeps): Jobs {
+  const { codec, settings, clock } = deps
+
+  async function publish(tickets: readonly Ticket[]): Promise<void> {
+    const { log, publisher } = await deps.connected()
+    void log.notify(['events']).catch(() => undefined)
+    await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
+  }
+
+  return {
+    async get(id) {
+      const { log } = await deps.connected()
+      const record = await log.get(checkId(id))
+      return record && jobDetails(record, codec)
+    },
+
+    list(filter = {}) {
+      const { limit = mostListed, after, ...which } = filter
+      checkOptions('list()', filter, [...filterNames, 'limit', 'after'])
+      return listed(
+        deps,
+        jobFilter(which),
+        checkInteger('limit', limit, 1, mostListed),
+        after && checkId(after),
+      )
+    },
+
+    async cancel(which, options) {
+      const note = noteOf('cancel()', options, ['onProgress'])
+      const { log } = await deps.connected()
+      let count = 0
+      for await (const ids of idsOf(log, which, live)) {
+        const report = await log.cancel(ids, note)
+        count += report.cancelled + report.requested
+        options.onProgress?.(report.cancelled + report.requested)
+        await notifyWorkers(log, report.workers)
+        await publish(report.tickets)
+      }
+      return count
+    },
+
+    async replay(which, options) {
+      const note = noteOf('replay()', options, ['dryRun', 'onProgress'])
+      const { log } = await deps.connected()
+      let count = 0
+      for await (const ids of idsOf(log, which, ['failed'])) {
+        if (options.dryRun) {
+          count += typeof which === 'string' ? await replayable(log, ids) : ids.length
+          continue
+        }
+        const report = await log.replay(ids, note)
+        if (typeof which === 'string' && report.duplicates.length > 0) {
+          throw new ErrandError(
+            'E_NOT_ALLOWED',
+            `job ${which} cannot be replayed: another job holds its unique key`,
+          )
+        }
+        count += report.replayed
+        options.onProgress?.(report.replayed)
+        await publish(report.tickets)
+      }
+      return count
+    },
+
+    async skip(which, options) {
+      const note = noteOf('skip()', options, ['onProgress'])
+      const { log } = await deps.connected()
+      let count = 0
+      for await (const ids of idsOf(log, which, ['failed'])) {
+        const report = await log.skip(ids, note)
+        count += report.skipped
+        options.onProgress?.(report.skipped)
+        await publish(report.tickets)
+      }
+      return count
+    },
+
+    async change(id, to, options) {
+      const note = noteOf('change()', options)
+      const change = await changeOf(deps, to)
+      const { log } = await deps.connected()
+      const { ticket } = await log.change(checkId(id), change, note)
+      await publish(ticket ? [ticket] : [])
+    },
+
+    async blockedKeys({ limit = chunk } = {}) {
+      const { log } = await deps.connected()
+      return log.blockedKeys(checkInteger('limit', limit, 1, mostListed))
+    },
+
+    async prune(options = {}) {
+      checkOptions('prune()', options, ['succeeded', 'failed', 'onProgress'])
+      const succeededMs = durationMs(options.succeeded ?? settings.keepSucceededMs, 'succeeded')
+      const failedMs = durationMs(options.failed ?? settings.keepFailedMs, 'failed')
+      const { log } = await deps.connected()
+      let count = 0
+      for (let more = true; more;) {
+        const report = await log.prune({ succeededMs, failedMs, limit: chunk })
+        count += report.jobs
+        options.onProgress?.(report.jobs)
+        more = report.more
+      }
+      return count
+    },
+  }
+}
+
+async function* listed(
+  deps: OperateDeps,
+  filter: ReturnType<typeof jobFilter>,
+  limit: number,
+  after: string | undefined,
+): AsyncGenerator<JobDetails, void> {
+  const { log } = await deps.connected()
+  let left = limit
+  for await (const page of pages(log, filter, after, Math.min(limit, chunk))) {
+    for (const record of page.slice(0, left)) yield await jobDetails(record, deps.codec)
+    left -= page.length
+    if (left <= 0) return
+  }
+}
+
+/** Those that run a cancelled job beat at once, and abort it. */
+async function notifyWorkers(log: JobLog, workers: readonly string[]): Promise<void> {
+  if (workers.length > 0) await log.notify(workers.map((id) => `worker:${id}` as const))
+}
+
+async function replayable(log: JobLog, ids: readonly string[]): Promise<number> {
+  const records = await Promise.all(ids.map((id) => log.get(id)))
+  return records.filter((record) => record && finalStates.some((state) => state === record.state)).length
+}
+
+async function changeOf({ codec, settings }: OperateDeps, to: JobEdit): Promise<JobChange> {
+  checkOptions('change()', to, ['lane', 'queue', 'at', 'payload'])
+  const { lane, queue, at, payload } = to
+  const change = {
+    ...(lane === undefined ? {} : { lane: checkOneOf('lane', lane, lanes) }),
+    ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
+    ...(at === undefined ? {} : { runAt: momentOf('at', at) }),
+  }
+  if (payload === undefined) {
+    if (Object.keys(change).length > 0) return change
+    throw new ErrandError('E_OPTION', 'change() was told nothing to change; give lane, queue, at or payload')
+  }
+  const json = toJson(payload, 'payload')
+  if (!('text' in json)) {
+    throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', `${json.path} ${json.problem}; JSON cannot carry it`)
+  }
+  const bytes = Buffer.byteLength(json.text)
+  if (bytes > settings.payloadLimitBytes) {
+    throw new ErrandError(
+      'E_PAYLOAD_TOO_LARGE',
+      `the payload is ${bytes} bytes; the limit is ${settings.payloadLimitBytes}`,
+    )
+  }
+  return { ...change, payload: await codec.encode(json.text) }
+}
+
+/** States in which a job has not been started. */
+export const waitingStates: readonly JobState[] = waiting

@@ -1,0 +1,65 @@
+import { checkQueueName } from '../names.ts'
+import type { OperateDeps } from './connection.ts'
+import { noteOf } from './filter.ts'
+import { waitingStates } from './jobs.ts'
+import type { Jobs } from './jobs.ts'
+
+export interface QueueInfo {
+  readonly name: string
+  readonly paused: boolean
+  /** Who paused it. */
+  readonly pausedBy: string | undefined
+  /** Jobs in each live state. */
+  readonly ready: number
+  readonly scheduled: number
+  readonly blocked: number
+  readonly running: number
+}
+
+export interface Queues {
+  /** Every queue that has a live job, is paused, or is served by a worker. */
+  list(): Promise<readonly QueueInfo[]>
+  /** Starts no more jobs of this queue, anywhere; those that run go on. Dispatching goes on, too. */
+  pause(queue: string, by: string): Promise<void>
+  resume(queue: string, by: string): Promise<void>
+  /** Cancels every job of the queue that waits, then removes its tickets. Resolves with how many were cancelled. */
+  purge(queue: string, by: string): Promise<number>
+}
+
+const mostPasses = 5
+
+export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
+  return {
+    async list() {
+      const { log } = await deps.connected()
+      return log.queues()
+    },
+    async pause(queue, by) {
+      const note = noteOf('pause()', { by })
+      const { log } = await deps.connected()
+      await log.pause(checkQueueName(queue), note)
+      await log.notify([`queue:${queue}`])
+    },
+    async resume(queue, by) {
+      const note = noteOf('resume()', { by })
+      const { log } = await deps.connected()
+      await log.resume(checkQueueName(queue), note)
+      await log.notify([`queue:${queue}`])
+    },
+    async purge(queue, by) {
+      const note = { ...noteOf('purge()', { by }), reason: 'the queue was purged' }
+      checkQueueName(queue)
+      let count = 0
+      // Those behind a key first: else each cancelled holder would wake the next one, only for it to be cancelled too.
+      // Jobs that change their state meanwhile are found by another pass; a queue that is filled faster ends it.
+      for (let pass = 1, found = 1; found > 0 && pass <= mostPasses; pass += 1) {
+        found = 0
+        for (const state of waitingStates) found += await jobs.cancel({ queue, state }, note)
+        count += found
+      }
+      const { driver } = await deps.connected()
+      await driver.purge(queue)
+      return count
+    },
+  }
+}

@@ -1,0 +1,126 @@
+import { relayDefaults } from '../config/defaults.ts'
+import type { Publisher } from '../dispatch/publisher.ts'
+import type { Ticket } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Driver } from '../ports/driver.ts'
+import type { JobLog, LostForGood, SweepReport } from '../ports/job-log.ts'
+import { supervised } from '../supervise.ts'
+import { Republish } from './republish.ts'
+
+export interface RelayParts {
+  readonly log: JobLog
+  readonly driver: Driver
+  readonly publisher: Publisher
+  readonly clock: Clock
+  readonly logger: Logger
+  /** The longest sleep between two sweeps. After a gap of a third of the shortest lease the log calls nothing lost for a while. */
+  readonly everyMs: number
+  /** Told of each job that failed for good because its last run was lost. Must not throw. */
+  readonly failed: (lost: LostForGood) => Promise<void>
+  /** Chance, from 0 to 1. */
+  readonly random?: (() => number) | undefined
+}
+
+const retryMinMs = 100
+const retryMaxMs = 10_000
+/** Publishes, and hooks for lost jobs, that may be under way before the sweeps wait for them. */
+const mostInBackground = 100
+/** Jobs that are due and that another relay has locked are not looked for in a tight loop. */
+const shortestMs = 10
+
+/**
+ * Publishes what has become ready and reclaims what was lost. Every worker runs one; any number of them share the work.
+ */
+export class Relay {
+  readonly #parts: RelayParts
+  readonly #republish: Republish
+  readonly #background = new Set<Promise<void>>()
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts
+    this.#republish = new Republish(parts)
+  }
+
+  /** Sweeps until the signal aborts, and resolves when what it has begun is done. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#parts
+    await supervised((healthy) => this.#loop(stop, healthy), {
+      what: 'the relay',
+      signal: stop,
+      clock,
+      logger,
+      minMs: retryMinMs,
+      maxMs: retryMaxMs,
+    })
+    await Promise.all(this.#background)
+  }
+
+  async #loop(stop: AbortSignal, healthy: () => void): Promise<void> {
+    const { clock } = this.#parts
+    while (!stop.aborted) {
+      const waitMs = await this.#pass()
+      healthy()
+      if (waitMs > 0) await clock.sleep(waitMs, stop)
+    }
+  }
+
+  /** One sweep; how long to sleep after it. */
+  async #pass(): Promise<number> {
+    const { log } = this.#parts
+    const report = await log.sweep({
+      limit: relayDefaults.sweepLimit,
+      republish: this.#republish.isOn,
+      skipQueues: this.#republish.skipQueues,
+    })
+    if (report.ran) {
+      this.#publish(report)
+      await this.#tell(report.failed)
+    }
+    return this.#waitMs(report)
+  }
+
+  #waitMs({ ran, full, nextDueInMs }: SweepReport): number {
+    const { everyMs, random = Math.random } = this.#parts
+    // What was published again is bounded by its own rate, so a full pass that lists it is no reason to hurry.
+    if (ran && full) return this.#republish.isOn ? 0 : everyMs / 10
+    // A part of chance, so that the relays of a fleet do not sweep at one moment; never past the log's gap.
+    const longestMs = everyMs * (0.5 + random() / 2)
+    return Math.max(shortestMs, Math.min(nextDueInMs ?? Number.POSITIVE_INFINITY, longestMs))
+  }
+
+  /** Not awaited: a broker that does not answer must not hold up the sweeps. */
+  #publish(report: SweepReport): void {
+    const again = new Set(report.republished.map((ticket) => ticket.id))
+    const fresh = report.tickets.filter((ticket) => !again.has(ticket.id))
+    if (fresh.length > 0) void this.#parts.publisher.publish(fresh)
+    if (report.republished.length > 0) {
+      this.#inBackground(
+        this.#publishAgain(report.republished).catch((error: unknown) => {
+          this.#parts.logger.warn({ err: error }, 'overdue jobs could not be published again')
+        }),
+      )
+    }
+  }
+
+  async #publishAgain(republished: readonly Ticket[]): Promise<void> {
+    const tickets = await this.#republish.allowed(republished)
+    if (tickets.length === 0) return
+    const { accepted } = await this.#parts.publisher.publish(tickets)
+    this.#republish.published(tickets, new Set(accepted.map((ticket) => ticket.id)))
+    // Only what the broker has surely accepted gets a longer grace: the rest must come again soon.
+    if (accepted.length > 0) await this.#parts.log.published(accepted)
+  }
+
+  async #tell(failed: readonly LostForGood[]): Promise<void> {
+    for (const lost of failed) {
+      this.#inBackground(this.#parts.failed(lost))
+      if (this.#background.size >= mostInBackground) await Promise.race(this.#background)
+    }
+  }
+
+  #inBackground(work: Promise<void>): void {
+    this.#background.add(work)
+    void work.then(() => this.#background.delete(work))
+  }
+}

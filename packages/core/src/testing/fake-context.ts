@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto'
+import { jsonCodec } from '../codec/json-codec.ts'
+import { settingsDefaults } from '../config/defaults.ts'
+import type { Context } from '../define/handler.ts'
+import { resolvedJob } from '../define/job.ts'
+import type { AnyJob, JobDefinition } from '../define/job.ts'
+import type { JobView } from '../define/view.ts'
+import type { DispatchOptions } from '../dispatch/request.ts'
+import { idMaker } from '../ids.ts'
+import type { Claim } from '../job/claim.ts'
+import type { Logger } from '../logging.ts'
+import { systemClock } from '../ports/system-clock.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { Transaction } from '../ports/transaction.ts'
+import { cancelledError } from '../errors.ts'
+import { makeContext } from '../worker/context.ts'
+import { Outcomes } from '../worker/outcome.ts'
+import type { Wish } from '../worker/outcome.ts'
+import { memoryLog } from './memory-log.ts'
+
+export interface FakeContextOptions<In> {
+  readonly payload?: In | undefined
+  /** Default 1. */
+  readonly attempt?: number | undefined
+  readonly id?: string | undefined
+  readonly meta?: Readonly<Record<string, string>> | undefined
+  readonly tags?: readonly string[] | undefined
+  readonly orderingKey?: string | undefined
+  /** Where `ctx.log` writes. Default: nowhere. */
+  readonly logger?: Logger | undefined
+}
+
+/** A context for calling a handler by hand. It keeps what the handler did with it. */
+export interface FakeContext<Result> extends Context<Result> {
+  /** What the handler reported with `ctx.progress`. */
+  readonly progressed: readonly { readonly value: number; readonly message: string | undefined }[]
+  /** What it dispatched; nothing is stored. */
+  readonly dispatched: readonly {
+    readonly job: AnyJob
+    readonly payload: unknown
+    readonly options: DispatchOptions | undefined
+  }[]
+  /** What it completed with `ctx.complete`. */
+  readonly completed: { readonly tx: Transaction; readonly result: unknown } | undefined
+  /** What an outcome that the handler returned asks for; undefined for any other value. */
+  outcomeOf(returned: unknown): Wish | undefined
+  /** Aborts `ctx.signal`, as a cancellation would unless another reason is given. */
+  abort(reason?: Error): void
+  /** Aborts `ctx.stopping`: the worker wants to stop. */
+  stop(): void
+}
+
+/** A logger that says nothing. */
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}
+
+/**
+ * Makes a context, so that a handler's function can be tested as any other: no log, no driver, no worker.
+ * @example
+ * const ctx = fakeContext(makeThumbnail, { attempt: 3 })
+ * const returned = await thumbnail({ file: 'a.jpg', width: 320 }, ctx)
+ * ctx.outcomeOf(returned) // { kind: 'snooze', delayMs: 60_000, … }
+ */
+export function fakeContext<In, Out, Result>(
+  job: JobDefinition<In, Out, Result>,
+  options: FakeContextOptions<NoInfer<In>> = {},
+): FakeContext<Result> {
+  const resolved = resolvedJob(job)
+  const logger = options.logger ?? silentLogger
+  const signal = new AbortController()
+  const stopping = new AbortController()
+  const outcomes = new Outcomes()
+  const progressed: { value: number; message: string | undefined }[] = []
+  const dispatched: { job: AnyJob; payload: unknown; options: DispatchOptions | undefined }[] = []
+  let completed: FakeContext<Result>['completed']
+  let completing: unknown
+
+  const view = viewOf(job, options)
+  const newId = idMaker(systemClock)
+  const log: JobLog = {
+    ...memoryLog().open({ logger, clock: systemClock }),
+    complete: async (_fence, _result, _by, tx) => {
+      completed = { tx, result: completing }
+    },
+  }
+  const context = makeContext({
+    claim: claimOf(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
+    job: resolved,
+    view,
+    ref: { id: randomUUID(), host: 'fake', pid: process.pid, leaseMs: 30_000, graceMs: 25_000 },
+    signal: signal.signal,
+    stopping: stopping.signal,
+    outcomes,
+    deps: {
+      log,
+      codec: jsonCodec,
+      logger,
+      settings: settingsDefaults,
+      dispatch: async (request) => {
+        dispatched.push(request)
+        return { id: newId(), status: 'added' }
+      },
+    },
+    progress: ({ value, message }) => progressed.push({ value, message }),
+    completing: (result) => {
+      completing = result
+    },
+  })
+  return {
+    ...(context as Context<Result>),
+    progressed,
+    dispatched,
+    get completed() {
+      return completed
+    },
+    outcomeOf: (returned) => {
+      const wish = outcomes.wishOf(returned)
+      return wish === 'foreign' ? undefined : wish
+    },
+    abort: (reason = cancelledError('cancelled by the test')) => signal.abort(reason),
+    stop: () => stopping.abort(),
+  }
+}
+
+function viewOf(job: AnyJob, options: FakeContextOptions<unknown>): JobView {
+  const { name, queue, lane } = resolvedJob(job)
+  return {
+    id: options.id ?? randomUUID(),
+    name,
+    queue,
+    lane,
+    tags: options.tags ?? [],
+    orderingKey: options.orderingKey,
+    meta: options.meta ?? {},
+    dispatchedAt: new Date(),
+    payload: options.payload,
+  }
+}
+
+function claimOf(
+  view: JobView,
+  attempt: number,
+  maxAttempts: number,
+  { crashes, onCrash, timeoutMs, payloadVersion }: ReturnType<typeof resolvedJob>,
+): Claim {
+  const { dispatchedAt, payload, ...stored } = view
+  return {
+    id: view.id,
+    run: attempt,
+    attempt,
+    maxAttempts,
+    maxCrashes: crashes,
+    onCrash,
+    timeoutMs,
+    crashes: 0,
+    expiresInMs: undefined,
+    parkedForMs: undefined,
+    replays: 0,
+    job: {
+      ...stored,
+      payloadVersion,
+      payload: { codec: 'json', text: JSON.stringify(payload) ?? 'null' },
+      parentId: undefined,
+      dispatchedAt: dispatchedAt.getTime(),
+    },
+  }
+}

@@ -1,0 +1,183 @@
+import { resolveConfig } from '../config/resolve.ts'
+import type { JobDefinition } from '../define/job.ts'
+import type { WorkerSource } from '../define/worker.ts'
+import { durationMs } from '../duration.ts'
+import type { Duration } from '../duration.ts'
+import { errandOver, swappable } from '../errand.ts'
+import type { Errand } from '../errand.ts'
+import { ErrandError } from '../errors.ts'
+import type { Failure } from '../errors.ts'
+import { instanceOf } from '../instance.ts'
+import type { Instance } from '../instance.ts'
+import { jobEvent } from '../operate/job-event.ts'
+import type { NewJob } from '../job/job.ts'
+import type { Logger } from '../logging.ts'
+import type { JobLog, LogFactory } from '../ports/job-log.ts'
+import { silentLogger } from './fake-context.ts'
+import { memoryDriver } from './memory-driver.ts'
+import { memoryLog } from './memory-log.ts'
+import { virtualClock } from './virtual-clock.ts'
+import type { VirtualClock } from './virtual-clock.ts'
+
+/** What a `run` did. */
+export interface FakeRun {
+  readonly succeeded: number
+  /** Failed for good. */
+  readonly failed: number
+  /** Every attempt that ended with an error, also where it will be retried. */
+  readonly errors: readonly { readonly id: string; readonly name: string; readonly error: Failure }[]
+}
+
+/** An instance without servers, for applications' own tests: the reference log and driver, and a clock that you move. */
+export interface FakeErrand extends Disposable {
+  readonly errand: Errand
+  /** What was dispatched of this job, in order; duplicates are not in it. */
+  dispatched<In>(
+    job: JobDefinition<In, unknown, unknown>,
+  ): readonly { readonly id: string; readonly payload: In }[]
+  /** Runs all that is due, with the worker's real code, until nothing is left. What waits for its time is left for `advance`. */
+  run(worker: WorkerSource): Promise<FakeRun>
+  /** Moves the clock: delays and retries become due, and the next `run` finds them. */
+  advance(by: Duration): Promise<void>
+}
+
+export interface FakeErrandOptions {
+  /** Where the instance logs. Default: nowhere. */
+  readonly logger?: Logger | undefined
+}
+
+/** So long the clock stands still while jobs run; then they wait for something real, and time goes on as it does. */
+const stillMs = 50
+const lookEveryMs = 2
+const pageSize = 500
+
+/**
+ * Puts the reference log and driver, and a virtual clock, under an instance until the scope ends; without one it makes
+ * its own. Code that imports your instance needs no change.
+ * @throws `E_FAKE` when the instance is faked already; its functions do, after the scope has ended.
+ * @example
+ * test('an order sends its receipt', async () => {
+ *   using fake = fakeErrand(errand)
+ *   await placeOrder({ sku: 'A' })
+ *   expect(fake.dispatched(sendReceipt)).toMatchObject([{ payload: { sku: 'A' } }])
+ *   expect(await fake.run(worker)).toMatchObject({ succeeded: 1 })
+ * })
+ */
+export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): FakeErrand {
+  const clock = virtualClock(Date.now())
+  const recorded: NewJob[] = []
+  const log = recordingLog(recorded)
+  const driver = memoryDriver()
+  const config = resolveConfig({ log, driver, logger: options.logger ?? silentLogger })
+  const instance = instanceOf(config, clock)
+  const restore = errand && swappable(errand).swap(instance)
+  const faked = errand ?? errandOver(instance)
+  let ended = false
+
+  function checkOpen(): void {
+    if (ended) throw new ErrandError('E_FAKE', 'the scope of this fake has ended')
+  }
+
+  return {
+    errand: faked,
+    dispatched(job) {
+      checkOpen()
+      return recorded
+        .filter(({ name }) => name === job.name)
+        .map(({ id, payload }) => ({ id, payload: JSON.parse(payload.text) as never }))
+    },
+    async run(worker) {
+      checkOpen()
+      return runUntilIdle(faked, instance, clock, worker)
+    },
+    async advance(by) {
+      checkOpen()
+      await clock.advance(durationMs(by, 'advance()'))
+    },
+    [Symbol.dispose]() {
+      if (ended) return
+      ended = true
+      restore?.()
+      instance.close().catch(() => undefined)
+    },
+  }
+}
+
+/** The reference log, which also keeps what was appended. */
+function recordingLog(recorded: NewJob[]): LogFactory {
+  const factory = memoryLog()
+  return {
+    ...factory,
+    open(context) {
+      const log = factory.open(context)
+      const append: JobLog['append'] = async (jobs, appendOptions) => {
+        const appended = await log.append(jobs, appendOptions)
+        recorded.push(...jobs.filter((_, index) => appended[index]?.status === 'added'))
+        return appended
+      }
+      return { ...log, append }
+    },
+  }
+}
+
+async function runUntilIdle(
+  errand: Errand,
+  instance: Instance,
+  clock: VirtualClock,
+  source: WorkerSource,
+): Promise<FakeRun> {
+  const { log, publisher } = await instance.connected()
+  const before = await log.end()
+  // What has become due since the last run; the worker's own relay would need time to pass.
+  const { tickets } = await log.sweep({ limit: pageSize, republish: true, skipQueues: [] })
+  await publisher.publish(tickets)
+
+  const worker = errand.work(source, { signals: false })
+  try {
+    await worker.ready
+    const queues = (await log.workers()).find(({ id }) => id === worker.id)?.queues ?? []
+    await Promise.race([idle(log, queues, clock), worker.finished])
+  } finally {
+    await worker.stop()
+  }
+  return summaryOf(instance, log, before)
+}
+
+/** Resolves when these queues have neither a ready nor a running job. */
+async function idle(log: JobLog, queues: readonly string[], clock: VirtualClock): Promise<void> {
+  const startedMs = performance.now()
+  let lastMs = startedMs
+  for (;;) {
+    const counts = await log.queues()
+    const busy = counts.some(({ name, paused, ready, running }) => {
+      return queues.includes(name) && (running > 0 || (ready > 0 && !paused))
+    })
+    if (!busy) return
+    const nowMs = performance.now()
+    if (nowMs - startedMs < stillMs) {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+    } else {
+      await clock.advance(nowMs - lastMs)
+      await new Promise<void>((resolve) => setTimeout(resolve, lookEveryMs))
+    }
+    lastMs = nowMs
+  }
+}
+
+async function summaryOf({ codec }: Instance, log: JobLog, before: string): Promise<FakeRun> {
+  let succeeded = 0
+  let failed = 0
+  const errors: FakeRun['errors'][number][] = []
+  for (let after = before, full = true; full;) {
+    const page = await log.read({ after, limit: pageSize })
+    for (const record of page.events) {
+      const event = await jobEvent(record, codec)
+      if (event.type === 'succeeded') succeeded += 1
+      if (event.type === 'failed') failed += 1
+      if (event.type === 'errored') errors.push({ id: event.jobId, name: event.name, error: event.error })
+    }
+    after = page.next
+    full = page.events.length === pageSize
+  }
+  return { succeeded, failed, errors }
+}

@@ -1,0 +1,128 @@
+import { hostname } from 'node:os'
+import { relayDefaults } from '../config/defaults.ts'
+import { resolvedJob } from '../define/job.ts'
+import type { ResolvedWorker } from '../define/worker.ts'
+import { ErrandError } from '../errors.ts'
+import type { WorkerRef } from '../job/claim.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { BeatReply } from '../ports/job-log.ts'
+import { Relay } from '../relay/relay.ts'
+import type { WorkerDeps } from './deps.ts'
+import type { Gate } from './gate.ts'
+import { Grants } from './grants.ts'
+import { heartbeat } from './heartbeat.ts'
+import type { Heartbeat } from './heartbeat.ts'
+import { HookRunner } from './hooks.ts'
+import { lostForGood } from './lost.ts'
+import { Pool, poolSizes } from './pool.ts'
+import { Reconciler } from './reconciler.ts'
+import { Runner } from './runner.ts'
+import { Runs } from './runs.ts'
+import { Settler } from './settler.ts'
+import { Solitude } from './solitude.ts'
+
+/** A worker's parts, which exist once its definition is known. */
+export interface Parts {
+  readonly worker: ResolvedWorker
+  readonly ref: WorkerRef
+  readonly queues: readonly QueueName[]
+  readonly runs: Runs
+  readonly heartbeat: Heartbeat
+  readonly reconciler: Reconciler
+  readonly settler: Settler
+  readonly pools: readonly Pool[]
+  readonly relay: Relay
+}
+
+export interface Surroundings {
+  readonly deps: WorkerDeps
+  readonly label: string | undefined
+  /** Serve only these. */
+  readonly queues: readonly QueueName[] | undefined
+  readonly gate: Gate
+  readonly stopping: AbortSignal
+  readonly answered: (reply: BeatReply, sentMs: number) => void
+  readonly leaseOut: () => void
+  /** The worker cannot go on. */
+  readonly exhausted: (why: string) => void
+}
+
+/** A relay sleeps at most this share of a lease: after a gap of a third the log calls nothing lost for a while. */
+const sweepsPerLease = 4
+
+/** @throws `E_OPTION` when there is no queue to serve. */
+export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
+  const { deps, gate, stopping, leaseOut, exhausted } = surroundings
+  const { log, clock, logger, codec, driver, publisher, settings } = deps
+  const queues = surroundings.queues ?? queuesOf(worker)
+  if (queues.length === 0) {
+    throw new ErrandError('E_OPTION', 'the worker has no handlers and no queues, so it could do nothing')
+  }
+  const ref: WorkerRef = {
+    id: deps.workerId,
+    host: hostname(),
+    pid: process.pid,
+    label: surroundings.label,
+    leaseMs: worker.leaseMs,
+    graceMs: worker.graceMs,
+  }
+  const beats = heartbeat({
+    ref,
+    intervalMs: worker.heartbeatMs,
+    log,
+    logFactory: deps.logFactory,
+    clock,
+    logger,
+    standing: { queues, taking: false, why: 'it is starting' },
+    answered: surroundings.answered,
+    leaseOut,
+  })
+  const runs = new Runs((untilMs) => beats.busyUntil(untilMs))
+  const hooks = new HookRunner(worker.hooks, clock, logger)
+  const settler = new Settler({ log, ref, publisher, clock, logger, settings })
+  const grants = new Grants({ log, ref, clock, logger, leaseLeftMs: () => beats.leaseLeftMs() })
+  const openRequests = (): number => grants.open
+  const { heartbeatMs } = worker
+  const reconciler = new Reconciler({ runs, settler, codec, clock, logger, heartbeatMs, openRequests })
+  const runner = new Runner({
+    worker,
+    ref,
+    deps,
+    hooks,
+    settler,
+    runs,
+    solitude: new Solitude(gate, runs, clock),
+    heartbeat: beats,
+    stopping,
+    isDisowned: (claim) => reconciler.hasDisowned(claim),
+    exhausted,
+  })
+  const poolParts = { deps, ref, gate, runs, runner, grants, hooks, leaseOut }
+  const sizes = poolSizes(queues, worker.concurrency)
+  return {
+    worker,
+    ref,
+    queues,
+    runs,
+    heartbeat: beats,
+    reconciler,
+    settler,
+    pools: sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts)),
+    relay: new Relay({
+      log,
+      driver,
+      publisher,
+      clock,
+      logger,
+      everyMs: Math.min(relayDefaults.sweepEveryMs, worker.leaseMs / sweepsPerLease),
+      failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
+    }),
+  }
+}
+
+/** The queues of its handlers' jobs, and those that were given slots: jobs may be dispatched to them by name. */
+function queuesOf(worker: ResolvedWorker): readonly QueueName[] {
+  const queues = new Set([...worker.handlers.values()].map(({ job }) => resolvedJob(job).queue))
+  for (const queue of Object.keys(worker.concurrency)) if (queue !== '*') queues.add(queue)
+  return [...queues].toSorted()
+}

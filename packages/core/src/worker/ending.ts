@@ -1,0 +1,74 @@
+import { jobDefaults } from '../config/defaults.ts'
+import type { Ended } from '../define/hooks.ts'
+import { shutdownError, toFailure } from '../errors.ts'
+import type { Failure } from '../errors.ts'
+import type { Claim } from '../job/claim.ts'
+import type { FailureCause, Settled, SettledOutcome } from '../job/outcome.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { Decision } from './outcome.ts'
+import { encodeFailure } from './result.ts'
+
+type WithoutDuration<T> = T extends unknown ? Omit<T, 'durationMs'> : never
+
+/** How the run ended, as the log recorded it; that may be otherwise than was decided here. */
+export function endedOf(decision: Decision, result: unknown, settled: Settled): WithoutDuration<Ended> {
+  if (settled.result === 'claim-lost') return { outcome: 'fenced' }
+  const again = new Date(settled.runAt ?? 0)
+  const { event } = settled
+  if (event === 'succeeded') return { outcome: 'succeeded', result }
+  if (event === 'errored') return { outcome: 'errored', error: failureOf(decision), retryAt: again }
+  if (event === 'failed') return { outcome: 'failed', error: failureOf(decision) }
+  if (event === 'snoozed') return { outcome: 'snoozed', until: again }
+  return { outcome: event === 'released' || event === 'cancelled' ? event : 'fenced' }
+}
+
+function failureOf(decision: Decision): Failure {
+  if ('failure' in decision) return decision.failure
+  return { name: 'ErrandError', message: `the log could not keep the outcome '${decision.kind}'` }
+}
+
+export function causeOf(decision: Decision): FailureCause {
+  if (decision.kind === 'error' || decision.kind === 'fail') return decision.cause
+  return decision.kind === 'release' ? 'lost' : 'error'
+}
+
+/** Whether the job may fail for good by this, so that hooks follow. */
+export function mayFail(decision: Decision): boolean {
+  return decision.kind !== 'succeed' && decision.kind !== 'snooze' && decision.kind !== 'cancel'
+}
+
+/** A run whose handler was never called: it goes back as if it had not been granted. */
+export function notBegun(why: string): Decision {
+  return { kind: 'release', begun: false, failure: toFailure(shutdownError(why)) }
+}
+
+/** The decision, its texts through the codec. What the codec cannot write is an error that anybody can read. */
+export async function encode(
+  codec: Codec,
+  claim: Pick<Claim, 'attempt' | 'maxAttempts'>,
+  decision: Decision,
+  json: string | undefined,
+): Promise<SettledOutcome> {
+  try {
+    return await encoded(codec, decision, json)
+  } catch (error) {
+    const { name, message } = toFailure(error)
+    const failure = { name, message: `the codec could not write the outcome '${decision.kind}': ${message}` }
+    const written = { codec: 'json', text: JSON.stringify(failure) }
+    if ('failure' in decision) {
+      const { failure: _, ...rest } = decision
+      return { ...rest, error: written }
+    }
+    const retryInMs = claim.attempt < claim.maxAttempts ? jobDefaults.backoffMaxMs : undefined
+    return { kind: 'error', error: written, cause: 'error', retryInMs }
+  }
+}
+
+async function encoded(codec: Codec, decision: Decision, json: string | undefined): Promise<SettledOutcome> {
+  if (decision.kind === 'succeed') {
+    return { kind: 'succeed', result: json === undefined ? undefined : await codec.encode(json) }
+  }
+  if (decision.kind === 'snooze' || decision.kind === 'cancel') return decision
+  const { failure, ...rest } = decision
+  return { ...rest, error: await encodeFailure(codec, failure) }
+}

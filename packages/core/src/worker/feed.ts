@@ -1,0 +1,180 @@
+import { workerDefaults } from '../config/defaults.ts'
+import { ErrandError, isErrandError, toFailure } from '../errors.ts'
+import type { WorkerRef } from '../job/claim.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Delivery, Driver, Subscription } from '../ports/driver.ts'
+import { jittered, supervised } from '../supervise.ts'
+import type { Ask, Demand, Line } from './demand.ts'
+import { Gate } from './gate.ts'
+import type { HookRunner } from './hooks.ts'
+import type { Runner } from './runner.ts'
+import type { Runs } from './runs.ts'
+import type { TicketClaims } from './ticket-claims.ts'
+
+export interface FeedParts {
+  readonly queue: QueueName
+  readonly driver: Driver
+  readonly ref: WorkerRef
+  readonly demand: Demand
+  /** The worker's. */
+  readonly gate: Gate
+  readonly runs: Runs
+  readonly runner: Runner
+  readonly claims: TicketClaims
+  readonly hooks: HookRunner
+  readonly clock: Clock
+  readonly logger: Logger
+  /** The log refused a grant because the lease is out. */
+  readonly leaseOut: () => void
+}
+
+/** How long a pass is skipped when the `looping` hook said so. */
+const skippedPassMs = 1_000
+/** So many empty answers in a row that nobody asked for mean that the subscription is gone. */
+const emptyAnswers = 3
+const emptyAnswerMs = 100
+
+/** Brings the jobs of one queue: asks the subscription for as many as there are free slots, has them claimed, starts them. */
+export class Feed {
+  readonly queue: QueueName
+  readonly #parts: FeedParts
+  readonly #gate: Gate
+  readonly #begun = Promise.withResolvers<void>()
+  #connected = false
+  #trouble: string | undefined
+  #deliveredMs: number
+
+  constructor(parts: FeedParts) {
+    this.queue = parts.queue
+    this.#parts = parts
+    this.#gate = new Gate(parts.gate)
+    this.#deliveredMs = parts.clock.monotonicMs()
+  }
+
+  /** Resolves when it has subscribed, could not at its first try, or is paused. */
+  get begun(): Promise<void> {
+    return this.#begun.promise
+  }
+
+  /** Why it does not ask for jobs, if it does not. A paused queue is as it should be. */
+  get trouble(): string | undefined {
+    if (this.paused || this.#connected) return undefined
+    return this.#trouble ?? `queue ${this.queue} is not subscribed yet`
+  }
+
+  get paused(): boolean {
+    return this.#gate.has('paused')
+  }
+
+  /** How long it has brought nothing although it could. */
+  get quietMs(): number {
+    return this.#parts.clock.monotonicMs() - this.#deliveredMs
+  }
+
+  /** Pausing closes the subscription; resuming opens a new one. */
+  pause(paused: boolean): void {
+    if (!paused) return this.#gate.clear('paused')
+    this.#gate.shut('paused', `queue ${this.queue} is paused`)
+    this.#begun.resolve()
+  }
+
+  /** Ends when the signal aborts; it hands back what it has then. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { demand, clock, logger } = this.#parts
+    const line = demand.join(this.queue)
+    const { resubscribeMinMs: minMs, resubscribeMaxMs: maxMs } = workerDefaults
+    await supervised((healthy) => this.#subscribed(line, stop, healthy), {
+      what: `the subscription of queue ${this.queue}`,
+      signal: stop,
+      clock,
+      logger,
+      minMs,
+      maxMs,
+    })
+    demand.leave(line)
+  }
+
+  async #subscribed(line: Line, stop: AbortSignal, healthy: () => void): Promise<void> {
+    const { driver, ref, logger } = this.#parts
+    await this.#gate.opened(stop)
+    if (stop.aborted) return
+    let subscription: Subscription | undefined
+    try {
+      subscription = await driver.subscribe(this.queue, { worker: ref })
+      this.#connected = true
+      this.#begun.resolve()
+      await this.#serve(subscription, line, stop, healthy)
+    } catch (error) {
+      this.#trouble = `queue ${this.queue}: ${toFailure(error).message}`
+      throw error
+    } finally {
+      this.#connected = false
+      this.#begun.resolve()
+      await subscription?.close().catch((error: unknown) => {
+        logger.warn({ err: error, queue: this.queue }, 'a subscription did not close in order')
+      })
+    }
+  }
+
+  /** Until the queue is paused or the signal aborts. */
+  async #serve(
+    subscription: Subscription,
+    line: Line,
+    stop: AbortSignal,
+    healthy: () => void,
+  ): Promise<void> {
+    const { demand, hooks, runs, ref, clock } = this.#parts
+    let empty = 0
+    while (!stop.aborted && !this.paused) {
+      await this.#gate.opened(stop)
+      if (stop.aborted || this.paused) return
+      const ask = await demand.ask(line, this.#gate.signal)
+      if (!ask) continue
+      let received = 0
+      try {
+        if (!(await hooks.looping({ worker: ref.id, free: ask.max }))) {
+          await clock.sleep(jittered(skippedPassMs), ask.signal)
+          continue
+        }
+        received = await runs.asking(async () => {
+          const max = this.#parts.claims.demandFor(this.queue, ask.max)
+          const deliveries = await subscription.next(max, ask.signal)
+          return this.#receive(deliveries, ask)
+        })
+        empty = received > 0 || ask.signal.aborted ? 0 : empty + 1
+        healthy()
+      } catch (error) {
+        if (!isErrandError(error, 'E_LEASE_OUT')) throw error
+        this.#parts.leaseOut()
+      } finally {
+        ask.done(received)
+      }
+      if (empty >= emptyAnswers) {
+        throw new ErrandError(
+          'E_DRIVER',
+          `the subscription of queue ${this.queue} answers at once and with nothing`,
+        )
+      }
+      if (empty > 0) await clock.sleep(jittered(emptyAnswerMs), stop)
+    }
+  }
+
+  /** How many deliveries came. What is granted starts. */
+  async #receive(deliveries: readonly Delivery[], ask: Ask): Promise<number> {
+    if (deliveries.length === 0) return 0
+    const { demand, runner, claims, clock } = this.#parts
+    this.#deliveredMs = clock.monotonicMs()
+    const granted = deliveries.flatMap((delivery) => delivery.granted ?? [])
+    // More than were asked for, when the answer to an old request is repeated.
+    const slots = ask.take(granted.length)
+    for (const claim of granted.slice(0, slots)) runner.start(claim, demand.slots)
+    for (const claim of granted.slice(slots)) runner.giveBack(claim)
+    const tickets = deliveries.filter((delivery) => !delivery.granted)
+    if (tickets.length > 0) {
+      await claims.claim(this.queue, tickets, ask.take(Math.min(tickets.length, ask.max)))
+    }
+    return deliveries.length
+  }
+}

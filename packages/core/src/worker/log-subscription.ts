@@ -1,0 +1,112 @@
+import { workerDefaults } from '../config/defaults.ts'
+import { isErrandError } from '../errors.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import { jittered, supervised } from '../supervise.ts'
+import type { Demand } from './demand.ts'
+import type { Feed } from './feed.ts'
+import type { Gate } from './gate.ts'
+import type { Grants } from './grants.ts'
+import type { Runner } from './runner.ts'
+import type { Runs } from './runs.ts'
+
+export interface LogSubscriptionParts {
+  readonly feeds: readonly Feed[]
+  readonly grants: Grants
+  readonly demand: Demand
+  readonly gate: Gate
+  readonly runs: Runs
+  readonly runner: Runner
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly leaseOut: () => void
+}
+
+/** The longest wait before it looks whether a subscription has gone quiet. */
+const lookMs = 1_000
+
+/**
+ * Takes overdue jobs straight from the log: those that are ready and that no ticket has fetched. One slot's worth every
+ * ten seconds, and all that there is room for while a subscription brings nothing. So a broker that is down, wiped or
+ * blocked needs no rule of its own.
+ */
+export class LogSubscription {
+  readonly #parts: LogSubscriptionParts
+
+  constructor(parts: LogSubscriptionParts) {
+    this.#parts = parts
+  }
+
+  /** Ends when the signal aborts. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#parts
+    await supervised(() => this.#loop(stop), {
+      what: 'taking overdue jobs from the log',
+      signal: stop,
+      clock,
+      logger,
+      minMs: lookMs,
+      maxMs: workerDefaults.overdueEveryMs,
+    })
+  }
+
+  async #loop(stop: AbortSignal): Promise<void> {
+    const { feeds, clock, gate } = this.#parts
+    const { overdueEveryMs, quietMs } = workerDefaults
+    let dueMs = clock.monotonicMs() + jittered(overdueEveryMs)
+    const lookedMs = new Map<Feed, number>()
+    while (!stop.aborted) {
+      await gate.opened(stop)
+      const now = clock.monotonicMs()
+      const open = feeds.filter((feed) => !feed.paused)
+      const quiet = open.filter(
+        (feed) => Math.min(feed.quietMs, now - (lookedMs.get(feed) ?? -Infinity)) >= quietMs,
+      )
+      if (quiet.length > 0) await this.#takeAll(quiet, stop)
+      for (const feed of quiet) lookedMs.set(feed, clock.monotonicMs())
+      if (now >= dueMs) {
+        await this.#take(open, 1, stop)
+        dueMs = clock.monotonicMs() + jittered(overdueEveryMs)
+      }
+      await clock.sleep(Math.max(1, Math.min(jittered(lookMs), dueMs - clock.monotonicMs())), stop)
+    }
+  }
+
+  /** As long as there is something overdue. */
+  async #takeAll(feeds: readonly Feed[], stop: AbortSignal): Promise<void> {
+    const { demand, gate } = this.#parts
+    while (gate.isOpen && !stop.aborted) {
+      if ((await this.#take(feeds, demand.slots.size, stop)) === 0) return
+    }
+  }
+
+  async #take(feeds: readonly Feed[], max: number, stop: AbortSignal): Promise<number> {
+    const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
+    if (feeds.length === 0) return 0
+    const slots = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))
+    let started = 0
+    try {
+      if (slots === 0 || !gate.isOpen || stop.aborted) return 0
+      await runs.asking(async () => {
+        const claims = await grants.takeOverdue(namesOf(feeds), slots)
+        for (const claim of claims.slice(0, slots)) {
+          started += 1
+          runner.start(claim, demand.slots)
+        }
+        for (const claim of claims.slice(slots)) runner.giveBack(claim)
+      })
+    } catch (error) {
+      if (!isErrandError(error, 'E_LEASE_OUT')) throw error
+      leaseOut()
+    } finally {
+      demand.slots.give(slots - started)
+    }
+    if (started > 0) demand.rebalance()
+    return started
+  }
+}
+
+function namesOf(feeds: readonly Feed[]): QueueName[] {
+  return feeds.map((feed) => feed.queue)
+}

@@ -1,0 +1,56 @@
+import { resolvedJob } from '../define/job.ts'
+import { jobView } from '../define/view.ts'
+import type { ResolvedWorker } from '../define/worker.ts'
+import type { Failure } from '../errors.ts'
+import type { StoredJob } from '../job/job.ts'
+import type { Logger } from '../logging.ts'
+import type { Codec, Encoded } from '../ports/codec.ts'
+import type { LostForGood } from '../ports/job-log.ts'
+import { parseWith } from '../schema.ts'
+import type { HookRunner } from './hooks.ts'
+
+export interface LostParts {
+  readonly worker: ResolvedWorker
+  readonly hooks: HookRunner
+  readonly codec: Codec
+  readonly logger: Logger
+}
+
+/** Calls `failing` and `failed` for a job whose last run was lost: no worker was left to do it. Never rejects. */
+export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<void> {
+  const { worker, hooks, codec, logger } = parts
+  const { job, cause } = lost
+  try {
+    const handler = worker.handlers.get(job.name)
+    const stored = await payloadOf(job, codec)
+    const parsed = stored && handler ? await parsedOf(stored.payload, handler.job) : undefined
+    const error = await failureOf(lost.error, codec)
+    await hooks.failing({ job: jobView(job, stored?.payload), error, cause }, handler, parsed)
+  } catch (error) {
+    logger.error({ err: error, job: job.id }, 'the hooks for a lost job could not be called')
+  }
+}
+
+async function payloadOf(job: StoredJob, codec: Codec): Promise<{ readonly payload: unknown } | undefined> {
+  try {
+    return { payload: JSON.parse(await codec.decode(job.payload)) }
+  } catch {
+    return undefined
+  }
+}
+
+async function parsedOf(
+  payload: unknown,
+  job: Parameters<typeof resolvedJob>[0],
+): Promise<{ readonly payload: unknown } | undefined> {
+  const schema = resolvedJob(job).payload
+  if (!schema) return { payload: undefined }
+  const parsed = await parseWith(schema, payload)
+  return parsed.issues ? undefined : { payload: parsed.value }
+}
+
+async function failureOf(error: Encoded, codec: Codec): Promise<Failure> {
+  // The log writes this error itself, as plain JSON, whatever the codec.
+  const text = error.codec === 'json' ? error.text : await codec.decode(error)
+  return JSON.parse(text) as Failure
+}

@@ -1,0 +1,72 @@
+import type { QueueName } from '../job/ticket.ts'
+import type { WorkerRef } from '../job/claim.ts'
+import { Demand } from './demand.ts'
+import type { WorkerDeps } from './deps.ts'
+import { Feed } from './feed.ts'
+import type { Gate } from './gate.ts'
+import type { Grants } from './grants.ts'
+import type { HookRunner } from './hooks.ts'
+import { LogSubscription } from './log-subscription.ts'
+import type { Runner } from './runner.ts'
+import type { Runs } from './runs.ts'
+import { TicketClaims } from './ticket-claims.ts'
+
+export interface PoolParts {
+  readonly deps: WorkerDeps
+  readonly ref: WorkerRef
+  readonly gate: Gate
+  readonly runs: Runs
+  readonly runner: Runner
+  readonly grants: Grants
+  readonly hooks: HookRunner
+  readonly leaseOut: () => void
+}
+
+/** Slots, and the queues that share them: one subscription each. */
+export class Pool {
+  readonly feeds: readonly Feed[]
+  readonly #parts: PoolParts
+  readonly #demand: Demand
+  readonly #claims: TicketClaims
+
+  constructor(queues: readonly QueueName[], size: number, parts: PoolParts) {
+    this.#parts = parts
+    const { deps } = parts
+    const { clock, driver, logger } = deps
+    this.#demand = new Demand(size, clock)
+    this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
+    this.feeds = queues.map(
+      (queue) =>
+        new Feed({ ...parts, queue, driver, clock, logger, demand: this.#demand, claims: this.#claims }),
+    )
+  }
+
+  /** Ends when the signal aborts and every ticket has been handed back. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, driver, logger } = this.#parts.deps
+    const loops = this.feeds.map((feed) => feed.run(stop))
+    if (driver.capabilities.delivers === 'tickets') {
+      const overdue = new LogSubscription({
+        ...this.#parts,
+        feeds: this.feeds,
+        demand: this.#demand,
+        clock,
+        logger,
+      })
+      loops.push(overdue.run(stop))
+    }
+    await Promise.all(loops)
+    await this.#claims.idle()
+  }
+}
+
+/** One pool for each queue with a number of its own, and one for the rest. */
+export function poolSizes(
+  queues: readonly QueueName[],
+  concurrency: Readonly<Record<QueueName, number>>,
+): readonly { readonly queues: readonly QueueName[]; readonly size: number }[] {
+  const own = queues.filter((queue) => Object.hasOwn(concurrency, queue))
+  const rest = queues.filter((queue) => !Object.hasOwn(concurrency, queue))
+  const pools = own.map((queue) => ({ queues: [queue], size: concurrency[queue] ?? 1 }))
+  return rest.length === 0 ? pools : [...pools, { queues: rest, size: concurrency['*'] ?? 1 }]
+}

@@ -1,0 +1,159 @@
+import type { ResolvedWorker } from '../define/worker.ts'
+import type { Claim, WorkerRef } from '../job/claim.ts'
+import type { Settled } from '../job/outcome.ts'
+import { Attempt } from './attempt.ts'
+import type { Attempted } from './attempt.ts'
+import type { WorkerDeps } from './deps.ts'
+import { causeOf, encode, endedOf, mayFail, notBegun } from './ending.ts'
+import type { Heartbeat } from './heartbeat.ts'
+import type { HookRunner } from './hooks.ts'
+import type { Run, Runs } from './runs.ts'
+import type { Settler } from './settler.ts'
+import type { Slots } from './slots.ts'
+import { aloneFromCrashes } from './solitude.ts'
+import type { Solitude } from './solitude.ts'
+
+export interface RunnerParts {
+  readonly worker: ResolvedWorker
+  readonly ref: WorkerRef
+  readonly deps: WorkerDeps
+  readonly hooks: HookRunner
+  readonly settler: Settler
+  readonly runs: Runs
+  readonly solitude: Solitude
+  readonly heartbeat: Heartbeat
+  readonly stopping: AbortSignal
+  /** It was given back before its grant arrived. */
+  readonly isDisowned: (claim: Claim) => boolean
+  /** A pool has as many handlers that never ended as it has slots. */
+  readonly exhausted: (why: string) => void
+}
+
+/** Takes a claim from the grant to its recorded end. */
+export class Runner {
+  readonly #parts: RunnerParts
+  readonly #zombies = new Map<Slots, number>()
+
+  constructor(parts: RunnerParts) {
+    this.#parts = parts
+  }
+
+  /** Runs a claim in a slot that has been taken for it, and gives the slot back. */
+  start(claim: Claim, slots: Slots): void {
+    const { worker, deps, runs, heartbeat, hooks, ref, stopping } = this.#parts
+    if (this.#parts.isDisowned(claim)) return slots.give(1)
+    const attempt = new Attempt({
+      claim,
+      handler: worker.handlers.get(claim.job.name),
+      middleware: worker.middleware,
+      hooks,
+      ref,
+      stopping,
+      deps,
+      progress: (progress) => heartbeat.progress(progress),
+    })
+    const run: Run = {
+      claim,
+      grantedMs: deps.clock.monotonicMs(),
+      busyUntilMs: undefined,
+      ended: false,
+      abort: (reason) => attempt.abort(reason),
+      leaveBehind: () => attempt.leaveBehind(),
+    }
+    runs.add(run)
+    void this.#run(run, attempt, slots).catch((error: unknown) => {
+      // Only when the log was given up on: the sweep judges what it did not hear of.
+      deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
+    })
+  }
+
+  /** Gives back a claim for which there is no slot. */
+  giveBack(claim: Claim): void {
+    const { settler, deps } = this.#parts
+    const { id, run } = claim
+    void encode(deps.codec, claim, notBegun('no slot is free for it'), undefined)
+      .then((outcome) => settler.settle({ id, run, durationMs: 0, outcome }))
+      .catch((error: unknown) => {
+        deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
+      })
+  }
+
+  async #run(run: Run, attempt: Attempt, slots: Slots): Promise<void> {
+    const { hooks, runs, settler, deps } = this.#parts
+    const { claim } = run
+    let slotTaken = true
+    const giveSlot = (): void => {
+      if (slotTaken) slots.give(1)
+      slotTaken = false
+    }
+    try {
+      const attempted = await this.#attempt(run, attempt)
+      run.ended = true
+      runs.busy(run, undefined)
+      if (attempted === undefined) {
+        giveSlot()
+        const release = await encode(deps.codec, claim, notBegun('this worker could not begin it'), undefined)
+        await settler.settle({ id: claim.id, run: claim.run, durationMs: 0, outcome: release })
+        return
+      }
+      if (attempted.leftBehind) this.#leftBehind(run, attempted.leftBehind, slots)
+      // The slot is free for the next job while this one is recorded, unless that is slow or hooks are still to come.
+      const followed = hooks.followsRuns || mayFail(attempted.decision)
+      if (!followed && settler.waiting < slots.size) giveSlot()
+      const outcome = await encode(deps.codec, claim, attempted.decision, attempted.json)
+      const { durationMs } = attempted
+      const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
+      await this.#follow(run, attempted, settled)
+    } finally {
+      runs.delete(run)
+      giveSlot()
+    }
+  }
+
+  /** Undefined when it must not begin. */
+  async #attempt(run: Run, attempt: Attempt): Promise<Attempted | undefined> {
+    const { solitude, stopping, heartbeat, runs, ref } = this.#parts
+    const { crashes, timeoutMs } = run.claim
+    if (crashes < aloneFromCrashes) {
+      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
+      runs.busy(run, attempt.deadlineMs)
+      return attempt.run()
+    }
+    // What it waits is lost to its run: the log's deadline counts from the claim.
+    const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
+    if (!(await solitude.enter(run, spareMs, stopping))) return undefined
+    try {
+      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
+      runs.busy(run, attempt.deadlineMs)
+      return await attempt.run()
+    } finally {
+      solitude.leave(run)
+    }
+  }
+
+  async #follow(run: Run, attempted: Attempted, settled: Settled): Promise<void> {
+    const { hooks, ref, worker } = this.#parts
+    const { decision, job, durationMs } = attempted
+    const ended = endedOf(decision, attempted.result, settled)
+    await hooks.after({ job, attempt: run.claim.attempt, worker: ref.id, durationMs, ...ended })
+    if (ended.outcome !== 'failed') return
+    const handler = worker.handlers.get(job.name)
+    await hooks.failing({ job, error: ended.error, cause: causeOf(decision) }, handler, attempted.parsed)
+  }
+
+  /** A handler that did not end within its grace goes on without a slot. Too many of them, and nothing is left to work with. */
+  #leftBehind(run: Run, end: Promise<unknown>, slots: Slots): void {
+    const { deps, exhausted, stopping } = this.#parts
+    const { id, job } = run.claim
+    const count = (this.#zombies.get(slots) ?? 0) + 1
+    this.#zombies.set(slots, count)
+    void end.then(() => this.#zombies.set(slots, (this.#zombies.get(slots) ?? 1) - 1))
+    deps.logger.error(
+      { job: id, name: job.name, count },
+      'a handler ignored its abort signal and goes on; its result will not count',
+    )
+    if (count >= slots.size && !stopping.aborted) {
+      exhausted(`${count} handlers ignored their abort signals and never ended, as many as there are slots`)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import { workerDefaults } from '../config/defaults.ts'
+import { isErrandError } from '../errors.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Delivery } from '../ports/driver.ts'
+import { jittered } from '../supervise.ts'
+import type { Demand } from './demand.ts'
+import type { Gate } from './gate.ts'
+import type { Grants } from './grants.ts'
+import type { Runner } from './runner.ts'
+import type { Runs } from './runs.ts'
+
+export interface TicketClaimsParts {
+  readonly grants: Grants
+  readonly demand: Demand
+  readonly gate: Gate
+  readonly runs: Runs
+  readonly runner: Runner
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** How long after an `again` the same tickets are asked for once more, and how often. */
+const againMs = 50
+const againRounds = 5
+/** How much a batch of verdicts moves the picture of how many tickets are stale. */
+const weight = 0.3
+
+/** Turns deliveries of tickets into claims, in one batch, and tells the broker what to forget. */
+export class TicketClaims {
+  readonly #parts: TicketClaimsParts
+  readonly #stale = new Map<QueueName, number>()
+  readonly #background = new Set<Promise<void>>()
+
+  constructor(parts: TicketClaimsParts) {
+    this.#parts = parts
+  }
+
+  /** How many tickets to ask for: as many as slots are free, or a whole batch while most of them turn out stale. */
+  demandFor(queue: QueueName, max: number): number {
+    return (this.#stale.get(queue) ?? 0) > 0.5 ? Math.max(max, workerDefaults.staleBatch) : max
+  }
+
+  /**
+   * Claims what it can and starts it in the slots that were taken for it; the others are given back. Acks what the log
+   * is done with.
+   * @throws what the log throws; then every ticket has been handed back.
+   */
+  async claim(queue: QueueName, deliveries: readonly Delivery[], slots: number): Promise<void> {
+    const { again, stale } = await this.#round(queue, deliveries, slots)
+    this.#stale.set(
+      queue,
+      (1 - weight) * (this.#stale.get(queue) ?? 0) + weight * (stale / deliveries.length),
+    )
+    if (again.length > 0) this.#later(queue, again)
+  }
+
+  /** Resolves when no ticket is waiting for its next round. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#background)
+  }
+
+  #later(queue: QueueName, deliveries: readonly Delivery[]): void {
+    const rounds = this.#again(queue, deliveries).catch((error: unknown) => {
+      if (isErrandError(error, 'E_LEASE_OUT')) return
+      this.#parts.logger.warn({ err: error }, 'tickets could not be claimed; they were handed back')
+    })
+    this.#background.add(rounds)
+    void rounds.then(() => this.#background.delete(rounds))
+  }
+
+  /** Asks once more for tickets whose row was locked, or for which there was no slot; then hands them back. */
+  async #again(queue: QueueName, deliveries: readonly Delivery[]): Promise<void> {
+    const { clock, gate, demand, runs } = this.#parts
+    let left = deliveries
+    for (let round = 1; round <= againRounds && left.length > 0; round += 1) {
+      await clock.sleep(jittered(againMs), gate.signal)
+      if (!gate.isOpen || demand.slots.free === 0) break
+      const asked = left
+      left = []
+      const slots = demand.tryBorrow(asked.length)
+      left = (await runs.asking(() => this.#round(queue, asked, slots))).again
+      demand.rebalance()
+    }
+    for (const delivery of left) this.#tell(delivery, 'release')
+  }
+
+  async #round(
+    queue: QueueName,
+    deliveries: readonly Delivery[],
+    slots: number,
+  ): Promise<{ readonly again: readonly Delivery[]; readonly stale: number }> {
+    const { demand, grants, runner } = this.#parts
+    let started = 0
+    try {
+      const tickets = deliveries.map((delivery) => delivery.ticket)
+      const verdicts = await grants.claim(tickets, slots)
+      const again: Delivery[] = []
+      for (const [index, delivery] of deliveries.entries()) {
+        const verdict = verdicts[index]
+        if (!verdict || verdict.verdict === 'again') {
+          again.push(delivery)
+          continue
+        }
+        // Ack only after the claim has committed: a crash in between repeats the ticket, which the log refuses. The
+        // other order can lose the only ticket of a ready job until the relay's next grace.
+        this.#tell(delivery, 'ack')
+        if (verdict.verdict === 'drop' && verdict.why === 'foreign') this.#foreign(queue, verdict.ticket.log)
+        if (verdict.verdict !== 'run') continue
+        started += 1
+        runner.start(verdict.claim, demand.slots)
+      }
+      return { again, stale: deliveries.length - again.length - started }
+    } catch (error) {
+      for (const delivery of deliveries) this.#tell(delivery, 'release')
+      throw error
+    } finally {
+      demand.slots.give(slots - started)
+    }
+  }
+
+  #foreign(queue: QueueName, log: string): void {
+    this.#parts.logger.warn(
+      { queue, log },
+      'a ticket of another job log was dropped: do two logs share one broker?',
+    )
+  }
+
+  /** Not awaited: a ticket that is delivered once more is refused by the log. */
+  #tell(delivery: Delivery, what: 'ack' | 'release'): void {
+    void delivery[what]().catch((error: unknown) => {
+      this.#parts.logger.debug({ err: error }, `the broker did not take the ${what} of a ticket`)
+    })
+  }
+}

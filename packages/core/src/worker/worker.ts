@@ -1,0 +1,231 @@
+import { resolveWorker } from '../define/worker.ts'
+import type { Worker, WorkerSource, WorkOptions } from '../define/worker.ts'
+import { durationMs } from '../duration.ts'
+import type { Duration } from '../duration.ts'
+import { ErrandError, shutdownError } from '../errors.ts'
+import { checkQueueName } from '../names.ts'
+import type { BeatReply, Topic } from '../ports/job-log.ts'
+import { supervised } from '../supervise.ts'
+import { assemble } from './assemble.ts'
+import type { Parts } from './assemble.ts'
+import { childLogger } from './context.ts'
+import type { WorkerDeps } from './deps.ts'
+import { Gate } from './gate.ts'
+import { shutDown } from './shutdown.ts'
+import type { Shutdown } from './shutdown.ts'
+import { exitAfter, onSignals } from './signals.ts'
+
+/**
+ * Starts a worker: returns at once, `ready` and `finished` tell the rest.
+ * @throws `E_NAME` for a queue that is no name.
+ */
+export function startWorker(source: WorkerSource, options: WorkOptions, deps: WorkerDeps): Worker {
+  for (const queue of options.queues ?? []) checkQueueName(queue)
+  const logger = childLogger(deps.logger, { worker: deps.workerId })
+  const running = new RunningWorker(source, options, { ...deps, logger })
+  running.start()
+  return running
+}
+
+const listenMinMs = 200
+const listenMaxMs = 10_000
+
+class RunningWorker implements Worker {
+  readonly id: string
+  readonly #source: WorkerSource
+  readonly #options: WorkOptions
+  readonly #deps: WorkerDeps
+  readonly #gate = new Gate()
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #finished = Promise.withResolvers<void>()
+  /** Resolves when the parts exist, or never will. */
+  readonly #assembled = Promise.withResolvers<void>()
+  readonly #stopping = new AbortController()
+  readonly #feedsStop = new AbortController()
+  readonly #relayStop = new AbortController()
+  readonly #hurry = new AbortController()
+  #parts: Parts | undefined
+  #loops: { readonly feeds: Promise<unknown>; readonly relay: Promise<unknown> } | undefined
+  #stopped: Promise<Shutdown> | undefined
+  #failure: Error | undefined
+  #forgetSignals: (() => void) | undefined
+
+  constructor(source: WorkerSource, options: WorkOptions, deps: WorkerDeps) {
+    this.id = deps.workerId
+    this.#source = source
+    this.#options = options
+    this.#deps = deps
+    this.#gate.shut('starting', 'it is starting')
+    // Hardly anybody awaits both: a rejection that nobody handles would end the process.
+    this.ready.catch(() => undefined)
+    this.finished.catch(() => undefined)
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise
+  }
+
+  start(): void {
+    if (this.#options.signals ?? true) {
+      this.#forgetSignals = onSignals({
+        stop: () => this.#stop(undefined),
+        hurry: () => this.#hurry.abort(),
+        log: (signal, message) => this.#deps.logger.info({ signal }, message),
+      })
+    }
+    void this.#boot().catch((error: unknown) => {
+      this.#assembled.resolve()
+      this.#failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#ready.reject(this.#failure)
+      void this.#stop(0)
+    })
+  }
+
+  health(): { readonly taking: boolean; readonly running: number; readonly why?: string } {
+    const why = this.#why()
+    const running = this.#parts?.runs.count ?? 0
+    return why === undefined ? { taking: true, running } : { taking: false, running, why }
+  }
+
+  async stop(options: { readonly grace?: Duration | undefined } = {}): Promise<void> {
+    const { grace } = options
+    await this.#stop(grace === undefined ? undefined : durationMs(grace, 'worker.stop({ grace })'))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop(undefined)
+  }
+
+  async #boot(): Promise<void> {
+    const definition = typeof this.#source === 'function' ? await this.#source() : this.#source
+    const parts = assemble(resolveWorker(definition), {
+      deps: this.#deps,
+      label: this.#options.label,
+      queues: this.#options.queues,
+      gate: this.#gate,
+      stopping: this.#stopping.signal,
+      answered: (reply, sentMs) => this.#answered(reply, sentMs),
+      leaseOut: () => this.#leaseOut(),
+      exhausted: (why) => this.#exhausted(why),
+    })
+    this.#parts = parts
+    this.#assembled.resolve()
+    if (this.#stopping.signal.aborted) return
+    await this.#deps.connect()
+    if (this.#stopping.signal.aborted) return
+    await parts.heartbeat.start()
+    if (this.#stopping.signal.aborted) return
+    void this.#listen(parts)
+    const feeds = Promise.all(parts.pools.map((pool) => pool.run(this.#feedsStop.signal)))
+    this.#loops = { feeds, relay: parts.relay.run(this.#relayStop.signal) }
+    this.#gate.clear('starting')
+    await Promise.all(parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun)))
+    this.#stand(parts)
+    this.#ready.resolve()
+    this.#deps.logger.info({ queues: parts.queues }, 'the worker takes jobs')
+  }
+
+  /** Somebody has changed something that only a beat can tell, such as a cancellation. */
+  async #listen({ heartbeat }: Parts): Promise<void> {
+    const { log, clock, logger } = this.#deps
+    const topic: Topic = `worker:${this.id}`
+    const { signal } = this.#relayStop
+    await supervised(
+      async (healthy) => {
+        for await (const woken of log.wakeups([topic], signal)) {
+          healthy()
+          if (woken === topic) heartbeat.beatNow()
+        }
+      },
+      { what: 'listening for wake-ups', signal, clock, logger, minMs: listenMinMs, maxMs: listenMaxMs },
+    )
+  }
+
+  #answered(reply: BeatReply, sentMs: number): void {
+    const parts = this.#parts
+    if (!parts) return
+    this.#gate.clear('lease')
+    parts.reconciler.answered(reply, sentMs)
+    for (const pool of parts.pools) {
+      for (const feed of pool.feeds) feed.pause(reply.paused.includes(feed.queue))
+    }
+    this.#stand(parts)
+    if (reply.stop && !this.#stopping.signal.aborted) {
+      this.#deps.logger.info({}, 'an operator has asked this worker to stop')
+      void this.#stop(undefined)
+    }
+  }
+
+  #leaseOut(): void {
+    this.#gate.shut('lease', 'its lease is out: the job log has not answered a heartbeat in time')
+    this.#parts?.heartbeat.beatNow()
+  }
+
+  #exhausted(why: string): void {
+    if (this.#stopping.signal.aborted) return
+    this.#failure ??= new ErrandError('E_TIMEOUT', why)
+    this.#deps.logger.error({}, `${why}; the worker stops`)
+    const ended = this.#stop(undefined)
+    // The process was started to work, and its handlers go on without end: somebody else has to start it anew.
+    if (this.#options.signals ?? true) void ended.then(() => exitAfter(1))
+  }
+
+  #stand({ heartbeat, queues }: Parts): void {
+    const why = this.#why()
+    heartbeat.stand({ queues, taking: why === undefined, why })
+  }
+
+  #why(): string | undefined {
+    if (!this.#gate.isOpen) return this.#gate.why
+    for (const pool of this.#parts?.pools ?? []) {
+      for (const feed of pool.feeds) if (feed.trouble !== undefined) return feed.trouble
+    }
+    return undefined
+  }
+
+  /** Never rejects. A second caller awaits the same stop. */
+  #stop(graceMs: number | undefined): Promise<Shutdown> {
+    this.#stopped ??= this.#shutDown(graceMs)
+    return this.#stopped
+  }
+
+  async #shutDown(graceMs: number | undefined): Promise<Shutdown> {
+    this.#stopping.abort(shutdownError('the worker stops'))
+    this.#gate.shut('stopping', 'it is stopping')
+    let deaf = 0
+    try {
+      await this.#assembled.promise
+      const parts = this.#parts
+      if (parts) {
+        this.#stand(parts)
+        deaf = await shutDown(
+          {
+            ...parts,
+            deps: this.#deps,
+            hurry: this.#hurry.signal,
+            stopFeeds: () => {
+              this.#feedsStop.abort()
+              return this.#loops?.feeds
+            },
+            stopRelay: () => {
+              this.#relayStop.abort()
+              return this.#loops?.relay
+            },
+          },
+          graceMs ?? parts.worker.graceMs,
+        )
+      }
+    } catch (error) {
+      this.#failure ??= error instanceof Error ? error : new Error(String(error))
+    }
+    this.#forgetSignals?.()
+    this.#ready.reject(shutdownError('the worker was stopped before it was ready'))
+    if (this.#failure) this.#finished.reject(this.#failure)
+    else this.#finished.resolve()
+    return { failed: this.#failure !== undefined, deaf }
+  }
+}

@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest'
+import { batcher } from '../src/batching.ts'
+import { refusalOf } from './code-of.ts'
+
+/** A batcher whose batches are answered by hand. */
+function byHand(options: { maxItems?: number; maxWeight?: number } = {}) {
+  const batches: { items: readonly number[]; answer: () => void; fail: (error: Error) => void }[] = []
+  const line = batcher<number, number>({
+    maxItems: options.maxItems ?? 100,
+    maxWeight: options.maxWeight,
+    weigh: (item) => item,
+    run: (items) =>
+      new Promise((resolve, reject) => {
+        batches.push({ items, answer: () => resolve(items.map((item) => item * 2)), fail: reject })
+      }),
+  })
+  return { line, batches, sent: () => batches.map(({ items }) => items) }
+}
+
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+test('what is added in one tick goes together, at once', async () => {
+  const { line, batches, sent } = byHand()
+  const results = Promise.all([line.add(1), line.add(2), line.add(3)])
+  await settled()
+  expect(sent()).toEqual([[1, 2, 3]])
+  batches[0]?.answer()
+  expect(await results).toEqual([2, 4, 6])
+})
+
+test('one batch is in flight; the next carries whatever gathered meanwhile', async () => {
+  const { line, batches, sent } = byHand()
+  const all = [line.add(1)]
+  await settled()
+  for (const item of [2, 3, 4]) {
+    all.push(line.add(item))
+    await settled()
+  }
+  expect(sent()).toEqual([[1]])
+  batches[0]?.answer()
+  await settled()
+  expect(sent()).toEqual([[1], [2, 3, 4]])
+  batches[1]?.answer()
+  expect(await Promise.all(all)).toEqual([2, 4, 6, 8])
+})
+
+test('64 single items in flight cost two batches', async () => {
+  const { line, batches, sent } = byHand()
+  const first = line.add(0)
+  await settled()
+  const rest = Array.from({ length: 63 }, (_, index) => line.add(index))
+  batches[0]?.answer()
+  await settled()
+  batches[1]?.answer()
+  await Promise.all([first, ...rest])
+  expect(sent().map((items) => items.length)).toEqual([1, 63])
+})
+
+test('a batch holds at most so many items and so much weight; one that is heavier goes alone', async () => {
+  const { line, batches, sent } = byHand({ maxItems: 3, maxWeight: 10 })
+  const all = Promise.all([4, 5, 6, 1, 1, 1, 99, 2].map((item) => line.add(item)))
+  for (let index = 0; index < 5; index += 1) {
+    await settled()
+    batches[index]?.answer()
+  }
+  await all
+  expect(sent()).toEqual([[4, 5], [6, 1, 1], [1], [99], [2]])
+})
+
+test('an error rejects the items of its batch, and the next batch goes on', async () => {
+  const { line, batches } = byHand()
+  const lost = Promise.allSettled([line.add(1), line.add(2)])
+  await settled()
+  const kept = line.add(3)
+  batches[0]?.fail(new Error('gone'))
+  expect((await lost).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  await settled()
+  batches[1]?.answer()
+  expect(await kept).toBe(6)
+})
+
+test('too few answers are an error, not somebody else’s answer', async () => {
+  const line = batcher<number, number>({ maxItems: 10, run: async () => [1] })
+  const results = await Promise.allSettled([line.add(1), line.add(2)])
+  expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+})
+
+test('closing answers what was added, and takes no more', async () => {
+  const { line, batches } = byHand()
+  const added = line.add(1)
+  const closing = line.close()
+  expect(await refusalOf(() => line.add(2))).toMatchObject({ code: 'E_CLOSED' })
+  await settled()
+  batches[0]?.answer()
+  await closing
+  expect([await added, line.size]).toEqual([2, 0])
+})

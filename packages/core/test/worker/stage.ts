@@ -1,0 +1,82 @@
+import { vi } from 'vitest'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import type { WorkerDefinition, WorkOptions, Worker } from '../../src/define/worker.ts'
+import { errandOver } from '../../src/errand.ts'
+import type { Errand } from '../../src/errand.ts'
+import { instanceOf } from '../../src/instance.ts'
+import type { EventRecord } from '../../src/job/events.ts'
+import type { Clock } from '../../src/ports/clock.ts'
+import type { DriverFactory } from '../../src/ports/driver.ts'
+import type { JobLog, LogFactory } from '../../src/ports/job-log.ts'
+import { systemClock } from '../../src/ports/system-clock.ts'
+import { memoryDriver } from '../../src/testing/memory-driver.ts'
+import { memoryLog } from '../../src/testing/memory-log.ts'
+import { recordingLogger } from '../recording-logger.ts'
+import type { RecordedLine } from '../recording-logger.ts'
+
+export interface StageOptions {
+  readonly clock?: Clock
+  readonly log?: LogFactory
+  readonly driver?: DriverFactory
+  /** Wraps the log that the instance works on: for faults. */
+  readonly wrap?: (log: JobLog) => JobLog
+}
+
+/** An instance on the reference log and driver, with what a test wants to see of it. */
+export interface Stage extends AsyncDisposable {
+  readonly errand: Errand
+  /** The same log, past every wrapper. */
+  readonly log: JobLog
+  readonly lines: readonly RecordedLine[]
+  /** Starts a worker and waits until it is ready. Signals are not listened to. */
+  work(definition: WorkerDefinition, options?: WorkOptions): Promise<Worker>
+  events(id: string): Promise<readonly EventRecord[]>
+  /** The types of the job's events, in order. */
+  history(id: string): Promise<readonly string[]>
+  /** Waits until the job's newest event is of this type. */
+  until(id: string, type: string): Promise<void>
+}
+
+export function stage(options: StageOptions = {}): Stage {
+  const clock = options.clock ?? systemClock
+  const factory = options.log ?? memoryLog()
+  const logger = recordingLogger()
+  const { wrap } = options
+  const log: LogFactory = wrap ? { ...factory, open: (context) => wrap(factory.open(context)) } : factory
+  const config = resolveConfig({ log, driver: options.driver ?? memoryDriver(), logger })
+  const errand = errandOver(instanceOf(config, clock))
+  const direct = factory.open({ clock, logger })
+  const events = (id: string): Promise<readonly EventRecord[]> => direct.eventsOf(id)
+  const history = async (id: string): Promise<string[]> => (await events(id)).map((event) => event.type)
+  return {
+    errand,
+    log: direct,
+    lines: logger.lines,
+    async work(definition, workOptions = {}) {
+      const worker = errand.work(definition, { signals: false, ...workOptions })
+      await worker.ready
+      return worker
+    },
+    events,
+    history,
+    until: (id, type) =>
+      eventually(async () => {
+        const types = await history(id)
+        if (types.at(-1) !== type) throw new Error(`${id} is at ${types.join(', ')}, not at ${type}`)
+      }),
+    async [Symbol.asyncDispose]() {
+      await errand.close()
+      await direct.close()
+    },
+  }
+}
+
+/** Waits until the check no longer throws. */
+export async function eventually(check: () => unknown, timeoutMs = 10_000): Promise<void> {
+  await vi.waitFor(async () => await check(), { interval: 5, timeout: timeoutMs })
+}
+
+/** A promise that a test settles by hand. */
+export function hold<T = void>(): PromiseWithResolvers<T> {
+  return Promise.withResolvers<T>()
+}

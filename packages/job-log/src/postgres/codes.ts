@@ -1,0 +1,67 @@
+import { jobStates } from '@errand/core/ports'
+import type { EventType, JobState } from '@errand/core/ports'
+
+/** How states are stored: two bytes instead of a word, in every row and index. Numbers are never given anew. */
+export const stateCode: Readonly<Record<JobState, number>> = {
+  scheduled: 1,
+  blocked: 2,
+  ready: 3,
+  running: 4,
+  succeeded: 5,
+  failed: 6,
+  cancelled: 7,
+}
+
+/** How types of events are stored. Numbers are never given anew. */
+export const eventCode: Readonly<Record<EventType, number>> = {
+  dispatched: 1,
+  due: 2,
+  unblocked: 3,
+  started: 4,
+  progressed: 5,
+  succeeded: 6,
+  errored: 7,
+  snoozed: 8,
+  released: 9,
+  lost: 10,
+  fenced: 11,
+  failed: 12,
+  cancel_requested: 13,
+  cancelled: 14,
+  changed: 15,
+  skipped: 16,
+  replayed: 17,
+}
+
+/** What a settlement asks for, as a number; the parts that change the rules are told apart. */
+export const settleCode = {
+  succeed: 1,
+  error: 2,
+  fail: 3,
+  snooze: 4,
+  park: 5,
+  releaseUnbegun: 6,
+  releaseBegun: 7,
+  cancel: 8,
+  completed: 9,
+} as const
+
+/** How a unique key is held. */
+export const uniqueCode = { none: 0, untilFinished: 1, untilStarted: 2 } as const
+
+const states = new Map<number, JobState>(jobStates.map((state) => [stateCode[state], state]))
+const types = new Map<number, EventType>(
+  (Object.keys(eventCode) as EventType[]).map((type) => [eventCode[type], type]),
+)
+
+export function stateOf(code: unknown): JobState {
+  const state = states.get(Number(code))
+  if (!state) throw new RangeError(`no state has the code ${String(code)}`)
+  return state
+}
+
+export function eventTypeOf(code: unknown): EventType {
+  const type = types.get(Number(code))
+  if (!type) throw new RangeError(`no event has the code ${String(code)}`)
+  return type
+}

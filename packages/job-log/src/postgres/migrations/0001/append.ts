@@ -1,0 +1,167 @@
+import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { hot } from './hot.ts'
+
+/**
+ * Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
+ * it; a column that no job uses is null. Answers per job: the code of its state, or `d`, or `d` and the id of the job
+ * that it duplicates.
+ */
+export const append = (s: string): string => `
+create function ${s}.append(
+  p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
+  p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text,
+  p_delays text, p_ats text, p_expires text, p_parents text, p_batches text, p_graces text, p_attempts text,
+  p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
+) returns text language plpgsql ${hot} as $$
+declare
+  v_now timestamptz := ${s}.clock();
+  v_ids uuid[] := p_ids::uuid[];
+  v_names text[] := p_names::text[];
+  v_queues text[] := p_queues::text[];
+  v_lanes smallint[] := p_lanes::smallint[];
+  v_tags text[] := p_tags::text[];
+  v_keys text[] := p_keys::text[];
+  v_skips boolean[] := p_skips::boolean[];
+  v_unique_keys text[] := p_unique_keys::text[];
+  v_unique_modes smallint[] := p_unique_modes::smallint[];
+  v_crashes integer[] := p_crashes::integer[];
+  v_crash_fails boolean[] := p_crash_fails::boolean[];
+  v_timeouts bigint[] := p_timeouts::bigint[];
+  v_count integer := cardinality(v_ids);
+  v_states smallint[];
+  v_due timestamptz[];
+  v_seqs bigint[];
+  v_holders uuid[];
+  v_added uuid[];
+begin
+  if p_lock_timeout is not null then
+    perform set_config('lock_timeout', p_lock_timeout, true);
+  end if;
+
+  -- Who it is a duplicate of; null: it is new.
+  v_holders := array_fill(null::uuid, array[v_count]);
+  if v_keys is not null or v_unique_keys is not null then
+    -- Before any key is taken: a job that is stored already must take none.
+    select array_agg(j.id order by t.ord) into v_holders
+      from unnest(v_ids) with ordinality as t (id, ord) left join ${s}.jobs j on j.id = t.id;
+    if v_unique_keys is not null then
+      v_holders := ${s}.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
+    end if;
+  end if;
+
+  v_states := array_fill(${stateCode.ready}::smallint, array[v_count]);
+  if v_keys is not null or p_delays is not null or p_ats is not null then
+    if v_keys is not null then
+      with wanted as (
+        select distinct on (t.queue, t.key) t.queue, t.key, t.id
+          from unnest(v_queues, v_keys, v_ids, v_holders) with ordinality as t (queue, key, id, holder, ord)
+         where t.key is not null and t.holder is null
+         order by t.queue, t.key, t.ord),
+      locked as (
+        insert into ${s}.keys as k (queue, key, holder)
+        select wanted.queue, wanted.key, wanted.id from wanted order by wanted.queue, wanted.key
+        on conflict (queue, key) do update set holder = k.holder
+        returning k.queue, k.key, k.holder)
+      select array_agg(locked.holder) into v_added from locked;
+    end if;
+    select array_agg(
+             (case when t.due > v_now then ${stateCode.scheduled}
+                   when t.key is null or t.id = any (v_added) then ${stateCode.ready}
+                   else ${stateCode.blocked} end)::smallint order by t.ord),
+           array_agg(t.due order by t.ord)
+      into v_states, v_due
+      from (select u.id, u.key, u.ord,
+                   case when u.at_ms is not null then to_timestamp(u.at_ms / 1000.0)
+                        else v_now + u.delay * interval '1 millisecond' end as due
+              from unnest(v_ids, v_keys, p_delays::bigint[], p_ats::bigint[]) with ordinality
+                as u (id, key, delay, at_ms, ord)) t;
+    v_added := null;
+  end if;
+
+  -- After the keys are locked, in the order of the call.
+  select array_agg(nextval('${s}.jobs_seq')) into v_seqs from generate_series(1, v_count);
+
+  with stored as (
+    insert into ${s}.jobs (
+      id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
+      fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, batch_id, tags, meta, codec,
+      payload)
+    select t.id, t.seq, v_now, v_now + t.expires * interval '1 millisecond', t.timeout, t.unique_for, t.payload_version,
+           t.attempts, t.crashes, t.lane, coalesce(t.crash_fails, false), coalesce(t.skips, false),
+           coalesce(t.unique_mode, ${uniqueCode.none}), t.name, t.queue, t.key, t.unique_key, t.parent, t.batch,
+           t.tags::text[], t.meta, t.codec, t.payload
+      from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
+                  p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
+                  v_keys, v_unique_keys, p_parents::text[], p_batches::text[], v_tags, p_metas::text[], p_codecs::text[],
+                  p_payloads::text[], v_holders)
+        as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
+              unique_mode, name, queue, key, unique_key, parent, batch, tags, meta, codec, payload, holder)
+     where t.holder is null
+     order by t.seq
+    on conflict (id) do nothing
+    returning id)
+  select array_agg(stored.id) into v_added from stored;
+
+  if coalesce(cardinality(v_added), 0) < v_count - cardinality(array_remove(v_holders, null)) then
+    -- Another transaction stored the same id meanwhile, and this one may have taken keys for it: all of it again.
+    if v_keys is not null or v_unique_keys is not null then
+      raise exception 'errand: the same job was appended by another transaction' using errcode = '40001';
+    end if;
+    select array_agg(case when not t.id = any (v_added) then t.id end order by t.ord) into v_holders
+      from unnest(v_ids) with ordinality as t (id, ord);
+    if v_added is null then v_holders := v_ids; end if;
+  end if;
+
+  insert into ${s}.live (
+    id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure,
+    queue, name, tags, key)
+  select t.id, t.seq, case when t.state = ${stateCode.scheduled} then t.due end,
+         case when t.state = ${stateCode.ready} then v_now + t.grace * interval '1 millisecond' end,
+         t.timeout, t.crashes, t.lane, t.state, coalesce(t.unique_mode, ${uniqueCode.none}),
+         coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
+    from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
+                v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
+      as t (id, seq, state, due, grace, timeout, crashes, lane, unique_mode, crash_fails, skips, queue, name, tags, key,
+            holder)
+   where t.holder is null
+   order by t.seq;
+
+  insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
+  select t.id, 1, ${eventCode.dispatched}, t.state, t.name, t.queue, t.tags::text[], 0, 0,
+         case when t.state = ${stateCode.scheduled} then t.due end, '{' || t.data || '}'
+    from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_holders)
+      as t (id, seq, state, due, queue, name, tags, data, holder)
+   where t.holder is null
+   order by t.seq;
+
+  return (
+    select string_agg(
+             case when t.holder is null then t.state::text
+                  when t.holder = t.id then 'd'
+                  else 'd' || t.holder end, ',' order by t.ord)
+      from unnest(v_ids, v_states, v_holders) with ordinality as t (id, state, holder, ord));
+end $$;
+
+-- Adds to the duplicates found so far those whose unique key another job holds.
+create function ${s}.mark_duplicates(p_holders uuid[], p_ids uuid[], p_names text[], p_keys text[])
+returns uuid[] language plpgsql ${hot} as $$
+declare
+  v_ords bigint[];
+  v_names text[];
+  v_keys text[];
+  v_ids uuid[];
+  v_found uuid[];
+begin
+  select array_agg(t.ord order by t.ord), array_agg(t.name order by t.ord), array_agg(t.key order by t.ord),
+         array_agg(t.id order by t.ord)
+    into v_ords, v_names, v_keys, v_ids
+    from unnest(p_holders, p_ids, p_names, p_keys) with ordinality as t (holder, id, name, key, ord)
+   where t.holder is null and t.key is not null;
+  if v_ords is null then return p_holders; end if;
+  v_found := ${s}.take_unique(v_names, v_keys, v_ids);
+  for v_i in 1 .. cardinality(v_ords) loop
+    if v_found[v_i] <> v_ids[v_i] then p_holders[v_ords[v_i]] := v_found[v_i]; end if;
+  end loop;
+  return p_holders;
+end $$;
+`

@@ -1,0 +1,59 @@
+import { eventCode, stateCode } from '../../codes.ts'
+import { hot } from './hot.ts'
+
+/** The heartbeat of a whole process: one row per worker. */
+export const beat = (s: string): string => `
+/*
+ * Renews the lease, records progress, and answers what the worker must know: rows of kind \`claim\`, \`paused\`, \`stop\`.
+ * The value of a progress goes to a table of its own. Of the job's row only the counter of its events moves, in place:
+ * no index knows that column, and a counter elsewhere would have to be read by everybody after the row's lock.
+ */
+create function ${s}.beat(
+  p_id text, p_host text, p_pid integer, p_label text, p_lease_ms integer, p_queues text[], p_taking boolean, p_why text,
+  p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[]
+) returns table (kind text, name text, run integer, note text) language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ${s}.clock();
+  v_stop boolean;
+begin
+  insert into ${s}.workers as w (
+    id, host, pid, label, lease_ms, queues, taking, why, started_at, last_seen, lease_until)
+  values (p_id, p_host, p_pid, p_label, p_lease_ms, p_queues, p_taking, p_why, v_now, v_now,
+          v_now + p_lease_ms * interval '1 millisecond')
+  on conflict (id) do update
+     set queues = excluded.queues, taking = excluded.taking, why = excluded.why, lease_ms = excluded.lease_ms,
+         last_seen = excluded.last_seen, lease_until = excluded.lease_until
+  returning w.stop into v_stop;
+
+  if p_jobs is not null then
+    with fit as materialized (
+      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, t.value, t.message, t.data, t.ord
+        from unnest(p_jobs, p_runs, p_values, p_messages, p_data) with ordinality
+          as t (id, run, value, message, data, ord)
+        join ${s}.live l on l.id = t.id and l.run = t.run and l.worker = p_id and l.state = ${stateCode.running}
+       order by l.id, t.ord
+         for update of l skip locked),
+    counted as (
+      select fit.*, row_number() over (partition by fit.id order by fit.ord) as nth,
+             count(*) over (partition by fit.id) as many
+        from fit),
+    noted as (
+      insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
+      select c.id, c.version + c.nth, ${eventCode.progressed}, ${stateCode.running}, c.name, c.queue, c.tags, c.run,
+             c.attempt, p_id, '{' || c.data || '}'
+        from counted c order by c.ord),
+    shown as (
+      insert into ${s}.progress as p (job_id, value, message)
+      select c.id, c.value, c.message from counted c where c.nth = c.many
+      on conflict (job_id) do update set value = excluded.value, message = excluded.message)
+    update ${s}.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many;
+  end if;
+
+  return query
+    select 'claim', l.id::text, l.run, l.cancel from ${s}.live l
+     where l.worker = p_id and l.state = ${stateCode.running};
+  return query select 'paused', p.name, null::integer, null::text from ${s}.paused_queues p;
+  if v_stop then return query select 'stop', null::text, null::integer, null::text; end if;
+end $$;
+`

@@ -1,0 +1,25 @@
+import type { Migration } from '../migration.ts'
+import { append } from './append.ts'
+import { beat } from './beat.ts'
+import { granting } from './grant.ts'
+import { keys } from './keys.ts'
+import { operate } from './operate.ts'
+import { partitions } from './partitions.ts'
+import { prune } from './prune.ts'
+import { settle } from './settle.ts'
+import { sweepMoves } from './sweep-moves.ts'
+import { sweep } from './sweep.ts'
+import { tables } from './tables.ts'
+import { unique } from './unique.ts'
+
+/** Tables and functions of the first version. */
+export const migration0001: Migration = {
+  version: 1,
+  name: 'the job log',
+  oldestCode: 1,
+  sql: (s) =>
+    [tables, partitions, keys, unique, append, granting, settle, beat, sweep, sweepMoves, operate, prune]
+      .map((part) => part(s))
+      .concat(`select ${s}.ensure_partitions(14);`)
+      .join('\n'),
+}

@@ -1,0 +1,99 @@
+import { eventCode, stateCode } from '../../codes.ts'
+import { hot } from './hot.ts'
+
+/**
+ * Ordering keys. Each row names the only job of its key that may be ready or running. Whoever takes or passes a key
+ * locks its row first, and decides in a later statement, which sees what was committed before the lock was granted.
+ */
+export const keys = (s: string): string => `
+-- Locks the rows of these keys in key order, waiting for them.
+create function ${s}.lock_keys(p_queues text[], p_keys text[]) returns void language plpgsql ${hot} as $$
+begin
+  perform 1 from (
+    select from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key) order by 1, 2) d
+      join ${s}.keys k on k.queue = d.queue and k.key = d.key
+     order by k.queue, k.key
+       for update of k) locked;
+end $$;
+
+/*
+ * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence: a
+ * blocked one becomes ready, a scheduled one becomes holder and stays scheduled; nobody left: the key's row goes.
+ * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind.
+ */
+create function ${s}.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
+returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_queues text[];
+  v_keys text[];
+begin
+  select array_agg(locked.queue), array_agg(locked.key) into v_queues, v_keys
+    from (select k.queue, k.key
+            from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key)) d
+            join ${s}.keys k on k.queue = d.queue and k.key = d.key
+           order by k.queue, k.key
+             for update of k skip locked) locked;
+
+  if coalesce(cardinality(v_keys), 0) < cardinality(p_keys) then
+    return query
+      with missed as (
+        select distinct t.queue, t.key
+          from unnest(p_queues, p_keys) as t (queue, key)
+          join ${s}.keys k on k.queue = t.queue and k.key = t.key
+         where not exists (select from unnest(v_queues, v_keys) as l (queue, key) where l.queue = t.queue and l.key = t.key)),
+      noted as (insert into ${s}.key_notes (queue, key) select missed.queue, missed.key from missed)
+      select missed.queue, missed.key, null::uuid, null::smallint, true from missed;
+    if v_keys is null then return; end if;
+  end if;
+
+  return query
+    with ended as materialized (
+      select k.queue, k.key
+        from unnest(v_queues, v_keys) as t (queue, key)
+        join ${s}.keys k on k.queue = t.queue and k.key = t.key
+       where not exists (select from ${s}.live l where l.id = k.holder)),
+    heir as materialized (
+      select ended.queue, ended.key, next.id, next.state
+        from ended
+        left join lateral (
+          select l.id, l.state from ${s}.live l
+           where l.queue = ended.queue and l.key = ended.key
+             and l.state in (${stateCode.scheduled}, ${stateCode.blocked})
+           order by l.seq limit 1) next on true),
+    freed as (
+      delete from ${s}.keys k using heir where k.queue = heir.queue and k.key = heir.key and heir.id is null),
+    passed as (
+      update ${s}.keys k set holder = heir.id from heir
+       where k.queue = heir.queue and k.key = heir.key and heir.id is not null),
+    woken as (
+      update ${s}.live l
+         set state = ${stateCode.ready}, version = l.version + 1, publish_after = p_publish_after, publishes = 0
+        from heir
+       where l.id = heir.id and heir.state = ${stateCode.blocked}
+      returning l.*),
+    noted as (
+      insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
+      select w.id, w.version, ${eventCode.unblocked}, ${stateCode.ready}, w.name, w.queue, w.tags, w.run, w.attempt
+        from woken w)
+    select w.queue, w.key, w.id, w.lane, false from woken w;
+end $$;
+
+-- Handles the notes: a key whose row is still locked keeps its note.
+create function ${s}.pass_noted_keys(p_limit integer, p_publish_after timestamptz)
+returns table (queue text, id uuid, lane smallint) language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_notes bigint[];
+  v_queues text[];
+  v_keys text[];
+begin
+  with notes as materialized (
+    select n.id, n.queue, n.key from ${s}.key_notes n order by n.id limit p_limit for update skip locked)
+  select array_agg(notes.id), array_agg(notes.queue), array_agg(notes.key) into v_notes, v_queues, v_keys from notes;
+  if v_notes is null then return; end if;
+  delete from ${s}.key_notes n where n.id = any (v_notes);
+  return query
+    select p.queue, p.id, p.lane from ${s}.pass_keys(v_queues, v_keys, p_publish_after) p where not p.pending;
+end $$;
+`

@@ -1,0 +1,146 @@
+import { stateCode } from '../../codes.ts'
+import { hot } from './hot.ts'
+
+/** How long a ticket has to fetch its job before the job counts as overdue, and how far that doubles. */
+export const publishGrace: string = `interval '30 seconds'`
+const longestPublishGrace = `interval '1 hour'`
+
+/**
+ * What relays do: due, lost and unpublished jobs, and keys that were left. Any number of them may run: one at a time does
+ * something, and it passes over rows that others have locked. Answers rows of kind `ran`, `ticket`, `republished`,
+ * `failed` (`note`: the error), `lost`, `full`, `next` (`note`: milliseconds), `partitions` (some are to be made).
+ */
+export const sweep = (s: string): string => `
+create function ${s}.sweep(p_limit integer, p_republish boolean, p_skip text[])
+returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := ${s}.clock();
+  v_paused text[];
+  v_due integer := 0;
+  v_lost integer := 0;
+  v_unpublished integer := 0;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('${s}')) then return; end if;
+  kind := 'ran';
+  return next;
+  v_paused := array(select p.name from ${s}.paused_queues p);
+
+  for kind, id, queue, lane in select d.kind, d.id, d.queue, d.lane from ${s}.sweep_due(p_limit, v_now) d loop
+    v_due := v_due + 1;
+    if kind = 'ticket' and not queue = any (v_paused) then return next; end if;
+  end loop;
+
+  if ${s}.note_sweep(v_now) then
+    for kind, id, queue, lane, note in
+      select l.kind, l.id, l.queue, l.lane, l.note from ${s}.sweep_lost(p_limit, v_now) l
+    loop
+      if kind <> 'next' then v_lost := v_lost + 1; end if;
+      if kind in ('lost', 'failed') then return next; end if;
+      if kind in ('ready', 'next') then
+        if kind = 'ready' then
+          kind := 'lost';
+          return next;
+        end if;
+        kind := 'ticket';
+        if not queue = any (v_paused) then return next; end if;
+      end if;
+    end loop;
+  end if;
+
+  kind := 'ticket';
+  note := null;
+  for id, queue, lane in
+    select k.id, k.queue, k.lane from ${s}.pass_noted_keys(p_limit, v_now + ${publishGrace}) k
+  loop
+    if not queue = any (v_paused) then return next; end if;
+  end loop;
+
+  if p_republish then
+    kind := 'republished';
+    for id, queue, lane in
+      select u.id, u.queue, u.lane from ${s}.sweep_unpublished(p_limit, v_now, v_paused || p_skip) u
+    loop
+      v_unpublished := v_unpublished + 1;
+      return next;
+    end loop;
+  end if;
+
+  delete from ${s}.workers w
+   where w.lease_until < v_now - interval '1 day'
+     and not exists (select from ${s}.live l where l.worker = w.id and l.state = ${stateCode.running});
+
+  id := null;
+  queue := null;
+  lane := null;
+  if p_limit in (v_due, v_lost, v_unpublished) then
+    kind := 'full';
+    return next;
+  end if;
+  if (select w.partitions_until < (v_now at time zone 'UTC')::date + 13 from ${s}.sweeps w) then
+    kind := 'partitions';
+    return next;
+  end if;
+  kind := 'next';
+  note := (select greatest(0, ${s}.ms(min(l.run_at)) - ${s}.ms(v_now))::text
+             from ${s}.live l where l.state = ${stateCode.scheduled});
+  if note is not null then return next; end if;
+end $$;
+
+/*
+ * Notes that a sweep ran, and answers whether runs may be called lost. After a gap (log down, failover, clock jump, laptop
+ * asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost.
+ */
+create function ${s}.note_sweep(p_now timestamptz) returns boolean language plpgsql ${hot} as $$
+declare
+  v_hold timestamptz;
+begin
+  update ${s}.sweeps w
+     set last_at = p_now,
+         hold_until = case
+           when w.last_at is null or p_now < w.last_at or p_now - w.last_at > leases.shortest / 3
+           then p_now + leases.longest else w.hold_until end
+    from (select coalesce(min(k.lease_ms) filter (where k.lease_until >= p_now), 30000) * interval '1 millisecond' as shortest,
+                 coalesce(max(k.lease_ms), 30000) * interval '1 millisecond' as longest
+            from ${s}.workers k) leases
+   where w.one
+  returning w.hold_until into v_hold;
+  return v_hold is null or v_hold <= p_now;
+end $$;
+
+-- Ready jobs that no ticket has fetched, queue by queue along the index: those that are left alone are not touched at all.
+create function ${s}.sweep_unpublished(p_limit integer, p_now timestamptz, p_except text[])
+returns table (id uuid, queue text, lane smallint) language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_left integer := p_limit;
+  v_queue text := '';
+  v_ids uuid[];
+begin
+  while v_left > 0 loop
+    v_queue := (select min(l.queue) from ${s}.live l where l.state = ${stateCode.ready} and l.queue > v_queue);
+    exit when v_queue is null;
+    continue when v_queue = any (p_except);
+    v_ids := array(
+      select l.id from ${s}.live l
+       where l.state = ${stateCode.ready} and l.queue = v_queue and l.publish_after <= p_now
+       order by l.publish_after limit v_left for update skip locked);
+    v_left := v_left - cardinality(v_ids);
+    return query
+      update ${s}.live l
+         set publish_after = p_now + least(${publishGrace} * power(2, least(l.publishes, 10)), ${longestPublishGrace})
+       where l.id = any (v_ids)
+      returning l.id, l.queue, l.lane;
+  end loop;
+end $$;
+
+-- The broker has accepted these republished tickets: their grace doubles. Past the cap more doublings mean nothing.
+create function ${s}.published(p_ids uuid[]) returns void language plpgsql ${hot} as $$
+begin
+  with l as materialized (
+    select l.id from ${s}.live l
+     where l.id = any (p_ids) and l.state = ${stateCode.ready} and l.publishes < 7
+     order by l.id for update skip locked)
+  update ${s}.live set publishes = publishes + 1 from l where live.id = l.id;
+end $$;
+`

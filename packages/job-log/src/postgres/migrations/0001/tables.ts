@@ -1,0 +1,191 @@
+import { eventCode, stateCode } from '../../codes.ts'
+
+/**
+ * Three kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
+ * job, deleted when it ends; only a failed job that still holds its ordering key stays. `job_events` is only added to,
+ * and leaves by whole days.
+ */
+export const tables = (s: string): string => `
+-- The log's clock: every time that decides anything is read from it.
+create function ${s}.clock() returns timestamptz language sql volatile parallel safe return clock_timestamp();
+create function ${s}.ms(at timestamptz) returns bigint language sql immutable strict parallel safe
+  return (date_part('epoch', at) * 1000000)::bigint / 1000;
+
+create table ${s}.meta (
+  one boolean primary key default true check (one),
+  log_id text not null,
+  epoch integer not null default 1,
+  -- The newest position of the events that were dropped: a cursor before it would skip them.
+  dropped_tx xid8 not null default '0',
+  dropped_seq bigint not null default 0
+);
+insert into ${s}.meta (log_id) values (left(replace(gen_random_uuid()::text, '-', ''), 10));
+
+create sequence ${s}.jobs_seq;
+create table ${s}.jobs (
+  id uuid primary key,
+  seq bigint not null,
+  dispatched_at timestamptz not null,
+  expires_at timestamptz,
+  timeout_ms bigint,
+  unique_for_ms bigint,
+  payload_version integer not null,
+  max_attempts integer not null,
+  max_crashes integer not null,
+  replays integer not null default 0,
+  lane smallint not null,
+  fails_on_crash boolean not null,
+  skips_on_failure boolean not null,
+  unique_mode smallint not null,
+  name text not null,
+  queue text not null,
+  key text,
+  unique_key text,
+  parent_id text,
+  batch_id text,
+  tags text[],
+  meta text,
+  codec text not null,
+  payload text not null
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+create index jobs_seq_idx on ${s}.jobs (seq);
+
+create table ${s}.live (
+  id uuid primary key,
+  seq bigint not null,
+  run_at timestamptz,
+  publish_after timestamptz,
+  deadline timestamptz,
+  parked_since timestamptz,
+  timeout_ms bigint,
+  run integer not null default 0,
+  attempt integer not null default 0,
+  crashes integer not null default 0,
+  streak integer not null default 0,
+  version integer not null default 1,
+  max_crashes integer not null,
+  replays integer not null default 0,
+  publishes smallint not null default 0,
+  lane smallint not null,
+  state smallint not null,
+  unique_mode smallint not null,
+  fails_on_crash boolean not null,
+  skips_on_failure boolean not null,
+  queue text not null,
+  name text not null,
+  tags text[],
+  key text,
+  worker text,
+  request text,
+  -- Who asked for its end while it runs, and why: members of a JSON object.
+  cancel text
+) with (
+  fillfactor = 80,
+  -- Its end is needed again in a moment, and cutting it off locks everybody out.
+  vacuum_truncate = off,
+  autovacuum_vacuum_scale_factor = 0.01,
+  autovacuum_vacuum_threshold = 1000,
+  autovacuum_vacuum_cost_delay = 0,
+  autovacuum_analyze_scale_factor = 0.05,
+  autovacuum_analyze_threshold = 1000
+);
+create index live_ready on ${s}.live (queue, lane, seq) where state = ${stateCode.ready};
+create index live_unpublished on ${s}.live (queue, publish_after) where state = ${stateCode.ready};
+create index live_due on ${s}.live (run_at) where state = ${stateCode.scheduled};
+create index live_running on ${s}.live (worker, request) where state = ${stateCode.running};
+create index live_keys on ${s}.live (queue, key, seq) where key is not null;
+create index live_failed on ${s}.live (seq) where state = ${stateCode.failed};
+
+-- A sequence of its own, cached per connection: it orders the events of one transaction, which has one connection.
+create sequence ${s}.job_events_seq cache 100;
+create table ${s}.job_events (
+  tx xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('${s}.job_events_seq'),
+  job_id uuid not null,
+  at timestamptz not null default ${s}.clock(),
+  run_at timestamptz,
+  version integer not null,
+  run integer not null,
+  attempt integer not null,
+  type smallint not null,
+  state smallint not null,
+  name text not null,
+  queue text not null,
+  worker text,
+  tags text[],
+  data text,
+  codec text,
+  body text
+) partition by range (at);
+create index job_events_order on ${s}.job_events (tx, seq);
+create index job_events_job on ${s}.job_events (job_id, version);
+create index job_events_final on ${s}.job_events (type, at)
+  where type in (${eventCode.succeeded}, ${eventCode.failed}, ${eventCode.cancelled}, ${eventCode.skipped});
+create table ${s}.job_events_default partition of ${s}.job_events default;
+
+create table ${s}.progress (
+  job_id uuid primary key,
+  value double precision not null,
+  message text
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+create table ${s}.keys (
+  queue text not null,
+  key text not null,
+  holder uuid not null,
+  primary key (queue, key)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+-- Keys whose row was locked when their holder ended. No unique index: a note never waits for another one.
+create table ${s}.key_notes (
+  id bigint generated always as identity primary key,
+  queue text not null,
+  key text not null
+);
+
+create table ${s}.unique_keys (
+  name text not null,
+  key text not null,
+  job_id uuid not null,
+  free_at timestamptz,
+  primary key (name, key)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+create index unique_keys_free on ${s}.unique_keys (free_at) where free_at is not null;
+
+create table ${s}.workers (
+  id text primary key,
+  host text not null,
+  pid integer not null,
+  label text,
+  lease_ms integer not null,
+  queues text[] not null,
+  taking boolean not null,
+  why text,
+  stop boolean not null default false,
+  started_at timestamptz not null,
+  last_seen timestamptz not null,
+  lease_until timestamptz not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 100);
+
+create table ${s}.paused_queues (
+  name text primary key,
+  paused_by text not null,
+  paused_at timestamptz not null,
+  reason text
+);
+
+create table ${s}.sweeps (
+  one boolean primary key default true check (one),
+  last_at timestamptz,
+  -- Nothing is called lost before this.
+  hold_until timestamptz,
+  -- Partitions of events exist for the days up to this one.
+  partitions_until date not null default '-infinity'
+) with (fillfactor = 50);
+insert into ${s}.sweeps default values;
+
+-- How far finished jobs were looked at for pruning, so that it does not begin with the dead every time.
+create table ${s}.prunes (
+  type smallint primary key,
+  looked_until timestamptz not null
+) with (fillfactor = 50);
+`

@@ -1,0 +1,63 @@
+import { hot } from './hot.ts'
+
+/** Unique keys: (job name, key) → the job that holds it. `free_at` null: until its holder frees it. */
+export const unique = (s: string): string => `
+/*
+ * Takes unique keys for these jobs and answers who holds each: the job itself, or the one that it duplicates. Waits only
+ * for a dispatch that is under way. The holder is read in a statement of its own: the insert still has the snapshot from
+ * before its wait, and a duplicate would come back without an id. If the holder has gone meanwhile, all of it again.
+ */
+create function ${s}.take_unique(p_names text[], p_keys text[], p_ids uuid[]) returns uuid[] language plpgsql ${hot} as $$
+declare
+  v_holders uuid[];
+begin
+  loop
+    insert into ${s}.unique_keys (name, key, job_id)
+    select t.name, t.key, t.id from unnest(p_names, p_keys, p_ids) with ordinality as t (name, key, id, ord)
+     order by t.name, t.key, t.ord
+    on conflict (name, key) do nothing;
+
+    with free as materialized (
+      select u.name, u.key
+        from (select distinct t.name, t.key from unnest(p_names, p_keys) as t (name, key)) d
+        join ${s}.unique_keys u on u.name = d.name and u.key = d.key
+       where u.free_at <= ${s}.clock()
+       order by u.name, u.key
+         for update of u)
+    update ${s}.unique_keys u set job_id = first.id, free_at = null
+      from (select distinct on (t.name, t.key) t.name, t.key, t.id
+              from unnest(p_names, p_keys, p_ids) with ordinality as t (name, key, id, ord)
+              join free on free.name = t.name and free.key = t.key
+             order by t.name, t.key, t.ord) first
+     where u.name = first.name and u.key = first.key;
+
+    select array_agg(u.job_id order by t.ord) into v_holders
+      from unnest(p_names, p_keys) with ordinality as t (name, key, ord)
+      left join ${s}.unique_keys u on u.name = t.name and u.key = t.key and (u.free_at is null or u.free_at > ${s}.clock());
+    exit when array_position(v_holders, null) is null;
+  end loop;
+  return v_holders;
+end $$;
+
+/*
+ * Frees what these jobs hold; where it is held for a time at least, and p_keep, not before that is over. A key that was
+ * freed already is left alone: a dispatcher that takes it may have its row locked, and nobody who settles waits for that.
+ */
+create function ${s}.free_unique(p_ids uuid[], p_keep boolean) returns void language plpgsql ${hot} as $$
+begin
+  with held as materialized (
+    select u.name, u.key,
+           case when p_keep then j.dispatched_at + j.unique_for_ms * interval '1 millisecond' end as until
+      from ${s}.jobs j
+      join ${s}.unique_keys u on u.name = j.name and u.key = j.unique_key and u.job_id = j.id
+     where j.id = any (p_ids)
+       and (u.free_at is null or (not p_keep and u.free_at > ${s}.clock()))
+     order by u.name, u.key
+       for update of u),
+  gone as (
+    delete from ${s}.unique_keys u using held
+     where u.name = held.name and u.key = held.key and (held.until is null or held.until <= ${s}.clock()))
+  update ${s}.unique_keys u set free_at = held.until from held
+   where u.name = held.name and u.key = held.key and held.until > ${s}.clock();
+end $$;
+`

@@ -1,0 +1,52 @@
+import { isFinal } from '@errand/core/ports'
+import type { EventRecord, EventType } from '@errand/core/ports'
+import type { JobHistory, Invariant, Violation } from './types.ts'
+
+/** What only the worker that holds the claim can bring about. */
+const byHolder: readonly EventType[] = ['progressed', 'succeeded', 'errored', 'snoozed', 'released']
+
+/** I2, I3, I4 and I6: who ran the job, how often, and what came of it. */
+export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {
+  const found: Violation[] = []
+  const wrong = (invariant: Invariant, text: string): void => void found.push({ invariant, jobId: id, text })
+
+  const runs = new Set<number>()
+  let holder: EventRecord | undefined
+  let ended: EventRecord | undefined
+  let successes = 0
+  let interrupted: EventRecord | undefined
+  for (const event of events) {
+    switch (event.type) {
+      case 'started':
+        if (runs.has(event.run)) wrong('I3', `run ${event.run} was started twice`)
+        if (holder) wrong('I3', `run ${event.run} was started while run ${holder.run} held the claim`)
+        if (event.worker === undefined) wrong('I3', `run ${event.run} was started by no worker`)
+        if (ended) wrong('I4', `run ${event.run} was started after the job had ${ended.type}, and nobody had replayed it`)
+        if (onCrash === 'fail' && interrupted) {
+          wrong('I6', `run ${event.run} was started although run ${interrupted.run} was interrupted and onCrash is 'fail'`)
+        }
+        runs.add(event.run)
+        holder = event
+        break
+      case 'succeeded':
+        successes += 1
+        if (successes > 1) wrong('I2', `succeeded ${successes} times (run ${event.run})`)
+        break
+      case 'lost':
+        interrupted = event
+        break
+      case 'replayed':
+        ended = undefined
+        interrupted = undefined
+        successes = 0
+        break
+      default:
+    }
+    if (byHolder.includes(event.type) && holder && (event.run !== holder.run || event.worker !== holder.worker)) {
+      wrong('I3', `${event.type} came from run ${event.run} of worker ${event.worker ?? 'nobody'}, but run ${holder.run} of ${holder.worker ?? 'nobody'} held the claim`)
+    }
+    if (event.state !== 'running') holder = undefined
+    if (isFinal(event.state) && event.type !== 'fenced' && event.type !== 'skipped') ended = event
+  }
+  return found
+}

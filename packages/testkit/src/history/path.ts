@@ -1,0 +1,65 @@
+import { isFinal, isLegal, transitions } from '@errand/core/ports'
+import type { EventRecord, EventType, JobState, Transition } from '@errand/core/ports'
+import type { JobHistory, Violation } from './types.ts'
+
+/** I7: every history is a legal path of the table of states, with nothing missing, and counters that follow from it. */
+export function checkPath({ id, events }: JobHistory): Violation[] {
+  const found: Violation[] = []
+  const wrong = (text: string): void => void found.push({ invariant: 'I7', jobId: id, text })
+
+  let before: EventRecord | undefined
+  let cancelling = false
+  for (const event of events) {
+    const expected = (before?.version ?? 0) + 1
+    if (event.version === before?.version) {
+      wrong(`version ${event.version} stands for two events, ${before.type} and ${event.type}`)
+    } else if (event.version !== expected) {
+      wrong(`version ${event.version} (${event.type}) follows ${before?.version ?? 'nothing'}: events are missing`)
+      // What happened between is not known, so neither state nor counters can be judged against what came before.
+      before = event
+      continue
+    }
+    if (!isLegal(event.type, before?.state, event.state)) {
+      wrong(`${event.type} leads from ${before?.state ?? 'nothing'} to ${event.state} (version ${event.version})`)
+    }
+    if (before && isInterim(before) && event.type !== 'failed' && event.type !== 'cancelled') {
+      wrong(`${before.type} must be followed by failed or cancelled at once, not by ${event.type} (version ${event.version})`)
+    }
+    if (before) for (const text of counterFaults(before, event)) wrong(text)
+
+    if (event.type === 'cancel_requested') cancelling = true
+    else if (cancelling && goesOnLiving(event)) {
+      wrong(`${event.type} leads to ${event.state} (version ${event.version}) although its cancellation was requested`)
+    }
+    if (isFinal(event.state)) cancelling = false
+    before = event
+  }
+  if (before && isInterim(before)) wrong(`${before.type} in state running is its last event: failed or cancelled is missing`)
+  return found
+}
+
+/** `errored` and `lost` that leave the job running: the end must follow in the same breath. */
+function isInterim(event: EventRecord): boolean {
+  const transition: Transition = transitions[event.type]
+  return transition.interim === true && event.state === 'running'
+}
+
+const waiting: readonly JobState[] = ['ready', 'scheduled', 'blocked']
+const goesOnLiving = (event: EventRecord): boolean => waiting.includes(event.state)
+
+const givesAttemptBack: readonly EventType[] = ['snoozed', 'released', 'lost']
+
+function counterFaults(before: EventRecord, event: EventRecord): string[] {
+  const run = before.run + (event.type === 'started' ? 1 : 0)
+  const attempt =
+    event.type === 'replayed'
+      ? 0
+      : before.attempt + (event.type === 'started' ? 1 : 0) - (givesAttemptBack.includes(event.type) ? 1 : 0)
+  const at = `${event.type} (version ${event.version})`
+  return [
+    ...(event.run === run ? [] : [`${at} has run ${event.run} where ${run} follows from ${before.run}`]),
+    ...(event.attempt === attempt
+      ? []
+      : [`${at} has attempt ${event.attempt} where ${attempt} follows from ${before.attempt}`]),
+  ]
+}

@@ -1,0 +1,49 @@
+import type { EventRecord, OnCrash, OnFailure } from '@errand/core/ports'
+
+/** What is checked. Leave out what is not known: less is checked then, and nothing is called wrong for want of it. */
+export interface HistoryToCheck {
+  /** All events of the jobs, in any order: those of one job are ordered by their version. */
+  readonly events: readonly EventRecord[]
+  /** Every job whose dispatch was answered, in the order of dispatch (`readDispatched` reads it from a log). */
+  readonly dispatched: readonly (string | DispatchedJob)[]
+  /** What the handlers wrote down themselves, in the order in which they did. */
+  readonly ledger?: readonly LedgerLine[] | undefined
+  /** The jobs that the log shows as live, now that all is over. Every other job must have ended. */
+  readonly live?: Iterable<string> | undefined
+}
+
+export interface DispatchedJob {
+  readonly id: string
+  /** Not known: a failed job may or may not pass its ordering key on. */
+  readonly onFailure?: OnFailure | undefined
+  readonly onCrash?: OnCrash | undefined
+}
+
+/** One line of a handler's own: when it begins its work, and when its work is done, before it returns. */
+export interface LedgerLine {
+  readonly jobId: string
+  readonly run: number
+  readonly mark: 'began' | 'ended'
+  readonly worker?: string | undefined
+}
+
+/**
+ * I1 no job is lost · I2 one success · I3 one start per run, one live claim · I4 a finished job never starts again ·
+ * I5 the order of keys · I6 `onCrash: 'fail'` · I7 every history is a legal path, with nothing missing.
+ */
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7'
+
+export interface Violation {
+  readonly invariant: Invariant
+  readonly jobId: string
+  /** What is wrong, for a reader. */
+  readonly text: string
+}
+
+/** The events of one job, by version. */
+export interface JobHistory {
+  readonly id: string
+  readonly events: readonly EventRecord[]
+  readonly onFailure: OnFailure | undefined
+  readonly onCrash: OnCrash | undefined
+}

@@ -1,0 +1,297 @@
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { Transaction } from '@errand/core/ports'
+import { encoded, outcomes } from '../../fixtures.ts'
+import type { JobLogHarness } from '../harness.ts'
+import type { Scene } from '../scene.ts'
+import { scenes } from '../scenes.ts'
+
+const ordering = { key: 'account-7', onFailure: 'block' } as const
+
+export function describeTransactions(harness: JobLogHarness): void {
+  const { scene } = scenes(harness)
+  const { transactions } = harness.capabilities
+
+  /** A transaction of the application; whatever the test does, it is ended. */
+  const begin = async (on: Scene) => {
+    const open = await on.begin()
+    let over = false
+    const end = (how: () => Promise<void>) => async () => {
+      if (over) return
+      over = true
+      await how()
+    }
+    const transaction = {
+      tx: open.tx,
+      commit: end(() => open.commit()),
+      rollback: end(() => open.rollback()),
+    }
+    onTestFinished(transaction.rollback)
+    return transaction
+  }
+
+  describe.runIf(transactions !== 'none')("the application's own transactions", () => {
+    it('a job that is dispatched inside a transaction exists once it has committed, not before', async () => {
+      const on = await scene()
+      const { tx, commit } = await begin(on)
+      const job = on.newJob({ publishGraceMs: 0 })
+      const [answer] = await on.log.append([job], { tx })
+      expect(answer).toMatchObject({ id: job.id, status: 'added' })
+      expect(await on.log.get(job.id)).toBeUndefined()
+      await commit()
+      expect(await on.state(job)).toBe('ready')
+      const { tickets } = await on.sweepUntil(async () => true, { republish: true })
+      expect(tickets).toEqual([on.ticket(job)])
+    })
+
+    it('a job that is dispatched inside a transaction that rolls back never was', async () => {
+      const on = await scene()
+      const { tx, rollback } = await begin(on)
+      const job = on.newJob({ ordering, unique: { key: 'u', until: 'finished' } })
+      await on.log.append([job], { tx })
+      await rollback()
+      expect(await on.log.get(job.id)).toBeUndefined()
+      expect(await on.events(job)).toEqual([])
+      // Its keys are free: it left no holder behind.
+      const next = await on.add({ ordering, unique: { key: 'u', until: 'finished' } })
+      expect(await on.state(next)).toBe('ready')
+    })
+
+    it('several dispatches of one transaction commit together, in their order', async () => {
+      const on = await scene()
+      const { tx, commit } = await begin(on)
+      const jobs = [on.newJob({ ordering }), on.newJob({ ordering }), on.newJob()]
+      await on.log.append([jobs[0]!], { tx })
+      await on.log.append([jobs[1]!, jobs[2]!], { tx })
+      await commit()
+      expect(await on.states(jobs)).toEqual(['ready', 'blocked', 'ready'])
+    })
+
+    it('a duplicate inside a transaction is told as one, and the transaction goes on', async () => {
+      const on = await scene()
+      const unique = { key: 'u', until: 'finished' } as const
+      const held = await on.add({ unique })
+      const { tx, commit } = await begin(on)
+      const added = on.newJob()
+      const answers = await on.log.append([on.newJob({ unique }), { ...held }, added], { tx })
+      expect(answers.map(({ id, status }) => [id, status])).toEqual([
+        [held.id, 'duplicate'],
+        [held.id, 'duplicate'],
+        [added.id, 'added'],
+      ])
+      await commit()
+      expect(await on.state(added)).toBe('ready')
+    })
+
+    it('a batch inside a transaction that holds a job which cannot be stored throws, so that it rolls back', async () => {
+      const on = await scene()
+      const { tx, rollback } = await begin(on)
+      const jobs = [on.newJob(), on.newJob({ payload: { codec: 'raw', text: 'a\0b' } })]
+      const stored = await on.log.append(jobs, { tx }).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toMatchObject({ code: 'E_BATCH_REFUSED' })
+          return false
+        },
+      )
+      await rollback()
+      expect(typeof stored).toBe('boolean')
+      expect(await on.states(jobs)).toEqual([undefined, undefined])
+    })
+
+    it('a handler’s own transaction completes its job: both commit together', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const { tx, commit } = await begin(on)
+      await on.log.complete(claim, encoded('paid'), worker, tx)
+      expect(await on.state(job)).toBe('running')
+      await commit()
+      expect(await on.record(job)).toMatchObject({ state: 'succeeded', result: encoded('paid') })
+      expect(await on.settle(worker, claim, outcomes.completed())).toMatchObject({
+        result: 'settled',
+        event: 'succeeded',
+        state: 'succeeded',
+      })
+      expect(await on.story(job)).toEqual(['dispatched', 'started', 'succeeded'])
+    })
+
+    it('a completion that was rolled back is never settled as a success', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const { tx, rollback } = await begin(on)
+      await on.log.complete(claim, encoded('paid'), worker, tx)
+      await rollback()
+      expect(await on.settle(worker, claim, outcomes.completed(0))).toMatchObject({
+        result: 'settled',
+        event: 'errored',
+        state: 'scheduled',
+      })
+      expect((await on.record(job)).result).toBeUndefined()
+      expect(await on.story(job)).toEqual(['dispatched', 'started', 'errored'])
+    })
+
+    it('whose fate is not yet known when the handler has ended, it is waited for: succeeded, if it commits', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const { tx, commit } = await begin(on)
+      await on.log.complete(claim, undefined, worker, tx)
+      const settling = on.settle(worker, claim, outcomes.completed())
+      await commit()
+      expect(await settling).toMatchObject({ result: 'settled', event: 'succeeded' })
+      expect(await on.story(job)).toEqual(['dispatched', 'started', 'succeeded'])
+    })
+
+    it('a completion by a worker that has lost its claim throws, so that the handler’s writes roll back', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      await on.vanish(worker)
+      await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      const { tx, rollback } = await begin(on)
+      await expect(on.log.complete(claim, undefined, worker, tx)).rejects.toMatchObject({ code: 'E_CLAIM_LOST' })
+      await rollback()
+      expect(await on.state(job)).toBe('ready')
+    })
+
+    it('a completion of a run that was settled, of another worker, or of an unknown job throws', async () => {
+      const on = await scene()
+      const { worker, claim } = await on.start()
+      const stranger = await on.worker()
+      await on.settle(worker, claim, outcomes.succeed())
+      const running = await on.start()
+      const attempts = [
+        [claim, worker],
+        [running.claim, stranger],
+        [{ id: crypto.randomUUID(), run: 1 }, worker],
+      ] as const
+      for (const [fence, by] of attempts) {
+        const { tx, rollback } = await begin(on)
+        await expect(on.log.complete(fence, undefined, by, tx)).rejects.toMatchObject({ code: 'E_CLAIM_LOST' })
+        await rollback()
+      }
+    })
+
+    it('a completion passes its ordering key on, with the commit, and the settlement lists the ticket', async () => {
+      const on = await scene()
+      const { worker, claim } = await on.start({ ordering })
+      const next = await on.add({ ordering })
+      const { tx, commit } = await begin(on)
+      await on.log.complete(claim, undefined, worker, tx)
+      await commit()
+      await on.sweepUntil(async () => (await on.state(next)) === 'ready')
+      const settled = await on.settle(worker, claim, outcomes.completed())
+      expect(settled.tickets).toEqual([on.ticket(next)])
+    })
+
+    it('a completion that rolls back keeps its key', async () => {
+      const on = await scene()
+      const { worker, claim } = await on.start({ ordering })
+      const next = await on.add({ ordering })
+      const { tx, rollback } = await begin(on)
+      await on.log.complete(claim, undefined, worker, tx)
+      await rollback()
+      await on.sweep()
+      expect(await on.state(next)).toBe('blocked')
+      await on.settle(worker, claim, outcomes.succeed())
+      expect(await on.state(next)).toBe('ready')
+    })
+
+    it('a handler may dispatch and complete in one transaction', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const { tx, commit } = await begin(on)
+      const child = on.newJob({ parentId: job.id })
+      await on.log.append([child], { tx })
+      await on.log.complete(claim, undefined, worker, tx)
+      await commit()
+      expect(await on.states([job, child])).toEqual(['succeeded', 'ready'])
+    })
+
+    it('whoever follows misses nothing that a long transaction commits late, and sees it once', async () => {
+      const on = await scene()
+      const from = await on.log.end()
+      const { tx, commit } = await begin(on)
+      const late = on.newJob()
+      await on.log.append([late], { tx })
+      // On a log with one writer nobody else can write meanwhile; there the commit comes first.
+      if (transactions === 'one-writer') await commit()
+      const early = await on.add()
+      const seen: string[] = []
+      let cursor = from
+      const read = async () => {
+        const { events, next } = await on.log.read({ after: cursor, queue: on.queue, limit: 10 })
+        seen.push(...events.map(({ jobId }) => jobId))
+        cursor = next
+      }
+      await read()
+      await read()
+      await commit()
+      await on.until(async () => {
+        await read()
+        return seen.length >= 2
+      }, 'both events are seen')
+      await read()
+      expect(seen.toSorted()).toEqual([late.id, early.id].toSorted())
+    })
+
+    it('what is no transaction is refused', async () => {
+      const on = await scene()
+      for (const tx of [{}, 7, 'tx', { query: 'no function' }]) {
+        await expect(on.log.append([on.newJob()], { tx: tx as Transaction })).rejects.toMatchObject({
+          code: 'E_TRANSACTION',
+        })
+      }
+    })
+  })
+
+  describe.runIf(transactions === 'row-locks')('rows that an open transaction has locked', () => {
+    it('a job whose completion is not committed yet is to be asked for again, not refused', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const { tx, rollback } = await begin(on)
+      await on.log.complete(claim, undefined, worker, tx)
+      const answer = await on.verdict(await on.worker(), job)
+      expect(['again', 'busy']).toContain(answer)
+      await rollback()
+    })
+
+    it('a settlement does not wait for a dispatcher’s open transaction: its key is passed on a little later', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start({ ordering })
+      const { tx, commit } = await begin(on)
+      const next = on.newJob({ ordering })
+      await on.log.append([next], { tx })
+      const settled = await on.settle(worker, claim, outcomes.succeed())
+      expect(settled).toMatchObject({ result: 'settled', state: 'succeeded', keyPending: true, tickets: [] })
+      await commit()
+      const tickets = await on.until(async () => {
+        const passed = await on.log.passKeys(10)
+        return passed.length > 0 && passed
+      }, 'the key is passed on')
+      expect(tickets).toEqual([on.ticket(next)])
+      expect(await on.states([job, next])).toEqual(['succeeded', 'ready'])
+    })
+
+    it('a key that was left pending and forgotten is passed on by the sweep', async () => {
+      const on = await scene()
+      const { worker, claim } = await on.start({ ordering })
+      const { tx, commit } = await begin(on)
+      const next = on.newJob({ ordering })
+      await on.log.append([next], { tx })
+      expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ keyPending: true })
+      await commit()
+      const { tickets } = await on.sweepUntil(async () => (await on.state(next)) === 'ready')
+      expect(tickets).toEqual([on.ticket(next)])
+    })
+
+    it('a dispatch that waits for an open transaction of its key does not hold up others', async () => {
+      const on = await scene()
+      const { tx, commit } = await begin(on)
+      const [first, second] = [on.newJob({ ordering }), on.newJob({ ordering })]
+      await on.log.append([first], { tx })
+      const waiting = on.log.append([second])
+      expect(await on.state(await on.add())).toBe('ready')
+      await commit()
+      await waiting
+      expect(await on.states([first, second])).toEqual(['ready', 'blocked'])
+    })
+  })
+}
