@@ -32,6 +32,8 @@ export default defineConfig({
       project('core', 'packages/core', { servers: false }),
       project('job-log', 'packages/job-log', { servers: true }),
       project('driver-database', 'packages/driver-database', { servers: true }),
+      project('driver-rabbitmq', 'packages/driver-rabbitmq', { servers: true }),
+      project('driver-sqs', 'packages/driver-sqs', { servers: true }),
       project('testkit', 'packages/testkit', { servers: true }),
       project('cli', 'packages/cli', { servers: true }),
       project('errand', 'packages/errand', { servers: true }),

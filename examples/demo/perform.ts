@@ -13,7 +13,7 @@ import { Tally } from './stage/tally.ts'
 export interface Performance {
   /** In the order of their dispatch. */
   readonly dispatched: readonly Dispatched[]
-  /** The jobs that were lost with the worker that was killed. */
+  /** Jobs that were lost, in the order in which the log told of them. */
   readonly lost: readonly { readonly id: string; readonly label: string }[]
   readonly overtaking: Overtaking | undefined
   /** The workers' names, by their ids in the log. */

@@ -43,7 +43,7 @@ export function reportPerformance(performance: Performance, { histories }: Audit
   const [first] = lost
   if (first) {
     print()
-    print(`${paint('yellow', first.label)}, one of ${counted(lost.length, 'job')} that the killed worker had in its hands`)
+    print(`${paint('yellow', first.label)}: what the log knows of one of the ${counted(lost.length, 'job')} that were lost`)
     printHistory(histories.get(first.id) ?? [], names)
   }
   print()

@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { until } from '@errand/testkit'
+import { realPause, until } from '@errand/testkit'
 import type { Errand } from '@errand/core'
 import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
+
+/** Between two looks at files and tables that are large by now. */
+const pause = (): Promise<void> => realPause(100)
 
 const jobs = 5_000
 const keys = 100
@@ -34,15 +37,16 @@ describe.each(logs)('four worker processes on %s', (name) => {
       const dispatched = dispatchAll(errand)
       const ended = (): number => readLedger(ledger).filter((line) => line.mark === 'ended').length
 
-      await until(() => ended() > 500, { what: 'work is under way', withinMs: 30_000 })
+      await until(() => ended() > 500, { what: 'work is under way', withinMs: 30_000, pause })
       killed!.signal('SIGKILL')
       frozen!.signal('SIGSTOP')
-      await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 30_000 })
+      await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 30_000, pause })
       stopped!.signal('SIGTERM')
       expect(await stopped!.exited, stopped!.output()).toBe(0)
       await until(async () => (await lostBy(log, frozen!.id)) > 0, {
         what: 'the frozen worker has lost its claims',
         withinMs: 30_000,
+        pause,
       })
       frozen!.signal('SIGCONT')
       await dispatched
@@ -54,6 +58,7 @@ describe.each(logs)('four worker processes on %s', (name) => {
         {
           what: 'every job has ended',
           withinMs: 90_000,
+          pause,
         },
       )
       steady!.signal('SIGTERM')

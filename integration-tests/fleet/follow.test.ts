@@ -3,10 +3,13 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readHistory, until } from '@errand/testkit'
+import { readHistory, realPause, until } from '@errand/testkit'
 import { ordered } from './app/jobs.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
+
+/** Between two looks at files and tables that are large by now. */
+const pause = (): Promise<void> => realPause(100)
 
 const jobs = 5_000
 
@@ -65,6 +68,7 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
         await until(() => seenIn(file).length > mark, {
           what: `the follower has seen ${mark} events`,
           withinMs: 60_000,
+          pause,
         })
         follower.kill('SIGKILL')
         await once(follower, 'exit')
@@ -76,12 +80,13 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
           (await log.queues()).every(
             (queue) => queue.ready + queue.scheduled + queue.blocked + queue.running === 0,
           ),
-        { what: 'every job has ended', withinMs: 60_000 },
+        { what: 'every job has ended', withinMs: 60_000, pause },
       )
       const history = await readHistory(log)
       await until(() => seenIn(file).length >= history.length, {
         what: 'the follower has caught up',
         withinMs: 30_000,
+        pause,
       })
 
       const seen = seenIn(file)

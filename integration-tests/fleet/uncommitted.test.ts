@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import { until } from '@errand/testkit'
+import { realPause, until } from '@errand/testkit'
 import type { Transaction } from '@errand/core'
 import { work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
@@ -62,7 +62,7 @@ describe.each(logs)('1,000 jobs dispatched inside transactions on %s', (name) =>
     errand.wake()
     await until(
       async () => (await Array.fromAsync(errand.jobs.list({ state: 'succeeded' }))).length === committed.size,
-      { what: 'the committed half has run', withinMs: 60_000 },
+      { what: 'the committed half has run', withinMs: 60_000, pause: () => realPause(100) },
     )
 
     expect(committed.size).toBe(jobs / 2)

@@ -4,5 +4,9 @@ import 'vitest'
 declare module 'vitest' {
   export interface ProvidedContext {
     postgres: string | undefined
+    /** For `rabbitmq({ url, prefix })`; give it a prefix of your own. */
+    amqp: string | undefined
+    /** For `sqs(url)`; give it a prefix of your own. */
+    sqs: string | undefined
   }
 }

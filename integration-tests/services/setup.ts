@@ -2,10 +2,12 @@
 import type { TestProject } from 'vitest/node'
 import './provided.ts'
 import { postgres } from './postgres.ts'
+import { rabbitmq } from './rabbitmq.ts'
 import { type Found, find, type Service } from './service.ts'
+import { sqs } from './sqs.ts'
 
 /** Add the next service here (its type in provided.ts). */
-const services: readonly Service[] = [postgres]
+const services: readonly Service[] = [postgres, rabbitmq, sqs]
 
 export interface Servers {
   readonly found: Promise<ReadonlyMap<Service, Found>>

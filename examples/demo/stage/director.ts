@@ -30,7 +30,7 @@ export interface Overtaking {
  * half way) and tells the audience what happens.
  */
 export class Director {
-  /** The jobs that were lost with the worker that was killed. */
+  /** Runs that were lost, in the order in which the log tells of them. */
   readonly lost: { readonly id: string; readonly label: string }[] = []
   overtaking: Overtaking | undefined
   readonly #cast: Cast

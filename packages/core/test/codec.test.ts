@@ -10,7 +10,9 @@ const json = '{"card":"4111 1111"}'
 test('the plain codec stores JSON as it is, and reads nothing else', async () => {
   expect(jsonCodec.encode(json)).toEqual({ codec: 'json', text: json })
   expect(jsonCodec.decode({ codec: 'json', text: json })).toBe(json)
-  expect(await refusalOf(() => jsonCodec.decode({ codec: 'zip', text: '' }))).toMatchObject({ code: 'E_CODEC' })
+  expect(await refusalOf(() => jsonCodec.decode({ codec: 'zip', text: '' }))).toMatchObject({
+    code: 'E_CODEC',
+  })
 })
 
 test('an encrypted text shows nothing of what it holds, and is another one each time', async () => {
@@ -42,6 +44,8 @@ test('a text that was changed or cut is refused', async () => {
   const bytes = Buffer.from(text, 'base64')
   bytes[14] = (bytes[14] ?? 0) ^ 1
   for (const broken of [bytes.toString('base64'), text.slice(0, 20), '']) {
-    expect(await refusalOf(() => codec.decode({ codec: name, text: broken }))).toMatchObject({ code: 'E_CODEC' })
+    expect(await refusalOf(() => codec.decode({ codec: name, text: broken }))).toMatchObject({
+      code: 'E_CODEC',
+    })
   }
 })

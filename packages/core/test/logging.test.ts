@@ -15,8 +15,12 @@ test.each([
 
 test('credentials reach no log line: not by message, field, error, cause or what a library hangs on an error', () => {
   const recording = recordingLogger()
-  const cause = Object.assign(new Error('refused by amqp://user:secret@host'), { config: { password: 'secret' } })
-  const error = Object.assign(new Error('publish to amqp://user:secret@host failed', { cause }), { code: 'E_DRIVER' })
+  const cause = Object.assign(new Error('refused by amqp://user:secret@host'), {
+    config: { password: 'secret' },
+  })
+  const error = Object.assign(new Error('publish to amqp://user:secret@host failed', { cause }), {
+    code: 'E_DRIVER',
+  })
   maskingLogger(recording).error(
     { err: error, url: 'amqp://user:secret@host', nested: { urls: ['amqp://user:secret@host'] } },
     'lost amqp://user:secret@host',

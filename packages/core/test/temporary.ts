@@ -18,7 +18,12 @@ export async function temporaryFolder(
 export function packageFiles(name: string, source: string): Record<string, string> {
   const exports = { '.': { types: './index.d.ts', default: './index.js' } }
   return {
-    [`node_modules/${name}/package.json`]: JSON.stringify({ name, version: '1.0.0', type: 'module', exports }),
+    [`node_modules/${name}/package.json`]: JSON.stringify({
+      name,
+      version: '1.0.0',
+      type: 'module',
+      exports,
+    }),
     [`node_modules/${name}/index.js`]: source,
   }
 }

@@ -1,1 +1,2 @@
-export {}
+export { database, fromUrl } from './driver.ts'
+export type { DatabaseOptions } from './driver.ts'

@@ -1,1 +1,2 @@
-export {}
+export { fromUrl, rabbitmq } from './rabbitmq.ts'
+export type { RabbitmqOptions, TlsOptions } from './options.ts'

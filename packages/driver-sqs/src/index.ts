@@ -1,1 +1,2 @@
-export {}
+export { fromUrl, sqs } from './sqs.ts'
+export type { SqsOptions } from './options.ts'

@@ -1,9 +1,11 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogFactory } from '@errand/core/ports'
+import { postgres } from './postgres/postgres.ts'
 import { sqlite } from './sqlite/sqlite.ts'
 
 /** The job log of a URL: what core calls when `ERRAND_LOG`, or `log` in the configuration, is one. */
 export function fromUrl(url: string): LogFactory {
   if (url.startsWith('sqlite:')) return sqlite(url)
+  if (/^postgres(ql)?:/.test(url)) return postgres(url)
   throw new ErrandError('E_URL', `a job log is postgres://… or sqlite:…, not ${url.split(':')[0]}:…`)
 }

@@ -32,7 +32,7 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
   const child = spawn(process.execPath, [bin, ...words], {
     cwd,
     // Only what a shell would have: nothing of the test runner's own, such as its NODE_ENV or its colours.
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], USER: 'tester', ...env },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   let stdout = ''

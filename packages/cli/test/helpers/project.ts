@@ -2,12 +2,15 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import { start } from './command.ts'
 import type { CommandOptions, Ran, Running } from './command.ts'
 
 const packages = new URL('../../../', import.meta.url).pathname
 const require = createRequire(import.meta.url)
+
+// Each command is a process, and two cores start one in half a second.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 export interface ProjectOptions {
   /** Files by their path in the project. */
@@ -16,13 +19,15 @@ export interface ProjectOptions {
   readonly type?: 'module' | 'none'
   /** Whether tsx is installed. Default false. */
   readonly tsx?: boolean
+  /** Whether zod is installed. Default true. */
+  readonly zod?: boolean
 }
 
 /** An application in a folder of its own, outside the workspace, with what `npm install errand zod` would bring. */
 export interface Project {
   readonly folder: string
   /** Runs the command to its end. */
-  errand(...words: readonly string[]): Promise<Ran>
+  command(...words: readonly string[]): Promise<Ran>
   /** With an environment, a folder inside the project, or stdin. */
   run(words: readonly string[], options?: Partial<CommandOptions>): Promise<Ran>
   /** Starts one that goes on; it is killed when the test ends. */
@@ -44,7 +49,7 @@ export function makeProject(options: ProjectOptions = {}): Project {
   const type = options.type === 'none' ? {} : { type: options.type ?? 'module' }
   write('package.json', JSON.stringify({ private: true, ...type }))
   install(folder, 'errand', join(packages, 'errand'))
-  install(folder, 'zod', folderOf('zod'))
+  if (options.zod !== false) install(folder, 'zod', folderOf('zod'))
   if (options.tsx) install(folder, 'tsx', folderOf('tsx'))
   for (const [name, text] of Object.entries(options.files ?? {})) write(name, text)
 
@@ -63,7 +68,7 @@ export function makeProject(options: ProjectOptions = {}): Project {
     read: (name) => readFileSync(join(folder, name), 'utf8'),
     start: startHere,
     run,
-    errand: (...words) => run(words),
+    command: (...words) => run(words),
     async json<T>(...words: readonly string[]) {
       const ran = await run([...words, '--json'])
       if (ran.code !== 0) throw new Error(`errand ${words.join(' ')} ended with ${ran.code}: ${ran.stderr}`)

@@ -5,11 +5,13 @@ import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../errors.ts'
 
 /** Where a package is looked for when the application's folder does not have it: by its main script, and from here. */
-const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].filter((place) => place !== undefined)
+const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].filter(
+  (place) => place !== undefined,
+)
 
 /**
- * Imports a package as the application would: resolved from its folder, else from where its `errand` package stands
- * (which brings the common ones along), else from the other places.
+ * Imports a package as the application would: resolved from its folder, or from where its `errand` package stands
+ * (which brings the common ones along); else in the same way from the other places.
  * @throws `E_PACKAGE_MISSING` with the command that adds it, `E_CONFIG` when it is there and cannot be loaded.
  */
 export async function importPackage(
@@ -34,10 +36,9 @@ export async function importPackage(
 }
 
 function resolveFrom(name: string, folder: string, others: readonly string[]): string | undefined {
-  const application = join(folder, 'package.json')
-  const errand = resolve('errand/package.json', application)
-  for (const place of [application, ...(errand === undefined ? [] : [errand]), ...others]) {
-    const path = resolve(name, place)
+  for (const place of [join(folder, 'package.json'), ...others]) {
+    const errand = resolve('errand/package.json', place)
+    const path = resolve(name, place) ?? (errand === undefined ? undefined : resolve(name, errand))
     if (path !== undefined) return path
   }
   return undefined

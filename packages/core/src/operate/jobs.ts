@@ -3,21 +3,18 @@ import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
-import { lanes } from '../job/lane.ts'
-import type { Lane } from '../job/lane.ts'
 import { finalStates } from '../job/state.ts'
 import type { JobState } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
-import { toJson } from '../json.ts'
-import { checkQueueName } from '../names.ts'
-import { checkInteger, checkOneOf, checkOptions } from '../options.ts'
+import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
-import type { JobChange } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
-import { filterNames, idsOf, jobFilter, momentOf, noteOf, pages } from './filter.ts'
+import { filterNames, idsOf, jobFilter, noteOf, pages } from './filter.ts'
 import type { Filter } from './filter.ts'
 import { jobDetails } from './job-details.ts'
 import type { JobDetails } from './job-details.ts'
+import { changeOf } from './job-edit.ts'
+import type { JobEdit } from './job-edit.ts'
 
 /** Who does it, and why: both stand in the job's history. */
 export interface By {
@@ -29,16 +26,6 @@ export interface By {
 export interface Batched {
   /** Called after each batch, with how many jobs were done in it. */
   readonly onProgress?: ((count: number) => void) | undefined
-}
-
-/** What `change` can edit. */
-export interface JobEdit {
-  readonly lane?: Lane | undefined
-  /** Not of a job with an ordering key: the key belongs to its queue. */
-  readonly queue?: string | undefined
-  /** When it is due; a moment in the past means now. */
-  readonly at?: Date | undefined
-  readonly payload?: unknown
 }
 
 /** An ordering key whose holder has failed, so that the jobs behind it wait. */
@@ -224,32 +211,6 @@ async function notifyWorkers(log: JobLog, workers: readonly string[]): Promise<v
 async function replayable(log: JobLog, ids: readonly string[]): Promise<number> {
   const records = await Promise.all(ids.map((id) => log.get(id)))
   return records.filter((record) => record && finalStates.some((state) => state === record.state)).length
-}
-
-async function changeOf({ codec, settings }: OperateDeps, to: JobEdit): Promise<JobChange> {
-  checkOptions('change()', to, ['lane', 'queue', 'at', 'payload'])
-  const { lane, queue, at, payload } = to
-  const change = {
-    ...(lane === undefined ? {} : { lane: checkOneOf('lane', lane, lanes) }),
-    ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
-    ...(at === undefined ? {} : { runAt: momentOf('at', at) }),
-  }
-  if (payload === undefined) {
-    if (Object.keys(change).length > 0) return change
-    throw new ErrandError('E_OPTION', 'change() was told nothing to change; give lane, queue, at or payload')
-  }
-  const json = toJson(payload, 'payload')
-  if (!('text' in json)) {
-    throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', `${json.path} ${json.problem}; JSON cannot carry it`)
-  }
-  const bytes = Buffer.byteLength(json.text)
-  if (bytes > settings.payloadLimitBytes) {
-    throw new ErrandError(
-      'E_PAYLOAD_TOO_LARGE',
-      `the payload is ${bytes} bytes; the limit is ${settings.payloadLimitBytes}`,
-    )
-  }
-  return { ...change, payload: await codec.encode(json.text) }
 }
 
 /** States in which a job has not been started. */

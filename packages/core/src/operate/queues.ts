@@ -1,8 +1,9 @@
 import { checkQueueName } from '../names.ts'
+import type { Note } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 import { noteOf } from './filter.ts'
 import { waitingStates } from './jobs.ts'
-import type { Jobs } from './jobs.ts'
+import type { By, Jobs } from './jobs.ts'
 
 export interface QueueInfo {
   readonly name: string
@@ -19,14 +20,18 @@ export interface QueueInfo {
 export interface Queues {
   /** Every queue that has a live job, is paused, or is served by a worker. */
   list(): Promise<readonly QueueInfo[]>
-  /** Starts no more jobs of this queue, anywhere; those that run go on. Dispatching goes on, too. */
-  pause(queue: string, by: string): Promise<void>
-  resume(queue: string, by: string): Promise<void>
+  /** Starts no more jobs of this queue, anywhere (`by`: who does it, or also why); those that run go on. Dispatching goes on, too. */
+  pause(queue: string, by: string | By): Promise<void>
+  resume(queue: string, by: string | By): Promise<void>
   /** Cancels every job of the queue that waits, then removes its tickets. Resolves with how many were cancelled. */
-  purge(queue: string, by: string): Promise<number>
+  purge(queue: string, by: string | By): Promise<number>
 }
 
 const mostPasses = 5
+
+function noteFrom(what: string, by: string | By): Note {
+  return noteOf(what, typeof by === 'string' ? { by } : by)
+}
 
 export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
   return {
@@ -35,19 +40,19 @@ export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
       return log.queues()
     },
     async pause(queue, by) {
-      const note = noteOf('pause()', { by })
+      const note = noteFrom('pause()', by)
       const { log } = await deps.connected()
       await log.pause(checkQueueName(queue), note)
       await log.notify([`queue:${queue}`])
     },
     async resume(queue, by) {
-      const note = noteOf('resume()', { by })
+      const note = noteFrom('resume()', by)
       const { log } = await deps.connected()
       await log.resume(checkQueueName(queue), note)
       await log.notify([`queue:${queue}`])
     },
     async purge(queue, by) {
-      const note = { ...noteOf('purge()', { by }), reason: 'the queue was purged' }
+      const note = { reason: 'the queue was purged', ...noteFrom('purge()', by) }
       checkQueueName(queue)
       let count = 0
       // Those behind a key first: else each cancelled holder would wake the next one, only for it to be cancelled too.

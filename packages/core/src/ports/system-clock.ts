@@ -11,7 +11,8 @@ export const systemClock: Clock = {
     let timer: NodeJS.Timeout
     const arm = (leftMs: number): void => {
       const next = leftMs > longestTimerMs ? (): void => arm(leftMs - longestTimerMs) : callback
-      timer = setTimeout(next, Math.min(leftMs, longestTimerMs))
+      // A moment that is past already is now; Node would warn of a negative delay.
+      timer = setTimeout(next, Math.max(0, Math.min(leftMs, longestTimerMs)))
       if (options.unref) timer.unref()
     }
     arm(delayMs)

@@ -1,19 +1,14 @@
 import { relayDefaults } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import type { Ticket } from '../job/ticket.ts'
-import type { Logger } from '../logging.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { Driver } from '../ports/driver.ts'
 import type { JobLog, LostForGood, SweepReport } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
 import { Republish } from './republish.ts'
+import type { RepublishParts } from './republish.ts'
 
-export interface RelayParts {
+export interface RelayParts extends RepublishParts {
   readonly log: JobLog
-  readonly driver: Driver
   readonly publisher: Publisher
-  readonly clock: Clock
-  readonly logger: Logger
   /** The longest sleep between two sweeps. After a gap of a third of the shortest lease the log calls nothing lost for a while. */
   readonly everyMs: number
   /** Told of each job that failed for good because its last run was lost. Must not throw. */
@@ -26,8 +21,8 @@ const retryMinMs = 100
 const retryMaxMs = 10_000
 /** Publishes, and hooks for lost jobs, that may be under way before the sweeps wait for them. */
 const mostInBackground = 100
-/** Jobs that are due and that another relay has locked are not looked for in a tight loop. */
-const shortestMs = 10
+/** Between two sweeps, unless one was full: jobs that are due and locked by another relay are no reason for a tight loop. */
+const shortestMs = 20
 
 /**
  * Publishes what has become ready and reclaims what was lost. Every worker runs one; any number of them share the work.
@@ -36,6 +31,8 @@ export class Relay {
   readonly #parts: RelayParts
   readonly #republish: Republish
   readonly #background = new Set<Promise<void>>()
+  #dueMs = Number.POSITIVE_INFINITY
+  #wake: (() => void) | undefined
 
   constructor(parts: RelayParts) {
     this.#parts = parts
@@ -56,22 +53,49 @@ export class Relay {
     await Promise.all(this.#background)
   }
 
+  /** A job of this process will be due: its sweep need not wait for the next one in turn. */
+  dueIn(ms: number): void {
+    const atMs = this.#parts.clock.monotonicMs() + ms
+    if (atMs >= this.#dueMs) return
+    this.#dueMs = atMs
+    this.#wake?.()
+  }
+
   async #loop(stop: AbortSignal, healthy: () => void): Promise<void> {
-    const { clock } = this.#parts
     while (!stop.aborted) {
+      // What is due later than this the sweep itself tells.
+      this.#dueMs = Number.POSITIVE_INFINITY
       const waitMs = await this.#pass()
       healthy()
-      if (waitMs > 0) await clock.sleep(waitMs, stop)
+      if (waitMs > 0) await this.#sleep(waitMs, stop)
+    }
+  }
+
+  async #sleep(waitMs: number, stop: AbortSignal): Promise<void> {
+    const { clock } = this.#parts
+    const beganMs = clock.monotonicMs()
+    while (!stop.aborted) {
+      const untilMs = Math.max(beganMs + shortestMs, Math.min(beganMs + waitMs, this.#dueMs))
+      const leftMs = untilMs - clock.monotonicMs()
+      // Clocks count in fractions; a wait below one is none, and could be one that never passes.
+      if (leftMs < 1) return
+      const woken = new AbortController()
+      const wake = (): void => woken.abort()
+      this.#wake = wake
+      stop.addEventListener('abort', wake, { once: true })
+      await clock.sleep(Math.ceil(leftMs), woken.signal)
+      stop.removeEventListener('abort', wake)
     }
   }
 
   /** One sweep; how long to sleep after it. */
   async #pass(): Promise<number> {
     const { log } = this.#parts
+    const skipQueues = await this.#republish.skipQueues()
     const report = await log.sweep({
       limit: relayDefaults.sweepLimit,
       republish: this.#republish.isOn,
-      skipQueues: this.#republish.skipQueues,
+      skipQueues,
     })
     if (report.ran) {
       this.#publish(report)

@@ -8,33 +8,43 @@ export interface RepublishParts {
   readonly driver: Driver
   readonly clock: Clock
   readonly logger: Logger
+  /** The queues that this process serves. */
+  readonly queues: readonly QueueName[]
+  /** Those of them whose subscriptions bring nothing at present: their overdue jobs are taken from the log here. */
+  readonly quiet: () => readonly QueueName[]
 }
 
-interface Hold {
-  readonly untilMs: number
-  readonly failures: number
+interface Known {
+  /** Left alone until then. */
+  heldUntilMs: number
+  /** Its depth was read, and need not be read again before. */
+  readAgainMs: number
+  /** Publishes in a row of which the broker did not accept everything. */
+  failures: number
 }
 
-/** How long a queue is left alone while the broker still has tickets of it. */
-const backlogMs = 10_000
-/** After tickets that the broker did not take: doubling. */
-const failureMinMs = 1_000
+/** How often the depth of a queue is read, about. */
+const depthEveryMs = 10_000
+/** How long a queue is left alone after tickets that the broker did not take: doubling. */
+const failureMinMs = 5_000
 const failureMaxMs = 60_000
 /** Tickets that one relay publishes again in a second, at most: where depth is unknown, this alone holds a storm back. */
 const mostPerSecond = 1_000
 
 /**
  * Decides which overdue jobs are published once more. A queue whose tickets the broker still has, or does not take, is
- * left alone: its rows are not even touched. Nothing depends on it: workers take overdue jobs from the log.
+ * left alone: its rows are not even touched, so that its jobs stay overdue and workers can take them from the log.
  */
 export class Republish {
   readonly #parts: RepublishParts
-  readonly #held = new Map<QueueName, Hold>()
+  readonly #known = new Map<QueueName, Known>()
   #windowMs = Number.NEGATIVE_INFINITY
   #inWindow = 0
 
   constructor(parts: RepublishParts) {
     this.#parts = parts
+    // Where reading the depth is a request that costs money, only queues with overdue jobs are looked at.
+    if (parts.driver.capabilities.depth === 'exact') for (const queue of parts.queues) this.#of(queue)
   }
 
   /** Whether the next sweep shall list overdue jobs at all. */
@@ -48,13 +58,17 @@ export class Republish {
     return this.#inWindow < mostPerSecond
   }
 
-  /** Queues that are left alone at present. */
-  get skipQueues(): readonly QueueName[] {
+  /** Queues that the next sweep shall leave alone. */
+  async skipQueues(): Promise<readonly QueueName[]> {
+    if (!this.isOn) return []
     const now = this.#parts.clock.monotonicMs()
-    return [...this.#held].filter(([, { untilMs }]) => untilMs > now).map(([queue]) => queue)
+    const due = [...this.#known].filter(([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now)
+    await Promise.all(due.map(([queue]) => this.#hasBacklog(queue)))
+    const held = [...this.#known].filter(([, { heldUntilMs }]) => heldUntilMs > now).map(([queue]) => queue)
+    return [...new Set([...held, ...this.#parts.quiet()])]
   }
 
-  /** Of the tickets of a sweep, those that are worth publishing; the queues of the others are held back. */
+  /** Of the tickets of a sweep, those that are worth publishing. */
   async allowed(tickets: readonly Ticket[]): Promise<readonly Ticket[]> {
     this.#inWindow += tickets.length
     const queues = [...new Set(tickets.map((ticket) => ticket.queue))]
@@ -65,34 +79,44 @@ export class Republish {
     return tickets.filter((ticket) => publish.has(ticket.queue))
   }
 
-  /** What became of the tickets: a queue with one that was not accepted is held back, longer each time. */
+  /** What became of the tickets: a queue with one that was not accepted is left alone, longer each time. */
   published(tickets: readonly Ticket[], accepted: ReadonlySet<string>): void {
-    const { clock } = this.#parts
     for (const queue of new Set(tickets.map((ticket) => ticket.queue))) {
-      if (tickets.every((ticket) => ticket.queue !== queue || accepted.has(ticket.id))) {
-        this.#held.delete(queue)
-        continue
-      }
-      const failures = (this.#held.get(queue)?.failures ?? 0) + 1
-      const untilMs = clock.monotonicMs() + backoffMs(failures, failureMinMs, failureMaxMs)
-      this.#held.set(queue, { untilMs, failures })
+      const known = this.#of(queue)
+      const all = tickets.every((ticket) => ticket.queue !== queue || accepted.has(ticket.id))
+      known.failures = all ? 0 : known.failures + 1
+      if (all) continue
+      const waitMs = backoffMs(known.failures, failureMinMs, failureMaxMs)
+      known.heldUntilMs = this.#parts.clock.monotonicMs() + waitMs
     }
   }
 
+  #of(queue: QueueName): Known {
+    const known = this.#known.get(queue) ?? { heldUntilMs: 0, readAgainMs: 0, failures: 0 }
+    this.#known.set(queue, known)
+    return known
+  }
+
+  /** Reads the depth, and holds the queue back where the broker has tickets of it, or does not answer. */
   async #hasBacklog(queue: QueueName): Promise<boolean> {
-    const { driver, clock, logger } = this.#parts
+    const { clock } = this.#parts
+    const known = this.#of(queue)
+    const againMs = clock.monotonicMs() + jittered(depthEveryMs)
+    known.readAgainMs = againMs
+    const backlog = await this.#readsBacklog(queue)
+    if (backlog) known.heldUntilMs = againMs
+    return backlog
+  }
+
+  async #readsBacklog(queue: QueueName): Promise<boolean> {
+    const { driver, logger } = this.#parts
     if (driver.capabilities.depth === 'unknown') return false
     try {
       // Undefined: the broker cannot say. The rate cap is then all that holds back.
-      if (((await driver.depth(queue)) ?? 0) === 0) return false
+      return ((await driver.depth(queue)) ?? 0) > 0
     } catch (error) {
-      logger.debug(
-        { err: error, queue },
-        'the depth of a queue could not be read; nothing is published again',
-      )
+      logger.debug({ err: error, queue }, 'the depth of a queue could not be read; nothing is published again')
+      return true
     }
-    const failures = this.#held.get(queue)?.failures ?? 0
-    this.#held.set(queue, { untilMs: clock.monotonicMs() + jittered(backlogMs), failures })
-    return true
   }
 }

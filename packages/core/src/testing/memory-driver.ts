@@ -1,5 +1,6 @@
 import { ErrandError } from '../errors.ts'
 import { lanes } from '../job/lane.ts'
+import { LanePolicy } from '../job/lane-policy.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Delivery, Driver, DriverFactory, Subscription } from '../ports/driver.ts'
 
@@ -15,10 +16,14 @@ class MemoryBroker {
     for (const waiter of this.#waiting) if (waiter.queue === ticket.queue) waiter.wake()
   }
 
-  /** The first tickets, highest lane first, then in the order in which they came. */
-  take(queue: QueueName, max: number): Ticket[] {
+  /** The first tickets, highest lane first, then in the order in which they came; so many from the lowest lane instead. */
+  take(queue: QueueName, max: number, fromLowest: number): Ticket[] {
     const tickets = this.#tickets.get(queue) ?? []
-    const taken = lanes.flatMap((lane) => tickets.filter((ticket) => ticket.lane === lane)).slice(0, max)
+    const byLane = lanes.map((lane) => tickets.filter((ticket) => ticket.lane === lane))
+    const lowest = byLane.toReversed().flat().slice(0, fromLowest)
+    const highest = byLane.flat().filter((ticket) => !lowest.includes(ticket))
+    const chosen = new Set([...lowest, ...highest].slice(0, max))
+    const taken = byLane.flat().filter((ticket) => chosen.has(ticket))
     this.#tickets.set(
       queue,
       tickets.filter((ticket) => !taken.includes(ticket)),
@@ -37,11 +42,14 @@ class MemoryBroker {
   async arrival(queue: QueueName, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     await new Promise<void>((resolve) => {
-      const waiter = { queue, wake: resolve }
+      const wake = (): void => {
+        signal.removeEventListener('abort', wake)
+        this.#waiting.delete(waiter)
+        resolve()
+      }
+      const waiter = { queue, wake }
       this.#waiting.add(waiter)
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    }).finally(() => {
-      for (const waiter of this.#waiting) if (waiter.queue === queue) this.#waiting.delete(waiter)
+      signal.addEventListener('abort', wake)
     })
   }
 }
@@ -51,6 +59,7 @@ class MemorySubscription implements Subscription {
   readonly #queue: QueueName
   readonly #unacked = new Set<Ticket>()
   readonly #closed = new AbortController()
+  readonly #lanes = new LanePolicy()
 
   constructor(broker: MemoryBroker, queue: QueueName) {
     this.#broker = broker
@@ -60,7 +69,8 @@ class MemorySubscription implements Subscription {
   async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     const ended = AbortSignal.any([signal, this.#closed.signal])
     while (!ended.aborted) {
-      const tickets = this.#broker.take(this.#queue, max)
+      const tickets = this.#broker.take(this.#queue, max, this.#lanes.fromLowest(max))
+      this.#lanes.granted(tickets.length)
       if (tickets.length > 0) return tickets.map((ticket) => this.#deliver({ ...ticket }))
       await this.#broker.arrival(this.#queue, ended)
     }

@@ -15,6 +15,7 @@ import type { Heartbeat } from './heartbeat.ts'
 import { HookRunner } from './hooks.ts'
 import { lostForGood } from './lost.ts'
 import { Pool, poolSizes } from './pool.ts'
+import { ProgressReports } from './progress.ts'
 import { Reconciler } from './reconciler.ts'
 import { Runner } from './runner.ts'
 import { Runs } from './runs.ts'
@@ -84,6 +85,17 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   const openRequests = (): number => grants.open
   const { heartbeatMs } = worker
   const reconciler = new Reconciler({ runs, settler, codec, clock, logger, heartbeatMs, openRequests })
+  const relay = new Relay({
+    log,
+    driver,
+    publisher,
+    clock,
+    logger,
+    everyMs: Math.min(relayDefaults.sweepEveryMs, worker.leaseMs / sweepsPerLease),
+    queues,
+    quiet: () => pools.flatMap((pool) => pool.quiet),
+    failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
+  })
   const runner = new Runner({
     worker,
     ref,
@@ -93,12 +105,15 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     runs,
     solitude: new Solitude(gate, runs, clock),
     heartbeat: beats,
+    progress: new ProgressReports(beats, clock),
     stopping,
+    dueIn: (ms) => relay.dueIn(ms),
     isDisowned: (claim) => reconciler.hasDisowned(claim),
     exhausted,
   })
   const poolParts = { deps, ref, gate, runs, runner, grants, hooks, leaseOut }
   const sizes = poolSizes(queues, worker.concurrency)
+  const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {
     worker,
     ref,
@@ -107,16 +122,8 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     heartbeat: beats,
     reconciler,
     settler,
-    pools: sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts)),
-    relay: new Relay({
-      log,
-      driver,
-      publisher,
-      clock,
-      logger,
-      everyMs: Math.min(relayDefaults.sweepEveryMs, worker.leaseMs / sweepsPerLease),
-      failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
-    }),
+    pools,
+    relay,
   }
 }
 

@@ -37,6 +37,12 @@ export function mayFail(decision: Decision): boolean {
   return decision.kind !== 'succeed' && decision.kind !== 'snooze' && decision.kind !== 'cancel'
 }
 
+/** How long the job waits for its next run. */
+export function delayOf(decision: Decision): number {
+  if (decision.kind === 'snooze') return decision.delayMs
+  return 'retryInMs' in decision ? (decision.retryInMs ?? 0) : 0
+}
+
 /** A run whose handler was never called: it goes back as if it had not been granted. */
 export function notBegun(why: string): Decision {
   return { kind: 'release', begun: false, failure: toFailure(shutdownError(why)) }

@@ -1,3 +1,4 @@
+import { workerDefaults } from '../config/defaults.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import { Demand } from './demand.ts'
@@ -39,6 +40,12 @@ export class Pool {
       (queue) =>
         new Feed({ ...parts, queue, driver, clock, logger, demand: this.#demand, claims: this.#claims }),
     )
+  }
+
+  /** Queues whose subscriptions bring nothing although they could: their overdue jobs are taken from the log. */
+  get quiet(): readonly QueueName[] {
+    const quiet = this.feeds.filter((feed) => !feed.paused && feed.quietMs >= workerDefaults.quietMs)
+    return quiet.map((feed) => feed.queue)
   }
 
   /** Ends when the signal aborts and every ticket has been handed back. */

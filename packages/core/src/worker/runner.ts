@@ -4,9 +4,10 @@ import type { Settled } from '../job/outcome.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted } from './attempt.ts'
 import type { WorkerDeps } from './deps.ts'
-import { causeOf, encode, endedOf, mayFail, notBegun } from './ending.ts'
+import { causeOf, delayOf, encode, endedOf, mayFail, notBegun } from './ending.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { HookRunner } from './hooks.ts'
+import type { ProgressReports } from './progress.ts'
 import type { Run, Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
@@ -22,7 +23,10 @@ export interface RunnerParts {
   readonly runs: Runs
   readonly solitude: Solitude
   readonly heartbeat: Heartbeat
+  readonly progress: ProgressReports
   readonly stopping: AbortSignal
+  /** A job of this worker is due again so many milliseconds from now. */
+  readonly dueIn: (ms: number) => void
   /** It was given back before its grant arrived. */
   readonly isDisowned: (claim: Claim) => boolean
   /** A pool has as many handlers that never ended as it has slots. */
@@ -40,7 +44,7 @@ export class Runner {
 
   /** Runs a claim in a slot that has been taken for it, and gives the slot back. */
   start(claim: Claim, slots: Slots): void {
-    const { worker, deps, runs, heartbeat, hooks, ref, stopping } = this.#parts
+    const { worker, deps, runs, progress, hooks, ref, stopping } = this.#parts
     if (this.#parts.isDisowned(claim)) return slots.give(1)
     const attempt = new Attempt({
       claim,
@@ -50,7 +54,7 @@ export class Runner {
       ref,
       stopping,
       deps,
-      progress: (progress) => heartbeat.progress(progress),
+      progress: (each) => progress.add(each),
     })
     const run: Run = {
       claim,
@@ -103,6 +107,7 @@ export class Runner {
       const outcome = await encode(deps.codec, claim, attempted.decision, attempted.json)
       const { durationMs } = attempted
       const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
+      if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       await this.#follow(run, attempted, settled)
     } finally {
       runs.delete(run)

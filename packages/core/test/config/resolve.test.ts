@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest'
-import { addCommand } from '../../src/config/packages.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../../src/testing.ts'
 import { refusalOf } from '../code-of.ts'
@@ -74,31 +73,14 @@ test('an unknown scheme in the environment is refused without its credentials', 
   }
 })
 
-test.each([
-  ['pnpm-lock.yaml', 'pnpm add @errand/driver-sqs'],
-  ['yarn.lock', 'yarn add @errand/driver-sqs'],
-  ['bun.lock', 'bun add @errand/driver-sqs'],
-  ['package-lock.json', 'npm install @errand/driver-sqs'],
-])('a driver that is not installed: an application with %s is told how to add it', async (lockfile, command) => {
-  await using app = await temporaryFolder({ 'package.json': '{}', [lockfile]: '', 'apps/web/package.json': '{}' })
-  for (const folder of [app.path, `${app.path}/apps/web`]) {
-    const config = resolveConfig({ logger, driver: 'sqs://eu-west-1' }, { env: {}, folder, others: [] })
-    const refusal = await refusalOf(() => config.driverFactory())
-    expect(refusal).toMatchObject({ code: 'E_PACKAGE_MISSING', message: expect.stringContaining(command) })
-  }
-})
-
-test('without a lockfile the package manager that started the process is told, else npm', async () => {
-  await using app = await temporaryFolder({ 'package.json': '{}' })
-  const told = (agent: string | undefined) => addCommand('a', app.path, { npm_config_user_agent: agent })
-  expect(told('pnpm/12.0.0 npm/? node/v24')).toBe('pnpm add a')
-  expect(told('yarn/4.1.0')).toBe('yarn add a')
-  expect(told(undefined)).toBe('npm install a')
-})
-
 test('a package that is there and breaks is not called missing', async () => {
-  await using app = await temporaryFolder(packageFiles('@errand/driver-sqs', 'throw new Error("broken build")'))
-  const config = resolveConfig({ logger, driver: 'sqs://eu-west-1' }, { env: {}, folder: app.path, others: [] })
+  await using app = await temporaryFolder(
+    packageFiles('@errand/driver-sqs', 'throw new Error("broken build")'),
+  )
+  const config = resolveConfig(
+    { logger, driver: 'sqs://eu-west-1' },
+    { env: {}, folder: app.path, others: [] },
+  )
   const refusal = await refusalOf(() => config.driverFactory())
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('broken build') })
 })
@@ -108,26 +90,12 @@ test.each([
   ['export const fromUrl = () => ({ errand: "job-log", open() {} })', 'did not return a driver'],
 ])('a package of another make is refused: %s', async (source, hint) => {
   await using app = await temporaryFolder(packageFiles('@errand/driver-sqs', source))
-  const config = resolveConfig({ logger, driver: 'sqs://eu-west-1' }, { env: {}, folder: app.path, others: [] })
+  const config = resolveConfig(
+    { logger, driver: 'sqs://eu-west-1' },
+    { env: {}, folder: app.path, others: [] },
+  )
   const refusal = await refusalOf(() => config.driverFactory())
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining(hint) })
-})
-
-test('packages that came along with `errand` are found through it', async () => {
-  const nested = Object.fromEntries(
-    Object.entries(packageFiles('@errand/driver-sqs', factorySource('driver'))).map(([path, text]) => [
-      `node_modules/errand/${path}`,
-      text,
-    ]),
-  )
-  const errand = packageFiles('errand', 'export {}')
-  errand['node_modules/errand/package.json'] = JSON.stringify({
-    name: 'errand',
-    exports: { './package.json': './package.json' },
-  })
-  await using app = await temporaryFolder({ ...errand, ...nested })
-  const config = resolveConfig({ logger, driver: 'sqs://eu-west-1' }, { env: {}, folder: app.path, others: [] })
-  expect(await config.driverFactory()).toMatchObject({ name: 'sqs://eu-west-1' })
 })
 
 test('limits and times become settings with a unit', () => {

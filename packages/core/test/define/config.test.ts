@@ -5,7 +5,12 @@ import { refusalOf } from '../code-of.ts'
 
 test('a configuration may be empty, and is returned as it is', () => {
   expect(defineConfig()).toEqual({})
-  const config = { log: 'sqlite:./a.db', driver: 'database', worker: './worker.ts', keep: { failed: '7d' } } as const
+  const config = {
+    log: 'sqlite:./a.db',
+    driver: 'database',
+    worker: './worker.ts',
+    keep: { failed: '7d' },
+  } as const
   expect(defineConfig(config)).toBe(config)
 })
 

@@ -32,7 +32,9 @@ test('the default backoff grows from at most a second to at most 15 minutes, wit
   const waits = Array.from({ length: 50 }, () => backoff(1))
   expect(Math.max(...waits)).toBeLessThanOrEqual(jobDefaults.backoffBaseMs)
   expect(new Set(waits).size).toBeGreaterThan(1)
-  expect(Math.max(...Array.from({ length: 200 }, () => backoff(40)))).toBeLessThanOrEqual(jobDefaults.backoffMaxMs)
+  expect(Math.max(...Array.from({ length: 200 }, () => backoff(40)))).toBeLessThanOrEqual(
+    jobDefaults.backoffMaxMs,
+  )
 })
 
 test('durations become milliseconds and policies keep what they say', () => {
@@ -44,7 +46,12 @@ test('durations become milliseconds and policies keep what they say', () => {
       timeout: '30s',
       payload: z.object({ file: z.string() }),
       returns: z.object({ path: z.string() }),
-      retry: { attempts: 3, until: '1h', backoff: exponential('1s'), when: (error) => error.name !== 'Fatal' },
+      retry: {
+        attempts: 3,
+        until: '1h',
+        backoff: exponential('1s'),
+        when: (error) => error.name !== 'Fatal',
+      },
       crashes: 1,
       onCrash: 'fail',
       order: { key: (p) => p.file, onFailure: 'skip' },
@@ -86,9 +93,12 @@ test.each(['', ' ', '.a', 'a b', 'a\nb', 'ä', 'a'.repeat(129), undefined, null,
   },
 )
 
-test.each(['', 'a b', 'media/thumbs', '*', 'q'.repeat(65), 7])('a queue cannot be named %j', async (queue) => {
-  expect(await refusalOf(loosely({ name: 'a', queue }))).toMatchObject({ code: 'E_NAME' })
-})
+test.each(['', 'a b', 'media/thumbs', '*', 'q'.repeat(65), 7])(
+  'a queue cannot be named %j',
+  async (queue) => {
+    expect(await refusalOf(loosely({ name: 'a', queue }))).toMatchObject({ code: 'E_NAME' })
+  },
+)
 
 test.each([
   [{ timeout: '10 minutes' }],
@@ -123,7 +133,10 @@ test.each([
 
 test('a misspelt option is refused, with the one that was meant', async () => {
   const unknown = await refusalOf(loosely({ name: 'a', rety: { attempts: 3 } }))
-  expect(unknown).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('did you mean "retry"?') })
+  expect(unknown).toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringContaining('did you mean "retry"?'),
+  })
   const nested = await refusalOf(loosely({ name: 'a', retry: { atempts: 3 } }))
   expect(nested.message).toContain('did you mean "attempts"?')
   const strange = await refusalOf(loosely({ name: 'a', colour: 'red' }))

@@ -10,14 +10,22 @@ const loosely = (worker: object) => () => defineWorker({ handlers, ...worker })
 
 test('a worker that says nothing but its handlers gets every default', () => {
   const worker = resolveWorker({ handlers })
-  expect(worker).toMatchObject({ concurrency: { '*': 10 }, leaseMs: 30_000, heartbeatMs: 5_000, graceMs: 25_000 })
+  expect(worker).toMatchObject({
+    concurrency: { '*': 10 },
+    leaseMs: 30_000,
+    heartbeatMs: 5_000,
+    graceMs: 25_000,
+  })
   expect([...worker.handlers.keys()]).toEqual(['a'])
 })
 
 test('concurrency is a number for all queues, or one per queue with the rest shared', () => {
   expect(resolveWorker({ handlers, concurrency: 3 }).concurrency).toEqual({ '*': 3 })
   expect(resolveWorker({ handlers, concurrency: { media: 2 } }).concurrency).toEqual({ media: 2, '*': 10 })
-  expect(resolveWorker({ handlers, concurrency: { media: 2, '*': 1 } }).concurrency).toEqual({ media: 2, '*': 1 })
+  expect(resolveWorker({ handlers, concurrency: { media: 2, '*': 1 } }).concurrency).toEqual({
+    media: 2,
+    '*': 1,
+  })
 })
 
 test('a short lease beats more often', () => {
@@ -26,7 +34,10 @@ test('a short lease beats more often', () => {
 
 test('a lease shorter than three heartbeats is refused', async () => {
   const refusal = await refusalOf(loosely({ lease: '2s', heartbeat: '1s' }))
-  expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('at least 3 heartbeats') })
+  expect(refusal).toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringContaining('at least 3 heartbeats'),
+  })
   expect(resolveWorker({ handlers, lease: '3s', heartbeat: '1s' }).heartbeatMs).toBe(1_000)
   expect(await refusalOf(loosely({ lease: 0 }))).toMatchObject({ code: 'E_OPTION' })
 })
@@ -70,7 +81,9 @@ test('a factory is not called by defineWorker', () => {
 test('a handler for a job that does not exist is refused, with a hint at the import', async () => {
   const refusal = await refusalOf(() => handle(undefined as never, () => undefined))
   expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('defineJob') })
-  expect(await refusalOf(() => handle({ name: 'a' } as never, () => undefined))).toMatchObject({ code: 'E_OPTION' })
+  expect(await refusalOf(() => handle({ name: 'a' } as never, () => undefined))).toMatchObject({
+    code: 'E_OPTION',
+  })
 })
 
 test('a handler must be a function, and its options known', async () => {
@@ -79,7 +92,9 @@ test('a handler must be a function, and its options known', async () => {
     code: 'E_OPTION',
     message: expect.stringContaining('"failed"'),
   })
-  expect(await refusalOf(() => handle(job, () => 1, { failed: 'x' } as never))).toMatchObject({ code: 'E_OPTION' })
+  expect(await refusalOf(() => handle(job, () => 1, { failed: 'x' } as never))).toMatchObject({
+    code: 'E_OPTION',
+  })
 })
 
 test('core reads a handler with its options', () => {

@@ -1,19 +1,31 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { TopicBus } from '@errand/core/ports'
 import type { Topic } from '@errand/core/ports'
 
 const pollMs = 10
+const workerPrefix = 'worker:'
+
+/** What a beat would tell a worker: asked to stop, jobs to be cancelled, paused queues. */
+const news = `select
+  (select stop from errand_workers where id = ?1) as stop,
+  (select group_concat(id) from errand_jobs
+    where worker = ?1 and state = 'running' and cancel_by is not null) as cancelled,
+  (select group_concat(name) from errand_queues) as paused`
 
 /**
  * Wake-ups across processes. `pragma data_version` changes on a connection when another one, of any process, has
- * committed; so it is read on a connection that never writes. It does not say what has changed: everybody looks.
+ * committed; so it is read on a connection that never writes. It does not say what has changed: whoever listens to queues
+ * or events looks. A worker is woken only when there is news for it: it answers with a beat, which is a commit, and beats
+ * that wake beats never end.
  */
 export class FileWakeups {
   readonly #open: () => DatabaseSync
   readonly #bus = new TopicBus()
+  readonly #topics = new Map<Topic, number>()
+  readonly #told = new Map<Topic, string>()
   #watcher: DatabaseSync | undefined
+  #news: StatementSync | undefined
   #timer: NodeJS.Timeout | undefined
-  #listeners = 0
   #version: unknown
 
   constructor(open: () => DatabaseSync) {
@@ -25,21 +37,32 @@ export class FileWakeups {
   }
 
   async *listen(topics: readonly Topic[], signal: AbortSignal): AsyncGenerator<Topic | 'started', void> {
-    this.#listeners += 1
+    for (const topic of topics) this.#topics.set(topic, (this.#topics.get(topic) ?? 0) + 1)
     this.#start()
     try {
       yield* this.#bus.listen(topics, signal)
     } finally {
-      this.#listeners -= 1
-      if (this.#listeners === 0) this.close()
+      for (const topic of topics) this.#leave(topic)
+      if (this.#topics.size === 0) this.close()
     }
   }
 
   close(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
+    this.#news = undefined
     this.#watcher?.close()
     this.#watcher = undefined
+  }
+
+  #leave(topic: Topic): void {
+    const listeners = (this.#topics.get(topic) ?? 1) - 1
+    if (listeners > 0) {
+      this.#topics.set(topic, listeners)
+      return
+    }
+    this.#topics.delete(topic)
+    this.#told.delete(topic)
   }
 
   #start(): void {
@@ -53,8 +76,22 @@ export class FileWakeups {
       const version = read()
       if (version === this.#version) return
       this.#version = version
-      this.#bus.notifyAll()
+      this.#bus.notify([...this.#topics.keys()].filter((topic) => this.#concerns(topic, watcher)))
     }, pollMs)
     this.#timer.unref()
+  }
+
+  #concerns(topic: Topic, watcher: DatabaseSync): boolean {
+    if (!topic.startsWith(workerPrefix)) return true
+    try {
+      this.#news ??= watcher.prepare(news)
+      const told = JSON.stringify(this.#news.get(topic.slice(workerPrefix.length)))
+      if (told === this.#told.get(topic)) return false
+      this.#told.set(topic, told)
+      return true
+    } catch {
+      // It could not look (the file's lock, tables still to be made): better one beat too many.
+      return true
+    }
   }
 }

@@ -28,6 +28,8 @@ const idOf = (job: JobLike): string => (typeof job === 'string' ? job : job.id)
 /** One virtual step while a test waits. Shorter than a third of every lease, so that sweeps have no gap. */
 const stepMs = 10
 
+const advancing = new WeakMap<LogUnderTest, Promise<void>>()
+
 /** What a story about a job log plays on: a queue and a job name of its own, and short words for what stories do. */
 export class Scene {
   readonly log: JobLog
@@ -36,6 +38,7 @@ export class Scene {
   readonly jobName: string
   readonly #opened: LogUnderTest
   readonly #workers: WorkerRef[] = []
+  readonly #queues = new Set<QueueName>()
 
   private constructor(opened: LogUnderTest, logId: string) {
     const name = randomBytes(5).toString('hex')
@@ -44,6 +47,7 @@ export class Scene {
     this.logId = logId
     this.queue = `queue-${name}`
     this.jobName = `job-${name}`
+    this.#queues.add(this.queue)
   }
 
   static async begin(opened: LogUnderTest): Promise<Scene> {
@@ -62,7 +66,7 @@ export class Scene {
     await this.log.beat(brief, { queues: [], taking: false, progress: [] })
     await this.sweep()
     await this.log.leave(brief)
-    await this.#opened.advance?.(2)
+    if (this.#opened.advance) await this.#advance(2)
   }
 
   /** Every worker of this scene leaves, so that the next one finds no leases. */
@@ -80,7 +84,9 @@ export class Scene {
   }
 
   newQueue(): QueueName {
-    return `queue-${randomBytes(5).toString('hex')}`
+    const queue = `queue-${randomBytes(5).toString('hex')}`
+    this.#queues.add(queue)
+    return queue
   }
 
   newJob(overrides: Partial<NewJob> = {}): NewJob {
@@ -197,30 +203,37 @@ export class Scene {
     return (await this.events(job)).map((event) => event.type)
   }
 
-  /** One sweep that really ran: another relay's may be under way. */
+  /**
+   * One sweep that really ran: another relay's may be under way. Of what it did, the report lists what this scene's
+   * queues saw; `lost`, `full` and `nextDueInMs` are those of the whole log.
+   */
   async sweep(options: Partial<SweepOptions> = {}): Promise<SweepReport> {
-    return until(async () => {
-      const report = await this.log.sweep({ limit: 500, republish: false, skipQueues: [], ...options })
-      return report.ran && report
+    const report = await until(async () => {
+      const swept = await this.log.sweep({ limit: 500, republish: false, skipQueues: [], ...options })
+      return swept.ran && swept
     })
+    return {
+      ...report,
+      tickets: report.tickets.filter(({ queue }) => this.#queues.has(queue)),
+      republished: report.republished.filter(({ queue }) => this.#queues.has(queue)),
+      failed: report.failed.filter(({ job }) => this.#queues.has(job.queue)),
+    }
   }
 
-  /** Sweeps until the condition holds; answers what the sweeps reported about this scene's queue meanwhile. */
+  /** Sweeps until the condition holds; answers what the sweeps reported meanwhile. */
   async sweepUntil(
     look: () => unknown,
     options: Partial<SweepOptions> = {},
-  ): Promise<Pick<SweepReport, 'tickets' | 'failed' | 'lost'>> {
-    const tickets: Ticket[] = []
-    const failed: SweepReport['failed'][number][] = []
-    let lost = 0
+  ): Promise<Pick<SweepReport, 'tickets' | 'failed'>> {
+    const reports: SweepReport[] = []
     await this.until(async () => {
-      const report = await this.sweep(options)
-      tickets.push(...report.tickets.filter((ticket) => ticket.queue === this.queue))
-      failed.push(...report.failed.filter((gone) => gone.job.queue === this.queue))
-      lost += report.lost
+      reports.push(await this.sweep(options))
       return Boolean(await look())
     }, String(look))
-    return { tickets, failed, lost }
+    return {
+      tickets: reports.flatMap(({ tickets }) => tickets),
+      failed: reports.flatMap(({ failed }) => failed),
+    }
   }
 
   /** The worker is gone without a word about what it runs, and the next sweeps call that lost. */
@@ -244,13 +257,24 @@ export class Scene {
   }
 
   async #moment(): Promise<void> {
-    if (this.#opened.advance) await this.#opened.advance(stepMs)
+    if (this.#opened.advance) await this.#advance(stepMs)
     await realPause(this.#opened.advance ? 0 : stepMs)
+  }
+
+  /** One after another: several who wait at once must not move one clock at the same time. */
+  #advance(ms: number): Promise<void> {
+    const before = advancing.get(this.#opened) ?? Promise.resolve()
+    const now = before.then(() => this.#opened.advance?.(ms))
+    advancing.set(
+      this.#opened,
+      now.catch(() => {}),
+    )
+    return now
   }
 
   /** So many milliseconds later by the log's clock: moved where it can be, else waited for. Only for short times. */
   async pass(ms: number): Promise<void> {
-    if (this.#opened.advance) await this.#opened.advance(ms)
+    if (this.#opened.advance) await this.#advance(ms)
     else {
       const since = await this.now()
       await until(async () => (await this.now()) >= since + ms)
@@ -260,7 +284,7 @@ export class Scene {
   /** Moves the clock far ahead; only for tests that require `capabilities.advance`. */
   async jump(ms: number): Promise<void> {
     if (!this.#opened.advance) throw new Error("this log's clock cannot be moved")
-    await this.#opened.advance(ms)
+    await this.#advance(ms)
   }
 
   /** The log's own time, as a heartbeat shows it. */

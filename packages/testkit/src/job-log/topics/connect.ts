@@ -4,7 +4,7 @@ import type { JobLogHarness, LogUnderTest } from '../harness.ts'
 import { scenes } from '../scenes.ts'
 
 export function describeConnect(harness: JobLogHarness): void {
-  const { fresh } = scenes(harness)
+  const { scene, fresh } = scenes(harness)
 
   /** As the harness made it: nobody has migrated yet. */
   const empty = async (): Promise<LogUnderTest> => {
@@ -40,7 +40,7 @@ export function describeConnect(harness: JobLogHarness): void {
     })
 
     it('connecting is idempotent, and every process sees the same log', async () => {
-      const on = await fresh()
+      const on = await scene()
       const info = await on.log.connect()
       expect(await on.log.connect()).toEqual(info)
       expect(await (await on.another()).connect()).toEqual(info)
@@ -59,7 +59,7 @@ export function describeConnect(harness: JobLogHarness): void {
     })
 
     it('migrating does not touch jobs', async () => {
-      const on = await fresh()
+      const on = await scene()
       const { job, worker, claim } = await on.start()
       await on.log.migrate()
       await on.log.migrate({ restored: true })
@@ -67,7 +67,7 @@ export function describeConnect(harness: JobLogHarness): void {
     })
 
     it('closing is idempotent and shared, and leaves other processes alone', async () => {
-      const on = await fresh()
+      const on = await scene()
       const other = await on.another()
       await other.connect()
       await Promise.all([other.close(), other.close()])
@@ -76,7 +76,7 @@ export function describeConnect(harness: JobLogHarness): void {
     })
 
     it('a closed log refuses, with a code', async () => {
-      const on = await fresh()
+      const on = await scene()
       const other = await on.another()
       await other.connect()
       await other.close()

@@ -32,7 +32,7 @@ export function describeDelays(harness: JobLogHarness): void {
     })
 
     it.runIf(advance)('a job of next year runs next year', async () => {
-      const on = await fresh()
+      const on = await scene()
       const job = await on.add({ due: { delayMs: year } })
       await on.jump(year - 1_000)
       expect((await on.sweep()).tickets).toEqual([])

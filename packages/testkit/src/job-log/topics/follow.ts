@@ -50,14 +50,15 @@ export function describeFollow(harness: JobLogHarness): void {
     })
 
     it('following from now on sees what comes, and not what was', async () => {
-      const on = await fresh()
+      const on = await scene()
       await on.ended(outcomes.succeed())
       await caughtUp(on)
       const cursor = await on.log.end()
-      const nothing = await on.log.read({ after: cursor, limit: 10 })
+      const { queue } = on
+      const nothing = await on.log.read({ after: cursor, limit: 10, queue })
       expect(nothing.events).toEqual([])
       const job = await on.ended(outcomes.succeed())
-      const { events } = await shown(on, { after: nothing.next }, 3)
+      const { events } = await shown(on, { after: nothing.next, queue }, 3)
       expect(brief(events)).toEqual([
         [job.id, 1, 'dispatched'],
         [job.id, 2, 'started'],
@@ -65,19 +66,15 @@ export function describeFollow(harness: JobLogHarness): void {
       ])
     })
 
-    it('the end of an empty log is a place to follow from', async () => {
-      const on = await fresh()
-      const cursor = await on.log.end()
-      const job = await on.add()
-      expect(brief((await shown(on, { after: cursor }, 1)).events)).toEqual([[job.id, 1, 'dispatched']])
-    })
-
-    it('an empty log has no events, and says where to go on', async () => {
+    it('an empty log has no events, an end, and a place to go on from', async () => {
       const on = await fresh()
       const { events, next } = await on.log.read({ limit: 10 })
       expect(events).toEqual([])
+      const cursor = await on.log.end()
       const job = await on.add()
-      expect(brief((await shown(on, { after: next }, 1)).events)).toEqual([[job.id, 1, 'dispatched']])
+      for (const after of [next, cursor]) {
+        expect(brief((await shown(on, { after }, 1)).events)).toEqual([[job.id, 1, 'dispatched']])
+      }
     })
 
     it('following can go on after any event, in another process as well', async () => {
@@ -118,14 +115,15 @@ export function describeFollow(harness: JobLogHarness): void {
     })
 
     it('a filter that lets nothing through goes on all the same: the next read does not begin anew', async () => {
-      const on = await fresh()
+      const on = await scene()
       await on.addAll(Array.from({ length: 5 }, () => ({})))
-      const first = await on.log.read({ tag: 'nobody', limit: 2 })
+      const tag = `nobody-${on.queue}`
+      const first = await on.log.read({ tag, limit: 2 })
       expect(first.events).toEqual([])
-      const late = await on.add({ tags: ['nobody'] })
+      const late = await on.add({ tags: [tag] })
       const all: EventRecord[] = []
       await on.until(async () => {
-        const { events, next } = await on.log.read({ after: first.next, tag: 'nobody', limit: 2 })
+        const { events, next } = await on.log.read({ after: first.next, tag, limit: 2 })
         all.push(...events)
         return events.length > 0 && next
       })
@@ -144,7 +142,7 @@ export function describeFollow(harness: JobLogHarness): void {
     })
 
     it('whoever reads while many write sees every event once', async () => {
-      const on = await fresh()
+      const on = await scene()
       const total = 60
       const logs = [on.log, await on.another(), await on.another()]
       const worker = await on.worker()
@@ -163,7 +161,7 @@ export function describeFollow(harness: JobLogHarness): void {
         await on.until(async () => {
           // Whether anybody still wrote is asked before the read, so that the last read comes after the last write.
           const last = !writing
-          const { events, next } = await on.log.read({ limit: 7, ...(cursor === undefined ? {} : { after: cursor }) })
+          const { events, next } = await on.log.read({ limit: 7, queue: on.queue, after: cursor })
           seen.push(...events)
           cursor = next
           return last && events.length === 0 && seen.length >= total * 3

@@ -234,12 +234,16 @@ export function describeOperators(harness: JobLogHarness): void {
 
   describe('queues and workers', () => {
     it('a paused queue gives nothing out, and says who paused it', async () => {
-      const on = await fresh()
+      const on = await scene()
       await on.add()
       await on.log.pause(on.queue, ada)
       await on.log.pause(on.queue, ada)
       const elsewhere = await on.another()
-      expect(await elsewhere.queues()).toMatchObject([{ name: on.queue, paused: true, pausedBy: 'ada', ready: 1 }])
+      expect((await elsewhere.queues()).find(({ name }) => name === on.queue)).toMatchObject({
+        paused: true,
+        pausedBy: 'ada',
+        ready: 1,
+      })
       expect(await on.take(await on.worker())).toEqual([])
       await elsewhere.resume(on.queue, ada)
       await elsewhere.resume(on.queue, ada)
@@ -294,7 +298,7 @@ export function describeOperators(harness: JobLogHarness): void {
     })
 
     it('a diagnosis of a log in order finds no error', async () => {
-      const on = await fresh()
+      const on = await scene()
       await on.sweep()
       const { findings } = await on.log.diagnose()
       expect(findings.filter(({ severity }) => severity === 'error')).toEqual([])

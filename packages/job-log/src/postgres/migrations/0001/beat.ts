@@ -9,7 +9,7 @@ export const beat = (s: string): string => `
  * no index knows that column, and a counter elsewhere would have to be read by everybody after the row's lock.
  */
 create function ${s}.beat(
-  p_id text, p_host text, p_pid integer, p_label text, p_lease_ms integer, p_queues text[], p_taking boolean, p_why text,
+  p_id text, p_host text, p_pid integer, p_label text, p_lease_ms bigint, p_queues text[], p_taking boolean, p_why text,
   p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[]
 ) returns table (kind text, name text, run integer, note text) language plpgsql ${hot} as $$
 #variable_conflict use_column

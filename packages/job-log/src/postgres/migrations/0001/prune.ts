@@ -17,13 +17,16 @@ declare
   v_from timestamptz;
   v_until timestamptz;
   v_ids uuid[];
+  v_names text[];
+  v_keys text[];
   v_gone integer := 0;
 begin
   foreach v_type in array p_types loop
     exit when v_gone >= p_limit;
     select coalesce(max(p.looked_until), '-infinity') into v_from from ${s}.prunes p where p.type = v_type;
-    select array_agg(e.job_id), max(e.at) into v_ids, v_until
-      from (select e.job_id, e.at
+    select array_agg(e.job_id), array_agg(e.name), array_agg(e.unique_key), max(e.at)
+      into v_ids, v_names, v_keys, v_until
+      from (select e.job_id, e.at, j.name, j.unique_key
               from ${s}.job_events e
               join ${s}.jobs j on j.id = e.job_id
              where e.type = v_type and e.type in (${ends}) and e.at >= v_from and e.at < p_before
@@ -36,6 +39,8 @@ begin
     if v_ids is not null then
       delete from ${s}.jobs j where j.id = any (v_ids);
       delete from ${s}.progress p where p.job_id = any (v_ids);
+      delete from ${s}.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
+       where u.name = t.name and u.key = t.key and u.job_id = t.id;
       v_gone := v_gone + cardinality(v_ids);
     end if;
     insert into ${s}.prunes as p (type, looked_until)

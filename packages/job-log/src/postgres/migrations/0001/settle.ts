@@ -21,7 +21,7 @@ const json = (...members: string[]): string => `nullif('{' || concat_ws(',', ${m
 
 /**
  * Settling never waits: rows that somebody has locked are answered as such, and asked again by themselves. The answer is
- * text, a line per fact with tabs between: `settled id event state run_at queue lane`, `next id its-successor lane`,
+ * text, a line per fact with tabs between: `settled id event state run_at queue lane`, `next id its-successor lane queue`,
  * `pending id`, `already …`, `claim-lost …`, `locked id`.
  */
 export const settle = (s: string): string => `
@@ -45,6 +45,7 @@ begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
     perform 1 from (select from ${s}.live l where l.id = any (v_ids) order by l.id for update) locked;
+    perform 1 from (select from ${s}.jobs j where j.id = any (v_ids) order by j.id for update) locked;
   end if;
 
   with c as materialized (
@@ -123,7 +124,7 @@ begin
   if v_keys is not null then
     v_answer := concat_ws(E'\\n', v_answer, (
       select string_agg(case when p.pending then concat_ws(E'\\t', 'pending', t.id)
-                             else concat_ws(E'\\t', 'next', t.id, p.id, p.lane) end, E'\\n')
+                             else concat_ws(E'\\t', 'next', t.id, p.id, p.lane, p.queue) end, E'\\n')
         from ${s}.pass_keys(v_queues, v_keys, v_now) p
         join unnest(v_queues, v_keys, v_holders) as t (queue, key, id) on t.queue = p.queue and t.key = p.key));
   end if;
@@ -176,7 +177,7 @@ begin
   if found then
     if p_kind = ${completed} and v_found.type = ${eventCode.succeeded} then
       -- The completion passed the key on inside its transaction: its tickets follow now.
-      select string_agg(concat_ws(E'\\t', 'next', p_id, l.id, l.lane), '') into v_next
+      select string_agg(concat_ws(E'\\t', 'next', p_id, l.id, l.lane, l.queue), '') into v_next
         from ${s}.jobs j
         join ${s}.keys k on k.queue = j.queue and k.key = j.key
         join ${s}.live l on l.id = k.holder

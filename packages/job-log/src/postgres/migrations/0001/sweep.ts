@@ -82,8 +82,7 @@ begin
     return next;
   end if;
   kind := 'next';
-  note := (select greatest(0, ${s}.ms(min(l.run_at)) - ${s}.ms(v_now))::text
-             from ${s}.live l where l.state = ${stateCode.scheduled});
+  note := (select ${s}.ms(min(l.run_at)) - ${s}.ms(v_now) from ${s}.live l where l.state = ${stateCode.scheduled})::text;
   if note is not null then return next; end if;
 end $$;
 

@@ -156,7 +156,7 @@ create table ${s}.workers (
   host text not null,
   pid integer not null,
   label text,
-  lease_ms integer not null,
+  lease_ms bigint not null,
   queues text[] not null,
   taking boolean not null,
   why text,

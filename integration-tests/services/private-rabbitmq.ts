@@ -1,0 +1,231 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { accessSync, chmodSync, chownSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+
+export interface PrivateRabbitmq {
+  readonly url: string
+  readonly port: number
+  readonly version: string
+  readonly folder: string
+  /** Kills the node as a power loss would; `start()` brings it back on the same port and data. */
+  kill(): Promise<void>
+  /** Shuts the node down in order; `start()` brings it back. */
+  shutDown(): Promise<void>
+  start(): Promise<void>
+  /** Removes everything that the node has stored: queues, users, permissions. Only while it does not run. */
+  wipe(): void
+  /** Runs the operator's tool on this node, and resolves with what it said. */
+  rabbitmqctl(...parameters: readonly string[]): Promise<string>
+  /** Ends the node and removes its folder. */
+  stop(): Promise<void>
+}
+
+export interface PrivateRabbitmqOptions {
+  /** More lines of `rabbitmq.conf`: `consumer_timeout = 5000`. May name files of the folder, which it is handed. */
+  readonly config?: ((folder: string) => readonly string[]) | undefined
+}
+
+/** A RabbitMQ node of one's own, which a test may kill. Undefined where no RabbitMQ is installed. */
+export async function startPrivateRabbitmq(
+  options: PrivateRabbitmqOptions = {},
+): Promise<PrivateRabbitmq | undefined> {
+  const server = executable('rabbitmq-server')
+  const tool = executable('rabbitmqctl')
+  if (server === undefined || tool === undefined) return undefined
+
+  const folder = mkdtempSync(join(tmpdir(), 'errand-rabbitmq-'))
+  const user = brokerUser()
+  const own = (path: string): void => {
+    if (user) chownSync(path, user.uid, user.gid)
+  }
+  own(folder)
+  const node = await layOut(folder, options.config?.(folder) ?? [], own)
+  const running = {
+    cwd: folder,
+    ...user,
+    // The machine's own settings of RabbitMQ, in /etc and in the environment, are for the machine's own node.
+    env: { ...node.environment, PATH: process.env['PATH'] ?? '', LANG: 'C.UTF-8' },
+  }
+
+  const run = promisify(execFile)
+  const rabbitmqctl = async (...parameters: readonly string[]): Promise<string> => {
+    const { stdout } = await run(tool, ['--quiet', '--node', node.name, ...parameters], running)
+    return stdout
+  }
+
+  let child: ChildProcess | undefined
+  // A group of its own: the node is several processes, and an interrupted test run must not leave one of them.
+  const signal = (which: NodeJS.Signals): void => {
+    if (child?.pid === undefined) return
+    try {
+      process.kill(-child.pid, which)
+    } catch {
+      // It has ended already.
+    }
+  }
+  const onExit = (): void => signal('SIGKILL')
+  process.once('exit', onExit)
+
+  const ended = async (how: () => Promise<unknown> | void): Promise<void> => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const exit = once(child, 'exit')
+    await how()
+    await exit
+    child = undefined
+    // The script that was started has ended; the node itself may take a moment longer to let go of its port.
+    while (await accepts(node.port)) await moment()
+  }
+  const start = async (): Promise<void> => {
+    child = spawn(server, [], { ...running, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    await ready(child, node.port)
+  }
+  const kill = (): Promise<void> => ended(() => signal('SIGKILL'))
+
+  try {
+    await start()
+    const version = (await rabbitmqctl('version')).trim()
+    return {
+      url: `amqp://guest:guest@127.0.0.1:${node.port}`,
+      port: node.port,
+      version,
+      folder,
+      start,
+      kill,
+      shutDown: () => ended(() => signal('SIGTERM')),
+      wipe: () => rmSync(node.data, { recursive: true, force: true }),
+      rabbitmqctl,
+      stop: async () => {
+        await kill()
+        process.off('exit', onExit)
+        rmSync(folder, { recursive: true, force: true })
+      },
+    }
+  } catch (error) {
+    await kill()
+    process.off('exit', onExit)
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+interface Node {
+  readonly name: string
+  readonly port: number
+  readonly data: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+async function layOut(folder: string, config: readonly string[], own: (path: string) => void): Promise<Node> {
+  const port = await freePort()
+  const distributionPort = await freePort()
+  const name = `errand-${port}@localhost`
+  const data = join(folder, 'data')
+  const file = (base: string, lines: readonly string[]): string => {
+    const path = join(folder, base)
+    writeFileSync(path, lines.join('\n') + '\n')
+    own(path)
+    return path
+  }
+  chmodSync(file('.erlang.cookie', [randomBytes(16).toString('hex')]), 0o400)
+  const configuration = file('rabbitmq.conf', [
+    `listeners.tcp.local = 127.0.0.1:${port}`,
+    'log.file.level = warning',
+    'disk_free_limit.absolute = 50MB',
+    'vm_memory_high_watermark.absolute = 1GB',
+    ...config,
+  ])
+  return {
+    name,
+    port,
+    data,
+    environment: {
+      HOME: folder,
+      RABBITMQ_NODENAME: name,
+      RABBITMQ_NODE_PORT: String(port),
+      RABBITMQ_DIST_PORT: String(distributionPort),
+      RABBITMQ_MNESIA_BASE: data,
+      RABBITMQ_LOG_BASE: join(folder, 'log'),
+      RABBITMQ_PID_FILE: join(folder, 'pid'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: file('enabled_plugins', ['[].']),
+      RABBITMQ_CONFIG_FILE: configuration,
+      RABBITMQ_CONF_ENV_FILE: file('rabbitmq-env.conf', []),
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}',
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+    },
+  }
+}
+
+/** A node opens its listener as the last thing it does when it starts. */
+async function ready(server: ChildProcess, port: number): Promise<void> {
+  let said = ''
+  for (const stream of [server.stdout, server.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-4_000)
+    })
+  const givesUpAt = performance.now() + 120_000
+  while (!(await accepts(port))) {
+    if (server.exitCode !== null || server.signalCode !== null || performance.now() > givesUpAt) {
+      throw new Error(`rabbitmq-server did not start (${server.exitCode ?? server.signalCode}): ${said}`)
+    }
+    await moment()
+  }
+}
+
+function moment(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 50)
+  })
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+/** Debian's command in the path works for the machine's own node alone; what it calls lies beside. */
+function executable(name: string): string | undefined {
+  const folders = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter)]
+  return folders
+    .map((folder) => join(folder, name))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK)
+        return true
+      } catch {
+        return false
+      }
+    })
+}
+
+interface User {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** As root, the node runs as `rabbitmq`, as far as there is one: its tool insists on the same user. */
+function brokerUser(): User | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const entries = readFileSync('/etc/passwd', 'utf8').split('\n')
+  const entry = entries.find((line) => line.startsWith('rabbitmq:'))?.split(':')
+  return entry && { uid: Number(entry[2]), gid: Number(entry[3]) }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}

@@ -1,0 +1,82 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { greet } from './fixtures/jobs.ts'
+import { makeApplication } from './helpers/application.ts'
+import { makeProject } from './helpers/project.ts'
+
+const config = (text: string): { files: Record<string, string> } => ({ files: { 'errand.config.ts': text } })
+
+test('the nearest configuration is found from a folder below it, and its paths mean the same there', async () => {
+  const project = makeApplication()
+  await project.errand.dispatch(greet, { name: 'a' })
+  mkdirSync(join(project.folder, 'src/deep'), { recursive: true })
+  const below = await project.run(['jobs', 'list', '--json'], { cwd: join(project.folder, 'src/deep') })
+  expect(JSON.parse(below.stdout)).toMatchObject({ jobs: [{ name: 'greet' }] })
+})
+
+test.each(['mts', 'js', 'mjs'])('errand.config.%s is a configuration, too', async (extension) => {
+  const project = makeProject({ files: { [`errand.config.${extension}`]: `export default { log: 'sqlite:./a.db' }` } })
+  expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
+})
+
+test('a configuration may be CommonJS', async () => {
+  const project = makeProject({
+    type: 'none',
+    files: { 'errand.config.js': `module.exports = require('errand').defineConfig({ log: 'sqlite:./a.db' })` },
+  })
+  expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
+})
+
+test('without any configuration the error says how to begin', async () => {
+  const ran = await makeProject().command('jobs', 'list')
+  expect(ran).toMatchObject({ code: 5, stdout: '' })
+  expect(ran.stderr).toMatch(/E_CONFIG.*errand init.*--log.*ERRAND_LOG/)
+})
+
+test('--log, or ERRAND_LOG, is configuration enough for operators', async () => {
+  const project = makeProject()
+  expect(await project.command('jobs', 'list', '--log', 'sqlite:./a.db')).toMatchObject({ code: 0 })
+  expect(await project.run(['jobs', 'list'], { env: { ERRAND_LOG: 'sqlite:./a.db' } })).toMatchObject({ code: 0 })
+})
+
+test('--log is used in place of the configured log, and is relative to where the command was started', async () => {
+  const project = makeApplication()
+  mkdirSync(join(project.folder, 'sub'))
+  await project.run(['dispatch', 'greet', '{"name":"a"}', '--log', 'sqlite:./other.db'], { cwd: join(project.folder, 'sub') })
+  expect(await project.json('jobs', 'list')).toMatchObject({ jobs: [] })
+  expect(await project.json('jobs', 'list', '--log', 'sqlite:sub/other.db')).toMatchObject({ jobs: [{ name: 'greet' }] })
+})
+
+test.each([
+  ['is missing', ['--config', 'nope.ts'], {}, /nope\.ts does not exist/],
+  ['throws', [], config('throw new Error("no such secret")'), /could not be loaded: Error: no such secret/],
+  ['exports nothing', [], config('export const a = 1'), /exports nothing by default.*export default defineConfig/],
+  ['exports no object', [], config('export default "sqlite:./a.db"'), /exports a string by default/],
+  ['has an unknown option', [], config(`import { defineConfig } from 'errand'\nexport default defineConfig({ wroker: 'a' } as never)`), /E_OPTION.*"wroker".*did you mean "worker"/],
+  ['imports what is not installed', [], config('import "nope-nope"'), /imports nope-nope, which is not installed: npm install nope-nope/],
+])('a configuration that %s is told as E_CONFIG, exit 5', async (_what, words, files, message) => {
+  const ran = await makeProject(files).command('jobs', 'list', ...words)
+  expect(ran).toMatchObject({ code: 5, stdout: '' })
+  expect(ran.stderr).toContain('E_CONFIG')
+  expect(ran.stderr).toMatch(message)
+})
+
+test('a driver that is not installed is named with the command that adds it', async () => {
+  const ran = await makeApplication({ files: { 'pnpm-lock.yaml': '' } }).command('jobs', 'list', '--driver', 'amqp://127.0.0.1')
+  expect(ran.code).toBe(5)
+  expect(ran.stderr).toMatch(/E_PACKAGE_MISSING.*pnpm add @errand\/driver-rabbitmq/)
+})
+
+test('an unknown scheme is told with those that are known, and without what stands behind it', async () => {
+  const ran = await makeProject().command('jobs', 'list', '--log', 'mysql://root:secret@host/x')
+  expect(ran.code).toBe(5)
+  expect(ran.stderr).toMatch(/E_URL.*mysql.*postgres:/)
+  expect(ran.stderr).not.toContain('secret')
+})
+
+test('a log that does not answer is exit 4, so that a script may try again', async () => {
+  const ran = await makeProject().command('jobs', 'list', '--log', 'postgres://errand@127.0.0.1:9/none')
+  expect(ran).toMatchObject({ code: 4, stdout: '' })
+  expect(ran.stderr).toContain('E_LOG_UNREACHABLE')
+})

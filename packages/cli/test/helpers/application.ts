@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createErrand } from '@errand/core'
+import type { Errand, JobDetails, Receipt } from '@errand/core'
+import { expect, onTestFinished, vi } from 'vitest'
+import worker from '../fixtures/worker.ts'
+import { makeProject } from './project.ts'
+import type { Project, ProjectOptions } from './project.ts'
+
+const config = `
+import { defineConfig } from 'errand'
+
+export default defineConfig({ log: process.env.TEST_LOG ?? 'sqlite:./errand.db', worker: './worker.ts' })
+`
+
+/** An application with a job log, and the same log in the test's own process: to prepare what a command is tried on. */
+export interface Application extends Project {
+  readonly errand: Errand
+  /** Runs all that is ready, in the test's process. */
+  drain(): Promise<void>
+  job(receipt: Receipt<unknown>): Promise<JobDetails>
+  /** The types of a job's history. */
+  history(receipt: Receipt<unknown>): Promise<readonly string[]>
+}
+
+/** Jobs that succeed, fail, wait for each other and linger, on a SQLite file of their own. */
+export function makeApplication(options: ProjectOptions = {}): Application {
+  const files = { 'jobs.ts': fixture('jobs.ts'), 'worker.ts': fixture('worker.ts'), 'errand.config.ts': config }
+  const project = makeProject({ ...options, files: { ...files, ...options.files } })
+  const quiet = (): void => {}
+  const errand = createErrand({
+    log: `sqlite:${join(project.folder, 'errand.db')}`,
+    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  })
+  onTestFinished(() => errand.close())
+
+  const job = async ({ id }: Receipt<unknown>): Promise<JobDetails> => {
+    const found = await errand.jobs.get(id)
+    if (!found) throw new Error(`there is no job ${id}`)
+    return found
+  }
+  return {
+    ...project,
+    errand,
+    job,
+    history: async ({ id }) => (await errand.events.of(id)).map(({ type }) => type),
+    async drain() {
+      const working = errand.work(worker, { signals: false })
+      await vi.waitFor(async () => {
+        const queues = await errand.queues.list()
+        expect(queues.every(({ ready, running, paused }) => (ready === 0 || paused) && running === 0)).toBe(true)
+      }, 30_000)
+      await working.stop()
+    },
+  }
+}
+
+/** As an application has it, which knows the one package `errand`. */
+function fixture(name: string): string {
+  return readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8').replaceAll('@errand/core', 'errand')
+}

@@ -1,0 +1,46 @@
+import { ErrandError } from '../errors.ts'
+import { lanes } from '../job/lane.ts'
+import type { Lane } from '../job/lane.ts'
+import { toJson } from '../json.ts'
+import { checkQueueName } from '../names.ts'
+import { checkOneOf, checkOptions } from '../options.ts'
+import type { JobChange } from '../ports/operations.ts'
+import type { OperateDeps } from './connection.ts'
+import { momentOf } from './filter.ts'
+
+/** What `change` can edit. */
+export interface JobEdit {
+  readonly lane?: Lane | undefined
+  /** Not of a job with an ordering key: the key belongs to its queue. */
+  readonly queue?: string | undefined
+  /** When it is due; a moment in the past means now. */
+  readonly at?: Date | undefined
+  readonly payload?: unknown
+}
+
+/** @throws `E_OPTION`, `E_NAME`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE` */
+export async function changeOf({ codec, settings }: OperateDeps, to: JobEdit): Promise<JobChange> {
+  checkOptions('change()', to, ['lane', 'queue', 'at', 'payload'])
+  const { lane, queue, at, payload } = to
+  const change = {
+    ...(lane === undefined ? {} : { lane: checkOneOf('lane', lane, lanes) }),
+    ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
+    ...(at === undefined ? {} : { runAt: momentOf('at', at) }),
+  }
+  if (payload === undefined) {
+    if (Object.keys(change).length > 0) return change
+    throw new ErrandError('E_OPTION', 'change() was told nothing to change; give lane, queue, at or payload')
+  }
+  const json = toJson(payload, 'payload')
+  if (!('text' in json)) {
+    throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', `${json.path} ${json.problem}; JSON cannot carry it`)
+  }
+  const bytes = Buffer.byteLength(json.text)
+  if (bytes > settings.payloadLimitBytes) {
+    throw new ErrandError(
+      'E_PAYLOAD_TOO_LARGE',
+      `the payload is ${bytes} bytes; the limit is ${settings.payloadLimitBytes}`,
+    )
+  }
+  return { ...change, payload: await codec.encode(json.text) }
+}

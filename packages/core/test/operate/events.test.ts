@@ -1,0 +1,218 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob } from '../../src/index.ts'
+import type { JobEvent } from '../../src/index.ts'
+import { refusalOf } from '../code-of.ts'
+import { collect } from '../collect.ts'
+import { testInstance } from '../instance.ts'
+import { failure, handWorker, succeed } from './support.ts'
+
+const job = defineJob({
+  name: 'a',
+  payload: z.string(),
+  returns: z.object({ n: z.number() }),
+  tags: (text) => [text],
+})
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** Follows in the background, and keeps what it has seen. */
+function following(events: AsyncIterable<JobEvent>): { seen: JobEvent[]; done: Promise<void> } {
+  const seen: JobEvent[] = []
+  const done = (async () => {
+    for await (const event of events) seen.push(event)
+  })()
+  return { seen, done }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let turns = 0; !condition(); turns += 1) {
+    if (turns > 1_000) throw new Error('it did not happen')
+    await turn()
+  }
+}
+
+test('the history of a job, decoded', async () => {
+  await using test = testInstance()
+  const { id } = await test.errand.dispatch(job, 'x', { delay: '1s' })
+  await test.clock.advance(1_000)
+  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), failure('not yet', 0))
+  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  await worker.settle(await worker.take(), succeed({ n: 7 }))
+
+  const events = await test.errand.events.of(id)
+  expect(events.map(({ type }) => type)).toEqual([
+    'dispatched',
+    'due',
+    'started',
+    'errored',
+    'due',
+    'started',
+    'succeeded',
+  ])
+  expect(events[0]).toMatchObject({
+    jobId: id,
+    name: 'a',
+    queue: 'default',
+    tags: ['x'],
+    version: 1,
+    runAt: expect.any(Date),
+  })
+  expect(events[2]).toMatchObject({ worker: worker.ref.id, host: 'here', run: 1, attempt: 1 })
+  expect(events[3]).toMatchObject({
+    error: { name: 'TypeError', message: 'not yet', stack: expect.any(String) },
+    retryAt: expect.any(Date),
+    state: 'scheduled',
+  })
+  expect(events[6]).toMatchObject({ result: { n: 7 }, durationMs: 1, state: 'succeeded' })
+  expect(await test.errand.events.of('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')).toEqual([])
+})
+
+test('following a job starts with its first event and ends with its last, also when it has ended before', async () => {
+  await using test = testInstance()
+  const { id } = await test.errand.dispatch(job, 'x')
+  const live = following(test.errand.events.follow({ job: id }))
+  await until(() => live.seen.length === 1)
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), succeed({ n: 1 }))
+  await test.log().notify(['events'])
+  await live.done
+  expect(live.seen.map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
+  const late = await collect(test.errand.events.follow({ job: id }))
+  expect(late.map(({ cursor }) => cursor)).toEqual(live.seen.map(({ cursor }) => cursor))
+  const last = live.seen.at(-1)?.cursor
+  expect(await collect(test.errand.events.follow({ job: id, after: last }))).toEqual([])
+})
+
+test('a job that was replayed is followed past its first end', async () => {
+  await using test = testInstance()
+  const { id } = await test.errand.dispatch(job, 'x')
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), failure('first'))
+  await test.errand.jobs.replay(id, { by: 'mia' })
+  const live = following(test.errand.events.follow({ job: id }))
+  await until(() => live.seen.at(-1)?.type === 'replayed')
+  await worker.settle(await worker.take(), succeed({ n: 1 }))
+  await test.clock.advance(1_000)
+  await live.done
+  expect(live.seen.map(({ type }) => type)).toEqual([
+    'dispatched',
+    'started',
+    'errored',
+    'failed',
+    'replayed',
+    'started',
+    'succeeded',
+  ])
+})
+
+test('following without a job sees what happens from now on, in every queue', async () => {
+  await using test = testInstance()
+  await test.errand.dispatch(job, 'before')
+  const stop = new AbortController()
+  const all = following(test.errand.events.follow({ signal: stop.signal }))
+  const tagged = following(test.errand.events.follow({ tag: 'y', signal: stop.signal }))
+  const other = following(test.errand.events.follow({ queue: 'other', signal: stop.signal }))
+  for (let index = 0; index < 20; index += 1) await turn()
+  await test.errand.dispatch(job, 'y')
+  await test.errand.dispatch(job, 'z', { queue: 'other' })
+  await until(() => all.seen.length === 2)
+  expect(all.seen.map(({ tags }) => tags[0])).toEqual(['y', 'z'])
+  await until(() => tagged.seen.length === 1 && other.seen.length === 1)
+  stop.abort()
+  await Promise.all([all.done, tagged.done, other.done])
+})
+
+test('after a restart it goes on from the cursor: no event missed, none repeated, over many pages', async () => {
+  await using test = testInstance()
+  const stop = new AbortController()
+  await test.errand.dispatchMany(Array.from({ length: 1_203 }, (_, index) => job.with(String(index))))
+  const seen: string[] = []
+  let after: string | undefined = 'start'
+  for (let restart = 0; restart < 3; restart += 1) {
+    for await (const event of test.errand.events.follow({ after, signal: stop.signal })) {
+      seen.push(event.jobId)
+      after = event.cursor
+      if (seen.length === [400, 900, 1_203][restart]) break
+    }
+  }
+  const listed = (await collect(test.errand.jobs.list())).map(({ id }) => id)
+  expect(seen).toEqual(listed.toReversed())
+})
+
+test('a wake-up that is lost costs a second, not the event', async () => {
+  await using test = testInstance({ log: () => ({ notify: async () => undefined }) })
+  const stop = new AbortController()
+  const live = following(test.errand.events.follow({ signal: stop.signal }))
+  for (let index = 0; index < 20; index += 1) await turn()
+  await test.errand.dispatch(job, 'x')
+  for (let index = 0; index < 20; index += 1) await turn()
+  expect(live.seen).toEqual([])
+  await test.clock.advance(1_000)
+  await until(() => live.seen.length === 1)
+  stop.abort()
+  await live.done
+})
+
+test('a log whose wake-ups break is followed by time', async () => {
+  await using test = testInstance({
+    log: () => ({
+      // oxlint-disable-next-line require-yield -- it breaks before it could
+      async *wakeups() {
+        throw new Error('no LISTEN through this pooler')
+      },
+    }),
+  })
+  const stop = new AbortController()
+  const live = following(test.errand.events.follow({ after: 'start', signal: stop.signal }))
+  for (let index = 0; index < 20; index += 1) await turn()
+  await test.errand.dispatch(job, 'x')
+  await test.clock.advance(1_000)
+  await until(() => live.seen.length === 1)
+  stop.abort()
+  await live.done
+})
+
+test('many followers cost the log one listener', async () => {
+  let listeners = 0
+  await using test = testInstance({
+    log: (log) => ({
+      async *wakeups(topics, signal) {
+        listeners += 1
+        yield* log.wakeups(topics, signal)
+        listeners -= 1
+      },
+    }),
+  })
+  const stop = new AbortController()
+  const all = [1, 2, 3].map(() =>
+    following(test.errand.events.follow({ after: 'start', signal: stop.signal })),
+  )
+  await test.errand.dispatch(job, 'x')
+  await until(() => all.every(({ seen }) => seen.length === 1))
+  expect(listeners).toBe(1)
+  stop.abort()
+  await Promise.all(all.map(({ done }) => done))
+  await until(() => listeners === 0)
+})
+
+test('closing the instance ends its followers', async () => {
+  await using test = testInstance()
+  const live = following(test.errand.events.follow())
+  for (let index = 0; index < 20; index += 1) await turn()
+  await test.errand.close()
+  await live.done
+})
+
+test('wrong cursors, ids and options are refused', async () => {
+  await using test = testInstance()
+  const first = (options: object) => test.errand.events.follow(options)[Symbol.asyncIterator]().next()
+  expect(await refusalOf(() => first({ after: 'yesterday' }))).toMatchObject({ code: 'E_CURSOR' })
+  expect(await refusalOf(() => first({ after: '9.1' }))).toMatchObject({ code: 'E_CURSOR' })
+  expect(await refusalOf(() => first({ job: '7' }))).toMatchObject({ code: 'E_ID' })
+  expect(await refusalOf(() => first({ job: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' }))).toMatchObject({
+    code: 'E_NOT_FOUND',
+  })
+  expect(await refusalOf(() => first({ from: 'start' }))).toMatchObject({ code: 'E_OPTION' })
+})

@@ -1,0 +1,100 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob } from '../../src/index.ts'
+import { refusalOf } from '../code-of.ts'
+import { testInstance } from '../instance.ts'
+import { failure, handWorker, succeed } from './support.ts'
+
+const job = defineJob({ name: 'a', payload: z.string(), returns: z.object({ n: z.number() }) })
+const turns = async (count: number): Promise<void> => {
+  for (let index = 0; index < count; index += 1) await new Promise<void>((resolve) => setImmediate(resolve))
+}
+
+test('the result of a job that has ended, and of one that ends later', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  const waiting = test.errand.result(receipt)
+  await turns(10)
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), succeed({ n: 7 }))
+  await test.log().notify(['events'])
+  expect(await waiting).toEqual({ n: 7 })
+  expect(await test.errand.result(receipt)).toEqual({ n: 7 })
+})
+
+test('a job without a result gives undefined', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(defineJob({ name: 'b' }))
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), succeed())
+  expect(await test.errand.result(receipt)).toBeUndefined()
+})
+
+test('a job that failed rejects with its error as the cause; a retry in between does not', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  const waiting = refusalOf(() => test.errand.result(receipt))
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), failure('first', 0))
+  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  await worker.settle(await worker.take(), failure('second'))
+  await test.clock.advance(1_000)
+  expect(await waiting).toMatchObject({
+    code: 'E_RESULT_FAILED',
+    ids: [receipt.id],
+    message: expect.stringContaining('second'),
+    cause: { name: 'TypeError', message: 'second' },
+  })
+})
+
+test('a cancelled job rejects', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  await test.errand.jobs.cancel(receipt.id, { by: 'mia' })
+  expect(await refusalOf(() => test.errand.result(receipt))).toMatchObject({
+    code: 'E_RESULT_FAILED',
+    message: expect.stringContaining('was cancelled'),
+  })
+})
+
+test('a timeout rejects and leaves the job alone', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  const waiting = refusalOf(() => test.errand.result(receipt, { timeout: '5s' }))
+  await turns(10)
+  for (let second = 0; second < 5; second += 1) await test.clock.advance(1_000)
+  expect(await waiting).toMatchObject({ code: 'E_RESULT_TIMEOUT', ids: [receipt.id] })
+  expect(await test.errand.jobs.get(receipt.id)).toMatchObject({ state: 'ready' })
+})
+
+test('the caller’s signal rejects with its reason', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  const stop = new AbortController()
+  const waiting = test.errand.result(receipt, { signal: stop.signal })
+  await turns(10)
+  const reason = new Error('the request was closed')
+  stop.abort(reason)
+  await expect(waiting).rejects.toBe(reason)
+  await expect(test.errand.result(receipt, { signal: stop.signal })).rejects.toBe(reason)
+})
+
+test('closing the instance rejects who waits', async () => {
+  await using test = testInstance()
+  const receipt = await test.errand.dispatch(job, 'x')
+  const waiting = refusalOf(() => test.errand.result(receipt))
+  await turns(10)
+  await test.errand.close()
+  expect(await waiting).toMatchObject({ code: 'E_CLOSED' })
+})
+
+test('unknown jobs and wrong options are refused', async () => {
+  await using test = testInstance()
+  const id = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
+  const wait = (receipt: unknown, options?: object) => () => test.errand.result(receipt as never, options)
+  expect(await refusalOf(wait({ id, status: 'added' }))).toMatchObject({ code: 'E_NOT_FOUND' })
+  expect(await refusalOf(wait({ id: '7', status: 'added' }))).toMatchObject({ code: 'E_ID' })
+  expect(await refusalOf(wait(id))).toMatchObject({ code: 'E_OPTION' })
+  expect(await refusalOf(wait({ id }, { timeout: 'soon' }))).toMatchObject({ code: 'E_DURATION' })
+  expect(await refusalOf(wait({ id }, { wait: '1s' }))).toMatchObject({ code: 'E_OPTION' })
+})

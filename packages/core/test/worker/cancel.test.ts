@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest'
+import { defineJob, handle, isErrandError } from '../../src/index.ts'
+import { hold, stage } from './stage.ts'
+
+const work = defineJob({ name: 'work' })
+
+test('cancelling a running job aborts its signal at once, long before the next beat', async () => {
+  await using on = stage()
+  const begun = hold()
+  let reason: unknown
+  await on.work({
+    handlers: [
+      handle(work, async (_, ctx) => {
+        begun.resolve()
+        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+        reason = ctx.signal.reason
+        ctx.signal.throwIfAborted()
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await begun.promise
+  const askedMs = performance.now()
+  await on.errand.jobs.cancel(id, { by: 'Grace', reason: 'not needed' })
+  await on.until(id, 'cancelled')
+  expect(performance.now() - askedMs).toBeLessThan(1_000)
+  expect(isErrandError(reason, 'E_CANCELLED')).toBe(true)
+  expect(String(reason)).toContain('cancelled by Grace: not needed')
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'cancel_requested', 'cancelled'])
+})
+
+test('a job that succeeds although it was to be cancelled has succeeded', async () => {
+  await using on = stage()
+  const begun = hold()
+  await on.work({
+    handlers: [
+      handle(work, async (_, ctx) => {
+        begun.resolve()
+        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await begun.promise
+  await on.errand.jobs.cancel(id, { by: 'Grace' })
+  await on.until(id, 'succeeded')
+})
+
+test('progress reaches the log soon, the newest value of it', async () => {
+  await using on = stage()
+  const go = hold()
+  await on.work({
+    handlers: [
+      handle(work, async (_, ctx) => {
+        ctx.progress(0.1)
+        ctx.progress(0.5, 'half way')
+        await go.promise
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await on.until(id, 'progressed')
+  expect(await on.log.get(id)).toMatchObject({ progress: { value: 0.5, message: 'half way' } })
+  go.resolve()
+  await on.until(id, 'succeeded')
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'progressed', 'succeeded'])
+})

@@ -1,0 +1,154 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { Demand } from '../../src/worker/demand.ts'
+import type { Ask, Line } from '../../src/worker/demand.ts'
+
+const never = new AbortController().signal
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** Asks, and keeps what it got in a place that can be looked at. */
+function asking(demand: Demand, line: Line): { got: Ask | undefined } {
+  const place: { got: Ask | undefined } = { got: undefined }
+  void demand.ask(line, never).then((ask) => {
+    place.got = ask
+  })
+  return place
+}
+
+/** The ask was answered with so many jobs, each of which now runs. */
+function answer(ask: Ask | undefined, jobs: number): void {
+  ask?.take(jobs)
+  ask?.done(jobs)
+}
+
+test('a pool with one queue asks for every free slot', async () => {
+  const demand = new Demand(10, virtualClock())
+  const line = demand.join('only')
+  const first = asking(demand, line)
+  await turn()
+  expect(first.got?.max).toBe(10)
+  answer(first.got, 3)
+  const second = asking(demand, line)
+  await turn()
+  expect(second.got?.max).toBe(7)
+})
+
+test('slots that come free in one turn of the event loop are one ask', async () => {
+  const demand = new Demand(4, virtualClock())
+  const line = demand.join('only')
+  const first = asking(demand, line)
+  await turn()
+  answer(first.got, 4)
+  const second = asking(demand, line)
+  await turn()
+  expect(second.got).toBeUndefined()
+  for (let slot = 0; slot < 3; slot += 1) demand.slots.give(1)
+  await turn()
+  await turn()
+  expect(second.got?.max).toBe(3)
+})
+
+test('idle queues ask for one slot each, and a busy one for the rest', async () => {
+  const demand = new Demand(10, virtualClock())
+  const lines = ['busy', 'idle', 'idle too'].map((queue) => demand.join(queue))
+  const asks = lines.map((line) => asking(demand, line))
+  await turn()
+  expect(asks.map(({ got }) => got?.max)).toEqual([1, 1, 1])
+  answer(asks[0]?.got, 1)
+  const again = asking(demand, lines[0]!)
+  await turn()
+  expect(again.got?.max).toBe(7)
+})
+
+test('an idle ask gives its slot to a busy queue that needs it, and gets a turn again', async () => {
+  const clock = virtualClock()
+  const demand = new Demand(2, clock)
+  const [busy, idle] = [demand.join('busy'), demand.join('idle')]
+  const first = asking(demand, busy)
+  const waiting = asking(demand, idle)
+  await turn()
+  answer(first.got, 1)
+  const more = asking(demand, busy)
+  await clock.advance(50)
+  expect(waiting.got?.signal.aborted).toBe(false)
+  expect(more.got).toBeUndefined()
+  await clock.advance(60)
+  expect(waiting.got?.signal.aborted).toBe(true)
+  waiting.got?.done(0)
+  await turn()
+  expect(more.got?.max).toBe(1)
+
+  const patient = asking(demand, idle)
+  await clock.advance(1_000)
+  answer(more.got, 1)
+  const greedy = asking(demand, busy)
+  demand.slots.give(1)
+  await turn()
+  await turn()
+  expect(patient.got?.max).toBe(1)
+  expect(greedy.got).toBeUndefined()
+})
+
+test('more idle queues than slots take turns', async () => {
+  const clock = virtualClock()
+  const demand = new Demand(1, clock)
+  const served: string[] = []
+  for (const queue of ['a', 'b', 'c']) {
+    const line = demand.join(queue)
+    void (async (): Promise<void> => {
+      for (;;) {
+        const ask = await demand.ask(line, never)
+        if (!ask) return
+        served.push(queue)
+        await new Promise((resolve) => ask.signal.addEventListener('abort', resolve))
+        ask.done(0)
+      }
+    })()
+  }
+  for (let second = 0; second < 7; second += 1) await clock.advance(1_000)
+  expect(served.slice(0, 6)).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
+})
+
+test('slots can be borrowed from an ask that has no answer; it gives way when they are filled', async () => {
+  const demand = new Demand(3, virtualClock())
+  const ask = asking(demand, demand.join('only'))
+  await turn()
+  expect(await demand.borrow(2, never)).toBe(2)
+  expect(ask.got?.signal.aborted).toBe(false)
+  demand.rebalance()
+  expect(ask.got?.signal.aborted).toBe(true)
+})
+
+test('whatever happens, no more is asked for in all than is free, and no slot is lost', async () => {
+  const step = fc.record({ queue: fc.nat(3), does: fc.constantFrom('ask', 'answer', 'end', 'wait'), jobs: fc.nat(6) })
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 60 }), async (size, steps) => {
+      const clock = virtualClock()
+      const demand = new Demand(size, clock)
+      const lines = ['a', 'b', 'c', 'd'].map((queue) => demand.join(queue))
+      const asks = new Map<number, { got: Ask | undefined }>()
+      let running = 0
+      for (const { queue, does, jobs } of steps) {
+        const ask = asks.get(queue)
+        if (does === 'ask' && !ask) asks.set(queue, asking(demand, lines[queue]!))
+        if (does === 'answer' && ask?.got) {
+          const taken = ask.got.take(Math.min(jobs, ask.got.max))
+          running += taken
+          ask.got.done(taken)
+          asks.delete(queue)
+        }
+        if (does === 'end' && running > 0) {
+          running -= 1
+          demand.slots.give(1)
+        }
+        if (does === 'wait') await clock.advance(jobs * 100)
+        await turn()
+        const asked = [...asks.values()].reduce((sum, each) => sum + (each.got?.max ?? 0), 0)
+        expect(asked).toBeLessThanOrEqual(size - running)
+        expect(demand.slots.free).toBe(size - running)
+      }
+    }),
+    { numRuns: 60 },
+  )
+})

@@ -1,0 +1,170 @@
+import { expect, test } from 'vitest'
+import { defineJob, handle, isErrandError } from '../../src/index.ts'
+import { eventually, hold, stage } from './stage.ts'
+
+const work = defineJob({ name: 'work' })
+
+test('a worker that is stopped takes no more, and lets what runs finish', async () => {
+  await using on = stage()
+  const go = hold()
+  const begun = hold()
+  const worker = await on.work({
+    concurrency: 1,
+    handlers: [
+      handle(work, async () => {
+        begun.resolve()
+        await go.promise
+      }),
+    ],
+  })
+  const first = await on.errand.dispatch(work)
+  const second = await on.errand.dispatch(work)
+  await begun.promise
+  const stopped = worker.stop()
+  await eventually(() => {
+    expect(worker.health()).toMatchObject({ taking: false, running: 1, why: 'it is stopping' })
+  })
+  go.resolve()
+  await stopped
+  await worker.finished
+  expect(await on.history(first.id)).toEqual(['dispatched', 'started', 'succeeded'])
+  expect(await on.history(second.id)).toEqual(['dispatched'])
+  expect(await on.log.workers()).toEqual([])
+})
+
+test('a handler that sees ctx.stopping gives its job back, and another worker runs it at once', async () => {
+  await using on = stage()
+  const begun = hold()
+  const first = await on.work({
+    handlers: [
+      handle(work, async (_, ctx) => {
+        begun.resolve()
+        await new Promise((resolve) => ctx.stopping.addEventListener('abort', resolve))
+        return ctx.release()
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await begun.promise
+  await first.stop()
+  await on.work({ handlers: [handle(work, () => undefined)] })
+  await on.until(id, 'succeeded')
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+})
+
+test('after the grace the signal aborts, and what ends by that is given back', async () => {
+  await using on = stage()
+  const begun = hold()
+  let reason: unknown
+  const worker = await on.work({
+    handlers: [
+      handle(work, async (_, ctx) => {
+        begun.resolve()
+        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+        reason = ctx.signal.reason
+        ctx.signal.throwIfAborted()
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await begun.promise
+  await worker.stop({ grace: '20ms' })
+  expect(isErrandError(reason, 'E_SHUTDOWN')).toBe(true)
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+  expect(await on.log.get(id)).toMatchObject({ state: 'ready', attempt: 0, run: 1 })
+})
+
+test('a job whose handler ignores everything is given back as the last act', async () => {
+  await using on = stage()
+  const begun = hold()
+  const worker = await on.work({
+    handlers: [
+      handle(work, async () => {
+        begun.resolve()
+        await new Promise(() => undefined)
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work)
+  await begun.promise
+  await worker.stop({ grace: 0 })
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+})
+
+test("a begun job with onCrash: 'fail' is not given back: it fails as interrupted", async () => {
+  await using on = stage()
+  const once = defineJob({ name: 'once', onCrash: 'fail' })
+  const begun = hold()
+  const causes: string[] = []
+  const worker = await on.work({
+    handlers: [
+      handle(once, async (_, ctx) => {
+        begun.resolve()
+        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+        ctx.signal.throwIfAborted()
+      }),
+    ],
+    failing: ({ cause }) => void causes.push(cause),
+  })
+  const { id } = await on.errand.dispatch(once)
+  await begun.promise
+  await worker.stop({ grace: 0 })
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'failed'])
+  expect(causes).toEqual(['lost'])
+})
+
+test('an operator stops a worker from another process', async () => {
+  await using on = stage()
+  const worker = await on.work({ handlers: [handle(work, () => undefined)] })
+  await on.errand.workers.stop(worker.id)
+  await worker.finished
+  expect(on.lines.map((line) => line.message)).toContain('an operator has asked this worker to stop')
+})
+
+test('stopping twice is one stop, and stop of the definition is called once', async () => {
+  await using on = stage()
+  let closed = 0
+  const worker = await on.work({
+    handlers: [handle(work, () => undefined)],
+    stop: () => {
+      closed += 1
+    },
+  })
+  await Promise.all([worker.stop(), worker.stop(), on.errand.close()])
+  expect(closed).toBe(1)
+})
+
+test('a worker that is stopped before it is ready starts nothing', async () => {
+  await using on = stage()
+  const defined = hold<{ handlers: [] }>()
+  let closed = 0
+  const worker = on.errand.work(
+    async () => ({
+      ...(await defined.promise),
+      handlers: [handle(work, () => undefined)],
+      stop: () => {
+        closed += 1
+      },
+    }),
+    { signals: false },
+  )
+  const refused = expect(worker.ready).rejects.toMatchObject({ code: 'E_SHUTDOWN' })
+  const stopped = worker.stop()
+  defined.resolve({ handlers: [] })
+  await Promise.all([refused, stopped, worker.finished])
+  expect(closed).toBe(1)
+  expect(await on.log.workers()).toEqual([])
+})
+
+test('a worker whose factory throws is never ready, and tells why', async () => {
+  await using on = stage()
+  const worker = on.errand.work(
+    () => {
+      throw new Error('the container did not start')
+    },
+    { signals: false },
+  )
+  await expect(worker.ready).rejects.toThrow('the container did not start')
+  await expect(worker.finished).rejects.toThrow('the container did not start')
+  await eventually(() => expect(worker.health().taking).toBe(false))
+})

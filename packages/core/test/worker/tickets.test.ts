@@ -1,0 +1,195 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob, handle } from '../../src/index.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { faultyDriver, losingDriver, notingDriver, repeatingDriver } from './faults.ts'
+import { eventually, hold, stage } from './stage.ts'
+
+const work = defineJob({ name: 'work', payload: z.object({ n: z.number() }) })
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
+
+test('tickets that are delivered five times, to three workers, start each job once', async () => {
+  await using on = stage({ driver: repeatingDriver(5) })
+  const seen: number[] = []
+  const definition = { concurrency: 4, handlers: [handle(work, ({ n }) => void seen.push(n))] }
+  await Promise.all([on.work(definition), on.work(definition), on.work(definition)])
+  const receipts = await on.errand.dispatchMany(numbers(60).map((n) => work.with({ n })))
+  for (const { id } of receipts) await on.until(id, 'succeeded')
+  expect(seen.toSorted((a, b) => a - b)).toEqual(numbers(60))
+  for (const { id } of receipts) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
+})
+
+test('jobs whose tickets the broker has lost are taken from the log', async () => {
+  const clock = virtualClock()
+  await using on = stage({ clock, driver: losingDriver() })
+  const seen: number[] = []
+  await on.work({ concurrency: 2, handlers: [handle(work, ({ n }) => void seen.push(n))] })
+  const receipts = await on.errand.dispatchMany(numbers(5).map((n) => work.with({ n })))
+  await clock.advance(25_000)
+  expect(seen).toEqual([])
+  // Overdue thirty seconds after they became ready; a subscription that brings nothing looks every five.
+  await clock.advance(15_000)
+  for (const { id } of receipts) await on.until(id, 'succeeded')
+  expect(seen).toEqual(numbers(5))
+})
+
+test('overdue jobs get a slot every ten seconds although the broker keeps all of them busy', async () => {
+  const clock = virtualClock()
+  let losing = true
+  const driver = faultyDriver((real) => ({
+    publish: async (tickets) => (losing ? { accepted: tickets, refused: [] } : real.publish(tickets)),
+    depth: async () => 1,
+  }))
+  await using on = stage({ clock, driver })
+  const chore = defineJob({ name: 'chore' })
+  await on.work({
+    concurrency: 1,
+    handlers: [
+      handle(work, () => undefined),
+      // Each dispatches the next one: the only slot is never left without a ticket.
+      handle(chore, async (_, ctx) => {
+        await new Promise<void>((resolve) => clock.after(1_000, resolve))
+        await ctx.dispatch(chore)
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  losing = false
+  await on.errand.dispatch(chore)
+  await clock.advance(29_000)
+  expect(await on.history(id)).toEqual(['dispatched'])
+  await clock.advance(20_000)
+  await on.until(id, 'succeeded')
+})
+
+test('dispatch succeeds and jobs run while the broker is down', async () => {
+  const clock = virtualClock()
+  const down = (): never => {
+    throw new Error('connection refused')
+  }
+  await using on = stage({ clock, driver: faultyDriver(() => ({ publish: down, subscribe: down })) })
+  const worker = await on.work({ handlers: [handle(work, () => undefined)] })
+  expect(worker.health()).toMatchObject({ taking: false, why: 'queue default: connection refused' })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  await clock.advance(40_000)
+  await on.until(id, 'succeeded')
+})
+
+test('a subscription that is lost is opened again, and the jobs go on', async () => {
+  const clock = virtualClock()
+  let broken = 3
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      const subscription = await real.subscribe(queue, options)
+      return {
+        close: () => subscription.close(),
+        next: (max, signal) => {
+          if (broken > 0) {
+            broken -= 1
+            throw new Error('the channel closed')
+          }
+          return subscription.next(max, signal)
+        },
+      }
+    },
+  }))
+  await using on = stage({ clock, driver })
+  const worker = await on.work({ handlers: [handle(work, () => undefined)] })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  await clock.advance(5_000)
+  await on.until(id, 'succeeded')
+  expect(worker.health()).toMatchObject({ taking: true })
+  expect(on.lines.filter((line) => line.level === 'warn')).toHaveLength(3)
+})
+
+test('a ticket is acked once the claim is committed, stale ones as well; none is kept while a job runs', async () => {
+  const notes: string[] = []
+  const driver = notingDriver(notes, (ticket) => ticket.id)
+  await using on = stage({ driver })
+  const go = hold()
+  const begun = hold()
+  await on.work({
+    concurrency: 1,
+    handlers: [
+      handle(work, async ({ n }) => {
+        begun.resolve()
+        if (n === 1) await go.promise
+      }),
+    ],
+  })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  await begun.promise
+  await eventually(() => expect(notes).toEqual([`acked ${id}`]))
+  go.resolve()
+  await on.until(id, 'succeeded')
+})
+
+test('tickets of unknown jobs and of other logs are dropped, and the next one runs', async () => {
+  const driver = faultyDriver((real) => ({
+    async publish(tickets) {
+      const forged = { id: '00000000-0000-4000-8000-000000000000', queue: 'default', lane: 'normal' } as const
+      await real.publish([
+        { ...forged, log: 'another' },
+        { ...forged, log: tickets[0]?.log ?? '' },
+        ...tickets,
+      ])
+      return { accepted: tickets, refused: [] }
+    },
+  }))
+  await using on = stage({ driver })
+  await on.work({ concurrency: 1, handlers: [handle(work, () => undefined)] })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  await on.until(id, 'succeeded')
+  expect(on.lines.some((line) => line.message?.startsWith('a ticket of another job log'))).toBe(true)
+})
+
+test('while most tickets are stale, whole batches of them are fetched, and no more jobs start than there are slots', async () => {
+  const asked: number[] = []
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      const subscription = await real.subscribe(queue, options)
+      return {
+        close: () => subscription.close(),
+        next: (max, signal) => {
+          asked.push(max)
+          return subscription.next(max, signal)
+        },
+      }
+    },
+  }))
+  await using on = stage({ driver })
+  const receipts = await on.errand.dispatchMany(numbers(600).map((n) => work.with({ n })))
+  await on.log.cancel(
+    receipts.slice(0, 590).map(({ id }) => id),
+    { by: 'tester' },
+  )
+  let running = 0
+  let most = 0
+  await on.work({
+    concurrency: 2,
+    handlers: [
+      handle(work, async () => {
+        running += 1
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, 2))
+        running -= 1
+      }),
+    ],
+  })
+  for (const { id } of receipts.slice(590)) await on.until(id, 'succeeded')
+  expect(Math.max(...asked)).toBe(100)
+  expect(asked.length).toBeLessThan(100)
+  expect(most).toBe(2)
+})
+
+test('a paused queue is not served until it is resumed', async () => {
+  await using on = stage()
+  await on.errand.queues.pause('default', 'tester')
+  const worker = await on.work({ lease: '600ms', handlers: [handle(work, () => undefined)] })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
+  expect(worker.health()).toMatchObject({ taking: true })
+  await on.log.sweep({ limit: 10, republish: false, skipQueues: [] })
+  expect(await on.history(id)).toEqual(['dispatched'])
+  await on.errand.queues.resume('default', 'tester')
+  await on.until(id, 'succeeded')
+})

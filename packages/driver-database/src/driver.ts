@@ -1,0 +1,85 @@
+import { ErrandError } from '@errand/core'
+import type { Duration } from '@errand/core'
+import { durationMs } from '@errand/core/ports'
+import type { Driver, DriverContext, DriverFactory, QueueName, Topic } from '@errand/core/ports'
+import { DatabaseSubscription } from './subscription.ts'
+
+export interface DatabaseOptions {
+  /**
+   * How often a waiting subscription looks for jobs although nothing woke it; half of it to one and a half, by chance.
+   * Default 2 s. Where the log cannot notify (PgBouncer), this is how late a job may start.
+   */
+  readonly poll?: Duration | undefined
+}
+
+const defaultPollMs = 2_000
+
+/**
+ * The default driver: takes jobs straight from the job log, so that there is nothing else to run. Jobs are granted as
+ * they are taken, in one round trip; wake-ups come from the log, and polling covers those that are lost.
+ * @throws `E_DURATION` for a bad `poll`, `E_OPTION` for one of 0.
+ * @example const errand = createErrand({ log: process.env.DATABASE_URL, driver: database({ poll: '500ms' }) })
+ */
+export function database(options: DatabaseOptions = {}): DriverFactory {
+  const pollMs = durationMs(options.poll ?? defaultPollMs, 'database({ poll })')
+  if (pollMs === 0) {
+    throw new ErrandError('E_OPTION', 'database({ poll }) is 0: it would never stop asking; use 10 ms or more')
+  }
+  return { errand: 'driver', name: 'database', open: (context) => open(context, pollMs) }
+}
+
+/**
+ * `database`, or `database:?poll=500ms`.
+ * @throws `E_URL` for anything else in it.
+ */
+export function fromUrl(url: string): DriverFactory {
+  if (url === 'database') return database()
+  const match = /^database:(?:\/\/)?(?:\?(?<query>.*))?$/.exec(url)
+  if (!match) throw new ErrandError('E_URL', "the database driver's URL is 'database', or 'database:?poll=500ms'")
+  const settings = new URLSearchParams(match.groups?.['query'] ?? '')
+  const unknown = [...settings.keys()].find((name) => name !== 'poll')
+  if (unknown !== undefined) {
+    throw new ErrandError('E_URL', `the database driver's URL has the unknown setting "${unknown}"; known: poll`)
+  }
+  const poll = settings.get('poll')
+  return poll === null ? database() : database({ poll: poll as Duration })
+}
+
+function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
+  const subscriptions = new Set<DatabaseSubscription>()
+  let closing: Promise<void> | undefined
+
+  async function close(): Promise<void> {
+    await Promise.all([...subscriptions].map((subscription) => subscription.close()))
+  }
+
+  return {
+    port: 1,
+    name: 'database',
+    // How many jobs wait is the log's to say; this driver holds no tickets of its own.
+    capabilities: { delivers: 'claims', depth: 'unknown' },
+    async publish(tickets) {
+      const queues = new Set(tickets.map((ticket) => ticket.queue))
+      await log.notify([...queues].map((queue): Topic => `queue:${queue}`))
+      // The jobs stand in the log already: whether anybody woke up, they will be found there.
+      return { accepted: tickets, refused: [] }
+    },
+    async subscribe(queue: QueueName, { worker }) {
+      if (closing) throw new ErrandError('E_CLOSED', 'this driver has been closed')
+      const subscription = new DatabaseSubscription({
+        queue,
+        worker,
+        log,
+        logger,
+        clock,
+        pollMs,
+        closed: () => subscriptions.delete(subscription),
+      })
+      subscriptions.add(subscription)
+      return subscription
+    },
+    depth: async () => undefined,
+    purge: async () => undefined,
+    close: () => (closing ??= close()),
+  }
+}

@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import { LanePolicy } from '@errand/core/ports'
+import type {
+  Claim,
+  Clock,
+  Delivery,
+  JobLog,
+  Logger,
+  QueueName,
+  RequestId,
+  Subscription,
+  Topic,
+  WorkerRef,
+} from '@errand/core/ports'
+import { Wakeups } from './wakeups.ts'
+
+export interface SubscriptionParts {
+  readonly queue: QueueName
+  readonly worker: WorkerRef
+  readonly log: JobLog
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly pollMs: number
+  readonly closed: () => void
+}
+
+/** Takes the jobs of one queue. Taking is claiming: what it delivers is granted already. */
+export class DatabaseSubscription implements Subscription {
+  readonly #parts: SubscriptionParts
+  readonly #lanes = new LanePolicy()
+  readonly #wakeups: Wakeups
+  readonly #end = new AbortController()
+  /** A take whose answer was lost: it is repeated with the same id, and what it was granted is answered again. */
+  #unanswered: RequestId | undefined
+
+  constructor(parts: SubscriptionParts) {
+    this.#parts = parts
+    this.#wakeups = new Wakeups({ ...parts, topic: `queue:${parts.queue}` as Topic, signal: this.#end.signal })
+  }
+
+  /**
+   * An abort while a take is under way waits for its answer, and delivers it: claims that nobody hears of would wait for
+   * the heartbeat to give them back.
+   */
+  async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    // Listening comes before the first take: what is dispatched in between is woken for.
+    await this.#wakeups.started(signal)
+    while (!signal.aborted && !this.#end.signal.aborted) {
+      const since = this.#wakeups.count
+      const claims = await this.#take(max)
+      if (claims.length > 0) return claims.map((claim) => this.#deliver(claim))
+      await this.#wakeups.next(since, this.#parts.pollMs * (0.5 + Math.random()), signal)
+    }
+    return []
+  }
+
+  async close(): Promise<void> {
+    if (this.#end.signal.aborted) return
+    this.#end.abort()
+    this.#parts.closed()
+  }
+
+  async #take(max: number): Promise<readonly Claim[]> {
+    const { log, queue, worker } = this.#parts
+    const request = (this.#unanswered ??= randomUUID())
+    const claims = await log.take([queue], max, worker, request, { fromLowest: this.#lanes.fromLowest(max) })
+    this.#unanswered = undefined
+    this.#lanes.granted(claims.length)
+    return claims
+  }
+
+  #deliver(claim: Claim): Delivery {
+    const { log, worker } = this.#parts
+    const { id, run, job } = claim
+    return {
+      ticket: { id, queue: job.queue, lane: job.lane, log: '' },
+      granted: claim,
+      // The claim is committed: there is nothing that a broker would have to forget.
+      ack: async () => undefined,
+      release: async () => {
+        const error = { codec: 'json', text: JSON.stringify({ name: 'Released', message: 'not begun' }) }
+        await log.settle([{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }], worker)
+      },
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import type { ConfirmChannel, Message } from 'amqplib'
+import type { Connection } from './connection.ts'
+
+export interface Outgoing {
+  readonly queue: string
+  readonly content: Buffer
+}
+
+/** `returned`: there is no such queue. `unknown`: it may be on the broker. */
+export type Fate = 'accepted' | 'refused' | 'returned' | 'unknown'
+
+/** A confirm channel: what is published is pipelined, and each message's fate comes when the broker tells it. */
+export class Confirms {
+  readonly #connection: Connection
+  readonly #channel: ConfirmChannel
+  /** The numbers of messages that have come back: the broker says so just before it confirms them. */
+  readonly #returned = new Set<string>()
+  #published = 0
+  #confirmed = 0
+  #failure: unknown
+
+  constructor(connection: Connection, channel: ConfirmChannel) {
+    this.#connection = connection
+    this.#channel = channel
+    channel.on('error', (error) => (this.#failure = error))
+    // Before amqplib tells the callbacks: what it tells them then looks like a refusal.
+    channel.prependListener('close', () => (this.#failure ??= new Error('channel closed')))
+    channel.on('return', ({ properties }: Message) => this.#returned.add(String(properties.messageId)))
+  }
+
+  /** Why it is of no more use; undefined while it works. */
+  get failure(): unknown {
+    return this.#connection.ended.aborted ? this.#connection.reason : this.#failure
+  }
+
+  /** Counts up with every answer: a broker that is slow and one that is gone look alike otherwise. */
+  get confirmed(): number {
+    return this.#confirmed
+  }
+
+  /**
+   * Publishes all, and resolves with each one's fate: when all are known, or with `unknown` for the rest when the signal
+   * aborts, the broker blocks, or the channel ends.
+   */
+  async send(messages: readonly Outgoing[], signal: AbortSignal): Promise<readonly Fate[]> {
+    const fates: Fate[] = messages.map(() => 'unknown')
+    const done = Promise.withResolvers<void>()
+    let open = messages.length
+    const settle = (index: number, fate: Fate): void => {
+      fates[index] = fate
+      open -= 1
+      if (open === 0) done.resolve()
+    }
+    const giveUp = (): void => done.resolve()
+    const ended = AbortSignal.any([signal, this.#connection.ended])
+    if (ended.aborted || messages.length === 0) return fates
+    ended.addEventListener('abort', giveUp, { once: true })
+    this.#channel.once('close', giveUp)
+    this.#connection.onBlocked(giveUp)
+    try {
+      for (const [index, message] of messages.entries()) {
+        const room = this.#publish(message, (fate) => settle(index, fate))
+        if (!room) await this.#drained(ended)
+        if (ended.aborted || this.failure !== undefined) return fates
+      }
+      await done.promise
+      return fates
+    } finally {
+      ended.removeEventListener('abort', giveUp)
+      this.#channel.off('close', giveUp)
+      this.#connection.offBlocked(giveUp)
+    }
+  }
+
+  /** False when amqplib wants no more for now. */
+  #publish({ queue, content }: Outgoing, settled: (fate: Fate) => void): boolean {
+    this.#published += 1
+    // Counted, not the ticket's id: one ticket may be published twice at a time.
+    const messageId = String(this.#published)
+    const properties = {
+      persistent: true,
+      // Unroutable messages are confirmed too: only this brings them back.
+      mandatory: true,
+      messageId,
+      contentType: 'application/json',
+      type: 'errand.ticket',
+    }
+    try {
+      return this.#channel.sendToQueue(queue, content, properties, (error: unknown) => {
+        settled(this.#fate(messageId, error))
+      })
+    } catch (error) {
+      this.#failure ??= error
+      return true
+    }
+  }
+
+  #fate(messageId: string, error: unknown): Fate {
+    this.#confirmed += 1
+    const returned = this.#returned.delete(messageId)
+    // The channel has ended before the broker told: it may have it all the same.
+    if (this.failure !== undefined) return 'unknown'
+    if (error !== null && error !== undefined) return 'refused'
+    return returned ? 'returned' : 'accepted'
+  }
+
+  /** Resolves when there is room again, or there never will be. */
+  async #drained(ended: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const go = (): void => resolve()
+    this.#channel.once('drain', go)
+    this.#channel.once('close', go)
+    ended.addEventListener('abort', go, { once: true })
+    if (ended.aborted) go()
+    await promise
+    this.#channel.off('drain', go)
+    this.#channel.off('close', go)
+    ended.removeEventListener('abort', go)
+  }
+}

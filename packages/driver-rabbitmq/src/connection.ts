@@ -1,0 +1,164 @@
+import { hostname } from 'node:os'
+import { connect as amqpConnect, credentials } from 'amqplib'
+import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
+import { ErrandError } from '@errand/core/ports'
+import type { Clock } from '@errand/core/ports'
+import type { Endpoint } from './endpoint.ts'
+import { connectError, driverError, textOf } from './errors.ts'
+import type { Settings } from './options.ts'
+
+/** The broker answers in milliseconds, and a first declaration in a busy cluster in seconds. */
+const answerTimeoutMs = 15_000
+/** How long an orderly goodbye may take before the socket is destroyed. */
+const goodbyeMs = 2_000
+
+/** What a connection is for. They are apart because a broker that blocks publishers stops reading their connection. */
+export type Purpose = 'publish' | 'consume'
+
+/** One live connection. Once it has ended it stays so: the link makes a new one. */
+export class Connection {
+  readonly where: string
+  readonly #model: ChannelModel
+  readonly #clock: Clock
+  readonly #ended = new AbortController()
+  readonly #blockedListeners = new Set<() => void>()
+  #blocked: string | undefined
+
+  constructor(model: ChannelModel, where: string, clock: Clock) {
+    this.where = where
+    this.#model = model
+    this.#clock = clock
+    let last: unknown
+    // amqplib throws where nobody listens to errors, and tells the reason of an end in either of the two events.
+    model.on('error', (error) => (last = error))
+    model.on('close', (error) => this.#end(error ?? last))
+    model.on('blocked', (reason) => {
+      this.#blocked = reason
+      for (const listener of this.#blockedListeners) listener()
+    })
+    model.on('unblocked', () => (this.#blocked = undefined))
+  }
+
+  /** Aborts, with the reason as an `E_DRIVER`, when the connection is gone. */
+  get ended(): AbortSignal {
+    return this.#ended.signal
+  }
+
+  /** Why the broker does not read what is published here: it is short of memory or disk. */
+  get blocked(): string | undefined {
+    return this.#blocked
+  }
+
+  onBlocked(listener: () => void): void {
+    this.#blockedListeners.add(listener)
+  }
+
+  offBlocked(listener: () => void): void {
+    this.#blockedListeners.delete(listener)
+  }
+
+  channel(): Promise<Channel> {
+    return this.#newChannel(() => this.#model.createChannel())
+  }
+
+  confirmChannel(): Promise<ConfirmChannel> {
+    return this.#newChannel(() => this.#model.createConfirmChannel())
+  }
+
+  async #newChannel<C extends Channel>(create: () => Promise<C>): Promise<C> {
+    const channel = await this.answer(create)
+    // Channels fail alone, and whoever uses one hears of it by its own listener or by its rejected call.
+    channel.on('error', () => {})
+    channel.on('handler-error', () => {})
+    return channel
+  }
+
+  /** Waits for one answer of the broker. Without one for long the connection is dead, whatever TCP says. */
+  async answer<T>(ask: () => Promise<T>): Promise<T> {
+    if (this.ended.aborted) throw this.reason
+    const stop = this.#clock.after(answerTimeoutMs, () => this.drop(`no answer for ${answerTimeoutMs} ms`))
+    try {
+      return await ask()
+    } catch (error) {
+      throw this.ended.aborted ? this.reason : error
+    } finally {
+      stop()
+    }
+  }
+
+  /** Why it ended. */
+  get reason(): ErrandError {
+    const reason: unknown = this.ended.reason
+    return reason instanceof ErrandError ? reason : driverError(`the connection to RabbitMQ at ${this.where} has ended`)
+  }
+
+  /** Ends it at once, without a goodbye: the other side does not answer. */
+  drop(why: string): void {
+    this.#end(new Error(why))
+    this.#destroySocket()
+  }
+
+  /** An orderly end; what is unacked goes back. Never rejects. */
+  async close(): Promise<void> {
+    if (this.ended.aborted) return
+    const stop = this.#clock.after(goodbyeMs, () => this.#destroySocket())
+    await this.#model.close().catch(() => {})
+    stop()
+    this.#end(new Error('closed by this process'))
+  }
+
+  #end(why: unknown): void {
+    if (this.ended.aborted) return
+    const reason = why === undefined ? 'closed' : textOf(why)
+    this.#ended.abort(driverError(`the connection to RabbitMQ at ${this.where} was lost (${reason})`, why))
+  }
+
+  /** amqplib has no way to give a connection up; its socket is not part of its types. */
+  #destroySocket(): void {
+    const { stream } = this.#model.connection as unknown as { stream?: { destroy(error: Error): void } }
+    stream?.destroy(new Error('given up'))
+  }
+}
+
+/** @throws `E_DRIVER` that says what to check. */
+export async function connect(
+  endpoint: Endpoint,
+  purpose: Purpose,
+  settings: Settings,
+  clock: Clock,
+): Promise<Connection> {
+  const { protocol, host, port, user, password, vhost } = endpoint
+  const target: Options.Connect = {
+    protocol,
+    hostname: host,
+    port,
+    username: user,
+    password,
+    // It is unescaped on its way.
+    vhost: encodeURIComponent(vhost),
+    heartbeat: settings.heartbeatSeconds,
+  }
+  try {
+    const model = await amqpConnect(target, socketOptions(purpose, settings))
+    return new Connection(model, endpoint.where, clock)
+  } catch (error) {
+    throw connectError(error, endpoint)
+  }
+}
+
+function socketOptions(purpose: Purpose, { prefix, tls, auth, connectTimeoutMs }: Settings): SocketOptions {
+  const { ca, cert, key, passphrase, serverName } = tls
+  return {
+    // Without it every publish waits up to 40 ms for a delayed ack of TCP.
+    noDelay: true,
+    keepAlive: true,
+    timeout: connectTimeoutMs,
+    clientProperties: { connection_name: `${prefix} ${purpose} ${hostname()}:${process.pid}` },
+    ...(auth === 'external' ? { credentials: credentials.external() } : {}),
+    ...(ca === undefined ? {} : { ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? ca : [...ca] }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  }
+}

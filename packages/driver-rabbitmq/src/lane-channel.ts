@@ -1,0 +1,114 @@
+import type { Channel, ConsumeMessage, GetMessage } from 'amqplib'
+import type { Delivery, Logger } from '@errand/core/ports'
+import { Acks } from './acks.ts'
+import type { Connection } from './connection.ts'
+import { decodeTicket } from './tickets.ts'
+
+/** A delivery in this process's hands. */
+export interface Held {
+  readonly delivery: Delivery
+  /** The consumer that brought it. */
+  readonly consumer: string | undefined
+}
+
+export interface LaneChannelEvents {
+  readonly delivered: (held: Held) => void
+  /** The broker has cancelled the consumer: its queue was deleted, as a rule. */
+  readonly cancelled: (consumer: string) => void
+  /** With the error of the broker, where there is one. */
+  readonly closed: (error: unknown) => void
+}
+
+/** A channel that reads one queue of the broker, and the deliveries that came through it. */
+export class LaneChannel {
+  readonly #connection: Connection
+  readonly #channel: Channel
+  readonly #queue: string
+  readonly #events: LaneChannelEvents
+  readonly #logger: Logger
+  readonly #acks: Acks
+  #prefetch: number | undefined
+
+  constructor(connection: Connection, channel: Channel, queue: string, events: LaneChannelEvents, logger: Logger) {
+    this.#connection = connection
+    this.#channel = channel
+    this.#queue = queue
+    this.#events = events
+    this.#logger = logger
+    this.#acks = new Acks(channel)
+    let error: unknown
+    channel.on('error', (reason) => (error = reason))
+    channel.on('close', () => {
+      this.#acks.end()
+      events.closed(error)
+    })
+    // First in line: amqplib fails a channel that brings something for a consumer that was cancelled a moment ago.
+    channel.prependListener('delivery', (message: ConsumeMessage) => this.#received(message))
+  }
+
+  /** Deliveries that the broker counts against the window of the consumer. */
+  get outstanding(): number {
+    return this.#acks.outstanding
+  }
+
+  /** Tickets that wait in the queue. Rejects with code 403 where the user may not look. */
+  async waiting(): Promise<number> {
+    const { messageCount } = await this.#connection.answer(() => this.#channel.checkQueue(this.#queue))
+    return messageCount
+  }
+
+  /** One ticket, or undefined when none waits. */
+  async get(): Promise<Delivery | undefined> {
+    for (;;) {
+      const message = await this.#connection.answer(() => this.#channel.get(this.#queue))
+      if (message === false) return undefined
+      const delivery = this.#deliver(message)
+      if (delivery) return delivery
+    }
+  }
+
+  /** Resolves when the first tickets, at most `window`, are here, where any wait. */
+  async consume(consumer: string, window: number): Promise<void> {
+    const channel = this.#channel
+    await this.#setPrefetch(window)
+    const callback = (message: ConsumeMessage | null): void => {
+      if (message === null) this.#events.cancelled(consumer)
+    }
+    await this.#connection.answer(() => channel.consume(this.#queue, callback, { consumerTag: consumer }))
+    // Deliveries follow the consumer's confirmation at once: what answers after it comes behind them.
+    await this.#connection.answer(() => channel.prefetch(window))
+  }
+
+  /** Resolves when the broker sends nothing more to it. */
+  async cancel(consumer: string): Promise<void> {
+    await this.#connection.answer(() => this.#channel.cancel(consumer))
+  }
+
+  /** What is unacked goes back. Never rejects. */
+  async close(): Promise<void> {
+    this.#acks.flush()
+    await this.#connection.answer(() => this.#channel.close()).catch(() => {})
+  }
+
+  async #setPrefetch(window: number): Promise<void> {
+    if (this.#prefetch === window) return
+    await this.#connection.answer(() => this.#channel.prefetch(window))
+    this.#prefetch = window
+  }
+
+  #received(message: ConsumeMessage): void {
+    const delivery = this.#deliver(message)
+    if (delivery) this.#events.delivered({ delivery, consumer: message.fields.consumerTag })
+  }
+
+  /** Undefined for what is no ticket: it is set aside, so that it comes back to nobody. */
+  #deliver({ content, fields: { deliveryTag: tag } }: ConsumeMessage | GetMessage): Delivery | undefined {
+    const acks = this.#acks
+    acks.received(tag)
+    const { ticket, why } = decodeTicket(content)
+    if (ticket) return { ticket, ack: () => acks.ack(tag), release: async () => acks.requeue(tag) }
+    this.#logger.warn({ queue: this.#queue, why }, 'a message that is not a ticket was set aside')
+    acks.setAside(tag)
+    return undefined
+  }
+}

@@ -1,0 +1,246 @@
+import { isErrandError } from '@errand/core/ports'
+import type { Delivery, Lane, Logger } from '@errand/core/ports'
+import type { Connection } from './connection.ts'
+import { driverError, replyCode, textOf } from './errors.ts'
+import { LaneChannel } from './lane-channel.ts'
+import type { Held } from './lane-channel.ts'
+import { brokerQueue } from './names.ts'
+import type { Settings } from './options.ts'
+import { isRefused, topologyOf } from './topology.ts'
+
+export interface LaneReaderParts {
+  readonly queue: string
+  readonly lane: Lane
+  readonly connection: Connection
+  readonly settings: Settings
+  readonly logger: Logger
+  readonly nowMs: () => number
+  /** Something has come, or has changed: look again. */
+  readonly stirred: () => void
+}
+
+export interface Taken {
+  readonly deliveries: readonly Delivery[]
+  /** There is more here than came, and it is on its way: what waits in lower lanes must not pass it. */
+  readonly more: boolean
+}
+
+/** Up to so many tickets are fetched one by one where no consumer runs: it costs the broker less than to start one. */
+const fewTickets = 2
+/** As AMQP counts. */
+const widestWindow = 65_535
+
+/** Reads one lane: by a consumer while there is demand, one by one where little is wanted. */
+export class LaneReader {
+  readonly lane: Lane
+  readonly #parts: LaneReaderParts
+  readonly #queue: string
+  #channel: LaneChannel | undefined
+  #consumer: { readonly tag: string; readonly window: number } | undefined
+  #consumers = 0
+  #held: Held[] = []
+  #heldSinceMs = 0
+  /** The window was full since it was last known that nothing waits. */
+  #saturated = false
+  #failure: Error | undefined
+  /** One operation at a time. */
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: LaneReaderParts) {
+    this.lane = parts.lane
+    this.#parts = parts
+    this.#queue = brokerQueue(parts.settings.prefix, parts.queue, parts.lane)
+  }
+
+  /** Since when the oldest ticket has waited here; undefined when none does. */
+  get heldSinceMs(): number | undefined {
+    return this.#held.length > 0 ? this.#heldSinceMs : undefined
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** At most `max`, of those that are there now. `hurry`: more will be asked for soon. */
+  take(max: number, hurry: boolean): Promise<Taken> {
+    return this.#inTurn(() => this.#mended(() => this.#take(max, hurry)))
+  }
+
+  /** From now on tickets come by themselves, up to so many. */
+  listen(window: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const now = this.#consumer?.window
+      // A window that nearly fits stays: to change it costs the broker a consumer.
+      if (now === undefined || window >= 2 * now || 4 * window <= now) await this.#mended(() => this.#consume(window))
+    })
+  }
+
+  /** No more tickets come, and those that were not taken go back. Never rejects. */
+  retire(): Promise<void> {
+    return this.#inTurn(() => this.#cancel().catch(() => {}))
+  }
+
+  /** Hands back whatever is unacked. Never rejects. */
+  async close(): Promise<void> {
+    await this.#inTurn(async () => this.#channel?.close())
+  }
+
+  async #take(max: number, hurry: boolean): Promise<Taken> {
+    if (!this.#consumer) return this.#fetch(max, hurry)
+    const deliveries = this.#takeHeld(max)
+    if (deliveries.length === max || !(await this.#hasMore())) return { deliveries, more: false }
+    deliveries.push(...this.#takeHeld(max - deliveries.length))
+    if (deliveries.length === max) return { deliveries, more: false }
+    if (this.#consumer && max >= 2 * this.#consumer.window) {
+      await this.#consume(windowFor(max, hurry))
+      deliveries.push(...this.#takeHeld(max - deliveries.length))
+    }
+    return { deliveries, more: true }
+  }
+
+  /** Without a consumer. */
+  async #fetch(max: number, hurry: boolean): Promise<Taken> {
+    const channel = await this.#open()
+    const waiting = await this.#waiting(channel)
+    if (waiting === 0) return { deliveries: [], more: false }
+    if (hurry || max > fewTickets) {
+      await this.#consume(windowFor(max, hurry))
+      return { deliveries: this.#takeHeld(max), more: false }
+    }
+    const deliveries: Delivery[] = []
+    while (deliveries.length < max) {
+      const delivery = await channel.get()
+      if (!delivery) break
+      deliveries.push(delivery)
+    }
+    return { deliveries, more: false }
+  }
+
+  /** Whether tickets wait that the window has kept from coming. */
+  async #hasMore(): Promise<boolean> {
+    const channel = this.#channel
+    if (!channel || !this.#consumer || !this.#saturated) return false
+    if (((await this.#waiting(channel)) ?? 0) > 0) return true
+    this.#saturated = channel.outstanding >= this.#consumer.window
+    return false
+  }
+
+  /** Undefined where the user may not look. */
+  async #waiting(channel: LaneChannel): Promise<number | undefined> {
+    const topology = topologyOf(this.#parts.connection, this.#parts.settings)
+    if (!topology.mayLook) return undefined
+    try {
+      return await channel.waiting()
+    } catch (error) {
+      if (isRefused(error)) topology.mayLook = false
+      throw error
+    }
+  }
+
+  #takeHeld(max: number): Delivery[] {
+    this.#heldSinceMs = this.#parts.nowMs()
+    return this.#held.splice(0, max).map(({ delivery }) => delivery)
+  }
+
+  async #consume(window: number): Promise<void> {
+    await this.#cancel()
+    const channel = await this.#open()
+    this.#consumers += 1
+    const consumer = { tag: `${this.lane}.${this.#consumers}`, window: Math.min(window, widestWindow) }
+    this.#consumer = consumer
+    this.#saturated = false
+    await channel.consume(consumer.tag, consumer.window)
+  }
+
+  async #cancel(): Promise<void> {
+    const consumer = this.#consumer
+    const channel = this.#channel
+    if (!consumer || !channel) return
+    this.#consumer = undefined
+    await channel.cancel(consumer.tag)
+    // Only now: what goes back sooner could come to the same consumer again.
+    const held = this.#held.splice(0)
+    await Promise.all(held.map(({ delivery }) => delivery.release()))
+  }
+
+  async #open(): Promise<LaneChannel> {
+    const { connection, settings, logger } = this.#parts
+    if (this.#channel) return this.#channel
+    await topologyOf(connection, settings).ensureAll([this.#queue])
+    const channel = new LaneChannel(
+      connection,
+      await connection.channel(),
+      this.#queue,
+      {
+        delivered: (held) => this.#delivered(held),
+        cancelled: (consumer) => this.#cancelled(consumer),
+        closed: (error) => this.#closed(channel, error),
+      },
+      logger,
+    )
+    this.#channel = channel
+    return channel
+  }
+
+  #delivered(held: Held): void {
+    if (this.#held.length === 0) this.#heldSinceMs = this.#parts.nowMs()
+    this.#held.push(held)
+    if ((this.#channel?.outstanding ?? 0) >= (this.#consumer?.window ?? 0)) this.#saturated = true
+    this.#parts.stirred()
+  }
+
+  /** By the broker. The next look at the lane finds out whether the queue is still there. */
+  #cancelled(consumer: string): void {
+    if (this.#consumer?.tag !== consumer) return
+    this.#consumer = undefined
+    for (const { delivery } of this.#held.splice(0)) void delivery.release()
+    this.#parts.stirred()
+  }
+
+  #closed(channel: LaneChannel, error: unknown): void {
+    if (this.#channel !== channel) return
+    this.#channel = undefined
+    this.#consumer = undefined
+    this.#held = []
+    topologyOf(this.#parts.connection, this.#parts.settings).forget(this.#queue)
+    if (error !== undefined && !isMendable(error)) this.#failure = this.#failed(error)
+    this.#parts.stirred()
+  }
+
+  #failed(error: unknown): Error {
+    const { connection } = this.#parts
+    return driverError(
+      `RabbitMQ at ${connection.where} ended the channel of queue "${this.#queue}" (${textOf(error)})`,
+      error,
+    )
+  }
+
+  /** A queue that is gone is declared anew, and a look that is not allowed is not repeated: both have cost the channel. */
+  async #mended<T>(operation: () => Promise<T>): Promise<T> {
+    for (let round = 1; ; round += 1) {
+      try {
+        return await operation()
+      } catch (error) {
+        if (this.#parts.connection.ended.aborted) throw this.#parts.connection.reason
+        if (isErrandError(error)) throw error
+        if (!isMendable(error) || round > 2) throw this.#failed(error)
+      }
+    }
+  }
+
+  #inTurn<T>(operation: () => Promise<T>): Promise<T> {
+    const turn = this.#tail.then(operation, operation)
+    this.#tail = turn.catch(() => {})
+    return turn
+  }
+}
+
+/** While it hurries, as much again is on its way. */
+function windowFor(max: number, hurry: boolean): number {
+  return hurry ? 2 * max : max
+}
+
+function isMendable(error: unknown): boolean {
+  const code = replyCode(error)
+  return code === 404 || code === 403
+}

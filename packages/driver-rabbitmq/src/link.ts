@@ -1,0 +1,115 @@
+import { backoffMs } from '@errand/core/ports'
+import type { Clock, Logger } from '@errand/core/ports'
+import { connect } from './connection.ts'
+import type { Connection, Purpose } from './connection.ts'
+import { closedError, driverError, isPermanent } from './errors.ts'
+import type { Settings } from './options.ts'
+
+/** The first and the longest pause between two attempts. */
+const minPauseMs = 100
+const maxPauseMs = 5_000
+/** A connection that held so long was a good one: the pauses begin anew. */
+const steadyMs = 5_000
+
+/** Keeps one connection alive: makes it on first use, and again whenever it is lost, with jittered backoff. */
+export class Link {
+  readonly #purpose: Purpose
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #stop = new AbortController()
+  #current: Connection | undefined
+  #attempt: Promise<Connection> | undefined
+  #tries = 0
+  #failures = 0
+
+  constructor(purpose: Purpose, settings: Settings, { clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#purpose = purpose
+    this.#settings = settings
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  /** The live connection. Waits for the attempt that is under way, pause included, and rejects as it does. */
+  connected(): Promise<Connection> {
+    if (this.#stop.signal.aborted) return Promise.reject(closedError())
+    if (this.#current) return Promise.resolve(this.#current)
+    return (this.#attempt ??= this.#try())
+  }
+
+  /** The live connection, where there is one: for what is not worth making one. */
+  get current(): Connection | undefined {
+    return this.#current
+  }
+
+  /** Never rejects. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#attempt?.catch(() => {})
+    await this.#current?.close()
+  }
+
+  async #try(): Promise<Connection> {
+    if (this.#failures > 0) {
+      await this.#clock.sleep(backoffMs(this.#failures, minPauseMs, maxPauseMs), this.#stop.signal)
+    }
+    if (this.#stop.signal.aborted) throw closedError()
+    try {
+      const connection = await connect(this.#endpoint(), this.#purpose, this.#settings, this.#clock)
+      this.#attempt = undefined
+      if (this.#stop.signal.aborted) {
+        await connection.close()
+        throw closedError()
+      }
+      return this.#up(connection)
+    } catch (error) {
+      this.#attempt = undefined
+      if (!this.#stop.signal.aborted) this.#failed(error)
+      throw error
+    }
+  }
+
+  /** The nodes of a cluster in turn. */
+  #endpoint(): Settings['endpoints'][number] {
+    const { endpoints } = this.#settings
+    const endpoint = endpoints[this.#tries % endpoints.length]
+    if (!endpoint) throw driverError('there is no URL of RabbitMQ')
+    return endpoint
+  }
+
+  #up(connection: Connection): Connection {
+    const { where } = connection
+    if (this.#failures > 0) this.#logger.info({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
+    const sinceMs = this.#clock.monotonicMs()
+    this.#current = connection
+    connection.ended.addEventListener('abort', () => {
+      this.#current = undefined
+      if (this.#stop.signal.aborted) return
+      // One at least: a broker that restarts meets its clients one after another, not all at once.
+      this.#failures = this.#clock.monotonicMs() - sinceMs > steadyMs ? 1 : this.#failures + 1
+      this.#logger.warn({ where, purpose: this.#purpose, why: connection.reason.message }, 'connection to RabbitMQ lost')
+      this.#again()
+    })
+    return connection
+  }
+
+  #failed(error: unknown): void {
+    this.#failures += 1
+    this.#tries += 1
+    const facts = { purpose: this.#purpose, failures: this.#failures, err: error }
+    if (this.#failures === 1) this.#logger.warn(facts, 'cannot connect to RabbitMQ; it is tried again')
+    else this.#logger.debug(facts, 'cannot connect to RabbitMQ')
+    // A wrong password is tried again when somebody asks, not in a loop that fills the broker's log.
+    if (!isPermanent(causeOf(error))) this.#again()
+  }
+
+  /** The next attempt needs nobody to ask for it. */
+  #again(): void {
+    this.#attempt ??= this.#try()
+    this.#attempt.catch(() => {})
+  }
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? error.cause : error
+}

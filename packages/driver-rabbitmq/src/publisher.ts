@@ -1,0 +1,154 @@
+import type { CallOptions, Clock, PublishReport, Ticket } from '@errand/core/ports'
+import { Confirms } from './confirms.ts'
+import type { Fate } from './confirms.ts'
+import type { Connection } from './connection.ts'
+import { driverError, replyCode, textOf } from './errors.ts'
+import type { Link } from './link.ts'
+import { brokerQueue } from './names.ts'
+import type { Settings } from './options.ts'
+import { encodeTicket } from './tickets.ts'
+import { topologyOf } from './topology.ts'
+
+type Refusal = PublishReport['refused'][number]
+
+/** A ticket on its way. */
+interface Addressed {
+  readonly ticket: Ticket
+  readonly queue: string
+}
+
+/** Hands tickets to the broker, and believes nothing but its confirms. */
+export class Publisher {
+  readonly #link: Link
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #confirms = new WeakMap<Connection, Promise<Confirms>>()
+  readonly #underWay = new Set<Promise<unknown>>()
+
+  constructor(link: Link, settings: Settings, clock: Clock) {
+    this.#link = link
+    this.#settings = settings
+    this.#clock = clock
+  }
+
+  publish(tickets: readonly Ticket[], { signal }: CallOptions = {}): Promise<PublishReport> {
+    if (tickets.length === 0) return Promise.resolve({ accepted: [], refused: [] })
+    const call = this.#publish(tickets, signal)
+    this.#underWay.add(call)
+    const over = (): void => void this.#underWay.delete(call)
+    call.then(over, over)
+    return call
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#underWay)
+  }
+
+  async #publish(tickets: readonly Ticket[], signal: AbortSignal | undefined): Promise<PublishReport> {
+    const patience = new AbortController()
+    const stop = this.#clock.after(this.#settings.publishTimeoutMs, () => patience.abort(), { unref: true })
+    const ended = signal ? AbortSignal.any([signal, patience.signal]) : patience.signal
+    try {
+      const connection = await unlessAborted(this.#link.connected(), ended)
+      const addressed = tickets.map((ticket) => ({
+        ticket,
+        queue: brokerQueue(this.#settings.prefix, ticket.queue, ticket.lane),
+      }))
+      return await this.#deliver(connection, addressed, ended)
+    } finally {
+      stop()
+    }
+  }
+
+  async #deliver(connection: Connection, tickets: readonly Addressed[], ended: AbortSignal): Promise<PublishReport> {
+    const accepted: Ticket[] = []
+    const refused: Refusal[] = []
+    let left = tickets
+    // A queue that was deleted is declared anew, once; a second return is a broker that works against us.
+    for (let round = 1; left.length > 0; round += 1) {
+      const usable = await this.#declared(connection, left, refused, ended)
+      const fates = await this.#confirmed(connection, usable, ended)
+      const returned = usable.filter((_, index) => fates[index] === 'returned')
+      for (const [index, { ticket, queue }] of usable.entries()) {
+        const fate = fates[index]
+        if (fate === 'accepted') accepted.push(ticket)
+        if (fate === 'refused') refused.push({ ticket, why: `RabbitMQ refused to store it in queue "${queue}" (nack)` })
+      }
+      for (const { queue } of returned) topologyOf(connection, this.#settings).forget(queue)
+      left = round === 1 ? returned : []
+      if (round > 1) refused.push(...returned.map(({ ticket, queue }) => ({ ticket, why: `queue "${queue}" is gone` })))
+    }
+    return { accepted, refused }
+  }
+
+  /** Those whose queue can be used; the others are refused, and cost their neighbours nothing. */
+  async #declared(
+    connection: Connection,
+    tickets: readonly Addressed[],
+    refused: Refusal[],
+    ended: AbortSignal,
+  ): Promise<readonly Addressed[]> {
+    const topology = topologyOf(connection, this.#settings)
+    const queues = [...new Set(tickets.map(({ queue }) => queue))]
+    const answers = await unlessAborted(Promise.all(queues.map((queue) => topology.ensure(queue))), ended)
+    const problems = new Map(queues.map((queue, index) => [queue, answers[index]]))
+    return tickets.filter(({ ticket, queue }) => {
+      const why = problems.get(queue)
+      if (why !== undefined) refused.push({ ticket, why })
+      return why === undefined
+    })
+  }
+
+  async #confirmed(
+    connection: Connection,
+    tickets: readonly Addressed[],
+    ended: AbortSignal,
+  ): Promise<readonly Fate[]> {
+    if (connection.blocked !== undefined) throw blockedError(connection)
+    const confirms = await unlessAborted(this.#channel(connection), ended)
+    const before = confirms.confirmed
+    const messages = tickets.map(({ ticket, queue }) => ({ queue, content: encodeTicket(ticket) }))
+    const fates = await confirms.send(messages, ended)
+    if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
+    // Not one answer in all that time: the next publish shall not trust this connection.
+    if (ended.aborted && fates.length > 0 && confirms.confirmed === before && connection.blocked === undefined) {
+      connection.drop(`no confirm within ${this.#settings.publishTimeoutMs} ms`)
+    }
+    return fates
+  }
+
+  /** One for each connection, and a new one after it has failed. */
+  async #channel(connection: Connection): Promise<Confirms> {
+    const open = this.#confirms.get(connection)
+    const confirms = await open
+    if (confirms && confirms.failure === undefined) return confirms
+    // Another call may have begun a new one while this one waited for the old.
+    const again = this.#confirms.get(connection)
+    if (again && again !== open) return this.#channel(connection)
+    const fresh = connection.confirmChannel().then((channel) => new Confirms(connection, channel))
+    this.#confirms.set(connection, fresh)
+    fresh.catch(() => this.#confirms.delete(connection))
+    return fresh
+  }
+}
+
+/** Rejects as soon as the signal aborts, whatever becomes of the promise. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(driverError('RabbitMQ did not answer in time; the tickets are published again later'))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+function blockedError({ where, blocked }: Connection): Error {
+  return driverError(`RabbitMQ at ${where} takes no tickets: ${blocked}. Give it memory or disk; jobs wait in the log`)
+}
+
+function publishError(connection: Connection, failure: unknown): Error {
+  if (connection.ended.aborted) return connection.reason
+  const hint = replyCode(failure) === 403 ? '; the user needs the right to write to amq.default' : ''
+  return driverError(`RabbitMQ at ${connection.where} ended the publishing channel (${textOf(failure)})${hint}`, failure)
+}

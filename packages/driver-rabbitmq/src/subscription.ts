@@ -1,0 +1,193 @@
+import { LanePolicy, lanes } from '@errand/core/ports'
+import type { Clock, Delivery, Logger, QueueName, Subscription } from '@errand/core/ports'
+import type { Connection } from './connection.ts'
+import { LaneReader } from './lane-reader.ts'
+import type { Settings } from './options.ts'
+
+export interface SubscriptionParts {
+  readonly queue: QueueName
+  readonly connection: Connection
+  readonly settings: Settings
+  readonly clock: Clock
+  readonly logger: Logger
+  /** It has been closed, or has closed itself. */
+  readonly closed: () => void
+}
+
+/** How long consumers outlive the demand, and how long a ticket may wait here while others are asked for. */
+const lingerMs = 250
+/** A worker that asks again so soon after it was full wants tickets at hand; one that takes longer wants none parked. */
+const shortGapMs = 50
+/** How long to wait for tickets that the broker has counted, before looking again: another worker may have them. */
+const onTheirWayMs = 50
+
+/** What became of one look at the lanes. */
+interface Found {
+  readonly deliveries: readonly Delivery[]
+  readonly more: boolean
+}
+
+/**
+ * Demand is everything here: consumers run while somebody waits in `next`, and stop when the demand is filled, unless
+ * the next demand has been following within milliseconds. So a busy worker holds no ticket, an idle one gets each ticket
+ * pushed, and a fast one has the next tickets at hand.
+ */
+export class RabbitmqSubscription implements Subscription {
+  readonly #parts: SubscriptionParts
+  readonly #lanes: readonly LaneReader[]
+  readonly #policy = new LanePolicy()
+  readonly #closed = new AbortController()
+  #closing: Promise<void> | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #wake: (() => void) | undefined
+  #failure: Error | undefined
+  #stopLinger: (() => void) | undefined
+  #filledAtMs: number | undefined
+  #hurry = true
+
+  constructor(parts: SubscriptionParts) {
+    this.#parts = parts
+    const stirred = (): void => this.#wake?.()
+    const nowMs = (): number => parts.clock.monotonicMs()
+    this.#lanes = lanes.map((lane) => new LaneReader({ ...parts, lane, nowMs, stirred }))
+    parts.connection.ended.addEventListener('abort', stirred, { signal: this.#closed.signal })
+  }
+
+  next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    const turn = this.#turn.then(() => this.#next(max, AbortSignal.any([signal, this.#closed.signal])))
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#closed.abort()
+    this.#stopLinger?.()
+    await this.#turn
+    await Promise.all(this.#lanes.map((lane) => lane.close()))
+    this.#parts.closed()
+  }
+
+  async #next(max: number, ended: AbortSignal): Promise<readonly Delivery[]> {
+    if (ended.aborted || max < 1) return []
+    this.#demanded()
+    let filled = false
+    try {
+      while (!ended.aborted) {
+        this.#check()
+        const { deliveries, more } = await this.#pick(max, ended)
+        if (deliveries.length > 0) {
+          filled = deliveries.length === max
+          this.#policy.granted(deliveries.length)
+          return deliveries
+        }
+        if (ended.aborted) break
+        await this.#arrival(ended, max, more)
+      }
+      return []
+    } finally {
+      this.#served(filled)
+    }
+  }
+
+  /** A look at the lanes. What it finds after the signal has aborted goes back. */
+  async #pick(max: number, ended: AbortSignal): Promise<Found> {
+    const nothing: Found = { deliveries: [], more: false }
+    const look = this.#look(max)
+    const { promise: abort, resolve } = Promise.withResolvers<Found>()
+    const giveUp = (): void => resolve(nothing)
+    ended.addEventListener('abort', giveUp, { once: true })
+    try {
+      const found = await Promise.race([look, abort])
+      if (!ended.aborted) return found
+      void look.then(handBack, () => {})
+      return nothing
+    } finally {
+      ended.removeEventListener('abort', giveUp)
+    }
+  }
+
+  async #look(max: number): Promise<Found> {
+    const nowMs = this.#parts.clock.monotonicMs()
+    for (const lane of this.#lanes) {
+      // Passed over for too long, as higher lanes have enough: an idle worker may run it.
+      if (nowMs - (lane.heldSinceMs ?? nowMs) > lingerMs) await lane.retire()
+    }
+    const byLane = new Map<LaneReader, Delivery[]>(this.#lanes.map((lane) => [lane, []]))
+    let left = max
+    const takeFrom = async (lane: LaneReader, most: number): Promise<boolean> => {
+      const { deliveries, more } = await lane.take(most, this.#hurry)
+      byLane.get(lane)?.push(...deliveries)
+      left -= deliveries.length
+      return more
+    }
+    const found = (more: boolean): Found => ({ deliveries: [...byLane.values()].flat(), more })
+    const others = max - this.#policy.fromLowest(max)
+    for (const lane of this.#lanes.toReversed()) {
+      if (left > others) await takeFrom(lane, left - others)
+    }
+    for (const lane of this.#lanes) {
+      if (left > 0 && (await takeFrom(lane, left))) return found(true)
+    }
+    return found(false)
+  }
+
+  /** Resolves when there may be something; at once when something has come meanwhile. */
+  async #arrival(ended: AbortSignal, max: number, more: boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const wake = (): void => resolve()
+    this.#wake = wake
+    ended.addEventListener('abort', wake, { once: true })
+    const stop = more ? this.#parts.clock.after(onTheirWayMs, wake) : undefined
+    if (!more) for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
+    const here = this.#lanes.some((lane) => lane.heldSinceMs !== undefined)
+    if (!here && !ended.aborted && !this.#isLost()) await promise
+    this.#wake = undefined
+    stop?.()
+    ended.removeEventListener('abort', wake)
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error instanceof Error ? error : new Error(String(error))
+    this.#wake?.()
+  }
+
+  #isLost(): boolean {
+    return this.#parts.connection.ended.aborted || this.#failure !== undefined
+  }
+
+  /** @throws `E_DRIVER` when the connection is lost, or a lane cannot be read. */
+  #check(): void {
+    const { connection } = this.#parts
+    if (connection.ended.aborted) throw connection.reason
+    const failure = this.#failure ?? this.#lanes.find((lane) => lane.failure)?.failure
+    if (failure) throw failure
+  }
+
+  #demanded(): void {
+    this.#stopLinger?.()
+    this.#stopLinger = undefined
+    if (this.#filledAtMs === undefined) return
+    this.#hurry = this.#parts.clock.monotonicMs() - this.#filledAtMs <= shortGapMs
+    this.#filledAtMs = undefined
+  }
+
+  #served(filled: boolean): void {
+    if (this.#closed.signal.aborted) return
+    if (filled) this.#filledAtMs = this.#parts.clock.monotonicMs()
+    if (filled && !this.#hurry) return this.#retireAll()
+    this.#stopLinger = this.#parts.clock.after(lingerMs, () => this.#retireAll(), { unref: true })
+  }
+
+  #retireAll(): void {
+    for (const lane of this.#lanes) void lane.retire()
+  }
+}
+
+function handBack({ deliveries }: Found): void {
+  for (const delivery of deliveries) void delivery.release()
+}

@@ -1,0 +1,153 @@
+import type { Message } from '@aws-sdk/client-sqs'
+import type { ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
+import { systemClock } from '@errand/core/ports'
+import type { Api, Fate, ReceiveOptions } from './api.ts'
+import { Backoff } from './backoff.ts'
+import { driverError, troubleOf } from './errors.ts'
+import { sqsName } from './names.ts'
+import type { Settings } from './options.ts'
+import { Tens } from './tens.ts'
+import { encodeTicket } from './ticket.ts'
+
+export interface LaneQueueOptions {
+  readonly api: Api
+  readonly settings: Settings
+  readonly logger: Logger
+  readonly queue: QueueName
+  readonly lane: Lane
+}
+
+/**
+ * One SQS queue: one lane of a queue. Knows its URL once it has been asked for, and asks again when SQS no longer knows
+ * the queue.
+ */
+export class LaneQueue {
+  readonly lane: Lane
+  readonly name: string
+  /** Shared by all subscriptions of this driver. */
+  readonly backoff: Backoff = new Backoff()
+  readonly #options: LaneQueueOptions
+  readonly #sends: Tens
+  readonly #deletes: Tens
+  readonly #handBacks: Tens
+  #url: Promise<string> | undefined
+
+  constructor(options: LaneQueueOptions) {
+    const { api, settings, queue, lane } = options
+    this.#options = options
+    this.lane = lane
+    this.name = sqsName(settings.prefix, queue, lane)
+    const sleep = (ms: number): Promise<void> => systemClock.sleep(ms)
+    const tens = (what: string, call: (url: string, items: readonly string[]) => Promise<readonly Fate[]>): Tens =>
+      new Tens({ run: (items) => this.#onQueue(what, (url) => call(url, items)), sleep })
+    this.#sends = tens('sending tickets to', (url, bodies) => api.send(url, bodies))
+    this.#deletes = tens('deleting tickets from', (url, handles) => api.delete(url, handles))
+    this.#handBacks = tens('handing tickets back to', (url, handles) => api.handBack(url, handles))
+  }
+
+  /** Makes sure that the queue is there. @throws `E_DRIVER` */
+  async open(): Promise<void> {
+    await this.#urlOf()
+  }
+
+  /** @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
+  send(ticket: Ticket): Promise<Fate> {
+    return this.#sends.add(encodeTicket(ticket))
+  }
+
+  /** @throws `E_DRIVER` */
+  receive(options: ReceiveOptions): Promise<readonly Message[]> {
+    return this.#onQueue('receiving tickets from', (url) => this.#options.api.receive(url, options))
+  }
+
+  /** @throws `E_DRIVER`: the ticket will come again, and the claim refuses it. */
+  async delete(handle: string): Promise<void> {
+    const fate = await this.#deletes.add(handle)
+    if (!fate.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(fate))
+  }
+
+  /** @throws `E_DRIVER`: the ticket stays hidden until its visibility ends. */
+  async handBack(handle: string): Promise<void> {
+    const fate = await this.#handBacks.add(handle)
+    // The sender's fault is a ticket that is visible, taken by another worker or deleted by now: it needs no handing back.
+    if (!fate.done && fate.again) throw driverError(`handing a ticket back to ${this.name}`, entryError(fate))
+  }
+
+  /** 0 when the queue does not exist: then no ticket waits. @throws `E_DRIVER` */
+  async depth(): Promise<number> {
+    return (await this.#ifThere('counting the tickets of', (url) => this.#options.api.depth(url))) ?? 0
+  }
+
+  /** @throws `E_DRIVER` */
+  async purge(): Promise<void> {
+    await this.#ifThere('purging', async (url) => {
+      try {
+        await this.#options.api.purge(url)
+      } catch (error) {
+        // SQS purges a queue once a minute at most, and takes that long for it: the purge under way does the same.
+        if (!(error instanceof Error) || !error.name.includes('PurgeQueueInProgress')) throw error
+      }
+    })
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await Promise.all([this.#sends.idle(), this.#deletes.idle(), this.#handBacks.idle()])
+  }
+
+  /** The call, and once more when the queue was deleted since its URL was asked for. */
+  async #onQueue<T>(what: string, call: (url: string) => Promise<T>): Promise<T> {
+    const asked = this.#url
+    try {
+      return await call(await this.#urlOf())
+    } catch (error) {
+      if (asked === undefined || troubleOf(error) !== 'missing') throw this.#error(what, error)
+    }
+    // Not one that somebody has asked for meanwhile.
+    if (this.#url === asked) this.#url = undefined
+    try {
+      return await call(await this.#urlOf())
+    } catch (error) {
+      throw this.#error(what, error)
+    }
+  }
+
+  /** The call, or undefined where there is no such queue: reading does not create any. */
+  async #ifThere<T>(what: string, call: (url: string) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await call(await (this.#url ?? this.#options.api.urlOf(this.name)))
+    } catch (error) {
+      if (troubleOf(error) === 'missing') return undefined
+      throw this.#error(what, error)
+    }
+  }
+
+  #urlOf(): Promise<string> {
+    this.#url ??= this.#find().catch((error: unknown) => {
+      this.#url = undefined
+      throw this.#error('looking up', error)
+    })
+    return this.#url
+  }
+
+  async #find(): Promise<string> {
+    const { api, settings, logger, queue, lane } = this.#options
+    try {
+      return await api.urlOf(this.name)
+    } catch (error) {
+      if (troubleOf(error) !== 'missing' || !settings.createQueues) throw error
+    }
+    const tags = { ...settings.tags, 'errand:queue': queue, 'errand:lane': lane }
+    const url = await api.create(this.name, tags)
+    logger.info({ driver: 'sqs', queue, lane, sqsQueue: this.name }, 'an SQS queue was created')
+    return url
+  }
+
+  #error(what: string, error: unknown): ErrandError {
+    return driverError(`${what} the SQS queue ${this.name}`, error)
+  }
+}
+
+function entryError(fate: Fate & { readonly done: false }): Error {
+  return Object.assign(new Error(fate.message), { name: fate.code })
+}

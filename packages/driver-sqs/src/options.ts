@@ -1,0 +1,114 @@
+import type { SQSClient, SQSClientConfig } from '@aws-sdk/client-sqs'
+import { checkOptions, durationMs, ErrandError } from '@errand/core/ports'
+import type { Duration } from '@errand/core/ports'
+import { checkPrefix } from './names.ts'
+
+export interface SqsOptions {
+  /** The AWS region, such as `eu-west-1`. Default: where the SDK finds it (`AWS_REGION`, the profile). */
+  readonly region?: string | undefined
+  /** Another endpoint: an emulator, a VPC endpoint. Default: that of the region. */
+  readonly endpoint?: string | undefined
+  /** Default: where the SDK finds them (environment, profile, container, instance role, …). */
+  readonly credentials?: SQSClientConfig['credentials'] | undefined
+  /**
+   * A client of your own, instead of the three options above. It is used as it is, and not destroyed when the driver
+   * closes. Give it enough sockets: four for each queue that a worker takes from, and some for sends and deletes.
+   */
+  readonly client?: SQSClient | undefined
+  /** How the names of the SQS queues begin: letters, digits, `-` and `_`, at most 40. Default `errand-`. */
+  readonly prefix?: string | undefined
+  /**
+   * Creates the SQS queues that are missing, on first use. With `false` they are only looked up, and an error says which
+   * one is missing: for processes without the right to create. Default true.
+   */
+  readonly createQueues?: boolean | undefined
+  /** Tags for the queues that are created, beside `errand:queue` and `errand:lane`. */
+  readonly tags?: Readonly<Record<string, string>> | undefined
+  /**
+   * How long SQS hides a ticket from other workers once one has received it: long enough for the claim, short enough for
+   * a worker that died before it. From 1 s to 12 h, in whole seconds. Default 30 s. It has nothing to do with how long
+   * jobs run: a ticket is deleted as soon as its job has been claimed.
+   */
+  readonly visibility?: Duration | undefined
+}
+
+/** The options, checked, with every default applied. */
+export interface Settings {
+  readonly region: string | undefined
+  readonly endpoint: string | undefined
+  readonly credentials: SQSClientConfig['credentials'] | undefined
+  readonly client: SQSClient | undefined
+  readonly prefix: string
+  readonly createQueues: boolean
+  readonly tags: Readonly<Record<string, string>>
+  readonly visibilitySeconds: number
+}
+
+const known: readonly string[] = [
+  'region',
+  'endpoint',
+  'credentials',
+  'client',
+  'prefix',
+  'createQueues',
+  'tags',
+  'visibility',
+]
+const defaultPrefix = 'errand-'
+const longestVisibilitySeconds = 12 * 3_600
+/** Fifty is what SQS allows; two are Errand's own. */
+const mostTags = 48
+
+/** @throws `E_OPTION`, `E_DURATION` */
+export function resolveOptions(options: SqsOptions): Settings {
+  checkOptions('sqs()', options, known)
+  const { region, endpoint, credentials, client, createQueues } = options
+  if (client !== undefined && (region ?? endpoint ?? credentials) !== undefined) {
+    throw new ErrandError(
+      'E_OPTION',
+      'sqs() was given a client as well as a region, an endpoint or credentials: the client has its own',
+    )
+  }
+  if (client !== undefined && typeof client.send !== 'function')
+    throw new ErrandError('E_OPTION', 'the client of sqs() is not an SQSClient: it has no send()')
+  if (createQueues !== undefined && typeof createQueues !== 'boolean')
+    throw new ErrandError('E_OPTION', 'createQueues of sqs() must be true or false')
+  return Object.freeze({
+    region,
+    endpoint: endpoint === undefined ? undefined : checkEndpoint(endpoint),
+    credentials,
+    client,
+    prefix: checkPrefix(options.prefix ?? defaultPrefix),
+    createQueues: createQueues ?? true,
+    tags: checkTags(options.tags ?? {}),
+    visibilitySeconds: visibilityOf(options.visibility ?? '30s'),
+  })
+}
+
+function visibilityOf(visibility: Duration): number {
+  const seconds = durationMs(visibility, 'visibility') / 1_000
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= longestVisibilitySeconds) return seconds
+  throw new ErrandError('E_OPTION', `visibility is ${seconds} s; SQS takes whole seconds from 1 s to 12 h`)
+}
+
+function checkEndpoint(endpoint: string): string {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return endpoint
+  // The value is not shown: it may hold a password.
+  throw new ErrandError(
+    'E_OPTION',
+    'endpoint of sqs() must be an http:// or https:// URL, without user and password',
+  )
+}
+
+function checkTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const entries = typeof tags === 'object' && tags !== null ? Object.entries(tags) : undefined
+  const wrong = entries?.find(([key, value]) => typeof value !== 'string' || key.toLowerCase().startsWith('aws:'))
+  if (entries && !wrong && entries.length <= mostTags) return tags
+  throw new ErrandError(
+    'E_OPTION',
+    wrong
+      ? `the tag ${JSON.stringify(wrong[0])} of sqs() is not a text, or begins with aws:, which AWS keeps for itself`
+      : `tags of sqs() must be an object of at most ${mostTags} texts`,
+  )
+}

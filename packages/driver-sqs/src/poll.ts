@@ -1,0 +1,115 @@
+import type { Message } from '@aws-sdk/client-sqs'
+import type { Clock, ErrandError } from '@errand/core/ports'
+import { driverError } from './errors.ts'
+import type { LaneQueue } from './lane-queue.ts'
+
+/** One receive that is under way. */
+export interface Poll {
+  readonly asked: number
+  readonly openedMs: number
+  /** Waits for the first ticket for as long as SQS allows. */
+  readonly long: boolean
+}
+
+export interface PollOutcome {
+  readonly messages: readonly Message[]
+  readonly error?: ErrandError
+}
+
+/** The longest wait that SQS allows: three requests a minute. */
+export const longPollSeconds = 20
+const mostPolls = 16
+/** A long poll that ends empty before this did not wait: emulators wake all polls for one message. */
+const earlyMs = 1_000
+const firstPauseMs = 10
+
+/**
+ * The polls of one lane, and what they told. A lane that *flows* has tickets waiting: its last poll came back at least
+ * half full. One that does not is *listened* to, with one long poll.
+ */
+export class LanePolls {
+  readonly queue: LaneQueue
+  readonly #open = new Set<Poll>()
+  #flows = false
+  /** How many polls may be open at once: doubles with each full one. */
+  #width = 1
+  #early = 0
+  #notBeforeMs = 0
+  #error: ErrandError | undefined
+
+  constructor(queue: LaneQueue) {
+    this.queue = queue
+  }
+
+  get flows(): boolean {
+    return this.#flows
+  }
+
+  get isListening(): boolean {
+    return [...this.#open].some(({ long }) => long)
+  }
+
+  /** Failed, and not being asked. */
+  get isDown(): boolean {
+    return this.#error !== undefined && this.#open.size === 0
+  }
+
+  /** How many polls more may be opened now. */
+  get room(): number {
+    return Math.max(0, this.#width - this.#open.size)
+  }
+
+  /** Tickets that the polls under way may bring. */
+  get asked(): number {
+    return [...this.#open].reduce((sum, { asked }) => sum + asked, 0)
+  }
+
+  /** When its youngest poll was opened; undefined where none is. */
+  get lastOpenedMs(): number | undefined {
+    const opened = [...this.#open].map(({ openedMs }) => openedMs)
+    return opened.length === 0 ? undefined : Math.max(...opened)
+  }
+
+  /** So long it must not be asked: after failures, and where long polls come back empty without having waited. */
+  remainingMs(nowMs: number): number {
+    return Math.max(this.queue.backoff.remainingMs(nowMs), this.#notBeforeMs - nowMs)
+  }
+
+  /** Opens a poll. Never rejects: its failure is a part of the outcome. */
+  async poll(asked: number, waitSeconds: number, clock: Clock, signal: AbortSignal): Promise<PollOutcome> {
+    const nowMs = clock.monotonicMs()
+    const long = waitSeconds === longPollSeconds
+    const poll: Poll = { asked, openedMs: nowMs, long }
+    // Until it answers nothing is known to wait.
+    if (long) this.#flows = false
+    this.#open.add(poll)
+    try {
+      const messages = await this.queue.receive({ max: asked, waitSeconds, signal })
+      this.#succeeded(poll, messages.length, clock.monotonicMs())
+      return { messages }
+    } catch (thrown) {
+      const error = driverError(`receiving tickets from the SQS queue ${this.queue.name}`, thrown)
+      if (!signal.aborted) this.#failed(error)
+      return { messages: [], error }
+    } finally {
+      this.#open.delete(poll)
+    }
+  }
+
+  #succeeded({ asked, long, openedMs }: Poll, received: number, nowMs: number): void {
+    this.#error = undefined
+    this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
+    // Once is chance; whoever does it again and again is asked once a second.
+    if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
+    this.queue.backoff.succeeded()
+    this.#flows = received * 2 >= asked
+    if (received === asked) this.#width = Math.min(mostPolls, this.#width * 2)
+    else if (!this.#flows) this.#width = 1
+  }
+
+  #failed(error: ErrandError): void {
+    this.#error = error
+    this.#flows = false
+    this.#width = 1
+  }
+}

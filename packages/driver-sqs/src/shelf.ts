@@ -1,0 +1,91 @@
+import { LanePolicy, laneRank } from '@errand/core/ports'
+import type { Lane } from '@errand/core/ports'
+import type { Received } from './delivery.ts'
+
+/** Between two asks no ticket is kept longer: another worker may be free. */
+export const keptMs = 500
+
+/**
+ * The tickets that have come and have not been asked for yet. There are some because lanes are polled at once: each may
+ * bring as many as are asked for.
+ */
+export class Shelf {
+  readonly #policy = new LanePolicy()
+  readonly #visibilityMs: number
+  #tickets: Received[] = []
+
+  constructor(visibilityMs: number) {
+    this.#visibilityMs = visibilityMs
+  }
+
+  get size(): number {
+    return this.#tickets.length
+  }
+
+  get isEmpty(): boolean {
+    return this.#tickets.length === 0
+  }
+
+  /** When the oldest one has been kept for long enough. */
+  get dueMs(): number | undefined {
+    return this.#tickets.length === 0
+      ? undefined
+      : Math.min(...this.#tickets.map(({ receivedMs }) => receivedMs)) + keptMs
+  }
+
+  put(received: readonly Received[]): void {
+    this.#tickets.push(...received)
+  }
+
+  /** How many of the next `max` tickets the lane policy wants from the lowest lane that waits. */
+  fromLowest(max: number): number {
+    return this.#policy.fromLowest(max)
+  }
+
+  /** How many are there of this lane and the ones above it. */
+  countDownTo(lane: Lane): number {
+    return this.#tickets.filter(({ queue }) => laneRank[queue.lane] <= laneRank[lane]).length
+  }
+
+  countOf(lane: Lane): number {
+    return this.#tickets.filter(({ queue }) => queue.lane === lane).length
+  }
+
+  /**
+   * Takes at most `max`, highest lane first, and what the lane policy wants from the lowest lane. Not those below `floor`,
+   * a lane whose poll has only just been opened and may have tickets.
+   */
+  take(max: number, floor: Lane | undefined): readonly Received[] {
+    const sorted = this.#tickets.toSorted((a, b) => laneRank[a.queue.lane] - laneRank[b.queue.lane])
+    const allowed = sorted.filter(({ queue }) => !floor || laneRank[queue.lane] <= laneRank[floor])
+    // A share for the lowest lane presupposes that a higher one has something.
+    if (allowed.length === 0) return []
+    const low = sorted.filter(({ queue }) => queue.lane === sorted.at(-1)?.queue.lane)
+    const share = low.slice(0, this.#policy.fromLowest(Math.min(max, allowed.length + low.length)))
+    const rest = allowed.filter((each) => !share.includes(each)).slice(0, max - share.length)
+    const taken = [...rest, ...share]
+    this.#tickets = this.#tickets.filter((each) => !taken.includes(each))
+    this.#policy.granted(taken.length)
+    return taken.toSorted((a, b) => laneRank[a.queue.lane] - laneRank[b.queue.lane])
+  }
+
+  /** Takes those that have been kept for too long. */
+  takeDue(nowMs: number): readonly Received[] {
+    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= keptMs)
+  }
+
+  /** Takes those that SQS has shown, or is about to show, to others: the event loop stood still. */
+  takeExpired(nowMs: number): readonly Received[] {
+    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= this.#visibilityMs)
+  }
+
+  takeAll(): readonly Received[] {
+    return this.#remove(() => true)
+  }
+
+  #remove(which: (received: Received) => boolean): readonly Received[] {
+    const taken = this.#tickets.filter(which)
+    if (taken.length > 0) this.#tickets = this.#tickets.filter((each) => !taken.includes(each))
+    return taken
+  }
+}

@@ -1,0 +1,22 @@
+import type { DriverFactory } from '@errand/core/ports'
+import { openDriver } from './driver.ts'
+import { resolveOptions } from './options.ts'
+import type { SqsOptions } from './options.ts'
+import { optionsOf } from './url.ts'
+
+/**
+ * Moves tickets over AWS SQS: one standard queue per queue and lane, named `PREFIX` + queue + `-` + lane. Takes options,
+ * or a URL: `sqs://REGION?prefix=…&endpoint=…&createQueues=false&visibility=30s`, or `https://sqs.REGION.amazonaws.com`.
+ * Without options everything comes from where the AWS SDK looks. Opening does no I/O.
+ * Errors: `E_URL`, `E_OPTION`, `E_DURATION` here; `E_DRIVER` on use, with what to do.
+ * @example createErrand({ log: 'postgres://localhost/app', driver: sqs({ region: 'eu-west-1', prefix: 'shop-' }) })
+ */
+export function sqs(options: string | SqsOptions = {}): DriverFactory {
+  const settings = resolveOptions(typeof options === 'string' ? optionsOf(options) : options)
+  return { errand: 'driver', name: 'sqs', open: ({ logger }) => openDriver(settings, logger) }
+}
+
+/** What a configuration's URL is opened with. */
+export function fromUrl(url: string): DriverFactory {
+  return sqs(url)
+}

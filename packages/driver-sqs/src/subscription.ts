@@ -1,0 +1,259 @@
+import type { Message } from '@aws-sdk/client-sqs'
+import type { Clock, Delivery, ErrandError, Logger, QueueName, Subscription } from '@errand/core/ports'
+import { toFailure } from '@errand/core/ports'
+import { batchSize } from './api.ts'
+import { Received } from './delivery.ts'
+import { isFinal } from './errors.ts'
+import type { LaneQueue } from './lane-queue.ts'
+import { LanePolls, longPollSeconds } from './poll.ts'
+import { keptMs, Shelf } from './shelf.ts'
+import { decodeTicket } from './ticket.ts'
+
+export interface SqsSubscriptionOptions {
+  readonly queue: QueueName
+  /** Highest first. */
+  readonly lanes: readonly LaneQueue[]
+  readonly visibilitySeconds: number
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly onClosed: () => void
+}
+
+interface Ask {
+  readonly max: number
+  answer(deliveries: readonly Delivery[]): void
+  reject(error: ErrandError): void
+}
+
+/** A poll that has been open for so long has found nothing: lower lanes do not wait for it any more. */
+const settledMs = 100
+/** How long open polls may take to end by themselves before they are aborted. */
+const stopMs = 1_000
+
+/**
+ * Keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask
+ * that opened it, because an aborted one may already have taken tickets, which are then hidden until their visibility
+ * ends: the next ask finds it open, and without one what it brings is handed back.
+ */
+export class SqsSubscription implements Subscription {
+  readonly #options: SqsSubscriptionOptions
+  readonly #lanes: readonly LanePolls[]
+  readonly #shelf: Shelf
+  readonly #unacked = new Set<Received>()
+  readonly #settling = new Set<Promise<void>>()
+  readonly #polls = new Set<Promise<void>>()
+  readonly #aborted = new AbortController()
+  #asks: Ask[] = []
+  #lastAskedMs: number
+  #timer: (() => void) | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: SqsSubscriptionOptions) {
+    this.#options = options
+    this.#lanes = options.lanes.map((queue) => new LanePolls(queue))
+    this.#shelf = new Shelf(options.visibilitySeconds * 1_000)
+    this.#lastAskedMs = options.clock.monotonicMs()
+  }
+
+  next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    if (this.#closing || signal.aborted || max < 1) return Promise.resolve([])
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        signal.removeEventListener('abort', giveUp)
+        this.#asks = this.#asks.filter((each) => each !== ask)
+        this.#lastAskedMs = this.#options.clock.monotonicMs()
+      }
+      const ask: Ask = {
+        max,
+        answer: (deliveries) => {
+          end()
+          resolve(deliveries)
+        },
+        reject: (error) => {
+          end()
+          reject(error)
+        },
+      }
+      const giveUp = (): void => {
+        ask.answer([])
+        this.#advance()
+      }
+      signal.addEventListener('abort', giveUp)
+      this.#asks.push(ask)
+      this.#advance()
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  /** After everything that happens: answers what can be answered, opens what is needed, hands back what nobody wants. */
+  #advance(): void {
+    this.#timer?.()
+    this.#timer = undefined
+    if (this.#closing) return
+    const now = this.#options.clock.monotonicMs()
+    this.#shelf.takeExpired(now)
+    // Before the answer: a lane that has tickets goes before what came from lower ones.
+    if (this.#asks.length > 0) this.#fetch(now)
+    this.#answer(now)
+    if (this.#asks.length > 0) this.#listen(now)
+    this.#handBack(this.#shelf.takeDue(now))
+    this.#wakeLater(now)
+  }
+
+  #answer(now: number): void {
+    for (let ask = this.#asks[0]; ask && !this.#shelf.isEmpty; ask = this.#asks[0]) {
+      const floor = this.#lanes.find((lane) => isFresh(lane, now))?.queue.lane
+      const taken = this.#shelf.take(ask.max, floor)
+      if (taken.length === 0) return
+      for (const received of taken) this.#unacked.add(received)
+      ask.answer(taken.map((received) => this.#deliver(received)))
+    }
+  }
+
+  #deliver(received: Received): Delivery {
+    // A failure costs a duplicate or latency, never a job: the claim refuses the one, its visibility ends the other.
+    const settle = async (how: Promise<void>): Promise<void> => {
+      this.#unacked.delete(received)
+      await this.#settle(how)
+    }
+    return {
+      ticket: received.ticket,
+      ack: () => settle(received.ack()),
+      release: () => settle(received.release()),
+    }
+  }
+
+  /** One long poll on each lane that is not known to have tickets: a high job waits for no other lane's poll. */
+  #listen(now: number): void {
+    for (const lane of this.#lanes) {
+      if (lane.flows || lane.isListening || lane.remainingMs(now) > 0) continue
+      this.#poll(lane, Math.min(batchSize, this.#demand), longPollSeconds)
+    }
+  }
+
+  /** As many polls as the demand needs on the highest lane that has tickets, and the lowest one's share. */
+  #fetch(now: number): void {
+    const flowing = this.#lanes.filter((lane) => lane.flows && lane.remainingMs(now) <= 0)
+    const top = flowing[0]
+    const lowest = flowing.at(-1)
+    if (!top || !lowest) return
+    const demand = this.#demand
+    const share = top === lowest ? 0 : this.#shelf.fromLowest(demand)
+    this.#open(lowest, share - this.#shelf.countOf(lowest.queue.lane) - lowest.asked, 0)
+    // A lane that has others below it is asked without waiting: they would wait with it.
+    const waitSeconds = top === lowest && this.#shelf.isEmpty ? longPollSeconds : 0
+    const missing = demand - share - this.#shelf.countDownTo(top.queue.lane) - top.asked
+    this.#open(top, missing, waitSeconds)
+  }
+
+  #open(lane: LanePolls, missing: number, waitSeconds: number): void {
+    let left = missing
+    // One of them is enough to listen when the lane runs dry.
+    let wait = lane.isListening ? Math.min(1, waitSeconds) : waitSeconds
+    for (let room = lane.room; left > 0 && room > 0; room -= 1) {
+      const asked = Math.min(batchSize, left)
+      this.#poll(lane, asked, wait)
+      left -= asked
+      wait = Math.min(1, waitSeconds)
+    }
+  }
+
+  #poll(lane: LanePolls, asked: number, waitSeconds: number): void {
+    const { clock } = this.#options
+    const ended = lane.poll(asked, waitSeconds, clock, this.#aborted.signal).then(({ messages, error }) => {
+      this.#polls.delete(ended)
+      if (this.#aborted.signal.aborted && error !== undefined) return
+      if (error !== undefined) this.#failed(lane, error)
+      else this.#arrived(lane, messages)
+      this.#advance()
+    })
+    this.#polls.add(ended)
+  }
+
+  #arrived({ queue }: LanePolls, messages: readonly Message[]): void {
+    const now = this.#options.clock.monotonicMs()
+    const received: Received[] = []
+    for (const { Body, ReceiptHandle, MessageId } of messages) {
+      if (ReceiptHandle === undefined) continue
+      const ticket = decodeTicket(Body)
+      if (ticket) received.push(new Received(ticket, ReceiptHandle, queue, now))
+      else this.#setAside(queue, ReceiptHandle, MessageId)
+    }
+    if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs)) this.#handBack(received)
+    else this.#shelf.put(received)
+  }
+
+  #setAside(queue: LaneQueue, handle: string, messageId: string | undefined): void {
+    const { logger } = this.#options
+    // Not its text: nobody knows what is in it.
+    logger.warn({ driver: 'sqs', sqsQueue: queue.name, messageId }, 'a message that is not a ticket was deleted')
+    void this.#settle(queue.delete(handle))
+  }
+
+  #failed(lane: LanePolls, error: ErrandError): void {
+    const { clock, logger, queue } = this.#options
+    const waitMs = lane.queue.backoff.failed(clock.monotonicMs())
+    const failure = { driver: 'sqs', queue, lane: lane.queue.lane, waitMs, error: toFailure(error) }
+    logger.warn(failure, 'receiving tickets failed; this lane is tried again')
+    if (!isFinal(error) && !this.#lanes.every(({ isDown }) => isDown)) return
+    for (const ask of this.#asks) ask.reject(error)
+  }
+
+  #handBack(received: readonly Received[]): void {
+    for (const each of received) void this.#settle(each.release())
+  }
+
+  /** Never rejects. */
+  #settle(settling: Promise<void>): Promise<void> {
+    const settled = settling
+      .catch((error: unknown) => {
+        const { logger, queue } = this.#options
+        logger.warn({ driver: 'sqs', queue, error: toFailure(error) }, 'a ticket stays until its visibility ends')
+      })
+      .finally(() => this.#settling.delete(settled))
+    this.#settling.add(settled)
+    return settled
+  }
+
+  get #demand(): number {
+    return this.#asks.reduce((sum, { max }) => sum + max, 0)
+  }
+
+  /** At the next moment at which time alone changes something. */
+  #wakeLater(now: number): void {
+    const asked = this.#asks.length > 0
+    const moments = this.#lanes.flatMap((lane) => {
+      const fresh = isFresh(lane, now) && !this.#shelf.isEmpty ? [(lane.lastOpenedMs ?? now) + settledMs] : []
+      const pauseMs = lane.remainingMs(now)
+      return asked && pauseMs > 0 ? [...fresh, now + pauseMs] : fresh
+    })
+    const dueMs = this.#shelf.dueMs
+    if (dueMs !== undefined) moments.push(dueMs)
+    if (moments.length === 0) return
+    const delayMs = Math.max(1, Math.min(...moments) - now)
+    this.#timer = this.#options.clock.after(delayMs, () => this.#advance())
+  }
+
+  async #end(): Promise<void> {
+    this.#timer?.()
+    for (const ask of this.#asks) ask.answer([])
+    this.#handBack(this.#shelf.takeAll())
+    this.#handBack([...this.#unacked])
+    this.#unacked.clear()
+    const timer = new AbortController()
+    await Promise.race([Promise.all(this.#polls), this.#options.clock.sleep(stopMs, timer.signal)])
+    timer.abort()
+    this.#aborted.abort()
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    this.#options.onClosed()
+  }
+}
+
+function isFresh(lane: LanePolls, now: number): boolean {
+  const { lastOpenedMs } = lane
+  return lastOpenedMs !== undefined && now - lastOpenedMs < settledMs
+}

@@ -1,0 +1,103 @@
+import { batchSize } from './api.ts'
+import type { Fate } from './api.ts'
+
+export interface TensOptions {
+  /** One request; one fate for each item, in their order. */
+  readonly run: (items: readonly string[]) => Promise<readonly Fate[]>
+  readonly sleep: (ms: number) => Promise<void>
+}
+
+interface Entry {
+  readonly item: string
+  readonly tries: number
+  readonly resolve: (fate: Fate) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/** So many full tens may be under way at once: SQS answers in some 10 ms, and ten tickets at a time would be 1,000 a second. */
+const mostInFlight = 16
+/** An entry that SQS refuses for reasons of its own, in a request that went well, is sent so often in all. */
+const mostTries = 4
+const firstWaitMs = 50
+
+/**
+ * Natural batches of ten, without waiting: whatever was added in one turn of the event loop goes together, in full tens
+ * at once; what does not fill a ten goes when nothing is under way, and otherwise gathers until then. So an idle system
+ * adds no latency, and a busy one pays for a tenth of a request. Entries that fail in a request that went well are
+ * repeated alone.
+ */
+export class Tens {
+  readonly #options: TensOptions
+  #waiting: Entry[] = []
+  #inFlight = 0
+  #repeating = 0
+  #soon: NodeJS.Immediate | undefined
+  #idle: (() => void)[] = []
+
+  constructor(options: TensOptions) {
+    this.#options = options
+  }
+
+  /** Resolves with what SQS said of the item in the end; rejects when the whole request failed. */
+  add(item: string): Promise<Fate> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ item, tries: 1, resolve, reject })
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  async idle(): Promise<void> {
+    while (!this.#isIdle) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  get #isIdle(): boolean {
+    return this.#waiting.length + this.#inFlight + this.#repeating === 0
+  }
+
+  #enqueue(entry: Entry): void {
+    this.#waiting.push(entry)
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    while (this.#waiting.length >= batchSize && this.#inFlight < mostInFlight) this.#start()
+    if (this.#waiting.length > 0 && this.#inFlight === 0) this.#start()
+    if (!this.#isIdle) return
+    const idle = this.#idle
+    this.#idle = []
+    for (const resolve of idle) resolve()
+  }
+
+  #start(): void {
+    const batch = this.#waiting.splice(0, batchSize)
+    this.#inFlight += 1
+    void this.#send(batch).finally(() => {
+      this.#inFlight -= 1
+      this.#pump()
+    })
+  }
+
+  async #send(batch: readonly Entry[]): Promise<void> {
+    try {
+      const fates = await this.#options.run(batch.map(({ item }) => item))
+      for (const [index, entry] of batch.entries()) this.#settle(entry, fates[index] as Fate)
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    }
+  }
+
+  #settle(entry: Entry, fate: Fate): void {
+    if (fate.done || !fate.again || entry.tries >= mostTries) entry.resolve(fate)
+    else void this.#repeat(entry)
+  }
+
+  async #repeat(entry: Entry): Promise<void> {
+    this.#repeating += 1
+    await this.#options.sleep(firstWaitMs * 2 ** (entry.tries - 1) * (0.5 + Math.random()))
+    this.#repeating -= 1
+    this.#enqueue({ ...entry, tries: entry.tries + 1 })
+  }
+}

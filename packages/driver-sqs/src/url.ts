@@ -1,0 +1,77 @@
+import { ErrandError } from '@errand/core/ports'
+import type { Duration } from '@errand/core/ports'
+import type { SqsOptions } from './options.ts'
+
+const forms = 'sqs://REGION?prefix=…&endpoint=…, or https://sqs.REGION.amazonaws.com?prefix=…'
+const known: readonly string[] = ['prefix', 'endpoint', 'region', 'createQueues', 'visibility']
+
+/**
+ * `sqs://eu-west-1?prefix=shop-`, `sqs://eu-west-1?endpoint=http://localhost:4566`, `https://sqs.eu-west-1.amazonaws.com`.
+ * @throws `E_URL`; the message never holds the URL, which may hold credentials.
+ */
+export function optionsOf(text: string): SqsOptions {
+  const url = URL.canParse(text) ? new URL(text) : refuse('cannot be read')
+  if (url.pathname !== '' && url.pathname !== '/')
+    refuse('has a path; SQS queues are named by the prefix, the queue and the lane')
+  const place = url.protocol === 'sqs:' ? regionPlace(url) : endpointPlace(url)
+  return { ...place, ...query(url), ...userOf(url, place.endpoint) }
+}
+
+type Place = { readonly region: string | undefined; readonly endpoint: string | undefined }
+
+function regionPlace(url: URL): Place {
+  if (url.port !== '') refuse('has a port; give another endpoint as ?endpoint=http://host:port')
+  if (url.searchParams.has('region')) refuse('names the region twice')
+  return {
+    region: url.hostname === '' ? undefined : url.hostname,
+    endpoint: url.searchParams.get('endpoint') ?? undefined,
+  }
+}
+
+/** `https://sqs.eu-west-1.amazonaws.com`, and whatever else answers as `sqs.…`, where the second label is the region. */
+function endpointPlace(url: URL): Place {
+  if (url.protocol !== 'https:' || !url.hostname.startsWith('sqs')) refuse('is not one of SQS')
+  if (url.searchParams.has('endpoint')) refuse('names the endpoint twice')
+  const region = url.searchParams.get('region') ?? /^sqs(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\./.exec(url.hostname)?.[1]
+  if (region === undefined) refuse('names no region; add ?region=REGION')
+  return { region, endpoint: url.origin }
+}
+
+function query(url: URL): SqsOptions {
+  const given = url.searchParams
+  const seen = new Set<string>()
+  for (const key of given.keys()) {
+    if (!known.includes(key)) refuse(`has the unknown option "${key}"; known: ${known.join(', ')}`)
+    if (seen.has(key)) refuse(`names ${key} twice`)
+    seen.add(key)
+  }
+  const createQueues = given.get('createQueues')
+  if (createQueues !== null && createQueues !== 'true' && createQueues !== 'false')
+    refuse('has a createQueues that is neither true nor false')
+  return {
+    prefix: given.get('prefix') ?? undefined,
+    createQueues: createQueues === null ? undefined : createQueues === 'true',
+    // Checked with the other options.
+    visibility: (given.get('visibility') ?? undefined) as Duration | undefined,
+  }
+}
+
+/** Emulators take any user; AWS's own keys have better places than a URL, which ends up in logs and process lists. */
+function userOf(url: URL, endpoint: string | undefined): SqsOptions {
+  if (url.username === '' && url.password === '') return {}
+  if (url.protocol !== 'sqs:' || endpoint === undefined) {
+    refuse(
+      'holds credentials; give them where the AWS SDK looks: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role',
+    )
+  }
+  return {
+    credentials: {
+      accessKeyId: decodeURIComponent(url.username),
+      secretAccessKey: decodeURIComponent(url.password),
+    },
+  }
+}
+
+function refuse(why: string): never {
+  throw new ErrandError('E_URL', `the URL of the driver ${why}; write ${forms}`)
+}

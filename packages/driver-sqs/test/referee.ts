@@ -1,0 +1,77 @@
+import type { Delivery, Driver, Subscription, Ticket } from '@errand/core/ports'
+
+/**
+ * Plays the job log's part between drivers and a test: a ticket is granted once, until it is released or comes back, and
+ * a copy of one that was granted or is finished is refused and acked. So one can see that a broker which repeats tickets
+ * is as good as one that does not.
+ */
+export class Referee {
+  readonly #granted = new Set<string>()
+  /** Copies that were refused. */
+  refused = 0
+
+  over(driver: Driver): Driver {
+    const held = new Set<Set<string>>()
+    return {
+      ...driver,
+      subscribe: async (queue, options) => {
+        const mine = new Set<string>()
+        held.add(mine)
+        return this.#watch(await driver.subscribe(queue, options), mine)
+      },
+      close: async () => {
+        for (const mine of held) this.#forget(mine)
+        await driver.close()
+      },
+    }
+  }
+
+  #watch(subscription: Subscription, mine: Set<string>): Subscription {
+    return {
+      next: async (max, signal) => {
+        for (;;) {
+          const deliveries = await subscription.next(max, signal)
+          const granted = deliveries.filter(({ ticket }) => this.#grant(ticket, mine))
+          const copies = deliveries.filter((each) => !granted.includes(each))
+          await Promise.all(copies.map((copy) => copy.ack()))
+          if (granted.length > 0 || deliveries.length === 0) return granted.map((each) => this.#hand(each, mine))
+        }
+      },
+      close: async () => {
+        this.#forget(mine)
+        await subscription.close()
+      },
+    }
+  }
+
+  #grant({ id }: Ticket, mine: Set<string>): boolean {
+    if (this.#granted.has(id)) {
+      this.refused += 1
+      return false
+    }
+    this.#granted.add(id)
+    mine.add(id)
+    return true
+  }
+
+  #hand(delivery: Delivery, mine: Set<string>): Delivery {
+    const { id } = delivery.ticket
+    return {
+      ticket: delivery.ticket,
+      ack: async () => {
+        // Finished: it stays granted, and every later copy is refused.
+        mine.delete(id)
+        await delivery.ack()
+      },
+      release: async () => {
+        if (mine.delete(id)) this.#granted.delete(id)
+        await delivery.release()
+      },
+    }
+  }
+
+  #forget(mine: Set<string>): void {
+    for (const id of mine) this.#granted.delete(id)
+    mine.clear()
+  }
+}

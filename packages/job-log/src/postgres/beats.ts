@@ -1,0 +1,48 @@
+import type { BeatReply, BeatReport, WorkerRef } from '@errand/core/ports'
+import type { Database } from './database.ts'
+import { arrayLiteral, jsonMembers } from './literals.ts'
+import { maybe, number } from './rows.ts'
+
+/** The heartbeat of a process: `beat` and `leave` of the port. */
+export class Beats {
+  readonly #database: Database
+  readonly #text: string
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+  }
+
+  async beat(by: WorkerRef, report: BeatReport): Promise<BeatReply> {
+    const { progress } = report
+    const rows = await this.#database.query('errand_beat', this.#text, [
+      by.id,
+      by.host,
+      by.pid,
+      by.label ?? null,
+      by.leaseMs,
+      arrayLiteral(report.queues) ?? '{}',
+      report.taking,
+      report.why ?? null,
+      arrayLiteral(progress.map(({ id }) => id)),
+      arrayLiteral(progress.map(({ run }) => run)),
+      arrayLiteral(progress.map(({ value }) => value)),
+      arrayLiteral(progress.map(({ message }) => message?.toWellFormed().replaceAll('\0', '�'))),
+      arrayLiteral(progress.map(({ value, message }) => jsonMembers({ progress: value, message }))),
+    ])
+    const of = (kind: string): typeof rows => rows.filter((row) => row[0] === kind)
+    return {
+      claims: of('claim').map(([, id, run, cancel]) => ({
+        id: id!,
+        run: number(run),
+        ...(cancel ? { cancel: JSON.parse(`{${cancel}}`) as { by: string; reason?: string } } : {}),
+      })),
+      paused: of('paused').map(([, name]) => maybe(name) ?? ''),
+      stop: of('stop').length > 0,
+    }
+  }
+
+  async leave(by: WorkerRef): Promise<void> {
+    await this.#database.query('errand_leave', `delete from ${this.#database.schema}.workers where id = $1`, [by.id])
+  }
+}

@@ -1,0 +1,122 @@
+import type { Claim, QueueName, RequestId, TakeOptions, Ticket, Verdict, WorkerRef } from '@errand/core/ports'
+import { batchesOf } from './batches.ts'
+import type { Database, Row } from './database.ts'
+import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
+import { maybeNumber, claimOf, number } from './rows.ts'
+import { TakeMarks } from './take-marks.ts'
+
+const claimAt = 2
+const takeAt = 1
+
+/** Claims by ticket and by order: `claim` and `take` of the port. */
+export class Claims {
+  readonly #database: Database
+  readonly #logId: () => string
+  readonly #marks = new TakeMarks()
+  readonly #claimText: string
+  readonly #takeText: string
+
+  constructor(database: Database, logId: () => string) {
+    this.#database = database
+    this.#logId = logId
+    this.#claimText = `select * from ${database.schema}.claim($1, $2, $3, $4, $5, $6)`
+    this.#takeText = `select * from ${database.schema}.take($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+  }
+
+  async claim(
+    tickets: readonly Ticket[],
+    max: number,
+    by: WorkerRef,
+    request: RequestId,
+  ): Promise<readonly Verdict[]> {
+    // Each id once, and only what can be an id: tickets may be copied, and forged.
+    const ids = new Set<string>()
+    for (const ticket of tickets)
+      if (ticket.log === this.#logId() && isUuid(ticket.id)) ids.add(ticket.id.toLowerCase())
+
+    const rows = new Map<string, Row>()
+    let left = max
+    for (const batch of batchesOf([...ids])) {
+      const found = await this.#database.query('errand_claim', this.#claimText, [
+        arrayLiteral(batch),
+        Math.max(0, left),
+        by.id,
+        request,
+        by.graceMs,
+        hostOf(by),
+      ])
+      for (const row of found) {
+        if (row[0] === 'run') left -= 1
+        rows.set(row[claimAt]!, row)
+      }
+    }
+    const given = new Set<string>()
+    return tickets.map((ticket): Verdict => {
+      if (ticket.log !== this.#logId()) return { ticket, verdict: 'drop', why: 'foreign' }
+      const id = ticket.id.toLowerCase()
+      const row = rows.get(id)
+      if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
+      // A second copy of a ticket that was granted above.
+      if (row[0] === 'run' && given.has(id)) return { ticket, verdict: 'drop', why: 'busy' }
+      given.add(id)
+      return verdictOf(ticket, row)
+    })
+  }
+
+  async take(
+    queues: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    request: RequestId,
+    options: TakeOptions = {},
+  ): Promise<readonly Claim[]> {
+    const asked = [...new Set(queues)]
+    const overdue = options.overdue ?? false
+    const from = overdue ? null : this.#marks.from(asked)
+    const [search, ...rows] = await this.#database.query('errand_take', this.#takeText, [
+      arrayLiteral(asked) ?? '{}',
+      max,
+      by.id,
+      request,
+      by.graceMs,
+      hostOf(by),
+      options.fromLowest ?? 0,
+      overdue,
+      from && arrayLiteral(from),
+    ])
+    if (!search) return []
+    const claims = rows.map((row) => claimOf(row, takeAt))
+    // A request that was asked again has no search: its first row is a claim.
+    if (search[takeAt] !== null) return [claimOf(search, takeAt), ...claims]
+    if (!overdue) {
+      const seen = claims.map(({ job }, index) => ({ ...job, sequence: number(rows[index]?.[0]) }))
+      this.#marks.note(asked, from === null, number(search[0]), seen)
+    }
+    return claims
+  }
+}
+
+function verdictOf(ticket: Ticket, row: Row): Verdict {
+  const [verdict, at] = row
+  switch (verdict) {
+    case 'run':
+      return { ticket, verdict, claim: claimOf(row, claimAt) }
+    case 'again':
+      return { ticket, verdict }
+    case 'later':
+      return { ticket, verdict, at: maybeNumber(at) ?? 0 }
+    case 'busy':
+    case 'finished':
+    case 'blocked':
+    case 'paused':
+    case 'elsewhere':
+      return { ticket, verdict: 'drop', why: verdict }
+    default:
+      return { ticket, verdict: 'drop', why: 'unknown' }
+  }
+}
+
+function hostOf(by: WorkerRef): string {
+  return `{${jsonMembers({ host: by.host })}}`
+}
+

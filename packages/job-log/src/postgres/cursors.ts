@@ -1,0 +1,29 @@
+import { ErrandError } from '@errand/core/ports'
+import type { Cursor } from '@errand/core/ports'
+
+/**
+ * A position in the log: the pair (transaction, sequence), compared as a pair. `seen` is set where following begins "from
+ * now": the snapshot of that moment, because transactions that were open then have lower numbers than some that were not.
+ */
+export interface Position {
+  readonly epoch: number
+  readonly tx: bigint
+  readonly seq: bigint
+  readonly seen: string | undefined
+}
+
+const pattern = /^(\d{1,9})\.(\d{1,20})\.(\d{1,19})(?:\.(\d+:\d+:[\d,]*))?$/
+
+export function cursorOf({ epoch, tx, seq, seen }: Position): Cursor {
+  // Past the snapshot's end nothing was visible in it.
+  const still = seen !== undefined && tx < BigInt(seen.split(':')[1] ?? '0')
+  return `${epoch}.${tx}.${seq}${still ? `.${seen}` : ''}`
+}
+
+/** @throws `E_CURSOR` */
+export function positionOf(cursor: Cursor): Position {
+  const match = pattern.exec(cursor)
+  if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
+  const [, epoch, tx, seq, seen] = match
+  return { epoch: Number(epoch), tx: BigInt(tx!), seq: BigInt(seq!), seen }
+}

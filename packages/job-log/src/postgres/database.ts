@@ -1,0 +1,172 @@
+import pg from 'pg'
+import { ErrandError } from '@errand/core/ports'
+import type { Logger } from '@errand/core/ports'
+import { isLostConnection, isTakenBack, logError } from './failures.ts'
+import { quoteSchema } from './names.ts'
+import type { ResolvedOptions } from './options.ts'
+import { placeOf } from './options.ts'
+
+/** A column as the wire has it. Parsing is the decoders' business: they know what is a number. */
+export type Column = string | null
+export type Row = readonly Column[]
+export type Value = string | number | boolean | null
+
+export interface QueryOptions {
+  /** Ask once more when the connection was lost on the way: only where asking twice is answered as once. Default true. */
+  readonly repeatable?: boolean | undefined
+  /** Milliseconds instead of `statementTimeout`. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** Runs statements on one connection, for those that need several in one transaction. */
+export type Run = (text: string, values?: readonly Value[]) => Promise<readonly Row[]>
+
+const mostTries = 8
+/** The server ends a statement first; where it cannot be heard any more, the connection is destroyed a little later. */
+const deadlineMarginMs = 1_000
+const raw = { getTypeParser: () => (value: string) => value }
+
+/** Connections to the log's database: prepared statements, deadlines, and repetition of what the database took back. */
+export class Database {
+  /** Quoted. */
+  readonly schema: string
+  /** Host, port and database, for people. */
+  readonly place: string
+  readonly options: ResolvedOptions
+  readonly #pool: pg.Pool
+  #closing: Promise<void> | undefined
+
+  constructor(options: ResolvedOptions, logger: Logger) {
+    this.options = options
+    this.schema = quoteSchema(options.schema)
+    this.place = placeOf(options)
+    this.#pool = new pg.Pool({
+      ...this.clientOptions(),
+      max: options.poolSize,
+      idleTimeoutMillis: 60_000,
+      // A script that has dispatched its jobs may end; workers have other things that keep them alive.
+      allowExitOnIdle: true,
+    })
+    // Without a listener, an idle connection that breaks would end the process.
+    this.#pool.on('error', (error) => {
+      logger.debug({ place: this.place, reason: error.message }, 'an idle connection of the job log was lost')
+    })
+  }
+
+  /** For connections of one's own: the listener's and the notifier's. */
+  clientOptions(): pg.ClientConfig {
+    const { url, statementTimeoutMs, listen } = this.options
+    return {
+      connectionString: url,
+      fallback_application_name: 'errand',
+      connectionTimeoutMillis: Math.min(statementTimeoutMs, 10_000),
+      keepAlive: true,
+      types: raw,
+      // A pooler would refuse the parameter; there, the client's own deadline is all there is.
+      // No statement here is worth compiling, and over many partitions the planner believes otherwise.
+      ...(listen ? { statement_timeout: statementTimeoutMs, options: '-c jit=off' } : {}),
+    }
+  }
+
+  /** One statement, prepared under `name` where that is allowed. */
+  async query(
+    name: string,
+    text: string,
+    values: readonly Value[] = [],
+    options: QueryOptions = {},
+  ): Promise<readonly Row[]> {
+    let again = options.repeatable ?? true
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#withClient(options.deadlineMs, (client) => this.#send(client, name, text, values))
+      } catch (error) {
+        if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
+        // Most often a connection that was lost while it was idle; a database that is down says so the second time.
+        else if (again && isLostConnection(error) && !isDeadline(error)) again = false
+        else throw logError(error, this.place)
+      }
+    }
+  }
+
+  /** Several statements in one transaction, READ COMMITTED; rolled back when `work` throws. */
+  async transaction<T>(work: (run: Run) => Promise<T>, options: QueryOptions = {}): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#withClient(options.deadlineMs, async (client) => {
+          const run: Run = (text, values) => this.#send(client, undefined, text, values ?? [])
+          await run('begin isolation level read committed')
+          try {
+            const result = await work(run)
+            await run('commit')
+            return result
+          } catch (error) {
+            if (!isLostConnection(error)) await run('rollback')
+            throw error
+          }
+        })
+      } catch (error) {
+        if (!isTakenBack(error) || tries >= mostTries) throw logError(error, this.place)
+        await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
+      }
+    }
+  }
+
+  /** Idempotent: a second caller awaits the same close. */
+  close(): Promise<void> {
+    this.#closing ??= this.#pool.end()
+    return this.#closing
+  }
+
+  async #send(
+    client: pg.PoolClient,
+    name: string | undefined,
+    text: string,
+    values: readonly Value[],
+  ): Promise<readonly Row[]> {
+    const prepared = name !== undefined && this.options.preparedStatements
+    const result = await client.query<Column[]>({
+      text,
+      rowMode: 'array',
+      ...(values.length > 0 || prepared ? { values: [...values] } : {}),
+      ...(prepared ? { name } : {}),
+    })
+    return result.rows
+  }
+
+  async #withClient<T>(deadlineMs: number | undefined, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    if (this.#closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
+    const client = await this.#pool.connect()
+    const limitMs = (deadlineMs ?? this.options.statementTimeoutMs) + deadlineMarginMs
+    let expired = false
+    // Destroys the socket: what became of the statement is unknown, and asked again by who needs to know.
+    const timer = setTimeout(() => {
+      expired = true
+      client.release(true)
+    }, limitMs)
+    try {
+      const result = await work(client)
+      clearTimeout(timer)
+      if (!expired) client.release()
+      return result
+    } catch (error) {
+      clearTimeout(timer)
+      if (expired) throw new DeadlineError(`no answer within ${limitMs} ms`)
+      client.release(isLostConnection(error))
+      throw error
+    }
+  }
+}
+
+class DeadlineError extends Error {
+  readonly code = 'ETIMEDOUT'
+}
+
+function isDeadline(error: unknown): boolean {
+  return error instanceof DeadlineError
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
+}

@@ -1,0 +1,53 @@
+import type { Diagnosis } from '@errand/core/ports'
+import type { Database, Row } from './database.ts'
+import { stateCode } from './codes.ts'
+
+type Finding = Diagnosis['findings'][number]
+
+const severities = ['error', 'warning', 'info'] as const
+
+/** What `doctor` looks at: what makes this log slow, late or blind. Never on a hot path. */
+export async function diagnose(database: Database): Promise<Diagnosis> {
+  const { schema } = database
+  const ask = (text: string): Promise<readonly Row[]> => database.query('', text)
+  const [snapshots, prepared, sweeps, stray, dead, keys] = await Promise.all([
+    ask(`select a.pid, coalesce(a.application_name, ''), extract(epoch from clock_timestamp() - a.xact_start)::integer
+           from pg_stat_activity a
+          where a.xact_start < clock_timestamp() - interval '5 minutes' and a.backend_type = 'client backend'
+          order by a.xact_start limit 5`),
+    ask(`select count(*), extract(epoch from clock_timestamp() - min(prepared))::integer from pg_prepared_xacts
+          having count(*) > 0`),
+    ask(`select extract(epoch from ${schema}.clock() - w.last_at)::integer, w.partitions_until - (${schema}.clock() at time zone 'UTC')::date,
+                exists (select from ${schema}.live l where l.state in (${stateCode.scheduled}, ${stateCode.running}))
+           from ${schema}.sweeps w`),
+    ask(`select count(*) from (select from ${schema}.job_events_default limit 1) e having count(*) > 0`),
+    ask(`select n_dead_tup from pg_stat_all_tables
+          where relid = '${schema}.live'::regclass and n_dead_tup > 100000 and n_dead_tup > 10 * n_live_tup`),
+    ask(`select count(*) from ${schema}.live where state = ${stateCode.failed} having count(*) > 0`),
+  ])
+  const findings: Finding[] = []
+  const add = (severity: Finding['severity'], code: string, message: string): void => {
+    findings.push({ severity, code, message })
+  }
+  for (const [pid, name, seconds] of snapshots)
+    add(
+      'warning',
+      'old-snapshot',
+      `connection ${pid} (${name === '' ? 'unnamed' : name}) has had a transaction open for ${seconds} s: dead rows stay behind it, and events are read late`,
+    )
+  for (const [count, seconds] of prepared)
+    add('warning', 'prepared-transaction', `${count} prepared transactions wait, the oldest for ${seconds} s; commit or roll them back`)
+  for (const [since, days, waiting] of sweeps) {
+    if (waiting === 't' && (since === null || Number(since) > 60))
+      add('error', 'no-sweep', `no relay has swept ${since == null ? 'yet' : `for ${since} s`}: delayed and lost jobs wait; is a worker running?`)
+    if (Number(days) < 2)
+      add('warning', 'partitions', 'the events of the day after tomorrow have no partition; run: errand migrate')
+  }
+  if (stray.length > 0)
+    add('warning', 'default-partition', 'events lie in the default partition, because no partition was there for their day')
+  for (const [count] of dead)
+    add('warning', 'dead-rows', `the table of live jobs holds ${count} dead rows: vacuum does not keep up, or an old snapshot holds it`)
+  for (const [count] of keys)
+    add('info', 'blocked-keys', `${count} ordering keys wait behind a job that failed for good; replay or skip it`)
+  return { findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)) }
+}

@@ -1,0 +1,89 @@
+import { ErrandError, isErrandError } from '@errand/core/ports'
+import type { ErrorCode } from '@errand/core/ports'
+
+/** SQLSTATEs that the log's own functions raise. */
+export const leaseOutState = 'ERR01'
+export const claimLostState = 'ERR02'
+
+/**
+ * The SQLSTATE, or the system's code, of an error: its own or that of what it wraps, because every library of a caller's
+ * transaction wraps differently.
+ */
+export function stateOfError(error: unknown): string | undefined {
+  for (let at: unknown = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
+    const meta = isObject(at['meta']) ? at['meta']['code'] : undefined
+    // Prisma has codes of its own, P2010 among them, and keeps the database's in `meta`.
+    for (const code of [meta, at['code']]) {
+      if (typeof code === 'string' && !/^(P[12]\d{3}|E_[A-Z_]+)$/.test(code)) return code
+    }
+  }
+  return undefined
+}
+
+/** Deadlock and serialization failure: the database took the whole statement back, so it is simply asked again. */
+export function isTakenBack(error: unknown): boolean {
+  const state = stateOfError(error)
+  return state === '40P01' || state === '40001'
+}
+
+/** A lock was not granted in time. */
+export function isLockTimeout(error: unknown): boolean {
+  return stateOfError(error) === '55P03'
+}
+
+/** The data of some row was refused: invalid or too large for a column, an index or the program. */
+export function isRefusedData(error: unknown): boolean {
+  const state = stateOfError(error) ?? ''
+  return state.startsWith('22') || state.startsWith('23') || state.startsWith('54')
+}
+
+const lostConnection = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
+  ...['ENOTFOUND', 'EAI_AGAIN', 'ENOENT', '57P01', '57P02', '57P03', '57P05', '53300'],
+])
+// pg has no codes for these.
+const lostMessage =
+  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded|timeout expired|Cannot use a pool after)/
+
+/** The connection is gone, or was never there: what became of the statement is unknown. */
+export function isLostConnection(error: unknown): boolean {
+  const state = stateOfError(error)
+  if (state !== undefined) return lostConnection.has(state) || state.startsWith('08')
+  if (error instanceof AggregateError) return error.errors.some((one) => isLostConnection(one))
+  return error instanceof Error && lostMessage.test(error.message)
+}
+
+/** The error as Errand tells it: a code, what to do, and the cause. */
+export function logError(error: unknown, place: string): ErrandError {
+  if (isErrandError(error)) return error
+  const state = stateOfError(error) ?? ''
+  const say = (code: ErrorCode, message: string): ErrandError => new ErrandError(code, message, { cause: error })
+  if (state === leaseOutState)
+    return say('E_LEASE_OUT', 'the lease of this worker is out; nothing is granted before its next heartbeat')
+  if (state === claimLostState)
+    return say('E_CLAIM_LOST', 'this run has lost its claim, so its transaction cannot commit; let it roll back')
+  if (isLostConnection(error))
+    return say('E_LOG_UNREACHABLE', `the job log at ${place} cannot be reached (${reason(error)}); is PostgreSQL running, and the URL right?`)
+  if (state.startsWith('28'))
+    return say('E_LOG_UNREACHABLE', `PostgreSQL at ${place} refused the user or the password of the job log's URL (${state})`)
+  if (state === '3D000')
+    return say('E_LOG_UNREACHABLE', `there is no such database: ${place}; create it, or correct the job log's URL`)
+  if (['42P01', '3F000', '42883', '42703'].includes(state))
+    return say('E_LOG_VERSION', `the database at ${place} has no job log in this schema, or another version of it; run: errand migrate`)
+  if (state === '42501')
+    return say('E_LOG', `the user of the job log at ${place} lacks a right: ${reason(error)}`)
+  if (state === '57014')
+    return say('E_LOG', `a statement of the job log at ${place} took longer than statementTimeout`)
+  if (state === '55P03')
+    return say('E_LOG', 'a row of the job log is locked by another transaction for too long; errand doctor names open transactions')
+  return say('E_LOG', `the job log at ${place} failed: ${reason(error)}`)
+}
+
+function reason(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reason(error.errors[0])
+  return error instanceof Error ? error.message : String(error)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,162 @@
+import pg from 'pg'
+import { TopicBus } from '@errand/core/ports'
+import type { Logger, Topic } from '@errand/core/ports'
+import { channelOf } from './channels.ts'
+import type { Database } from './database.ts'
+
+const firstBackoffMs = 100
+const longestBackoffMs = 10_000
+/** A connection that the network has forgotten says nothing: it is asked. */
+const pingEveryMs = 30_000
+
+/**
+ * Receives wake-ups, on one connection for all who listen in this process. After a lost connection it listens again, with
+ * jittered backoff, and then wakes everybody, because something may have been missed.
+ */
+export class Listener {
+  readonly #database: Database
+  readonly #logger: Logger
+  readonly #sender: string
+  readonly #bus: TopicBus
+  /** Channel → its topic and how many listen to it. */
+  readonly #wanted = new Map<string, { readonly topic: Topic; users: number }>()
+  #client: pg.Client | undefined
+  #connecting: Promise<void> | undefined
+  #ping: NodeJS.Timeout | undefined
+  readonly #closing = new AbortController()
+
+  constructor(database: Database, logger: Logger, bus: TopicBus, sender: string) {
+    this.#database = database
+    this.#logger = logger
+    this.#bus = bus
+    this.#sender = sender
+  }
+
+  /** Yields `started` once it really listens, then topics. */
+  async *listen(topics: readonly Topic[], signal: AbortSignal): AsyncGenerator<Topic | 'started', void> {
+    const stop = AbortSignal.any([signal, this.#closing.signal])
+    const channels = topics.map((topic) => channelOf(this.#database.schema, topic))
+    for (const [index, channel] of channels.entries()) this.#want(channel, topics[index]!)
+    try {
+      await this.#listening(channels, stop)
+      yield* this.#bus.listen(topics, stop)
+    } finally {
+      for (const channel of channels) this.#leave(channel)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    clearInterval(this.#ping)
+    const client = this.#client
+    this.#client = undefined
+    await client?.end().catch(() => {})
+  }
+
+  #want(channel: string, topic: Topic): void {
+    const wanted = this.#wanted.get(channel)
+    if (wanted) wanted.users += 1
+    else this.#wanted.set(channel, { topic, users: 1 })
+  }
+
+  #leave(channel: string): void {
+    const wanted = this.#wanted.get(channel)
+    if (!wanted) return
+    wanted.users -= 1
+    if (wanted.users > 0) return
+    this.#wanted.delete(channel)
+    if (this.#wanted.size === 0) this.#hangUp()
+    else this.#client?.query(`unlisten "${channel}"`).catch(() => {})
+  }
+
+  #hangUp(): void {
+    clearInterval(this.#ping)
+    const client = this.#client
+    this.#client = undefined
+    client?.end().catch(() => {})
+  }
+
+  async #listening(channels: readonly string[], stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const client = this.#client
+      if (client) {
+        try {
+          await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
+          return
+        } catch {
+          this.#lost(client)
+        }
+      } else await Promise.race([this.#connect(), aborted(stop)])
+    }
+  }
+
+  /** Resolves when there is a connection, or nobody wants one any more. */
+  #connect(): Promise<void> {
+    this.#connecting ??= this.#dial().finally(() => {
+      this.#connecting = undefined
+    })
+    return this.#connecting
+  }
+
+  async #dial(): Promise<void> {
+    for (let backoffMs = firstBackoffMs; this.#wanted.size > 0 && !this.#closing.signal.aborted; ) {
+      const client = new pg.Client(this.#database.clientOptions())
+      client.on('error', () => this.#lost(client))
+      client.on('end', () => this.#lost(client))
+      client.on('notification', ({ channel, payload }) => {
+        const wanted = this.#wanted.get(channel)
+        if (wanted && payload !== this.#sender) this.#bus.notify([wanted.topic])
+      })
+      try {
+        await client.connect()
+        const channels = [...this.#wanted.keys()]
+        await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
+        if (this.#closing.signal.aborted) return void (await client.end())
+        this.#client = client
+        this.#watch(client)
+        this.#bus.notifyAll()
+        return
+      } catch (error) {
+        this.#logger.warn(
+          { place: this.#database.place, reason: (error as Error).message },
+          'the job log cannot be listened to; workers poll until it can',
+        )
+        client.end().catch(() => {})
+        await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), aborted(this.#closing.signal)])
+        backoffMs = Math.min(longestBackoffMs, backoffMs * 2)
+      }
+    }
+  }
+
+  #watch(client: pg.Client): void {
+    clearInterval(this.#ping)
+    this.#ping = setInterval(() => {
+      const ping = { text: 'select 1', query_timeout: 5_000 } as pg.QueryConfig
+      client.query(ping).catch(() => {
+        client.end().catch(() => {})
+        this.#lost(client)
+      })
+    }, pingEveryMs)
+    this.#ping.unref()
+  }
+
+  #lost(client: pg.Client): void {
+    if (this.#client !== client) return
+    this.#client = undefined
+    clearInterval(this.#ping)
+    if (this.#wanted.size > 0 && !this.#closing.signal.aborted) void this.#connect()
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
+}

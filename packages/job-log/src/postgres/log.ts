@@ -1,0 +1,114 @@
+import { ErrandError, TopicBus } from '@errand/core/ports'
+import type { JobLog, LogContext, LogInfo, Topic } from '@errand/core/ports'
+import { Appender } from './append.ts'
+import { Beats } from './beats.ts'
+import { Claims } from './claims.ts'
+import { Database } from './database.ts'
+import { diagnose } from './diagnose.ts'
+import { Events } from './events.ts'
+import { Listener } from './listener.ts'
+import { inspect, migrate } from './migrate.ts'
+import { Notifier } from './notifier.ts'
+import { Operations } from './operations.ts'
+import type { ResolvedOptions } from './options.ts'
+import { Records } from './records.ts'
+import { Settler } from './settle.ts'
+import { Sweeps } from './sweeps.ts'
+
+/** The job log on PostgreSQL: the rules are functions in its schema, so that every call is one round trip. */
+export function openPostgresLog(options: ResolvedOptions, context: LogContext): JobLog {
+  const { logger } = context
+  const database = new Database(options, logger)
+  let info: LogInfo | undefined
+  let connecting: Promise<LogInfo> | undefined
+  let closing: Promise<void> | undefined
+
+  const connect = (): Promise<LogInfo> => {
+    connecting ??= (async () => {
+      if (options.migrate) await migrate(database, false)
+      info = await inspect(database)
+      return info
+    })().catch((error: unknown) => {
+      // The next call tries again.
+      connecting = undefined
+      throw error
+    })
+    return connecting
+  }
+  /** Nothing is asked of a schema that this code cannot use: connecting comes before everything else. */
+  const connected = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
+    if (!info) await connect()
+    return work()
+  }
+
+  const logId = (): string => info?.logId ?? ''
+  const bus = new TopicBus()
+  const notifier = new Notifier(database, logger)
+  const listener = new Listener(database, logger, bus, notifier.sender)
+  const appender = new Appender(database, logId)
+  const claims = new Claims(database, logId)
+  const settler = new Settler(database, logId)
+  const beats = new Beats(database)
+  const sweeps = new Sweeps(database, logger, logId)
+  const events = new Events(database)
+  const records = new Records(database)
+  const operations = new Operations(database, logId)
+
+  return {
+    port: 1,
+    name: 'postgres',
+    connect,
+    migrate: async ({ restored = false } = {}) => {
+      const report = await migrate(database, restored)
+      info = undefined
+      connecting = undefined
+      return report
+    },
+
+    append: (jobs, given = {}) =>
+      connected(async () => (jobs.length === 0 ? [] : appender.append(jobs, given))),
+    claim: (tickets, max, by, request) => connected(() => claims.claim(tickets, max, by, request)),
+    take: (queues, max, by, request, given) => connected(() => claims.take(queues, max, by, request, given)),
+    settle: (settlements, by) => connected(() => settler.settle(settlements, by)),
+    complete: (fence, result, by, tx) => connected(() => settler.complete(fence, result, by, tx)),
+    passKeys: (limit) => connected(() => sweeps.passKeys(limit)),
+    beat: (by, report) => connected(() => beats.beat(by, report)),
+    leave: (by) => connected(() => beats.leave(by)),
+    sweep: (given) => connected(() => sweeps.sweep(given)),
+    published: (tickets) => connected(() => sweeps.published(tickets)),
+
+    notify: async (topics: readonly Topic[]) => {
+      bus.notify(topics)
+      notifier.send(topics)
+    },
+    wakeups: (topics, signal) => (options.listen ? listener.listen(topics, signal) : bus.listen(topics, signal)),
+
+    get: (id) => connected(() => records.get(id)),
+    list: (filter, page) => connected(() => records.list(filter, page)),
+    eventsOf: (id) => connected(() => events.eventsOf(id)),
+    read: (given) => connected(() => events.read(given)),
+    end: () => connected(() => events.end()),
+
+    cancel: (ids, note) => connected(() => operations.cancel(ids, note)),
+    replay: (ids, note) => connected(() => operations.replay(ids, note)),
+    skip: (ids, note) => connected(() => operations.skip(ids, note)),
+    change: (id, to, note) => connected(() => operations.change(id, to, note)),
+    pause: (queue, note) => connected(() => operations.pause(queue, note)),
+    resume: (queue) => connected(() => operations.resume(queue)),
+    queues: () => connected(() => operations.queues()),
+    blockedKeys: (limit) => connected(() => operations.blockedKeys(limit)),
+    workers: () => connected(() => operations.workers()),
+    stopWorkers: (id) => connected(() => operations.stopWorkers(id)),
+    prune: (given) => connected(() => operations.prune(given)),
+    diagnose: () => connected(() => diagnose(database)),
+
+    close: () => {
+      closing ??= (async () => {
+        await Promise.all([listener.close(), notifier.close()])
+        await database.close()
+      })()
+      return closing
+    },
+  }
+}

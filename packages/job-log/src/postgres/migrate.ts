@@ -1,0 +1,104 @@
+import { ErrandError } from '@errand/core/ports'
+import type { LogInfo, MigrationReport } from '@errand/core/ports'
+import { stateOfError } from './failures.ts'
+import type { Database, Run } from './database.ts'
+import { codeVersion, migrations, oldestSchema } from './migrations/index.ts'
+
+const missing = new Set(['42P01', '3F000', '42883'])
+const migrationDeadlineMs = 600_000
+
+/** Makes or updates the schema. Ten processes that start together do it once: the others wait, and find it done. */
+export async function migrate(database: Database, restored: boolean): Promise<MigrationReport> {
+  const { schema } = database
+  return database.transaction(
+    async (run) => {
+      await run('set local statement_timeout = 0')
+      await run(`select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext($1))`, [schema])
+      // Each statement that alters gives up soon rather than stop everybody who waits behind it.
+      await run(`set local lock_timeout = '5s'`)
+      const from = await prepareLedger(run, schema)
+      for (const migration of migrations) {
+        if (migration.version <= from) continue
+        await run(migration.sql(schema))
+        await run(`insert into ${schema}.migrations (version, name, oldest_code) values ($1, $2, $3)`, [
+          migration.version,
+          migration.name,
+          migration.oldestCode,
+        ])
+      }
+      if (from > 0) await run(`select ${schema}.ensure_partitions(14)`)
+      if (restored) await raiseEpoch(run, schema)
+      return { from, to: Math.max(from, codeVersion) }
+    },
+    { deadlineMs: migrationDeadlineMs },
+  )
+}
+
+/** The schema's version so far; 0 where there is none. */
+async function prepareLedger(run: Run, schema: string): Promise<number> {
+  const [found] = await run(`select to_regclass($1) is not null`, [`${schema}.migrations`])
+  if (found?.[0] !== 't') {
+    await run(`create schema if not exists ${schema}`)
+    await run(`
+      create table ${schema}.migrations (
+        version integer primary key,
+        name text not null,
+        -- The oldest code that may use the schema after this step.
+        oldest_code integer not null,
+        applied_at timestamptz not null default clock_timestamp()
+      )`)
+  }
+  const [row] = await run(`select coalesce(max(version), 0) from ${schema}.migrations`)
+  return Number(row?.[0])
+}
+
+/**
+ * After a backup was restored, events that followers have seen may be gone, and their positions given anew: a new epoch
+ * makes old cursors errors. Restored into another cluster, the transactions of old events may even lie in its future,
+ * where no reader would find them: then they all go before its past, still in their order.
+ */
+async function raiseEpoch(run: Run, schema: string): Promise<void> {
+  await run(`update ${schema}.meta set epoch = epoch + 1`)
+  const [row] = await run(`select exists (select from ${schema}.job_events where tx >= pg_current_xact_id())`)
+  if (row?.[0] !== 't') return
+  await run(`update ${schema}.job_events set tx = '3'`)
+  await run(`update ${schema}.meta set dropped_tx = '0', dropped_seq = 0`)
+}
+
+/**
+ * Reads what the log is, and whether this code may use its schema.
+ * @throws `E_LOG_VERSION`, and `E_LOG` where transactions are not READ COMMITTED by default
+ */
+export async function inspect(database: Database): Promise<LogInfo> {
+  const { schema, place } = database
+  const row = await database
+    .query(
+      'errand_inspect',
+      `select m.log_id, m.epoch, v.version, v.oldest_code, current_setting('transaction_isolation')
+         from ${schema}.meta m, (select version, oldest_code from ${schema}.migrations order by version desc limit 1) v`,
+    )
+    .then(([first]) => first)
+    .catch((error: unknown) => {
+      if (missing.has(stateOfError(error) ?? '')) return undefined
+      throw error
+    })
+  if (!row)
+    throw new ErrandError('E_LOG_VERSION', `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`)
+  const [logId, epoch, version, oldestCode, isolation] = row
+  if (Number(version) < oldestSchema)
+    throw new ErrandError(
+      'E_LOG_VERSION',
+      `the job log at ${place} has schema version ${version}, and this code needs ${oldestSchema}; run: errand migrate`,
+    )
+  if (Number(oldestCode) > codeVersion)
+    throw new ErrandError(
+      'E_LOG_VERSION',
+      `the job log at ${place} has schema version ${version}, which code of version ${oldestCode} and later can use; this one is ${codeVersion}: update @errand/job-log`,
+    )
+  if (isolation !== 'read committed')
+    throw new ErrandError(
+      'E_LOG',
+      `transactions at ${place} are ${isolation} by default; the job log needs them read committed: alter role … set default_transaction_isolation = 'read committed'`,
+    )
+  return { logId: logId ?? '', epoch: Number(epoch), schemaVersion: Number(version) }
+}

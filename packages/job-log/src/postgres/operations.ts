@@ -1,0 +1,251 @@
+import { ErrandError, laneRank } from '@errand/core/ports'
+import type {
+  CancelReport,
+  JobChange,
+  JobState,
+  Note,
+  PruneOptions,
+  QueueKey,
+  QueueRecord,
+  ReplayReport,
+  Ticket,
+  WorkerRecord,
+} from '@errand/core/ports'
+import { batchesOf } from './batches.ts'
+import { eventCode, stateCode, stateOf } from './codes.ts'
+import type { Database, Row, Value } from './database.ts'
+import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
+import { lane, maybe, number, strings } from './rows.ts'
+
+/** Operators may wait for a row, but not for ever. */
+const rowWait = '10s'
+const changedGraceMs = 30_000
+const republishedAtOnce = 5_000
+
+/** What operators do: to jobs, queues and workers. */
+export class Operations {
+  readonly #database: Database
+  readonly #logId: () => string
+
+  constructor(database: Database, logId: () => string) {
+    this.#database = database
+    this.#logId = logId
+  }
+
+  async cancel(ids: readonly string[], note: Note): Promise<CancelReport> {
+    const rows = await this.#each(ids, `select * from ${this.#schema}.cancel($1, $2, '${rowWait}')`, [noteOf(note)])
+    const of = (...kinds: string[]): Row[] => rows.filter((row) => kinds.includes(row[0] ?? ''))
+    return {
+      cancelled: of('cancelled').length,
+      requested: of('requested').length,
+      workers: [...new Set(of('requested', 'asked').flatMap((row) => maybe(row[4]) ?? []))],
+      tickets: of('ticket').map((row) => this.#ticket(row)),
+    }
+  }
+
+  async replay(ids: readonly string[], note: Note): Promise<ReplayReport> {
+    const rows = await this.#each(ids, `select * from ${this.#schema}.replay($1, $2, '${rowWait}')`, [dataOf(note)])
+    return {
+      replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
+      duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
+      tickets: rows.filter(([kind]) => kind === 'ticket').map((row) => this.#ticket(row)),
+    }
+  }
+
+  async skip(
+    ids: readonly string[],
+    note: Note,
+  ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }> {
+    const rows = await this.#each(ids, `select * from ${this.#schema}.skip($1, $2, '${rowWait}')`, [dataOf(note)])
+    return {
+      skipped: rows.filter(([kind]) => kind === 'skipped').length,
+      tickets: rows.filter(([kind]) => kind === 'ticket').map((row) => this.#ticket(row)),
+    }
+  }
+
+  async change(
+    id: string,
+    to: JobChange,
+    note: Note,
+  ): Promise<{ readonly state: JobState; readonly ticket: Ticket | undefined }> {
+    if (!isUuid(id)) throw notFound(id)
+    if (to.payload && !isStorable(to.payload.text))
+      throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', 'the payload holds a NUL or half of a surrogate pair')
+    const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
+    const [row] = await this.#database.query(
+      'errand_change',
+      `select * from ${this.#schema}.change($1, $2, $3, $4, $5, $6, $7, $8, '${rowWait}')`,
+      [
+        id,
+        to.lane === undefined ? null : laneRank[to.lane],
+        to.queue ?? null,
+        to.runAt === undefined ? null : Math.round(to.runAt),
+        to.payload?.codec ?? null,
+        to.payload?.text ?? null,
+        `{${jsonMembers({ ...note, changed })}}`,
+        changedGraceMs,
+      ],
+      { repeatable: false },
+    )
+    const [verdict, state, queue, rank] = row ?? []
+    if (verdict === 'unknown') throw notFound(id)
+    if (verdict === 'key')
+      throw new ErrandError(
+        'E_NOT_ALLOWED',
+        `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`,
+      )
+    if (verdict !== 'ok')
+      throw new ErrandError('E_NOT_ALLOWED', `job ${id} is ${verdict ?? 'gone'}; only a job that waits can be changed`)
+    const after = stateOf(state)
+    const ticket = after === 'ready' ? { id, queue: queue!, lane: lane(rank), log: this.#logId() } : undefined
+    return { state: after, ticket }
+  }
+
+  async pause(queue: string, note: Note): Promise<void> {
+    await this.#database.query(
+      'errand_pause',
+      `insert into ${this.#schema}.paused_queues (name, paused_by, paused_at, reason)
+       values ($1, $2, ${this.#schema}.clock(), $3)
+       on conflict (name) do update set paused_by = excluded.paused_by, reason = excluded.reason`,
+      [queue, note.by, note.reason ?? null],
+    )
+  }
+
+  async resume(queue: string): Promise<void> {
+    await this.#database.query('errand_resume', `delete from ${this.#schema}.paused_queues where name = $1`, [queue])
+    for (let moved = republishedAtOnce; moved === republishedAtOnce; ) {
+      const [row] = await this.#database.query('errand_republish', `select ${this.#schema}.republish($1, $2)`, [
+        queue,
+        republishedAtOnce,
+      ])
+      moved = number(row?.[0])
+    }
+  }
+
+  async queues(): Promise<readonly QueueRecord[]> {
+    const count = (state: keyof typeof stateCode): string => `count(l.id) filter (where l.state = ${stateCode[state]})`
+    const rows = await this.#database.query(
+      'errand_queues',
+      `select n.name, p.name is not null, p.paused_by, ${count('ready')}, ${count('scheduled')}, ${count('blocked')},
+              ${count('running')}
+         from (select distinct queue as name from ${this.#schema}.live where state <> ${stateCode.failed}
+               union select name from ${this.#schema}.paused_queues
+               union select unnest(queues) from ${this.#schema}.workers) n
+         left join ${this.#schema}.paused_queues p on p.name = n.name
+         left join ${this.#schema}.live l on l.queue = n.name
+        group by n.name, p.name, p.paused_by order by n.name`,
+    )
+    return rows.map(([name, paused, by, ready, scheduled, blocked, running]) => ({
+      name: name!,
+      paused: paused === 't',
+      pausedBy: maybe(by),
+      ready: number(ready),
+      scheduled: number(scheduled),
+      blocked: number(blocked),
+      running: number(running),
+    }))
+  }
+
+  async blockedKeys(
+    limit: number,
+  ): Promise<readonly (QueueKey & { readonly holder: string; readonly waiting: number })[]> {
+    const rows = await this.#database.query(
+      'errand_blocked_keys',
+      `select f.queue, f.key, f.id,
+              (select count(*) from ${this.#schema}.live l where l.queue = f.queue and l.key = f.key and l.id <> f.id)
+         from ${this.#schema}.live f where f.state = ${stateCode.failed} order by f.seq limit $1`,
+      [limit],
+    )
+    return rows.map(([queue, key, holder, waiting]) => ({
+      queue: queue!,
+      key: key!,
+      holder: holder!,
+      waiting: number(waiting),
+    }))
+  }
+
+  async workers(): Promise<readonly WorkerRecord[]> {
+    const s = this.#schema
+    const rows = await this.#database.query(
+      'errand_workers',
+      `select w.id, w.host, w.pid, w.label, w.queues, w.taking, w.why, ${s}.ms(w.started_at), ${s}.ms(w.last_seen),
+              w.lease_until >= ${s}.clock(),
+              (select count(*) from ${s}.live l where l.worker = w.id and l.state = ${stateCode.running}), w.stop
+         from ${s}.workers w order by w.started_at, w.id`,
+    )
+    return rows.map((row) => ({
+      id: row[0]!,
+      host: row[1]!,
+      pid: number(row[2]),
+      label: maybe(row[3]),
+      queues: strings(row[4]),
+      taking: row[5] === 't',
+      why: maybe(row[6]),
+      startedAt: number(row[7]),
+      lastSeen: number(row[8]),
+      alive: row[9] === 't',
+      running: number(row[10]),
+      stopping: row[11] === 't',
+    }))
+  }
+
+  async stopWorkers(id: string | undefined): Promise<number> {
+    const rows = await this.#database.query(
+      'errand_stop_workers',
+      `update ${this.#schema}.workers set stop = true where $1::text is null or id = $1 returning id`,
+      [id ?? null],
+    )
+    return rows.length
+  }
+
+  async prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }> {
+    const { succeededMs, failedMs, limit } = options
+    const text = `select ${this.#schema}.prune($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
+    const ended = async (types: readonly number[], ms: number, most: number): Promise<number> => {
+      if (most <= 0) return 0
+      const [row] = await this.#database.query('errand_prune', text, [arrayLiteral(types), Math.round(ms), most])
+      return number(row?.[0])
+    }
+    let jobs = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
+    jobs += await ended([eventCode.failed, eventCode.skipped], failedMs, limit - jobs)
+    // Events go when no job can need them any more: jobs first, and only when none is left behind.
+    let events = 0
+    if (jobs < limit) {
+      const [row] = await this.#database.query(
+        'errand_drop_events',
+        `select ${this.#schema}.drop_events(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
+        [Math.round(Math.max(succeededMs, failedMs)), limit],
+      )
+      events = number(row?.[0])
+    }
+    return { jobs, more: jobs >= limit || events >= limit }
+  }
+
+  get #schema(): string {
+    return this.#database.schema
+  }
+
+  async #each(ids: readonly string[], text: string, values: readonly Value[]): Promise<readonly Row[]> {
+    const rows: Row[] = []
+    for (const batch of batchesOf([...new Set(ids.filter(isUuid))]))
+      rows.push(...(await this.#database.query('', text, [arrayLiteral(batch), ...values], { repeatable: false })))
+    return rows
+  }
+
+  #ticket(row: Row): Ticket {
+    return { id: row[1]!, queue: row[2]!, lane: lane(row[3]), log: this.#logId() }
+  }
+}
+
+/** Members of a JSON object, for a row that keeps them until the run has ended. */
+function noteOf({ by, reason }: Note): string {
+  return jsonMembers({ by, reason }) ?? ''
+}
+
+function dataOf(note: Note): string {
+  return `{${noteOf(note)}}`
+}
+
+function notFound(id: string): ErrandError {
+  return new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log`)
+}

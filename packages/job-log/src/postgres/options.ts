@@ -1,0 +1,85 @@
+import pg from 'pg'
+import { ErrandError } from '@errand/core/ports'
+import { quoteSchema } from './names.ts'
+
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database`; TLS by `?sslmode=…`, as in every client of PostgreSQL. */
+  readonly url: string
+  /** Schema of the log's tables. Default `errand`. */
+  readonly schema?: string | undefined
+  /** Connections for statements, besides one that listens and one that notifies. Default 10. */
+  readonly poolSize?: number | undefined
+  /** Milliseconds that a statement may take before its connection is given up. Default 15,000. */
+  readonly statementTimeout?: number | undefined
+  /** Make or update the schema when connecting. Default false: `errand migrate` does it. */
+  readonly migrate?: boolean | undefined
+  /** Wake workers by LISTEN. Off for a pooler that cannot (PgBouncer in transaction mode): workers poll then. Default true. */
+  readonly listen?: boolean | undefined
+  /** Named prepared statements. Off for a pooler that cannot keep them. Default true. */
+  readonly preparedStatements?: boolean | undefined
+}
+
+/** The options with their defaults, checked. Plain data: the heartbeat's thread gets a copy. */
+export interface ResolvedOptions {
+  readonly url: string
+  readonly schema: string
+  readonly poolSize: number
+  readonly statementTimeoutMs: number
+  readonly migrate: boolean
+  readonly listen: boolean
+  readonly preparedStatements: boolean
+}
+
+const known = ['url', 'schema', 'poolSize', 'statementTimeout', 'migrate', 'listen', 'preparedStatements']
+
+/** @throws `E_URL`, `E_OPTION`; no message ever shows the URL, which may hold a password */
+export function resolveOptions(given: string | PostgresOptions): ResolvedOptions {
+  const options: PostgresOptions = typeof given === 'string' ? { url: given } : given
+  const unknown = Object.keys(options).find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new ErrandError('E_OPTION', `postgres() has no option "${unknown}"; it has ${known.join(', ')}`)
+  checkUrl(options.url)
+  const { schema = 'errand', poolSize = 10, statementTimeout = 15_000 } = options
+  quoteSchema(schema)
+  checkWhole('poolSize', poolSize, 1, 1_000)
+  checkWhole('statementTimeout', statementTimeout, 100, 3_600_000)
+  return Object.freeze({
+    url: options.url,
+    schema,
+    poolSize,
+    statementTimeoutMs: statementTimeout,
+    migrate: checkFlag('migrate', options.migrate ?? false),
+    listen: checkFlag('listen', options.listen ?? true),
+    preparedStatements: checkFlag('preparedStatements', options.preparedStatements ?? true),
+  })
+}
+
+/** Where the log is, for people: host, port and database, and nothing of who connects. */
+export function placeOf(options: ResolvedOptions): string {
+  const { host, port, database } = new pg.Client({ connectionString: options.url })
+  return `${host}:${port}/${database ?? ''}`
+}
+
+function checkUrl(url: unknown): void {
+  if (typeof url !== 'string' || !/^postgres(ql)?:\/\//.test(url))
+    throw new ErrandError('E_URL', 'the URL of a PostgreSQL log begins with postgres:// (or postgresql://)')
+  try {
+    // The same reading as the client's, which knows sockets and several forms of a host.
+    void new pg.Client({ connectionString: url })
+  } catch {
+    throw new ErrandError(
+      'E_URL',
+      'the URL of the PostgreSQL log cannot be read; write postgres://user:password@host:5432/database, with special characters of the password percent-encoded',
+    )
+  }
+}
+
+function checkWhole(name: string, value: unknown, least: number, most: number): void {
+  if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return
+  throw new ErrandError('E_OPTION', `${name} is a whole number from ${least} to ${most}, not ${String(value)}`)
+}
+
+function checkFlag(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new ErrandError('E_OPTION', `${name} is true or false, not ${String(value)}`)
+}

@@ -1,0 +1,155 @@
+import { isFinal } from '@errand/core/ports'
+import type { JobFilter, JobRecord } from '@errand/core/ports'
+import { eventCode, stateCode, stateOf } from './codes.ts'
+import type { Database, Row, Value } from './database.ts'
+import { arrayLiteral, isUuid } from './literals.ts'
+import { maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
+
+/** What is left of a job's life when it has no live row: its events, newest first. */
+interface Past {
+  readonly state: JobRecord['state']
+  readonly run: number
+  readonly attempt: number
+  readonly crashes: number
+  readonly finishedAt: number | undefined
+  readonly cancelRequested: boolean
+}
+
+const ends: readonly number[] = [eventCode.succeeded, eventCode.failed, eventCode.cancelled]
+const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCode.lost]
+
+/** Jobs with their state: `get` and `list` of the port. */
+export class Records {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async get(id: string): Promise<JobRecord | undefined> {
+    if (!isUuid(id)) return undefined
+    const [record] = await this.#records(await this.#rows('errand_get', 'j.id = $1', [id]))
+    return record
+  }
+
+  async list(
+    filter: JobFilter,
+    page: { readonly limit: number; readonly after?: string | undefined },
+  ): Promise<readonly JobRecord[]> {
+    if (page.after !== undefined && !isUuid(page.after)) return []
+    const { schema } = this.#database
+    const values: Value[] = []
+    const bind = (value: Value): string => `$${values.push(value)}`
+    const where = ['true']
+    if (filter.name !== undefined) where.push(`j.name = ${bind(filter.name)}`)
+    if (filter.queue !== undefined) where.push(`coalesce(l.queue, j.queue) = ${bind(filter.queue)}`)
+    if (filter.tag !== undefined) where.push(`${bind(filter.tag)} = any (j.tags)`)
+    if (filter.before !== undefined) where.push(`j.dispatched_at < to_timestamp(${bind(filter.before)} / 1000.0)`)
+    if (page.after !== undefined)
+      where.push(`j.seq < (select a.seq from ${schema}.jobs a where a.id = ${bind(page.after)}::uuid)`)
+    if (filter.state !== undefined) where.push(this.#inState(filter.state))
+    const rows = await this.#rows('', `${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`, values)
+    return this.#records(rows)
+  }
+
+  /** Live states stand on the live row; a final one is that of the newest event. */
+  #inState(state: JobRecord['state']): string {
+    const { schema } = this.#database
+    const code = stateCode[state]
+    if (!isFinal(state)) return `l.state = ${code}`
+    const last = `(select e.state from ${schema}.job_events e where e.job_id = j.id order by e.version desc limit 1)`
+    const past = `(l.id is null and ${last} = ${code})`
+    // Those that succeeded are most of all; the others are found by their few events.
+    if (state === 'succeeded') return past
+    const type = eventCode[state]
+    return `((j.id in (select e.job_id from ${schema}.job_events e where e.type = ${type}
+                        and e.type in (${[...ends, eventCode.skipped].join(', ')})) and ${past}) or l.state = ${code})`
+  }
+
+  #rows(name: string, where: string, values: readonly Value[]): Promise<readonly Row[]> {
+    const { schema } = this.#database
+    return this.#database.query(
+      name,
+      `select ${storedColumns(schema, 'j', 'l')},
+              l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
+              j.max_attempts, j.unique_key, p.value, p.message
+         from ${schema}.jobs j
+         left join ${schema}.live l on l.id = j.id
+         left join ${schema}.progress p on p.job_id = j.id
+        where ${where}`,
+      values,
+    )
+  }
+
+  async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
+    if (rows.length === 0) return []
+    const events = await this.#events(rows.map((row) => row[0]!))
+    return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
+  }
+
+  /** What the records need of the jobs' events, newest first: only the last result and the last error with their text. */
+  async #events(ids: readonly string[]): Promise<ReadonlyMap<string, readonly Row[]>> {
+    const { schema } = this.#database
+    const rows = await this.#database.query(
+      'errand_past',
+      `select e.job_id, e.type, e.state, e.run, e.attempt, ${schema}.ms(e.at), e.codec,
+              case when row_number() over (
+                partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
+                order by e.version desc) = 1 then e.body end
+         from ${schema}.job_events e
+        where e.job_id = any ($1::uuid[])
+          and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
+        order by e.job_id, e.version desc`,
+      [arrayLiteral(ids)],
+    )
+    const events = new Map<string, Row[]>()
+    for (const row of rows) {
+      const of = events.get(row[0]!) ?? []
+      of.push(row)
+      events.set(row[0]!, of)
+    }
+    return events
+  }
+}
+
+function pastOf(events: readonly Row[]): Past {
+  const [last] = events
+  const replay = events.findIndex((event) => number(event[1]) === eventCode.replayed)
+  const since = replay < 0 ? events : events.slice(0, replay)
+  const end = since.findLast((event) => ends.includes(number(event[1])))
+  return {
+    state: last ? stateOf(last[2]) : 'failed',
+    run: number(last?.[3] ?? '0'),
+    attempt: number(last?.[4] ?? '0'),
+    crashes: since.filter((event) => number(event[1]) === eventCode.lost).length,
+    finishedAt: end && number(end[5]),
+    cancelRequested: since.some((event) => number(event[1]) === eventCode.cancel_requested),
+  }
+}
+
+function recordOf(row: Row, events: readonly Row[]): JobRecord {
+  const [state, run, attempt, crashes, worker, runAt, cancel, maxAttempts, uniqueKey, value, message] =
+    row.slice(storedCount)
+  const past = pastOf(events)
+  const now = state ? stateOf(state) : past.state
+  const bodyOf = (types: readonly number[]): JobRecord['result'] => {
+    const event = events.find((one) => types.includes(number(one[1])) && typeof one[7] === 'string')
+    return event ? { codec: event[6] ?? '', text: event[7] ?? '' } : undefined
+  }
+  return {
+    ...storedOf(row),
+    state: now,
+    run: state ? number(run) : past.run,
+    attempt: state ? number(attempt) : past.attempt,
+    crashes: state ? number(crashes) : past.crashes,
+    maxAttempts: number(maxAttempts),
+    worker: maybe(worker),
+    runAt: maybeNumber(runAt),
+    finishedAt: isFinal(now) ? past.finishedAt : undefined,
+    cancelRequested: state ? cancel === 't' : past.cancelRequested,
+    uniqueKey: maybe(uniqueKey),
+    progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
+    result: now === 'succeeded' ? bodyOf([eventCode.succeeded]) : undefined,
+    error: now === 'succeeded' ? undefined : bodyOf(errors),
+  }
+}

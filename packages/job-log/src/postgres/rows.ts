@@ -1,0 +1,115 @@
+import pg from 'pg'
+import { laneOfRank } from '@errand/core/ports'
+import type { Claim, EventRecord, Lane, StoredJob } from '@errand/core/ports'
+import { eventTypeOf, stateOf } from './codes.ts'
+import type { Column, Row } from './database.ts'
+
+/** `text[]`; the client knows it, its types do not. */
+const textArray: number = 1009
+const parseArray = pg.types.getTypeParser(textArray, 'text') as (text: string) => readonly string[]
+
+export function number(column: Column | undefined): number {
+  return Number(column)
+}
+
+export function maybeNumber(column: Column | undefined): number | undefined {
+  return column === null || column === undefined ? undefined : Number(column)
+}
+
+export function maybe(column: Column | undefined): string | undefined {
+  return column ?? undefined
+}
+
+export function lane(column: Column | undefined): Lane {
+  return laneOfRank(Number(column))
+}
+
+export function strings(column: Column | undefined): readonly string[] {
+  return column === null || column === undefined ? [] : parseArray(column)
+}
+
+function metaOf(column: Column | undefined): Readonly<Record<string, string>> {
+  return column === null || column === undefined ? {} : (JSON.parse(column) as Record<string, string>)
+}
+
+/** The unchanging part, in this order: */
+export const storedColumns = (s: string, job: string, live: string): string =>
+  [
+    `${job}.id, ${job}.name, ${job}.payload_version, coalesce(${live}.queue, ${job}.queue)`,
+    `coalesce(${live}.lane, ${job}.lane), ${job}.codec, ${job}.payload, ${job}.tags, ${job}.meta, ${job}.key`,
+    `${job}.parent_id, ${s}.ms(${job}.dispatched_at)`,
+  ].join(', ')
+export const storedCount = 12
+
+export function storedOf(row: Row): StoredJob {
+  return {
+    id: row[0]!,
+    name: row[1]!,
+    payloadVersion: number(row[2]),
+    queue: row[3]!,
+    lane: lane(row[4]),
+    payload: { codec: row[5]!, text: row[6]! },
+    tags: strings(row[7]),
+    meta: metaOf(row[8]),
+    orderingKey: maybe(row[9]),
+    parentId: maybe(row[10]),
+    dispatchedAt: number(row[11]),
+  }
+}
+
+/** A claim, as the log's functions answer it, from this column on. */
+export function claimOf(row: Row, at: number): Claim {
+  const timeoutMs = maybeNumber(row[at + 10])
+  return {
+    id: row[at]!,
+    run: number(row[at + 1]),
+    attempt: number(row[at + 2]),
+    crashes: number(row[at + 3]),
+    replays: number(row[at + 4]),
+    parkedForMs: maybeNumber(row[at + 5]),
+    expiresInMs: maybeNumber(row[at + 6]),
+    maxAttempts: number(row[at + 7]),
+    maxCrashes: number(row[at + 8]),
+    onCrash: row[at + 9] === 't' ? 'fail' : 'retry',
+    timeoutMs: timeoutMs ?? null,
+    job: {
+      id: row[at]!,
+      name: row[at + 11]!,
+      payloadVersion: number(row[at + 12]),
+      queue: row[at + 13]!,
+      lane: lane(row[at + 14]),
+      payload: { codec: row[at + 15]!, text: row[at + 16]! },
+      tags: strings(row[at + 17]),
+      meta: metaOf(row[at + 18]),
+      orderingKey: maybe(row[at + 19]),
+      parentId: maybe(row[at + 20]),
+      dispatchedAt: number(row[at + 21]),
+    },
+  }
+}
+
+/** Events, in this order: */
+export const eventColumns = (s: string): string =>
+  `e.tx, e.seq, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
+  `e.data, ${s}.ms(e.run_at), e.codec, e.body`
+
+export function eventOf(row: Row, cursor: string): EventRecord {
+  const runAt = maybeNumber(row[14])
+  const data = row[13] ? (JSON.parse(row[13]) as EventRecord['data']) : {}
+  return {
+    cursor,
+    jobId: row[2]!,
+    version: number(row[3]),
+    type: eventTypeOf(row[4]),
+    state: stateOf(row[5]),
+    name: row[6]!,
+    queue: row[7]!,
+    tags: strings(row[8]),
+    at: number(row[9]),
+    run: number(row[10]),
+    attempt: number(row[11]),
+    worker: maybe(row[12]),
+    data: runAt === undefined ? data : { ...data, runAt },
+    body: typeof row[15] === 'string' && typeof row[16] === 'string' ? { codec: row[15], text: row[16] } : undefined,
+  }
+}

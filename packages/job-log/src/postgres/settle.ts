@@ -1,0 +1,251 @@
+import { ErrandError } from '@errand/core/ports'
+import type {
+  Encoded,
+  EventType,
+  Fence,
+  JobState,
+  SettledOutcome,
+  Settled,
+  Settlement,
+  Ticket,
+  Transaction,
+  WorkerRef,
+} from '@errand/core/ports'
+import { batchesOf, halving } from './batches.ts'
+import { eventTypeOf, settleCode, stateOf } from './codes.ts'
+import type { Database } from './database.ts'
+import { isRefusedData, logError } from './failures.ts'
+import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
+import { lane, maybeNumber } from './rows.ts'
+import { insideOf } from './transaction.ts'
+
+/** How long a settlement waits for a row that somebody has locked, when it is asked again by itself. */
+const rowWait = '5s'
+/** When a run whose result cannot be stored runs again. */
+const unstorableRetryMs = 1_000
+
+/** Outcomes as the function has them: a number, and the parts that belong to it. */
+interface Encoding {
+  readonly id: string
+  readonly run: number
+  readonly kind: number
+  readonly delayMs?: number | undefined
+  readonly body?: Encoded | undefined
+  readonly extra?: string | null | undefined
+  readonly durationMs: number
+}
+
+/** Records how runs ended: `settle` and `complete` of the port. */
+export class Settler {
+  readonly #database: Database
+  readonly #logId: () => string
+  readonly #text: string
+
+  constructor(database: Database, logId: () => string) {
+    this.#database = database
+    this.#logId = logId
+    this.#text = `select ${database.schema}.settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+  }
+
+  async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
+    const answers: Settled[] = []
+    answers.length = settlements.length
+    // The same job twice: the second is answered after the first.
+    let open = settlements.map((settlement, index) => ({ settlement, index }))
+    while (open.length > 0) {
+      const ids = new Set<string>()
+      const round = open.filter(({ settlement: { id } }) => !ids.has(id) && ids.add(id))
+      open = open.filter((entry) => !round.includes(entry))
+      const settled = await this.#round(
+        round.map(({ settlement }) => settlement),
+        by,
+      )
+      for (const [at, { index }] of round.entries()) answers[index] = settled[at]!
+    }
+    return answers
+  }
+
+  /** @throws `E_CLAIM_LOST`, `E_TRANSACTION` */
+  async complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void> {
+    const inside = insideOf(tx)
+    if (result && !isStorable(result.text))
+      throw new ErrandError('E_RESULT_INVALID', 'the result holds a NUL or half of a surrogate pair, which no text can store')
+    try {
+      await inside(`select ${this.#database.schema}.complete($1, $2, $3, $4, $5) as answer`, [
+        fence.id,
+        String(fence.run),
+        result?.codec ?? null,
+        result?.text ?? null,
+        by.id,
+      ])
+    } catch (error) {
+      throw logError(error, this.#database.place)
+    }
+  }
+
+  async #round(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
+    const encoded = await Promise.all(settlements.map((settlement) => this.#encode(settlement)))
+    const facts = new Facts(this.#logId())
+    for (const batch of batchesOf(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
+      const lines = await halving<Encoding, string>(batch, {
+        run: (part) => this.#send(part, by, null),
+        isCulprit: isRefusedData,
+        alone: async (one) => (await this.#send([await this.#unstorable(one)], by, null)).join('\n'),
+      })
+      facts.read(lines)
+    }
+    // Rows that somebody has locked: a caller's transaction that completes the job, most often. Nobody waited for them.
+    for (const id of facts.locked) {
+      const one = encoded.find((settlement) => settlement.id.toLowerCase() === id)
+      if (one) facts.read(await this.#send([one], by, rowWait))
+    }
+    return settlements.map((settlement) => facts.answer(settlement))
+  }
+
+  async #send(part: readonly Encoding[], by: WorkerRef, lockTimeout: string | null): Promise<readonly string[]> {
+    const known = part.filter(({ id }) => isUuid(id))
+    if (known.length === 0) return []
+    const [row] = await this.#database.query('errand_settle', this.#text, [
+      arrayLiteral(known.map(({ id }) => id)),
+      arrayLiteral(known.map(({ run }) => run)),
+      arrayLiteral(known.map(({ kind }) => kind)),
+      arrayLiteral(known.map(({ delayMs }) => delayMs)),
+      arrayLiteral(known.map(({ body }) => body?.codec)),
+      arrayLiteral(known.map(({ body }) => body?.text)),
+      arrayLiteral(known.map(({ durationMs }) => jsonMembers({ durationMs }))),
+      arrayLiteral(known.map(({ extra }) => extra)),
+      by.id,
+      lockTimeout,
+    ])
+    return row?.[0]?.split('\n') ?? []
+  }
+
+  async #encode({ id, run, durationMs, outcome }: Settlement): Promise<Encoding> {
+    const one: Encoding = { id, run, durationMs: Math.round(durationMs), ...encodingOf(outcome) }
+    return one.body === undefined || isStorable(one.body.text) ? one : this.#unstorable(one)
+  }
+
+  /** An outcome that no text can hold is an error of its run: it must fail none of its neighbours, and never be lost. */
+  async #unstorable(one: Encoding): Promise<Encoding> {
+    if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable') }
+    const { schema } = this.#database
+    const [row] = await this.#database.query(
+      'errand_attempts',
+      `select l.attempt < j.max_attempts from ${schema}.live l join ${schema}.jobs j on j.id = l.id where l.id = $1`,
+      [one.id],
+    )
+    return {
+      ...one,
+      kind: settleCode.error,
+      delayMs: row?.[0] === 't' ? unstorableRetryMs : undefined,
+      body: failureBody('result not storable'),
+      extra: jsonMembers({ cause: 'error' }),
+    }
+  }
+}
+
+function encodingOf(outcome: SettledOutcome): Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'> {
+  switch (outcome.kind) {
+    case 'succeed':
+      return { kind: settleCode.succeed, body: outcome.result }
+    case 'error':
+      return errorOf(settleCode.error, outcome.error, outcome.cause, outcome.retryInMs)
+    case 'completed':
+      return errorOf(settleCode.completed, outcome.error, 'error', outcome.retryInMs)
+    case 'fail':
+      return errorOf(settleCode.fail, outcome.error, outcome.cause, undefined)
+    case 'snooze':
+      return {
+        kind: outcome.parked ? settleCode.park : settleCode.snooze,
+        delayMs: Math.round(outcome.delayMs),
+        extra: jsonMembers({ reason: outcome.reason }),
+      }
+    case 'cancel':
+      return { kind: settleCode.cancel, extra: jsonMembers({ reason: outcome.reason }) }
+    case 'release':
+      return errorOf(outcome.begun ? settleCode.releaseBegun : settleCode.releaseUnbegun, outcome.error, 'lost', undefined)
+    default:
+      return outcome satisfies never
+  }
+}
+
+function errorOf(
+  kind: number,
+  body: Encoded,
+  cause: string,
+  retryInMs: number | undefined,
+): Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'> {
+  const delayMs = retryInMs === undefined ? undefined : Math.round(retryInMs)
+  return { kind, delayMs, body, extra: jsonMembers({ cause }) }
+}
+
+function failureBody(message: string): Encoded {
+  return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
+}
+
+interface Fact {
+  readonly result: Settled['result']
+  readonly event: EventType
+  readonly state: JobState
+  readonly runAt: number | undefined
+}
+
+/** What the function answered, line by line; see its migration. */
+class Facts {
+  readonly locked = new Set<string>()
+  readonly #logId: string
+  readonly #facts = new Map<string, Fact>()
+  readonly #tickets = new Map<string, Ticket[]>()
+  readonly #pending = new Set<string>()
+
+  constructor(logId: string) {
+    this.#logId = logId
+  }
+
+  read(lines: readonly string[]): void {
+    for (const line of lines.flatMap((text) => text.split('\n'))) {
+      const [word, id = '', ...rest] = line.split('\t')
+      if (word === 'settled' || word === 'already' || word === 'claim-lost') this.#settled(word, id, rest)
+      else if (word === 'next') this.#ticket(id, rest[0]!, lane(rest[1]), rest[2]!)
+      else if (word === 'pending') this.#pending.add(id)
+      else if (word === 'locked') this.locked.add(id)
+    }
+  }
+
+  answer({ id: asked, run }: Fence): Settled {
+    const id = asked.toLowerCase()
+    const fact = this.#facts.get(id)
+    if (!fact) {
+      if (this.locked.has(id))
+        throw new ErrandError('E_LOG', `job ${id} is locked by another transaction for too long; settle it again`)
+      return { id: asked, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
+    }
+    return {
+      id: asked,
+      run,
+      result: fact.result,
+      event: fact.event,
+      state: fact.state,
+      runAt: fact.runAt,
+      tickets: this.#tickets.get(id) ?? [],
+      keyPending: this.#pending.has(id),
+    }
+  }
+
+  #settled(result: Settled['result'], id: string, rest: readonly string[]): void {
+    const [event, state, runAt, queue, rank] = rest
+    this.#facts.set(id, {
+      result,
+      event: eventTypeOf(event),
+      state: stateOf(state),
+      runAt: runAt ? maybeNumber(runAt) : undefined,
+    })
+    if (result === 'settled' && stateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
+  }
+
+  #ticket(of: string, id: string, lane: Ticket['lane'], queue: string): void {
+    const tickets = this.#tickets.get(of) ?? []
+    tickets.push({ id, queue, lane, log: this.#logId })
+    this.#tickets.set(of, tickets)
+  }
+}

@@ -1,0 +1,105 @@
+import type { Logger, LostForGood, SweepOptions, SweepReport, Ticket } from '@errand/core/ports'
+import { batchesOf } from './batches.ts'
+import type { Database, Row } from './database.ts'
+import { arrayLiteral, isUuid } from './literals.ts'
+import { lane, number, storedColumns, storedOf } from './rows.ts'
+
+const nothing: SweepReport = {
+  ran: false,
+  tickets: [],
+  republished: [],
+  failed: [],
+  lost: 0,
+  full: false,
+  nextDueInMs: undefined,
+}
+
+/** What relays do: `sweep`, `published` and `passKeys` of the port. */
+export class Sweeps {
+  readonly #database: Database
+  readonly #logger: Logger
+  readonly #logId: () => string
+
+  constructor(database: Database, logger: Logger, logId: () => string) {
+    this.#database = database
+    this.#logger = logger
+    this.#logId = logId
+  }
+
+  async sweep(options: SweepOptions): Promise<SweepReport> {
+    const { schema } = this.#database
+    const rows = await this.#database.query(
+      'errand_sweep',
+      `select * from ${schema}.sweep($1, $2, $3)`,
+      [options.limit, options.republish, arrayLiteral(options.skipQueues) ?? '{}'],
+      // What a lost answer had listed is listed again after its grace.
+      { repeatable: false },
+    )
+    if (rows.length === 0) return nothing
+    const of = (kind: string): Row[] => rows.filter((row) => row[0] === kind)
+    if (of('partitions').length > 0) await this.#makePartitions()
+    const republished = of('republished').map((row) => this.#ticket(row))
+    const next = of('next')[0]
+    return {
+      ran: true,
+      tickets: [...of('ticket').map((row) => this.#ticket(row)), ...republished],
+      republished,
+      failed: await this.#lostForGood(of('failed')),
+      lost: of('lost').length,
+      full: of('full').length > 0,
+      nextDueInMs: next === undefined ? undefined : Math.max(0, number(next[4])),
+    }
+  }
+
+  async published(tickets: readonly Ticket[]): Promise<void> {
+    const ids = tickets.filter(({ id }) => isUuid(id)).map(({ id }) => id)
+    for (const batch of batchesOf(ids)) {
+      await this.#database.query('errand_published', `select ${this.#database.schema}.published($1)`, [
+        arrayLiteral(batch),
+      ])
+    }
+  }
+
+  async passKeys(limit: number): Promise<readonly Ticket[]> {
+    const { schema } = this.#database
+    const rows = await this.#database.query(
+      'errand_pass_keys',
+      `select '', p.id, p.queue, p.lane from ${schema}.pass_noted_keys($1, ${schema}.clock()) p`,
+      [limit],
+    )
+    return rows.map((row) => this.#ticket(row))
+  }
+
+  async #lostForGood(rows: readonly Row[]): Promise<readonly LostForGood[]> {
+    if (rows.length === 0) return []
+    const { schema } = this.#database
+    const jobs = await this.#database.query(
+      'errand_lost_jobs',
+      `select ${storedColumns(schema, 'j', 'l')} from ${schema}.jobs j left join ${schema}.live l on l.id = j.id
+        where j.id = any ($1::uuid[])`,
+      [arrayLiteral(rows.map((row) => row[1]))],
+    )
+    const errors = new Map(rows.map((row) => [row[1], row[4] ?? '']))
+    return jobs.map((row) => ({
+      job: storedOf(row),
+      error: { codec: 'json', text: errors.get(row[0] ?? null) ?? '' },
+      cause: 'lost',
+    }))
+  }
+
+  /** Days of events ahead. Whoever notices tries; without the right to, everything goes to the default partition. */
+  async #makePartitions(): Promise<void> {
+    try {
+      await this.#database.query('', `select ${this.#database.schema}.ensure_partitions(14)`)
+    } catch (error) {
+      this.#logger.warn(
+        { reason: (error as Error).message },
+        'no partitions could be made for the events of the next days; errand migrate makes them',
+      )
+    }
+  }
+
+  #ticket(row: Row): Ticket {
+    return { id: row[1]!, queue: row[2]!, lane: lane(row[3]), log: this.#logId() }
+  }
+}

@@ -1,0 +1,67 @@
+import { lanes } from '@errand/core/ports'
+import type { Lane, QueueName } from '@errand/core/ports'
+
+/** A search from the front that took longer met dead rows: it is not repeated for every take. */
+const slowSearchUs = 5_000
+/** A slow search may take this part of the time, so that a job that became ready behind the marks waits little. */
+const searchShare = 1 / 20
+const longestMs = 5_000
+
+interface Mark {
+  slowUntil: number
+  readonly lanes: Map<Lane, number>
+}
+
+/**
+ * Where `take` begins to look. Normally at the front of a queue. Behind an old snapshot the front of the index fills with
+ * rows that are dead and cannot be removed yet; then takes begin where the last one found its first job, and only now and
+ * then at the front again.
+ */
+export class TakeMarks {
+  readonly #marks = new Map<QueueName, Mark>()
+
+  /** Per queue and lane the sequence to begin with, or null: from the front of all. */
+  from(queues: readonly QueueName[], now: number = performance.now()): readonly number[] | null {
+    const slow = queues.some((queue) => (this.#marks.get(queue)?.slowUntil ?? 0) > now)
+    if (!slow) return null
+    return queues.flatMap((queue) => {
+      const mark = this.#marks.get(queue)
+      return lanes.map((lane) => (mark && mark.slowUntil > now ? (mark.lanes.get(lane) ?? 0) : 0))
+    })
+  }
+
+  /** What a take has met: how long it searched, and whether all of it from the front. */
+  note(
+    queues: readonly QueueName[],
+    fromFront: boolean,
+    searchUs: number,
+    seen: readonly { readonly queue: QueueName; readonly lane: Lane; readonly sequence: number }[],
+    now: number = performance.now(),
+  ): void {
+    if (fromFront && searchUs <= slowSearchUs) {
+      for (const queue of queues) this.#marks.delete(queue)
+      return
+    }
+    if (fromFront) {
+      const restMs = Math.min(longestMs, searchUs / 1_000 / searchShare)
+      for (const queue of queues) this.#markOf(queue).slowUntil = now + restMs
+    }
+    const lowest = new Map<string, number>()
+    for (const { queue, lane, sequence } of seen) {
+      const at = `${lane} ${queue}`
+      const known = lowest.get(at)
+      if (known !== undefined && known <= sequence) continue
+      lowest.set(at, sequence)
+      this.#markOf(queue).lanes.set(lane, sequence)
+    }
+  }
+
+  #markOf(queue: QueueName): Mark {
+    let mark = this.#marks.get(queue)
+    if (!mark) {
+      mark = { slowUntil: 0, lanes: new Map() }
+      this.#marks.set(queue, mark)
+    }
+    return mark
+  }
+}

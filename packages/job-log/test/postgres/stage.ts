@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { systemClock } from '@errand/core/ports'
+import type { JobLog, Logger } from '@errand/core/ports'
+import { postgres } from '@errand/job-log'
+import type { PostgresOptions } from '@errand/job-log'
+
+const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/** A schema of its own on the test server, with as many instances of the log on it as a test needs. */
+export interface Stage {
+  readonly url: string
+  readonly schema: string
+  open(options?: Partial<PostgresOptions>): JobLog
+  /** A statement on the log's database, with a client that the log does not know; `errand.` stands for the schema. */
+  sql(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>
+  /** A client of its own, ended with the stage. */
+  client(): Promise<pg.Client>
+  close(): Promise<void>
+}
+
+export function openStage(url: string): Stage {
+  const schema = `t_${randomBytes(6).toString('hex')}`
+  const logs: JobLog[] = []
+  const clients: pg.Client[] = []
+  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  // A test may end connections on purpose, this one too.
+  pool.on('error', () => {})
+  const sql: Stage['sql'] = async (text, values = []) =>
+    (await pool.query<Record<string, unknown>>(text.replaceAll('errand.', `${schema}.`), values.length ? [...values] : undefined)).rows
+  return {
+    url,
+    schema,
+    sql,
+    open: (options = {}) => {
+      const log = postgres({ url, schema, poolSize: 4, ...options }).open({ logger: quiet, clock: systemClock })
+      logs.push(log)
+      return log
+    },
+    client: async () => {
+      const client = new pg.Client({ connectionString: url })
+      client.on('error', () => {})
+      await client.connect()
+      clients.push(client)
+      return client
+    },
+    close: async () => {
+      await Promise.all(logs.map((log) => log.close()))
+      await Promise.all(clients.map((client) => client.end().catch(() => {})))
+      await sql(`drop schema if exists ${schema} cascade`)
+      await pool.end()
+    },
+  }
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { expect, onTestFinished } from 'vitest'
+import type { Delivery, Driver, JobLog, Lane, QueueName, Subscription, Ticket, WorkerRef } from '@errand/core/ports'
+import { newJob, newTicket, workerRef } from '../fixtures.ts'
+import { realPause, until } from '../until.ts'
+import type { DriverHarness, DriverUnderTest } from './harness.ts'
+
+const stepMs = 10
+
+/** What a story about a driver plays on: a queue of its own, and short words for what stories do. */
+export class DriverScene {
+  readonly driver: Driver
+  readonly queue: QueueName
+  readonly #harness: DriverHarness
+  readonly #opened: DriverUnderTest
+
+  private constructor(harness: DriverHarness, opened: DriverUnderTest) {
+    this.#harness = harness
+    this.#opened = opened
+    this.driver = opened.driver
+    this.queue = this.newQueue()
+  }
+
+  /** A driver of its own, closed when the test has finished. */
+  static async begin(harness: DriverHarness): Promise<DriverScene> {
+    const opened = await harness.create()
+    onTestFinished(() => opened.close())
+    return new DriverScene(harness, opened)
+  }
+
+  newQueue(): QueueName {
+    return `queue-${randomBytes(5).toString('hex')}`
+  }
+
+  another(): Promise<Driver> {
+    return this.#opened.another()
+  }
+
+  /** The log behind a driver that delivers claims. */
+  get log(): JobLog {
+    if (!this.#opened.log) throw new Error('a driver that delivers claims is tested with the log that it takes them from')
+    return this.#opened.log
+  }
+
+  get deliversClaims(): boolean {
+    return this.#harness.capabilities.delivers === 'claims'
+  }
+
+  async sever(): Promise<void> {
+    if (!this.#opened.sever) throw new Error('this driver is under test without sever')
+    await this.#opened.sever()
+  }
+
+  async publishRaw(message: Uint8Array | string): Promise<void> {
+    if (!this.#opened.publishRaw) throw new Error('this driver is under test without publishRaw')
+    const bytes = typeof message === 'string' ? new TextEncoder().encode(message) : message
+    await this.#opened.publishRaw(this.queue, bytes)
+  }
+
+  /** A worker process; where claims are delivered, one with a lease. */
+  async worker(queues: readonly QueueName[] = [this.queue]): Promise<WorkerRef> {
+    const worker = workerRef()
+    if (this.deliversClaims) await this.log.beat(worker, { queues, taking: true, progress: [] })
+    return worker
+  }
+
+  async subscribe(driver: Driver = this.driver, queue: QueueName = this.queue): Promise<Subscription> {
+    const subscription = await driver.subscribe(queue, { worker: await this.worker([queue]) })
+    onTestFinished(() => subscription.close())
+    return subscription
+  }
+
+  /** Jobs that are to be run: their tickets, published; where claims are delivered, in the log as well. */
+  async offer(
+    jobs: number | readonly Lane[],
+    options: { readonly queue?: QueueName; readonly driver?: Driver; readonly silent?: boolean } = {},
+  ): Promise<Ticket[]> {
+    const lanes = typeof jobs === 'number' ? Array.from({ length: jobs }, (): Lane => 'normal') : jobs
+    const queue = options.queue ?? this.queue
+    const driver = options.driver ?? this.driver
+    const tickets = this.deliversClaims
+      ? (await this.log.append(lanes.map((lane) => newJob({ queue, lane })))).flatMap((answer) =>
+          answer.status === 'added' && answer.ticket ? [answer.ticket] : [],
+        )
+      : lanes.map((lane) => newTicket({ queue, lane }))
+    expect(tickets).toHaveLength(lanes.length)
+    if (options.silent) return tickets
+    const report = await driver.publish(tickets)
+    expect(report.refused).toEqual([])
+    expect(idsOf(report.accepted)).toEqual(idsOf(tickets))
+    return tickets
+  }
+
+  /** Asks for at most `max` deliveries, for as long as it takes for the first one. */
+  async next(subscription: Subscription, max: number): Promise<readonly Delivery[]> {
+    const gone = new AbortController()
+    const asked = subscription.next(max, gone.signal)
+    let over = false
+    const answered = asked.finally(() => {
+      over = true
+    })
+    // Whoever waits for a delivery waits for its end; the clock goes on meanwhile.
+    await this.until(() => over, 'a delivery').catch((error: unknown) => {
+      gone.abort()
+      throw error
+    })
+    return answered
+  }
+
+  /** Asks again and again, `max` at a time, until so many deliveries have come. They are neither acked nor released. */
+  async collect(subscription: Subscription, count: number, max = 10): Promise<Delivery[]> {
+    const deliveries: Delivery[] = []
+    while (deliveries.length < count) deliveries.push(...(await this.next(subscription, max)))
+    return deliveries
+  }
+
+  /** As `collect`, and acks every delivery. */
+  async drain(subscription: Subscription, count: number, max = 10): Promise<Delivery[]> {
+    const deliveries: Delivery[] = []
+    while (deliveries.length < count) {
+      const some = await this.next(subscription, max)
+      await Promise.all(some.map((delivery) => delivery.ack()))
+      deliveries.push(...some)
+    }
+    return deliveries
+  }
+
+  until<T>(look: () => T | Promise<T>, what?: string): Promise<Exclude<T, undefined | null | false | void>> {
+    return until(look, { what, withinMs: 25_000, pause: () => this.#moment() })
+  }
+
+  async #moment(): Promise<void> {
+    if (this.#opened.advance) await this.#opened.advance(stepMs)
+    await realPause(this.#opened.advance ? 0 : stepMs)
+  }
+}
+
+export function idsOf(items: readonly (Ticket | Delivery)[]): string[] {
+  return items.map((item) => ('ticket' in item ? item.ticket.id : item.id)).toSorted()
+}
