@@ -7,12 +7,13 @@ import { fileLogger } from './file-logger.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { perform } from './perform.ts'
-import { findPictures, Unusable } from './pictures.ts'
+import { findPictures } from './pictures.ts'
 import { clear, logOf, noteSchema, placeIn, remove } from './place.ts'
 import type { Place } from './place.ts'
 import { ownSchema } from './postgres.ts'
 import { readRecord, writeRecord } from './record.ts'
 import { reportAudit, reportFound, reportNext, reportPerformance } from './report.ts'
+import { Unusable } from './unusable.ts'
 
 const photographs = fileURLToPath(new URL('../photos', import.meta.url))
 

@@ -11,7 +11,7 @@ sharp.cache(false)
 
 const encoders = {
   webp: (image: Sharp) => image.webp({ quality: 75 }),
-  avif: (image: Sharp) => image.avif({ quality: 50, effort: 2 }),
+  avif: (image: Sharp) => image.avif({ quality: 50, effort: 3 }),
   jpeg: (image: Sharp) => image.jpeg({ quality: 82, mozjpeg: true }),
 }
 export type Format = keyof typeof encoders

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { Middleware } from 'errand'
+import { Unusable } from './unusable.ts'
 
 /**
  * What the handlers say for themselves: a file that every worker process appends to, and that Errand knows nothing of.
@@ -7,33 +8,34 @@ import type { Middleware } from 'errand'
  * which they happened, whatever the clocks say.
  */
 export interface LedgerLine {
-  readonly event: 'start' | 'end'
-  readonly job: string
+  readonly mark: 'began' | 'ended' | 'threw'
+  readonly jobId: string
   readonly run: number
   readonly pid: number
   /** Milliseconds since the epoch, by the worker's clock: for people, not for the audit. */
   readonly at: number
   readonly key: string | null
-  /** `end` only: whether the handler returned, rather than threw. */
-  readonly ok?: boolean
 }
 
 /** Around every handler of a worker. */
 export function ledger(path: string): Middleware {
   const file = openSync(path, 'a')
   process.once('exit', () => closeSync(file))
-  const append = (line: LedgerLine): void => void writeSync(file, `${JSON.stringify(line)}\n`)
 
   return async (ctx, next) => {
-    const about = { job: ctx.job.id, run: ctx.run, pid: process.pid, key: ctx.job.orderingKey ?? null }
-    append({ event: 'start', ...about, at: Date.now() })
-    let ok = false
+    const { id, orderingKey } = ctx.job
+    const say = (mark: LedgerLine['mark']): void => {
+      const line = { mark, jobId: id, run: ctx.run, pid: process.pid, at: Date.now(), key: orderingKey ?? null }
+      writeSync(file, `${JSON.stringify(line satisfies LedgerLine)}\n`)
+    }
+    say('began')
+    let mark: LedgerLine['mark'] = 'threw'
     try {
       const result = await next()
-      ok = true
+      mark = 'ended'
       return result
     } finally {
-      append({ event: 'end', ...about, at: Date.now(), ok })
+      say(mark)
     }
   }
 }
@@ -41,13 +43,14 @@ export function ledger(path: string): Middleware {
 /** The lines, in the order in which they were written; one that cannot be read is an error that names it. */
 export function readLedger(path: string): LedgerLine[] {
   const lines = readFileSync(path, 'utf8').split('\n')
-  const last = lines.pop()
-  if (last !== '' && last !== undefined) throw new Error(`${path}: the last line has no end: ${last}`)
+  // A worker that is killed leaves no half line, as each is one write: the text ends with the end of a line.
+  const rest = lines.pop()
+  if (rest !== '') throw new Unusable(`${path} ends in the middle of a line: ${rest}`)
   return lines.map((line, index) => {
     try {
       return JSON.parse(line) as LedgerLine
     } catch (cause) {
-      throw new Error(`${path}:${index + 1} cannot be read: ${line}`, { cause })
+      throw new Unusable(`${path}:${index + 1} cannot be read: ${line}`, { cause })
     }
   })
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Unusable } from './pictures.ts'
+import { Unusable } from './unusable.ts'
 
 export const usage = `
   npx -y pnpm@12 demo [FOLDER] [--log URL] [--out FOLDER]

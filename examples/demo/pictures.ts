@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { flaw } from './images.ts'
+import { Unusable } from './unusable.ts'
 
 export interface Source {
   /** Unique, fit to be a folder's name. */
@@ -43,11 +44,6 @@ export async function findPictures(folder: string): Promise<Found> {
     throw new Unusable(`none of the ${names.length} pictures in ${folder} can be read: ${first?.file}: ${first?.why}`)
   }
   return { pictures, unreadable, leftOut: names.length - tried }
-}
-
-/** What was asked for cannot be done; the message says all there is to say. */
-export class Unusable extends Error {
-  override readonly name = 'Unusable'
 }
 
 async function list(folder: string): Promise<string[]> {

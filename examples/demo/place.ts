@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dropSchema } from './postgres.ts'
-import { Unusable } from './pictures.ts'
+import { Unusable } from './unusable.ts'
 
 /** Everything that one demo leaves behind: the folder of its output. */
 export interface Place {

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Dispatched } from './audit/audit.ts'
 import type { Place } from './place.ts'
-import { Unusable } from './pictures.ts'
+import { Unusable } from './unusable.ts'
 
 const name = 'dispatched.json'
 

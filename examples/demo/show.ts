@@ -49,8 +49,12 @@ export class Show {
     this.#company = company
     this.#jobs = plan(programme.pictures, programme.place.out)
     this.total = this.#jobs.length + 2
-    const sendCover = (): Promise<string> => this.#sendCover()
-    this.director = new Director({ ...company, total: this.#jobs.length, sendCover })
+    this.director = new Director({
+      ...company,
+      total: this.#jobs.length,
+      sendCover: () => this.#sendCover(),
+      heldBy: (worker) => this.#heldBy(worker),
+    })
   }
 
   /** Dispatches everything at once, in one commit, whether or not a worker is there yet. */
@@ -80,6 +84,15 @@ export class Show {
     if (!signal.aborted) throw new Error('the log stopped telling of its events')
   }
 
+  async #heldBy(worker: string): Promise<string[]> {
+    const { errand, tally } = this.#company
+    const labels: string[] = []
+    for await (const job of errand.jobs.list({ state: 'running' })) {
+      if (job.worker === worker) labels.push(tally.known(job.id)?.label ?? job.id)
+    }
+    return labels
+  }
+
   async #sendCover(): Promise<string> {
     const { errand, story, tally } = this.#company
     const [picture] = this.#programme.pictures
@@ -100,7 +113,7 @@ export class Show {
 
     const id = randomUUID()
     this.#sheetId = id
-    this.dispatched.push({ id, label: 'contact sheet', key: undefined })
+    this.dispatched.push({ id, label: 'contact sheet' })
     this.#company.tally.expect({ id, label: 'contact sheet', lane: 'normal', key: undefined })
     await errand.dispatch(
       makeContactSheet,
@@ -118,7 +131,7 @@ export class Show {
   }
 
   #expect(id: string, job: Planned): void {
-    this.dispatched.push({ id, label: job.label, key: job.key })
+    this.dispatched.push({ id, label: job.label })
     this.#planned.set(id, job)
     this.#company.tally.expect({ id, label: job.label, lane: job.lane, key: job.key })
   }

@@ -30,6 +30,10 @@ export interface PrivateRabbitmqOptions {
   readonly config?: ((folder: string) => readonly string[]) | undefined
 }
 
+export function isRabbitmqInstalled(): boolean {
+  return executable('rabbitmq-server') !== undefined && executable('rabbitmqctl') !== undefined
+}
+
 /** A RabbitMQ node of one's own, which a test may kill. Undefined where no RabbitMQ is installed. */
 export async function startPrivateRabbitmq(
   options: PrivateRabbitmqOptions = {},
@@ -220,7 +224,7 @@ function brokerUser(): User | undefined {
   return entry && { uid: Number(entry[2]), gid: Number(entry[3]) }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

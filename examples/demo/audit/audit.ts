@@ -1,15 +1,13 @@
+import { checkHistory } from '@errand/testkit/history'
+import type { Violation } from '@errand/testkit/history'
 import type { JobEvent } from 'errand'
 import type { LedgerLine } from '../ledger.ts'
-import { auditHistory } from './history.ts'
-import { auditLedger } from './ledger.ts'
-import { auditOrder } from './order.ts'
-import { runsOf } from './runs.ts'
+import { recordOf } from './record-of.ts'
 
 /** A job as its dispatcher knows it. */
 export interface Dispatched {
   readonly id: string
   readonly label: string
-  readonly key: string | undefined
 }
 
 /** What the audit is given: the word of the dispatcher, of the log and of the handlers, gathered apart from each other. */
@@ -17,13 +15,14 @@ export interface Evidence {
   /** In the order of their dispatch. */
   readonly dispatched: readonly Dispatched[]
   readonly histories: ReadonlyMap<string, readonly JobEvent[]>
+  /** In the order in which the lines were written. */
   readonly ledger: readonly LedgerLine[]
 }
 
 export interface Audit {
   readonly dispatched: number
   readonly succeededOnce: number
-  /** Runs that were lost with their worker, and after which the job ran again. */
+  /** Runs that were lost, and after which the job ran again. */
   readonly lostAndRunAgain: number
   readonly outOfOrder: number
   readonly events: number
@@ -32,28 +31,41 @@ export interface Audit {
   readonly findings: readonly string[]
 }
 
+/** Every dispatched job has succeeded once, and the log and the handlers tell one story in which nothing is wrong. */
 export function audit({ dispatched, histories, ledger }: Evidence): Audit {
-  const stories = dispatched.map((job) => {
-    const history = histories.get(job.id) ?? []
-    return { ...job, history, runs: runsOf(history) }
+  const events = [...histories.values()].flat()
+  const violations = checkHistory({
+    events: events.map(recordOf),
+    dispatched: dispatched.map(({ id }) => id),
+    // A handler that threw has begun, and its work is not done.
+    ledger: ledger.flatMap(({ mark, ...line }) => (mark === 'threw' ? [] : [{ ...line, mark }])),
+    live: [],
   })
-  const order = auditOrder(stories, ledger)
-  const sound = (story: Story): boolean => story.runs.filter(({ ended }) => ended === 'succeeded').length === 1
+  const successes = Map.groupBy(
+    events.filter(({ type }) => type === 'succeeded'),
+    ({ jobId }) => jobId,
+  )
+  const unsuccessful = dispatched.filter(({ id }) => !successes.has(id))
+  const labels = new Map(dispatched.map(({ id, label }) => [id, label]))
   return {
     dispatched: dispatched.length,
-    succeededOnce: stories.filter(sound).length,
-    lostAndRunAgain: stories
-      .flatMap(({ runs }) => runs.slice(0, -1))
-      .filter(({ ended }) => ended === 'lost').length,
-    outOfOrder: order.length,
-    events: stories.reduce((sum, { history }) => sum + history.length, 0),
+    succeededOnce: dispatched.filter(({ id }) => successes.get(id)?.length === 1).length,
+    lostAndRunAgain: [...histories.values()].reduce((sum, history) => sum + lostAndRunAgain(history), 0),
+    outOfOrder: new Set(violations.filter(({ invariant }) => invariant === 'I5').map(({ jobId }) => jobId)).size,
+    events: events.length,
     lines: ledger.length,
-    findings: [...stories.flatMap(auditHistory), ...auditLedger(stories, ledger), ...order],
+    findings: [
+      ...unsuccessful.map(({ label, id }) => `${label} never succeeded (job ${id})`),
+      ...violations.map((violation) => sentence(violation, labels)),
+    ],
   }
 }
 
-/** A job with all that the log says of it. */
-export interface Story extends Dispatched {
-  readonly history: readonly JobEvent[]
-  readonly runs: ReturnType<typeof runsOf>
+function lostAndRunAgain(history: readonly JobEvent[]): number {
+  const lastStart = history.findLastIndex(({ type }) => type === 'started')
+  return history.filter(({ type }, index) => type === 'lost' && index < lastStart).length
+}
+
+function sentence({ jobId, text }: Violation, labels: ReadonlyMap<string, string>): string {
+  return `${labels.get(jobId) ?? 'a job that nobody dispatched'}: ${text} (job ${jobId})`
 }

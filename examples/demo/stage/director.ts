@@ -1,5 +1,5 @@
 import type { JobEvent } from 'errand'
-import type { Fleet, Member } from './fleet.ts'
+import type { Fleet } from './fleet.ts'
 import type { Story } from './story.ts'
 import { counted, listed } from './style.ts'
 import type { Known, Tally } from './tally.ts'
@@ -12,6 +12,8 @@ export interface Cast {
   readonly total: number
   /** Dispatches the job that must not wait, and says its id. */
   readonly sendCover: () => Promise<string>
+  /** What the log says that this worker runs: labels of jobs. */
+  readonly heldBy: (worker: string) => Promise<readonly string[]>
 }
 
 /** How the critical job fared, by the order of the log. */
@@ -25,6 +27,9 @@ export interface Overtaking {
   readonly afterMs: number
 }
 
+/** Longer than the workers' lease: by then the log has called lost what there was to lose. */
+const secondThoughtsMs = 4_000
+
 /**
  * Hears every event of the log, gives the two cues (one worker is killed at a quarter, one critical job is dispatched
  * half way) and tells the audience what happens.
@@ -34,7 +39,10 @@ export class Director {
   readonly lost: { readonly id: string; readonly label: string }[] = []
   overtaking: Overtaking | undefined
   readonly #cast: Cast
-  #victim: Member | undefined
+  /** Workers that were killed, by their ids in the log. */
+  readonly #dead = new Set<string>()
+  #shown = false
+  #notBefore = 0
   #coverId: string | undefined
   #coverSent = false
 
@@ -45,16 +53,15 @@ export class Director {
   async hear(event: JobEvent, now: number): Promise<void> {
     const { tally, total } = this.#cast
     const job = tally.known(event.jobId)
-    const owner = tally.running.get(event.jobId)?.worker
     tally.apply(event, now)
     if (!job) return
     if (event.type === 'failed') throw new Error(`${job.label} failed for good: ${event.error.message}`)
 
     if (event.type === 'started') this.#started(event, job)
-    if (event.type === 'lost') this.#lost(job, owner)
+    if (event.type === 'lost') this.#lost(event, job)
     if (job.id === this.#coverId) this.#coverHeard(event, job)
 
-    if (event.type === 'started' && tally.done >= total / 4) await this.#kill(event.worker)
+    if (event.type === 'started' && tally.done >= total / 4) await this.#kill(event.worker, now)
     if (tally.done >= total / 2 && !this.#coverSent) {
       this.#coverSent = true
       this.#coverId = await this.#cast.sendCover()
@@ -62,21 +69,22 @@ export class Director {
   }
 
   /** A worker that has just begun a job has it in its hands: the moment to kill it. */
-  async #kill(worker: string): Promise<void> {
-    const { fleet, story, tally } = this.#cast
-    if (this.#victim) {
-      // Rare: it had finished all it had between our last word of it and its death. Then the show needs another one.
-      const empty = this.#victim.id !== undefined && tally.runningOn(this.#victim.id).length === 0
-      if (this.lost.length > 0 || !empty) return
-    }
-    const member = fleet.members.find(({ id }) => id === worker)
-    if (member?.state !== 'working' || fleet.members.filter(({ state }) => state === 'working').length < 2) return
+  async #kill(worker: string, now: number): Promise<void> {
+    const { fleet, heldBy, story } = this.#cast
+    const working = fleet.members.filter(({ state }) => state === 'working')
+    const member = working.find(({ id }) => id === worker)
+    if (this.#shown || now < this.#notBefore || !member || working.length < 2) return
 
-    this.#victim = member
-    const jobs = tally.runningOn(worker).map(({ label }) => label)
-    member.fate = `killed while it ran ${listed(jobs)}`
+    this.#notBefore = now + secondThoughtsMs
+    this.#dead.add(worker)
     await fleet.kill(member)
-    story.tell(`kill -9 ${member.pid}: ${member.name} dies while it runs ${listed(jobs)}`, 'red')
+    // Asked when it is dead: what the log says now is what it died with.
+    const held = await heldBy(worker)
+    const hands = held.length > 0 ? listed(held) : 'nothing'
+    member.fate = `killed with ${hands} in its hands`
+    story.tell(`kill -9 ${member.pid}: ${member.name} dies with ${hands} in its hands`, 'red')
+    // Rare: it had just finished everything. If nothing turns out to be lost, the show needs another one.
+    this.#shown = held.length > 0
   }
 
   #started({ run, worker }: JobEvent & { readonly type: 'started' }, job: Known): void {
@@ -84,10 +92,10 @@ export class Director {
     this.#cast.story.tell(`${job.label} runs again, on ${this.#nameOf(worker)} (run ${run})`, 'green')
   }
 
-  #lost(job: Known, owner: string | undefined): void {
+  #lost({ worker }: JobEvent & { readonly type: 'lost' }, job: Known): void {
     this.lost.push(job)
-    const whose = owner === undefined ? 'its worker' : this.#nameOf(owner)
-    this.#cast.story.tell(`${job.label} is lost: the lease of ${whose} is out; ready again`, 'yellow')
+    if (this.#dead.has(worker)) this.#shown = true
+    this.#cast.story.tell(`${job.label} is lost: the lease of ${this.#nameOf(worker)} is out; ready again`, 'yellow')
   }
 
   #coverHeard(event: JobEvent, { label }: Known): void {

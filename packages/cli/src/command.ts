@@ -32,10 +32,20 @@ export type Run<Options, Parameters extends readonly unknown[]> = (
 export function globalOptions(program: Command): Command {
   const group = 'Options of every command:'
   return program
-    .addOption(new Option('--config <file>', 'errand.config.ts (default: the nearest one, upward)').argParser(path).helpGroup(group))
-    .addOption(new Option('--log <url>', 'the job log, in place of the configured one').argParser(logUrl).helpGroup(group))
+    .addOption(
+      new Option('--config <file>', 'errand.config.ts (default: the nearest one, upward)')
+        .argParser(path)
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option('--log <url>', 'the job log, in place of the configured one')
+        .argParser(logUrl)
+        .helpGroup(group),
+    )
     .addOption(new Option('--driver <url>', 'the driver, in place of the configured one').helpGroup(group))
-    .addOption(new Option('--json', 'JSON on stdout: one document, or one per line for a stream').helpGroup(group))
+    .addOption(
+      new Option('--json', 'JSON on stdout: one document, or one per line for a stream').helpGroup(group),
+    )
     .addOption(new Option('--verbose', 'log everything, and show the stack of an error').helpGroup(group))
 }
 

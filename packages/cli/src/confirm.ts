@@ -5,7 +5,10 @@ import type { Terminal } from './output/terminal.ts'
 /** Asks on a terminal. @throws `E_OPTION` where there is nobody to ask: a script says `--yes`. */
 export async function confirmed(terminal: Terminal, question: string): Promise<boolean> {
   if (!terminal.interactive) {
-    throw new ErrandError('E_OPTION', `${question} There is nobody to ask: say --yes, or look first with --dry-run`)
+    throw new ErrandError(
+      'E_OPTION',
+      `${question} There is nobody to ask: say --yes, or look first with --dry-run`,
+    )
   }
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   try {

@@ -27,7 +27,20 @@ export function program(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   globalOptions(errand)
-  for (const add of [init, work, dispatch, run, jobs, events, queues, workers, keys, migrate, prune, doctor]) {
+  for (const add of [
+    init,
+    work,
+    dispatch,
+    run,
+    jobs,
+    events,
+    queues,
+    workers,
+    keys,
+    migrate,
+    prune,
+    doctor,
+  ]) {
     add(errand)
   }
   return errand

@@ -1,10 +1,11 @@
 // Node announces on every run that type stripping and SQLite are young. Whoever runs a command has not chosen them and
 // cannot act on it. Other warnings, and these with NODE_OPTIONS=--trace-warnings, stay.
-const quiet = /SQLite is an experimental feature|Type Stripping is an experimental feature|MODULE_TYPELESS_PACKAGE_JSON|vm\.USE_MAIN_CONTEXT_DEFAULT_LOADER/
+const quiet =
+  /SQLite is an experimental feature|Type Stripping is an experimental feature|MODULE_TYPELESS_PACKAGE_JSON|vm\.USE_MAIN_CONTEXT_DEFAULT_LOADER/
 
-const { emitWarning } = process
+const emitWarning = process.emitWarning.bind(process) as (...all: unknown[]) => void
 
 process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
   const text = [warning instanceof Error ? warning.message : warning, ...rest].map(String).join(' ')
-  if (!quiet.test(text)) Reflect.apply(emitWarning, process, [warning, ...rest])
+  if (!quiet.test(text)) emitWarning(warning, ...rest)
 }

@@ -16,14 +16,18 @@ test('the nearest configuration is found from a folder below it, and its paths m
 })
 
 test.each(['mts', 'js', 'mjs'])('errand.config.%s is a configuration, too', async (extension) => {
-  const project = makeProject({ files: { [`errand.config.${extension}`]: `export default { log: 'sqlite:./a.db' }` } })
+  const project = makeProject({
+    files: { [`errand.config.${extension}`]: `export default { log: 'sqlite:./a.db' }` },
+  })
   expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
 })
 
 test('a configuration may be CommonJS', async () => {
   const project = makeProject({
     type: 'none',
-    files: { 'errand.config.js': `module.exports = require('errand').defineConfig({ log: 'sqlite:./a.db' })` },
+    files: {
+      'errand.config.js': `module.exports = require('errand').defineConfig({ log: 'sqlite:./a.db' })`,
+    },
   })
   expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
 })
@@ -37,24 +41,45 @@ test('without any configuration the error says how to begin', async () => {
 test('--log, or ERRAND_LOG, is configuration enough for operators', async () => {
   const project = makeProject()
   expect(await project.command('jobs', 'list', '--log', 'sqlite:./a.db')).toMatchObject({ code: 0 })
-  expect(await project.run(['jobs', 'list'], { env: { ERRAND_LOG: 'sqlite:./a.db' } })).toMatchObject({ code: 0 })
+  expect(await project.run(['jobs', 'list'], { env: { ERRAND_LOG: 'sqlite:./a.db' } })).toMatchObject({
+    code: 0,
+  })
 })
 
 test('--log is used in place of the configured log, and is relative to where the command was started', async () => {
   const project = makeApplication()
   mkdirSync(join(project.folder, 'sub'))
-  await project.run(['dispatch', 'greet', '{"name":"a"}', '--log', 'sqlite:./other.db'], { cwd: join(project.folder, 'sub') })
+  await project.run(['dispatch', 'greet', '{"name":"a"}', '--log', 'sqlite:./other.db'], {
+    cwd: join(project.folder, 'sub'),
+  })
   expect(await project.json('jobs', 'list')).toMatchObject({ jobs: [] })
-  expect(await project.json('jobs', 'list', '--log', 'sqlite:sub/other.db')).toMatchObject({ jobs: [{ name: 'greet' }] })
+  expect(await project.json('jobs', 'list', '--log', 'sqlite:sub/other.db')).toMatchObject({
+    jobs: [{ name: 'greet' }],
+  })
 })
 
 test.each([
   ['is missing', ['--config', 'nope.ts'], {}, /nope\.ts does not exist/],
   ['throws', [], config('throw new Error("no such secret")'), /could not be loaded: Error: no such secret/],
-  ['exports nothing', [], config('export const a = 1'), /exports nothing by default.*export default defineConfig/],
+  [
+    'exports nothing',
+    [],
+    config('export const a = 1'),
+    /exports nothing by default.*export default defineConfig/,
+  ],
   ['exports no object', [], config('export default "sqlite:./a.db"'), /exports a string by default/],
-  ['has an unknown option', [], config(`import { defineConfig } from 'errand'\nexport default defineConfig({ wroker: 'a' } as never)`), /E_OPTION.*"wroker".*did you mean "worker"/],
-  ['imports what is not installed', [], config('import "nope-nope"'), /imports nope-nope, which is not installed: npm install nope-nope/],
+  [
+    'has an unknown option',
+    [],
+    config(`import { defineConfig } from 'errand'\nexport default defineConfig({ wroker: 'a' } as never)`),
+    /E_OPTION.*"wroker".*did you mean "worker"/,
+  ],
+  [
+    'imports what is not installed',
+    [],
+    config('import "nope-nope"'),
+    /imports nope-nope, which is not installed: npm install nope-nope/,
+  ],
 ])('a configuration that %s is told as E_CONFIG, exit 5', async (_what, words, files, message) => {
   const ran = await makeProject(files).command('jobs', 'list', ...words)
   expect(ran).toMatchObject({ code: 5, stdout: '' })
@@ -63,7 +88,12 @@ test.each([
 })
 
 test('a driver that is not installed is named with the command that adds it', async () => {
-  const ran = await makeApplication({ files: { 'pnpm-lock.yaml': '' } }).command('jobs', 'list', '--driver', 'amqp://127.0.0.1')
+  const ran = await makeApplication({ files: { 'pnpm-lock.yaml': '' } }).command(
+    'jobs',
+    'list',
+    '--driver',
+    'amqp://127.0.0.1',
+  )
   expect(ran.code).toBe(5)
   expect(ran.stderr).toMatch(/E_PACKAGE_MISSING.*pnpm add @errand\/driver-rabbitmq/)
 })

@@ -8,7 +8,24 @@ const config = `export default { log: 'sqlite:./errand.db' }`
 test('a dispatched job is in the log, with everything that the command said about it', async () => {
   const app = makeApplication()
   const id = randomUUID()
-  const words = ['--id', id, '--lane', 'high', '--queue', 'other', '--tag', 'a,b', '--tag', 'c', '--meta', 'tenant=t1', '--ordering-key', 'k', '--delay', '2h']
+  const words = [
+    '--id',
+    id,
+    '--lane',
+    'high',
+    '--queue',
+    'other',
+    '--tag',
+    'a,b',
+    '--tag',
+    'c',
+    '--meta',
+    'tenant=t1',
+    '--ordering-key',
+    'k',
+    '--delay',
+    '2h',
+  ]
   expect(await app.json('dispatch', 'greet', '{"name":"ada"}', ...words)).toEqual({ id, status: 'added' })
   expect(await app.errand.jobs.get(id)).toMatchObject({
     name: 'greet',
@@ -21,14 +38,17 @@ test('a dispatched job is in the log, with everything that the command said abou
     state: 'scheduled',
   })
   // The same id again is a duplicate, and no error.
-  expect(await app.json('dispatch', 'greet', '{"name":"ada"}', '--id', id)).toEqual({ id, status: 'duplicate' })
+  expect(await app.json('dispatch', 'greet', '{"name":"ada"}', '--id', id)).toEqual({
+    id,
+    status: 'duplicate',
+  })
 })
 
 test('the payload comes from stdin with -, and from a file with @', async () => {
   const app = makeApplication({ files: { 'payload.json': '{"name":"file"}' } })
   expect(await app.run(['dispatch', 'greet', '-'], { input: '{"name":"pipe"}' })).toMatchObject({ code: 0 })
   expect(await app.command('dispatch', 'greet', '@payload.json')).toMatchObject({ code: 0 })
-  const jobs = await Array.fromAsync(app.errand.jobs.list())
+  const jobs = await app.jobs()
   expect(jobs.map(({ payload }) => payload)).toEqual([{ name: 'file' }, { name: 'pipe' }])
 })
 
@@ -43,13 +63,21 @@ test.each([
   const ran = await app.command('dispatch', ...words)
   expect(ran).toMatchObject({ code, stdout: '' })
   expect(ran.stderr).toMatch(message)
-  expect(await Array.fromAsync(app.errand.jobs.list())).toEqual([])
+  expect(await app.jobs()).toEqual([])
 })
 
 test('a job that no file defines is stored by its name when that is asked for', async () => {
   const project = makeProject({ files: { 'errand.config.ts': config } })
-  const { id } = await project.json<{ readonly id: string }>('dispatch', 'from.elsewhere', '{"any":["thing"]}', '--unchecked')
-  expect(await project.json('jobs', 'show', id)).toMatchObject({ name: 'from.elsewhere', payload: { any: ['thing'] } })
+  const { id } = await project.json<{ readonly id: string }>(
+    'dispatch',
+    'from.elsewhere',
+    '{"any":["thing"]}',
+    '--unchecked',
+  )
+  expect(await project.json('jobs', 'show', id)).toMatchObject({
+    name: 'from.elsewhere',
+    payload: { any: ['thing'] },
+  })
 })
 
 test('the definition is found in the module that is named, and in a worker that is a factory, which is stopped again', async () => {
@@ -77,7 +105,11 @@ test('--wait prints the result when another process has run the job', async () =
   await app.start(['work', '--max-jobs', '1']).ended
   const ran = await dispatching.ended
   expect(ran, ran.stderr).toMatchObject({ code: 0 })
-  expect(JSON.parse(ran.stdout)).toMatchObject({ status: 'added', state: 'succeeded', result: { text: 'hello, ada' } })
+  expect(JSON.parse(ran.stdout)).toMatchObject({
+    status: 'added',
+    state: 'succeeded',
+    result: { text: 'hello, ada' },
+  })
 })
 
 test('--wait ends with exit 1 when it takes too long, and when the job fails', async () => {

@@ -32,7 +32,10 @@ test('init never overwrites a file, and says which it kept', async () => {
 
 test('init makes the folder that it is given', async () => {
   const project = makeProject()
-  const report = await project.json<{ readonly files: readonly unknown[]; readonly next: readonly string[] }>('init', 'app')
+  const report = await project.json<{ readonly files: readonly unknown[]; readonly next: readonly string[] }>(
+    'init',
+    'app',
+  )
   expect(report.files).toHaveLength(3)
   expect(report.next[0]).toBe('cd app')
   expect(project.read('app/worker.ts')).toContain('defineWorker')

@@ -10,11 +10,20 @@ describe('jobs list and show', () => {
     const app = makeApplication()
     const first = await app.errand.dispatch(greet, { name: 'a' }, { tags: ['x'] })
     const second = await app.errand.dispatch(greet, { name: 'b' }, { delay: '1h' })
-    const page = await app.json<{ readonly jobs: readonly { id: string }[]; readonly next: string }>('jobs', 'list', '--limit', '1')
+    const page = await app.json<{ readonly jobs: readonly { id: string }[]; readonly next: string }>(
+      'jobs',
+      'list',
+      '--limit',
+      '1',
+    )
     expect(page.jobs.map(({ id }) => id)).toEqual([second.id])
     expect(await app.json('jobs', 'list', '--after', page.next)).toMatchObject({ jobs: [{ id: first.id }] })
-    expect(await app.json('jobs', 'list', '--tag', 'x', '--queue', 'default')).toMatchObject({ jobs: [{ id: first.id }] })
-    expect(await app.json('jobs', 'list', '--state', 'scheduled')).toMatchObject({ jobs: [{ id: second.id }] })
+    expect(await app.json('jobs', 'list', '--tag', 'x', '--queue', 'default')).toMatchObject({
+      jobs: [{ id: first.id }],
+    })
+    expect(await app.json('jobs', 'list', '--state', 'scheduled')).toMatchObject({
+      jobs: [{ id: second.id }],
+    })
     expect(await app.json('jobs', 'list', '--job', 'linger')).toEqual({ jobs: [] })
     expect(await app.json('jobs', 'list', '--before', '1h')).toEqual({ jobs: [] })
   })
@@ -54,7 +63,9 @@ describe('jobs cancel', () => {
   test('cancels by id, and says in the history who did it and why', async () => {
     const app = makeApplication()
     const receipt = await app.errand.dispatch(greet, { name: 'a' })
-    expect(await app.json('jobs', 'cancel', receipt.id, '--by', 'mia', '--reason', 'wrong customer')).toMatchObject({ cancelled: 1 })
+    expect(
+      await app.json('jobs', 'cancel', receipt.id, '--by', 'mia', '--reason', 'wrong customer'),
+    ).toMatchObject({ cancelled: 1 })
     const last = (await app.errand.events.of(receipt.id)).at(-1)
     expect(last).toMatchObject({ type: 'cancelled', by: 'mia', reason: 'wrong customer' })
   })
@@ -86,7 +97,9 @@ describe('jobs cancel', () => {
 
   test('a filter reaches every job that waits, over all pages', async () => {
     const app = makeApplication()
-    await app.errand.dispatchMany(Array.from({ length: 700 }, (_, i) => greet.with({ name: String(i) }, i % 2 ? { delay: '1h' } : {})))
+    await app.errand.dispatchMany(
+      Array.from({ length: 700 }, (_, i) => greet.with({ name: String(i) }, i % 2 ? { delay: '1h' } : {})),
+    )
     expect(await app.json('jobs', 'cancel', '--queue', 'default', '--yes')).toMatchObject({ cancelled: 700 })
     expect(await app.json('queues', 'list')).toEqual([])
   })
@@ -115,7 +128,9 @@ describe('jobs cancel', () => {
     const receipt = await app.errand.dispatch(linger)
     await worker.saying(/it lingers/)
     expect(await app.json('jobs', 'cancel', receipt.id)).toMatchObject({ cancelled: 1 })
-    await expect(app.errand.result(receipt, { timeout: '30s' })).rejects.toMatchObject({ code: 'E_RESULT_FAILED' })
+    await expect(app.errand.result(receipt, { timeout: '30s' })).rejects.toMatchObject({
+      code: 'E_RESULT_FAILED',
+    })
     expect(await app.history(receipt)).toContain('cancel_requested')
     expect((await app.job(receipt)).state).toBe('cancelled')
   })
@@ -130,7 +145,9 @@ describe('jobs replay, skip and change', () => {
     expect(await app.json('keys')).toMatchObject([{ key: 'k', holder: failing.id, waiting: 1 }])
     expect((await app.command('keys')).stdout).toMatch(new RegExp(`default +k +${failing.id} +1`))
 
-    expect(await app.command('jobs', 'replay', failing.id, '--reason', 'try again')).toMatchObject({ code: 0 })
+    expect(await app.command('jobs', 'replay', failing.id, '--reason', 'try again')).toMatchObject({
+      code: 0,
+    })
     expect((await app.job(failing)).state).toBe('ready')
     expect((await app.job(behind)).state).toBe('blocked')
   })
@@ -172,8 +189,24 @@ describe('jobs replay, skip and change', () => {
   test('change edits lane, time and payload of a job that waits', async () => {
     const app = makeApplication()
     const receipt = await app.errand.dispatch(greet, { name: 'a' })
-    await app.command('jobs', 'change', receipt.id, '--lane', 'critical', '--delay', '1h', '--payload', '{"name":"b"}', '--by', 'mia')
-    expect(await app.job(receipt)).toMatchObject({ lane: 'critical', state: 'scheduled', payload: { name: 'b' } })
+    await app.command(
+      'jobs',
+      'change',
+      receipt.id,
+      '--lane',
+      'critical',
+      '--delay',
+      '1h',
+      '--payload',
+      '{"name":"b"}',
+      '--by',
+      'mia',
+    )
+    expect(await app.job(receipt)).toMatchObject({
+      lane: 'critical',
+      state: 'scheduled',
+      payload: { name: 'b' },
+    })
     expect((await app.errand.events.of(receipt.id)).at(-1)).toMatchObject({ type: 'changed', by: 'mia' })
     await app.command('jobs', 'change', receipt.id, '--delay', '0s')
     expect((await app.job(receipt)).state).toBe('ready')

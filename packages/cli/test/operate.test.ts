@@ -71,7 +71,14 @@ test('doctor names a queue that nobody serves, exit 1; with a worker it is conte
 test('commands with --json print one document and nothing else', async () => {
   const app = makeApplication()
   await app.errand.dispatch(greet, { name: 'a' })
-  for (const words of [['jobs', 'list'], ['queues', 'list'], ['workers', 'list'], ['keys'], ['migrate'], ['prune']]) {
+  for (const words of [
+    ['jobs', 'list'],
+    ['queues', 'list'],
+    ['workers', 'list'],
+    ['keys'],
+    ['migrate'],
+    ['prune'],
+  ]) {
     const ran = await app.command(...words, '--json')
     expect(() => JSON.parse(ran.stdout) as unknown, words.join(' ')).not.toThrow()
     expect(ran.stderr).toBe('')

@@ -68,10 +68,18 @@ test('a reader that has seen enough, as in `errand events | head -1`, is no fail
 test.each([
   ['an unknown command', ['jbos'], /unknown command 'jbos'.*jobs/s],
   ['an unknown option', ['jobs', 'list', '--stat', 'ready'], /unknown option '--stat'.*--state/s],
-  ['a state that there is not', ['jobs', 'list', '--state', 'done'], /Allowed choices are scheduled, blocked/],
+  [
+    'a state that there is not',
+    ['jobs', 'list', '--state', 'done'],
+    /Allowed choices are scheduled, blocked/,
+  ],
   ['a duration without a unit', ['work', '--max-time', '10x'], /500ms, 30s, 5m, 2h or 7d/],
   ['a missing argument', ['jobs', 'show'], /missing required argument 'id'/],
-  ['both --at and --delay', ['dispatch', 'greet', '--at', '2030-01-01', '--delay', '1s'], /--delay.*cannot be used with.*--at/],
+  [
+    'both --at and --delay',
+    ['dispatch', 'greet', '--at', '2030-01-01', '--delay', '1s'],
+    /--delay.*cannot be used with.*--at/,
+  ],
 ])('%s is exit 2, with a hint', async (_what, words, message) => {
   const ran = await makeProject().command(...words)
   expect(ran).toMatchObject({ code: 2, stdout: '' })
@@ -83,8 +91,12 @@ test('with --json an error is JSON on stderr; with --verbose it has its stack', 
   const project = makeProject()
   const ran = await project.command('jobs', 'list', '--json')
   expect(JSON.parse(ran.stderr)).toMatchObject({ error: { code: 'E_CONFIG' } })
-  expect(JSON.parse((await project.command('jobs', 'lits', '--json')).stderr)).toMatchObject({ error: { code: 'E_OPTION' } })
-  expect((await project.command('jobs', 'list', '--verbose')).stderr).toMatch(/E_CONFIG[\s\S]*at .*project\.ts/)
+  expect(JSON.parse((await project.command('jobs', 'lits', '--json')).stderr)).toMatchObject({
+    error: { code: 'E_OPTION' },
+  })
+  expect((await project.command('jobs', 'list', '--verbose')).stderr).toMatch(
+    /E_CONFIG[\s\S]*at .*project\.ts/,
+  )
   expect((await project.command('jobs', 'list')).stderr).not.toContain('project.ts')
 })
 
@@ -92,7 +104,20 @@ test('help names every command, and is no error', async () => {
   const project = makeProject()
   const ran = await project.command('--help')
   expect(ran).toMatchObject({ code: 0, stderr: '' })
-  for (const name of ['init', 'work', 'dispatch', 'run', 'jobs', 'events', 'queues', 'workers', 'keys', 'migrate', 'prune', 'doctor']) {
+  for (const name of [
+    'init',
+    'work',
+    'dispatch',
+    'run',
+    'jobs',
+    'events',
+    'queues',
+    'workers',
+    'keys',
+    'migrate',
+    'prune',
+    'doctor',
+  ]) {
     expect(ran.stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'))
   }
   expect(await project.command('work', '--help')).toMatchObject({ code: 0 })

@@ -6,7 +6,7 @@ test('run does a job in this process, prints its result, and leaves it in the lo
   const ran = await app.command('run', 'greet', '{"name":"ada"}')
   expect(ran, ran.stderr).toMatchObject({ code: 0 })
   expect(JSON.parse(ran.stdout)).toEqual({ text: 'hello, ada' })
-  expect(await Array.fromAsync(app.errand.jobs.list())).toMatchObject([{ name: 'greet', state: 'succeeded', attempt: 1 }])
+  expect(await app.jobs()).toMatchObject([{ name: 'greet', state: 'succeeded', attempt: 1 }])
 })
 
 test('a job that fails is tried once, whatever its policy; its error is shown, exit 1', async () => {
@@ -14,7 +14,7 @@ test('a job that fails is tried once, whatever its policy; its error is shown, e
   const ran = await app.command('run', 'stumble', '{"why":"a stone"}')
   expect(ran).toMatchObject({ code: 1, stdout: '' })
   expect(ran.stderr).toContain('TypeError: a stone')
-  expect(await Array.fromAsync(app.errand.jobs.list())).toMatchObject([{ state: 'cancelled', attempt: 1 }])
+  expect(await app.jobs()).toMatchObject([{ state: 'cancelled', attempt: 1 }])
 })
 
 test('run with --json prints one document, also of a failure', async () => {
@@ -38,5 +38,5 @@ test('Ctrl-C cancels the job and ends with 130', async () => {
   running.process.kill('SIGINT')
   const ended = await running.ended
   expect(ended, ended.stderr).toMatchObject({ code: 130 })
-  expect(await Array.fromAsync(app.errand.jobs.list())).toMatchObject([{ name: 'linger', state: 'cancelled' }])
+  expect(await app.jobs()).toMatchObject([{ name: 'linger', state: 'cancelled' }])
 })

@@ -16,30 +16,74 @@ const load = ['dispatch', 'colour']
 
 /** What Node's type stripping cannot do: how it is named, and a project that needs it. */
 const constructs: readonly (readonly [name: string, named: RegExp, files: Record<string, string>])[] = [
-  ['an enum', /an enum \(jobs\.ts:\d+\)/, { 'jobs.ts': jobs(plain, 'enum Colour { Red }\nconsole.error(Colour.Red)') }],
-  ['an enum in what it imports', /an enum \(lib\/colours\.ts:2\)/, {
-    'jobs.ts': jobs(`${plain}\nimport './lib/colours.ts'`),
-    'lib/colours.ts': '\nenum Colour { Red }\nconsole.error(Colour.Red)',
-  }],
-  ['a parameter property', /a parameter property \(jobs\.ts:\d+\)/, {
-    'jobs.ts': jobs(plain, 'class Paint { constructor(readonly colour: string) {} }\nconsole.error(new Paint("red").colour)'),
-  }],
-  ['a namespace', /a namespace \(jobs\.ts/, { 'jobs.ts': jobs(plain, 'namespace Paint { export const red = 1 }\nconsole.error(Paint.red)') }],
-  ['a decorator', /a decorator \(lib\/paint\.ts:2\)/, {
-    'jobs.ts': jobs(`${plain}\nimport './lib/paint.ts'`),
-    'lib/paint.ts': 'const plain = (_what: unknown, _context: unknown): void => {}\n@plain\nexport class Paint {}',
-  }],
-  ['an import without its extension', /an import without its extension \(jobs\.ts\)/, { 'jobs.ts': jobs(`import { names } from './names'`) }],
-  ['a .js import of a .ts file', /an import of names\.ts as if it were JavaScript \(jobs\.ts\)/, { 'jobs.ts': jobs(`import { names } from './names.js'`) }],
-  ['an import of a folder', /an import of a folder \(jobs\.ts\)/, { 'jobs.ts': jobs(`import { names } from './lib'`), 'lib/index.ts': names }],
-  ['a type imported as a value', /the type Red imported as a value \(jobs\.ts:\d+\)/, {
-    'jobs.ts': jobs(`${plain}\nimport { Red } from './lib/red.ts'`, 'export const red: Red = "red"'),
-    'lib/red.ts': `export type Red = 'red'`,
-  }],
-  ['a path alias', /the path alias "@\/\*" of tsconfig\.json \(jobs\.ts\)/, {
-    'jobs.ts': jobs(`import { names } from '@/names'`),
-    'tsconfig.json': '{ "compilerOptions": { "paths": { "@/*": ["./*"] } } }',
-  }],
+  [
+    'an enum',
+    /an enum \(jobs\.ts:\d+\)/,
+    { 'jobs.ts': jobs(plain, 'enum Colour { Red }\nconsole.error(Colour.Red)') },
+  ],
+  [
+    'an enum in what it imports',
+    /an enum \(lib\/colours\.ts:2\)/,
+    {
+      'jobs.ts': jobs(`${plain}\nimport './lib/colours.ts'`),
+      'lib/colours.ts': '\nenum Colour { Red }\nconsole.error(Colour.Red)',
+    },
+  ],
+  [
+    'a parameter property',
+    /a parameter property \(jobs\.ts:\d+\)/,
+    {
+      'jobs.ts': jobs(
+        plain,
+        'class Paint { constructor(readonly colour: string) {} }\nconsole.error(new Paint("red").colour)',
+      ),
+    },
+  ],
+  [
+    'a namespace',
+    /a namespace \(jobs\.ts/,
+    { 'jobs.ts': jobs(plain, 'namespace Paint { export const red = 1 }\nconsole.error(Paint.red)') },
+  ],
+  [
+    'a decorator',
+    /a decorator \(lib\/paint\.ts:2\)/,
+    {
+      'jobs.ts': jobs(`${plain}\nimport './lib/paint.ts'`),
+      'lib/paint.ts':
+        'const plain = (_what: unknown, _context: unknown): void => {}\n@plain\nexport class Paint {}',
+    },
+  ],
+  [
+    'an import without its extension',
+    /an import without its extension \(jobs\.ts\)/,
+    { 'jobs.ts': jobs(`import { names } from './names'`) },
+  ],
+  [
+    'a .js import of a .ts file',
+    /an import of names\.ts as if it were JavaScript \(jobs\.ts\)/,
+    { 'jobs.ts': jobs(`import { names } from './names.js'`) },
+  ],
+  [
+    'an import of a folder',
+    /an import of a folder \(jobs\.ts\)/,
+    { 'jobs.ts': jobs(`import { names } from './lib'`), 'lib/index.ts': names },
+  ],
+  [
+    'a type imported as a value',
+    /the type Red imported as a value \(jobs\.ts:\d+\)/,
+    {
+      'jobs.ts': jobs(`${plain}\nimport { Red } from './lib/red.ts'`, 'export const red: Red = "red"'),
+      'lib/red.ts': `export type Red = 'red'`,
+    },
+  ],
+  [
+    'a path alias',
+    /the path alias "@\/\*" of tsconfig\.json \(jobs\.ts\)/,
+    {
+      'jobs.ts': jobs(`import { names } from '@/names'`),
+      'tsconfig.json': '{ "compilerOptions": { "paths": { "@/*": ["./*"] } } }',
+    },
+  ],
 ]
 
 describe.each(['module', 'none'] as const)('in a package whose type is %s', (type) => {
@@ -84,7 +128,9 @@ export default defineWorker({ handlers: [handle(colour, () => {})] })`,
 })
 
 test('a syntax error is told as such, with its place, and not taken for missing tsx', async () => {
-  const ran = await makeProject({ files: { 'errand.config.ts': config, 'jobs.ts': 'export default {{' } }).command(...load)
+  const ran = await makeProject({
+    files: { 'errand.config.ts': config, 'jobs.ts': 'export default {{' },
+  }).command(...load)
   expect(ran).toMatchObject({ code: 5 })
   expect(ran.stderr).toMatch(/E_CONFIG.*jobs\.ts could not be loaded: SyntaxError.*\(jobs\.ts:1\)/)
 })

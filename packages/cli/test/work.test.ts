@@ -6,7 +6,7 @@ import type { Application } from './helpers/application.ts'
 const takes = /[0-9a-f] taking/
 
 async function states(app: Application): Promise<readonly string[]> {
-  const jobs = await Array.fromAsync(app.errand.jobs.list())
+  const jobs = await app.jobs()
   return jobs.map(({ state }) => state).toSorted()
 }
 
@@ -128,8 +128,18 @@ export default defineWorker({ handlers: [handle(greet, () => ({ text: said }))] 
 })
 
 test.each([
-  ['a worker that exports nothing', { 'worker.ts': 'export const a = 1' }, [], /worker\.ts exports nothing by default.*defineWorker/],
-  ['a worker that throws', { 'worker.ts': 'throw new Error("no database")' }, [], /could not be loaded: Error: no database/],
+  [
+    'a worker that exports nothing',
+    { 'worker.ts': 'export const a = 1' },
+    [],
+    /worker\.ts exports nothing by default.*defineWorker/,
+  ],
+  [
+    'a worker that throws',
+    { 'worker.ts': 'throw new Error("no database")' },
+    [],
+    /could not be loaded: Error: no database/,
+  ],
   ['a worker that is missing', {}, ['other.ts'], /other\.ts does not exist/],
 ])('%s is told as E_CONFIG', async (_what, files, words, message) => {
   const ran = await makeApplication({ files }).command('work', ...words)

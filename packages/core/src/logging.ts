@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { checkOneOf } from './options.ts'
 
 /** What Errand logs to: pino's methods, so that any pino instance, or a child of one, fits. */
 export interface Logger {
@@ -8,9 +9,12 @@ export interface Logger {
   error(o: object, m?: string): void
 }
 
-/** Pino to standard output, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). */
-export function defaultLogger(): Logger {
-  return pino({ name: 'errand', level: process.env['ERRAND_LOG_LEVEL'] ?? 'info' })
+const levels = [...Object.keys(pino.levels.values), 'silent']
+
+/** Pino to standard output, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). @throws `E_OPTION` */
+export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
+  const level = checkOneOf('ERRAND_LOG_LEVEL', env['ERRAND_LOG_LEVEL'] || 'info', levels)
+  return pino({ name: 'errand', level })
 }
 
 /**

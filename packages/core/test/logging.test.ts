@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { defaultLogger, maskCredentials, maskingLogger } from '../src/logging.ts'
+import { refusalOf } from './code-of.ts'
 import { recordingLogger } from './recording-logger.ts'
 
 test.each([
@@ -31,6 +32,9 @@ test('credentials reach no log line: not by message, field, error, cause or what
   ])
 })
 
-test('the default logger is pino, so that a child of it can be made', () => {
-  expect(defaultLogger()).toHaveProperty('child')
+test('the default logger is pino, so that a child of it can be made, at the level of the environment', async () => {
+  expect(defaultLogger({})).toMatchObject({ level: 'info' })
+  expect(defaultLogger({ ERRAND_LOG_LEVEL: 'silent' })).toHaveProperty('child')
+  const refusal = await refusalOf(() => defaultLogger({ ERRAND_LOG_LEVEL: 'loud' }))
+  expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('ERRAND_LOG_LEVEL') })
 })

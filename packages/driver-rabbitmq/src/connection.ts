@@ -77,12 +77,17 @@ export class Connection {
   async answer<T>(ask: () => Promise<T>): Promise<T> {
     if (this.ended.aborted) throw this.reason
     const stop = this.#clock.after(answerTimeoutMs, () => this.drop(`no answer for ${answerTimeoutMs} ms`))
+    const gone = Promise.withResolvers<never>()
+    const end = (): void => gone.reject(this.reason)
+    this.ended.addEventListener('abort', end)
     try {
-      return await ask()
+      // Not every promise of amqplib ends with the connection: a channel that is being closed waits for ever.
+      return await Promise.race([ask(), gone.promise])
     } catch (error) {
       throw this.ended.aborted ? this.reason : error
     } finally {
       stop()
+      this.ended.removeEventListener('abort', end)
     }
   }
 
@@ -101,8 +106,8 @@ export class Connection {
   /** An orderly end; what is unacked goes back. Never rejects. */
   async close(): Promise<void> {
     if (this.ended.aborted) return
-    const stop = this.#clock.after(goodbyeMs, () => this.#destroySocket())
-    await this.#model.close().catch(() => {})
+    const stop = this.#clock.after(goodbyeMs, () => this.drop('closed by this process, without an answer'))
+    await this.answer(() => this.#model.close()).catch(() => {})
     stop()
     this.#end(new Error('closed by this process'))
   }

@@ -17,6 +17,10 @@ interface Addressed {
   readonly queue: string
 }
 
+/** How often a ticket is offered in one call, and how long to wait in between, times the round. */
+const rounds = 4
+const roundMs = 50
+
 /** Hands tickets to the broker, and believes nothing but its confirms. */
 export class Publisher {
   readonly #link: Link
@@ -65,19 +69,23 @@ export class Publisher {
     const accepted: Ticket[] = []
     const refused: Refusal[] = []
     let left = tickets
-    // A queue that was deleted is declared anew, once; a second return is a broker that works against us.
     for (let round = 1; left.length > 0; round += 1) {
       const usable = await this.#declared(connection, left, refused, ended)
       const fates = await this.#confirmed(connection, usable, ended)
-      const returned = usable.filter((_, index) => fates[index] === 'returned')
-      for (const [index, { ticket, queue }] of usable.entries()) {
+      accepted.push(...usable.filter((_, index) => fates[index] === 'accepted').map(({ ticket }) => ticket))
+      const again = usable.flatMap(({ ticket, queue }, index) => {
         const fate = fates[index]
-        if (fate === 'accepted') accepted.push(ticket)
-        if (fate === 'refused') refused.push({ ticket, why: `RabbitMQ refused to store it in queue "${queue}" (nack)` })
+        return fate === 'returned' || fate === 'refused' ? [{ ticket, queue, why: whyNot(fate, queue) }] : []
+      })
+      if (round === rounds || ended.aborted) {
+        refused.push(...again.map(({ ticket, why }) => ({ ticket, why })))
+        break
       }
-      for (const { queue } of returned) topologyOf(connection, this.#settings).forget(queue)
-      left = round === 1 ? returned : []
-      if (round > 1) refused.push(...returned.map(({ ticket, queue }) => ({ ticket, why: `queue "${queue}" is gone` })))
+      // A queue that was deleted is declared anew, and one that was declared a moment ago, by somebody else, needs a
+      // moment more before it can store anything.
+      for (const { queue } of again) topologyOf(connection, this.#settings).forget(queue)
+      if (again.length > 0) await this.#clock.sleep(roundMs * round, ended)
+      left = again
     }
     return { accepted, refused }
   }
@@ -131,6 +139,12 @@ export class Publisher {
     fresh.catch(() => this.#confirms.delete(connection))
     return fresh
   }
+}
+
+function whyNot(fate: 'returned' | 'refused', queue: string): string {
+  return fate === 'returned'
+    ? `RabbitMQ could not route it: queue "${queue}" is gone`
+    : `RabbitMQ refused to store it in queue "${queue}" (nack): is the queue full, or without a majority of its nodes?`
 }
 
 /** Rejects as soon as the signal aborts, whatever becomes of the promise. */

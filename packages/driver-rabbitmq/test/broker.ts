@@ -42,6 +42,14 @@ export async function onBroker<T>(url: string, act: (channel: Channel, model: Ch
   }
 }
 
+export function publishRaw(url: string, queue: string, content: Buffer): Promise<void> {
+  return onBroker(url, async (_, model) => {
+    const channel = await model.createConfirmChannel()
+    channel.sendToQueue(queue, content)
+    await channel.waitForConfirms()
+  })
+}
+
 export function deleteQueues(url: string, prefix: string, queues: Iterable<string>): Promise<void> {
   return onBroker(url, async (channel) => {
     for (const queue of queues) {

@@ -1,7 +1,7 @@
 import { describe, inject } from 'vitest'
 import type { Driver } from '@errand/core/ports'
-import { describeDriver, startFaultProxy } from '@errand/testkit'
-import { deleteQueues, newPrefix, onBroker, openDriver, queueOf } from './broker.ts'
+import { describeDriver, startFaultProxy, workerRef } from '@errand/testkit'
+import { deleteQueues, newPrefix, openDriver, publishRaw, queueOf } from './broker.ts'
 
 const url = inject('amqp')
 
@@ -26,10 +26,11 @@ describe.skipIf(url === undefined)('RabbitMQ', () => {
         driver: open(),
         another: async () => open(),
         sever: async () => proxy.cut(),
-        publishRaw: (queue, message) =>
-          onBroker(broker, async (channel) => {
-            channel.sendToQueue(queueOf(prefix, queue, 'normal'), Buffer.from(message))
-          }),
+        async publishRaw(queue, message) {
+          // Declares the queue, as the first worker does.
+          await (await opened[0]?.subscribe(queue, { worker: workerRef() }))?.close()
+          await publishRaw(broker, queueOf(prefix, queue, 'normal'), Buffer.from(message))
+        },
         async close() {
           await Promise.all(opened.map((driver) => driver.close()))
           await proxy.close()

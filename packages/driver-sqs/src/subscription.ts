@@ -27,8 +27,8 @@ interface Ask {
 
 /** A poll that has been open for so long has found nothing: lower lanes do not wait for it any more. */
 const settledMs = 100
-/** How long open polls may take to end by themselves before they are aborted. */
-const stopMs = 1_000
+/** How long open polls may go on after a stop, so that what is on its way is handed back and not lost to its visibility. */
+const stopMs = 500
 
 /**
  * Keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask

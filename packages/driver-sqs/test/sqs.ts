@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { CreateQueueCommand, DeleteQueueCommand, ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import type { SQSClientConfig } from '@aws-sdk/client-sqs'
 import { systemClock } from '@errand/core/ports'
-import type { Driver, DriverContext, Lane, Logger, QueueName } from '@errand/core/ports'
-import { quietLogger } from '@errand/testkit'
+import type { Delivery, Driver, DriverContext, Lane, Logger, QueueName, Subscription, Ticket } from '@errand/core/ports'
+import { newTicket, quietLogger, until, workerRef } from '@errand/testkit'
+import type { SqsFaults } from '@errand/testkit/sqs-faults'
 import { sqs } from '../src/index.ts'
 import type { SqsOptions } from '../src/index.ts'
 import { sqsName } from '../src/names.ts'
@@ -34,6 +35,13 @@ export class Corner {
     return client
   }
 
+  /** A client whose faults and requests are in `faults`. */
+  faulty(faults: SqsFaults, config: SQSClientConfig = {}): SQSClient {
+    const client = this.client(config)
+    faults.install(client)
+    return client
+  }
+
   open(options: SqsOptions = {}, logger: Logger = quietLogger): Driver {
     const place = options.client ? {} : this.#place
     const driver = sqs({ ...place, prefix: this.prefix, ...options }).open(context(logger))
@@ -45,6 +53,10 @@ export class Corner {
   async urlOf(queue: QueueName, lane: Lane): Promise<string> {
     const { QueueUrl } = await this.client().send(new CreateQueueCommand({ QueueName: sqsName(this.prefix, queue, lane) }))
     return QueueUrl!
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   /** Closes what was opened, and deletes every queue. */
@@ -62,3 +74,34 @@ export function context(logger: Logger = quietLogger): DriverContext {
   const given: Omit<DriverContext, 'log'> = { logger, clock: systemClock }
   return given as DriverContext
 }
+
+export function tickets(count: number, queue: QueueName, lane: Lane = 'normal'): Ticket[] {
+  return Array.from({ length: count }, () => newTicket({ queue, lane }))
+}
+
+export function subscribe(driver: Driver, queue: QueueName): Promise<Subscription> {
+  return driver.subscribe(queue, { worker: workerRef() })
+}
+
+export async function publish(driver: Driver, all: readonly Ticket[]): Promise<readonly Ticket[]> {
+  const { accepted } = await driver.publish(all)
+  if (accepted.length !== all.length) throw new Error(`${accepted.length} of ${all.length} tickets were accepted`)
+  return all
+}
+
+/** Acks everything until so many different tickets have come. */
+export async function drain(subscription: Subscription, count: number, max = 10): Promise<string[]> {
+  const got = new Set<string>()
+  const patience = AbortSignal.timeout(30_000)
+  while (got.size < count && !patience.aborted) {
+    const deliveries = await subscription.next(max, patience)
+    await Promise.all(deliveries.map((delivery) => delivery.ack()))
+    for (const { ticket } of deliveries) got.add(ticket.id)
+  }
+  return [...got].toSorted()
+}
+
+export const ids = (all: readonly (Ticket | Delivery)[]): string[] =>
+  all.map((each) => ('ticket' in each ? each.ticket.id : each.id)).toSorted()
+
+export { until }

@@ -16,6 +16,8 @@ export interface FaultProxy {
   readonly port: number
   /** Connections that are open now. */
   readonly connections: number
+  /** Bytes that went each way so far: whether somebody is talking. */
+  readonly passed: Readonly<Record<Direction, number>>
   /** The same URL, through the proxy. */
   url(of: string): string
   /** From now on everything takes so many milliseconds longer, each way. 0 ends it. */
@@ -51,6 +53,7 @@ interface Pipe {
 export async function startFaultProxy(target: Target): Promise<FaultProxy> {
   const pipes = new Set<Pipe>()
   const holes = { up: false, down: false }
+  const passed: Record<Direction, number> = { up: 0, down: 0 }
   const budget: Record<Direction, number> = { up: Infinity, down: Infinity }
   let latencyMs = 0
   let refusing = false
@@ -70,6 +73,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       pipe.deaf = true
       return
     }
+    passed[direction] += bytes.length
     const to = direction === 'up' ? pipe.server : pipe.client
     const whole = bytes.length < budget[direction]
     if (!to.destroyed && !to.writableEnded) to.write(whole ? bytes : bytes.subarray(0, budget[direction]))
@@ -115,6 +119,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
     get connections() {
       return pipes.size
     },
+    passed,
     url(of) {
       const url = new URL(of)
       url.hostname = '127.0.0.1'

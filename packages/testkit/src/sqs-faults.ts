@@ -72,12 +72,15 @@ interface Reply {
 type Handler = (call: Call) => Promise<Reply>
 type Middleware = (next: Handler, context: { readonly commandName?: string | undefined }) => Handler
 
-/** As much of an `SQSClient` as is used here, so that the testkit does not install the SDK. */
+/**
+ * As much of an `SQSClient` as is used here, so that the testkit does not install the SDK. Its types of middleware differ
+ * by step and by version: `never` fits all of them.
+ */
 export interface FaultyClient {
   readonly middlewareStack: {
-    add(middleware: Middleware, options: { readonly step: 'initialize'; readonly name: string }): void
+    add(middleware: never, options: { readonly step: 'initialize'; readonly name: string }): void
     addRelativeTo(
-      middleware: Middleware,
+      middleware: never,
       options: { readonly relation: 'after'; readonly toMiddleware: string; readonly name: string },
     ): void
   }
@@ -117,8 +120,8 @@ export class SqsFaults {
   install(client: FaultyClient): void {
     const whole: Middleware = (next, { commandName }) => (call) => this.#command(operationOf(commandName), call, next)
     const attempt: Middleware = (next, { commandName }) => (call) => this.#attempt(operationOf(commandName), call, next)
-    client.middlewareStack.add(whole, { step: 'initialize', name: 'sqsFaultyCommand' })
-    client.middlewareStack.addRelativeTo(attempt, {
+    client.middlewareStack.add(whole as never, { step: 'initialize', name: 'sqsFaultyCommand' })
+    client.middlewareStack.addRelativeTo(attempt as never, {
       relation: 'after',
       toMiddleware: 'retryMiddleware',
       name: 'sqsFaultyAttempt',

@@ -27,7 +27,11 @@ export interface FoundJob {
  * worker. A worker that is a factory is started for it, and stopped again.
  * @throws `E_UNKNOWN_JOB` with the names that there are.
  */
-export async function findJob(project: Project, name: string, jobsModule: string | undefined): Promise<FoundJob> {
+export async function findJob(
+  project: Project,
+  name: string,
+  jobsModule: string | undefined,
+): Promise<FoundJob> {
   const seen = new Map<string, FoundJob>()
   const searched: string[] = []
   for (const search of searches(project, jobsModule)) {
@@ -48,7 +52,10 @@ interface Searched {
 function searches(project: Project, jobsModule: string | undefined): readonly (() => Promise<Searched>)[] {
   if (jobsModule !== undefined) return [() => jobsOfModule(jobsModule)]
   const beside = firstOf(project.folder, 'jobs')
-  return [...(beside === undefined ? [] : [() => jobsOfModule(beside)]), () => jobsOfWorker(workerFile(project, undefined))]
+  return [
+    ...(beside === undefined ? [] : [() => jobsOfModule(beside)]),
+    () => jobsOfWorker(workerFile(project, undefined)),
+  ]
 }
 
 async function jobsOfModule(file: string): Promise<Searched> {
@@ -70,7 +77,9 @@ function jobsOf(worker: WorkerDefinition): readonly AnyJob[] {
 /** Exported by themselves, or in a list or an object that is exported. */
 function jobsAmong(exports: Exports): readonly AnyJob[] {
   const values = Object.values(exports)
-  const inner = values.flatMap((value) => (typeof value === 'object' && value !== null && !isJob(value) ? Object.values(value) : []))
+  const inner = values.flatMap((value) =>
+    typeof value === 'object' && value !== null && !isJob(value) ? Object.values(value) : [],
+  )
   return [...values, ...inner].filter(isJob)
 }
 

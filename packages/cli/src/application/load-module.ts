@@ -42,7 +42,7 @@ export async function loadModule(file: string, what: string): Promise<Exports> {
 function unwrapped(exports: Exports): Exports {
   const inner = exports['default']
   if (typeof inner !== 'object' || inner === null || !('default' in inner)) return exports
-  return inner as Exports
+  return inner
 }
 
 function failed(what: string, file: string, error: unknown): ErrandError {
@@ -56,9 +56,13 @@ function failed(what: string, file: string, error: unknown): ErrandError {
   const kind = isErrandError(error) ? error.code : error instanceof Error ? error.name : 'it threw'
   const place = error instanceof SyntaxError ? placeOf(error) : undefined
   const where = place === undefined ? '' : ` (${short(place)})`
-  return new ErrandError('E_CONFIG', `${what} ${short(file)} could not be loaded: ${kind}: ${message}${where}`, {
-    cause: error,
-  })
+  return new ErrandError(
+    'E_CONFIG',
+    `${what} ${short(file)} could not be loaded: ${kind}: ${message}${where}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 function needsTsx(what: string, file: string, construct: Construct, cause: unknown): ErrandError {

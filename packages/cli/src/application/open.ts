@@ -35,5 +35,5 @@ export async function openErrand(project: Project, logger: Logger | undefined): 
 }
 
 function operatorLogger(terminal: Terminal, global: GlobalOptions): Logger {
-  return humanLogger(global.verbose ? 'debug' : 'warn', terminal.note)
+  return humanLogger(global.verbose ? 'debug' : 'warn', (line) => terminal.note(line))
 }

@@ -19,7 +19,9 @@ export async function preload(specifiers: readonly string[]): Promise<void> {
       await importHere(specifier)
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      throw new ErrandError('E_CONFIG', `--import ${specifier} could not be loaded: ${message}`, { cause: error })
+      throw new ErrandError('E_CONFIG', `--import ${specifier} could not be loaded: ${message}`, {
+        cause: error,
+      })
     }
   }
 }

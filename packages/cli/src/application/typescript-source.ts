@@ -56,7 +56,9 @@ function fits(specifier: string, pattern: string): boolean {
 }
 
 function withoutComments(source: string): string {
-  return source.replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ' ')).replaceAll(/^\s*\/\/.*$/gm, '')
+  return source
+    .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ' '))
+    .replaceAll(/^\s*\/\/.*$/gm, '')
 }
 
 function read(file: string): string {

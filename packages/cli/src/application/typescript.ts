@@ -28,7 +28,11 @@ export function constructIn(error: unknown, entry: string): Construct | undefine
   switch (code) {
     case 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX': {
       const [, what, instead] = unsupported.find(([pattern]) => pattern.test(error.message)) ?? []
-      return { what: what ?? error.message, where: placeOf(error), instead: instead ?? 'plain JavaScript for it' }
+      return {
+        what: what ?? error.message,
+        where: placeOf(error),
+        instead: instead ?? 'plain JavaScript for it',
+      }
     }
     case 'ERR_UNKNOWN_FILE_EXTENSION': {
       const [, file] = /"\.tsx" for (.+)$/.exec(error.message) ?? []
@@ -42,6 +46,7 @@ export function constructIn(error: unknown, entry: string): Construct | undefine
     case 'ERR_MODULE_NOT_FOUND':
     case 'MODULE_NOT_FOUND':
       return unresolved(error)
+    case undefined:
     default:
       return error instanceof SyntaxError ? unparsed(error, entry) : undefined
   }
@@ -56,11 +61,16 @@ function unresolved(error: Error): Construct | undefined {
     const [, name] = /Cannot find (?:package|module) '([^']+)'/.exec(error.message) ?? []
     const alias = name !== undefined && where !== undefined ? aliasOf(name, where) : undefined
     if (alias === undefined) return undefined
-    return { what: `the path alias "${alias}" of tsconfig.json`, where, instead: 'a relative import, or "imports" of package.json' }
+    return {
+      what: `the path alias "${alias}" of tsconfig.json`,
+      where,
+      instead: 'a relative import, or "imports" of package.json',
+    }
   }
   const named = 'imports that name the file as it is (./jobs.ts)'
   const source = sourceBehind(wanted)
-  if (source !== undefined) return { what: `an import of ${source} as if it were JavaScript`, where, instead: named }
+  if (source !== undefined)
+    return { what: `an import of ${source} as if it were JavaScript`, where, instead: named }
   if (isFile(`${wanted}.ts`) || isFile(`${wanted}.tsx`) || isFile(`${wanted}.mts`)) {
     return { what: 'an import without its extension', where, instead: named }
   }
@@ -69,7 +79,8 @@ function unresolved(error: Error): Construct | undefined {
 }
 
 function wantedFile(error: Error, importer: string | undefined): string | undefined {
-  if ('url' in error && typeof error.url === 'string' && error.url.startsWith('file:')) return fileURLToPath(error.url)
+  if ('url' in error && typeof error.url === 'string' && error.url.startsWith('file:'))
+    return fileURLToPath(error.url)
   const [, specifier] = /Cannot find module '(\.[^']*)'/.exec(error.message) ?? []
   if (specifier !== undefined && importer !== undefined) return join(dirname(importer), specifier)
   const [, path] = /(?:Cannot find module|Directory import) '(\/[^']*|[A-Z]:[^']*)'/.exec(error.message) ?? []

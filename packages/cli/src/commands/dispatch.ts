@@ -31,8 +31,17 @@ export function dispatch(program: Command): void {
     .description('create a job')
     .argument('<name>', "the job's name")
     .argument('[payload]', 'JSON, @FILE, or - for stdin')
-    .addOption(new Option('--jobs <file>', 'the module that defines it (default: jobs.ts, then the worker)').argParser(path))
-    .addOption(new Option('--unchecked', 'store it by its name only: nothing is validated, and the defaults are its policy'))
+    .addOption(
+      new Option('--jobs <file>', 'the module that defines it (default: jobs.ts, then the worker)').argParser(
+        path,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--unchecked',
+        'store it by its name only: nothing is validated, and the defaults are its policy',
+      ),
+    )
     .addOption(new Option('--id <uuid>', 'its id: dispatching the same id again is safe'))
     .addOption(new Option('--lane <lane>', 'its priority').choices(lanes))
     .addOption(new Option('--queue <name>', 'its queue'))
@@ -41,7 +50,9 @@ export function dispatch(program: Command): void {
     .addOption(new Option('--ordering-key <key>', 'jobs of one queue with one key run in order'))
     .addOption(new Option('--unique-key <key>', 'a duplicate while the key is held'))
     .addOption(new Option('--tag <tags>', 'words to find it by; may be repeated').argParser(list))
-    .addOption(new Option('--meta <name=value>', 'passed on to its children; may be repeated').argParser(pairs))
+    .addOption(
+      new Option('--meta <name=value>', 'passed on to its children; may be repeated').argParser(pairs),
+    )
     .addOption(new Option('--wait [duration]', 'wait for its end, and print its result').argParser(waiting))
   action<Options, [string, string | undefined]>(command, ({ terminal, global }, options, name, payloadText) =>
     withErrand(terminal, global, async ({ errand, project }) => {
@@ -59,7 +70,12 @@ export function dispatch(program: Command): void {
 }
 
 /** @throws as `errand.dispatch`. The types of the payload ended at the command line; the schema judges it. */
-export function send(errand: Errand, job: AnyJob, payload: unknown, options: DispatchOptions): Promise<Receipt<unknown>> {
+export function send(
+  errand: Errand,
+  job: AnyJob,
+  payload: unknown,
+  options: DispatchOptions,
+): Promise<Receipt<unknown>> {
   const untyped = errand.dispatch as unknown as (
     job: AnyJob,
     payload: unknown,
@@ -71,11 +87,23 @@ export function send(errand: Errand, job: AnyJob, payload: unknown, options: Dis
 /** A definition of nothing but a name, which takes what it is given. */
 async function byName(name: string): Promise<AnyJob> {
   const { defineJob } = await import('@errand/core')
-  const anything = { '~standard': { version: 1, vendor: 'errand', validate: (value: unknown) => ({ value }) } } as const
+  const anything = {
+    '~standard': { version: 1, vendor: 'errand', validate: (value: unknown) => ({ value }) },
+  } as const
   return defineJob({ name, payload: anything })
 }
 
-function optionsOf({ id, lane, queue, delay, at, orderingKey, uniqueKey, tag, meta }: Options): DispatchOptions {
+function optionsOf({
+  id,
+  lane,
+  queue,
+  delay,
+  at,
+  orderingKey,
+  uniqueKey,
+  tag,
+  meta,
+}: Options): DispatchOptions {
   const rest = { id, lane, queue, orderingKey, uniqueKey, tags: tag, meta }
   return at === undefined ? { ...rest, delay } : { ...rest, at }
 }

@@ -17,20 +17,28 @@ const marks: Readonly<Record<Finding['severity'], readonly [mark: string, style:
 export function doctor(program: Command): void {
   const command = program
     .command('doctor')
-    .description('look at the job log, the broker and the workers, and say what is wrong; exit 1 when something is')
+    .description(
+      'look at the job log, the broker and the workers, and say what is wrong; exit 1 when something is',
+    )
   action<object>(command, ({ terminal, global }) =>
     withErrand(terminal, global, async ({ errand, project }) => {
       const report = await errand.doctor()
       const healthy = !report.findings.some(({ severity }) => severity === 'error')
-      if (terminal.json) terminal.value({ node: process.version, configFile: project.configFile, healthy, ...report })
+      if (terminal.json)
+        terminal.value({ node: process.version, configFile: project.configFile, healthy, ...report })
       else print(terminal, report, project.configFile)
       return healthy ? exitCodes.ok : exitCodes.failure
     }),
   )
 }
 
-function print(terminal: Terminal, { log, driver, findings }: DoctorReport, configFile: string | undefined): void {
-  const fact = (name: string, value: string): void => terminal.print(`${terminal.paint('faint', name.padEnd(7))} ${value}`)
+function print(
+  terminal: Terminal,
+  { log, driver, findings }: DoctorReport,
+  configFile: string | undefined,
+): void {
+  const fact = (name: string, value: string): void =>
+    terminal.print(`${terminal.paint('faint', name.padEnd(7))} ${value}`)
   fact('node', process.version)
   fact('config', configFile === undefined ? 'none' : short(configFile))
   fact('log', `${log.name}, id ${log.id}, schema ${log.schemaVersion}, epoch ${log.epoch}`)

@@ -27,7 +27,10 @@ export function events(program: Command): void {
     .option('--job <id>', 'of this job')
     .option('--queue <name>', 'of this queue')
     .option('--tag <tag>', 'of jobs with this tag')
-    .option('--after <cursor>', 'go on behind this event: its cursor is in the JSON, and is told at the end of --follow')
+    .option(
+      '--after <cursor>',
+      'go on behind this event: its cursor is in the JSON, and is told at the end of --follow',
+    )
     .option('--limit <number>', 'stop after so many', positiveNumber)
   action<Options>(command, ({ terminal, global }, options) =>
     withErrand(terminal, global, async ({ errand }) => {
@@ -44,7 +47,8 @@ export function events(program: Command): void {
           seen += 1
           if (seen >= limit) break
         }
-        if (follow && cursor !== undefined && terminal.watched) terminal.note(`to go on: errand events --follow --after ${cursor}`)
+        if (follow && cursor !== undefined && terminal.watched)
+          terminal.note(`to go on: errand events --follow --after ${cursor}`)
       })
     }),
   )

@@ -4,7 +4,11 @@ export type SchemaLibrary = 'zod' | 'valibot'
 export const exampleJob = 'example.greet'
 
 const schemas = {
-  zod: { from: `import { z } from 'zod'`, payload: 'z.object({ name: z.string() })', returns: 'z.object({ text: z.string() })' },
+  zod: {
+    from: `import { z } from 'zod'`,
+    payload: 'z.object({ name: z.string() })',
+    returns: 'z.object({ text: z.string() })',
+  },
   valibot: {
     from: `import * as v from 'valibot'`,
     payload: 'v.object({ name: v.string() })',

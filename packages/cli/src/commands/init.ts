@@ -18,18 +18,24 @@ export function init(program: Command): void {
   action<object, [string]>(command, ({ terminal }, _options, folder) => {
     const target = resolve(folder)
     const library = schemaLibrary(target)
-    const errand = canResolve(target, '@errand/core') && !canResolve(target, 'errand') ? '@errand/core' : 'errand'
+    const errand =
+      canResolve(target, '@errand/core') && !canResolve(target, 'errand') ? '@errand/core' : 'errand'
     const files = [
       ['jobs.ts', jobsFile(errand, library)],
       ['worker.ts', workerFile(errand, library)],
       ['errand.config.ts', configFile(errand)],
     ] as const
-    const report = files.map(([name, text]) => ({ file: join(target, name), written: write(target, name, text) }))
+    const report = files.map(([name, text]) => ({
+      file: join(target, name),
+      written: write(target, name, text),
+    }))
     const next = nextSteps(target, errand, library)
 
     if (terminal.json) return terminal.value({ files: report, next })
     for (const { file, written } of report) {
-      terminal.print(`${written ? terminal.paint('good', 'wrote') : terminal.paint('faint', 'kept ')}  ${short(file)}`)
+      terminal.print(
+        `${written ? terminal.paint('good', 'wrote') : terminal.paint('faint', 'kept ')}  ${short(file)}`,
+      )
     }
     terminal.print('\nNext:')
     for (const step of next) terminal.print(`  ${terminal.paint('strong', step)}`)
@@ -43,7 +49,13 @@ function write(folder: string, name: string, text: string): boolean {
     writeFileSync(join(folder, name), text, { flag: 'wx' })
     return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST' && existsSync(join(folder, name))) return false
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      error.code === 'EEXIST' &&
+      existsSync(join(folder, name))
+    )
+      return false
     throw new ErrandError('E_OPTION', `${join(folder, name)} cannot be written`, { cause: error })
   }
 }
@@ -54,7 +66,11 @@ function nextSteps(folder: string, errand: string, library: SchemaLibrary | unde
   const manifest = findPackageJSON(pathToFileURL(join(folder, 'worker.ts')))
   if (manifest === undefined) steps.push('npm init -y', 'npm pkg set type=module')
   if (!canResolve(folder, errand)) steps.push(addCommand(folder, errand, 'production'))
-  steps.push('npx errand work', `npx errand dispatch ${exampleJob}${library ? ` '{"name":"world"}'` : ''} --wait`, 'npx errand jobs list')
+  steps.push(
+    'npx errand work',
+    `npx errand dispatch ${exampleJob}${library ? ` '{"name":"world"}'` : ''} --wait`,
+    'npx errand jobs list',
+  )
   return steps
 }
 

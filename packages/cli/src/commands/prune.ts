@@ -13,9 +13,19 @@ interface Options {
 export function prune(program: Command): void {
   const command = program
     .command('prune')
-    .description('delete ended jobs and their history past their retention; never a failed job that blocks its key')
-    .option('--succeeded <duration>', 'succeeded and cancelled ones older than this (default: keep of the configuration, 14d)', duration)
-    .option('--failed <duration>', 'failed ones older than this (default: keep of the configuration, 90d)', duration)
+    .description(
+      'delete ended jobs and their history past their retention; never a failed job that blocks its key',
+    )
+    .option(
+      '--succeeded <duration>',
+      'succeeded and cancelled ones older than this (default: keep of the configuration, 14d)',
+      duration,
+    )
+    .option(
+      '--failed <duration>',
+      'failed ones older than this (default: keep of the configuration, 90d)',
+      duration,
+    )
   action<Options>(command, ({ terminal, global }, { succeeded, failed }) =>
     withErrand(terminal, global, async ({ errand }) => {
       const line = progress(terminal, 'pruned')

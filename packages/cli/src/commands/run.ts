@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { Ended, Errand, Receipt } from '@errand/core'
+import { once } from 'node:events'
+import type { Ended, JobDetails } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -12,6 +13,8 @@ import type { ExitCode } from '../exit-codes.ts'
 import { json, list, operator, path } from '../options/parse.ts'
 import { humanLogger } from '../output/logger.ts'
 import type { Terminal } from '../output/terminal.ts'
+import { harmless } from '../output/text.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 import { send } from './dispatch.ts'
 import { counted, newTally } from './work/tally.ts'
 
@@ -24,7 +27,9 @@ interface Options {
 export function run(program: Command): void {
   const command = program
     .command('run')
-    .description('run one job in this process, now, and print its result; it stands in the job log like any other')
+    .description(
+      'run one job in this process, now, and print its result; it stands in the job log like any other',
+    )
     .argument('<name>', "the job's name")
     .argument('[payload]', 'JSON, @FILE, or - for stdin')
     .option('--worker <file>', "the worker's file (default: as for `errand work`)", path)
@@ -34,6 +39,9 @@ export function run(program: Command): void {
     runHere(invocation, options, name, payload),
   )
 }
+
+/** How long the handler may take to heed Ctrl-C. */
+const interruptedGrace = '5s'
 
 /**
  * A real worker for a queue of its own, which no other worker serves: so it is validated, claimed, recorded and
@@ -53,53 +61,68 @@ async function runHere(
   const by = operator(undefined)
 
   // Straight from the log: a queue of one job must leave nothing on a broker.
-  const logger = humanLogger(global.verbose ? 'debug' : 'info', terminal.note)
+  const logger = humanLogger(global.verbose ? 'debug' : 'info', (line) => terminal.note(line))
   const errand = await openErrand({ ...project, config: { ...project.config, driver: 'database' } }, logger)
   const tally = newTally()
   const ended = Promise.withResolvers<Ended>()
   const definition = await counted(source, tally, {
     concurrency: 1,
     ended: (attempt) => {
-      if (!options.retry || !['errored', 'snoozed', 'released'].includes(attempt.outcome)) ended.resolve(attempt)
+      if (!options.retry || !['errored', 'snoozed', 'released'].includes(attempt.outcome))
+        ended.resolve(attempt)
     },
   })()
-  const worker = errand.work(definition, { queues: [queue], label: 'errand run' })
+  const worker = errand.work(definition, { queues: [queue], label: 'errand run', signals: false })
   try {
     await worker.ready
     const handler = definition.handlers.find(({ job }) => job.name === name)
-    if (!handler) throw unknownJob(name, definition.handlers.map(({ job }) => job.name))
+    if (!handler)
+      throw unknownJob(
+        name,
+        definition.handlers.map(({ job }) => job.name),
+      )
     const receipt = await send(errand, handler.job, payload, { queue })
     if (receipt.status === 'duplicate') {
-      throw new ErrandError('E_NOT_ALLOWED', `its unique key is held by job ${receipt.id}, which is not finished`)
+      throw new ErrandError(
+        'E_NOT_ALLOWED',
+        `its unique key is held by job ${receipt.id}, which is not finished`,
+      )
     }
-    const outcome = await Promise.race([ended.promise, worker.finished.then(() => undefined)])
-    return await tell(terminal, errand, receipt, outcome, by)
+    let outcome: Ended | undefined
+    await untilInterrupted(async (signal) => {
+      const interrupted = once(signal, 'abort').then(() => undefined)
+      outcome = await Promise.race([ended.promise, worker.finished.then(() => undefined), interrupted])
+    })
+    if (outcome?.outcome !== 'succeeded') {
+      // Nobody else serves its queue: what is not finished now would wait for ever.
+      await errand.jobs.cancel(receipt.id, {
+        by,
+        reason: outcome ? 'errand run makes one attempt' : 'interrupted',
+      })
+      await worker.stop({ grace: interruptedGrace })
+    }
+    return tell(terminal, await errand.jobs.get(receipt.id), outcome)
   } finally {
-    await worker.stop()
+    await worker.stop({ grace: interruptedGrace })
     await errand.close()
   }
 }
 
-async function tell(
-  terminal: Terminal,
-  errand: Errand,
-  receipt: Receipt<unknown>,
-  ended: Ended | undefined,
-  by: string,
-): Promise<ExitCode> {
-  // Nobody else serves its queue: what is not finished now would wait for ever.
-  if (ended?.outcome !== 'succeeded') await errand.jobs.cancel(receipt.id, { by, reason: 'errand run makes one attempt' })
-  const job = await errand.jobs.get(receipt.id)
+function tell(terminal: Terminal, job: JobDetails | undefined, ended: Ended | undefined): ExitCode {
+  const succeeded = ended?.outcome === 'succeeded'
   if (terminal.json) {
-    terminal.value({ id: receipt.id, state: job?.state, result: job?.result, error: job?.error })
-  } else if (ended?.outcome === 'succeeded') {
+    terminal.value({ id: job?.id, state: job?.state, result: job?.result, error: job?.error })
+  } else if (succeeded) {
     if (ended.result !== undefined) terminal.value(ended.result)
   } else {
     const error = job?.error
-    terminal.note(terminal.notePaint('bad', `${ended?.outcome ?? 'interrupted'}${error ? `  ${error.stack ?? `${error.name}: ${error.message}`}` : ''}`))
+    const what = ended?.outcome ?? 'interrupted'
+    terminal.note(
+      `${terminal.notePaint('bad', what)}  ${harmless(error?.stack ?? error?.message ?? '', 'many')}`.trimEnd(),
+    )
   }
   if (ended === undefined) return exitCodes.interrupted
-  return ended.outcome === 'succeeded' ? exitCodes.ok : exitCodes.failure
+  return succeeded ? exitCodes.ok : exitCodes.failure
 }
 
 function unknownJob(name: string, known: readonly string[]): ErrandError {

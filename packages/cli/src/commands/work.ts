@@ -33,15 +33,27 @@ export function work(program: Command): void {
   const command = program
     .command('work')
     .description('run jobs, until SIGTERM or Ctrl-C; running ones may then finish within the grace')
-    .argument('[worker]', "the worker's file (default: worker of errand.config.ts, or worker.ts beside it)", path)
+    .argument(
+      '[worker]',
+      "the worker's file (default: worker of errand.config.ts, or worker.ts beside it)",
+      path,
+    )
     .option('--queues <names>', 'serve only these queues, between commas', list)
     .option('--concurrency <slots>', 'jobs at a time: 4, or media=4,*=10', concurrency)
     .option('--label <name>', 'a name for people, in `errand workers list`')
     .option('--once', 'run one job that is ready, then stop; stop at once when none is')
     .option('--stop-when-empty', 'stop when no job is ready and none runs')
-    .option('--max-jobs <number>', 'stop when so many have been started; those that run end first', positiveNumber)
+    .option(
+      '--max-jobs <number>',
+      'stop when so many have been started; those that run end first',
+      positiveNumber,
+    )
     .option('--max-time <duration>', 'stop after so long (1h); those that run end first', duration)
-    .option('--max-rss <size>', 'stop when the process has grown to so much (512mb); those that run end first', bytes)
+    .option(
+      '--max-rss <size>',
+      'stop when the process has grown to so much (512mb); those that run end first',
+      bytes,
+    )
     .option('--import <module>', 'load this first, as `node --import`; may be repeated', collect)
     .option('--watch', 'start anew when a file that it uses has changed, as `node --watch`')
   action<Options, [string | undefined]>(command, (invocation, options, file) => {

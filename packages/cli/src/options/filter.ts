@@ -20,7 +20,9 @@ export function filterOptions(command: Command, states: readonly JobState[] = jo
     .addOption(new Option('--state <state>', 'in this state').choices(states))
     .addOption(new Option('--job <name>', 'of this name'))
     .addOption(new Option('--tag <tag>', 'with this tag'))
-    .addOption(new Option('--before <when>', 'dispatched before: a date, or how long ago (2h)').argParser(past))
+    .addOption(
+      new Option('--before <when>', 'dispatched before: a date, or how long ago (2h)').argParser(past),
+    )
 }
 
 /** The conditions that were given, and nothing else: an empty object when there are none. */

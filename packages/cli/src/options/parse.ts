@@ -70,7 +70,10 @@ export function list(value: string, before: readonly string[] = []): readonly st
 }
 
 /** `name=value`, more than once. */
-export function pairs(value: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+export function pairs(
+  value: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
   const at = value.indexOf('=')
   if (at < 1) throw new InvalidArgumentError('Use name=value.')
   return { ...before, [value.slice(0, at)]: value.slice(at + 1) }
@@ -93,7 +96,8 @@ export function concurrency(value: string): number | Readonly<Record<string, num
  */
 export async function json(value: string | undefined): Promise<unknown> {
   if (value === undefined) return undefined
-  const source = value === '-' ? await text(process.stdin) : value.startsWith('@') ? await fileText(value.slice(1)) : value
+  const source =
+    value === '-' ? await text(process.stdin) : value.startsWith('@') ? await fileText(value.slice(1)) : value
   try {
     return JSON.parse(source) as unknown
   } catch {

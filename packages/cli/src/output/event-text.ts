@@ -9,12 +9,17 @@ export function eventText(event: JobEvent): string {
 }
 
 function parts(event: JobEvent): readonly (string | undefined)[] {
-  const again = (at: Date | undefined): string | undefined => at && `again ${relative(at.getTime(), event.at.getTime())}`
+  const again = (at: Date | undefined): string | undefined =>
+    at && `again ${relative(at.getTime(), event.at.getTime())}`
   switch (event.type) {
     case 'dispatched': {
       const { orderingKey, runAt, parentId } = event
       const due = runAt && `due ${relative(runAt.getTime(), event.at.getTime())}`
-      return [orderingKey === undefined ? undefined : `key ${orderingKey}`, due, parentId && `by job ${parentId}`]
+      return [
+        orderingKey === undefined ? undefined : `key ${orderingKey}`,
+        due,
+        parentId && `by job ${parentId}`,
+      ]
     }
     case 'due':
     case 'unblocked':

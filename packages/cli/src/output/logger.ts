@@ -30,7 +30,10 @@ export function humanLogger(least: Level, write: (line: string) => void): Logger
   }
 }
 
-function parts(fields: object, message: string | undefined): { readonly text: string; readonly rest: string } {
+function parts(
+  fields: object,
+  message: string | undefined,
+): { readonly text: string; readonly rest: string } {
   const shown = Object.entries(fields).filter(([, value]) => value !== undefined)
   const rest = shown.map(([name, value]) => `  ${name}=${harmless(shortly(value))}`).join('')
   return { text: message ?? '', rest }

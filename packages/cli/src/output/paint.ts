@@ -16,7 +16,7 @@ export type Paint = (style: Style, text: string) => string
 
 /** Colours for one stream: none when it is not a terminal. NO_COLOR, FORCE_COLOR and TERM count, as Node reads them. */
 export function paintFor(stream: NodeJS.WritableStream): Paint {
-  return (style, text) => styleText(styles[style], text, { stream: stream as NodeJS.WriteStream })
+  return (style, text) => styleText(styles[style], text, { stream })
 }
 
 const stateStyles: Readonly<Record<string, Style>> = {

@@ -23,7 +23,9 @@ export function progress(terminal: Terminal, verb: string, total?: number): Prog
       drawn = now
       const rate = Math.round(done / Math.max((now - began) / 1_000, 0.001))
       const of = total === undefined ? '' : ` of ${total.toLocaleString('en')}`
-      process.stderr.write(`\r\u001b[2K${verb} ${done.toLocaleString('en')}${of} · ${rate.toLocaleString('en')}/s`)
+      process.stderr.write(
+        `\r\u001b[2K${verb} ${done.toLocaleString('en')}${of} · ${rate.toLocaleString('en')}/s`,
+      )
     },
     end() {
       if (drawn > 0) process.stderr.write('\r\u001b[2K')

@@ -63,7 +63,8 @@ export function onBrokenPipe(onClosed: () => void): void {
 export async function flushed(): Promise<void> {
   await Promise.all(
     [process.stdout, process.stderr].map(
-      (stream) => new Promise<void>((resolve) => (stream.destroyed ? resolve() : stream.write('', () => resolve()))),
+      (stream) =>
+        new Promise<void>((resolve) => (stream.destroyed ? resolve() : stream.write('', () => resolve()))),
     ),
   )
 }

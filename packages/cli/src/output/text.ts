@@ -35,9 +35,8 @@ export function truncate(text: string, width: number): string {
  * cursor, or rewrite what an operator reads. Line breaks and tabs stay where `lines` says so.
  */
 export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
-  const controls = lines === 'many' ? /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/gu : /[\u0000-\u001f\u007f-\u009f]/gu
-  return text.replaceAll(controls, (char) => {
+  return text.replaceAll(/\p{Cc}/gu, (char) => {
+    if (lines === 'many' && (char === '\n' || char === '\t')) return char
     if (char === '\n') return '⏎'
     return `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`
   })

@@ -19,13 +19,19 @@ export interface Application extends Project {
   /** Runs all that is ready, in the test's process. */
   drain(): Promise<void>
   job(receipt: Receipt<unknown>): Promise<JobDetails>
+  /** All of them, newest dispatch first. */
+  jobs(): Promise<readonly JobDetails[]>
   /** The types of a job's history. */
   history(receipt: Receipt<unknown>): Promise<readonly string[]>
 }
 
 /** Jobs that succeed, fail, wait for each other and linger, on a SQLite file of their own. */
 export function makeApplication(options: ProjectOptions = {}): Application {
-  const files = { 'jobs.ts': fixture('jobs.ts'), 'worker.ts': fixture('worker.ts'), 'errand.config.ts': config }
+  const files = {
+    'jobs.ts': fixture('jobs.ts'),
+    'worker.ts': fixture('worker.ts'),
+    'errand.config.ts': config,
+  }
   const project = makeProject({ ...options, files: { ...files, ...options.files } })
   const quiet = (): void => {}
   const errand = createErrand({
@@ -43,12 +49,19 @@ export function makeApplication(options: ProjectOptions = {}): Application {
     ...project,
     errand,
     job,
+    async jobs() {
+      const found: JobDetails[] = []
+      for await (const each of errand.jobs.list()) found.push(each)
+      return found
+    },
     history: async ({ id }) => (await errand.events.of(id)).map(({ type }) => type),
     async drain() {
       const working = errand.work(worker, { signals: false })
       await vi.waitFor(async () => {
         const queues = await errand.queues.list()
-        expect(queues.every(({ ready, running, paused }) => (ready === 0 || paused) && running === 0)).toBe(true)
+        expect(queues.every(({ ready, running, paused }) => (ready === 0 || paused) && running === 0)).toBe(
+          true,
+        )
       }, 30_000)
       await working.stop()
     },
@@ -57,5 +70,8 @@ export function makeApplication(options: ProjectOptions = {}): Application {
 
 /** As an application has it, which knows the one package `errand`. */
 function fixture(name: string): string {
-  return readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8').replaceAll('@errand/core', 'errand')
+  return readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8').replaceAll(
+    '@errand/core',
+    'errand',
+  )
 }

@@ -23,6 +23,8 @@ export interface Running {
   readonly process: ChildProcess
   /** All that it has said so far. */
   said(): { readonly stdout: string; readonly stderr: string }
+  /** Ends it at once, with its children. */
+  kill(): void
   /** Resolves when stdout or stderr has come to match. */
   saying(pattern: RegExp): Promise<void>
   readonly ended: Promise<Ran>
@@ -34,6 +36,8 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
     // Only what a shell would have: nothing of the test runner's own, such as its NODE_ENV or its colours.
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
+    // A group of its own: `--watch` has children, and they must not outlive the test.
+    detached: true,
   })
   let stdout = ''
   let stderr = ''
@@ -60,6 +64,13 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
 
   return {
     process: child,
+    kill() {
+      try {
+        process.kill(-(child.pid ?? 0), 'SIGKILL')
+      } catch {
+        // It has ended.
+      }
+    },
     said: () => ({ stdout, stderr }),
     ended,
     saying(pattern) {
@@ -70,7 +81,9 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
           resolve()
         }
         listeners.add(look)
-        void ended.then(() => reject(new Error(`it ended without saying ${String(pattern)}\n${stdout}\n${stderr}`)))
+        void ended.then(() =>
+          reject(new Error(`it ended without saying ${String(pattern)}\n${stdout}\n${stderr}`)),
+        )
         look()
       })
     },

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -56,12 +64,13 @@ export function makeProject(options: ProjectOptions = {}): Project {
   const startHere = (words: readonly string[], more: Partial<CommandOptions> = {}): Running => {
     const running = start(words, { cwd: folder, ...more })
     onTestFinished(async () => {
-      running.process.kill('SIGKILL')
+      running.kill()
       await running.ended
     })
     return running
   }
-  const run = (words: readonly string[], more?: Partial<CommandOptions>): Promise<Ran> => startHere(words, more).ended
+  const run = (words: readonly string[], more?: Partial<CommandOptions>): Promise<Ran> =>
+    startHere(words, more).ended
   return {
     folder,
     write,

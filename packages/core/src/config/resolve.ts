@@ -67,7 +67,7 @@ export function resolveConfig(
   surroundings: Surroundings = { env: process.env, folder: process.cwd() },
 ): ResolvedConfig {
   const settings = checkConfig(config)
-  const logger = maskingLogger(config.logger ?? defaultLogger())
+  const logger = maskingLogger(config.logger ?? defaultLogger(surroundings.env))
   // The environment is read on first use, so that a .env file may be loaded after the instance was made.
   return {
     settings,

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 
 /** T, with what JSON cannot carry replaced by never. */
-export type Json<T> = T extends string | number | boolean | null | undefined
+type Json<T> = T extends string | number | boolean | null | undefined
   ? T
   : unknown extends T
     ? T

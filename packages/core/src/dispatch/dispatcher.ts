@@ -17,7 +17,7 @@ import { checkTransaction } from './transaction.ts'
 import { uncommittedTickets } from './uncommitted.ts'
 
 /** What a dispatch needs of a connected instance. */
-export interface Connected {
+interface Connected {
   readonly log: JobLog
   readonly publisher: Publisher
 }
@@ -188,7 +188,7 @@ function fateOf(error: unknown): unknown {
   if (!isErrandError(error, 'E_LOG_UNREACHABLE')) return error
   return new ErrandError(
     'E_DISPATCH_UNKNOWN',
-    'the job log did not answer: the job may be stored or not; dispatch it again with the id of this error',
+    `the job may be stored or not; dispatch it again with the id of this error: ${error.message}`,
     { cause: error },
   )
 }

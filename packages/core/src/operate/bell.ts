@@ -8,7 +8,7 @@ export interface Bell {
   listen(signal: AbortSignal): Listening
 }
 
-export interface Listening {
+interface Listening {
   /** Resolves when something may have happened since the last call, or after `atMostMs`, or when the signal aborts. */
   rung(atMostMs: number): Promise<void>
 }

@@ -33,7 +33,7 @@ interface ByOperator {
   readonly reason: string | undefined
 }
 
-/** One row of a job's history; one member for each row of the table of events in `docs/states.md`. */
+/** One row of a job's history: what happened, and what belongs to that. Switch on `type`. */
 export type JobEvent = EventBase &
   (
     | {

@@ -128,23 +128,32 @@ async function runUntilIdle(
 ): Promise<FakeRun> {
   const { log, publisher } = await instance.connected()
   const before = await log.end()
-  // What has become due since the last run; the worker's own relay would need time to pass.
-  const { tickets } = await log.sweep({ limit: pageSize, republish: true, skipQueues: [] })
-  await publisher.publish(tickets)
+  // What is due: the worker's own relay would need time to pass.
+  const sweep = async (): Promise<boolean> => {
+    const { tickets } = await log.sweep({ limit: pageSize, republish: true, skipQueues: [] })
+    await publisher.publish(tickets)
+    return tickets.length > 0
+  }
+  await sweep()
 
   const worker = errand.work(source, { signals: false })
   try {
     await worker.ready
     const queues = (await log.workers()).find(({ id }) => id === worker.id)?.queues ?? []
-    await Promise.race([idle(log, queues, clock), worker.finished])
+    await Promise.race([idle(log, queues, clock, sweep), worker.finished])
   } finally {
     await worker.stop()
   }
   return summaryOf(instance, log, before)
 }
 
-/** Resolves when these queues have neither a ready nor a running job. */
-async function idle(log: JobLog, queues: readonly string[], clock: VirtualClock): Promise<void> {
+/** Resolves when these queues have neither a ready nor a running job, and nothing else is due. */
+async function idle(
+  log: JobLog,
+  queues: readonly string[],
+  clock: VirtualClock,
+  sweep: () => Promise<boolean>,
+): Promise<void> {
   const startedMs = performance.now()
   let lastMs = startedMs
   for (;;) {
@@ -152,7 +161,7 @@ async function idle(log: JobLog, queues: readonly string[], clock: VirtualClock)
     const busy = counts.some(({ name, paused, ready, running }) => {
       return queues.includes(name) && (running > 0 || (ready > 0 && !paused))
     })
-    if (!busy) return
+    if (!busy && !(await sweep())) return
     const nowMs = performance.now()
     if (nowMs - startedMs < stillMs) {
       await new Promise<void>((resolve) => setImmediate(resolve))

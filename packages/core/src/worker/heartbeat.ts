@@ -116,6 +116,8 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       options.logger.warn({ code, error: text }, 'a heartbeat failed')
       return
     }
+    // Under `node --watch`, Node itself tells on this channel which files the thread has imported.
+    if (message.type !== 'answered') return
     answeredOnce = true
     lease.renewed()
     first.resolve()

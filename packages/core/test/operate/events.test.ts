@@ -205,6 +205,18 @@ test('closing the instance ends its followers', async () => {
   await live.done
 })
 
+test('reading ends with the newest event, from the oldest one or from a cursor, over many pages', async () => {
+  await using test = testInstance()
+  expect(await collect(test.errand.events.read())).toEqual([])
+  const receipts = await test.errand.dispatchMany(
+    Array.from({ length: 1_001 }, (_, n) => job.with(String(n))),
+  )
+  const all = await collect(test.errand.events.read())
+  expect(all.map(({ jobId }) => jobId)).toEqual(receipts.map(({ id }) => id))
+  expect(await collect(test.errand.events.read({ after: all[999]?.cursor }))).toEqual([all[1_000]])
+  expect(await collect(test.errand.events.read({ tag: '7' }))).toHaveLength(1)
+})
+
 test('wrong cursors, ids and options are refused', async () => {
   await using test = testInstance()
   const first = (options: object) => test.errand.events.follow(options)[Symbol.asyncIterator]().next()

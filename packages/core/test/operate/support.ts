@@ -25,7 +25,7 @@ export async function handWorker(log: JobLog, queues: readonly string[] = ['defa
   }
 }
 
-export const json = (value: unknown): { codec: 'json'; text: string } => ({
+const json = (value: unknown): { codec: 'json'; text: string } => ({
   codec: 'json',
   text: JSON.stringify(value),
 })

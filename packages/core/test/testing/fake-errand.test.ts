@@ -79,6 +79,20 @@ test('a job that errs waits for its backoff, and fails when its attempts are use
   })
 })
 
+test('a retry that is due at once belongs to the same run', async () => {
+  using fake = fakeErrand()
+  const eager = defineJob({ name: 'eager', retry: { backoff: fixed(0) } })
+  const worker = defineWorker({
+    handlers: [
+      handle(eager, (_, ctx) => {
+        if (ctx.attempt < 3) throw new Error('not yet')
+      }),
+    ],
+  })
+  await fake.errand.dispatch(eager)
+  expect(await fake.run(worker)).toMatchObject({ succeeded: 1, errors: [{}, {}] })
+})
+
 test('a handler that waits for something real is waited for', async () => {
   using fake = fakeErrand()
   const worker = defineWorker({

@@ -40,7 +40,9 @@ export class Notifier {
     this.#closed = true
     await this.#pumping
     const client = await this.#client?.catch(() => undefined)
-    await client?.end().catch(() => {})
+    if (!client) return
+    keepAlive(client, true)
+    await client.end().catch(() => {})
   }
 
   async #pump(): Promise<void> {
@@ -71,7 +73,12 @@ export class Notifier {
       values: [`{${channels.join(',')}}`, this.sender],
       query_timeout: this.#database.options.statementTimeoutMs,
     }
-    await client.query(statement)
+    keepAlive(client, true)
+    try {
+      await client.query(statement)
+    } finally {
+      keepAlive(client, false)
+    }
   }
 
   /** After a failure, or a deadline, the next wake-up has a new connection. */
@@ -86,15 +93,16 @@ export class Notifier {
       this.#client = undefined
     })
     await client.connect()
-    // It shall not keep a process alive that has nothing else to do.
-    unref(client)
     return client
   }
 }
 
-function unref(client: pg.Client): void {
-  const { stream } = (client as unknown as { connection: { stream: { unref?(): void } } }).connection
-  stream.unref?.()
+/** Between wake-ups the connection shall not keep a process alive that has nothing else to do; under way it must. */
+function keepAlive(client: pg.Client, alive: boolean): void {
+  const { stream } = (client as unknown as { connection: { stream: { ref?(): void; unref?(): void } } })
+    .connection
+  if (alive) stream.ref?.()
+  else stream.unref?.()
 }
 
 function pause(ms: number): Promise<void> {

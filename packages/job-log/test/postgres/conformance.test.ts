@@ -1,10 +1,13 @@
 import pg from 'pg'
-import { describe, inject } from 'vitest'
+import { describe, inject, vi } from 'vitest'
 import { describeJobLog } from '@errand/testkit'
 import type { JobLogHarness } from '@errand/testkit'
 import { openStage } from './stage.ts'
 
 const url = inject('postgres')
+
+// Durable commits, thousands in some stories, on whatever disk the machine has.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 const harness: JobLogHarness = {
   capabilities: { advance: true, transactions: 'row-locks' },

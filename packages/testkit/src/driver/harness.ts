@@ -11,6 +11,11 @@ export interface DriverHarness {
 export interface DriverTestCapabilities extends DriverCapabilities {
   /** `DriverUnderTest.sever` is there. */
   readonly sever?: boolean | undefined
+  /**
+   * The broker under test is made to deliver copies, late and in another order: what depends on its order, and the exact
+   * depth, is not looked at.
+   */
+  readonly inexact?: boolean | undefined
   /** `DriverUnderTest.publishRaw` is there. */
   readonly publishRaw?: boolean | undefined
 }

@@ -47,7 +47,9 @@ export function bulkOptions(command: Command, states: readonly JobState[]): Comm
 
 export function byOptions(command: Command): Command {
   return command
-    .addOption(new Option('--by <name>', "who does it, for the jobs' history (default: the user of this system)"))
+    .addOption(
+      new Option('--by <name>', "who does it, for the jobs' history (default: the user of this system)"),
+    )
     .addOption(new Option('--reason <text>', "why, for the jobs' history"))
 }
 
@@ -65,10 +67,15 @@ export async function runBulk(
   const filter = filterOf(options)
   const byFilter = Object.keys(filter).length > 0
   if (byFilter === ids.length > 0) {
-    throw new ErrandError('E_OPTION', `${bulk.verb} which jobs? Name their ids, or choose them by --queue, --state, --job, --tag or --before`)
+    throw new ErrandError(
+      'E_OPTION',
+      `${bulk.verb} which jobs? Name their ids, or choose them by --queue, --state, --job, --tag or --before`,
+    )
   }
   return withErrand(terminal, global, async ({ errand }) => {
-    const chosen = byFilter ? await jobsOfFilter(errand, bulk, filter, terminal) : await jobsOfIds(errand, bulk, ids)
+    const chosen = byFilter
+      ? await jobsOfFilter(errand, bulk, filter, terminal)
+      : await jobsOfIds(errand, bulk, ids)
     if (options.dryRun) return tell(terminal, bulk, chosen, true)
     if (byFilter && chosen.count > 0 && !options.yes) {
       const question = `${bulk.verb} ${counted(chosen.count, 'job')}?`
@@ -108,7 +115,12 @@ interface Chosen {
 
 const shown = 10
 
-async function jobsOfFilter(errand: Errand, bulk: BulkAct, filter: Filter, terminal: Terminal): Promise<Chosen> {
+async function jobsOfFilter(
+  errand: Errand,
+  bulk: BulkAct,
+  filter: Filter,
+  terminal: Terminal,
+): Promise<Chosen> {
   const first: JobDetails[] = []
   let count = 0
   const line = progress(terminal, 'counted')
@@ -128,7 +140,8 @@ async function jobsOfIds(errand: Errand, bulk: BulkAct, ids: readonly string[]):
   const left: { readonly id: string; readonly why: string }[] = []
   for (const id of new Set(ids)) {
     const job = await errand.jobs.get(id)
-    if (!job) throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log; nothing was ${bulk.done}`)
+    if (!job)
+      throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log; nothing was ${bulk.done}`)
     if (bulk.states.includes(job.state)) first.push(job)
     else left.push({ id, why: `it is ${job.state}` })
   }

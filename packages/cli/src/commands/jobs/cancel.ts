@@ -21,5 +21,7 @@ export function cancel(jobs: Command): void {
     .description('cancel jobs: those that wait at once, those that run as soon as their handler heeds it')
     .argument('[ids...]')
   bulkOptions(command, live)
-  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) => runBulk(invocation, cancelling, ids, options))
+  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) =>
+    runBulk(invocation, cancelling, ids, options),
+  )
 }

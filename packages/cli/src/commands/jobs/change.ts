@@ -25,8 +25,14 @@ export function change(jobs: Command): void {
     .addOption(new Option('--lane <lane>', 'its priority').choices(lanes))
     .addOption(new Option('--queue <name>', 'its queue; not of a job with an ordering key'))
     .addOption(new Option('--at <date>', 'when it is due').argParser(moment))
-    .addOption(new Option('--delay <duration>', 'due so long from now; 0s for at once').argParser(duration).conflicts('at'))
-    .addOption(new Option('--payload <json>', 'its payload: JSON, @FILE, or - for stdin; the worker checks it'))
+    .addOption(
+      new Option('--delay <duration>', 'due so long from now; 0s for at once')
+        .argParser(duration)
+        .conflicts('at'),
+    )
+    .addOption(
+      new Option('--payload <json>', 'its payload: JSON, @FILE, or - for stdin; the worker checks it'),
+    )
   byOptions(command)
   action<Options, [string]>(command, ({ terminal, global }, options, id) =>
     withErrand(terminal, global, async ({ errand }) => {

@@ -27,10 +27,14 @@ function note(job: JobDetails, now: number): string {
   const key = job.orderingKey === undefined ? undefined : `key ${job.orderingKey}`
   switch (job.state) {
     case 'scheduled':
-      return [job.runAt && `due ${relative(job.runAt.getTime(), now)}`, job.error?.message].filter(Boolean).join(' · ')
+      return [job.runAt && `due ${relative(job.runAt.getTime(), now)}`, job.error?.message]
+        .filter(Boolean)
+        .join(' · ')
     case 'running':
       if (job.cancelRequested) return 'to be cancelled'
-      return job.progress ? [job.progress.value, job.progress.message].filter((each) => each !== undefined).join(' ') : ''
+      return job.progress
+        ? [job.progress.value, job.progress.message].filter((each) => each !== undefined).join(' ')
+        : ''
     case 'failed':
       return job.error?.message ?? ''
     case 'blocked':

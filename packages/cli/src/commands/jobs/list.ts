@@ -53,5 +53,6 @@ async function show(terminal: Terminal, found: AsyncIterable<JobDetails>, limit:
   if (terminal.json) return terminal.value({ jobs: all, next: more ? last?.id : undefined })
   flush()
   if (seen === 0) terminal.note('no such jobs')
-  if (more && last) terminal.note(terminal.notePaint('faint', `more: --after ${last.id}, or a higher --limit`))
+  if (more && last)
+    terminal.note(terminal.notePaint('faint', `more: --after ${last.id}, or a higher --limit`))
 }

@@ -15,8 +15,12 @@ const replaying: BulkAct = {
 export function replay(jobs: Command): void {
   const command = jobs
     .command('replay')
-    .description('run ended jobs again, with the same id and history; a filter without --state means failed ones')
+    .description(
+      'run ended jobs again, with the same id and history; a filter without --state means failed ones',
+    )
     .argument('[ids...]')
   bulkOptions(command, finalStates)
-  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) => runBulk(invocation, replaying, ids, options))
+  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) =>
+    runBulk(invocation, replaying, ids, options),
+  )
 }

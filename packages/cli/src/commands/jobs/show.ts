@@ -10,11 +10,18 @@ import { harmless } from '../../output/text.ts'
 import { moment, relative, spanText } from '../../output/times.ts'
 
 export function show(jobs: Command): void {
-  const command = jobs.command('show').description('show a job: what it is, and everything that happened to it').argument('<id>')
+  const command = jobs
+    .command('show')
+    .description('show a job: what it is, and everything that happened to it')
+    .argument('<id>')
   action<object, [string]>(command, ({ terminal, global }, _options, id) =>
     withErrand(terminal, global, async ({ errand }) => {
       const job = await errand.jobs.get(id)
-      if (!job) throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log; finished jobs are pruned after their retention`)
+      if (!job)
+        throw new ErrandError(
+          'E_NOT_FOUND',
+          `there is no job ${id} in this log; finished jobs are pruned after their retention`,
+        )
       const history = await errand.events.of(id)
       if (terminal.json) return terminal.value({ ...job, history })
       for (const [name, value] of facts(terminal, job)) {
@@ -22,7 +29,8 @@ export function show(jobs: Command): void {
       }
       terminal.print('')
       printHistory(terminal, history)
-      if (job.error?.stack !== undefined) terminal.print(`\n${terminal.paint('faint', harmless(job.error.stack, 'many'))}`)
+      if (job.error?.stack !== undefined)
+        terminal.print(`\n${terminal.paint('faint', harmless(job.error.stack, 'many'))}`)
     }),
   )
 }
@@ -31,7 +39,8 @@ function facts(terminal: Terminal, job: JobDetails): readonly (readonly [string,
   const now = Date.now()
   const when = (date: Date | undefined): string | undefined =>
     date && `${moment(date.getTime())} (${relative(date.getTime(), now)})`
-  const text = (value: string | undefined): string | undefined => (value === undefined ? undefined : harmless(value))
+  const text = (value: string | undefined): string | undefined =>
+    value === undefined ? undefined : harmless(value)
   const state = paintState(terminal.paint, job.state)
   const counts = `run ${job.run}, attempt ${job.attempt} of ${job.maxAttempts}${job.crashes > 0 ? `, ${job.crashes} lost` : ''}`
   const meta = Object.entries(job.meta).map(([name, value]) => `${name}=${value}`)
@@ -62,7 +71,11 @@ function printHistory(terminal: Terminal, history: readonly JobEvent[]): void {
     [
       { title: '#', value: (event) => event.version, align: 'right' },
       { title: 'TIME', value: (event) => moment(event.at.getTime()) },
-      { title: 'AFTER', value: (event) => spanText(event.at.getTime() - (first?.at.getTime() ?? 0)), align: 'right' },
+      {
+        title: 'AFTER',
+        value: (event) => spanText(event.at.getTime() - (first?.at.getTime() ?? 0)),
+        align: 'right',
+      },
       { title: 'EVENT', value: (event) => event.type },
       {
         title: 'STATE',

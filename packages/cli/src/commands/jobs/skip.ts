@@ -14,8 +14,12 @@ const skipping: BulkAct = {
 export function skip(jobs: Command): void {
   const command = jobs
     .command('skip')
-    .description('let the jobs behind a failed one go on: its ordering key goes to the next in line (see `errand keys`)')
+    .description(
+      'let the jobs behind a failed one go on: its ordering key goes to the next in line (see `errand keys`)',
+    )
     .argument('[ids...]')
   bulkOptions(command, ['failed'])
-  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) => runBulk(invocation, skipping, ids, options))
+  action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) =>
+    runBulk(invocation, skipping, ids, options),
+  )
 }

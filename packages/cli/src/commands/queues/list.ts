@@ -3,7 +3,10 @@ import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 
 export function list(queues: Command): void {
-  const command = queues.command('list').alias('ls').description('list queues that have unfinished jobs, are paused, or are served')
+  const command = queues
+    .command('list')
+    .alias('ls')
+    .description('list queues that have unfinished jobs, are paused, or are served')
   action<object>(command, ({ terminal, global }) =>
     withErrand(terminal, global, async ({ errand }) => {
       const found = await errand.queues.list()
@@ -19,7 +22,8 @@ export function list(queues: Command): void {
           { title: 'RUNNING', value: (queue) => queue.running, align: 'right' },
           {
             title: '',
-            value: (queue) => (queue.paused ? `paused${queue.pausedBy === undefined ? '' : ` by ${queue.pausedBy}`}` : ''),
+            value: (queue) =>
+              queue.paused ? `paused${queue.pausedBy === undefined ? '' : ` by ${queue.pausedBy}`}` : '',
             paint: (text) => paint('warn', text),
           },
         ],

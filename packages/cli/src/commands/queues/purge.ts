@@ -22,9 +22,12 @@ export function purge(queues: Command): void {
   action<Options, [string]>(command, ({ terminal, global }, options, queue) =>
     withErrand(terminal, global, async ({ errand }) => {
       const found = (await errand.queues.list()).find(({ name }) => name === queue)
-      if (!found) throw new ErrandError('E_NOT_FOUND', `no queue ${queue} has unfinished jobs, is paused or is served`)
+      if (!found)
+        throw new ErrandError('E_NOT_FOUND', `no queue ${queue} has unfinished jobs, is paused or is served`)
       const waiting = found.ready + found.scheduled + found.blocked
-      const sure = options.yes === true || (await confirmed(terminal, `cancel ${counted(waiting, 'job')} of queue ${queue}?`))
+      const sure =
+        options.yes === true ||
+        (await confirmed(terminal, `cancel ${counted(waiting, 'job')} of queue ${queue}?`))
       if (!sure) return exitCodes.interrupted
       const cancelled = await errand.queues.purge(queue, operator(options.by))
       if (terminal.json) terminal.value({ queue, cancelled })

@@ -44,7 +44,8 @@ function limitOf(limits: Limits, tally: Tally, elapsedMs: number): string | unde
   if (tally.started >= (limits.maxJobs ?? Number.POSITIVE_INFINITY)) return `${tally.started} jobs were run`
   if (elapsedMs >= (limits.maxTimeMs ?? Number.POSITIVE_INFINITY)) return 'its time is over'
   const rss = limits.maxRssBytes === undefined ? 0 : process.memoryUsage.rss()
-  if (limits.maxRssBytes !== undefined && rss >= limits.maxRssBytes) return `it uses ${Math.round(rss / 1_048_576)} MB`
+  if (limits.maxRssBytes !== undefined && rss >= limits.maxRssBytes)
+    return `it uses ${Math.round(rss / 1_048_576)} MB`
   return undefined
 }
 

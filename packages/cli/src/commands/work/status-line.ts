@@ -44,7 +44,9 @@ export class StatusLine {
     const { state, good, rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
     // One row only: a line that wraps could not be cleared again.
     const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
-    const painted = line.startsWith(state) ? this.#paint(good ? 'good' : 'warn', state) + line.slice(state.length) : line
+    const painted = line.startsWith(state)
+      ? this.#paint(good ? 'good' : 'warn', state) + line.slice(state.length)
+      : line
     process.stderr.write(painted)
     this.#shown = true
   }

@@ -25,7 +25,11 @@ export interface Counted {
 }
 
 /** The same worker, counted. Its own hooks run as before: what is added here is done first and cannot fail. */
-export function counted(source: WorkerSource, tally: Tally, options: Counted): () => Promise<WorkerDefinition> {
+export function counted(
+  source: WorkerSource,
+  tally: Tally,
+  options: Counted,
+): () => Promise<WorkerDefinition> {
   return async () => {
     const worker = typeof source === 'function' ? await source() : source
     tally.queues = [...new Set(worker.handlers.map((handler) => handler.job.queue))]

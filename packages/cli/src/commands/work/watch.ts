@@ -10,9 +10,13 @@ import { exitCodes } from '../../exit-codes.ts'
 export async function runWatched(words: readonly string[]): Promise<ExitCode> {
   const script = process.argv[1] ?? ''
   const rest = words.filter((word) => word !== '--watch')
-  const child = spawn(process.execPath, ['--watch', '--watch-preserve-output', ...process.execArgv, script, ...rest], {
-    stdio: 'inherit',
-  })
+  const child = spawn(
+    process.execPath,
+    ['--watch', '--watch-preserve-output', ...process.execArgv, script, ...rest],
+    {
+      stdio: 'inherit',
+    },
+  )
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal)
   process.on('SIGINT', pass)
   process.on('SIGTERM', pass)

@@ -5,12 +5,16 @@ import type { Command } from '../../command.ts'
 import { relative } from '../../output/times.ts'
 
 export function list(workers: Command): void {
-  const command = workers.command('list').alias('ls').description('list workers: where they run, and whether they take jobs')
+  const command = workers
+    .command('list')
+    .alias('ls')
+    .description('list workers: where they run, and whether they take jobs')
   action<object>(command, ({ terminal, global }) =>
     withErrand(terminal, global, async ({ errand }) => {
       const found = await errand.workers.list()
       if (terminal.json) return terminal.value(found)
-      if (found.length === 0) return terminal.note('no worker has been here lately; start one with `errand work`')
+      if (found.length === 0)
+        return terminal.note('no worker has been here lately; start one with `errand work`')
       const now = Date.now()
       terminal.table(
         [
@@ -24,7 +28,8 @@ export function list(workers: Command): void {
           {
             title: 'STATE',
             value: stateOf,
-            paint: (text, worker) => terminal.paint(!worker.alive ? 'bad' : worker.taking ? 'good' : 'warn', text),
+            paint: (text, worker) =>
+              terminal.paint(!worker.alive ? 'bad' : worker.taking ? 'good' : 'warn', text),
             flexible: true,
           },
         ],

@@ -15,11 +15,13 @@ export function stop(workers: Command): void {
     .argument('[id]')
     .option('--all', 'every worker of this job log')
   action<Options, [string | undefined]>(command, ({ terminal, global }, { all = false }, id) => {
-    if ((id === undefined) !== all) throw new ErrandError('E_OPTION', 'stop which worker? Name its id, or say --all')
+    if ((id === undefined) !== all)
+      throw new ErrandError('E_OPTION', 'stop which worker? Name its id, or say --all')
     return withErrand(terminal, global, async ({ errand }) => {
       const asked = await errand.workers.stop(id)
       if (terminal.json) terminal.value({ asked })
-      else terminal.print(`${counted(asked, 'worker')} asked to stop: running jobs may finish within the grace`)
+      else
+        terminal.print(`${counted(asked, 'worker')} asked to stop: running jobs may finish within the grace`)
     })
   })
 }

@@ -6,7 +6,7 @@ import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeDelivery(harness: DriverHarness): void {
   const scene = () => DriverScene.begin(harness)
-  const { delivers } = harness.capabilities
+  const { delivers, inexact } = harness.capabilities
 
   describe('delivery', () => {
     it('what is published is accepted, and delivered as it was', async () => {
@@ -101,6 +101,7 @@ export function describeDelivery(harness: DriverHarness): void {
 
     it('higher lanes come first, in one call and over several', async () => {
       const on = await scene()
+      const sorted = (got: readonly Lane[]) => got.toSorted((a, b) => lanes.indexOf(a) - lanes.indexOf(b))
       await on.offer(['low', 'normal', 'high', 'critical'])
       const subscription = await on.subscribe()
       const laneOf = async (): Promise<Lane[]> => {
@@ -108,12 +109,12 @@ export function describeDelivery(harness: DriverHarness): void {
         await Promise.all(some.map((delivery) => delivery.ack()))
         return some.map(({ ticket }) => ticket.lane)
       }
-      expect([await laneOf(), await laneOf(), await laneOf(), await laneOf()].flat()).toEqual(lanes)
+      const order = [await laneOf(), await laneOf(), await laneOf(), await laneOf()].flat()
+      expect(inexact ? sorted(order) : order).toEqual(lanes)
 
-      const sorted = (got: readonly Lane[]) => got.toSorted((a, b) => lanes.indexOf(a) - lanes.indexOf(b))
       await on.offer(['low', 'critical', 'normal', 'critical'])
       const together = await on.collect(subscription, 4, 4)
-      expect(together[0]?.ticket.lane).toBe('critical')
+      if (!inexact) expect(together[0]?.ticket.lane).toBe('critical')
       expect(sorted(together.map(({ ticket }) => ticket.lane))).toEqual(['critical', 'critical', 'normal', 'low'])
     })
 
@@ -124,7 +125,7 @@ export function describeDelivery(harness: DriverHarness): void {
       await on.drain(subscription, 1, 1)
       await on.offer(['critical'])
       // A ticket that was on its way already may still come before it.
-      const got = await on.drain(subscription, 2, 1)
+      const got = await on.drain(subscription, inexact ? 5 : 2, 1)
       expect(got.map(({ ticket }) => ticket.lane)).toContain('critical')
     })
 
@@ -136,6 +137,7 @@ export function describeDelivery(harness: DriverHarness): void {
       while (order.length < 41) {
         order.push(...(await on.drain(subscription, 1, 1)).map(({ ticket }) => ticket.lane))
       }
+      if (inexact) return
       expect(order.indexOf('low')).toBeLessThan(40)
       expect(order.slice(0, 5)).toEqual(['critical', 'critical', 'critical', 'critical', 'critical'])
     })

@@ -4,7 +4,7 @@ import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeQueues(harness: DriverHarness): void {
   const scene = () => DriverScene.begin(harness)
-  const { depth, delivers } = harness.capabilities
+  const { depth, delivers, inexact } = harness.capabilities
 
   describe('queues', () => {
     it('says what it is: the version of the port, its name, and what it can do', async () => {
@@ -37,10 +37,16 @@ export function describeQueues(harness: DriverHarness): void {
       const on = await scene()
       expect(await on.driver.depth(on.queue)).toBe(0)
       await on.offer(['low', 'critical', 'normal', 'normal'])
-      await on.until(async () => (await on.driver.depth(on.queue)) === 4, 'four tickets wait')
+      const enough = (waiting: number | undefined) => (inexact ? Number(waiting) >= 4 : waiting === 4)
+      await on.until(async () => enough(await on.driver.depth(on.queue)), 'four tickets wait')
       await on.offer(2, { queue: on.newQueue() })
-      await on.drain(await on.subscribe(), 4)
-      await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
+      const subscription = await on.subscribe()
+      await on.drain(subscription, 4)
+      await on.until(async () => {
+        // Copies, where the broker makes them.
+        if (inexact) await subscription.next(10, AbortSignal.timeout(50))
+        return (await on.driver.depth(on.queue)) === 0
+      }, 'none waits')
     })
 
     it.runIf(depth === 'unknown')('a driver that cannot know its depth says so, and never 0', async () => {

@@ -1,5 +1,5 @@
 import { eventCode, stateCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, stateIs } from './hot.ts'
 
 /** The heartbeat of a whole process: one row per worker. */
 export const beat = (s: string): string => `
@@ -31,9 +31,10 @@ begin
       select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, t.value, t.message, t.data, t.ord
         from unnest(p_jobs, p_runs, p_values, p_messages, p_data) with ordinality
           as t (id, run, value, message, data, ord)
-        join ${s}.live l on l.id = t.id and l.run = t.run and l.worker = p_id and l.state = ${stateCode.running}
-       order by l.id, t.ord
-         for update of l skip locked),
+       cross join lateral (
+         select * from ${s}.live l
+          where l.id = t.id and l.run = t.run and ${stateIs('l', stateCode.running)} and l.worker = p_id
+            for update skip locked) l),
     counted as (
       select fit.*, row_number() over (partition by fit.id order by fit.ord) as nth,
              count(*) over (partition by fit.id) as many

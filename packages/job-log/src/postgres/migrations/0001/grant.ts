@@ -1,6 +1,6 @@
 import { laneRank, lanes } from '@errand/core/ports'
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, stateIs } from './hot.ts'
 
 /** Overdue jobs of one queue that are put in order before the oldest are taken. */
 const overdueLook = 1_000
@@ -66,7 +66,7 @@ begin ${checkLease(s)}
   select array_agg(c.id), array_agg(c.id) filter (where c.unique_mode = ${uniqueCode.untilStarted}) into v_ids, v_started
     from (select f.id, f.unique_mode
             from (select l.id, l.unique_mode from ${s}.live l
-                   where l.id = any (p_ids) and l.state = ${stateCode.ready}
+                   where l.id = any (p_ids) and ${stateIs('l', stateCode.ready)}
                      and l.queue = any (v_served) and not l.queue = any (v_paused)
                    order by l.id
                      for update skip locked) f
@@ -154,7 +154,7 @@ begin ${checkLease(s)}
        where not q.name = any (v_paused));
     v_ids := array(
       select l.id from ${s}.live l
-       where l.id = any (v_ids) and l.state = ${stateCode.ready} and l.publish_after <= v_now
+       where l.id = any (v_ids) and ${stateIs('l', stateCode.ready)} and l.publish_after <= v_now
        order by l.seq limit p_max for update skip locked);
   else
     foreach v_queue in array p_queues loop

@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, stateIs } from './hot.ts'
 
 const { scheduled, blocked, ready, running, succeeded, failed, cancelled } = stateCode
 
@@ -142,12 +142,12 @@ declare
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select array_agg(l.queue), array_agg(l.key) into v_queues, v_keys
-    from ${s}.live l where l.id = any (p_ids) and l.state = ${failed};
+    from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)};
   if v_keys is null then return; end if;
   perform ${s}.lock_keys(v_queues, v_keys);
   return query
     with found as materialized (
-      select l.* from ${s}.live l where l.id = any (p_ids) and l.state = ${failed} order by l.id for update),
+      select l.* from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)} order by l.id for update),
     gone as (delete from ${s}.live l using found f where l.id = f.id),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)

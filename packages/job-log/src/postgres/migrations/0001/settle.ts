@@ -1,5 +1,5 @@
 import { eventCode, settleCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, stateIs } from './hot.ts'
 
 const { succeed, error, fail, snooze, park, releaseBegun, releaseUnbegun, cancel, completed } = settleCode
 const { scheduled, ready, running, succeeded, failed, cancelled } = stateCode
@@ -64,9 +64,10 @@ begin
           from unnest(v_ids, v_runs, v_kinds, p_delays::bigint[], p_codecs::text[], p_bodies::text[],
                       p_durations::text[], p_extras::text[])
             as s (id, run, kind, delay, codec, body, duration, extra)
-          join ${s}.live l on l.id = s.id and l.run = s.run and l.state = ${running} and l.worker = p_worker
-         order by l.id
-           for update of l skip locked) f),
+         cross join lateral (
+           select * from ${s}.live l
+            where l.id = s.id and l.run = s.run and ${stateIs('l', running)} and l.worker = p_worker
+              for update skip locked) l) f),
   gone as (
     delete from ${s}.live l using c where l.id = c.id and not c.stays),
   kept as (

@@ -1,5 +1,5 @@
 import { stateCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, stateIs } from './hot.ts'
 
 /** How long a ticket has to fetch its job before the job counts as overdue, and how far that doubles. */
 export const publishGrace: string = `interval '30 seconds'`
@@ -138,7 +138,7 @@ create function ${s}.published(p_ids uuid[]) returns void language plpgsql ${hot
 begin
   with l as materialized (
     select l.id from ${s}.live l
-     where l.id = any (p_ids) and l.state = ${stateCode.ready} and l.publishes < 7
+     where l.id = any (p_ids) and ${stateIs('l', stateCode.ready)} and l.publishes < 7
      order by l.id for update skip locked)
   update ${s}.live set publishes = publishes + 1 from l where live.id = l.id;
 end $$;

@@ -1,0 +1,16 @@
+import type { checkHistory } from '@errand/testkit/history'
+import type { JobEvent } from 'errand'
+
+type EventRecord = Parameters<typeof checkHistory>[0]['events'][number]
+
+/** An event as applications see it, in the shape in which logs store it and the checker reads it. */
+export function recordOf(event: JobEvent): EventRecord {
+  const { cursor, jobId, version, type, state, name, queue, tags, at, run, attempt } = event
+  return {
+    ...{ cursor, jobId, version, type, state, name, queue, tags, run, attempt },
+    at: at.getTime(),
+    worker: 'worker' in event ? event.worker : undefined,
+    data: event.type === 'dispatched' ? { orderingKey: event.orderingKey } : {},
+    body: undefined,
+  }
+}

@@ -1,0 +1,237 @@
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { lanes } from '@errand/core/ports'
+import type { Driver, Logger, PublishReport, Ticket } from '@errand/core/ports'
+import { newTicket, quietLogger, startFaultProxy, until, workerRef } from '@errand/testkit'
+import type { RabbitmqOptions } from '../src/index.ts'
+import { deleteQueues, newPrefix, nobody, onBroker, openDriver, publishRaw, queueOf, recordingLogger } from './broker.ts'
+
+const url = inject('amqp')
+
+/** A driver behind a proxy, on queues of its own that are deleted when the test is over. */
+async function scene(options: Partial<RabbitmqOptions> = {}, logger: Logger = quietLogger) {
+  const broker = String(url)
+  const prefix = newPrefix()
+  const { hostname, port } = new URL(broker)
+  const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5672) })
+  const driver = openDriver({ url: proxy.url(broker), prefix, ...options }, logger)
+  onTestFinished(async () => {
+    await driver.close()
+    await proxy.close()
+    await deleteQueues(broker, prefix, ['q', 'other'])
+  })
+  return { broker, prefix, proxy, driver }
+}
+
+const ticketsOf = (count: number, queue = 'q'): Ticket[] => Array.from({ length: count }, () => newTicket({ queue }))
+const idsOf = (items: readonly Ticket[]): string[] => items.map(({ id }) => id).toSorted()
+
+/** Everything that comes until so many tickets have come; each is acked. */
+async function receive(driver: Driver, count: number, queue = 'q'): Promise<Ticket[]> {
+  const subscription = await driver.subscribe(queue, { worker: workerRef() })
+  const got: Ticket[] = []
+  const tooLong = AbortSignal.timeout(20_000)
+  while (got.length < count && !tooLong.aborted) {
+    const deliveries = await subscription.next(10, tooLong)
+    for (const { ticket, ack } of deliveries) {
+      got.push(ticket)
+      await ack()
+    }
+  }
+  await subscription.close()
+  return got
+}
+
+async function failureOf(work: Promise<unknown>): Promise<{ code: string; message: string }> {
+  return work.then(
+    () => expect.fail('it should have failed'),
+    (error: unknown) => error as { code: string; message: string },
+  )
+}
+
+describe.skipIf(url === undefined)('a broker that fails', () => {
+  it('confirms that never come leave the tickets unknown, in time, and the next publish works', async () => {
+    const { proxy, driver } = await scene({ publishTimeout: '500ms' })
+    await driver.publish(ticketsOf(1))
+    proxy.blackHole('down')
+    const began = performance.now()
+    const silent: PublishReport = await driver.publish(ticketsOf(3))
+    expect(silent).toEqual({ accepted: [], refused: [] })
+    expect(performance.now() - began).toBeLessThan(5_000)
+    proxy.heal()
+    const tickets = ticketsOf(2)
+    const report = await until(() => driver.publish(tickets).catch(() => undefined), { what: 'publishing works again' })
+    expect(idsOf(report.accepted)).toEqual(idsOf(tickets))
+  })
+
+  it('a connection that is cut in the middle of a batch throws, and what was accepted before is still there', async () => {
+    const { proxy, driver } = await scene()
+    const before = ticketsOf(5)
+    await driver.publish(before)
+    proxy.cutAfter(2_000, 'up')
+    expect(await failureOf(driver.publish(ticketsOf(300)))).toMatchObject({ code: 'E_DRIVER' })
+    const got = await until(() => receive(driver, 5).catch(() => undefined), { what: 'tickets come', withinMs: 20_000 })
+    expect(idsOf(got)).toEqual(expect.arrayContaining(idsOf(before)))
+  })
+
+  it('a half-closed connection is noticed at once, and replaced', async () => {
+    const { proxy, driver } = await scene()
+    const subscription = await driver.subscribe('q', { worker: workerRef() })
+    const waiting = failureOf(subscription.next(1, nobody))
+    proxy.halfClose()
+    expect(await waiting).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('was lost') })
+    const tickets = ticketsOf(1)
+    await until(() => driver.publish(tickets).catch(() => undefined))
+    expect(idsOf(await receive(driver, 1))).toEqual(idsOf(tickets))
+  })
+
+  it('a broker that went silent is given up after two heartbeats, and a consumer does not wait for ever', async () => {
+    const { proxy, driver } = await scene({ heartbeat: '1s' })
+    const subscription = await driver.subscribe('q', { worker: workerRef() })
+    const waiting = failureOf(subscription.next(1, nobody))
+    proxy.blackHole()
+    expect(await waiting).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('eartbeat') })
+  })
+
+  it('a slow broker is slow, and nothing worse', async () => {
+    const { proxy, driver } = await scene()
+    proxy.delay(50)
+    const tickets = ticketsOf(20)
+    expect(idsOf((await driver.publish(tickets)).accepted)).toEqual(idsOf(tickets))
+    expect(idsOf(await receive(driver, 20))).toEqual(idsOf(tickets))
+  })
+
+  it('a broker that cannot be reached fails each call with what to check, and no credentials', async () => {
+    const { proxy, broker, prefix } = await scene()
+    proxy.refuse()
+    const { logger, lines } = recordingLogger()
+    const withPassword = new URL(proxy.url(broker))
+    withPassword.password = 's3cret'
+    const driver = openDriver({ url: withPassword.href, prefix }, logger)
+    onTestFinished(() => driver.close())
+    const failure = await failureOf(driver.publish(ticketsOf(1)))
+    expect(failure).toMatchObject({ code: 'E_DRIVER', message: expect.stringMatching(/RabbitMQ at amqp:\/\/127\.0\.0\.1:\d+\//) })
+    expect(await failureOf(driver.depth('q'))).toMatchObject({ code: 'E_DRIVER' })
+    expect(JSON.stringify([failure.message, lines])).not.toContain('s3cret')
+  })
+
+  it('a wrong password says so, and is not tried in a loop', async () => {
+    const { broker, prefix } = await scene()
+    const { logger, lines } = recordingLogger()
+    const wrong = new URL(broker)
+    wrong.password = 's3cret'
+    const driver = openDriver({ url: wrong.href, prefix }, logger)
+    onTestFinished(() => driver.close())
+    const { code, message } = await failureOf(driver.subscribe('q', { worker: workerRef() }))
+    expect({ code, message }).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('user and the password') })
+    expect(message + JSON.stringify(lines)).not.toContain('s3cret')
+    expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
+  })
+
+  it('a vhost that does not exist is named', async () => {
+    const { broker, prefix } = await scene()
+    const driver = openDriver({ url: `${broker.replace(/\/$/, '')}/no-such-vhost`, prefix })
+    onTestFinished(() => driver.close())
+    expect(await failureOf(driver.depth('q'))).toMatchObject({ message: expect.stringContaining('no-such-vhost') })
+  })
+})
+
+describe.skipIf(url === undefined)('queues that others change', () => {
+  it('a queue that was deleted under a waiting consumer is declared anew, and tickets come again', async () => {
+    const { driver, broker, prefix } = await scene()
+    const subscription = await driver.subscribe('q', { worker: workerRef() })
+    const waiting = subscription.next(5, nobody)
+    await until(() => hasConsumers(broker, prefix), { what: 'the consumers are there' })
+    await deleteQueues(broker, prefix, ['q'])
+    const [ticket] = ticketsOf(1)
+    expect(idsOf((await driver.publish([ticket!])).accepted)).toEqual([ticket!.id])
+    expect((await waiting).map((delivery) => delivery.ticket.id)).toEqual([ticket!.id])
+    await subscription.close()
+  })
+
+  it('a queue that was deleted while nobody asked is declared anew with the next ask', async () => {
+    const { driver, broker, prefix } = await scene()
+    const subscription = await driver.subscribe('q', { worker: workerRef() })
+    await deleteQueues(broker, prefix, ['q'])
+    const waiting = subscription.next(1, nobody)
+    const [ticket] = ticketsOf(1)
+    await driver.publish([ticket!])
+    expect((await waiting).map((delivery) => delivery.ticket.id)).toEqual([ticket!.id])
+    await subscription.close()
+  })
+
+  it('tickets for a queue that was deleted are noticed, and published again once it is back', async () => {
+    const { driver, broker, prefix } = await scene()
+    await driver.publish(ticketsOf(1))
+    await deleteQueues(broker, prefix, ['q'])
+    const tickets = ticketsOf(3)
+    expect(await driver.publish(tickets)).toEqual({ accepted: tickets, refused: [] })
+    expect(await driver.depth('q')).toBe(3)
+  })
+
+  it('a queue with other arguments gives an error that names the argument; other queues live on', async () => {
+    const { driver, broker, prefix } = await scene()
+    const wrong = queueOf(prefix, 'q', 'low')
+    await onBroker(broker, (channel) => channel.assertQueue(wrong, { durable: true }))
+    const failure = await failureOf(driver.subscribe('q', { worker: workerRef() }))
+    expect(failure.code).toBe('E_DRIVER')
+    expect(failure.message).toContain(`queue "${wrong}" exists with another x-queue-type`)
+
+    const [bad, good] = [newTicket({ queue: 'q', lane: 'low' }), newTicket({ queue: 'other', lane: 'low' })]
+    const report = await driver.publish([bad, good])
+    expect(report.accepted).toEqual([good])
+    expect(report.refused).toEqual([{ ticket: bad, why: expect.stringContaining('x-queue-type') }])
+    expect(idsOf(await receive(driver, 1, 'other'))).toEqual([good.id])
+  })
+
+  it('once the wrong queue is gone everything works, without a restart', async () => {
+    const { driver, broker, prefix } = await scene()
+    const wrong = queueOf(prefix, 'q', 'high')
+    await onBroker(broker, (channel) => channel.assertQueue(wrong, { durable: false }))
+    const ticket = newTicket({ queue: 'q', lane: 'high' })
+    expect((await driver.publish([ticket])).refused).toHaveLength(1)
+    await onBroker(broker, (channel) => channel.deleteQueue(wrong))
+    expect((await driver.publish([ticket])).accepted).toEqual([ticket])
+    expect(idsOf(await receive(driver, 1))).toEqual([ticket.id])
+  })
+
+  it('a message that is no ticket leaves a log line that does not quote it', async () => {
+    const { logger, lines } = recordingLogger()
+    const { driver, broker, prefix } = await scene({}, logger)
+    const [ticket] = ticketsOf(1)
+    await driver.publish([ticket!])
+    await publishRaw(broker, queueOf(prefix, 'q', 'normal'), Buffer.from('{"password":"s3cret"}'))
+    const waiting = newTicket({ queue: 'q', lane: 'low' })
+    await driver.publish([waiting])
+    expect(idsOf(await receive(driver, 2))).toEqual(idsOf([ticket!, waiting]))
+    const warned = lines.filter(({ level }) => level === 'warn')
+    expect(warned).toHaveLength(1)
+    expect(JSON.stringify(warned)).toContain('set aside')
+    expect(JSON.stringify(warned)).not.toContain('s3cret')
+  })
+
+  it('an application that declares nothing finds its queues, and is told which one is missing', async () => {
+    const { driver, broker, prefix, proxy } = await scene()
+    const careful = openDriver({ url: proxy.url(broker), prefix, declare: false })
+    onTestFinished(() => careful.close())
+    const missing = await failureOf(careful.subscribe('q', { worker: workerRef() }))
+    expect(missing.message).toContain(queueOf(prefix, 'q', 'critical'))
+    expect(missing.message).toContain('declare is false')
+    const ticket = newTicket({ queue: 'q' })
+    expect((await careful.publish([ticket])).refused).toEqual([{ ticket, why: expect.stringContaining('does not exist') }])
+
+    await (await driver.subscribe('q', { worker: workerRef() })).close()
+    expect((await careful.publish([ticket])).accepted).toEqual([ticket])
+    expect(idsOf(await receive(careful, 1))).toEqual([ticket.id])
+  })
+})
+
+/** Whether all lanes of queue q are being consumed. */
+function hasConsumers(broker: string, prefix: string): Promise<boolean> {
+  return onBroker(broker, async (channel) => {
+    for (const lane of lanes) {
+      const { consumerCount } = await channel.checkQueue(queueOf(prefix, 'q', lane))
+      if (consumerCount === 0) return false
+    }
+    return true
+  })
+}

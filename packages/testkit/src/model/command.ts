@@ -1,0 +1,41 @@
+import type { AsyncCommand } from 'fast-check'
+import type { LifecycleRules, ModelJob } from './rules.ts'
+import type { World } from './world.ts'
+
+/** One thing that somebody does, to the rules and to the log; both must agree about its answer and what follows. */
+export abstract class Command implements AsyncCommand<LifecycleRules, World> {
+  check(_rules: LifecycleRules): boolean {
+    return true
+  }
+
+  async run(rules: LifecycleRules, world: World): Promise<void> {
+    await this.perform(rules, world)
+    await world.compare(rules)
+  }
+
+  protected abstract perform(rules: LifecycleRules, world: World): Promise<void>
+  abstract toString(): string
+}
+
+/** Of a list that grows with the run: any number picks one. */
+export function pickOf<T>(items: readonly T[], number: number): T {
+  return items[number % items.length]!
+}
+
+/** A command about a job: there must be one. */
+export abstract class JobCommand extends Command {
+  protected readonly number: number
+
+  constructor(number: number) {
+    super()
+    this.number = number
+  }
+
+  override check(rules: LifecycleRules): boolean {
+    return rules.jobs.length > 0
+  }
+
+  protected job(rules: LifecycleRules): ModelJob {
+    return pickOf(rules.jobs, this.number)
+  }
+}

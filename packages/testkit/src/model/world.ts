@@ -1,0 +1,83 @@
+import { expect } from 'vitest'
+import type { EventType, JobLog, JobRecord, JobState, WorkerRef } from '@errand/core/ports'
+import { checkHistory, describeViolations } from '../history/check.ts'
+import type { Scene } from '../job-log/scene.ts'
+import type { LifecycleRules, ModelJob } from './rules.ts'
+
+/** Long enough that no machine takes it by itself, and no multiple of one ends when a multiple of another does. */
+export const times: Readonly<Record<'lease' | 'step' | 'delay' | 'timeout' | 'uniqueFor' | 'far', number>> = {
+  lease: 90 * 60_000,
+  step: 20 * 60_000,
+  delay: 30 * 60_000,
+  timeout: 50 * 60_000,
+  uniqueFor: 50 * 60_000,
+  far: 10 * 86_400_000,
+}
+
+/** The log that is compared with the rules: its queues, its workers, and what was granted to them. */
+export class World {
+  readonly on: Scene
+  readonly workers: readonly WorkerRef[]
+  readonly otherQueue: string
+  /** Every grant so far: what may be settled, in time or late. */
+  readonly grants: { readonly id: string; readonly run: number; readonly worker: WorkerRef }[] = []
+  /** The last claim or take of each worker, to be asked again. */
+  readonly requests: Map<string, { readonly request: string; readonly ids: readonly string[] }> = new Map()
+
+  constructor(on: Scene, workers: readonly WorkerRef[]) {
+    this.on = on
+    this.workers = workers
+    this.otherQueue = on.newQueue()
+  }
+
+  get log(): JobLog {
+    return this.on.log
+  }
+
+  records(): Promise<readonly JobRecord[]> {
+    return this.log.list({ name: this.on.jobName }, { limit: 1_000 })
+  }
+
+  /** What the log says about every job against what the rules say. */
+  async compare(rules: LifecycleRules): Promise<void> {
+    const records = await this.records()
+    const expected = rules.jobs.toReversed().map(snapshotOf)
+    expect(records.map(recorded)).toEqual(expected)
+  }
+
+  /** At the end: every history, event by event, and the invariants over all of them. */
+  async compareHistories(rules: LifecycleRules): Promise<void> {
+    const histories = await Promise.all(rules.jobs.map(({ job }) => this.log.eventsOf(job.id)))
+    const stories = histories.map((events) => events.map(({ type }): EventType => type))
+    expect(stories).toEqual(rules.jobs.map(({ story }) => story))
+    const violations = checkHistory({
+      events: histories.flat(),
+      dispatched: rules.jobs.map(({ job }) => ({
+        id: job.id,
+        onFailure: job.ordering?.onFailure,
+        onCrash: job.onCrash,
+      })),
+    })
+    expect(describeViolations(violations)).toBe('')
+  }
+}
+
+interface Snapshot {
+  readonly id: string
+  readonly state: JobState
+  readonly queue: string
+  readonly lane: string
+  readonly run: number
+  readonly attempt: number
+  readonly crashes: number
+  readonly worker: string | undefined
+  readonly cancelRequested: boolean
+}
+
+function snapshotOf({ job, state, queue, lane, run, attempt, crashes, worker, cancelling }: ModelJob): Snapshot {
+  return { id: job.id, state, queue, lane, run, attempt, crashes, worker, cancelRequested: cancelling }
+}
+
+function recorded({ id, state, queue, lane, run, attempt, crashes, worker, cancelRequested }: JobRecord): Snapshot {
+  return { id, state, queue, lane, run, attempt, crashes, worker, cancelRequested }
+}

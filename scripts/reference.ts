@@ -1,0 +1,47 @@
+/** Writes the pages that are derived from code: docs/errors.md and docs/states.md. `--check` only compares. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errorCodes, eventTypes, transitions } from '../packages/core/src/ports.ts'
+import type { JobState } from '../packages/core/src/ports.ts'
+
+const docs = join(import.meta.dirname, '..', 'docs')
+
+function errorsPage(): string {
+  const rows = Object.entries(errorCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`)
+  return `# Errors
+
+Made from \`packages/core/src/errors.ts\` by \`pnpm reference\`.
+
+| code | meaning |
+|---|---|
+${rows.join('\n')}
+`
+}
+
+function statesPage(): string {
+  const list = (states: readonly JobState[] | 'same'): string =>
+    states === 'same' ? 'no change' : states.map((state) => `\`${state}\``).join(', ')
+  const rows = eventTypes.map((type) => {
+    const { from, to, interim } = transitions[type]
+    return `| \`${type}\` | ${from.length === 0 ? '–' : list(from)} | ${list(to)}${interim ? ' (while `running`, `failed` or `cancelled` follows at once)' : ''} |`
+  })
+  return `# States and events
+
+Made from \`packages/core/src/job/state.ts\` by \`pnpm reference\`. A state never changes without its event: both are written in
+one transaction.
+
+| event | from | to |
+|---|---|---|
+${rows.join('\n')}
+`
+}
+
+const pages = { 'errors.md': errorsPage(), 'states.md': statesPage() }
+for (const [name, text] of Object.entries(pages)) {
+  const file = join(docs, name)
+  if (!process.argv.includes('--check')) writeFileSync(file, text)
+  else if (readFileSync(file, 'utf8') !== text) {
+    console.error(`docs/${name} is not what the code says: run pnpm reference`)
+    process.exitCode = 1
+  }
+}
