@@ -69,7 +69,8 @@ function row(renditions: readonly Rendition[], format: string): string {
 /** A small picture is not enlarged, so several files may have one width: the first stands for them. */
 function sourceSet(renditions: readonly Rendition[], format: string): string {
   const byWidth = new Map<number, string>()
-  for (const { file, width } of ofFormat(renditions, format)) if (!byWidth.has(width)) byWidth.set(width, file)
+  for (const { file, width } of ofFormat(renditions, format))
+    if (!byWidth.has(width)) byWidth.set(width, file)
   return [...byWidth].map(([width, file]) => `${link(file)} ${width}w`).join(', ')
 }
 
@@ -82,7 +83,10 @@ function size(bytes: number): string {
 }
 
 function link(file: string): string {
-  return file.split('/').map((part) => encodeURIComponent(part).replaceAll("'", '%27')).join('/')
+  return file
+    .split('/')
+    .map((part) => encodeURIComponent(part).replaceAll("'", '%27'))
+    .join('/')
 }
 
 function text(value: string): string {

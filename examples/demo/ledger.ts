@@ -25,7 +25,14 @@ export function ledger(path: string): Middleware {
   return async (ctx, next) => {
     const { id, orderingKey } = ctx.job
     const say = (mark: LedgerLine['mark']): void => {
-      const line = { mark, jobId: id, run: ctx.run, pid: process.pid, at: Date.now(), key: orderingKey ?? null }
+      const line = {
+        mark,
+        jobId: id,
+        run: ctx.run,
+        pid: process.pid,
+        at: Date.now(),
+        key: orderingKey ?? null,
+      }
       writeSync(file, `${JSON.stringify(line satisfies LedgerLine)}\n`)
     }
     say('began')

@@ -44,7 +44,15 @@ export async function perform(
   const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'}`
   const { members } = fleet
   const frame = (): void =>
-    stage.refresh({ title, tally, members, story, total: show.total, elapsed: clock(), now: performance.now() })
+    stage.refresh({
+      title,
+      tally,
+      members,
+      story,
+      total: show.total,
+      elapsed: clock(),
+      now: performance.now(),
+    })
 
   // Whatever ends this process takes the workers along.
   const atExit = (): void => fleet.killAll()
@@ -95,7 +103,7 @@ async function rollCall(errand: Errand, fleet: Fleet, story: Story, signal: Abor
 
 /** Rejects when nothing has succeeded for a minute: then something is wrong, and nobody should wait for it. */
 async function watch(tally: Tally, signal: AbortSignal): Promise<never> {
-  for (let before = -1; before !== tally.events; ) {
+  for (let before = -1; before !== tally.events;) {
     before = tally.events
     await delay(silenceMs, undefined, { signal }).catch(() => {})
     if (signal.aborted) return forever()

@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { flaw } from './images.ts'
 import { Unusable } from './unusable.ts'
@@ -25,7 +25,9 @@ export const enough = 12
 export async function findPictures(folder: string): Promise<Found> {
   const names = (await list(folder)).filter((name) => extensions.has(extname(name).toLowerCase()))
   if (names.length === 0) {
-    throw new Unusable(`${folder} has no pictures (${[...extensions].join(' ')}); its subfolders are not searched`)
+    throw new Unusable(
+      `${folder} has no pictures (${[...extensions].join(' ')}); its subfolders are not searched`,
+    )
   }
 
   const pictures: Source[] = []
@@ -41,7 +43,9 @@ export async function findPictures(folder: string): Promise<Found> {
   }
   if (pictures.length === 0) {
     const [first] = unreadable
-    throw new Unusable(`none of the ${names.length} pictures in ${folder} can be read: ${first?.file}: ${first?.why}`)
+    throw new Unusable(
+      `none of the ${names.length} pictures in ${folder} can be read: ${first?.file}: ${first?.why}`,
+    )
   }
   return { pictures, unreadable, leftOut: names.length - tried }
 }
@@ -52,30 +56,27 @@ async function list(folder: string): Promise<string[]> {
     const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())
     return files.map((entry) => entry.name).toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   } catch (error) {
-    throw new Unusable(await whyNot(folder, error), { cause: error })
+    throw new Unusable(whyNot(folder, error), { cause: error })
   }
 }
 
-async function whyNot(folder: string, error: unknown): Promise<string> {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT':
-      return `there is no folder ${folder}`
-    case 'ENOTDIR':
-      return `${folder} is a file; give the folder that it is in`
-    case 'EACCES':
-    case 'EPERM': {
-      const { mode } = await stat(folder).catch(() => ({ mode: 0 }))
-      return `${folder} may not be read (mode ${(mode & 0o777).toString(8)})`
-    }
-    default:
-      return `${folder} cannot be read: ${String(error)}`
-  }
+function whyNot(folder: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT') return `there is no folder ${folder}`
+  if (code === 'ENOTDIR') return `${folder} is a file; give the folder that it is in`
+  if (code === 'EACCES' || code === 'EPERM') return `${folder} may not be read by this user`
+  return `${folder} cannot be read: ${String(error)}`
 }
 
 function unique(file: string, taken: readonly Source[]): string {
   const stem = basename(file, extname(file)).normalize('NFC')
-  const plain = stem.replaceAll(/[^\p{L}\p{N}_-]+/gu, '-').replaceAll(/^-+|-+$/g, '').slice(0, 60) || 'picture'
-  const isTaken = (name: string): boolean => taken.some((other) => other.name.toLowerCase() === name.toLowerCase())
+  const plain =
+    stem
+      .replaceAll(/[^\p{L}\p{N}_-]+/gu, '-')
+      .replaceAll(/^-+|-+$/g, '')
+      .slice(0, 60) || 'picture'
+  const isTaken = (name: string): boolean =>
+    taken.some((other) => other.name.toLowerCase() === name.toLowerCase())
   for (let n = 1; ; n += 1) {
     const name = n === 1 ? plain : `${plain}-${n}`
     if (!isTaken(name)) return name

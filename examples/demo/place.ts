@@ -34,7 +34,10 @@ export async function clear({ out }: Place): Promise<void> {
   await remove(out)
   try {
     await mkdir(out, { recursive: true })
-    await writeFile(join(out, markName), 'Made by the Errand demo, which replaces this folder when it runs again.\n')
+    await writeFile(
+      join(out, markName),
+      'Made by the Errand demo, which replaces this folder when it runs again.\n',
+    )
   } catch (cause) {
     throw new Unusable(`${out} cannot be written: ${String(cause)}`, { cause })
   }

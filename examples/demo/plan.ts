@@ -32,7 +32,9 @@ const halvings = 4
 
 /** Twenty jobs for each picture: eight widths in two formats, and a row of four, each made from the one before it. */
 export function plan(pictures: readonly Source[], out: string): Planned[] {
-  const rows = Array.from({ length: halvings }, (_, step) => pictures.map((picture) => halving(picture, step, out)))
+  const rows = Array.from({ length: halvings }, (_, step) =>
+    pictures.map((picture) => halving(picture, step, out)),
+  )
   const sizes = widths.map(({ width, lane }) =>
     pictures.flatMap((picture) => formats.map((format) => resizing(picture, { width, format, lane }, out))),
   )
@@ -42,7 +44,10 @@ export function plan(pictures: readonly Source[], out: string): Planned[] {
 
 /** The one that comes late and must not wait. */
 export function cover(picture: Source, out: string, id: string): Planned {
-  return { ...resizing(picture, { width: 1200, format: 'webp', lane: 'critical', id }, out), label: `the cover (${picture.name})` }
+  return {
+    ...resizing(picture, { width: 1200, format: 'webp', lane: 'critical', id }, out),
+    label: `the cover (${picture.name})`,
+  }
 }
 
 interface Size {

@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url'
 import type { JobEvent } from 'errand'
+import type { Audit } from './audit/audit.ts'
 import type { Audited } from './audit/gather.ts'
 import type { Performance } from './perform.ts'
 import type { Found } from './pictures.ts'
@@ -10,12 +11,13 @@ import { counted, fit, paint } from './stage/style.ts'
 const print = (line = ''): void => void process.stdout.write(line === '' ? '\n' : `  ${line}\n`)
 
 export function reportFound({ unreadable, leftOut, pictures }: Found): void {
-  for (const { file, why } of unreadable) print(paint('yellow', `${file} is left out, it cannot be read: ${why}`))
+  for (const { file, why } of unreadable)
+    print(paint('yellow', `${file} is left out, it cannot be read: ${why}`))
   if (leftOut > 0) print(`of the pictures in this folder the first ${pictures.length} are taken`)
 }
 
-export function reportAudit({ findings, histories: _, ...audit }: Audited): void {
-  const { dispatched, succeededOnce, lostAndRunAgain, outOfOrder, events, lines } = audit
+export function reportAudit(audit: Audit): void {
+  const { dispatched, events, findings, lines, lostAndRunAgain, outOfOrder, succeededOnce } = audit
   const sentence = [
     `${dispatched} dispatched`,
     `${succeededOnce} succeeded once`,
@@ -24,7 +26,12 @@ export function reportAudit({ findings, histories: _, ...audit }: Audited): void
   ].join(' · ')
   print()
   print(paint(['bold', findings.length === 0 ? 'green' : 'red'], sentence))
-  print(paint('dim', `by ${events} events in the log, held against ${lines} lines that the handlers wrote to a ledger of their own`))
+  print(
+    paint(
+      'dim',
+      `by ${events} events in the log, held against ${lines} lines that the handlers wrote to a ledger of their own`,
+    ),
+  )
   if (findings.length === 0) return
   print()
   print(paint('red', `the audit found ${counted(findings.length, 'fault')}:`))
@@ -43,7 +50,9 @@ export function reportPerformance(performance: Performance, { histories }: Audit
   const [first] = lost
   if (first) {
     print()
-    print(`${paint('yellow', first.label)}: what the log knows of one of the ${counted(lost.length, 'job')} that were lost`)
+    print(
+      `${paint('yellow', first.label)}: what the log knows of one of the ${counted(lost.length, 'job')} that were lost`,
+    )
     printHistory(histories.get(first.id) ?? [], names)
   }
   print()

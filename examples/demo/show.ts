@@ -68,7 +68,9 @@ export class Show {
       if (job) this.#expect(id, job)
     }
     const keyed = this.#jobs.filter(({ key }) => key !== undefined).length
-    story.tell(`${this.#jobs.length} jobs dispatched in one commit, in ${tookMs} ms; ${keyed} of them have an ordering key`)
+    story.tell(
+      `${this.#jobs.length} jobs dispatched in one commit, in ${tookMs} ms; ${keyed} of them have an ordering key`,
+    )
   }
 
   /** Follows the log from its first event on, until the contact sheet is there. */
@@ -99,7 +101,10 @@ export class Show {
     if (!picture) throw new Error('a show without pictures')
     const id = randomUUID()
     const job = cover(picture, this.#programme.place.out, id)
-    story.tell(`${job.label} is dispatched, in the critical lane; ${counted(tally.waiting, 'job')} wait`, 'magentaBright')
+    story.tell(
+      `${job.label} is dispatched, in the critical lane; ${counted(tally.waiting, 'job')} wait`,
+      'magentaBright',
+    )
     this.#expect(id, job)
     await errand.dispatchMany([job.request])
     return id

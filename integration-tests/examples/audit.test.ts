@@ -44,7 +44,14 @@ class World {
     const last = this.#last(id)
     this.#now += 1
     const event = {
-      ...{ cursor: '', jobId: id, type, state, name: 'a.job', queue: 'default', tags: [], worker: 'w1' },
+      cursor: '',
+      jobId: id,
+      type,
+      state,
+      name: 'a.job',
+      queue: 'default',
+      tags: [],
+      worker: 'w1',
       at: new Date(this.#now),
       version: (last?.version ?? 0) + 1,
       run: (last?.run ?? 0) + (counted.run ?? 0),
@@ -68,8 +75,13 @@ describe("the demo's audit", () => {
     const all = world()
     all.run('plain', 'first', 'second')
     expect(audit(all)).toEqual({
-      ...{ dispatched: 3, succeededOnce: 3, lostAndRunAgain: 0, outOfOrder: 0 },
-      ...{ events: 9, lines: 6, findings: [] },
+      dispatched: 3,
+      succeededOnce: 3,
+      lostAndRunAgain: 0,
+      outOfOrder: 0,
+      events: 9,
+      lines: 6,
+      findings: [],
     })
   })
 
@@ -96,7 +108,9 @@ describe("the demo's audit", () => {
     const all = world()
     all.run('plain', 'first', 'second')
     all.says('plain', 'began', 2)
-    expect(audit(all).findings).toEqual([expect.stringContaining('the plain job: a handler began run 2, which the log never granted')])
+    expect(audit(all).findings).toEqual([
+      expect.stringContaining('the plain job: a handler began run 2, which the log never granted'),
+    ])
   })
 
   it('finds a run that was done twice', () => {
@@ -109,12 +123,13 @@ describe("the demo's audit", () => {
   it('finds a success that no handler knows of, and one of a handler that threw', () => {
     const all = world()
     all.run('plain', 'first', 'second')
-    const [began] = all.ledger
-    const [, , ...others] = all.ledger
-    expect(audit({ ...all, ledger: others }).findings).toHaveLength(1)
-    const threw = { ...began, mark: 'threw' } as LedgerLine
-    const lines = [began as LedgerLine, threw, ...others]
-    expect(audit({ ...all, ledger: lines }).findings).toEqual([expect.stringContaining('no handler ended it')])
+    const { dispatched, histories } = all
+    const [began, ended, ...others] = all.ledger
+    expect(audit({ dispatched, histories, ledger: others }).findings).toHaveLength(1)
+    const threw = [began, { ...ended, mark: 'threw' }, ...others] as LedgerLine[]
+    expect(audit({ dispatched, histories, ledger: threw }).findings).toEqual([
+      expect.stringContaining('no handler ended it'),
+    ])
   })
 
   it('finds a job that succeeded twice, and one that never did', () => {
@@ -129,7 +144,10 @@ describe("the demo's audit", () => {
   it('finds jobs of one key that ran out of order', () => {
     const all = world()
     all.run('plain', 'second', 'first')
-    expect(audit(all)).toMatchObject({ outOfOrder: 1, findings: expect.arrayContaining([expect.stringContaining('the second job')]) })
+    expect(audit(all)).toMatchObject({
+      outOfOrder: 1,
+      findings: expect.arrayContaining([expect.stringContaining('the second job')]),
+    })
   })
 
   it('finds jobs of one key whose handlers overlapped, though the log says that they did not', () => {
@@ -138,7 +156,10 @@ describe("the demo's audit", () => {
     const end = all.ledger.findIndex(({ jobId, mark }) => jobId === 'first' && mark === 'ended')
     const [line] = all.ledger.splice(end, 1)
     if (line) all.ledger.push(line)
-    expect(audit(all)).toMatchObject({ outOfOrder: 1, findings: [expect.stringContaining('its handler began before')] })
+    expect(audit(all)).toMatchObject({
+      outOfOrder: 1,
+      findings: [expect.stringContaining('its handler began before')],
+    })
   })
 
   it('finds a job that nobody dispatched, and one that the log has forgotten', () => {
@@ -147,7 +168,11 @@ describe("the demo's audit", () => {
     all.says('stranger', 'began', 1)
     all.histories.delete('plain')
     const { findings } = audit(all)
-    expect(findings).toContainEqual(expect.stringContaining('a job that nobody dispatched: a handler began run 1'))
-    expect(findings).toContainEqual(expect.stringContaining('the plain job: was dispatched, and the log has no event of it'))
+    expect(findings).toContainEqual(
+      expect.stringContaining('a job that nobody dispatched: a handler began run 1'),
+    )
+    expect(findings).toContainEqual(
+      expect.stringContaining('the plain job: was dispatched, and the log has no event of it'),
+    )
   })
 })

@@ -21,7 +21,10 @@ export interface Command extends AsyncDisposable {
 }
 
 /** Starts `node ARGUMENTS` in a pipe, with the environment added to this one's. */
-export function node(args: readonly string[], options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }): Command {
+export function node(
+  args: readonly string[],
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): Command {
   const { ERRAND_LOG: _, ERRAND_DRIVER: __, INIT_CWD: ___, ...clean } = process.env
   const child = spawn(process.execPath, [...args], {
     cwd: options.cwd,
@@ -38,7 +41,9 @@ export function node(args: readonly string[], options: { readonly cwd: string; r
   }
   const exitCode = once(child, 'close').then(([code, signal]) => {
     for (const listener of listeners) listener()
-    return typeof code === 'number' ? code : Promise.reject(new Error(`ended by ${String(signal)}: ${printed}`))
+    return typeof code === 'number'
+      ? code
+      : Promise.reject(new Error(`ended by ${String(signal)}: ${printed}`))
   })
   exitCode.catch(() => {})
 

@@ -1,4 +1,14 @@
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
@@ -46,23 +56,31 @@ function expectGoodShow(output: string, jobs: number): void {
 }
 
 describe('the demo', () => {
-  it('in a pipe, on SQLite: 242 jobs, a killed worker, a good audit, a contact sheet', { timeout }, async () => {
-    const out = join(folder, 'sqlite')
-    await using show = demo('--out', out)
-    expect(await show.exitCode, show.output()).toBe(0)
-    expectGoodShow(show.output(), 242)
-    expect(show.output()).not.toContain('\u001B')
+  it(
+    'in a pipe, on SQLite: 242 jobs, a killed worker, a good audit, a contact sheet',
+    { timeout },
+    async () => {
+      const out = join(folder, 'sqlite')
+      await using show = demo('--out', out)
+      expect(await show.exitCode, show.output()).toBe(0)
+      expectGoodShow(show.output(), 242)
+      expect(show.output()).not.toContain('\u001B')
 
-    const page = readFileSync(join(out, 'index.html'), 'utf8')
-    const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) => join(out, decodeURIComponent(file ?? '')))
-    expect(linked).toHaveLength(242)
-    expect(linked.filter((file) => !existsSync(file))).toEqual([])
-    const leftovers = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.part'))
-    expect(leftovers).toEqual([])
+      const page = readFileSync(join(out, 'index.html'), 'utf8')
+      const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) =>
+        join(out, decodeURIComponent(file ?? '')),
+      )
+      expect(linked).toHaveLength(242)
+      expect(linked.filter((file) => !existsSync(file))).toEqual([])
+      const leftovers = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((file) =>
+        file.endsWith('.part'),
+      )
+      expect(leftovers).toEqual([])
 
-    await commandsWork(show.output())
-    await forgeryIsFound(out)
-  })
+      await commandsWork(show.output())
+      await forgeryIsFound(out)
+    },
+  )
 
   it.skipIf(postgres === undefined)('on PostgreSQL, in a schema of its own', { timeout }, async () => {
     const out = join(folder, 'postgres')
@@ -99,8 +117,16 @@ describe('the demo', () => {
     ['an unknown option', () => ['--fast'], /--fast/],
     ['a log that it does not know', () => ['--log', 'mysql://localhost'], /--log takes postgres:/],
     ['a log that is not there', () => ['--log', 'postgres://postgres@127.0.0.1:1/none'], /E_LOG_UNREACHABLE/],
-    ['an output folder that is not its own', () => ['--out', pictures('mine', ['fig.jpg'])], /was not made by this demo/],
-    ['an audit before the first demo', () => ['--audit', '--out', join(folder, 'none')], /holds no finished demo/],
+    [
+      'an output folder that is not its own',
+      () => ['--out', pictures('mine', ['fig.jpg'])],
+      /was not made by this demo/,
+    ],
+    [
+      'an audit before the first demo',
+      () => ['--audit', '--out', join(folder, 'none')],
+      /holds no finished demo/,
+    ],
   ])('given %s it says so and exits with 1', { timeout }, async (_, args, message) => {
     await using show = demo(...[args()].flat())
     expect(await show.exitCode, show.output()).toBe(1)
@@ -140,7 +166,9 @@ async function commandsWork(output: string): Promise<void> {
   const commands = [...output.matchAll(/pnpm@12 errand (.*)/g)].map(([, command]) => command ?? '')
   expect(commands).toHaveLength(2)
   for (const command of commands) {
-    await using run = node([errandCommand, ...command.split(' ').map((word) => word.replaceAll("'", ''))], { cwd: folder })
+    await using run = node([errandCommand, ...command.split(' ').map((word) => word.replaceAll("'", ''))], {
+      cwd: folder,
+    })
     expect(await run.exitCode, `${command}: ${run.output()}`).toBe(0)
     expect(run.output()).toContain('lost')
   }
@@ -159,7 +187,9 @@ async function forgeryIsFound(out: string): Promise<void> {
 
   await using forged = demo('--audit', '--out', out)
   expect(await forged.exitCode, forged.output()).toBe(1)
-  expect(forged.output()).toContain(`${job?.label}: run 1 began twice in the ledger: two handlers had one claim`)
+  expect(forged.output()).toContain(
+    `${job?.label}: run 1 began twice in the ledger: two handlers had one claim`,
+  )
 }
 
 async function schemaExists(name: string | undefined): Promise<boolean> {

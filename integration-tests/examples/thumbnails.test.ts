@@ -26,7 +26,7 @@ afterAll(async () => {
   await client.end()
 })
 
-describe('the thumbnails application', { timeout: 60_000 }, () => {
+describe('the thumbnails application', { timeout: 120_000 }, () => {
   it('runs on SQLite', () => run(`sqlite:${join(folder, 'errand.db')}`, join(folder, 'sqlite')))
 
   it.skipIf(postgres === undefined)('runs on PostgreSQL with only ERRAND_LOG changed', () => {

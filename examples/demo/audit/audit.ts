@@ -51,7 +51,8 @@ export function audit({ dispatched, histories, ledger }: Evidence): Audit {
     dispatched: dispatched.length,
     succeededOnce: dispatched.filter(({ id }) => successes.get(id)?.length === 1).length,
     lostAndRunAgain: [...histories.values()].reduce((sum, history) => sum + lostAndRunAgain(history), 0),
-    outOfOrder: new Set(violations.filter(({ invariant }) => invariant === 'I5').map(({ jobId }) => jobId)).size,
+    outOfOrder: new Set(violations.filter(({ invariant }) => invariant === 'I5').map(({ jobId }) => jobId))
+      .size,
     events: events.length,
     lines: ledger.length,
     findings: [

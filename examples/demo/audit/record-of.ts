@@ -5,9 +5,9 @@ type EventRecord = Parameters<typeof checkHistory>[0]['events'][number]
 
 /** An event as applications see it, in the shape in which logs store it and the checker reads it. */
 export function recordOf(event: JobEvent): EventRecord {
-  const { cursor, jobId, version, type, state, name, queue, tags, at, run, attempt } = event
+  const { at, ...told } = event
   return {
-    ...{ cursor, jobId, version, type, state, name, queue, tags, run, attempt },
+    ...told,
     at: at.getTime(),
     worker: 'worker' in event ? event.worker : undefined,
     data: event.type === 'dispatched' ? { orderingKey: event.orderingKey } : {},

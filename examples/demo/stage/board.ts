@@ -81,11 +81,18 @@ function memberRow(member: Member, index: number, { tally }: View, width: number
     case 'stopped':
       return paint('dim', `○ ${name}${fit('stopped', room)}${done}`)
     case 'killed':
-      return paint('red', '✗ ') + paint(['red', 'bold'], name) + paint('red', fit(member.fate, room)) + paint('dim', done)
+      return (
+        paint('red', '✗ ') +
+        paint(['red', 'bold'], name) +
+        paint('red', fit(member.fate, room)) +
+        paint('dim', done)
+      )
     case 'working': {
       const runs = member.id ? tally.runningOn(member.id) : []
       const half = Math.floor(room / 2)
-      const jobs = runs.slice(0, 2).map(({ label, run }) => fit(run > 1 ? `${label} (run ${run})` : label, half - 1))
+      const jobs = runs
+        .slice(0, 2)
+        .map(({ label, run }) => fit(run > 1 ? `${label} (run ${run})` : label, half - 1))
       return paint(colour, '● ') + paint('bold', name) + fit(jobs.join(' '), room) + paint('dim', done)
     }
     default:
@@ -123,7 +130,10 @@ function sparkline(tally: Tally, now: number, elapsed: number, columns: number):
 function storyRows(story: Story, width: number): string[] {
   const told = story.lines.slice(-storyLines).map(({ at, text, tone }) => {
     const line = fit(text, width - labelColumns)
-    return paint('dim', fit(seconds(at).padStart(7), labelColumns)) + (tone === undefined ? line : paint(tone, line))
+    return (
+      paint('dim', fit(seconds(at).padStart(7), labelColumns)) +
+      (tone === undefined ? line : paint(tone, line))
+    )
   })
   return [...told, ...Array.from({ length: storyLines - told.length }, () => '')]
 }

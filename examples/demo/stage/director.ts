@@ -95,7 +95,10 @@ export class Director {
   #lost({ worker }: JobEvent & { readonly type: 'lost' }, job: Known): void {
     this.lost.push(job)
     if (this.#dead.has(worker)) this.#shown = true
-    this.#cast.story.tell(`${job.label} is lost: the lease of ${this.#nameOf(worker)} is out; ready again`, 'yellow')
+    this.#cast.story.tell(
+      `${job.label} is lost: the lease of ${this.#nameOf(worker)} is out; ready again`,
+      'yellow',
+    )
   }
 
   #coverHeard(event: JobEvent, { label }: Known): void {
@@ -107,7 +110,10 @@ export class Director {
       const afterMs = at - this.overtaking.dispatchedAt
       this.overtaking = { ...this.overtaking, overtook: waiting, afterMs }
       const jobs = counted(waiting, 'job')
-      this.#cast.story.tell(`${label} starts ${afterMs} ms later, ahead of ${jobs} that came before it`, 'magentaBright')
+      this.#cast.story.tell(
+        `${label} starts ${afterMs} ms later, ahead of ${jobs} that came before it`,
+        'magentaBright',
+      )
     }
   }
 

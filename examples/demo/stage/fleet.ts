@@ -30,7 +30,9 @@ export class Fleet {
 
   constructor(count: number, out: string, environment: Readonly<Record<string, string>>) {
     this.#fallen.promise.catch(() => {})
-    this.members = Array.from({ length: count }, (_, index) => this.#start(`worker ${index + 1}`, out, environment))
+    this.members = Array.from({ length: count }, (_, index) =>
+      this.#start(`worker ${index + 1}`, out, environment),
+    )
   }
 
   /** Rejects when a process ends that should go on: it never resolves. */
@@ -81,13 +83,18 @@ export class Fleet {
     child.once('exit', (code, signal) => {
       if (this.#stopping || member.state === 'killed') return
       member.state = 'stopped'
-      this.#fallen.reject(new Error(`${name} ended by itself (${signal ?? `exit code ${code}`})${this.#lastWords(member)}`))
+      this.#fallen.reject(
+        new Error(`${name} ended by itself (${signal ?? `exit code ${code}`})${this.#lastWords(member)}`),
+      )
     })
     return member
   }
 
   #lastWords(member: Member): string {
-    const said = readFileSync(this.#files.get(member) ?? '', 'utf8').trim().split('\n').slice(-15)
+    const said = readFileSync(this.#files.get(member) ?? '', 'utf8')
+      .trim()
+      .split('\n')
+      .slice(-15)
     return said.join('') === '' ? '' : `; it said:\n${said.map((line) => `  ${line}`).join('\n')}`
   }
 }

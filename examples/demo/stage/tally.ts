@@ -79,7 +79,8 @@ export class Tally {
       return
     }
     const run = this.running.get(job.id)
-    if (!run || event.type === 'progressed' || event.type === 'cancel_requested' || event.type === 'fenced') return
+    if (!run || event.type === 'progressed' || event.type === 'cancel_requested' || event.type === 'fenced')
+      return
     this.running.delete(job.id)
     lane.running -= 1
     if (event.type === 'lost') this.lost += 1

@@ -6,6 +6,7 @@ import { harmless, truncate, widthOf } from '../src/output/text.ts'
 import { relative, spanText } from '../src/output/times.ts'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
+import { bin } from './helpers/command.ts'
 import { makeProject } from './helpers/project.ts'
 
 test('a table fits the terminal by cutting its flexible columns, the widest first, and nothing in a pipe', () => {
@@ -55,14 +56,15 @@ test('a reader that has seen enough, as in `errand events | head -1`, is no fail
   const project = makeApplication()
   // More than a pipe holds.
   await project.errand.dispatchMany(Array.from({ length: 2_000 }, () => greet.with({ name: 'ada' })))
-  const bin = new URL('../src/bin.ts', import.meta.url).pathname
-  const script = `"${process.execPath}" "${bin}" events --json | head -1; echo "code \${PIPESTATUS[0]}"`
-  const shell = spawn('bash', ['-c', script], { cwd: project.folder, env: { PATH: process.env['PATH'] } })
-  let said = ''
-  shell.stdout.on('data', (text) => (said += String(text)))
-  shell.stderr.on('data', (text) => (said += String(text)))
+  const script = `{ "${process.execPath}" "${bin}" events --json; echo "code $?" >&2; } | head -1`
+  const shell = spawn('sh', ['-c', script], { cwd: project.folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  let stdout = ''
+  let stderr = ''
+  shell.stdout.on('data', (text) => (stdout += String(text)))
+  shell.stderr.on('data', (text) => (stderr += String(text)))
   await once(shell, 'close')
-  expect(said).toMatch(/^\{"cursor".*\ncode 0\n$/)
+  expect(stdout).toMatch(/^\{"cursor".*\n$/)
+  expect(stderr).toBe('code 0\n')
 })
 
 test.each([

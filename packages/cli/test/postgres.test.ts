@@ -1,21 +1,34 @@
 import { randomBytes } from 'node:crypto'
-import { inject, test, expect } from 'vitest'
+import { Client } from 'pg'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { makeApplication } from './helpers/application.ts'
+import type { Ran } from './helpers/command.ts'
 
-const url = inject('postgres')
+const url = inject('postgres') ?? ''
 
-test.skipIf(url === undefined)(
-  'the same application does the same on PostgreSQL, in a schema that migrate makes',
+/** A schema of its own, dropped at the end. */
+function schemaUrl(): string {
+  const schema = `errand_cli_${randomBytes(6).toString('hex')}`
+  onTestFinished(async () => {
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    await client.query(`drop schema if exists ${schema} cascade`)
+    await client.end()
+  })
+  const log = new URL(url)
+  log.searchParams.set('schema', schema)
+  return log.href
+}
+
+test.skipIf(url === '')(
+  'the same application does the same on PostgreSQL, once migrate has made the schema',
   async () => {
-    const schema = `errand_cli_${randomBytes(4).toString('hex')}`
-    const log = new URL(url ?? '')
-    log.searchParams.set('schema', schema)
-    const project = makeApplication()
-    const env = { TEST_LOG: log.href }
-    const run = (...words: readonly string[]) => project.run(words, { env })
+    const app = makeApplication()
+    const env = { TEST_LOG: schemaUrl() }
+    const run = (...words: readonly string[]): Promise<Ran> => app.run(words, { env })
 
     const early = await run('jobs', 'list')
-    expect(early).toMatchObject({ code: 7 })
+    expect(early, early.stderr).toMatchObject({ code: 7, stdout: '' })
     expect(early.stderr).toMatch(/E_LOG_VERSION.*errand migrate/)
 
     expect(await run('migrate')).toMatchObject({ code: 0 })
@@ -29,6 +42,19 @@ test.skipIf(url === undefined)(
     })
     const events = await run('events', '--json')
     expect(events.stdout.split('\n').filter((line) => line !== '')).toHaveLength(3)
-    expect(await run('doctor')).toMatchObject({ code: 0 })
+    const doctor = await run('doctor')
+    expect(doctor, doctor.stdout).toMatchObject({ code: 0 })
+    const direct = await run('run', 'greet', '{"name":"bob"}')
+    expect(JSON.parse(direct.stdout)).toEqual({ text: 'hello, bob' })
   },
 )
+
+test.skipIf(url === '')('a follower on PostgreSQL sees what another process does', async () => {
+  const app = makeApplication()
+  const env = { TEST_LOG: schemaUrl() }
+  await app.run(['migrate'], { env })
+  const follower = app.start(['events', '--follow', '--after', 'start'], { env })
+  await app.run(['dispatch', 'greet', '{"name":"ada"}'], { env })
+  await app.run(['work', '--stop-when-empty'], { env })
+  await follower.saying(/dispatched[\s\S]*started[\s\S]*succeeded/)
+})

@@ -1,7 +1,7 @@
 import { ErrandError } from '@errand/core'
 import type { Duration } from '@errand/core'
 import { durationMs } from '@errand/core/ports'
-import type { Driver, DriverContext, DriverFactory, QueueName, Topic } from '@errand/core/ports'
+import type { Driver, DriverContext, DriverFactory, QueueName, RequestId, Topic } from '@errand/core/ports'
 import { DatabaseSubscription } from './subscription.ts'
 
 export interface DatabaseOptions {
@@ -23,7 +23,10 @@ const defaultPollMs = 2_000
 export function database(options: DatabaseOptions = {}): DriverFactory {
   const pollMs = durationMs(options.poll ?? defaultPollMs, 'database({ poll })')
   if (pollMs === 0) {
-    throw new ErrandError('E_OPTION', 'database({ poll }) is 0: it would never stop asking; use 10 ms or more')
+    throw new ErrandError(
+      'E_OPTION',
+      'database({ poll }) is 0: it would never stop asking; use 10 ms or more',
+    )
   }
   return { errand: 'driver', name: 'database', open: (context) => open(context, pollMs) }
 }
@@ -35,11 +38,15 @@ export function database(options: DatabaseOptions = {}): DriverFactory {
 export function fromUrl(url: string): DriverFactory {
   if (url === 'database') return database()
   const match = /^database:(?:\/\/)?(?:\?(?<query>.*))?$/.exec(url)
-  if (!match) throw new ErrandError('E_URL', "the database driver's URL is 'database', or 'database:?poll=500ms'")
+  if (!match)
+    throw new ErrandError('E_URL', "the database driver's URL is 'database', or 'database:?poll=500ms'")
   const settings = new URLSearchParams(match.groups?.['query'] ?? '')
   const unknown = [...settings.keys()].find((name) => name !== 'poll')
   if (unknown !== undefined) {
-    throw new ErrandError('E_URL', `the database driver's URL has the unknown setting "${unknown}"; known: poll`)
+    throw new ErrandError(
+      'E_URL',
+      `the database driver's URL has the unknown setting "${unknown}"; known: poll`,
+    )
   }
   const poll = settings.get('poll')
   return poll === null ? database() : database({ poll: poll as Duration })
@@ -47,6 +54,7 @@ export function fromUrl(url: string): DriverFactory {
 
 function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
   const subscriptions = new Set<DatabaseSubscription>()
+  const unanswered = new Map<string, RequestId>()
   let closing: Promise<void> | undefined
 
   async function close(): Promise<void> {
@@ -73,6 +81,7 @@ function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
         logger,
         clock,
         pollMs,
+        unanswered,
         closed: () => subscriptions.delete(subscription),
       })
       subscriptions.add(subscription)

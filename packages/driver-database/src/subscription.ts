@@ -21,6 +21,8 @@ export interface SubscriptionParts {
   readonly logger: Logger
   readonly clock: Clock
   readonly pollMs: number
+  /** The take of this queue whose answer was lost, if any; it outlives a subscription that is opened anew. */
+  readonly unanswered: Map<string, RequestId>
   readonly closed: () => void
 }
 
@@ -30,12 +32,14 @@ export class DatabaseSubscription implements Subscription {
   readonly #lanes = new LanePolicy()
   readonly #wakeups: Wakeups
   readonly #end = new AbortController()
-  /** A take whose answer was lost: it is repeated with the same id, and what it was granted is answered again. */
-  #unanswered: RequestId | undefined
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts
-    this.#wakeups = new Wakeups({ ...parts, topic: `queue:${parts.queue}` as Topic, signal: this.#end.signal })
+    this.#wakeups = new Wakeups({
+      ...parts,
+      topic: `queue:${parts.queue}` as Topic,
+      signal: this.#end.signal,
+    })
   }
 
   /**
@@ -61,12 +65,22 @@ export class DatabaseSubscription implements Subscription {
   }
 
   async #take(max: number): Promise<readonly Claim[]> {
-    const { log, queue, worker } = this.#parts
-    const request = (this.#unanswered ??= randomUUID())
-    const claims = await log.take([queue], max, worker, request, { fromLowest: this.#lanes.fromLowest(max) })
-    this.#unanswered = undefined
-    this.#lanes.granted(claims.length)
-    return claims
+    const { log, queue, worker, unanswered } = this.#parts
+    // A take without an answer may have been granted: it is repeated with the same id, and answered the same. Only one
+    // at a time, so that no claim is delivered twice.
+    const key = `${worker.id} ${queue}`
+    const request = unanswered.get(key) ?? randomUUID()
+    unanswered.delete(key)
+    try {
+      const claims = await log.take([queue], max, worker, request, {
+        fromLowest: this.#lanes.fromLowest(max),
+      })
+      this.#lanes.granted(claims.length)
+      return claims
+    } catch (error) {
+      unanswered.set(key, request)
+      throw error
+    }
   }
 
   #deliver(claim: Claim): Delivery {
@@ -79,7 +93,10 @@ export class DatabaseSubscription implements Subscription {
       ack: async () => undefined,
       release: async () => {
         const error = { codec: 'json', text: JSON.stringify({ name: 'Released', message: 'not begun' }) }
-        await log.settle([{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }], worker)
+        await log.settle(
+          [{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }],
+          worker,
+        )
       },
     }
   }

@@ -45,7 +45,9 @@ describeDriver('database on memory', { create: () => on(memoryLog(), () => {}), 
 describeDriver('database on SQLite', {
   create: async () => {
     const folder = mkdtempSync(join(tmpdir(), 'errand-database-driver-'))
-    return on(sqlite({ file: join(folder, 'jobs.db') }), () => rmSync(folder, { recursive: true, force: true }))
+    return on(sqlite({ file: join(folder, 'jobs.db') }), () =>
+      rmSync(folder, { recursive: true, force: true }),
+    )
   },
   capabilities,
 })

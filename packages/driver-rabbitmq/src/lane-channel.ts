@@ -75,8 +75,15 @@ export class LaneChannel {
       if (message === null) this.#events.cancelled(consumer)
     }
     await this.#connection.answer(() => channel.consume(this.#queue, callback, { consumerTag: consumer }))
-    // Deliveries follow the consumer's confirmation at once: what answers after it comes behind them.
-    await this.#connection.answer(() => channel.prefetch(window))
+    await this.caughtUp()
+  }
+
+  /**
+   * Resolves when the deliveries are here that the broker had already sent on their way: it answers a consumer, or a
+   * look at the queue, before those, and whatever is asked next behind them.
+   */
+  async caughtUp(): Promise<void> {
+    await this.#connection.answer(() => this.#channel.prefetch(this.#prefetch ?? 1))
   }
 
   /** Resolves when the broker sends nothing more to it. */

@@ -88,14 +88,11 @@ export class LaneReader {
   async #take(max: number, hurry: boolean): Promise<Taken> {
     if (!this.#consumer) return this.#fetch(max, hurry)
     const deliveries = this.#takeHeld(max)
-    if (deliveries.length === max || !(await this.#hasMore())) return { deliveries, more: false }
-    deliveries.push(...this.#takeHeld(max - deliveries.length))
     if (deliveries.length === max) return { deliveries, more: false }
-    if (this.#consumer && max >= 2 * this.#consumer.window) {
-      await this.#consume(windowFor(max, hurry))
-      deliveries.push(...this.#takeHeld(max - deliveries.length))
-    }
-    return { deliveries, more: true }
+    const more = await this.#hasMore()
+    if (more && this.#consumer && max >= 2 * this.#consumer.window) await this.#consume(windowFor(max, hurry))
+    deliveries.push(...this.#takeHeld(max - deliveries.length))
+    return { deliveries, more: more && deliveries.length < max }
   }
 
   /** Without a consumer. */
@@ -105,7 +102,9 @@ export class LaneReader {
     if (waiting === 0) return { deliveries: [], more: false }
     if (hurry || max > fewTickets) {
       await this.#consume(windowFor(max, hurry))
-      return { deliveries: this.#takeHeld(max), more: false }
+      const taken = this.#takeHeld(max)
+      // In a cluster, or under load, they may come a moment after the consumer was confirmed.
+      return { deliveries: taken, more: taken.length < Math.min(max, waiting ?? 0) }
     }
     const deliveries: Delivery[] = []
     while (deliveries.length < max) {
@@ -121,7 +120,8 @@ export class LaneReader {
     const channel = this.#channel
     if (!channel || !this.#consumer || !this.#saturated) return false
     if (((await this.#waiting(channel)) ?? 0) > 0) return true
-    this.#saturated = channel.outstanding >= this.#consumer.window
+    await channel.caughtUp()
+    this.#saturated = channel.outstanding >= (this.#consumer?.window ?? 0)
     return false
   }
 

@@ -125,15 +125,19 @@ export class RabbitmqSubscription implements Subscription {
       left -= deliveries.length
       return more
     }
-    const found = (more: boolean): Found => ({ deliveries: [...byLane.values()].flat(), more })
-    const others = max - this.#policy.fromLowest(max)
-    for (const lane of this.#lanes.toReversed()) {
-      if (left > others) await takeFrom(lane, left - others)
-    }
+    const reserved = this.#policy.fromLowest(max)
+    let more = false
     for (const lane of this.#lanes) {
-      if (left > 0 && (await takeFrom(lane, left))) return found(true)
+      if (left > reserved && !more) more = await takeFrom(lane, left - reserved)
     }
-    return found(false)
+    // As many as the policy gives them of what is really handed out: of a short answer less, or nothing.
+    let lowest = reserved
+    while (lowest > 0 && this.#policy.fromLowest(max - left + lowest) < lowest) lowest -= 1
+    const leaves = left - lowest
+    for (const lane of this.#lanes.toReversed()) {
+      if (left > leaves) await takeFrom(lane, left - leaves)
+    }
+    return { deliveries: [...byLane.values()].flat(), more }
   }
 
   /** Resolves when there may be something; at once when something has come meanwhile. */

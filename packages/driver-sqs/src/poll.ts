@@ -7,8 +7,8 @@ import type { LaneQueue } from './lane-queue.ts'
 export interface Poll {
   readonly asked: number
   readonly openedMs: number
-  /** Waits for the first ticket for as long as SQS allows. */
-  readonly long: boolean
+  /** 0: SQS answers at once. */
+  readonly waitSeconds: number
 }
 
 export interface PollOutcome {
@@ -22,15 +22,21 @@ const mostPolls = 16
 /** A long poll that ends empty before this did not wait: emulators wake all polls for one message. */
 const earlyMs = 1_000
 const firstPauseMs = 10
+/** A poll that has waited for so long has found nothing: lower lanes wait for it no more. */
+const settledMs = 100
+/** One that does not wait is answered in a few milliseconds. This long at most lower lanes wait for it. */
+const answeredMs = 1_000
 
 /**
  * The polls of one lane, and what they told. A lane that *flows* has tickets waiting: its last poll came back at least
- * half full. One that does not is *listened* to, with one long poll.
+ * half full. One that does not is *listened* to, with one long poll; the very first one does not wait, so that lower
+ * lanes know whether they come first.
  */
 export class LanePolls {
   readonly queue: LaneQueue
   readonly #open = new Set<Poll>()
   #flows = false
+  #known = false
   /** How many polls may be open at once: doubles with each full one. */
   #width = 1
   #early = 0
@@ -45,8 +51,14 @@ export class LanePolls {
     return this.#flows
   }
 
+  /** Somebody is waiting for its next ticket, or about to learn whether there is one. */
   get isListening(): boolean {
-    return [...this.#open].some(({ long }) => long)
+    return [...this.#open].some(({ waitSeconds }) => !this.#known || waitSeconds === longPollSeconds)
+  }
+
+  /** How long a poll waits that listens. */
+  get listenSeconds(): number {
+    return this.#known ? longPollSeconds : 0
   }
 
   /** Failed, and not being asked. */
@@ -64,10 +76,12 @@ export class LanePolls {
     return [...this.#open].reduce((sum, { asked }) => sum + asked, 0)
   }
 
-  /** When its youngest poll was opened; undefined where none is. */
-  get lastOpenedMs(): number | undefined {
-    const opened = [...this.#open].map(({ openedMs }) => openedMs)
-    return opened.length === 0 ? undefined : Math.max(...opened)
+  /** Until then its polls may still bring what goes before the tickets of lower lanes. */
+  get settlesAtMs(): number {
+    return Math.max(
+      0,
+      ...[...this.#open].map(({ openedMs, waitSeconds }) => openedMs + (waitSeconds === 0 ? answeredMs : settledMs)),
+    )
   }
 
   /** So long it must not be asked: after failures, and where long polls come back empty without having waited. */
@@ -77,11 +91,9 @@ export class LanePolls {
 
   /** Opens a poll. Never rejects: its failure is a part of the outcome. */
   async poll(asked: number, waitSeconds: number, clock: Clock, signal: AbortSignal): Promise<PollOutcome> {
-    const nowMs = clock.monotonicMs()
-    const long = waitSeconds === longPollSeconds
-    const poll: Poll = { asked, openedMs: nowMs, long }
+    const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitSeconds }
     // Until it answers nothing is known to wait.
-    if (long) this.#flows = false
+    if (waitSeconds === longPollSeconds) this.#flows = false
     this.#open.add(poll)
     try {
       const messages = await this.queue.receive({ max: asked, waitSeconds, signal })
@@ -96,7 +108,9 @@ export class LanePolls {
     }
   }
 
-  #succeeded({ asked, long, openedMs }: Poll, received: number, nowMs: number): void {
+  #succeeded({ asked, waitSeconds, openedMs }: Poll, received: number, nowMs: number): void {
+    const long = waitSeconds === longPollSeconds
+    this.#known = true
     this.#error = undefined
     this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
     // Once is chance; whoever does it again and again is asked once a second.

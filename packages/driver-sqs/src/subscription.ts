@@ -25,8 +25,6 @@ interface Ask {
   reject(error: ErrandError): void
 }
 
-/** A poll that has been open for so long has found nothing: lower lanes do not wait for it any more. */
-const settledMs = 100
 /** How long open polls may go on after a stop, so that what is on its way is handed back and not lost to its visibility. */
 const stopMs = 500
 
@@ -106,7 +104,7 @@ export class SqsSubscription implements Subscription {
 
   #answer(now: number): void {
     for (let ask = this.#asks[0]; ask && !this.#shelf.isEmpty; ask = this.#asks[0]) {
-      const floor = this.#lanes.find((lane) => isFresh(lane, now))?.queue.lane
+      const floor = this.#lanes.find((lane) => lane.settlesAtMs > now)?.queue.lane
       const taken = this.#shelf.take(ask.max, floor)
       if (taken.length === 0) return
       for (const received of taken) this.#unacked.add(received)
@@ -131,7 +129,7 @@ export class SqsSubscription implements Subscription {
   #listen(now: number): void {
     for (const lane of this.#lanes) {
       if (lane.flows || lane.isListening || lane.remainingMs(now) > 0) continue
-      this.#poll(lane, Math.min(batchSize, this.#demand), longPollSeconds)
+      this.#poll(lane, Math.min(batchSize, this.#demand), lane.listenSeconds)
     }
   }
 
@@ -227,7 +225,7 @@ export class SqsSubscription implements Subscription {
   #wakeLater(now: number): void {
     const asked = this.#asks.length > 0
     const moments = this.#lanes.flatMap((lane) => {
-      const fresh = isFresh(lane, now) && !this.#shelf.isEmpty ? [(lane.lastOpenedMs ?? now) + settledMs] : []
+      const fresh = lane.settlesAtMs > now && !this.#shelf.isEmpty ? [lane.settlesAtMs] : []
       const pauseMs = lane.remainingMs(now)
       return asked && pauseMs > 0 ? [...fresh, now + pauseMs] : fresh
     })
@@ -251,9 +249,4 @@ export class SqsSubscription implements Subscription {
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     this.#options.onClosed()
   }
-}
-
-function isFresh(lane: LanePolls, now: number): boolean {
-  const { lastOpenedMs } = lane
-  return lastOpenedMs !== undefined && now - lastOpenedMs < settledMs
 }

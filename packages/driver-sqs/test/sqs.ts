@@ -89,15 +89,17 @@ export async function publish(driver: Driver, all: readonly Ticket[]): Promise<r
   return all
 }
 
-/** Acks everything until so many different tickets have come. */
+/** Acks everything until so many different tickets have come; as a worker, asks on while acks are under way. */
 export async function drain(subscription: Subscription, count: number, max = 10): Promise<string[]> {
   const got = new Set<string>()
+  const acks: Promise<void>[] = []
   const patience = AbortSignal.timeout(30_000)
   while (got.size < count && !patience.aborted) {
     const deliveries = await subscription.next(max, patience)
-    await Promise.all(deliveries.map((delivery) => delivery.ack()))
+    acks.push(...deliveries.map((delivery) => delivery.ack()))
     for (const { ticket } of deliveries) got.add(ticket.id)
   }
+  await Promise.all(acks)
   return [...got].toSorted()
 }
 

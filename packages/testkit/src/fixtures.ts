@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import type { Encoded, Logger, NewJob, Settlement, SettledOutcome, Ticket, WorkerRef } from '@errand/core/ports'
+import type {
+  Encoded,
+  Logger,
+  NewJob,
+  Settlement,
+  SettledOutcome,
+  Ticket,
+  WorkerRef,
+} from '@errand/core/ports'
 
 /** A value as a codec would hand it to the log. */
 export function encoded(value: unknown): Encoded {
@@ -33,7 +41,14 @@ export function newJob(overrides: Partial<NewJob> = {}): NewJob {
 
 /** A worker process that has just started: a fresh id, a lease of 30 s, a grace of 1 s. */
 export function workerRef(overrides: Partial<WorkerRef> = {}): WorkerRef {
-  return { id: randomUUID(), host: 'host.test', pid: process.pid, leaseMs: 30_000, graceMs: 1_000, ...overrides }
+  return {
+    id: randomUUID(),
+    host: 'host.test',
+    pid: process.pid,
+    leaseMs: 30_000,
+    graceMs: 1_000,
+    ...overrides,
+  }
 }
 
 export function newTicket(overrides: Partial<Ticket> = {}): Ticket {
@@ -41,7 +56,10 @@ export function newTicket(overrides: Partial<Ticket> = {}): Ticket {
 }
 
 /** How a run ended, in short: `settlement(claim, outcomes.succeed())`. */
-export function settlement(fence: { readonly id: string; readonly run: number }, outcome: SettledOutcome): Settlement {
+export function settlement(
+  fence: { readonly id: string; readonly run: number },
+  outcome: SettledOutcome,
+): Settlement {
   return { id: fence.id, run: fence.run, durationMs: 12, outcome }
 }
 
@@ -60,11 +78,19 @@ export const outcomes = {
     cause: 'error',
     retryInMs: undefined,
   }),
-  fail: (error: Encoded = failure('there is no hope')): SettledOutcome => ({ kind: 'fail', error, cause: 'error' }),
+  fail: (error: Encoded = failure('there is no hope')): SettledOutcome => ({
+    kind: 'fail',
+    error,
+    cause: 'error',
+  }),
   snooze: (delayMs: number, reason?: string): SettledOutcome => ({ kind: 'snooze', delayMs, reason }),
   park: (delayMs: number): SettledOutcome => ({ kind: 'snooze', delayMs, parked: true }),
   cancel: (reason?: string): SettledOutcome => ({ kind: 'cancel', reason }),
-  release: (begun: boolean): SettledOutcome => ({ kind: 'release', begun, error: failure('the worker stopped') }),
+  release: (begun: boolean): SettledOutcome => ({
+    kind: 'release',
+    begun,
+    error: failure('the worker stopped'),
+  }),
   completed: (retryInMs?: number): SettledOutcome => ({
     kind: 'completed',
     error: failure('the transaction was rolled back'),

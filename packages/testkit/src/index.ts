@@ -3,7 +3,16 @@ export type { DriverHarness, DriverTestCapabilities, DriverUnderTest } from './d
 export { describeJobLog, jobLogTopics } from './job-log/describe.ts'
 export type { DescribeJobLogOptions, JobLogTopic } from './job-log/describe.ts'
 export type { JobLogHarness, LogCapabilities, LogUnderTest, OpenTransaction } from './job-log/harness.ts'
-export { encoded, failure, newJob, newTicket, outcomes, quietLogger, settlement, workerRef } from './fixtures.ts'
+export {
+  encoded,
+  failure,
+  newJob,
+  newTicket,
+  outcomes,
+  quietLogger,
+  settlement,
+  workerRef,
+} from './fixtures.ts'
 export { checkHistory, describeViolations } from './history/check.ts'
 export { readDispatched, readHistory } from './history/read.ts'
 export type { DispatchedJob, HistoryToCheck, Invariant, LedgerLine, Violation } from './history/types.ts'

@@ -118,8 +118,14 @@ export class SqsFaults {
 
   /** One for any number of clients: they then share the chances and the counters. */
   install(client: FaultyClient): void {
-    const whole: Middleware = (next, { commandName }) => (call) => this.#command(operationOf(commandName), call, next)
-    const attempt: Middleware = (next, { commandName }) => (call) => this.#attempt(operationOf(commandName), call, next)
+    const whole: Middleware =
+      (next, { commandName }) =>
+      (call) =>
+        this.#command(operationOf(commandName), call, next)
+    const attempt: Middleware =
+      (next, { commandName }) =>
+      (call) =>
+        this.#attempt(operationOf(commandName), call, next)
     client.middlewareStack.add(whole as never, { step: 'initialize', name: 'sqsFaultyCommand' })
     client.middlewareStack.addRelativeTo(attempt as never, {
       relation: 'after',
@@ -146,7 +152,8 @@ export class SqsFaults {
     if (this.#happens('delay')) await realPause(this.#random() * this.#maxDelayMs)
     if (this.#happens('throttle')) throw refusal('RequestThrottled', 'client', 400)
     if (this.#happens('unavailable')) throw refusal('ServiceUnavailable', 'server', 503)
-    if ('QueueUrl' in call.input && this.#happens('missingQueue')) throw refusal('QueueDoesNotExist', 'client', 400)
+    if ('QueueUrl' in call.input && this.#happens('missingQueue'))
+      throw refusal('QueueDoesNotExist', 'client', 400)
     const reply = await unlessCut(next(call), this.#cut.signal)
     if (changes(operation) && this.#happens('lostReply')) throw resetByPeer()
     return reply
@@ -161,7 +168,8 @@ export class SqsFaults {
       return reply
     }
     if (!input.Entries) return await next(call)
-    const entries = operation === 'SendMessageBatch' ? input.Entries.map((entry) => this.#late(entry)) : input.Entries
+    const entries =
+      operation === 'SendMessageBatch' ? input.Entries.map((entry) => this.#late(entry)) : input.Entries
     const failing = this.#failing(operation, entries)
     const kept = entries.filter((entry) => !failing.has(entry))
     const reply: Reply =

@@ -112,7 +112,7 @@ async function runWorker(
 /** On a terminal, lines for people above the status line; else the default, pino's JSON on stdout. */
 function loggerOf(progress: Progress, options: GlobalOptions): Logger | undefined {
   if (!progress.shown) return undefined
-  return humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line))
+  return humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker'])
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

@@ -13,12 +13,17 @@ const styles: Readonly<Record<Level, Style>> = { debug: 'faint', info: 'strong',
  * A logger for people: one line per entry, `12:03:04 warn  message  queue=media`.
  * @param least entries below this level are left out.
  * @param write gets one line, without its end.
+ * @param hidden fields that are left out: those that are the same in every line.
  */
-export function humanLogger(least: Level, write: (line: string) => void): Logger {
+export function humanLogger(
+  least: Level,
+  write: (line: string) => void,
+  hidden: readonly string[] = [],
+): Logger {
   const paint = paintFor(process.stderr)
   const log = (level: Level, fields: object, message?: string): void => {
     if (levels.indexOf(level) < levels.indexOf(least)) return
-    const { rest, text } = parts(fields, message)
+    const { rest, text } = parts(fields, message, hidden)
     const time = paint('faint', clock(Date.now()))
     write(`${time} ${paint(styles[level], level.padEnd(5))} ${harmless(text)}${paint('faint', rest)}`)
   }
@@ -33,8 +38,11 @@ export function humanLogger(least: Level, write: (line: string) => void): Logger
 function parts(
   fields: object,
   message: string | undefined,
+  hidden: readonly string[],
 ): { readonly text: string; readonly rest: string } {
-  const shown = Object.entries(fields).filter(([, value]) => value !== undefined)
+  const shown = Object.entries(fields).filter(
+    ([name, value]) => value !== undefined && !hidden.includes(name),
+  )
   const rest = shown.map(([name, value]) => `  ${name}=${harmless(shortly(value))}`).join('')
   return { text: message ?? '', rest }
 }

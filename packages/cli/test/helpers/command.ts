@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
-const bin = new URL('../../src/bin.ts', import.meta.url).pathname
+/** The file that the `errand` package puts on the path. */
+export const bin: string = new URL('../../../errand/src/bin.ts', import.meta.url).pathname
 
 export interface Ran {
   readonly code: number | null

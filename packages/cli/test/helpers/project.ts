@@ -18,7 +18,7 @@ const packages = new URL('../../../', import.meta.url).pathname
 const require = createRequire(import.meta.url)
 
 // Each command is a process, and two cores start one in half a second.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 export interface ProjectOptions {
   /** Files by their path in the project. */

@@ -62,7 +62,9 @@ export class Republish {
   async skipQueues(): Promise<readonly QueueName[]> {
     if (!this.isOn) return []
     const now = this.#parts.clock.monotonicMs()
-    const due = [...this.#known].filter(([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now)
+    const due = [...this.#known].filter(
+      ([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now,
+    )
     await Promise.all(due.map(([queue]) => this.#hasBacklog(queue)))
     const held = [...this.#known].filter(([, { heldUntilMs }]) => heldUntilMs > now).map(([queue]) => queue)
     return [...new Set([...held, ...this.#parts.quiet()])]
@@ -115,7 +117,10 @@ export class Republish {
       // Undefined: the broker cannot say. The rate cap is then all that holds back.
       return ((await driver.depth(queue)) ?? 0) > 0
     } catch (error) {
-      logger.debug({ err: error, queue }, 'the depth of a queue could not be read; nothing is published again')
+      logger.debug(
+        { err: error, queue },
+        'the depth of a queue could not be read; nothing is published again',
+      )
       return true
     }
   }

@@ -65,20 +65,36 @@ test('dispatch waits a second for a broker that does not answer, and from then o
   await test.clock.advance(20_000)
 })
 
-test('publishWait is a setting; 0 does not wait, and calls nobody down', async () => {
+test('a broker that is known to be down is not waited for, not even by the dispatch that looks whether it is back', async () => {
+  let calls = 0
+  await using test = testInstance({ driver: () => ({ publish: () => (calls++, never) }) })
+  const first = test.errand.dispatch(job, 1)
+  await test.clock.advance(1_000)
+  await first
+  // The first publish is given up after its deadline; the next dispatch tries anew.
+  await test.clock.advance(10_000)
+  expect(await isDone(test.errand.dispatch(job, 2))).toBe(true)
+  expect(calls).toBe(2)
+  await test.clock.advance(20_000)
+})
+
+test('publishWait is a setting; an impatient dispatch does not make a broker that answers later a broker that is down', async () => {
+  let answer = (): void => undefined
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve
+  })
   await using test = testInstance({
-    config: { publishWait: 0 },
-    driver: (driver) => ({
-      publish: async (tickets) => {
-        await settled()
-        return driver.publish(tickets)
-      },
-    }),
+    config: { publishWait: '10ms' },
+    driver: (driver) => ({ publish: (tickets) => asked.then(() => driver.publish(tickets)) }),
   })
   const dispatched = test.errand.dispatch(job, 1)
-  for (let turn = 0; turn < 5; turn += 1) await test.clock.advance(0)
-  expect(await dispatched).toMatchObject({ status: 'added' })
+  await test.clock.advance(10)
+  expect(await isDone(dispatched)).toBe(true)
+  await test.clock.advance(500)
+  answer()
+  await settled()
   expect(test.logger.lines.filter(({ level }) => level === 'warn')).toEqual([])
+  expect(await test.driver().depth('q')).toBe(1)
 })
 
 test('while the broker is down one publish a second looks whether it is back; then all are published again', async () => {

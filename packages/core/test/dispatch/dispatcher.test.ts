@@ -187,6 +187,35 @@ test('closing waits for what was dispatched; afterwards nothing is', async () =>
   await closing
 })
 
+test('closing waits for the transaction of a dispatchMany, and for its tickets', async () => {
+  const order: string[] = []
+  let answer = (): void => undefined
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  await using test = testInstance({
+    log: (log) => ({
+      append: async (jobs, options) => {
+        await asked
+        order.push('stored')
+        return log.append(jobs, options)
+      },
+      close: async () => {
+        order.push('closed')
+        await log.close()
+      },
+    }),
+  })
+  await test.errand.connect()
+  const dispatched = test.errand.dispatchMany([plain.with(1)])
+  const closing = test.errand.close()
+  for (let turn = 0; turn < 10; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve))
+  answer()
+  expect(await dispatched).toMatchObject([{ status: 'added' }])
+  await closing
+  expect(order).toEqual(['stored', 'closed'])
+})
+
 function never(): never {
   throw new Error('more answers were asked for than there are')
 }

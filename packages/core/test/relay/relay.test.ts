@@ -189,7 +189,11 @@ test('a sweep that fails is logged and tried again, later each time', async () =
 
 test('jobs that were lost for good are told', async () => {
   await using on = rig()
-  const lost = { job: { id: 'a' }, error: { codec: 'json', text: '{}' }, cause: 'lost' } as unknown as LostForGood
+  const lost = {
+    job: { id: 'a' },
+    error: { codec: 'json', text: '{}' },
+    cause: 'lost',
+  } as unknown as LostForGood
   on.next = once({ failed: [lost] })
   await on.clock.advance(100)
   expect(on.failed).toEqual([lost])

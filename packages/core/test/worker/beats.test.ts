@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
 import { ErrandError } from '../../src/errors.ts'
-import type { BeatReply, JobLog } from '../../src/ports/job-log.ts'
+import type { JobLog } from '../../src/ports/job-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { eventually, hold, stage } from './stage.ts'
 

@@ -108,7 +108,9 @@ test('a job that was lost too often fails, and the worker whose relay finds it t
   expect(await on.log.take(['default'], 1, nobody, crypto.randomUUID())).toHaveLength(1)
   await on.work({
     lease: '600ms',
-    handlers: [handle(fragile, () => undefined, { failed: ({ n }, error) => void told.push([n, error.name]) })],
+    handlers: [
+      handle(fragile, () => undefined, { failed: ({ n }, error) => void told.push([n, error.name]) }),
+    ],
     failing: ({ cause, job }) => void told.push([cause, job.payload]),
   })
   await on.until(id, 'failed')

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { Demand } from '../../src/worker/demand.ts'
@@ -10,9 +10,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 /** Asks, and keeps what it got in a place that can be looked at. */
 function asking(demand: Demand, line: Line): { got: Ask | undefined } {
   const place: { got: Ask | undefined } = { got: undefined }
-  void demand.ask(line, never).then((ask) => {
-    place.got = ask
-  })
+  void demand.ask(line, never).then((ask) => (place.got = ask))
   return place
 }
 
@@ -121,34 +119,42 @@ test('slots can be borrowed from an ask that has no answer; it gives way when th
 })
 
 test('whatever happens, no more is asked for in all than is free, and no slot is lost', async () => {
-  const step = fc.record({ queue: fc.nat(3), does: fc.constantFrom('ask', 'answer', 'end', 'wait'), jobs: fc.nat(6) })
+  const step = fc.record({
+    queue: fc.nat(3),
+    does: fc.constantFrom('ask', 'answer', 'end', 'wait'),
+    jobs: fc.nat(6),
+  })
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 60 }), async (size, steps) => {
-      const clock = virtualClock()
-      const demand = new Demand(size, clock)
-      const lines = ['a', 'b', 'c', 'd'].map((queue) => demand.join(queue))
-      const asks = new Map<number, { got: Ask | undefined }>()
-      let running = 0
-      for (const { queue, does, jobs } of steps) {
-        const ask = asks.get(queue)
-        if (does === 'ask' && !ask) asks.set(queue, asking(demand, lines[queue]!))
-        if (does === 'answer' && ask?.got) {
-          const taken = ask.got.take(Math.min(jobs, ask.got.max))
-          running += taken
-          ask.got.done(taken)
-          asks.delete(queue)
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 6 }),
+      fc.array(step, { maxLength: 60 }),
+      async (size, steps) => {
+        const clock = virtualClock()
+        const demand = new Demand(size, clock)
+        const lines = ['a', 'b', 'c', 'd'].map((queue) => demand.join(queue))
+        const asks = new Map<number, { got: Ask | undefined }>()
+        let running = 0
+        for (const { queue, does, jobs } of steps) {
+          const ask = asks.get(queue)
+          if (does === 'ask' && !ask) asks.set(queue, asking(demand, lines[queue]!))
+          if (does === 'answer' && ask?.got) {
+            const taken = ask.got.take(Math.min(jobs, ask.got.max))
+            running += taken
+            ask.got.done(taken)
+            asks.delete(queue)
+          }
+          if (does === 'end' && running > 0) {
+            running -= 1
+            demand.slots.give(1)
+          }
+          if (does === 'wait') await clock.advance(jobs * 100)
+          await turn()
+          const asked = [...asks.values()].reduce((sum, each) => sum + (each.got?.max ?? 0), 0)
+          expect(asked).toBeLessThanOrEqual(size - running)
+          expect(demand.slots.free).toBe(size - running)
         }
-        if (does === 'end' && running > 0) {
-          running -= 1
-          demand.slots.give(1)
-        }
-        if (does === 'wait') await clock.advance(jobs * 100)
-        await turn()
-        const asked = [...asks.values()].reduce((sum, each) => sum + (each.got?.max ?? 0), 0)
-        expect(asked).toBeLessThanOrEqual(size - running)
-        expect(demand.slots.free).toBe(size - running)
-      }
-    }),
+      },
+    ),
     { numRuns: 60 },
   )
 })

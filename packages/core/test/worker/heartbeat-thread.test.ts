@@ -37,7 +37,10 @@ test('a process whose heartbeat thread dies exits, loudly and with an error', as
 
 test('a process that was stopped for several leases lives on when it is continued', async () => {
   await using folder = await temporaryFolder({ beats: '' })
-  await using child = startChild('heartbeat-process.ts', [join(folder.path, 'beats'), 'stopped and continued'])
+  await using child = startChild('heartbeat-process.ts', [
+    join(folder.path, 'beats'),
+    'stopped and continued',
+  ])
   await child.says('started')
   child.kill('SIGSTOP')
   // The fault itself takes its time: two leases.

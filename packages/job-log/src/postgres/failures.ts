@@ -10,14 +10,16 @@ export const claimLostState = 'ERR02'
  * transaction wraps differently.
  */
 export function stateOfError(error: unknown): string | undefined {
-  for (let at: unknown = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
-    const meta = isObject(at['meta']) ? at['meta']['code'] : undefined
-    // Prisma has codes of its own, P2010 among them, and keeps the database's in `meta`.
-    for (const code of [meta, at['code']]) {
-      if (typeof code === 'string' && !/^(P[12]\d{3}|E_[A-Z_]+)$/.test(code)) return code
-    }
+  let found: string | undefined
+  let at: unknown = error
+  for (let depth = 0; isObject(at) && depth < 6; depth++) {
+    // Prisma has codes of its own, and keeps the database's in `meta`, by now inside its driver adapter's error.
+    for (const code of [at['originalCode'], isObject(at['meta']) ? at['meta']['code'] : undefined, at['code']])
+      if (typeof code === 'string' && !/^(P[12]\d{3}|E_[A-Z_]+)$/.test(code)) found ??= code
+    const meta = at['meta']
+    at = at['cause'] ?? (isObject(meta) ? meta['driverAdapterError'] : undefined)
   }
-  return undefined
+  return found
 }
 
 /** Deadlock and serialization failure: the database took the whole statement back, so it is simply asked again. */

@@ -1,46 +1,9 @@
-import pg from 'pg'
-import { describe, inject, vi } from 'vitest'
+import { describe, vi } from 'vitest'
 import { describeJobLog } from '@errand/testkit'
-import type { JobLogHarness } from '@errand/testkit'
-import { openStage } from './stage.ts'
-
-const url = inject('postgres')
+import { harness, url } from './harness.ts'
 
 // Durable commits, thousands in some stories, on whatever disk the machine has.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
-
-const harness: JobLogHarness = {
-  capabilities: { advance: true, transactions: 'row-locks' },
-  create: async () => {
-    const stage = openStage(url!)
-    const log = stage.open()
-    let clock: Promise<unknown> | undefined
-    return {
-      log,
-      another: async () => stage.open(),
-      // The log reads the time from one function of its schema.
-      advance: async (ms) => {
-        clock ??= stage.sql(`
-          create table errand.ahead as select 0::bigint as ms;
-          create or replace function errand.clock() returns timestamptz language sql volatile
-            return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
-        await clock
-        await stage.sql('update errand.ahead set ms = ms + $1', [ms])
-      },
-      begin: async () => {
-        const client = new pg.Client({ connectionString: url })
-        await client.connect()
-        await client.query('begin')
-        const end = async (how: string): Promise<void> => {
-          await client.query(how)
-          await client.end()
-        }
-        return { tx: client, commit: () => end('commit'), rollback: () => end('rollback') }
-      },
-      close: () => stage.close(),
-    }
-  },
-}
 
 describe.skipIf(url === undefined)('on PostgreSQL', () => {
   describeJobLog('postgres', harness)

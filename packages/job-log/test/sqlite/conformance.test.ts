@@ -1,40 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { describeJobLog, quietLogger } from '@errand/testkit'
-import { virtualClock } from '@errand/core/testing'
-import { sqlite } from '../../src/index.ts'
+import { describeJobLog } from '@errand/testkit'
+import { harness } from './harness.ts'
 
-describeJobLog('sqlite', {
-  create: async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'errand-sqlite-'))
-    const factory = sqlite({ file: join(folder, 'jobs.db') })
-    const clock = virtualClock()
-    const opened: { close(): Promise<void> }[] = []
-    const open = () => {
-      const log = factory.open({ logger: quietLogger, clock })
-      opened.push(log)
-      return log
-    }
-    return {
-      log: open(),
-      another: async () => open(),
-      advance: (ms) => clock.advance(ms),
-      begin: async () => {
-        const connection = new DatabaseSync(join(folder, 'jobs.db'), { timeout: 5_000 })
-        connection.exec('begin immediate')
-        const end = (how: 'commit' | 'rollback') => async () => {
-          connection.exec(how)
-          connection.close()
-        }
-        return { tx: connection, commit: end('commit'), rollback: end('rollback') }
-      },
-      close: async () => {
-        await Promise.all(opened.map((log) => log.close()))
-        rmSync(folder, { recursive: true, force: true })
-      },
-    }
-  },
-  capabilities: { advance: true, transactions: 'one-writer' },
-})
+describeJobLog('sqlite', harness)

@@ -1,6 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { expect, onTestFinished } from 'vitest'
-import type { Delivery, Driver, JobLog, Lane, QueueName, Subscription, Ticket, WorkerRef } from '@errand/core/ports'
+import type {
+  Delivery,
+  Driver,
+  JobLog,
+  Lane,
+  QueueName,
+  Subscription,
+  Ticket,
+  WorkerRef,
+} from '@errand/core/ports'
 import { newJob, newTicket, workerRef } from '../fixtures.ts'
 import { realPause, until } from '../until.ts'
 import type { DriverHarness, DriverUnderTest } from './harness.ts'
@@ -38,7 +47,8 @@ export class DriverScene {
 
   /** The log behind a driver that delivers claims. */
   get log(): JobLog {
-    if (!this.#opened.log) throw new Error('a driver that delivers claims is tested with the log that it takes them from')
+    if (!this.#opened.log)
+      throw new Error('a driver that delivers claims is tested with the log that it takes them from')
     return this.#opened.log
   }
 

@@ -15,7 +15,9 @@ import type { HistoryToCheck, JobHistory, Violation } from './types.ts'
  */
 export function checkHistory(history: HistoryToCheck): Violation[] {
   const jobs = historiesOf(history)
-  const dispatched = history.dispatched.flatMap((job) => jobs.get(typeof job === 'string' ? job : job.id) ?? [])
+  const dispatched = history.dispatched.flatMap(
+    (job) => jobs.get(typeof job === 'string' ? job : job.id) ?? [],
+  )
   return [
     ...checkPresence(dispatched, history.live),
     ...[...jobs.values()].flatMap((job) => [...checkPath(job), ...checkClaims(job)]),

@@ -21,9 +21,16 @@ export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {
         if (runs.has(event.run)) wrong('I3', `run ${event.run} was started twice`)
         if (holder) wrong('I3', `run ${event.run} was started while run ${holder.run} held the claim`)
         if (event.worker === undefined) wrong('I3', `run ${event.run} was started by no worker`)
-        if (ended) wrong('I4', `run ${event.run} was started after the job had ${ended.type}, and nobody had replayed it`)
+        if (ended)
+          wrong(
+            'I4',
+            `run ${event.run} was started after the job had ${ended.type}, and nobody had replayed it`,
+          )
         if (onCrash === 'fail' && interrupted) {
-          wrong('I6', `run ${event.run} was started although run ${interrupted.run} was interrupted and onCrash is 'fail'`)
+          wrong(
+            'I6',
+            `run ${event.run} was started although run ${interrupted.run} was interrupted and onCrash is 'fail'`,
+          )
         }
         runs.add(event.run)
         holder = event
@@ -42,8 +49,15 @@ export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {
         break
       default:
     }
-    if (byHolder.includes(event.type) && holder && (event.run !== holder.run || event.worker !== holder.worker)) {
-      wrong('I3', `${event.type} came from run ${event.run} of worker ${event.worker ?? 'nobody'}, but run ${holder.run} of ${holder.worker ?? 'nobody'} held the claim`)
+    if (
+      byHolder.includes(event.type) &&
+      holder &&
+      (event.run !== holder.run || event.worker !== holder.worker)
+    ) {
+      wrong(
+        'I3',
+        `${event.type} came from run ${event.run} of worker ${event.worker ?? 'nobody'}, but run ${holder.run} of ${holder.worker ?? 'nobody'} held the claim`,
+      )
     }
     if (event.state !== 'running') holder = undefined
     if (isFinal(event.state) && event.type !== 'fenced' && event.type !== 'skipped') ended = event

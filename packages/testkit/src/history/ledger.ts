@@ -18,19 +18,25 @@ export function checkLedger(
 ): Violation[] {
   const lines = new Map<string, Map<LedgerLine['mark'], number>>()
   const found: Violation[] = []
-  const wrong = (invariant: Invariant, jobId: string, text: string): void => void found.push({ invariant, jobId, text })
+  const wrong = (invariant: Invariant, jobId: string, text: string): void =>
+    void found.push({ invariant, jobId, text })
 
   for (const [index, { jobId, run, mark, worker }] of ledger.entries()) {
     const name = `${jobId}/${run}`
     const marks = lines.get(name) ?? new Map<LedgerLine['mark'], number>()
-    if (marks.has(mark)) wrong('I3', jobId, `run ${run} ${mark} twice in the ledger: two handlers had one claim`)
+    if (marks.has(mark))
+      wrong('I3', jobId, `run ${run} ${mark} twice in the ledger: two handlers had one claim`)
     else marks.set(mark, index)
     lines.set(name, marks)
     if (mark === 'ended') continue
     const start = jobs.get(jobId)?.events.find((event) => event.type === 'started' && event.run === run)
     if (!start) wrong('I3', jobId, `a handler began run ${run}, which the log never granted`)
     else if (worker !== undefined && worker !== start.worker) {
-      wrong('I3', jobId, `a handler of worker ${worker} began run ${run}, which was granted to ${start.worker ?? 'nobody'}`)
+      wrong(
+        'I3',
+        jobId,
+        `a handler of worker ${worker} began run ${run}, which was granted to ${start.worker ?? 'nobody'}`,
+      )
     }
   }
 
@@ -42,7 +48,8 @@ export function checkLedger(
   }
   for (const job of dispatched) {
     const success = job.events.find((event) => event.type === 'succeeded')
-    if (success && !work(job)) wrong('I1', job.id, `run ${success.run} is recorded as succeeded, and no handler ended it`)
+    if (success && !work(job))
+      wrong('I1', job.id, `run ${success.run} is recorded as succeeded, and no handler ended it`)
     if (job.onCrash === 'fail') {
       for (const text of begunAgain(job, lines)) wrong('I6', job.id, text)
     }
@@ -51,17 +58,27 @@ export function checkLedger(
 }
 
 /** A release says that the handler had not begun; the ledger knows better. */
-function begunAgain(job: JobHistory, lines: ReadonlyMap<string, ReadonlyMap<LedgerLine['mark'], number>>): string[] {
+function begunAgain(
+  job: JobHistory,
+  lines: ReadonlyMap<string, ReadonlyMap<LedgerLine['mark'], number>>,
+): string[] {
   return job.events.flatMap((event, index) => {
     if (event.type !== 'released' || !lines.get(`${job.id}/${event.run}`)?.has('began')) return []
-    const next = job.events.slice(index).find((later) => later.type === 'started' || later.type === 'replayed')
+    const next = job.events
+      .slice(index)
+      .find((later) => later.type === 'started' || later.type === 'replayed')
     return next?.type === 'started'
-      ? [`run ${next.run} was started although the handler of run ${event.run} had begun and onCrash is 'fail'`]
+      ? [
+          `run ${next.run} was started although the handler of run ${event.run} had begun and onCrash is 'fail'`,
+        ]
       : []
   })
 }
 
-function outOfOrder(dispatched: readonly JobHistory[], work: (job: JobHistory) => Work | undefined): Violation[] {
+function outOfOrder(
+  dispatched: readonly JobHistory[],
+  work: (job: JobHistory) => Work | undefined,
+): Violation[] {
   const last = new Map<string, { readonly id: string; readonly ended: number }>()
   return dispatched.flatMap((job): Violation[] => {
     const key = orderingKeyOf(job)
@@ -70,7 +87,13 @@ function outOfOrder(dispatched: readonly JobHistory[], work: (job: JobHistory) =
     const before = last.get(key)
     if (!before || done.ended > before.ended) last.set(key, { id: job.id, ended: done.ended })
     return before && done.began < before.ended
-      ? [{ invariant: 'I5', jobId: job.id, text: `its handler began before that of its predecessor ${before.id} of key ${key} had ended` }]
+      ? [
+          {
+            invariant: 'I5',
+            jobId: job.id,
+            text: `its handler began before that of its predecessor ${before.id} of key ${key} had ended`,
+          },
+        ]
       : []
   })
 }

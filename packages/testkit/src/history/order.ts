@@ -31,7 +31,9 @@ export function checkOrder(dispatched: readonly JobHistory[]): Violation[] {
 /** The key under which a job was dispatched: its queue and its ordering key. */
 export function orderingKeyOf({ events }: JobHistory): string | undefined {
   const first = events.find((event) => event.type === 'dispatched')
-  return first?.data.orderingKey === undefined ? undefined : JSON.stringify([first.queue, first.data.orderingKey])
+  return first?.data.orderingKey === undefined
+    ? undefined
+    : JSON.stringify([first.queue, first.data.orderingKey])
 }
 
 function byKey(dispatched: readonly JobHistory[]): Map<string, JobHistory[]> {
@@ -52,7 +54,11 @@ function overlaps(key: string, jobs: readonly JobHistory[]): Violation[] {
   let longest: Run | undefined
   for (const run of runs) {
     if (longest && run.id !== longest.id && run.from < longest.to) {
-      found.push({ invariant: 'I5', jobId: run.id, text: `ran while job ${longest.id} of the same key ${key} was running` })
+      found.push({
+        invariant: 'I5',
+        jobId: run.id,
+        text: `ran while job ${longest.id} of the same key ${key} was running`,
+      })
     }
     if (!longest || run.to > longest.to) longest = run
   }
@@ -65,8 +71,13 @@ function overtakings(key: string, jobs: readonly JobHistory[]): Violation[] {
   for (const job of jobs) {
     const started = job.events.find((event) => event.type === 'started')
     if (last && started && started.at < last.to) {
-      const when = last.to === Infinity ? 'which has not ended' : `which ended ${last.to - started.at} ms later`
-      found.push({ invariant: 'I5', jobId: job.id, text: `was started before its predecessor ${last.id} of key ${key}, ${when}` })
+      const when =
+        last.to === Infinity ? 'which has not ended' : `which ended ${last.to - started.at} ms later`
+      found.push({
+        invariant: 'I5',
+        jobId: job.id,
+        text: `was started before its predecessor ${last.id} of key ${key}, ${when}`,
+      })
     }
     const [first] = livesOf(job)
     if (first && (!last || first.to > last.to)) last = { id: job.id, to: first.to }
@@ -76,13 +87,23 @@ function overtakings(key: string, jobs: readonly JobHistory[]): Violation[] {
 
 /** A replayed job is next in line: while it waits, the key must not be passed to a later one. */
 function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violation[] {
-  const replayed = jobs.flatMap((job, index) => livesOf(job).slice(1).map((life) => ({ id: job.id, index, life })))
+  const replayed = jobs.flatMap((job, index) =>
+    livesOf(job)
+      .slice(1)
+      .map((life) => ({ id: job.id, index, life })),
+  )
   if (replayed.length === 0) return []
   return jobs.flatMap((job, index) =>
     job.events
       .filter((event) => event.type === 'unblocked')
-      .flatMap(({ at }) => replayed.filter((other) => other.index < index && other.life.from < at && at < other.life.to))
-      .map(({ id }): Violation => ({ invariant: 'I5', jobId: job.id, text: `was given key ${key} although job ${id} was replayed and came before it` })),
+      .flatMap(({ at }) =>
+        replayed.filter((other) => other.index < index && other.life.from < at && at < other.life.to),
+      )
+      .map(({ id }): Violation => ({
+        invariant: 'I5',
+        jobId: job.id,
+        text: `was given key ${key} although job ${id} was replayed and came before it`,
+      })),
   )
 }
 

@@ -14,27 +14,36 @@ export function checkPath({ id, events }: JobHistory): Violation[] {
     if (event.version === before?.version) {
       wrong(`version ${event.version} stands for two events, ${before.type} and ${event.type}`)
     } else if (event.version !== expected) {
-      wrong(`version ${event.version} (${event.type}) follows ${before?.version ?? 'nothing'}: events are missing`)
+      wrong(
+        `version ${event.version} (${event.type}) follows ${before?.version ?? 'nothing'}: events are missing`,
+      )
       // What happened between is not known, so neither state nor counters can be judged against what came before.
       before = event
       continue
     }
     if (!isLegal(event.type, before?.state, event.state)) {
-      wrong(`${event.type} leads from ${before?.state ?? 'nothing'} to ${event.state} (version ${event.version})`)
+      wrong(
+        `${event.type} leads from ${before?.state ?? 'nothing'} to ${event.state} (version ${event.version})`,
+      )
     }
     if (before && isInterim(before) && event.type !== 'failed' && event.type !== 'cancelled') {
-      wrong(`${before.type} must be followed by failed or cancelled at once, not by ${event.type} (version ${event.version})`)
+      wrong(
+        `${before.type} must be followed by failed or cancelled at once, not by ${event.type} (version ${event.version})`,
+      )
     }
     if (before) for (const text of counterFaults(before, event)) wrong(text)
 
     if (event.type === 'cancel_requested') cancelling = true
     else if (cancelling && goesOnLiving(event)) {
-      wrong(`${event.type} leads to ${event.state} (version ${event.version}) although its cancellation was requested`)
+      wrong(
+        `${event.type} leads to ${event.state} (version ${event.version}) although its cancellation was requested`,
+      )
     }
     if (isFinal(event.state)) cancelling = false
     before = event
   }
-  if (before && isInterim(before)) wrong(`${before.type} in state running is its last event: failed or cancelled is missing`)
+  if (before && isInterim(before))
+    wrong(`${before.type} in state running is its last event: failed or cancelled is missing`)
   return found
 }
 

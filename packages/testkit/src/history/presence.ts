@@ -7,7 +7,8 @@ export function checkPresence(dispatched: readonly JobHistory[], live?: Iterable
   return dispatched.flatMap(({ id, events }): Violation[] => {
     const lost = (text: string): Violation[] => [{ invariant: 'I1', jobId: id, text }]
     if (events.length === 0) return lost('was dispatched, and the log has no event of it')
-    if (events[0]?.type !== 'dispatched' && events[0]?.version === 1) return lost('its history does not begin with its dispatch')
+    if (events[0]?.type !== 'dispatched' && events[0]?.version === 1)
+      return lost('its history does not begin with its dispatch')
     if (!alive) return []
     const { state } = events.at(-1)!
     if (!isFinal(state) && !alive.has(id)) return lost(`its history ends as ${state}, and it is not live`)

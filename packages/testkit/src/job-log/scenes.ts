@@ -4,9 +4,9 @@ import { Scene } from './scene.ts'
 
 export interface Scenes {
   /** A corner of the log that this group of tests shares: a queue and a job name of its own. */
-  scene(): Promise<Scene>
+  readonly scene: () => Promise<Scene>
   /** A log of its own, for tests that count everything in it, or that must not disturb others. */
-  fresh(): Promise<Scene>
+  readonly fresh: () => Promise<Scene>
 }
 
 /** Where the tests of one topic play. The shared log is opened with the first scene and closed after the last test. */

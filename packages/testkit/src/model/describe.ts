@@ -43,8 +43,6 @@ export function describeLifecycleModel(
           try {
             await fc.asyncModelRun(() => ({ model: rules, real: world }), life)
             await world.compareHistories(rules)
-            for (const j of rules.jobs) for (const t of j.story) (globalThis as any).stats[t] = ((globalThis as any).stats[t] ?? 0) + 1
-            ;(globalThis as any).stats.runs = ((globalThis as any).stats.runs ?? 0) + 1
           } finally {
             await clear(world)
             // What sweeps still hold back for the sake of this life's leases is over before the next one.
@@ -61,7 +59,7 @@ export function describeLifecycleModel(
 export function modelOfLifecycle(options: {
   readonly advance: boolean
   readonly commands?: number | undefined
-}): fc.Arbitrary<Iterable<fc.AsyncCommand<LifecycleRules, World, false>>> {
+}): fc.Arbitrary<Iterable<fc.AsyncCommand<LifecycleRules, World>>> {
   const weighted = [
     ...dispatcherCommands,
     ...workerCommands,
@@ -71,7 +69,10 @@ export function modelOfLifecycle(options: {
   ]
   // fast-check chooses evenly from a list: what is likelier stands in it more often.
   const all = weighted.flatMap(([weight, command]) => Array.from({ length: weight }, () => command))
-  return fc.commands<LifecycleRules, World, false>(all, { maxCommands: options.commands ?? mostCommands, size: 'max' })
+  return fc.commands<LifecycleRules, World, false>(all, {
+    maxCommands: options.commands ?? mostCommands,
+    size: 'max',
+  })
 }
 
 async function beginWorld(on: Scene): Promise<World> {

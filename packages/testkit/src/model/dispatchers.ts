@@ -19,12 +19,14 @@ class Append extends Command {
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
-    const earlier = this.#repeats === undefined || rules.jobs.length === 0 ? undefined : pickOf(rules.jobs, this.#repeats)
+    const earlier =
+      this.#repeats === undefined || rules.jobs.length === 0 ? undefined : pickOf(rules.jobs, this.#repeats)
     const job = world.on.newJob({ ...this.#job, id: earlier?.job.id ?? randomUUID() })
     const [answer] = await world.log.append([job])
     const expected = rules.append(job)
     expect(answer).toMatchObject(expected)
-    if (answer?.status === 'added') expect(answer.ticket?.id).toBe(expected.state === 'ready' ? job.id : undefined)
+    if (answer?.status === 'added')
+      expect(answer.ticket?.id).toBe(expected.state === 'ready' ? job.id : undefined)
   }
 
   override toString(): string {
@@ -34,10 +36,15 @@ class Append extends Command {
 
 const ordering = fc.record({ key: fc.constantFrom('a', 'b'), onFailure: fc.constantFrom('block', 'skip') })
 const unique = fc.record(
-  { key: fc.constantFrom('u', 'v'), until: fc.constantFrom('finished', 'started'), forMs: fc.constant(times.uniqueFor) },
+  {
+    key: fc.constantFrom('u', 'v'),
+    until: fc.constantFrom('finished', 'started'),
+    forMs: fc.constant(times.uniqueFor),
+  },
   { requiredKeys: ['key', 'until'] },
 )
-const sometimes = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
+const sometimes = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(value, { nil: undefined })
 
 const job: fc.Arbitrary<Partial<NewJob>> = fc.record({
   lane: fc.constantFrom(...lanes),

@@ -152,7 +152,7 @@ export const operatorCommands: Weighted = [
 ]
 
 /** What the relay does. */
-export const relayCommands: Weighted = [[5, fc.constant(new Sweep())]]
+export const relayCommands: Weighted = [[8, fc.constant(new Sweep())]]
 
 /** Time itself, where it can be moved. */
-export const timeCommands: Weighted = [[3, fc.constant(new Advance())]]
+export const timeCommands: Weighted = [[4, fc.constant(new Advance())]]

@@ -54,7 +54,11 @@ export class LifecycleRules {
     return this.jobs.find(({ job }) => job.id === id)
   }
 
-  append(job: NewJob): { readonly id: string; readonly status: 'added' | 'duplicate'; readonly state?: JobState } {
+  append(job: NewJob): {
+    readonly id: string
+    readonly status: 'added' | 'duplicate'
+    readonly state?: JobState
+  } {
     if (this.find(job.id)) return { id: job.id, status: 'duplicate' }
     const held = this.#keys.uniqueHolder(job, this.now)
     if (held !== undefined) return { id: held, status: 'duplicate' }
@@ -122,7 +126,9 @@ export class LifecycleRules {
   }
 
   grantedTo(worker: string, request: string): ModelJob[] {
-    return this.jobs.filter((job) => job.state === 'running' && job.worker === worker && job.request === request)
+    return this.jobs.filter(
+      (job) => job.state === 'running' && job.worker === worker && job.request === request,
+    )
   }
 
   start(found: ModelJob, worker: string, request: string): void {
@@ -132,7 +138,8 @@ export class LifecycleRules {
     this.#enter(found, 'started', 'running')
     found.worker = worker
     found.request = request
-    found.deadline = timeoutMs === null ? undefined : this.now + timeoutMs + (this.workers.get(worker)?.graceMs ?? 0)
+    found.deadline =
+      timeoutMs === null ? undefined : this.now + timeoutMs + (this.workers.get(worker)?.graceMs ?? 0)
     if (unique?.until === 'started') this.#keys.freeUnique(found, this.now, true)
   }
 
@@ -167,7 +174,8 @@ export class LifecycleRules {
     }
     if (outcome.kind === 'fail') return this.#finish(found, 'failed')
     if (outcome.kind === 'cancel') return this.#finish(found, 'cancelled')
-    if (outcome.kind === 'release' && outcome.begun && found.job.onCrash === 'fail') return this.#finish(found, 'failed')
+    if (outcome.kind === 'release' && outcome.begun && found.job.onCrash === 'fail')
+      return this.#finish(found, 'failed')
     found.attempt -= 1
     if (outcome.kind === 'snooze') return this.#schedule(found, 'snoozed', outcome.delayMs)
     this.#enter(found, 'released', 'ready')
@@ -210,7 +218,10 @@ export class LifecycleRules {
   }
 
   /** False where it is not allowed. */
-  change(id: string, to: { readonly lane?: NewJob['lane']; readonly queue?: string; readonly runAt?: 'now' | number }): boolean {
+  change(
+    id: string,
+    to: { readonly lane?: NewJob['lane']; readonly queue?: string; readonly runAt?: 'now' | number },
+  ): boolean {
     const found = this.find(id)
     if (!found || found.state === 'running' || isFinal(found.state)) return false
     if (to.queue !== undefined && to.queue !== found.queue && found.job.ordering) return false
@@ -239,7 +250,9 @@ export class LifecycleRules {
 
   /** `isDue` decides about jobs of which only the log can say whether their time has come. */
   sweep(isDue: (job: ModelJob) => boolean): void {
-    const due = this.jobs.filter((job) => job.state === 'scheduled' && (job.soon ? isDue(job) : job.runAt! <= this.now))
+    const due = this.jobs.filter(
+      (job) => job.state === 'scheduled' && (job.soon ? isDue(job) : job.runAt! <= this.now),
+    )
     for (const job of due.toSorted((a, b) => a.runAt! - b.runAt! || a.order - b.order)) {
       this.#keys.take(job)
       this.#enter(job, 'due', this.#keys.turnOf(job))
@@ -256,7 +269,8 @@ export class LifecycleRules {
     const live = rows.filter(({ leaseUntil }) => leaseUntil >= this.now).map(({ leaseMs }) => leaseMs)
     const shortest = live.length > 0 ? Math.min(...live) : 30_000
     const longest = rows.length > 0 ? Math.max(...rows.map(({ leaseMs }) => leaseMs)) : 30_000
-    if (this.#lastSweep === undefined || this.now - this.#lastSweep > shortest / 3) this.#hold = this.now + longest
+    if (this.#lastSweep === undefined || this.now - this.#lastSweep > shortest / 3)
+      this.#hold = this.now + longest
     this.#lastSweep = this.now
     return this.now >= this.#hold
   }

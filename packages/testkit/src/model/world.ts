@@ -6,11 +6,11 @@ import type { LifecycleRules, ModelJob } from './rules.ts'
 
 /** Long enough that no machine takes it by itself, and no multiple of one ends when a multiple of another does. */
 export const times: Readonly<Record<'lease' | 'step' | 'delay' | 'timeout' | 'uniqueFor' | 'far', number>> = {
-  lease: 90 * 60_000,
-  step: 20 * 60_000,
-  delay: 30 * 60_000,
-  timeout: 50 * 60_000,
-  uniqueFor: 50 * 60_000,
+  lease: 95 * 60_000,
+  step: 10 * 60_000,
+  delay: 25 * 60_000,
+  timeout: 35 * 60_000,
+  uniqueFor: 35 * 60_000,
   far: 10 * 86_400_000,
 }
 
@@ -74,10 +74,30 @@ interface Snapshot {
   readonly cancelRequested: boolean
 }
 
-function snapshotOf({ job, state, queue, lane, run, attempt, crashes, worker, cancelling }: ModelJob): Snapshot {
+function snapshotOf({
+  job,
+  state,
+  queue,
+  lane,
+  run,
+  attempt,
+  crashes,
+  worker,
+  cancelling,
+}: ModelJob): Snapshot {
   return { id: job.id, state, queue, lane, run, attempt, crashes, worker, cancelRequested: cancelling }
 }
 
-function recorded({ id, state, queue, lane, run, attempt, crashes, worker, cancelRequested }: JobRecord): Snapshot {
+function recorded({
+  id,
+  state,
+  queue,
+  lane,
+  run,
+  attempt,
+  crashes,
+  worker,
+  cancelRequested,
+}: JobRecord): Snapshot {
   return { id, state, queue, lane, run, attempt, crashes, worker, cancelRequested }
 }

@@ -195,7 +195,11 @@ describe('I4: a finished job never starts again', () => {
 describe('I5: the order of keys', () => {
   it('jobs of one key, one after another, also within one millisecond', () => {
     const events = [
-      ...story('a', [['dispatched', 'ready', 0, keyed], ['started', 'running', 5], ['succeeded', 'succeeded', 5]]),
+      ...story('a', [
+        ['dispatched', 'ready', 0, keyed],
+        ['started', 'running', 5],
+        ['succeeded', 'succeeded', 5],
+      ]),
       ...story('b', [
         ['dispatched', 'blocked', 0, keyed],
         ['unblocked', 'ready', 5],
@@ -208,8 +212,16 @@ describe('I5: the order of keys', () => {
 
   it('a job that runs while its predecessor does', () => {
     const events = [
-      ...story('a', [['dispatched', 'ready', 0, keyed], ['started', 'running', 5], ['succeeded', 'succeeded', 20]]),
-      ...story('b', [['dispatched', 'ready', 1, keyed], ['started', 'running', 10], ['succeeded', 'succeeded', 30]]),
+      ...story('a', [
+        ['dispatched', 'ready', 0, keyed],
+        ['started', 'running', 5],
+        ['succeeded', 'succeeded', 20],
+      ]),
+      ...story('b', [
+        ['dispatched', 'ready', 1, keyed],
+        ['started', 'running', 10],
+        ['succeeded', 'succeeded', 30],
+      ]),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([
       'I5 b: ran while job a of the same key ["q","k"] was running',
@@ -224,7 +236,11 @@ describe('I5: the order of keys', () => {
         ['started', 'running', 1],
         ['errored', 'scheduled', 2],
       ]),
-      ...story('b', [['dispatched', 'ready', 1, keyed], ['started', 'running', 3], ['succeeded', 'succeeded', 4]]),
+      ...story('b', [
+        ['dispatched', 'ready', 1, keyed],
+        ['started', 'running', 3],
+        ['succeeded', 'succeeded', 4],
+      ]),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([
       'I5 b: was started before its predecessor a of key ["q","k"], which has not ended',
@@ -238,9 +254,16 @@ describe('I5: the order of keys', () => {
         ['started', 'running', 1],
         ['failed', 'failed', 2],
       ]),
-      ...story('b', [['dispatched', 'ready', 1, keyed], ['started', 'running', 3], ['succeeded', 'succeeded', 4]]),
+      ...story('b', [
+        ['dispatched', 'ready', 1, keyed],
+        ['started', 'running', 3],
+        ['succeeded', 'succeeded', 4],
+      ]),
     ]
-    const dispatched = (onFailure: 'block' | 'skip') => [{ id: 'a', onFailure }, { id: 'b', onFailure }]
+    const dispatched = (onFailure: 'block' | 'skip') => [
+      { id: 'a', onFailure },
+      { id: 'b', onFailure },
+    ]
     expect(found({ events, dispatched: dispatched('block') })).toEqual([
       'I5 b: was started before its predecessor a of key ["q","k"], which has not ended',
     ])
@@ -255,9 +278,16 @@ describe('I5: the order of keys', () => {
         ['failed', 'failed', 2],
         ['skipped', 'failed', 9],
       ]),
-      ...story('b', [['dispatched', 'blocked', 1, keyed], ['unblocked', 'ready', 9], ['started', 'running', 9]]),
+      ...story('b', [
+        ['dispatched', 'blocked', 1, keyed],
+        ['unblocked', 'ready', 9],
+        ['started', 'running', 9],
+      ]),
     ]
-    const dispatched = [{ id: 'a', onFailure: 'block' }, { id: 'b', onFailure: 'block' }] as const
+    const dispatched = [
+      { id: 'a', onFailure: 'block' },
+      { id: 'b', onFailure: 'block' },
+    ] as const
     expect(found({ events, dispatched })).toEqual([])
   })
 
@@ -279,7 +309,10 @@ describe('I5: the order of keys', () => {
         ['succeeded', 'succeeded', end],
       ])
     const c = (unblocked: number) =>
-      story('c', [['dispatched', 'blocked', 0, keyed], ['unblocked', 'ready', unblocked]])
+      story('c', [
+        ['dispatched', 'blocked', 0, keyed],
+        ['unblocked', 'ready', unblocked],
+      ])
     expect(found({ events: [...a(25), ...b, ...c(25)], dispatched: ['a', 'b', 'c'] })).toEqual([])
     expect(found({ events: [...a(45), ...b, ...c(20)], dispatched: ['a', 'b', 'c'] })).toEqual([
       'I5 c: was given key ["q","k"] although job a was replayed and came before it',
@@ -288,8 +321,18 @@ describe('I5: the order of keys', () => {
 
   it('keys of two queues have nothing to do with each other', () => {
     const events = [
-      ...story('a', [['dispatched', 'ready', 0, keyed], ['started', 'running', 5]]),
-      ...story('b', [['dispatched', 'ready', 1, keyed], ['started', 'running', 6]], { queue: 'other' }),
+      ...story('a', [
+        ['dispatched', 'ready', 0, keyed],
+        ['started', 'running', 5],
+      ]),
+      ...story(
+        'b',
+        [
+          ['dispatched', 'ready', 1, keyed],
+          ['started', 'running', 6],
+        ],
+        { queue: 'other' },
+      ),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([])
   })
@@ -378,7 +421,10 @@ describe('I7: every history is a legal path, with nothing missing', () => {
   })
 
   it('one version twice', () => {
-    const events = [...succeeded('a'), ...story('a', [['fenced', 'running', 15]], { version: 2, run: 1, attempt: 1 })]
+    const events = [
+      ...succeeded('a'),
+      ...story('a', [['fenced', 'running', 15]], { version: 2, run: 1, attempt: 1 }),
+    ]
     expect(found({ events, dispatched: ['a'] })).toContain(
       'I7 a: version 2 stands for two events, started and fenced',
     )
@@ -389,7 +435,9 @@ describe('I7: every history is a legal path, with nothing missing', () => {
       ['dispatched', 'blocked', 0],
       ['started', 'running', 1],
     ])
-    expect(found({ events, dispatched: ['a'] })).toEqual(['I7 a: started leads from blocked to running (version 2)'])
+    expect(found({ events, dispatched: ['a'] })).toEqual([
+      'I7 a: started leads from blocked to running (version 2)',
+    ])
   })
 
   it('an event that leads to a state which is not its own', () => {
@@ -398,7 +446,9 @@ describe('I7: every history is a legal path, with nothing missing', () => {
       ['started', 'running', 1],
       ['succeeded', 'failed', 2],
     ])
-    expect(found({ events, dispatched: ['a'] })).toEqual(['I7 a: succeeded leads from running to failed (version 3)'])
+    expect(found({ events, dispatched: ['a'] })).toEqual([
+      'I7 a: succeeded leads from running to failed (version 3)',
+    ])
   })
 
   it('an error that is the last one, without the failure that belongs to it', () => {

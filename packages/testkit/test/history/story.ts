@@ -3,7 +3,11 @@ import type { EventRecord, EventType, JobState } from '@errand/core/ports'
 type Step = readonly [type: EventType, state: JobState, at: number, change?: Partial<EventRecord>]
 
 /** A job's events from the little that differs: counters follow the types, versions count up. */
-export function story(jobId: string, steps: readonly Step[], common: Partial<EventRecord> = {}): EventRecord[] {
+export function story(
+  jobId: string,
+  steps: readonly Step[],
+  common: Partial<EventRecord> = {},
+): EventRecord[] {
   let run = 0
   let attempt = 0
   let worker: string | undefined

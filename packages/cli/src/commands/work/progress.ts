@@ -38,7 +38,6 @@ export class Progress {
   begin(worker: Worker): void {
     this.#worker = worker
     if (this.shown) {
-      this.write(`worker ${worker.id} takes from ${this.#tally.queues.join(', ')}; Ctrl-C stops it`)
       this.#status = new StatusLine(worker, this.#tally, this.#terminal.notePaint)
     } else if (!this.#terminal.json) {
       this.#say()

@@ -41,7 +41,9 @@ export function describeDelivery(harness: DriverHarness): void {
 
     it('hundreds of tickets are published in one call and all delivered, each once', async () => {
       const on = await scene()
-      const tickets = await on.offer(Array.from({ length: 300 }, (_, index): Lane => lanes[index % 4] ?? 'normal'))
+      const tickets = await on.offer(
+        Array.from({ length: 300 }, (_, index): Lane => lanes[index % 4] ?? 'normal'),
+      )
       const got = await on.drain(await on.subscribe(), 300, 50)
       expect(idsOf(got)).toEqual(idsOf(tickets))
     })
@@ -115,7 +117,12 @@ export function describeDelivery(harness: DriverHarness): void {
       await on.offer(['low', 'critical', 'normal', 'critical'])
       const together = await on.collect(subscription, 4, 4)
       if (!inexact) expect(together[0]?.ticket.lane).toBe('critical')
-      expect(sorted(together.map(({ ticket }) => ticket.lane))).toEqual(['critical', 'critical', 'normal', 'low'])
+      expect(sorted(together.map(({ ticket }) => ticket.lane))).toEqual([
+        'critical',
+        'critical',
+        'normal',
+        'low',
+      ])
     })
 
     it('a critical ticket overtakes those that were waiting', async () => {

@@ -77,23 +77,26 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(offered))
     })
 
-    it.runIf(tickets)('ack and release after the subscription has closed, or a second time, do no harm', async () => {
-      const on = await scene()
-      await on.offer(2)
-      const mine = await on.subscribe()
-      const [first, second] = await on.collect(mine, 2)
-      await first?.ack()
-      await first?.ack()
-      await first?.release()
-      await mine.close()
-      await second?.ack()
-      await second?.release()
-      const other = await on.subscribe()
-      // The second one went back with the close; what came after that was too late.
-      const [again] = await on.drain(other, 1)
-      expect(again?.ticket.id).toBe(second?.ticket.id)
-      expect(await untilMarker(on, other)).toEqual([])
-    })
+    it.runIf(tickets)(
+      'ack and release after the subscription has closed, or a second time, do no harm',
+      async () => {
+        const on = await scene()
+        await on.offer(2)
+        const mine = await on.subscribe()
+        const [first, second] = await on.collect(mine, 2)
+        await first?.ack()
+        await first?.ack()
+        await first?.release()
+        await mine.close()
+        await second?.ack()
+        await second?.release()
+        const other = await on.subscribe()
+        // The second one went back with the close; what came after that was too late.
+        const [again] = await on.drain(other, 1)
+        expect(again?.ticket.id).toBe(second?.ticket.id)
+        expect(await untilMarker(on, other)).toEqual([])
+      },
+    )
 
     it('closing a subscription ends whoever waits on it, is idempotent and shared', async () => {
       const on = await scene()

@@ -40,7 +40,8 @@ export function describeHostile(harness: DriverHarness): void {
       await Promise.all(got.map((delivery) => delivery.ack()))
       expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
       // Not handed out again and again either.
-      if (depth !== 'unknown') await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
+      if (depth !== 'unknown')
+        await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
     })
 
     it('a ticket with more in it than Errand knows is taken for what it says', async () => {

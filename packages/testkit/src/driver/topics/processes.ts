@@ -66,14 +66,17 @@ export function describeProcesses(harness: DriverHarness): void {
     })
 
     // Where claims are delivered it is the log that notices: their worker's lease runs out.
-    it.runIf(delivers === 'tickets')('a process that was killed leaves its tickets to the others', async () => {
-      const on = await scene()
-      const tickets = await on.offer(3)
-      const victim = await on.another()
-      await on.collect(await on.subscribe(victim), 3)
-      // As far as a test in one process can go: its connections end without an ack.
-      await victim.close()
-      expect(idsOf(await on.drain(await on.subscribe(), 3))).toEqual(idsOf(tickets))
-    })
+    it.runIf(delivers === 'tickets')(
+      'a process that was killed leaves its tickets to the others',
+      async () => {
+        const on = await scene()
+        const tickets = await on.offer(3)
+        const victim = await on.another()
+        await on.collect(await on.subscribe(victim), 3)
+        // As far as a test in one process can go: its connections end without an ack.
+        await victim.close()
+        expect(idsOf(await on.drain(await on.subscribe(), 3))).toEqual(idsOf(tickets))
+      },
+    )
   })
 }

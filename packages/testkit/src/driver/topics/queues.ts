@@ -56,25 +56,32 @@ export function describeQueues(harness: DriverHarness): void {
       expect(await on.driver.depth(on.queue)).toBeUndefined()
     })
 
-    it.runIf(delivers === 'tickets')('purging a queue removes its tickets, and no other queue’s', async () => {
-      const on = await scene()
-      const other = on.newQueue()
-      await on.offer(['low', 'critical', 'normal'])
-      const [spared] = await on.offer(1, { queue: other })
-      await on.driver.purge(on.queue)
-      if (depth !== 'unknown') await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
-      const tickets = await on.offer(2)
-      expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
-      const [delivery] = await on.drain(await on.subscribe(on.driver, other), 1)
-      expect(delivery?.ticket.id).toBe(spared?.id)
-    })
+    it.runIf(delivers === 'tickets')(
+      'purging a queue removes its tickets, and no other queue’s',
+      async () => {
+        const on = await scene()
+        const other = on.newQueue()
+        await on.offer(['low', 'critical', 'normal'])
+        const [spared] = await on.offer(1, { queue: other })
+        await on.driver.purge(on.queue)
+        if (depth !== 'unknown')
+          await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
+        const tickets = await on.offer(2)
+        expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
+        const [delivery] = await on.drain(await on.subscribe(on.driver, other), 1)
+        expect(delivery?.ticket.id).toBe(spared?.id)
+      },
+    )
 
-    it.runIf(delivers === 'claims')('purging removes tickets, of which there are none: the jobs stay', async () => {
-      const on = await scene()
-      const tickets = await on.offer(2)
-      await on.driver.purge(on.queue)
-      expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
-    })
+    it.runIf(delivers === 'claims')(
+      'purging removes tickets, of which there are none: the jobs stay',
+      async () => {
+        const on = await scene()
+        const tickets = await on.offer(2)
+        await on.driver.purge(on.queue)
+        expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
+      },
+    )
 
     it('a queue that nobody has used yet can be purged', async () => {
       const on = await scene()
@@ -114,7 +121,8 @@ export function describeQueues(harness: DriverHarness): void {
       await expect(driver.subscribe(on.queue, { worker: await on.worker() })).rejects.toMatchObject({
         code: 'E_CLOSED',
       })
-      if (delivers === 'tickets') await expect(on.offer(1, { driver })).rejects.toMatchObject({ code: 'E_CLOSED' })
+      if (delivers === 'tickets')
+        await expect(on.offer(1, { driver })).rejects.toMatchObject({ code: 'E_CLOSED' })
     })
 
     it('leaves other processes alone', async () => {

@@ -141,7 +141,9 @@ export function describeAppend(harness: JobLogHarness): void {
         on.newJob({ due: { delayMs: 0 } }),
       ]
       const appended = await on.log.append(jobs)
-      expect(appended.map((answer) => answer.status === 'added' && [answer.state, answer.ticket?.id])).toEqual([
+      expect(
+        appended.map((answer) => answer.status === 'added' && [answer.state, answer.ticket?.id]),
+      ).toEqual([
         ['scheduled', undefined],
         ['scheduled', undefined],
         ['ready', jobs[2]?.id],

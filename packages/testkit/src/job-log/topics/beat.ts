@@ -39,7 +39,12 @@ export function describeBeat(harness: JobLogHarness): void {
       const other = on.newQueue()
       await on.beat(worker, { queues: [on.queue, other], taking: false, why: 'no free slot' })
       const second = await own()
-      expect(second).toMatchObject({ queues: [on.queue, other], taking: false, why: 'no free slot', running: 1 })
+      expect(second).toMatchObject({
+        queues: [on.queue, other],
+        taking: false,
+        why: 'no free slot',
+        running: 1,
+      })
       expect(second?.startedAt).toBe(first?.startedAt)
       expect(second?.lastSeen).toBeGreaterThan(first?.lastSeen ?? Infinity)
     })

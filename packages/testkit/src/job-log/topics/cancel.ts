@@ -22,7 +22,12 @@ export function describeCancel(harness: JobLogHarness): void {
       ])
       const elsewhere = await on.another()
       const jobs = [ready!, blocked!, scheduled!]
-      expect(await elsewhere.cancel(jobs.map(({ id }) => id), ada)).toEqual({
+      expect(
+        await elsewhere.cancel(
+          jobs.map(({ id }) => id),
+          ada,
+        ),
+      ).toEqual({
         cancelled: 3,
         requested: 0,
         workers: [],
@@ -105,7 +110,13 @@ export function describeCancel(harness: JobLogHarness): void {
         await on.vanish(worker)
         const { tickets, failed } = await on.sweepUntil(async () => (await on.state(job)) !== 'running')
         expect([tickets, failed]).toEqual([[], []])
-        expect(await on.story(job)).toEqual(['dispatched', 'started', 'cancel_requested', 'lost', 'cancelled'])
+        expect(await on.story(job)).toEqual([
+          'dispatched',
+          'started',
+          'cancel_requested',
+          'lost',
+          'cancelled',
+        ])
         expect(await on.lastEvent(job)).toMatchObject({ data: ada })
       }
     })
@@ -147,7 +158,10 @@ export function describeCancel(harness: JobLogHarness): void {
       const on = await scene()
       const ordering = { key: 'k', onFailure: 'block' } as const
       const jobs = await on.addAll([{ ordering }, { ordering }, { ordering }])
-      const { cancelled } = await on.log.cancel(jobs.map(({ id }) => id), ada)
+      const { cancelled } = await on.log.cancel(
+        jobs.map(({ id }) => id),
+        ada,
+      )
       expect(cancelled).toBe(3)
       expect(await on.states(jobs)).toEqual(['cancelled', 'cancelled', 'cancelled'])
       expect(await on.state(await on.add({ ordering }))).toBe('ready')

@@ -79,11 +79,9 @@ export function describeClaim(harness: JobLogHarness): void {
         await on.worker(),
         randomUUID(),
       )
-      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual([
-        'run',
-        'busy',
-        'busy',
-      ])
+      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual(
+        ['run', 'busy', 'busy'],
+      )
     })
 
     it('a finished job is never started again, however often its ticket comes', async () => {
@@ -145,10 +143,9 @@ export function describeClaim(harness: JobLogHarness): void {
       const forged = { ...on.ticket(elsewhere), queue: on.queue }
       const misleading = { ...on.ticket(here), queue: 'wrong-queue', lane: 'critical' as const }
       const verdicts = await on.log.claim([forged, misleading], 2, worker, randomUUID())
-      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual([
-        'elsewhere',
-        'run',
-      ])
+      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual(
+        ['elsewhere', 'run'],
+      )
     })
 
     it('which queues a worker serves is what its last heartbeat said', async () => {
@@ -182,11 +179,9 @@ export function describeClaim(harness: JobLogHarness): void {
       const tickets = [unknown, on.ticket(ready), on.ticket(finished)]
       const verdicts = await on.log.claim(tickets, 5, worker, randomUUID())
       expect(verdicts.map(({ ticket }) => ticket)).toEqual(tickets)
-      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual([
-        'unknown',
-        'run',
-        'finished',
-      ])
+      expect(verdicts.map((verdict) => (verdict.verdict === 'drop' ? verdict.why : verdict.verdict))).toEqual(
+        ['unknown', 'run', 'finished'],
+      )
     })
 
     it('a worker that has never beaten is granted nothing', async () => {
@@ -228,7 +223,12 @@ export function describeClaim(harness: JobLogHarness): void {
       const worker = await on.worker()
       const job = await on.add()
       const seen: [run: number, attempt: number][] = []
-      for (const outcome of [outcomes.retry(0), outcomes.snooze(0), outcomes.release(true), outcomes.retry(0)]) {
+      for (const outcome of [
+        outcomes.retry(0),
+        outcomes.snooze(0),
+        outcomes.release(true),
+        outcomes.retry(0),
+      ]) {
         const claim = await on.claim(worker, job)
         seen.push([claim.run, claim.attempt])
         await on.settle(worker, claim, outcome)

@@ -27,7 +27,12 @@ export function describeConcurrency(harness: JobLogHarness): void {
 
   const check = async (on: Scene, jobs: readonly NewJob[]) => {
     const events = (await Promise.all(jobs.map((job) => on.events(job)))).flat()
-    expect(checkHistory({ events, dispatched: jobs.map((job) => ({ id: job.id, onFailure: job.ordering?.onFailure })) })).toEqual([])
+    expect(
+      checkHistory({
+        events,
+        dispatched: jobs.map((job) => ({ id: job.id, onFailure: job.ordering?.onFailure })),
+      }),
+    ).toEqual([])
   }
 
   describe('many at once', () => {
@@ -120,7 +125,9 @@ export function describeConcurrency(harness: JobLogHarness): void {
       const on = await scene()
       const logs = (await fleet(on, 4)).map(({ log }) => log)
       const job = on.newJob({ ordering: { key: 'k', onFailure: 'block' } })
-      const answers = await Promise.all(Array.from({ length: 12 }, (_, index) => logs[index % 4]!.append([job])))
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) => logs[index % 4]!.append([job])),
+      )
       expect(answers.flat().filter(({ status }) => status === 'added')).toHaveLength(1)
       expect(await on.story(job)).toEqual(['dispatched'])
       await on.finish(await on.worker(), job)
@@ -132,7 +139,9 @@ export function describeConcurrency(harness: JobLogHarness): void {
       const { job, worker, claim } = await on.start()
       const logs = (await fleet(on, 3)).map(({ log }) => log)
       const answers = await Promise.all(
-        Array.from({ length: 9 }, (_, index) => logs[index % 3]!.settle([settlement(claim, outcomes.succeed())], worker)),
+        Array.from({ length: 9 }, (_, index) =>
+          logs[index % 3]!.settle([settlement(claim, outcomes.succeed())], worker),
+        ),
       )
       const results = answers.flat().map(({ result }) => result)
       expect(results.toSorted()).toEqual([...Array.from({ length: 8 }, () => 'already'), 'settled'])
@@ -181,7 +190,11 @@ export function describeConcurrency(harness: JobLogHarness): void {
       }
       const done = async (): Promise<boolean> => {
         const queue = (await on.log.queues()).find(({ name }) => name === on.queue)
-        return jobs.length === 60 && queue !== undefined && queue.ready + queue.scheduled + queue.blocked + queue.running === 0
+        return (
+          jobs.length === 60 &&
+          queue !== undefined &&
+          queue.ready + queue.scheduled + queue.blocked + queue.running === 0
+        )
       }
       let count = 0
       const work = async ({ log, worker }: (typeof workers)[number]) =>

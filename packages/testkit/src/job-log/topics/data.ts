@@ -62,7 +62,9 @@ export function describeData(harness: JobLogHarness): void {
       expect(await on.record(job)).toMatchObject({ orderingKey: odd, uniqueKey: odd, tags: parts.tags })
       expect((await on.record(job)).meta).toEqual(parts.meta)
       expect(await on.state(await on.add({ ordering: parts.ordering }))).toBe('blocked')
-      expect(await on.log.append([on.newJob({ unique: parts.unique })])).toEqual([{ id: job.id, status: 'duplicate' }])
+      expect(await on.log.append([on.newJob({ unique: parts.unique })])).toEqual([
+        { id: job.id, status: 'duplicate' },
+      ])
       const [listed] = await on.log.list({ tag: odd }, { limit: 1 })
       expect(listed?.id).toBe(job.id)
     })
@@ -88,31 +90,41 @@ export function describeData(harness: JobLogHarness): void {
   describe('a batch is a convenience, never a shared fate', () => {
     const culprits = ['a\0b', '\ud800', 'ok \udfff']
 
-    it.each(culprits)('a payload that the log cannot store (%j) is refused alone, or stored to the letter', async (text) => {
-      const on = await scene()
-      const jobs = [on.newJob(), on.newJob({ payload: raw(text) }), on.newJob(), on.newJob()]
-      const appended = await on.log.append(jobs)
-      expect(appended.map(({ id }) => id)).toEqual(jobs.map(({ id }) => id))
-      expect([appended[0], appended[2], appended[3]].map((answer) => answer?.status)).toEqual(['added', 'added', 'added'])
-      const answer = appended[1]
-      if (answer?.status === 'refused') {
-        expect(answer.why).toMatch(/\w/)
-        expect(await on.log.get(jobs[1]!.id)).toBeUndefined()
-      } else expect((await on.record(jobs[1]!)).payload).toEqual(raw(text))
-    })
+    it.each(culprits)(
+      'a payload that the log cannot store (%j) is refused alone, or stored to the letter',
+      async (text) => {
+        const on = await scene()
+        const jobs = [on.newJob(), on.newJob({ payload: raw(text) }), on.newJob(), on.newJob()]
+        const appended = await on.log.append(jobs)
+        expect(appended.map(({ id }) => id)).toEqual(jobs.map(({ id }) => id))
+        expect([appended[0], appended[2], appended[3]].map((answer) => answer?.status)).toEqual([
+          'added',
+          'added',
+          'added',
+        ])
+        const answer = appended[1]
+        if (answer?.status === 'refused') {
+          expect(answer.why).toMatch(/\w/)
+          expect(await on.log.get(jobs[1]!.id)).toBeUndefined()
+        } else expect((await on.record(jobs[1]!)).payload).toEqual(raw(text))
+      },
+    )
 
-    it.each(culprits)('where all or none was asked for, a payload that cannot be stored (%j) stores none', async (text) => {
-      const on = await scene()
-      const jobs = [on.newJob(), on.newJob({ payload: raw(text) })]
-      const stored = await on.log.append(jobs, { atomic: true }).then(
-        () => true,
-        (error: unknown) => {
-          expect(error).toMatchObject({ code: 'E_BATCH_REFUSED' })
-          return false
-        },
-      )
-      expect(await on.states(jobs)).toEqual(stored ? ['ready', 'ready'] : [undefined, undefined])
-    })
+    it.each(culprits)(
+      'where all or none was asked for, a payload that cannot be stored (%j) stores none',
+      async (text) => {
+        const on = await scene()
+        const jobs = [on.newJob(), on.newJob({ payload: raw(text) })]
+        const stored = await on.log.append(jobs, { atomic: true }).then(
+          () => true,
+          (error: unknown) => {
+            expect(error).toMatchObject({ code: 'E_BATCH_REFUSED' })
+            return false
+          },
+        )
+        expect(await on.states(jobs)).toEqual(stored ? ['ready', 'ready'] : [undefined, undefined])
+      },
+    )
 
     it.each(culprits)('a result that cannot be stored (%j) is an error of its job alone', async (text) => {
       const on = await scene()
@@ -139,18 +151,25 @@ export function describeData(harness: JobLogHarness): void {
       expect(last.error?.text).toMatch(/not storable/)
     })
 
-    it.each(culprits)('an error text that cannot be stored (%j) still ends its run, and its neighbours’ too', async (text) => {
-      const on = await scene()
-      const worker = await on.worker()
-      await on.addAll([{}, {}, {}])
-      const claims = await on.take(worker)
-      const settled = await on.log.settle(
-        claims.map((claim, index) => settlement(claim, outcomes.exhaust(index === 1 ? raw(text) : failure('plain')))),
-        worker,
-      )
-      expect(settled.map(({ result, state }) => [result, state])).toEqual(claims.map(() => ['settled', 'failed']))
-      expect((await on.record(claims[0]!.id)).error).toEqual(failure('plain'))
-    })
+    it.each(culprits)(
+      'an error text that cannot be stored (%j) still ends its run, and its neighbours’ too',
+      async (text) => {
+        const on = await scene()
+        const worker = await on.worker()
+        await on.addAll([{}, {}, {}])
+        const claims = await on.take(worker)
+        const settled = await on.log.settle(
+          claims.map((claim, index) =>
+            settlement(claim, outcomes.exhaust(index === 1 ? raw(text) : failure('plain'))),
+          ),
+          worker,
+        )
+        expect(settled.map(({ result, state }) => [result, state])).toEqual(
+          claims.map(() => ['settled', 'failed']),
+        )
+        expect((await on.record(claims[0]!.id)).error).toEqual(failure('plain'))
+      },
+    )
 
     it('a batch of more than can be written at once is answered whole and in order', async () => {
       const on = await scene()

@@ -37,9 +37,18 @@ export function describeFence(harness: JobLogHarness): void {
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
       const other = await on.worker()
       const claim = await on.claim(other, job)
-      const late = [outcomes.succeed(), outcomes.retry(0), outcomes.fail(), outcomes.cancel(), outcomes.release(true)]
+      const late = [
+        outcomes.succeed(),
+        outcomes.retry(0),
+        outcomes.fail(),
+        outcomes.cancel(),
+        outcomes.release(true),
+      ]
       for (const outcome of late) {
-        expect(await on.settle(frozen, old, outcome)).toMatchObject({ result: 'claim-lost', state: 'running' })
+        expect(await on.settle(frozen, old, outcome)).toMatchObject({
+          result: 'claim-lost',
+          state: 'running',
+        })
       }
       expect(await on.record(job)).toMatchObject({ state: 'running', run: 2, worker: other.id })
       expect(await on.settle(other, claim, outcomes.succeed())).toMatchObject({ result: 'settled' })

@@ -19,7 +19,8 @@ const caughtUp = async (on: Scene): Promise<void> => {
   await shown(on, { job: marker.id }, 1)
 }
 
-const brief = (events: readonly EventRecord[]) => events.map(({ jobId, version, type }) => [jobId, version, type])
+const brief = (events: readonly EventRecord[]) =>
+  events.map(({ jobId, version, type }) => [jobId, version, type])
 
 export function describeFollow(harness: JobLogHarness): void {
   const { scene, fresh } = scenes(harness)
@@ -94,7 +95,11 @@ export function describeFollow(harness: JobLogHarness): void {
       const other = on.newQueue()
       const [blue, round] = [`blue-${on.queue}`, `round-${on.queue}`]
       const from = await on.log.end()
-      const [plain, tagged, elsewhere] = await on.addAll([{}, { tags: [blue, round] }, { queue: other, tags: [round] }])
+      const [plain, tagged, elsewhere] = await on.addAll([
+        {},
+        { tags: [blue, round] },
+        { queue: other, tags: [round] },
+      ])
       await on.finish(await on.worker(), plain!)
       await caughtUp(on)
       const seen = async (filter: object) => {
@@ -152,7 +157,10 @@ export function describeFollow(harness: JobLogHarness): void {
           const job = on.newJob()
           await log.append([job])
           const claim = await on.claim(worker, job)
-          await log.settle([{ id: job.id, run: claim.run, durationMs: 1, outcome: outcomes.succeed() }], worker)
+          await log.settle(
+            [{ id: job.id, run: claim.run, durationMs: 1, outcome: outcomes.succeed() }],
+            worker,
+          )
         }
       }
       const seen: EventRecord[] = []
@@ -181,9 +189,20 @@ export function describeFollow(harness: JobLogHarness): void {
     it('a cursor that cannot be read is refused, never taken for the beginning', async () => {
       const on = await scene()
       await on.add()
-      const bad = ['', 'x', '-1', '9', `${await on.log.end()}x`, "1'; drop table jobs; --", '\0', '1.2.3.4.5.6']
+      const bad = [
+        '',
+        'x',
+        '-1',
+        '9',
+        `${await on.log.end()}x`,
+        "1'; drop table jobs; --",
+        '\0',
+        '1.2.3.4.5.6',
+      ]
       for (const after of bad) {
-        await expect(on.log.read({ after, limit: 1 }), JSON.stringify(after)).rejects.toMatchObject({ code: 'E_CURSOR' })
+        await expect(on.log.read({ after, limit: 1 }), JSON.stringify(after)).rejects.toMatchObject({
+          code: 'E_CURSOR',
+        })
       }
     })
 

@@ -30,7 +30,9 @@ export function describeHistory(harness: JobLogHarness): void {
       await on.log.replay([job.id], { by: 'ada' })
       await on.settle(worker, await on.claim(worker, job), outcomes.succeed(encoded('done')))
       const events = await on.events(job)
-      expect(events.map(({ version, type, state, run, attempt }) => [version, type, state, run, attempt])).toEqual([
+      expect(
+        events.map(({ version, type, state, run, attempt }) => [version, type, state, run, attempt]),
+      ).toEqual([
         [1, 'dispatched', 'ready', 0, 0],
         [2, 'started', 'running', 1, 1],
         [3, 'lost', 'ready', 1, 0],
@@ -46,9 +48,11 @@ export function describeHistory(harness: JobLogHarness): void {
       ])
       const times = events.map(({ at }) => at)
       expect(times).toEqual(times.toSorted((a, b) => a - b))
-      expect(events.every(({ jobId, name, queue }) => jobId === job.id && name === on.jobName && queue === on.queue)).toBe(
-        true,
-      )
+      expect(
+        events.every(
+          ({ jobId, name, queue }) => jobId === job.id && name === on.jobName && queue === on.queue,
+        ),
+      ).toBe(true)
     })
 
     it('a job that has succeeded keeps its result and no error', async () => {
@@ -82,7 +86,11 @@ export function describeHistory(harness: JobLogHarness): void {
     it('a list can be narrowed by name, queue, state, tag and time, and by all of them together', async () => {
       const on = await scene()
       const other = on.newQueue()
-      const [plain, tagged, elsewhere] = await on.addAll([{}, { tags: ['blue', 'round'] }, { queue: other, tags: ['blue'] }])
+      const [plain, tagged, elsewhere] = await on.addAll([
+        {},
+        { tags: ['blue', 'round'] },
+        { queue: other, tags: ['blue'] },
+      ])
       const done = await on.ended(outcomes.succeed(), { tags: ['round'] })
       expect(await listed(on, { queue: other })).toEqual([elsewhere?.id])
       expect(await listed(on, { state: 'succeeded' })).toEqual([done.id])

@@ -143,7 +143,9 @@ export function describeLeases(harness: JobLogHarness): void {
       await on.vanish(worker)
       const { failed, tickets } = await on.sweepUntil(async () => (await on.state(job)) === 'failed')
       expect(tickets).toEqual([])
-      expect(failed).toMatchObject([{ job: { id: job.id, name: on.jobName, payload: job.payload }, cause: 'lost' }])
+      expect(failed).toMatchObject([
+        { job: { id: job.id, name: on.jobName, payload: job.payload }, cause: 'lost' },
+      ])
       expect(failed[0]?.error.text).toMatch(/\w/)
       expect(await types(on, job)).toEqual([
         ['dispatched', 'ready'],
@@ -181,27 +183,30 @@ export function describeLeases(harness: JobLogHarness): void {
       expect((await on.lastEvent(job)).at).toBeGreaterThanOrEqual(since + leaseMs)
     })
 
-    it.runIf(advance)('after an outage of an hour the whole fleet keeps its jobs: all it has to do is beat', async () => {
-      const on = await scene()
-      const fleet = [await on.worker(), await on.worker(), await on.worker()]
-      const runs = await Promise.all(fleet.map((worker) => on.start({ timeoutMs: null }, worker)))
-      await on.sweep()
-      await on.jump(60 * minute)
-      await on.sweep()
-      expect(await on.states(runs.map(({ job }) => job))).toEqual(['running', 'running', 'running'])
-      await on.jump(2_000)
-      await on.sweep()
-      for (const worker of fleet.slice(0, 2)) await on.beat(worker)
-      for (let second = 0; second < 29; second += 1) {
-        await on.jump(1_000)
-        if (second < 26) await on.sweep()
+    it.runIf(advance)(
+      'after an outage of an hour the whole fleet keeps its jobs: all it has to do is beat',
+      async () => {
+        const on = await scene()
+        const fleet = [await on.worker(), await on.worker(), await on.worker()]
+        const runs = await Promise.all(fleet.map((worker) => on.start({ timeoutMs: null }, worker)))
+        await on.sweep()
+        await on.jump(60 * minute)
+        await on.sweep()
+        expect(await on.states(runs.map(({ job }) => job))).toEqual(['running', 'running', 'running'])
+        await on.jump(2_000)
+        await on.sweep()
         for (const worker of fleet.slice(0, 2)) await on.beat(worker)
-      }
-      expect(await on.state(runs[2]!.job)).toBe('running')
-      await on.jump(1_000)
-      await on.sweepUntil(async () => (await on.state(runs[2]!.job)) === 'ready')
-      expect(await on.states([runs[0]!.job, runs[1]!.job])).toEqual(['running', 'running'])
-    })
+        for (let second = 0; second < 29; second += 1) {
+          await on.jump(1_000)
+          if (second < 26) await on.sweep()
+          for (const worker of fleet.slice(0, 2)) await on.beat(worker)
+        }
+        expect(await on.state(runs[2]!.job)).toBe('running')
+        await on.jump(1_000)
+        await on.sweepUntil(async () => (await on.state(runs[2]!.job)) === 'ready')
+        expect(await on.states([runs[0]!.job, runs[1]!.job])).toEqual(['running', 'running'])
+      },
+    )
 
     it.runIf(advance)('rows of workers that died a day ago are cleared away', async () => {
       const on = await scene()

@@ -30,7 +30,12 @@ export function describeOperators(harness: JobLogHarness): void {
         finishedAt: undefined,
         cancelRequested: false,
       })
-      expect(await on.lastEvent(job)).toMatchObject({ type: 'replayed', state: 'ready', attempt: 0, data: ada })
+      expect(await on.lastEvent(job)).toMatchObject({
+        type: 'replayed',
+        state: 'ready',
+        attempt: 0,
+        data: ada,
+      })
       expect(await on.claim(worker, job)).toMatchObject({ run: 3, attempt: 1, crashes: 0, replays: 0 })
     })
 
@@ -210,7 +215,10 @@ export function describeOperators(harness: JobLogHarness): void {
       const runAt = (await on.now()) + 3_600_000
       const [holder, behind] = await on.addAll([{ ordering }, { ordering, due: { at: runAt } }])
       expect(await on.log.change(holder!.id, { runAt }, ada)).toMatchObject({ state: 'scheduled' })
-      expect(await on.log.change(behind!.id, { runAt: 0 }, ada)).toEqual({ state: 'blocked', ticket: undefined })
+      expect(await on.log.change(behind!.id, { runAt: 0 }, ada)).toEqual({
+        state: 'blocked',
+        ticket: undefined,
+      })
       expect(await on.log.change(holder!.id, { runAt: 0 }, ada)).toMatchObject({ state: 'ready' })
       await on.finish(await on.worker(), holder!)
       expect(await on.state(behind!)).toBe('ready')

@@ -15,7 +15,9 @@ export function describeOrderingKeys(harness: JobLogHarness): void {
       const on = await scene()
       const jobs = [on.newJob(block), on.newJob(block), on.newJob(block)]
       const appended = await on.log.append(jobs)
-      expect(appended.map((answer) => answer.status === 'added' && [answer.state, answer.ticket?.id])).toEqual([
+      expect(
+        appended.map((answer) => answer.status === 'added' && [answer.state, answer.ticket?.id]),
+      ).toEqual([
         ['ready', jobs[0]?.id],
         ['blocked', undefined],
         ['blocked', undefined],
@@ -196,10 +198,7 @@ export function describeOrderingKeys(harness: JobLogHarness): void {
 
     it('a lost job that fails for good follows its policy', async () => {
       const on = await scene()
-      const [blocking, waits] = await on.addAll([
-        { ...block, maxCrashes: 1 },
-        block,
-      ])
+      const [blocking, waits] = await on.addAll([{ ...block, maxCrashes: 1 }, block])
       await on.lose(blocking!)
       expect(await on.states([blocking!, waits!])).toEqual(['failed', 'blocked'])
 

@@ -13,12 +13,20 @@ export function describeRequests(harness: JobLogHarness): void {
       const jobs = await on.addAll([{}, {}, {}])
       const worker = await on.worker()
       const request = randomUUID()
-      const ask = () => on.log.claim(jobs.map((job) => on.ticket(job)), 2, worker, request)
+      const ask = () =>
+        on.log.claim(
+          jobs.map((job) => on.ticket(job)),
+          2,
+          worker,
+          request,
+        )
       const first = await ask()
       const again = await ask()
       expect(first.map(({ verdict }) => verdict)).toEqual(['run', 'run', 'again'])
       const granted = (verdicts: typeof first) =>
-        verdicts.flatMap((verdict) => (verdict.verdict === 'run' ? [[verdict.claim.id, verdict.claim.run]] : []))
+        verdicts.flatMap((verdict) =>
+          verdict.verdict === 'run' ? [[verdict.claim.id, verdict.claim.run]] : [],
+        )
       expect(granted(again)).toEqual(expect.arrayContaining(granted(first)))
       expect(await on.story(jobs[0]!)).toEqual(['dispatched', 'started'])
       expect(await on.story(jobs[1]!)).toEqual(['dispatched', 'started'])
@@ -99,21 +107,27 @@ export function describeRequests(harness: JobLogHarness): void {
       ['a snooze', outcomes.snooze(3_600_000), 'snoozed'],
       ['a release', outcomes.release(true), 'released'],
       ['a cancellation', outcomes.cancel(), 'cancelled'],
-    ] as const)('%s that is settled again was settled already, and writes no event', async (_, outcome, event) => {
-      const on = await scene()
-      const { job, worker, claim } = await on.start()
-      const first = await on.settle(worker, claim, outcome)
-      const story = await on.story(job)
-      const again = await on.settle(worker, claim, outcome)
-      expect(again).toMatchObject({ result: 'already', event, state: first.state, run: claim.run })
-      expect(await on.story(job)).toEqual(story)
-    })
+    ] as const)(
+      '%s that is settled again was settled already, and writes no event',
+      async (_, outcome, event) => {
+        const on = await scene()
+        const { job, worker, claim } = await on.start()
+        const first = await on.settle(worker, claim, outcome)
+        const story = await on.story(job)
+        const again = await on.settle(worker, claim, outcome)
+        expect(again).toMatchObject({ result: 'already', event, state: first.state, run: claim.run })
+        expect(await on.story(job)).toEqual(story)
+      },
+    )
 
     it('already says what was recorded, whatever is offered the second time', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
       await on.settle(worker, claim, outcomes.succeed())
-      expect(await on.settle(worker, claim, outcomes.fail())).toMatchObject({ result: 'already', event: 'succeeded' })
+      expect(await on.settle(worker, claim, outcomes.fail())).toMatchObject({
+        result: 'already',
+        event: 'succeeded',
+      })
       expect(await on.state(job)).toBe('succeeded')
     })
 
@@ -126,7 +140,10 @@ export function describeRequests(harness: JobLogHarness): void {
       await on.finish(other, job)
       await on.log.replay([job.id], { by: 'ada' })
       const running = await on.claim(other, job)
-      expect(await on.settle(worker, claim, outcomes.retry(0))).toMatchObject({ result: 'already', event: 'errored' })
+      expect(await on.settle(worker, claim, outcomes.retry(0))).toMatchObject({
+        result: 'already',
+        event: 'errored',
+      })
       expect(await on.record(job)).toMatchObject({ state: 'running', run: running.run })
     })
 

@@ -90,7 +90,10 @@ export function describeSettle(harness: JobLogHarness): void {
       const outcome: SettledOutcome = { kind: 'fail', error: failure('not ours'), cause: 'unknown-job' }
       expect(await on.settle(worker, claim, outcome)).toMatchObject({ event: 'failed', state: 'failed' })
       expect(await on.story(job)).toEqual(['dispatched', 'started', 'failed'])
-      expect(await on.lastEvent(job)).toMatchObject({ body: failure('not ours'), data: { cause: 'unknown-job' } })
+      expect(await on.lastEvent(job)).toMatchObject({
+        body: failure('not ours'),
+        data: { cause: 'unknown-job' },
+      })
     })
 
     it('a timeout is an error with its own cause', async () => {
@@ -110,7 +113,12 @@ export function describeSettle(harness: JobLogHarness): void {
       const { job, worker, claim } = await on.start()
       const settled = await on.settle(worker, claim, outcomes.snooze(60_000, 'rate limit'))
       expect(settled).toMatchObject({ event: 'snoozed', state: 'scheduled' })
-      expect(await on.record(job)).toMatchObject({ state: 'scheduled', run: 1, attempt: 0, runAt: settled.runAt })
+      expect(await on.record(job)).toMatchObject({
+        state: 'scheduled',
+        run: 1,
+        attempt: 0,
+        runAt: settled.runAt,
+      })
       expect(await on.lastEvent(job)).toMatchObject({ attempt: 0, data: { reason: 'rate limit' } })
     })
 

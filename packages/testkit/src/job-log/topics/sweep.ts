@@ -112,7 +112,11 @@ export function describeSweep(harness: JobLogHarness): void {
       const on = await fresh()
       const jobs = await on.addAll(Array.from({ length: 7 }, () => ({ due: { delayMs: 1 } })))
       await on.pass(5)
-      const reports = [await on.sweep({ limit: 3 }), await on.sweep({ limit: 3 }), await on.sweep({ limit: 3 })]
+      const reports = [
+        await on.sweep({ limit: 3 }),
+        await on.sweep({ limit: 3 }),
+        await on.sweep({ limit: 3 }),
+      ]
       expect(reports.map(({ full, tickets }) => [full, tickets.length])).toEqual([
         [true, 3],
         [true, 3],

@@ -40,7 +40,11 @@ export function describeTake(harness: JobLogHarness): void {
       const worker = await on.worker()
       const [claim] = await on.take(worker)
       expect(claim).toMatchObject({ id: job.id, run: 1, attempt: 1, job: { payload: job.payload } })
-      expect(await on.lastEvent(job)).toMatchObject({ type: 'started', worker: worker.id, data: { host: worker.host } })
+      expect(await on.lastEvent(job)).toMatchObject({
+        type: 'started',
+        worker: worker.id,
+        data: { host: worker.host },
+      })
     })
 
     it('takes from the queues asked for alone, the first one first, whatever the last heartbeat said', async () => {

@@ -146,7 +146,9 @@ export function describeTransactions(harness: JobLogHarness): void {
       await on.vanish(worker)
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
       const { tx, rollback } = await begin(on)
-      await expect(on.log.complete(claim, undefined, worker, tx)).rejects.toMatchObject({ code: 'E_CLAIM_LOST' })
+      await expect(on.log.complete(claim, undefined, worker, tx)).rejects.toMatchObject({
+        code: 'E_CLAIM_LOST',
+      })
       await rollback()
       expect(await on.state(job)).toBe('ready')
     })
@@ -164,7 +166,9 @@ export function describeTransactions(harness: JobLogHarness): void {
       ] as const
       for (const [fence, by] of attempts) {
         const { tx, rollback } = await begin(on)
-        await expect(on.log.complete(fence, undefined, by, tx)).rejects.toMatchObject({ code: 'E_CLAIM_LOST' })
+        await expect(on.log.complete(fence, undefined, by, tx)).rejects.toMatchObject({
+          code: 'E_CLAIM_LOST',
+        })
         await rollback()
       }
     })

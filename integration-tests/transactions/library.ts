@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { systemClock } from '@errand/core/ports'
+import type { JobLog, Transaction } from '@errand/core/ports'
+import { postgres } from '@errand/job-log'
+import { quietLogger } from '@errand/testkit'
+
+/** A library through which an application talks to its own database, and how it opens a transaction. */
+export interface Library {
+  /** Runs `work` in a transaction of the library, which commits when it resolves and rolls back when it throws. */
+  transaction(work: (tx: Transaction) => Promise<void>): Promise<void>
+  /** The application's own write, in that transaction. */
+  write(tx: Transaction, text: string): Promise<void>
+  /** Everything of the library that is no transaction, and must be refused as one. */
+  readonly notTransactions: Readonly<Record<string, unknown>>
+  close(): Promise<void>
+}
+
+/** The application's table and the log, in a schema of their own. */
+export interface Application {
+  readonly log: JobLog
+  /** `schema.table`, for the application's writes. */
+  readonly notes: string
+  /** What the application has written, for everybody to see. */
+  written(): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+export async function openApplication(url: string): Promise<Application> {
+  const schema = `tx_${randomBytes(6).toString('hex')}`
+  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  const log = postgres({ url, schema, migrate: true }).open({ logger: quietLogger, clock: systemClock })
+  await log.connect()
+  const notes = `${schema}.notes`
+  await pool.query(`create table ${notes} (note text not null)`)
+  return {
+    log,
+    notes,
+    written: async () =>
+      (await pool.query<{ note: string }>(`select note from ${notes} order by note`)).rows.map(({ note }) => note),
+    close: async () => {
+      await log.close()
+      await pool.query(`drop schema ${schema} cascade`)
+      await pool.end()
+    },
+  }
+}

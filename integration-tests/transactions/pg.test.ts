@@ -1,0 +1,29 @@
+import pg from 'pg'
+import { describeTransactions } from './stories.ts'
+
+describeTransactions('pg', async (url, notes) => {
+  const pool = new pg.Pool({ connectionString: url })
+  const outside = new pg.Client({ connectionString: url })
+  await outside.connect()
+  return {
+    transaction: async (work) => {
+      const client = await pool.connect()
+      try {
+        await client.query('begin')
+        await work(client)
+        await client.query('commit')
+      } catch (error) {
+        await client.query('rollback')
+        throw error
+      } finally {
+        client.release()
+      }
+    },
+    write: async (tx, text) => void (await (tx as pg.PoolClient).query(`insert into ${notes} values ($1)`, [text])),
+    notTransactions: { 'a pool': pool, 'a client outside a transaction': outside },
+    close: async () => {
+      await outside.end()
+      await pool.end()
+    },
+  }
+})

@@ -1,0 +1,54 @@
+// A stand-in. Prisma's client is generated code, and its generator wants to download an engine: neither belongs into every
+// test run. The shapes here were taken from Prisma 7.10 (`@prisma/adapter-pg`), with which the same stories were told.
+import pg from 'pg'
+import { describeTransactions } from './stories.ts'
+
+interface StandIn {
+  $queryRawUnsafe(text: string, ...values: unknown[]): Promise<unknown>
+}
+
+const standIn = (client: pg.Client | pg.PoolClient): StandIn => ({
+  $queryRawUnsafe: async (text, ...values) => {
+    try {
+      return (await client.query<Record<string, unknown>>(text, values)).rows
+    } catch (cause) {
+      const { code, message } = cause as pg.DatabaseError
+      throw Object.assign(new Error(`Raw query failed. Code: \`${code}\`. Message: \`${message}\``), {
+        name: 'PrismaClientKnownRequestError',
+        code: 'P2010',
+        meta: {
+          driverAdapterError: Object.assign(new Error('DriverAdapterError'), {
+            cause: { kind: 'postgres', originalCode: code, originalMessage: message, code },
+          }),
+        },
+      })
+    }
+  },
+})
+
+describeTransactions('Prisma (a stand-in)', async (url, notes) => {
+  const pool = new pg.Pool({ connectionString: url })
+  const outside = new pg.Client({ connectionString: url })
+  await outside.connect()
+  return {
+    transaction: async (work) => {
+      const client = await pool.connect()
+      try {
+        await client.query('begin')
+        await work(standIn(client))
+        await client.query('commit')
+      } catch (error) {
+        await client.query('rollback')
+        throw error
+      } finally {
+        client.release()
+      }
+    },
+    write: async (tx, text) => void (await (tx as StandIn).$queryRawUnsafe(`insert into ${notes} values ($1)`, text)),
+    notTransactions: { 'a Prisma client': { ...standIn(outside), $connect: async () => {} } },
+    close: async () => {
+      await outside.end()
+      await pool.end()
+    },
+  }
+})

@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest'
+import type { Publisher } from '../../src/dispatch/publisher.ts'
+import type { Settled, Settlement } from '../../src/job/outcome.ts'
+import type { Ticket } from '../../src/job/ticket.ts'
+import type { JobLog } from '../../src/ports/job-log.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { Settler } from '../../src/worker/settler.ts'
+import { recordingLogger } from '../recording-logger.ts'
+
+const clock = virtualClock()
+const ref = { id: 'w', host: 'here', pid: 1, leaseMs: 1, graceMs: 1 }
+const ticket = (id: string): Ticket => ({ id, queue: 'default', lane: 'normal', log: 'here' })
+const succeed = (id: string): Settlement => ({ id, run: 1, durationMs: 1, outcome: { kind: 'succeed' } })
+const settled = (id: string, more: Partial<Settled> = {}): Settled => ({
+  id,
+  run: 1,
+  result: 'settled',
+  event: 'succeeded',
+  state: 'succeeded',
+  tickets: [],
+  keyPending: false,
+  ...more,
+})
+
+function settlerOn(log: Partial<JobLog>): { readonly settler: Settler; readonly published: string[] } {
+  const published: string[] = []
+  const publisher: Publisher = {
+    down: false,
+    publish: async (tickets) => {
+      published.push(...tickets.map(({ id }) => id))
+      return { accepted: tickets, refused: [] }
+    },
+    close: async () => undefined,
+  }
+  const settings = { batchItems: 500, batchBytes: 1_000_000 }
+  const logger = recordingLogger()
+  return { settler: new Settler({ log: log as JobLog, ref, publisher, clock, logger, settings }), published }
+}
+
+test('outcomes that gather while one statement is in flight go together in the next', async () => {
+  const batches: string[][] = []
+  const first = Promise.withResolvers<void>()
+  const { settler } = settlerOn({
+    settle: async (settlements) => {
+      batches.push(settlements.map(({ id }) => id))
+      if (batches.length === 1) await first.promise
+      return settlements.map(({ id }) => settled(id))
+    },
+  })
+  const all = [settler.settle(succeed('a'))]
+  await clock.advance(0)
+  for (const id of ['b', 'c', 'd']) all.push(settler.settle(succeed(id)))
+  await clock.advance(0)
+  first.resolve()
+  await Promise.all(all)
+  expect(batches).toEqual([['a'], ['b', 'c', 'd']])
+})
+
+test('the successor of a key is published at once; one whose row was locked a few milliseconds later', async () => {
+  let asked = 0
+  const { settler, published } = settlerOn({
+    settle: async (settlements) =>
+      settlements.map(({ id }) =>
+        settled(id, id === 'a' ? { tickets: [ticket('next of a')] } : { keyPending: true }),
+      ),
+    passKeys: async () => {
+      asked += 1
+      return asked === 1 ? [] : [ticket('next of b')]
+    },
+  })
+  await settler.settle(succeed('a'))
+  expect(published).toEqual(['next of a'])
+  await settler.settle(succeed('b'))
+  await clock.advance(100)
+  expect(published).toEqual(['next of a', 'next of b'])
+  await clock.advance(1_000)
+  expect(asked).toBe(2)
+})
+
+test('keys that stay locked are left to the sweep', async () => {
+  let asked = 0
+  const { settler } = settlerOn({
+    settle: async (settlements) => settlements.map(({ id }) => settled(id, { keyPending: true })),
+    passKeys: async () => {
+      asked += 1
+      return []
+    },
+  })
+  await settler.settle(succeed('a'))
+  await clock.advance(60_000)
+  expect(asked).toBe(5)
+})
+
+test('it offers outcomes until it is told to give up', async () => {
+  let offered = 0
+  const { settler } = settlerOn({
+    settle: async () => {
+      offered += 1
+      throw new Error('the database is down')
+    },
+  })
+  const refused = expect(settler.settle(succeed('a'))).rejects.toThrow('the database is down')
+  await clock.advance(60_000)
+  expect(offered).toBeGreaterThan(10)
+  settler.giveUp()
+  await refused
+  await settler.close()
+})

@@ -1,0 +1,161 @@
+import { describe, expect, test } from 'vitest'
+import { createErrand, defineJob, ErrandError, handle } from '@errand/core'
+import { memoryLog, virtualClock } from '@errand/core/testing'
+import type { VirtualClock } from '@errand/core/testing'
+import type { Driver, JobLog, RequestId, Topic, WorkerRef } from '@errand/core/ports'
+import { newJob, newTicket, quietLogger, until, workerRef } from '@errand/testkit'
+import { database, fromUrl } from '../src/index.ts'
+
+interface Rig {
+  readonly clock: VirtualClock
+  readonly log: JobLog
+  readonly driver: Driver
+  readonly worker: WorkerRef
+}
+
+/** The driver on a log of which some methods are replaced, and a worker with a lease on it. */
+async function rig(change: (log: JobLog) => Partial<JobLog> = () => ({})): Promise<Rig> {
+  const clock = virtualClock()
+  const real = memoryLog().open({ clock, logger: quietLogger })
+  const log = { ...real, ...change(real) }
+  const worker = workerRef()
+  await real.beat(worker, { queues: ['default'], taking: true, progress: [] })
+  const driver = database({ poll: '2s' }).open({ clock, logger: quietLogger, log })
+  return { clock, log: real, driver, worker }
+}
+
+const never = new AbortController().signal
+const job = (): ReturnType<typeof newJob> => newJob({ queue: 'default' })
+
+describe('the URL', () => {
+  test.for(['database', 'database:', 'database:?poll=500ms', 'database://?poll=500ms'])(
+    '%s is the driver',
+    (url) => {
+      expect(fromUrl(url)).toMatchObject({ errand: 'driver', name: 'database' })
+    },
+  )
+
+  test.for([
+    ['database:?pool=5', 'E_URL'],
+    ['database://host/name', 'E_URL'],
+    ['database:?poll=soon', 'E_DURATION'],
+    ['database:?poll=0ms', 'E_OPTION'],
+  ] as const)('%s is refused with %s', ([url, code]) => {
+    expect(() => fromUrl(url)).toThrow(expect.objectContaining({ code }))
+  })
+})
+
+test('publishing wakes each queue once, and every ticket counts as accepted', async () => {
+  const woken: Topic[][] = []
+  const { driver } = await rig(() => ({ notify: async (topics) => void woken.push([...topics]) }))
+  const tickets = ['a', 'b', 'a'].map((queue) => newTicket({ queue }))
+  expect(await driver.publish(tickets)).toEqual({ accepted: tickets, refused: [] })
+  expect(woken).toEqual([['queue:a', 'queue:b']])
+})
+
+test('a job whose wake-up was lost is found by polling', async () => {
+  const { clock, log, driver, worker } = await rig(() => ({ notify: async () => undefined }))
+  const subscription = await driver.subscribe('default', { worker })
+  const next = subscription.next(1, never)
+  await clock.advance(100)
+  await log.append([job()])
+  await clock.advance(3_000)
+  expect(await next).toHaveLength(1)
+})
+
+test('where the log cannot be listened to, the queue is polled, and listened to again once that works', async () => {
+  let listening = 0
+  const { clock, log, driver, worker } = await rig((real) => ({
+    wakeups: (topics, signal) => {
+      listening += 1
+      if (listening < 3) throw new ErrandError('E_LOG_UNREACHABLE', 'the connection was lost')
+      return real.wakeups(topics, signal)
+    },
+  }))
+  const subscription = await driver.subscribe('default', { worker })
+  const first = subscription.next(1, never)
+  await log.append([job()])
+  await clock.advance(3_000)
+  expect(await first).toHaveLength(1)
+  await clock.advance(10_000)
+  expect(listening).toBe(3)
+  const second = subscription.next(1, never)
+  await clock.advance(0)
+  const [added] = await log.append([job()])
+  await driver.publish(added?.status === 'added' && added.ticket ? [added.ticket] : [])
+  expect(await second).toHaveLength(1)
+})
+
+test('a wake-up that comes while a take is under way is not missed', async () => {
+  const answered = Promise.withResolvers<void>()
+  let takes = 0
+  const { log, driver, worker } = await rig((real) => ({
+    async take(...args) {
+      takes += 1
+      const claims = await real.take(...args)
+      if (takes === 1) await answered.promise
+      return claims
+    },
+  }))
+  const subscription = await driver.subscribe('default', { worker })
+  const next = subscription.next(1, never)
+  await until(() => takes === 1, { what: 'the first take' })
+  const [added] = await log.append([job()])
+  await driver.publish(added?.status === 'added' && added.ticket ? [added.ticket] : [])
+  answered.resolve()
+  expect(await next).toHaveLength(1)
+})
+
+test('a take whose answer was lost is repeated with the same request, also by the next subscription call', async () => {
+  const requests: RequestId[] = []
+  const { log, driver, worker } = await rig((real) => ({
+    async take(queues, max, by, request, options) {
+      requests.push(request)
+      const claims = await real.take(queues, max, by, request, options)
+      if (requests.length === 1) throw new ErrandError('E_LOG_UNREACHABLE', 'the answer was lost')
+      return claims
+    },
+  }))
+  await log.append([job(), job()])
+  const subscription = await driver.subscribe('default', { worker })
+  await expect(subscription.next(1, never)).rejects.toMatchObject({ code: 'E_LOG_UNREACHABLE' })
+  await subscription.close()
+  const again = await driver.subscribe('default', { worker })
+  const [first] = await again.next(1, never)
+  const [second] = await again.next(1, never)
+  expect(requests[1]).toBe(requests[0])
+  expect(requests[2]).not.toBe(requests[0])
+  expect(first?.granted?.run).toBe(1)
+  expect(second?.ticket.id).not.toBe(first?.ticket.id)
+})
+
+test('a worker on this driver runs the jobs of all its queues, and no more at a time than it has slots', async () => {
+  await using errand = createErrand({ log: memoryLog(), driver: database(), logger: quietLogger })
+  let running = 0
+  let most = 0
+  const done: string[] = []
+  const jobs = ['a', 'b', 'c', 'd', 'e'].map((queue) => defineJob({ name: `job-${queue}`, queue }))
+  const worker = errand.work(
+    {
+      concurrency: 3,
+      handlers: jobs.map((each) =>
+        handle(each, async () => {
+          running += 1
+          most = Math.max(most, running)
+          await new Promise((resolve) => setTimeout(resolve, 1))
+          running -= 1
+          done.push(each.queue)
+        }),
+      ),
+    },
+    { signals: false },
+  )
+  await worker.ready
+  for (let round = 0; round < 20; round += 1) {
+    await errand.dispatchMany([jobs[0]!, jobs[1]!, jobs[0]!].map((each) => each.with(undefined)))
+  }
+  await errand.dispatchMany(jobs.map((each) => each.with(undefined)))
+  await until(() => done.length === 65, { what: 'all jobs have run' })
+  expect(most).toBe(3)
+  expect(new Set(done).size).toBe(5)
+})

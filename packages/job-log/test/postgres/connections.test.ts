@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import type { JobLog } from '@errand/core/ports'
+import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+
+describe.skipIf(url === undefined)('lost connections', () => {
+  const name = `errand_${randomUUID().slice(0, 8)}`
+  let stage: Stage
+  let log: JobLog
+  beforeAll(async () => {
+    const own = new URL(url!)
+    own.searchParams.set('application_name', name)
+    stage = openStage(own.href)
+    log = stage.open()
+    await log.migrate()
+  }, 60_000)
+  afterAll(() => stage?.close())
+
+  /** Ends every connection of the log's instances; the stage's own are spared. */
+  const killAll = async (): Promise<number> => {
+    const killed = await stage.sql(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()`,
+      [name],
+    )
+    return killed.length
+  }
+  /** Asks again while the log cannot be reached, as core does: with the same ids and the same request. */
+  const insist = <T>(ask: () => Promise<T>): Promise<T> =>
+    until(
+      async () => {
+        try {
+          return { answer: await ask() }
+        } catch (error) {
+          if ((error as { code?: string }).code !== 'E_LOG_UNREACHABLE') throw error
+          return undefined
+        }
+      },
+      { withinMs: 20_000 },
+    ).then(({ answer }) => answer)
+
+  it('backends that are killed in the middle lose no job and run none twice', async () => {
+    const queue = 'killed'
+    const by = workerRef({ leaseMs: 120_000 })
+    await log.beat(by, { queues: [queue], taking: true, progress: [] })
+    const jobs = Array.from({ length: 300 }, (_, index) =>
+      newJob({ queue, ...(index % 3 ? {} : { ordering: { key: `k${index % 5}`, onFailure: 'block' } }) }),
+    )
+    let killing = true
+    let killed = 0
+    const killer = (async () => {
+      while (killing) killed += await killAll()
+    })()
+    const dispatching = (async () => {
+      for (let at = 0; at < jobs.length; at += 20) await insist(() => log.append(jobs.slice(at, at + 20)))
+    })()
+    const done = new Set<string>()
+    while (done.size < jobs.length) {
+      const request = randomUUID()
+      const claims = await insist(() => log.take([queue], 10, by, request))
+      const outcome = claims.map((claim) => settlement(claim, outcomes.succeed()))
+      for (const { id, result } of await insist(() => log.settle(outcome, by))) {
+        expect(result).not.toBe('claim-lost')
+        done.add(id)
+      }
+      await insist(() => log.passKeys(100))
+    }
+    await dispatching
+    killing = false
+    await killer
+    expect(killed).toBeGreaterThan(5)
+    const events = (await Promise.all(jobs.map(({ id }) => log.eventsOf(id)))).flat()
+    expect(checkHistory({ events, dispatched: jobs.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual([])
+    expect(events.filter(({ type }) => type === 'succeeded')).toHaveLength(jobs.length)
+  }, 120_000)
+
+  it('a listener whose connection was lost listens again, and is woken because it may have missed something', async () => {
+    const stop = new AbortController()
+    const heard: string[] = []
+    const listening = (async () => {
+      for await (const topic of log.wakeups(['queue:a', 'events'], stop.signal)) heard.push(topic)
+    })()
+    await until(() => heard.includes('started'))
+    heard.length = 0
+    await killAll()
+    await until(() => heard.includes('queue:a') && heard.includes('events'))
+    heard.length = 0
+    const other = stage.open()
+    await until(async () => {
+      await other.notify(['queue:a'])
+      return heard.includes('queue:a')
+    })
+    stop.abort()
+    await listening
+  })
+
+  it('a statement that outlives its deadline is given up, and the log goes on when it can', async () => {
+    const hasty = stage.open({ statementTimeout: 300 })
+    await hasty.connect()
+    const [client, job] = [await stage.client(), newJob()]
+    await client.query(`begin; lock table ${stage.schema}.jobs in access exclusive mode`)
+    await expect(hasty.append([job])).rejects.toMatchObject({ code: 'E_LOG' })
+    await client.query('commit')
+    expect(await hasty.append([job])).toMatchObject([{ id: job.id, status: 'added' }])
+  })
+
+  it('behind a pooler: no LISTEN and no named statements, and everything works by polling', async () => {
+    const pooled = stage.open({ listen: false, preparedStatements: false, poolSize: 1 })
+    const by = workerRef()
+    await pooled.beat(by, { queues: ['pooled'], taking: true, progress: [] })
+    const job = newJob({ queue: 'pooled' })
+    await pooled.append([job])
+    const [claim] = await pooled.take(['pooled'], 1, by, randomUUID())
+    expect(await pooled.settle([settlement(claim!, outcomes.succeed())], by)).toMatchObject([{ result: 'settled' }])
+    const stop = new AbortController()
+    const topics = pooled.wakeups(['queue:pooled'], stop.signal)[Symbol.asyncIterator]()
+    expect(await topics.next()).toEqual({ done: false, value: 'started' })
+    stop.abort()
+    expect(await topics.next()).toMatchObject({ done: true })
+    const named = await stage.sql(
+      `select count(*)::int as listening from pg_stat_activity where application_name = $1 and query ilike 'listen%'`,
+      [`${name}-none`],
+    )
+    expect(named).toEqual([{ listening: 0 }])
+  })
+
+  it('the heartbeat opens the log on its own, from what crosses to another thread', async () => {
+    const { postgres } = await import('@errand/job-log')
+    const { heartbeat } = postgres({ url: stage.url, schema: stage.schema })
+    const { openHeartbeat } = (await import(heartbeat!.module)) as {
+      openHeartbeat(data: unknown): Pick<JobLog, 'beat' | 'close'>
+    }
+    const beats = openHeartbeat(structuredClone(heartbeat!.data))
+    const by = workerRef()
+    expect(await beats.beat(by, { queues: ['q'], taking: true, progress: [] })).toEqual({ claims: [], paused: [], stop: false })
+    expect((await log.workers()).map(({ id }) => id)).toContain(by.id)
+    await beats.close()
+  })
+})

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import type { JobLog } from '@errand/core/ports'
+import { newJob, workerRef } from '@errand/testkit'
+import { TakeMarks } from '../../src/postgres/take-marks.ts'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+
+/** What statements read, in rows: the same on every machine, unlike time. */
+describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
+  const backlog = 3_000
+  const batch = 100
+  const by = workerRef({ leaseMs: 600_000 })
+  let stage: Stage
+  let log: JobLog
+  let client: pg.Client
+  beforeAll(async () => {
+    stage = openStage(url!)
+    log = stage.open({ poolSize: 1 })
+    await log.migrate()
+    client = await stage.client()
+    // The worst that can be known of the tables: nothing is in them. Plans are made now, and kept.
+    await stage.sql('vacuum (analyze) errand.live, errand.jobs, errand.keys, errand.progress, errand.workers')
+    await log.beat(by, { queues: ['deep', 'keyed'], taking: true, progress: [] })
+    for (let round = 0; round < 8; round++) await cycle()
+    const jobs = Array.from({ length: backlog }, () => newJob({ queue: 'deep' }))
+    const blocked = Array.from({ length: backlog }, () =>
+      newJob({ queue: 'deep', ordering: { key: 'one', onFailure: 'block' } }),
+    )
+    await log.append([...jobs, ...blocked])
+  }, 120_000)
+  afterAll(() => stage?.close())
+
+  /** Takes a batch and settles it, in one transaction, whose own statistics tell what it read. */
+  async function cycle(): Promise<Record<string, { readonly whole: number; readonly rows: number }>> {
+    await client.query('begin')
+    const { rows } = await client.query<{ id: string | null; run: number }>(
+      `select id, run from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 1, false, null)`,
+      [batch, by.id, randomUUID()],
+    )
+    const taken = rows.filter(({ id }) => id !== null)
+    const list = (cells: readonly (string | number | null)[]): string => `{${cells.join(',')}}`
+    if (taken.length > 0) {
+      await client.query(`select ${stage.schema}.settle($1, $2, $3, null, null, null, null, null, $4, null)`, [
+        list(taken.map(({ id }) => id)),
+        list(taken.map(({ run }) => run)),
+        list(taken.map(() => 1)),
+        by.id,
+      ])
+    }
+    const { rows: tables } = await client.query<{ relname: string; whole: string; rows: string }>(
+      `select relname, seq_tup_read as whole, coalesce(idx_tup_fetch, 0) as rows
+         from pg_stat_xact_all_tables where schemaname = $1`,
+      [stage.schema],
+    )
+    await client.query('commit')
+    return Object.fromEntries(
+      tables.map(({ relname, whole, rows: read }) => [relname, { whole: Number(whole), rows: Number(read) }]),
+    )
+  }
+
+  it('is a few per job, whatever waits in the queue, and no table is read whole', async () => {
+    const read = await cycle()
+    expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
+    expect(read['jobs']!.rows).toBeLessThanOrEqual(2 * batch)
+    for (const table of ['live', 'jobs', 'keys', 'workers', 'progress']) expect(read[table]?.whole ?? 0, table).toBe(0)
+  })
+
+  it('is one row for one job, in the same depth', async () => {
+    const [job] = [newJob({ queue: 'deep', lane: 'critical' })]
+    await log.append([job])
+    await client.query('begin')
+    await client.query(`select * from ${stage.schema}.claim($1, 1, $2, $3, 1000, '{}')`, [[job.id], by.id, randomUUID()])
+    const { rows } = await client.query<{ rows: number }>(
+      `select coalesce(idx_tup_fetch, 0)::int + seq_tup_read::int as rows from pg_stat_xact_all_tables
+        where schemaname = $1 and relname = 'live'`,
+      [stage.schema],
+    )
+    await client.query('rollback')
+    expect(rows[0]!.rows).toBeLessThanOrEqual(6)
+  })
+
+  it('may begin behind the front: what was dead there costs nothing', async () => {
+    const { rows } = await client.query<{ seq: string; id: string | null }>(
+      `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
+      [by.id, randomUUID(), [0, 0, 5_000, 0]],
+    )
+    const taken = rows.filter(({ id }) => id !== null)
+    expect(taken).toEqual([])
+    const { rows: all } = await client.query<{ seq: string; id: string | null }>(
+      `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
+      [by.id, randomUUID(), [0, 0, 2_000, 0]],
+    )
+    expect(all.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))).toEqual([2_000, 2_001, 2_002])
+  })
+})
+
+describe('where a take begins', () => {
+  const seen = [
+    { queue: 'q', lane: 'normal', sequence: 70 },
+    { queue: 'q', lane: 'normal', sequence: 60 },
+  ] as const
+
+  it('is the front, as long as that is quick', () => {
+    const marks = new TakeMarks()
+    marks.note(['q'], true, 400, seen, 0)
+    expect(marks.from(['q'], 1)).toBeNull()
+  })
+
+  it('is the first job of the last take after a slow search, and the front again after a while', () => {
+    const marks = new TakeMarks()
+    marks.note(['q'], true, 50_000, seen, 0)
+    expect(marks.from(['other', 'q'], 1)).toEqual([0, 0, 0, 0, 0, 0, 60, 0])
+    marks.note(['q'], false, 100, [{ queue: 'q', lane: 'normal', sequence: 90 }], 2)
+    expect(marks.from(['q'], 3)).toEqual([0, 0, 90, 0])
+    expect(marks.from(['q'], 1_001)).toBeNull()
+    marks.note(['q'], true, 900, [], 1_001)
+    expect(marks.from(['q'], 1_002)).toBeNull()
+  })
+})

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { isErrandError } from '@errand/core/ports'
+import type { ErrandError } from '@errand/core/ports'
+import { postgres } from '@errand/job-log'
+import { newJob, quietLogger, workerRef } from '@errand/testkit'
+import { systemClock } from '@errand/core/ports'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+const context = { logger: quietLogger, clock: systemClock }
+const secret = 'correct-horse'
+
+async function refusal(promise: Promise<unknown>): Promise<ErrandError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+  if (!isErrandError(error)) throw new Error(`no error of Errand: ${String(error)}`)
+  return error
+}
+
+/** The whole error as somebody might print it, its causes too. */
+function printed(error: unknown): string {
+  const parts: string[] = []
+  for (let at: unknown = error; at instanceof Error; at = at.cause) parts.push(at.message, at.stack ?? '', JSON.stringify(at))
+  return parts.join('\n')
+}
+
+describe('options', () => {
+  it.each([
+    [{ url: 'mysql://root@localhost/db' }, 'E_URL'],
+    [{ url: `postgres://app:${secret}@[::1/db` }, 'E_URL'],
+    [{ url: 'postgres://localhost/db', schema: 'errand; drop table users' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', schema: 'Errand' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', schema: '"a"' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', poolSize: 0 }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', statementTimeout: 1.5 }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', listen: 'no' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', pool: 3 }, 'E_OPTION'],
+  ])('%o is refused when it is given, and no message shows a password', (options, code) => {
+    let thrown: unknown
+    try {
+      postgres(options as never)
+    } catch (error) {
+      thrown = error
+    }
+    expect(thrown).toMatchObject({ code })
+    expect(printed(thrown)).not.toContain(secret)
+  })
+
+  it('a database that does not answer is named by host, port and database, and nothing more', async () => {
+    const log = postgres(`postgres://app:${secret}@127.0.0.1:1/shop`).open(context)
+    const error = await refusal(log.connect())
+    expect(error.code).toBe('E_LOG_UNREACHABLE')
+    expect(error.message).toContain('127.0.0.1:1/shop')
+    expect(printed(error)).not.toContain(secret)
+    await log.close()
+  })
+})
+
+describe.skipIf(url === undefined)('a schema that does not fit', () => {
+  let stage: Stage
+  beforeAll(() => {
+    stage = openStage(url!)
+  })
+  afterAll(() => stage?.close())
+
+  it('is told from every call, and what to run', async () => {
+    const log = stage.open()
+    for (const call of [
+      () => log.connect(),
+      () => log.append([newJob()]),
+      () => log.beat(workerRef(), { queues: [], taking: false, progress: [] }),
+    ]) {
+      const error = await refusal(call())
+      expect(error.code).toBe('E_LOG_VERSION')
+      expect(error.message).toContain('errand migrate')
+    }
+  })
+
+  it('may be newer than the code, as long as it says that this code can use it', async () => {
+    const log = stage.open({ migrate: true })
+    await log.connect()
+    await stage.sql(`insert into errand.migrations (version, name, oldest_code) values (90, 'of the future', 1)`)
+    expect(await stage.open().connect()).toMatchObject({ schemaVersion: 90 })
+    expect(await stage.open().migrate()).toEqual({ from: 90, to: 90 })
+
+    await stage.sql(`insert into errand.migrations (version, name, oldest_code) values (91, 'without this code', 90)`)
+    const worker = stage.open()
+    const error = await refusal(worker.beat(workerRef(), { queues: [], taking: false, progress: [] }))
+    expect(error.code).toBe('E_LOG_VERSION')
+    expect(error.message).toContain('update @errand/job-log')
+    await stage.sql('delete from errand.migrations where version > 80')
+  })
+
+  it('refuses a database whose transactions are not read committed by default', async () => {
+    const strict = new URL(url!)
+    strict.searchParams.set('options', '-c default_transaction_isolation=serializable')
+    const error = await refusal(stage.open({ url: strict.href }).connect())
+    expect(error).toMatchObject({ code: 'E_LOG' })
+    expect(error.message).toContain('read committed')
+  })
+
+  it('is not led astray by a caller’s search path', async () => {
+    const log = stage.open({ migrate: true })
+    await log.connect()
+    const client = await stage.client()
+    // A function and a table that would answer instead of the right ones.
+    await client.query(`create table ${stage.schema}.unnest (id uuid)`)
+    await client.query(`begin; set local search_path = ${stage.schema}, public, pg_catalog`)
+    const job = newJob({ ordering: { key: 'k', onFailure: 'block' } })
+    expect(await log.append([job], { tx: client })).toMatchObject([{ status: 'added', state: 'ready' }])
+    await client.query('commit')
+    expect(await log.get(job.id)).toMatchObject({ state: 'ready' })
+  })
+})

@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
+import type { JobLog } from '@errand/core/ports'
+import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+const day = 86_400_000
+
+describe.skipIf(url === undefined)('events by the day', () => {
+  let stage: Stage
+  let log: JobLog
+  beforeEach(async () => {
+    stage = openStage(url!)
+    log = stage.open()
+    await log.migrate()
+    await stage.sql(`
+      create table errand.ahead as select 0::bigint as ms;
+      create or replace function errand.clock() returns timestamptz language sql volatile
+        return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
+  }, 60_000)
+  afterEach(() => stage.close())
+
+  const advance = (ms: number): Promise<unknown> => stage.sql('update errand.ahead set ms = ms + $1', [ms])
+  const partitions = async (): Promise<string[]> =>
+    (
+      await stage.sql(
+        `select relname from pg_class c join pg_inherits i on i.inhrelid = c.oid
+          where inhparent = 'errand.job_events'::regclass and relname <> 'job_events_default' order by relname`,
+      )
+    ).map(({ relname }) => String(relname))
+  const finish = async (queue: string): Promise<string> => {
+    const by = workerRef()
+    await log.beat(by, { queues: [queue], taking: true, progress: [] })
+    const job = newJob({ queue })
+    await log.append([job])
+    const [claim] = await log.take([queue], 1, by, randomUUID())
+    await log.settle([settlement(claim!, outcomes.succeed())], by)
+    await log.leave(by)
+    return job.id
+  }
+
+  /** Reading lags behind the oldest transaction of the whole server, other tests' too. */
+  const readable = (count: number, after?: string): ReturnType<JobLog['read']> =>
+    until(async () => {
+      const page = await log.read({ after, limit: 10 })
+      return page.events.length >= count && page
+    })
+
+  it('have a partition of their own, made a fortnight ahead by whoever sweeps', async () => {
+    const before = await partitions()
+    expect(before).toHaveLength(15)
+    await finish('q')
+    expect(await stage.sql(`select count(*)::int as n from errand.${before[0]}`)).toEqual([{ n: 3 }])
+    await advance(10 * day)
+    await log.sweep({ limit: 10, republish: false, skipQueues: [] })
+    expect(await partitions()).toHaveLength(25)
+  })
+
+  it('are written to the default partition when nobody made theirs, and read from there', async () => {
+    await advance(40 * day)
+    const id = await finish('q')
+    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+    expect((await log.eventsOf(id)).map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
+    expect((await log.diagnose()).findings.map(({ code }) => code)).toContain('default-partition')
+  })
+
+  it('leave by whole days, when the jobs that need them have gone, and cursors before them are errors', async () => {
+    const start = await log.end()
+    const old = await finish('q')
+    await advance(5 * day)
+    const young = await finish('q')
+    const keep = { succeededMs: 3 * day, failedMs: 3 * day, limit: 100 }
+    expect(await log.prune(keep)).toEqual({ jobs: 1, more: false })
+    expect(await log.get(old)).toBeUndefined()
+    expect(await log.get(young)).toMatchObject({ state: 'succeeded' })
+    expect(await partitions()).not.toContain((await partitions()).find((name) => name.endsWith('00000000')))
+    expect(await log.eventsOf(old)).toEqual([])
+    await expect(log.read({ after: start, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
+    const { events } = await readable(3)
+    expect(new Set(events.map(({ jobId }) => jobId))).toEqual(new Set([young]))
+  })
+
+  it('of another cluster, whose transactions lie in the future, are read after a restore', async () => {
+    const id = await finish('q')
+    const cursor = await log.end()
+    await stage.sql(`update errand.job_events set tx = '99999999999'`)
+    expect((await log.read({ limit: 10 })).events).toEqual([])
+    await log.migrate({ restored: true })
+    const { events, next } = await readable(3)
+    expect(events.map(({ jobId, type }) => [jobId, type])).toEqual([
+      [id, 'dispatched'],
+      [id, 'started'],
+      [id, 'succeeded'],
+    ])
+    await expect(log.read({ after: cursor, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
+    const later = await finish('q')
+    const more = await readable(3, next)
+    expect(more.events.map(({ jobId }) => jobId)).toEqual([later, later, later])
+  })
+})
