@@ -96,7 +96,7 @@ function text(value: string): string {
 const style = `
   :root { color-scheme: dark; font: 15px/1.5 system-ui, sans-serif; background: #121314; color: #e8e6e3 }
   body { margin: 0 }
-  header { min-height: 46vh; display: grid; align-items: end; background: #222 center 40% / cover }
+  header { min-height: min(46vh, 30rem); display: grid; align-items: end; background: #222 center 40% / cover }
   header div { padding: 5rem clamp(1rem, 4vw, 4rem) 1.5rem; background: linear-gradient(transparent, #121314) }
   h1 { margin: 0; font-size: clamp(2rem, 6vw, 4rem); font-weight: 650; letter-spacing: -.02em }
   p { margin: 0; opacity: .8 }

@@ -3,6 +3,7 @@ import type { Duration } from '@errand/core/ports'
 import type { SqsOptions } from './options.ts'
 
 const forms = 'sqs://REGION?prefix=…&endpoint=…, or https://sqs.REGION.amazonaws.com?prefix=…'
+const region = /^[a-z]{2,}(?:-[a-z]+)+-\d+$/
 const known: readonly string[] = ['prefix', 'endpoint', 'region', 'createQueues', 'visibility']
 
 /**
@@ -20,6 +21,7 @@ export function optionsOf(text: string): SqsOptions {
 type Place = { readonly region: string | undefined; readonly endpoint: string | undefined }
 
 function regionPlace(url: URL): Place {
+  if (url.hostname !== '' && !region.test(url.hostname)) refuse(`names "${url.hostname}", which is not a region`)
   if (url.port !== '') refuse('has a port; give another endpoint as ?endpoint=http://host:port')
   if (url.searchParams.has('region')) refuse('names the region twice')
   return {
@@ -30,11 +32,11 @@ function regionPlace(url: URL): Place {
 
 /** `https://sqs.eu-west-1.amazonaws.com`, and whatever else answers as `sqs.…`, where the second label is the region. */
 function endpointPlace(url: URL): Place {
-  if (url.protocol !== 'https:' || !url.hostname.startsWith('sqs')) refuse('is not one of SQS')
+  if (url.protocol !== 'https:' || !/^sqs(?:-fips)?\./.test(url.hostname)) refuse('is not one of SQS')
   if (url.searchParams.has('endpoint')) refuse('names the endpoint twice')
-  const region = url.searchParams.get('region') ?? /^sqs(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\./.exec(url.hostname)?.[1]
-  if (region === undefined) refuse('names no region; add ?region=REGION')
-  return { region, endpoint: url.origin }
+  const named = url.searchParams.get('region') ?? url.hostname.split('.')[1]
+  if (named === undefined || !region.test(named)) refuse('names no region; add ?region=REGION')
+  return { region: named, endpoint: url.origin }
 }
 
 function query(url: URL): SqsOptions {

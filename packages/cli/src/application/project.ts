@@ -41,7 +41,7 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
   return { folder: dirname(configFile), configFile, config: { ...config, ...overrides } }
 }
 
-export function findConfig(folder: string): string | undefined {
+function findConfig(folder: string): string | undefined {
   const found = firstOf(folder, 'errand.config')
   if (found !== undefined || dirname(folder) === folder) return found
   return findConfig(dirname(folder))

@@ -17,7 +17,7 @@ export function logUrl(value: string): string {
   return file === undefined ? value : `sqlite:${resolve(file)}`
 }
 
-export function wholeNumber(value: string): number {
+function wholeNumber(value: string): number {
   if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Use a whole number.')
   return Number(value)
 }

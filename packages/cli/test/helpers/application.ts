@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createErrand } from '@errand/core'
 import type { Errand, JobDetails, Receipt } from '@errand/core'
+import { database } from '@errand/driver-database'
+import { sqlite } from '@errand/job-log'
 import { expect, onTestFinished, vi } from 'vitest'
 import worker from '../fixtures/worker.ts'
 import { makeProject } from './project.ts'
@@ -35,7 +37,8 @@ export function makeApplication(options: ProjectOptions = {}): Application {
   const project = makeProject({ ...options, files: { ...files, ...options.files } })
   const quiet = (): void => {}
   const errand = createErrand({
-    log: `sqlite:${join(project.folder, 'errand.db')}`,
+    log: sqlite({ file: join(project.folder, 'errand.db') }),
+    driver: database(),
     logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
   })
   onTestFinished(() => errand.close())

@@ -7,15 +7,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { onTestFinished, vi } from 'vitest'
 import { start } from './command.ts'
 import type { CommandOptions, Ran, Running } from './command.ts'
-
-const packages = new URL('../../../', import.meta.url).pathname
-const require = createRequire(import.meta.url)
 
 // Each command is a process, and two cores start one in half a second.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
@@ -56,9 +53,9 @@ export function makeProject(options: ProjectOptions = {}): Project {
   }
   const type = options.type === 'none' ? {} : { type: options.type ?? 'module' }
   write('package.json', JSON.stringify({ private: true, ...type }))
-  install(folder, 'errand', join(packages, 'errand'))
-  if (options.zod !== false) install(folder, 'zod', folderOf('zod'))
-  if (options.tsx) install(folder, 'tsx', folderOf('tsx'))
+  install(folder, 'errand', fileURLToPath(new URL('../../../errand', import.meta.url)))
+  if (options.zod !== false) install(folder, 'zod', folderOf(import.meta.resolve('zod/package.json')))
+  if (options.tsx) install(folder, 'tsx', folderOf(import.meta.resolve('tsx/package.json')))
   for (const [name, text] of Object.entries(options.files ?? {})) write(name, text)
 
   const startHere = (words: readonly string[], more: Partial<CommandOptions> = {}): Running => {
@@ -91,6 +88,6 @@ function install(folder: string, name: string, from: string): void {
   symlinkSync(realpathSync(from), join(folder, 'node_modules', name))
 }
 
-function folderOf(name: string): string {
-  return dirname(require.resolve(`${name}/package.json`))
+function folderOf(manifest: string): string {
+  return dirname(fileURLToPath(manifest))
 }

@@ -21,12 +21,16 @@ const providers: Readonly<Record<string, Provider>> = {
   database,
 }
 
+/** AWS's own way to write it: `https://sqs.eu-west-1.amazonaws.com`. */
+const sqsEndpoint = /^https:\/\/sqs(?:-fips)?\./i
+
 /** The package for a URL. @throws `E_URL`, which shows the scheme alone: the rest may hold credentials. */
 export function providerOf(url: string, kind: Provider['kind']): Provider {
   const what = kind === 'job-log' ? 'log' : 'driver'
   const scheme =
     /^([a-z][a-z0-9+.-]*):./i.exec(url)?.[1]?.toLowerCase() ?? (url === 'database' ? url : undefined)
   const schemes = Object.keys(providers).filter((each) => providers[each]?.kind === kind)
+  if (kind === 'driver' && sqsEndpoint.test(url)) return sqs
   const known = schemes.map((each) => (each === 'database' ? "'database'" : `${each}:`)).join(', ')
   if (scheme === undefined) {
     throw new ErrandError('E_URL', `${what} is a text that is not a URL; known: ${known}`)

@@ -41,6 +41,26 @@ test('run does all that is due with the worker’s real code, in order, children
   expect(await fake.run(worker)).toEqual({ succeeded: 0, failed: 0, errors: [] })
 })
 
+test('a child knows its parent and gets its meta, with its own over it', async () => {
+  using fake = fakeErrand()
+  const child = defineJob({ name: 'child' })
+  const meta = { tenant: 'acme', trace: '1' }
+  const parent = defineJob({ name: 'parent' })
+  const worker = defineWorker({
+    handlers: [
+      handle(parent, (_, ctx) => ctx.dispatch(child, undefined, { meta: { trace: '2' } })),
+      handle(child, () => undefined),
+    ],
+  })
+  const { id } = await fake.errand.dispatch(parent, undefined, { meta })
+  await fake.run(worker)
+  const [dispatched] = fake.dispatched(child)
+  expect(await fake.errand.jobs.get(dispatched?.id ?? '')).toMatchObject({
+    parentId: id,
+    meta: { tenant: 'acme', trace: '2' },
+  })
+})
+
 test('a delayed job waits until the clock is moved', async () => {
   using fake = fakeErrand()
   const worker = defineWorker({ handlers: [handle(receiptMail, () => undefined)] })

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { Client } from 'pg'
 import { inject } from 'vitest'
 import type { JobLogHarness } from '@errand/testkit'
 import { openStage } from './stage.ts'
@@ -26,7 +26,7 @@ export const harness: JobLogHarness = {
         await stage.sql('update errand.ahead set ms = ms + $1', [ms])
       },
       begin: async () => {
-        const client = new pg.Client({ connectionString: url })
+        const client = new Client({ connectionString: url })
         await client.connect()
         await client.query('begin')
         const end = async (how: string): Promise<void> => {

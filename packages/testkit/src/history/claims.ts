@@ -16,47 +16,34 @@ export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {
   let successes = 0
   let interrupted: EventRecord | undefined
   for (const event of events) {
-    switch (event.type) {
-      case 'started':
-        if (runs.has(event.run)) wrong('I3', `run ${event.run} was started twice`)
-        if (holder) wrong('I3', `run ${event.run} was started while run ${holder.run} held the claim`)
-        if (event.worker === undefined) wrong('I3', `run ${event.run} was started by no worker`)
-        if (ended)
-          wrong(
-            'I4',
-            `run ${event.run} was started after the job had ${ended.type}, and nobody had replayed it`,
-          )
-        if (onCrash === 'fail' && interrupted) {
-          wrong(
-            'I6',
-            `run ${event.run} was started although run ${interrupted.run} was interrupted and onCrash is 'fail'`,
-          )
-        }
-        runs.add(event.run)
-        holder = event
-        break
-      case 'succeeded':
-        successes += 1
-        if (successes > 1) wrong('I2', `succeeded ${successes} times (run ${event.run})`)
-        break
-      case 'lost':
-        interrupted = event
-        break
-      case 'replayed':
-        ended = undefined
-        interrupted = undefined
-        successes = 0
-        break
-      default:
+    if (event.type === 'started') {
+      const started = `run ${event.run} was started`
+      if (runs.has(event.run)) wrong('I3', `${started} twice`)
+      if (holder) wrong('I3', `${started} while run ${holder.run} held the claim`)
+      if (event.worker === undefined) wrong('I3', `${started} by no worker`)
+      if (ended) wrong('I4', `${started} after the job had ${ended.type}, and nobody had replayed it`)
+      if (onCrash === 'fail' && interrupted) {
+        wrong('I6', `${started} although run ${interrupted.run} was interrupted and onCrash is 'fail'`)
+      }
+      runs.add(event.run)
+      holder = event
+    } else if (event.type === 'succeeded') {
+      successes += 1
+      if (successes > 1) wrong('I2', `succeeded ${successes} times (run ${event.run})`)
+    } else if (event.type === 'lost') {
+      interrupted = event
+    } else if (event.type === 'replayed') {
+      ended = undefined
+      interrupted = undefined
+      successes = 0
     }
-    if (
-      byHolder.includes(event.type) &&
-      holder &&
-      (event.run !== holder.run || event.worker !== holder.worker)
-    ) {
+
+    const foreign = holder && (event.run !== holder.run || event.worker !== holder.worker)
+    if (holder && foreign && byHolder.includes(event.type)) {
+      const by = `run ${event.run} of worker ${event.worker ?? 'nobody'}`
       wrong(
         'I3',
-        `${event.type} came from run ${event.run} of worker ${event.worker ?? 'nobody'}, but run ${holder.run} of ${holder.worker ?? 'nobody'} held the claim`,
+        `${event.type} came from ${by}, but run ${holder.run} of ${holder.worker ?? 'nobody'} held the claim`,
       )
     }
     if (event.state !== 'running') holder = undefined

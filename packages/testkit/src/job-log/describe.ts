@@ -15,6 +15,7 @@ import { describeLeases } from './topics/leases.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
 import { describeOperators } from './topics/operators.ts'
 import { describeOrderingKeys } from './topics/ordering-keys.ts'
+import { describeQueues } from './topics/queues.ts'
 import { describeRequests } from './topics/requests.ts'
 import { describeRetention } from './topics/retention.ts'
 import { describeSettle } from './topics/settle.ts'
@@ -41,6 +42,7 @@ export type JobLogTopic =
   | 'sweep'
   | 'cancel'
   | 'operators'
+  | 'queues'
   | 'history'
   | 'follow'
   | 'retention'
@@ -66,6 +68,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   sweep: describeSweep,
   cancel: describeCancel,
   operators: describeOperators,
+  queues: describeQueues,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

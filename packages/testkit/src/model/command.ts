@@ -1,5 +1,6 @@
 import type { AsyncCommand } from 'fast-check'
-import type { LifecycleRules, ModelJob } from './rules.ts'
+import type { ModelJob } from './job.ts'
+import type { LifecycleRules } from './rules.ts'
 import type { World } from './world.ts'
 
 /** One thing that somebody does, to the rules and to the log; both must agree about its answer and what follows. */

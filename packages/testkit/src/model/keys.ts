@@ -1,6 +1,6 @@
 import { isFinal } from '@errand/core/ports'
 import type { NewJob } from '@errand/core/ports'
-import type { ModelJob } from './rules.ts'
+import type { ModelJob } from './job.ts'
 
 /** Who holds which ordering key, and which unique key. */
 export class ModelKeys {

@@ -1,32 +1,8 @@
 import { isFinal, lanes } from '@errand/core/ports'
 import type { EventType, JobState, NewJob, SettledOutcome } from '@errand/core/ports'
+import { newModelJob } from './job.ts'
+import type { ModelJob } from './job.ts'
 import { ModelKeys } from './keys.ts'
-
-export interface ModelJob {
-  readonly job: NewJob
-  /** Its place in the order of dispatch. */
-  readonly order: number
-  readonly dispatchedAt: number
-  queue: string
-  lane: NewJob['lane']
-  state: JobState
-  run: number
-  attempt: number
-  crashes: number
-  streak: number
-  worker: string | undefined
-  request: string | undefined
-  runAt: number | undefined
-  deadline: number | undefined
-  cancelling: boolean
-  /** Every event so far. */
-  readonly story: EventType[]
-  /** How each run that its own worker ended was ended. */
-  readonly endings: Map<number, { readonly worker: string; readonly event: EventType }>
-  readonly fenced: Set<number>
-  /** Due within a minute of real time, which a slow machine may take: whether it is due is then the log's to say. */
-  soon: boolean
-}
 
 interface ModelWorker {
   readonly leaseMs: number
@@ -64,27 +40,7 @@ export class LifecycleRules {
     if (held !== undefined) return { id: held, status: 'duplicate' }
     this.#keys.holdUnique(job)
     const runAt = job.due && 'delayMs' in job.due ? this.now + job.due.delayMs : this.now
-    const added: ModelJob = {
-      job,
-      order: this.jobs.length,
-      dispatchedAt: this.now,
-      queue: job.queue,
-      lane: job.lane,
-      state: 'ready',
-      run: 0,
-      attempt: 0,
-      crashes: 0,
-      streak: 0,
-      worker: undefined,
-      request: undefined,
-      runAt: undefined,
-      deadline: undefined,
-      cancelling: false,
-      story: [],
-      endings: new Map(),
-      fenced: new Set(),
-      soon: false,
-    }
+    const added = newModelJob(job, this.jobs.length, this.now)
     this.jobs.push(added)
     this.#keys.take(added)
     if (runAt > this.now) this.#schedule(added, 'dispatched', runAt - this.now)

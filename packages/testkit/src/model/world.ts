@@ -2,7 +2,8 @@ import { expect } from 'vitest'
 import type { EventType, JobLog, JobRecord, JobState, WorkerRef } from '@errand/core/ports'
 import { checkHistory, describeViolations } from '../history/check.ts'
 import type { Scene } from '../job-log/scene.ts'
-import type { LifecycleRules, ModelJob } from './rules.ts'
+import type { ModelJob } from './job.ts'
+import type { LifecycleRules } from './rules.ts'
 
 /** Long enough that no machine takes it by itself, and no multiple of one ends when a multiple of another does. */
 export const times: Readonly<Record<'lease' | 'step' | 'delay' | 'timeout' | 'uniqueFor' | 'far', number>> = {

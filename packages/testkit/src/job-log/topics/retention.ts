@@ -102,9 +102,10 @@ export function describeRetention(harness: JobLogHarness): void {
       await prune(on, { succeededMs: 0, failedMs: 0 })
       await on.log.cancel([job.id], { by: 'ada' })
       await on.until(async () => {
-        const read = await on.log
-          .read({ after: first!.cursor, limit: 1_000 })
-          .catch((error: unknown) => void expect(error).toMatchObject({ code: 'E_CURSOR' }))
+        const read = await on.log.read({ after: first!.cursor, limit: 1_000 }).catch((error: unknown) => {
+          expect(error).toMatchObject({ code: 'E_CURSOR' })
+          return undefined
+        })
         if (!read) return true
         const versions = read.events.filter(({ jobId }) => jobId === job.id).map(({ version }) => version)
         expect([[], [2], [2, 3]]).toContainEqual(versions)

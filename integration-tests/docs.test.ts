@@ -1,0 +1,38 @@
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+
+const root = join(import.meta.dirname, '..')
+
+test('every test that the page of guarantees names exists', () => {
+  const page = readFileSync(join(root, 'docs', 'guarantees.md'), 'utf8')
+  const named = [...page.matchAll(/^- `(.+)`$/gm)].map((match) => match[1] ?? '')
+  const files = globSync(
+    ['packages/*/test/**/*.ts', 'packages/testkit/src/**/*.ts', 'integration-tests/**/*.ts'],
+    {
+      cwd: root,
+      exclude: (path) => path.includes('node_modules'),
+    },
+  )
+  const sources = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n')
+
+  expect(named.length).toBeGreaterThan(30)
+  expect(named.filter((name) => !sources.includes(name))).toEqual([])
+})
+
+test('every link of the documentation leads somewhere', () => {
+  const pages = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: root })]
+  const broken = pages.flatMap((page) => {
+    const text = readFileSync(join(root, page), 'utf8')
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1] ?? '')
+    return links
+      .filter((link) => globSync(join(dirname(join(root, page)), link)).length === 0)
+      .map((link) => `${page}: ${link}`)
+  })
+  expect(broken).toEqual([])
+})
+
+test('the pages that are made from code say what the code says', () => {
+  execFileSync(process.execPath, [join(root, 'scripts', 'reference.ts'), '--check'], { stdio: 'pipe' })
+})
