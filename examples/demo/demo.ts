@@ -8,7 +8,7 @@ import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { perform } from './perform.ts'
 import { findPictures } from './pictures.ts'
-import { clear, logOf, noteSchema, placeIn, remove } from './place.ts'
+import { clear, logOf, noteSchema, placeIn, remove, sqliteUrl } from './place.ts'
 import type { Place } from './place.ts'
 import { ownSchema } from './postgres.ts'
 import { readRecord, writeRecord } from './record.ts'
@@ -20,7 +20,7 @@ const photographs = fileURLToPath(new URL('../photos', import.meta.url))
 async function demo(options: Options, place: Place): Promise<number> {
   const found = await findPictures(options.folder ?? photographs)
   await clear(place)
-  const log = options.log === undefined ? `sqlite:${place.database}` : ownSchema(options.log)
+  const log = options.log === undefined ? sqliteUrl(place.database) : ownSchema(options.log)
   if (options.log !== undefined) await noteSchema(place, log)
   reportFound(found)
 

@@ -65,5 +65,10 @@ export async function noteSchema({ out }: Place, url: string): Promise<void> {
 /** The log of the demo whose output is here. */
 export async function logOf({ out, database }: Place): Promise<string> {
   const schema = await readFile(join(out, schemaName), 'utf8').catch(() => undefined)
-  return schema?.trim() ?? `sqlite:${database}`
+  return schema?.trim() ?? sqliteUrl(database)
+}
+
+/** A path may hold what means something else in a URL. */
+export function sqliteUrl(file: string): string {
+  return `sqlite:${encodeURI(file).replaceAll('?', '%3F').replaceAll('#', '%23')}`
 }

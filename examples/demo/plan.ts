@@ -23,10 +23,10 @@ const widths: readonly { readonly width: number; readonly lane: Lane }[] = [
   { width: 160, lane: 'high' },
   { width: 240, lane: 'normal' },
   { width: 320, lane: 'normal' },
+  { width: 400, lane: 'normal' },
   { width: 480, lane: 'normal' },
-  { width: 640, lane: 'normal' },
+  { width: 640, lane: 'low' },
   { width: 800, lane: 'low' },
-  { width: 960, lane: 'low' },
 ]
 const halvings = 4
 

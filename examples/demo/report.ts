@@ -1,9 +1,11 @@
+import { isAbsolute, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { JobEvent } from 'errand'
 import type { Audit } from './audit/audit.ts'
 import type { Audited } from './audit/gather.ts'
 import type { Performance } from './perform.ts'
 import type { Found } from './pictures.ts'
+import { sqliteUrl } from './place.ts'
 import type { Place } from './place.ts'
 import { schemaOf, shown } from './postgres.ts'
 import { counted, fit, paint } from './stage/style.ts'
@@ -74,7 +76,7 @@ function printHistory(history: readonly JobEvent[], names: ReadonlyMap<string, s
 /** Where to look, and three commands that go on from here. */
 export function reportNext(place: Place, log: string, performance: Performance): void {
   const job = performance.lost.at(0) ?? performance.dispatched.at(0)
-  const own = log.startsWith('sqlite:') ? ` --log ${quoted(log)}` : ` --log ${quoted(shown(log))}`
+  const own = ` --log ${quoted(log.startsWith('sqlite:') ? sqliteUrl(fromHere(place.database)) : shown(log))}`
   print()
   print(`Contact sheet  ${paint('underline', pathToFileURL(place.sheet).href)}`)
   print()
@@ -87,7 +89,13 @@ export function reportNext(place: Place, log: string, performance: Performance):
   print()
 }
 
+/** Short where it can be: pnpm runs the next command in this folder too. */
+function fromHere(file: string): string {
+  const short = relative('', file)
+  return short.startsWith('..') || isAbsolute(short) ? file : short
+}
+
 /** For a shell, where it has to be. */
 function quoted(word: string): string {
-  return /^[\w./:@=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
+  return /^[\w./:@=+%-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }

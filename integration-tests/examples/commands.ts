@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 
 export const examples = fileURLToPath(new URL('../../examples', import.meta.url))
 
-const manifest = createRequire(import.meta.url).resolve('errand/package.json')
+const require = createRequire(import.meta.url)
+const manifest = require.resolve('errand/package.json')
 /** The `errand` command, as an argument of `node`. */
 export const errandCommand = join(dirname(manifest), 'src/bin.ts')
 

@@ -12,14 +12,14 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
-import { afterAll, describe, expect, inject, it, vi } from 'vitest'
+import { afterAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
 import { errandCommand, examples, isAlive, node } from './commands.ts'
 import type { Command } from './commands.ts'
 
 const postgres = inject('postgres')
 const folder = mkdtempSync(join(tmpdir(), 'errand-demo-test-'))
-const timeout = 240_000
+const timeout = 300_000
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -46,10 +46,10 @@ function expectGoodShow(output: string, jobs: number): void {
   const [, dispatched, lost] = goodAudit.exec(output) ?? []
   expect(Number(dispatched), output).toBe(jobs)
   expect(Number(lost), output).toBeGreaterThan(0)
-  expect(output).toMatch(/kill -9 \d+: worker \d dies with (?!nothing).* in its hands/)
+  expect(output).toMatch(/kill -9 \d+: worker \d dies holding (?!nothing)/)
   expect(output).toMatch(/ is lost: the lease of worker \d is out/)
   expect(output).toMatch(/ runs again, on worker \d \(run 2\)/)
-  expect(output).toMatch(/the cover \(\w+\) starts \d+ ms later, ahead of [1-9]\d* jobs/)
+  expect(output).toMatch(/the cover \(\w+\) starts \d+ ms later, ahead of [1-9]\d* older job/)
   const workers = workersOf(output)
   expect(workers).toHaveLength(3)
   expect(workers.filter(isAlive)).toEqual([])
@@ -137,7 +137,7 @@ describe('the demo', () => {
   it('Ctrl-C ends its workers and takes its output away', { timeout }, async () => {
     const out = join(folder, 'interrupted')
     await using show = demo('--out', out)
-    await show.says(/in its hands/)
+    await show.says(/dies holding/)
     const workers = workersOf(show.output())
     show.child.kill('SIGINT')
     expect(await show.exitCode, show.output()).toBe(130)
@@ -150,6 +150,7 @@ describe('the demo', () => {
     await show.says(/is at work[^]+is at work[^]+is at work/)
     const workers = workersOf(show.output())
     expect(workers).toHaveLength(3)
+    onTestFinished(() => workers.filter(isAlive).forEach((pid) => process.kill(pid, 'SIGKILL')))
     show.child.kill('SIGKILL')
     await vi.waitFor(() => expect(workers.filter(isAlive)).toEqual([]), { timeout: 15_000 })
   })

@@ -1,13 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { realPause, until } from '@errand/testkit'
+import { until } from '@errand/testkit'
 import type { Errand } from '@errand/core'
 import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
+import { allEnded, idsOf, pause } from './looks.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
-
-/** Between two looks at files and tables that are large by now. */
-const pause = (): Promise<void> => realPause(100)
 
 const jobs = 5_000
 const keys = 100
@@ -50,25 +48,12 @@ describe.each(logs)('four worker processes on %s', (name) => {
       })
       frozen!.signal('SIGCONT')
       await dispatched
-      await until(
-        async () =>
-          (await log.queues()).every(
-            (queue) => queue.ready + queue.scheduled + queue.blocked + queue.running === 0,
-          ),
-        {
-          what: 'every job has ended',
-          withinMs: 90_000,
-          pause,
-        },
-      )
+      await allEnded(log, 90_000)
       steady!.signal('SIGTERM')
       expect(await steady!.exited, steady!.output()).toBe(0)
 
       expect(await violations()).toBe('')
-      const succeeded = new Set(
-        (await Array.fromAsync(errand.jobs.list({ state: 'succeeded' }))).map((job) => job.id),
-      )
-      expect(succeeded.size).toBe(jobs)
+      expect((await idsOf(errand.jobs.list({ state: 'succeeded' }))).size).toBe(jobs)
     },
   )
 })

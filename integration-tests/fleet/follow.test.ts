@@ -3,13 +3,11 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readHistory, realPause, until } from '@errand/testkit'
+import { readHistory, until } from '@errand/testkit'
 import { ordered } from './app/jobs.ts'
+import { allEnded, pause } from './looks.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
-
-/** Between two looks at files and tables that are large by now. */
-const pause = (): Promise<void> => realPause(100)
 
 const jobs = 5_000
 
@@ -75,13 +73,7 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
         follower = follow()
       }
       await dispatched
-      await until(
-        async () =>
-          (await log.queues()).every(
-            (queue) => queue.ready + queue.scheduled + queue.blocked + queue.running === 0,
-          ),
-        { what: 'every job has ended', withinMs: 60_000, pause },
-      )
+      await allEnded(log, 60_000)
       const history = await readHistory(log)
       await until(() => seenIn(file).length >= history.length, {
         what: 'the follower has caught up',

@@ -1,10 +1,10 @@
 import pg from 'pg'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import { realPause, until } from '@errand/testkit'
 import type { Transaction } from '@errand/core'
 import { work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
+import { allEnded, idsOf } from './looks.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
 
@@ -60,15 +60,12 @@ describe.each(logs)('1,000 jobs dispatched inside transactions on %s', (name) =>
       }),
     )
     errand.wake()
-    await until(
-      async () => (await Array.fromAsync(errand.jobs.list({ state: 'succeeded' }))).length === committed.size,
-      { what: 'the committed half has run', withinMs: 60_000, pause: () => realPause(100) },
-    )
+    await allEnded(log, 60_000)
 
     expect(committed.size).toBe(jobs / 2)
     const ran = new Set(readLedger(ledger).map((line) => line.jobId))
     expect(ran).toEqual(committed)
-    expect((await log.queues()).filter((queue) => queue.ready + queue.running > 0)).toEqual([])
+    expect(await idsOf(errand.jobs.list({ state: 'succeeded' }))).toEqual(committed)
     expect(await violations()).toBe('')
   })
 })

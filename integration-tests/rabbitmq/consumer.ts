@@ -51,8 +51,13 @@ export function consume(driver: Driver, queue: string): Consumer {
     got,
     failures,
     async received(tickets, withinMs = 10_000) {
-      const missing = (): Ticket[] => tickets.filter(({ id }) => !got.includes(id))
-      await until(() => missing().length === 0, { what: `${tickets.length} tickets arrive`, withinMs })
+      const missing = (): number => {
+        const here = new Set(got)
+        return tickets.filter(({ id }) => !here.has(id)).length
+      }
+      await until(() => missing() === 0, { withinMs, what: 'the tickets arrive' }).catch(() => {
+        throw new Error(`${missing()} of ${tickets.length} tickets have not arrived within ${withinMs} ms`)
+      })
     },
     async stop() {
       stopped.abort()

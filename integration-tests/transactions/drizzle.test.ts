@@ -1,13 +1,13 @@
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { drizzle as drizzlePostgresJs } from 'drizzle-orm/postgres-js'
 import { sql } from 'drizzle-orm'
-import pg from 'pg'
+import { Pool } from 'pg'
 import postgresJs from 'postgres'
 import type { Transaction } from '@errand/core/ports'
 import { describeTransactions } from './stories.ts'
 
 describeTransactions('Drizzle on pg', async (url, notes) => {
-  const pool = new pg.Pool({ connectionString: url })
+  const pool = new Pool({ connectionString: url })
   const db = drizzle(pool)
   return {
     transaction: (work) => db.transaction(async (tx) => work(tx)),

@@ -1,10 +1,10 @@
 import { CamelCasePlugin, Kysely, PostgresDialect, sql } from 'kysely'
-import pg from 'pg'
+import { Pool } from 'pg'
 import { describeTransactions } from './stories.ts'
 
 describeTransactions('Kysely', async (url, notes) => {
   const db = new Kysely<Record<string, never>>({
-    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url }) }),
+    dialect: new PostgresDialect({ pool: new Pool({ connectionString: url }) }),
     // It renames the columns of every result.
     plugins: [new CamelCasePlugin()],
   })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import { Pool } from 'pg'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, Transaction } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
@@ -28,7 +28,7 @@ export interface Application {
 
 export async function openApplication(url: string): Promise<Application> {
   const schema = `tx_${randomBytes(6).toString('hex')}`
-  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  const pool = new Pool({ connectionString: url, max: 2 })
   const log = postgres({ url, schema, migrate: true }).open({ logger: quietLogger, clock: systemClock })
   await log.connect()
   const notes = `${schema}.notes`
@@ -37,7 +37,9 @@ export async function openApplication(url: string): Promise<Application> {
     log,
     notes,
     written: async () =>
-      (await pool.query<{ note: string }>(`select note from ${notes} order by note`)).rows.map(({ note }) => note),
+      (await pool.query<{ note: string }>(`select note from ${notes} order by note`)).rows.map(
+        ({ note }) => note,
+      ),
     close: async () => {
       await log.close()
       await pool.query(`drop schema ${schema} cascade`)

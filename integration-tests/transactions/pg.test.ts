@@ -1,9 +1,10 @@
-import pg from 'pg'
+import { Client, Pool } from 'pg'
+import type { PoolClient } from 'pg'
 import { describeTransactions } from './stories.ts'
 
 describeTransactions('pg', async (url, notes) => {
-  const pool = new pg.Pool({ connectionString: url })
-  const outside = new pg.Client({ connectionString: url })
+  const pool = new Pool({ connectionString: url })
+  const outside = new Client({ connectionString: url })
   await outside.connect()
   return {
     transaction: async (work) => {
@@ -19,7 +20,8 @@ describeTransactions('pg', async (url, notes) => {
         client.release()
       }
     },
-    write: async (tx, text) => void (await (tx as pg.PoolClient).query(`insert into ${notes} values ($1)`, [text])),
+    write: async (tx, text) =>
+      void (await (tx as PoolClient).query(`insert into ${notes} values ($1)`, [text])),
     notTransactions: { 'a pool': pool, 'a client outside a transaction': outside },
     close: async () => {
       await outside.end()

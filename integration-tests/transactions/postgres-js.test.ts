@@ -8,7 +8,8 @@ describeTransactions('postgres.js', async (url, notes) => {
     transaction: async (work) => {
       await sql.begin(async (tx) => work(tx))
     },
-    write: async (tx, text) => void (await (tx as postgresJs.TransactionSql).unsafe(`insert into ${notes} values ($1)`, [text])),
+    write: async (tx, text) =>
+      void (await (tx as postgresJs.TransactionSql).unsafe(`insert into ${notes} values ($1)`, [text])),
     notTransactions: { 'the sql of postgres.js': sql },
     close: () => sql.end(),
   }

@@ -1,18 +1,19 @@
 // A stand-in. Prisma's client is generated code, and its generator wants to download an engine: neither belongs into every
 // test run. The shapes here were taken from Prisma 7.10 (`@prisma/adapter-pg`), with which the same stories were told.
-import pg from 'pg'
+import { Client, Pool } from 'pg'
+import type { DatabaseError, PoolClient } from 'pg'
 import { describeTransactions } from './stories.ts'
 
 interface StandIn {
   $queryRawUnsafe(text: string, ...values: unknown[]): Promise<unknown>
 }
 
-const standIn = (client: pg.Client | pg.PoolClient): StandIn => ({
+const standIn = (client: Client | PoolClient): StandIn => ({
   $queryRawUnsafe: async (text, ...values) => {
     try {
       return (await client.query<Record<string, unknown>>(text, values)).rows
     } catch (cause) {
-      const { code, message } = cause as pg.DatabaseError
+      const { code, message } = cause as DatabaseError
       throw Object.assign(new Error(`Raw query failed. Code: \`${code}\`. Message: \`${message}\``), {
         name: 'PrismaClientKnownRequestError',
         code: 'P2010',
@@ -27,8 +28,8 @@ const standIn = (client: pg.Client | pg.PoolClient): StandIn => ({
 })
 
 describeTransactions('Prisma (a stand-in)', async (url, notes) => {
-  const pool = new pg.Pool({ connectionString: url })
-  const outside = new pg.Client({ connectionString: url })
+  const pool = new Pool({ connectionString: url })
+  const outside = new Client({ connectionString: url })
   await outside.connect()
   return {
     transaction: async (work) => {
@@ -44,7 +45,8 @@ describeTransactions('Prisma (a stand-in)', async (url, notes) => {
         client.release()
       }
     },
-    write: async (tx, text) => void (await (tx as StandIn).$queryRawUnsafe(`insert into ${notes} values ($1)`, text)),
+    write: async (tx, text) =>
+      void (await (tx as StandIn).$queryRawUnsafe(`insert into ${notes} values ($1)`, text)),
     notTransactions: { 'a Prisma client': { ...standIn(outside), $connect: async () => {} } },
     close: async () => {
       await outside.end()

@@ -8,7 +8,10 @@ import type { Application, Library } from './library.ts'
 const url = inject('postgres')
 
 /** The promises of `tx`, told with a real library: what the application writes and its jobs share one fate. */
-export function describeTransactions(name: string, open: (url: string, notes: string) => Promise<Library>): void {
+export function describeTransactions(
+  name: string,
+  open: (url: string, notes: string) => Promise<Library>,
+): void {
   describe.skipIf(url === undefined)(`a transaction of ${name}`, () => {
     let app: Application
     let library: Library
@@ -45,7 +48,9 @@ export function describeTransactions(name: string, open: (url: string, notes: st
       const job = newJob({ payload: { codec: 'json', text: '{"quote":"\\" \\\\ {é,}","n":1}' } })
       await library.transaction(async (tx) => {
         await library.write(tx, 'committed')
-        expect(await app.log.append([job], { tx })).toMatchObject([{ id: job.id, status: 'added', state: 'ready' }])
+        expect(await app.log.append([job], { tx })).toMatchObject([
+          { id: job.id, status: 'added', state: 'ready' },
+        ])
         expect(await app.log.get(job.id)).toBeUndefined()
       })
       expect(await app.written()).toContain('committed')

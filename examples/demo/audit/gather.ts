@@ -13,7 +13,8 @@ export async function auditOf(
   ledgerPath: string,
   dispatched: readonly Dispatched[],
 ): Promise<Audited> {
-  const histories = new Map<string, readonly JobEvent[]>()
-  for (const { id } of dispatched) histories.set(id, await errand.events.of(id))
+  const histories = new Map<string, readonly JobEvent[]>(
+    await Promise.all(dispatched.map(async ({ id }) => [id, await errand.events.of(id)] as const)),
+  )
   return { ...audit({ dispatched, histories, ledger: readLedger(ledgerPath) }), histories }
 }

@@ -104,7 +104,7 @@ const levels = '▁▂▃▄▅▆▇█'
 const bucketMs = 500
 
 function throughputRow({ tally, total, now, elapsed }: View, width: number): string {
-  const rate = Math.round(tally.throughput(now, 2000))
+  const rate = Math.round(tally.done < total ? tally.throughput(now, 2000) : (total * 1000) / elapsed)
   const numbers = fit(`${tally.done}/${total}  ${rate} jobs/s`, numberColumns)
   const room = width - labelColumns - 2 - numberColumns
   return `${fit('all', labelColumns)}${paint('yellow', sparkline(tally, now, elapsed, room))}  ${paint('bold', numbers)}`

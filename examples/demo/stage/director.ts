@@ -81,8 +81,8 @@ export class Director {
     // Asked when it is dead: what the log says now is what it died with.
     const held = await heldBy(worker)
     const hands = held.length > 0 ? listed(held) : 'nothing'
-    member.fate = `killed with ${hands} in its hands`
-    story.tell(`kill -9 ${member.pid}: ${member.name} dies with ${hands} in its hands`, 'red')
+    member.fate = `killed holding ${hands}`
+    story.tell(`kill -9 ${member.pid}: ${member.name} dies holding ${hands}`, 'red')
     // Rare: it had just finished everything. If nothing turns out to be lost, the show needs another one.
     this.#shown = held.length > 0
   }
@@ -109,11 +109,8 @@ export class Director {
     } else if (event.type === 'started' && this.overtaking) {
       const afterMs = at - this.overtaking.dispatchedAt
       this.overtaking = { ...this.overtaking, overtook: waiting, afterMs }
-      const jobs = counted(waiting, 'job')
-      this.#cast.story.tell(
-        `${label} starts ${afterMs} ms later, ahead of ${jobs} that came before it`,
-        'magentaBright',
-      )
+      const jobs = counted(waiting, 'older job')
+      this.#cast.story.tell(`${label} starts ${afterMs} ms later, ahead of ${jobs}`, 'magentaBright')
     }
   }
 

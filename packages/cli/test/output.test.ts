@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { exitCodes } from '../src/exit-codes.ts'
 import { table } from '../src/output/table.ts'
 import { harmless, truncate, widthOf } from '../src/output/text.ts'
 import { relative, spanText } from '../src/output/times.ts'
@@ -123,4 +125,10 @@ test('help names every command, and is no error', async () => {
     expect(ran.stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'))
   }
   expect(await project.command('work', '--help')).toMatchObject({ code: 0 })
+})
+
+test('docs/cli.md has every exit code', () => {
+  const docs = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8')
+  const told = [...docs.matchAll(/^\| (\d+) +\|/gm)].map(([, code]) => Number(code))
+  expect(told).toEqual(Object.values(exitCodes))
 })

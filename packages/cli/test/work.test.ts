@@ -32,6 +32,14 @@ test('--stop-when-empty runs what is ready, leaves what is due later, and ends',
   expect(await states(app)).toEqual(['scheduled', 'succeeded', 'succeeded'])
 })
 
+test('--stop-when-empty does not wait for a queue that is paused', async () => {
+  const app = makeApplication()
+  await greetings(app, 1)
+  await app.errand.queues.pause('default', 'test')
+  expect(await app.command('work', '--stop-when-empty')).toMatchObject({ code: 0 })
+  expect(await states(app)).toEqual(['ready'])
+})
+
 test('--max-jobs ends after that many', async () => {
   const app = makeApplication()
   await greetings(app, 3)
@@ -78,7 +86,20 @@ test('errand workers stop ends a worker of another process', async () => {
 })
 
 test('a worker goes on when nobody reads what it prints', async () => {
-  const app = makeApplication()
+  const app = makeApplication({
+    files: {
+      'worker.ts': `
+import { defineWorker, handle } from 'errand'
+import { greet } from './jobs.ts'
+const text = ({ name }: { name: string }) => ({ text: 'hello, ' + name })
+export default defineWorker({
+  handlers: [handle(greet, (payload) => {
+    console.log('a handler prints, too')
+    return text(payload)
+  })],
+})`,
+    },
+  })
   const worker = app.start(['work'])
   await worker.saying(takes)
   worker.process.stdout?.destroy()

@@ -21,6 +21,22 @@ test('making an instance opens nothing; the first use does, once', async () => {
   expect(opened).toBe(1)
 })
 
+test('a first use that fails is not remembered: the next one opens anew', async () => {
+  const log = memoryLog()
+  let tries = 0
+  const flaky = {
+    ...log,
+    open: (context: Parameters<typeof log.open>[0]) => {
+      tries += 1
+      if (tries === 1) throw new ErrandError('E_READ_ONLY', 'the folder cannot be written')
+      return log.open(context)
+    },
+  }
+  await using errand = createErrand({ log: flaky, driver: memoryDriver(), logger })
+  expect(await refusalOf(() => errand.dispatch(job))).toMatchObject({ code: 'E_READ_ONLY' })
+  expect(await errand.dispatch(job)).toMatchObject({ status: 'added' })
+})
+
 test('every function refuses to work after close, and close is shared', async () => {
   let closes = 0
   const test = testInstance({

@@ -66,17 +66,17 @@ export class Connection {
   }
 
   async #newChannel<C extends Channel>(create: () => Promise<C>): Promise<C> {
-    const channel = await this.answer(create)
+    const channel = await this.answer('channel.open', create)
     // Channels fail alone, and whoever uses one hears of it by its own listener or by its rejected call.
     channel.on('error', () => {})
     channel.on('handler-error', () => {})
     return channel
   }
 
-  /** Waits for one answer of the broker. Without one for long the connection is dead, whatever TCP says. */
-  async answer<T>(ask: () => Promise<T>): Promise<T> {
+  /** Waits for one answer of the broker. Without one for long the connection is dead, whatever TCP says. `what` is AMQP's name of the question. */
+  async answer<T>(what: string, ask: () => Promise<T>): Promise<T> {
     if (this.ended.aborted) throw this.reason
-    const stop = this.#clock.after(answerTimeoutMs, () => this.drop(`no answer for ${answerTimeoutMs} ms`))
+    const stop = this.#clock.after(answerTimeoutMs, () => this.drop(`no answer to ${what} within ${answerTimeoutMs} ms`))
     const gone = Promise.withResolvers<never>()
     const end = (): void => gone.reject(this.reason)
     this.ended.addEventListener('abort', end)
@@ -107,7 +107,7 @@ export class Connection {
   async close(): Promise<void> {
     if (this.ended.aborted) return
     const stop = this.#clock.after(goodbyeMs, () => this.drop('closed by this process, without an answer'))
-    await this.answer(() => this.#model.close()).catch(() => {})
+    await this.answer('connection.close', () => this.#model.close()).catch(() => {})
     stop()
     this.#end(new Error('closed by this process'))
   }

@@ -22,7 +22,7 @@ export async function purgeAll(connection: Connection, prefix: string, queue: Qu
 async function countOf(connection: Connection, queue: string): Promise<number | undefined> {
   const channel = await connection.channel()
   try {
-    const { messageCount } = await connection.answer(() => channel.checkQueue(queue))
+    const { messageCount } = await connection.answer('queue.declare', () => channel.checkQueue(queue))
     channel.close().catch(() => {})
     return messageCount
   } catch (error) {
@@ -35,7 +35,7 @@ async function countOf(connection: Connection, queue: string): Promise<number | 
 async function purge(connection: Connection, queue: string): Promise<void> {
   const channel = await connection.channel()
   try {
-    await connection.answer(() => channel.purgeQueue(queue))
+    await connection.answer('queue.purge', () => channel.purgeQueue(queue))
     channel.close().catch(() => {})
   } catch (error) {
     if (replyCode(error) === 404) return

@@ -43,6 +43,7 @@ export class LaneReader {
   /** The window was full since it was last known that nothing waits. */
   #saturated = false
   #failure: Error | undefined
+  #over = false
   /** One operation at a time. */
   #tail: Promise<unknown> = Promise.resolve()
 
@@ -63,12 +64,17 @@ export class LaneReader {
 
   /** At most `max`, of those that are there now. `hurry`: more will be asked for soon. */
   take(max: number, hurry: boolean): Promise<Taken> {
-    return this.#inTurn(() => this.#mended(() => this.#take(max, hurry)))
+    return this.#inTurn(async () => {
+      // A look that was given up goes on from lane to lane: it must not open anew what has just been closed.
+      if (this.#over) return { deliveries: [], more: false }
+      return this.#mended(() => this.#take(max, hurry))
+    })
   }
 
   /** From now on tickets come by themselves, up to so many. */
   listen(window: number): Promise<void> {
     return this.#inTurn(async () => {
+      if (this.#over) return
       const now = this.#consumer?.window
       // A window that nearly fits stays: to change it costs the broker a consumer.
       if (now === undefined || window >= 2 * now || 4 * window <= now) await this.#mended(() => this.#consume(window))
@@ -82,6 +88,7 @@ export class LaneReader {
 
   /** Hands back whatever is unacked. Never rejects. */
   async close(): Promise<void> {
+    this.#over = true
     await this.#inTurn(async () => this.#channel?.close())
   }
 

@@ -54,20 +54,19 @@ export class Api {
       })
   }
 
-  /** For messages: a caller's own client may have any. */
-  async region(): Promise<string> {
-    return this.#client.config.region().catch(() => 'an unknown region')
-  }
-
   async urlOf(name: string): Promise<string> {
     const command = new GetQueueUrlCommand({ QueueName: name })
-    const { QueueUrl } = await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
+    const { QueueUrl } = await within(deadlineMs, (signal) =>
+      this.#client.send(command, { abortSignal: signal }),
+    )
     return known(QueueUrl)
   }
 
   async create(name: string, tags: Readonly<Record<string, string>>): Promise<string> {
     const command = new CreateQueueCommand({ QueueName: name, tags })
-    const { QueueUrl } = await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
+    const { QueueUrl } = await within(deadlineMs, (signal) =>
+      this.#client.send(command, { abortSignal: signal }),
+    )
     return known(QueueUrl)
   }
 
@@ -106,7 +105,11 @@ export class Api {
 
   /** Makes the tickets visible to others at once. */
   async handBack(url: string, handles: readonly string[]): Promise<readonly Fate[]> {
-    const Entries = handles.map((ReceiptHandle, index) => ({ Id: `${index}`, ReceiptHandle, VisibilityTimeout: 0 }))
+    const Entries = handles.map((ReceiptHandle, index) => ({
+      Id: `${index}`,
+      ReceiptHandle,
+      VisibilityTimeout: 0,
+    }))
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries })
     return fates(
       handles,
@@ -120,7 +123,9 @@ export class Api {
       QueueUrl: url,
       AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesDelayed'],
     })
-    const { Attributes } = await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
+    const { Attributes } = await within(deadlineMs, (signal) =>
+      this.#client.send(command, { abortSignal: signal }),
+    )
     return (
       Number(Attributes?.ApproximateNumberOfMessages ?? 0) +
       Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0)

@@ -23,7 +23,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
     const known = queues.get(queue)
     if (known) return known
     checkQueueName(queue)
-    const made = lanes.map((lane) => new LaneQueue({ api, settings, logger, queue, lane }))
+    const made = lanes.map((lane) => new LaneQueue({ api, settings, logger, clock, queue, lane }))
     queues.set(queue, made)
     return made
   }

@@ -1,14 +1,28 @@
 import { ErrandError, isErrandError } from '@errand/core/ports'
 
 /** What an error of the SDK, or a failed entry of a batch, is about. */
-export type Trouble = 'missing' | 'denied' | 'credentials' | 'region' | 'endpoint' | 'throttled' | 'recent' | 'other'
+export type Trouble =
+  | 'missing'
+  | 'denied'
+  | 'credentials'
+  | 'region'
+  | 'endpoint'
+  | 'throttled'
+  | 'recent'
+  | 'other'
 
 const byName: readonly (readonly [RegExp, Trouble])[] = [
   [/QueueDoesNotExist|NonExistentQueue/, 'missing'],
   [/QueueDeletedRecently/, 'recent'],
   [/AccessDenied|NotAuthorized|KmsAccessDenied|AuthorizationError/i, 'denied'],
-  [/CredentialsProvider|UnrecognizedClient|InvalidClientTokenId|InvalidSecurity|SignatureDoesNotMatch/, 'credentials'],
-  [/ExpiredToken|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|OptInRequired/, 'credentials'],
+  [
+    /CredentialsProvider|UnrecognizedClient|InvalidClientTokenId|InvalidSecurity|SignatureDoesNotMatch/,
+    'credentials',
+  ],
+  [
+    /ExpiredToken|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|OptInRequired/,
+    'credentials',
+  ],
   [/Throttl|TooManyRequests|SlowDown|OverLimit/i, 'throttled'],
   [/ENOTFOUND|ECONNREFUSED|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|TimeoutError|ETIMEDOUT/, 'endpoint'],
 ]
@@ -45,9 +59,13 @@ export function isFinal(error: unknown): boolean {
 export function driverError(what: string, error: unknown): ErrandError {
   if (isErrandError(error)) return error as ErrandError
   const cause = presentable(error)
-  return new ErrandError('E_DRIVER', `${what} failed: ${cause.name}: ${cause.message}; ${advice[troubleOf(error)]}`, {
-    cause,
-  })
+  return new ErrandError(
+    'E_DRIVER',
+    `${what} failed: ${cause.name}: ${cause.message}; ${advice[troubleOf(error)]}`,
+    {
+      cause,
+    },
+  )
 }
 
 const longestMessage = 300

@@ -1,6 +1,5 @@
 import type { Message } from '@aws-sdk/client-sqs'
-import type { ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
-import { systemClock } from '@errand/core/ports'
+import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import type { Api, Fate, ReceiveOptions } from './api.ts'
 import { Backoff } from './backoff.ts'
 import { driverError, troubleOf } from './errors.ts'
@@ -13,9 +12,16 @@ export interface LaneQueueOptions {
   readonly api: Api
   readonly settings: Settings
   readonly logger: Logger
+  readonly clock: Clock
   readonly queue: QueueName
   readonly lane: Lane
 }
+
+/**
+ * Deletes wait so long to become ten. Nobody waits for them: the ticket is hidden and its job claimed. What a crash leaves
+ * undeleted comes again when its visibility ends, and the claim refuses it.
+ */
+const longestGatherMs = 1_000
 
 /**
  * One SQS queue: one lane of a queue. Knows its URL once it has been asked for, and asks again when SQS no longer knows
@@ -33,16 +39,23 @@ export class LaneQueue {
   #url: Promise<string> | undefined
 
   constructor(options: LaneQueueOptions) {
-    const { api, settings, queue, lane } = options
+    const { api, clock, settings, queue, lane } = options
     this.#options = options
     this.lane = lane
     this.name = sqsName(settings.prefix, queue, lane)
-    const sleep = (ms: number): Promise<void> => systemClock.sleep(ms)
-    const tens = (what: string, call: (url: string, items: readonly string[]) => Promise<readonly Fate[]>): Tens =>
-      new Tens({ run: (items) => this.#onQueue(what, (url) => call(url, items)), sleep })
-    this.#sends = tens('sending tickets to', (url, bodies) => api.send(url, bodies))
-    this.#deletes = tens('deleting tickets from', (url, handles) => api.delete(url, handles))
-    this.#handBacks = tens('handing tickets back to', (url, handles) => api.handBack(url, handles))
+    this.#sends = new Tens({
+      run: (bodies) => this.#onQueue('sending tickets to', (url) => api.send(url, bodies)),
+      clock,
+    })
+    this.#deletes = new Tens({
+      run: (handles) => this.#onQueue('deleting tickets from', (url) => api.delete(url, handles)),
+      clock,
+      gatherMs: Math.min(longestGatherMs, settings.visibilitySeconds * 250),
+    })
+    this.#handBacks = new Tens({
+      run: (handles) => this.#onQueue('handing tickets back to', (url) => api.handBack(url, handles)),
+      clock,
+    })
   }
 
   /** Makes sure that the queue is there. @throws `E_DRIVER` */
@@ -60,7 +73,7 @@ export class LaneQueue {
     return this.#onQueue('receiving tickets from', (url) => this.#options.api.receive(url, options))
   }
 
-  /** @throws `E_DRIVER`: the ticket will come again, and the claim refuses it. */
+  /** Takes up to a second, to become one of ten. @throws `E_DRIVER`: the ticket will come again, and the claim refuses it. */
   async delete(handle: string): Promise<void> {
     const fate = await this.#deletes.add(handle)
     if (!fate.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(fate))
@@ -88,6 +101,11 @@ export class LaneQueue {
         if (!(error instanceof Error) || !error.name.includes('PurgeQueueInProgress')) throw error
       }
     })
+  }
+
+  /** Deletes wait no longer for others. */
+  flush(): void {
+    this.#deletes.flush()
   }
 
   /** Resolves when nothing is under way. */

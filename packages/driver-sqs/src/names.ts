@@ -9,7 +9,8 @@ const digestLength = 10
 
 /** @throws `E_OPTION` */
 export function checkPrefix(prefix: unknown): string {
-  if (typeof prefix === 'string' && new RegExp(`^[A-Za-z0-9_-]{0,${longestPrefix}}$`).test(prefix)) return prefix
+  if (typeof prefix === 'string' && new RegExp(`^[A-Za-z0-9_-]{0,${longestPrefix}}$`).test(prefix))
+    return prefix
   throw new ErrandError(
     'E_OPTION',
     `prefix of sqs() must be at most ${longestPrefix} letters, digits, - and _; got ${JSON.stringify(prefix)}`,

@@ -103,7 +103,9 @@ function checkEndpoint(endpoint: string): string {
 
 function checkTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const entries = typeof tags === 'object' && tags !== null ? Object.entries(tags) : undefined
-  const wrong = entries?.find(([key, value]) => typeof value !== 'string' || key.toLowerCase().startsWith('aws:'))
+  const wrong = entries?.find(
+    ([key, value]) => typeof value !== 'string' || key.toLowerCase().startsWith('aws:'),
+  )
   if (entries && !wrong && entries.length <= mostTags) return tags
   throw new ErrandError(
     'E_OPTION',

@@ -17,7 +17,7 @@ export interface PollOutcome {
 }
 
 /** The longest wait that SQS allows: three requests a minute. */
-export const longPollSeconds = 20
+const longPollSeconds = 20
 const mostPolls = 16
 /** A long poll that ends empty before this did not wait: emulators wake all polls for one message. */
 const earlyMs = 1_000
@@ -47,8 +47,9 @@ export class LanePolls {
     this.queue = queue
   }
 
-  get flows(): boolean {
-    return this.#flows
+  /** Has tickets, and answers: a poll that hangs must not hold up the lanes below. */
+  flows(nowMs: number): boolean {
+    return this.#flows && this.#short.every(({ openedMs }) => nowMs - openedMs < answeredMs)
   }
 
   /** Somebody is waiting for its next ticket, or about to learn whether there is one. */
@@ -68,19 +69,25 @@ export class LanePolls {
 
   /** How many polls more may be opened now. */
   get room(): number {
-    return Math.max(0, this.#width - this.#open.size)
+    return Math.max(0, this.#width - this.#short.length)
   }
 
-  /** Tickets that the polls under way may bring. */
+  /** Tickets that the polls under way may bring at once; one that listens promises nothing. */
   get asked(): number {
-    return [...this.#open].reduce((sum, { asked }) => sum + asked, 0)
+    return this.#short.reduce((sum, { asked }) => sum + asked, 0)
+  }
+
+  get #short(): readonly Poll[] {
+    return [...this.#open].filter(({ waitSeconds }) => waitSeconds === 0)
   }
 
   /** Until then its polls may still bring what goes before the tickets of lower lanes. */
   get settlesAtMs(): number {
     return Math.max(
       0,
-      ...[...this.#open].map(({ openedMs, waitSeconds }) => openedMs + (waitSeconds === 0 ? answeredMs : settledMs)),
+      ...[...this.#open].map(
+        ({ openedMs, waitSeconds }) => openedMs + (waitSeconds === 0 ? answeredMs : settledMs),
+      ),
     )
   }
 

@@ -9,7 +9,8 @@ export class Report {
 
   answered(ticket: Ticket, fate: Fate): void {
     if (fate.done) this.#accepted.push(ticket)
-    else this.#refused.push({ ticket, why: fate.message === '' ? fate.code : `${fate.code}: ${fate.message}` })
+    else
+      this.#refused.push({ ticket, why: fate.message === '' ? fate.code : `${fate.code}: ${fate.message}` })
   }
 
   failed(error: unknown): void {

@@ -1,11 +1,12 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import type { Clock, Delivery, ErrandError, Logger, QueueName, Subscription } from '@errand/core/ports'
-import { toFailure } from '@errand/core/ports'
+import { lowestLaneEvery, toFailure } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import { Received } from './delivery.ts'
 import { isFinal } from './errors.ts'
 import type { LaneQueue } from './lane-queue.ts'
-import { LanePolls, longPollSeconds } from './poll.ts'
+import { Pace } from './pace.ts'
+import { LanePolls } from './poll.ts'
 import { keptMs, Shelf } from './shelf.ts'
 import { decodeTicket } from './ticket.ts'
 
@@ -37,6 +38,7 @@ export class SqsSubscription implements Subscription {
   readonly #options: SqsSubscriptionOptions
   readonly #lanes: readonly LanePolls[]
   readonly #shelf: Shelf
+  readonly #pace = new Pace()
   readonly #unacked = new Set<Received>()
   readonly #settling = new Set<Promise<void>>()
   readonly #polls = new Set<Promise<void>>()
@@ -107,6 +109,7 @@ export class SqsSubscription implements Subscription {
       const floor = this.#lanes.find((lane) => lane.settlesAtMs > now)?.queue.lane
       const taken = this.#shelf.take(ask.max, floor)
       if (taken.length === 0) return
+      this.#pace.took(taken.length, now)
       for (const received of taken) this.#unacked.add(received)
       ask.answer(taken.map((received) => this.#deliver(received)))
     }
@@ -114,49 +117,56 @@ export class SqsSubscription implements Subscription {
 
   #deliver(received: Received): Delivery {
     // A failure costs a duplicate or latency, never a job: the claim refuses the one, its visibility ends the other.
-    const settle = async (how: Promise<void>): Promise<void> => {
-      this.#unacked.delete(received)
-      await this.#settle(how)
-    }
     return {
       ticket: received.ticket,
-      ack: () => settle(received.ack()),
-      release: () => settle(received.release()),
+      ack: async () => {
+        this.#unacked.delete(received)
+        // Not awaited: it becomes one of ten deletes. A close waits for it.
+        void this.#settle(received.ack())
+      },
+      release: async () => {
+        this.#unacked.delete(received)
+        await this.#settle(received.release())
+      },
     }
   }
 
   /** One long poll on each lane that is not known to have tickets: a high job waits for no other lane's poll. */
   #listen(now: number): void {
     for (const lane of this.#lanes) {
-      if (lane.flows || lane.isListening || lane.remainingMs(now) > 0) continue
-      this.#poll(lane, Math.min(batchSize, this.#demand), lane.listenSeconds)
+      if (lane.flows(now) || lane.isListening || lane.remainingMs(now) > 0) continue
+      this.#poll(
+        lane,
+        Math.min(batchSize, Math.max(this.#demand, this.#pace.expected(now))),
+        lane.listenSeconds,
+      )
     }
   }
 
   /** As many polls as the demand needs on the highest lane that has tickets, and the lowest one's share. */
   #fetch(now: number): void {
-    const flowing = this.#lanes.filter((lane) => lane.flows && lane.remainingMs(now) <= 0)
+    const flowing = this.#lanes.filter((lane) => lane.flows(now) && lane.remainingMs(now) <= 0)
     const top = flowing[0]
     const lowest = flowing.at(-1)
     if (!top || !lowest) return
     const demand = this.#demand
     const share = top === lowest ? 0 : this.#shelf.fromLowest(demand)
-    this.#open(lowest, share - this.#shelf.countOf(lowest.queue.lane) - lowest.asked, 0)
-    // A lane that has others below it is asked without waiting: they would wait with it.
-    const waitSeconds = top === lowest && this.#shelf.isEmpty ? longPollSeconds : 0
-    const missing = demand - share - this.#shelf.countDownTo(top.queue.lane) - top.asked
-    this.#open(top, missing, waitSeconds)
+    const expected = this.#pace.expected(now)
+    const shareMissing = share - this.#shelf.countOf(lowest.queue.lane) - lowest.asked
+    this.#open(lowest, shareMissing, Math.floor(expected / lowestLaneEvery))
+    this.#open(top, demand - share - this.#shelf.countDownTo(top.queue.lane) - top.asked, expected)
   }
 
-  #open(lane: LanePolls, missing: number, waitSeconds: number): void {
+  /**
+   * Polls that do not wait: tickets are there, and if they are not, lower lanes come next. Where tickets go as fast as
+   * that, as many as will be asked for in a moment: a poll for one costs as much as one for ten.
+   */
+  #open(lane: LanePolls, missing: number, expected: number): void {
     let left = missing
-    // One of them is enough to listen when the lane runs dry.
-    let wait = lane.isListening ? Math.min(1, waitSeconds) : waitSeconds
     for (let room = lane.room; left > 0 && room > 0; room -= 1) {
-      const asked = Math.min(batchSize, left)
-      this.#poll(lane, asked, wait)
+      const asked = Math.min(batchSize, Math.max(left, expected))
+      this.#poll(lane, asked, 0)
       left -= asked
-      wait = Math.min(1, waitSeconds)
     }
   }
 
@@ -181,14 +191,18 @@ export class SqsSubscription implements Subscription {
       if (ticket) received.push(new Received(ticket, ReceiptHandle, queue, now))
       else this.#setAside(queue, ReceiptHandle, MessageId)
     }
-    if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs)) this.#handBack(received)
+    if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
+      this.#handBack(received)
     else this.#shelf.put(received)
   }
 
   #setAside(queue: LaneQueue, handle: string, messageId: string | undefined): void {
     const { logger } = this.#options
     // Not its text: nobody knows what is in it.
-    logger.warn({ driver: 'sqs', sqsQueue: queue.name, messageId }, 'a message that is not a ticket was deleted')
+    logger.warn(
+      { driver: 'sqs', sqsQueue: queue.name, messageId },
+      'a message that is not a ticket was deleted',
+    )
     void this.#settle(queue.delete(handle))
   }
 
@@ -210,7 +224,10 @@ export class SqsSubscription implements Subscription {
     const settled = settling
       .catch((error: unknown) => {
         const { logger, queue } = this.#options
-        logger.warn({ driver: 'sqs', queue, error: toFailure(error) }, 'a ticket stays until its visibility ends')
+        logger.warn(
+          { driver: 'sqs', queue, error: toFailure(error) },
+          'a ticket stays until its visibility ends',
+        )
       })
       .finally(() => this.#settling.delete(settled))
     this.#settling.add(settled)
@@ -225,7 +242,7 @@ export class SqsSubscription implements Subscription {
   #wakeLater(now: number): void {
     const asked = this.#asks.length > 0
     const moments = this.#lanes.flatMap((lane) => {
-      const fresh = lane.settlesAtMs > now && !this.#shelf.isEmpty ? [lane.settlesAtMs] : []
+      const fresh = lane.settlesAtMs > now && (asked || !this.#shelf.isEmpty) ? [lane.settlesAtMs] : []
       const pauseMs = lane.remainingMs(now)
       return asked && pauseMs > 0 ? [...fresh, now + pauseMs] : fresh
     })
@@ -246,6 +263,7 @@ export class SqsSubscription implements Subscription {
     await Promise.race([Promise.all(this.#polls), this.#options.clock.sleep(stopMs, timer.signal)])
     timer.abort()
     this.#aborted.abort()
+    for (const lane of this.#lanes) lane.queue.flush()
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     this.#options.onClosed()
   }

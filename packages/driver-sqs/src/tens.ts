@@ -1,15 +1,19 @@
+import type { Clock } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import type { Fate } from './api.ts'
 
 export interface TensOptions {
   /** One request; one fate for each item, in their order. */
   readonly run: (items: readonly string[]) => Promise<readonly Fate[]>
-  readonly sleep: (ms: number) => Promise<void>
+  readonly clock: Clock
+  /** How long an item that does not fill a ten may wait for others. Default 0: until nothing is under way. */
+  readonly gatherMs?: number | undefined
 }
 
 interface Entry {
   readonly item: string
   readonly tries: number
+  readonly addedMs: number
   readonly resolve: (fate: Fate) => void
   readonly reject: (reason: unknown) => void
 }
@@ -21,10 +25,10 @@ const mostTries = 4
 const firstWaitMs = 50
 
 /**
- * Natural batches of ten, without waiting: whatever was added in one turn of the event loop goes together, in full tens
- * at once; what does not fill a ten goes when nothing is under way, and otherwise gathers until then. So an idle system
- * adds no latency, and a busy one pays for a tenth of a request. Entries that fail in a request that went well are
- * repeated alone.
+ * Natural batches of ten: whatever was added in one turn of the event loop goes together, in full tens at once; what does
+ * not fill a ten goes when nothing is under way, and otherwise gathers until then. So an idle system adds no latency, and
+ * a busy one pays for a tenth of a request. Where nobody waits for the answer (`gatherMs`) what does not fill a ten waits
+ * a little for others. Entries that fail in a request that went well are repeated alone.
  */
 export class Tens {
   readonly #options: TensOptions
@@ -32,6 +36,8 @@ export class Tens {
   #inFlight = 0
   #repeating = 0
   #soon: NodeJS.Immediate | undefined
+  #ripeAt: (() => void) | undefined
+  #flushing = false
   #idle: (() => void)[] = []
 
   constructor(options: TensOptions) {
@@ -41,12 +47,19 @@ export class Tens {
   /** Resolves with what SQS said of the item in the end; rejects when the whole request failed. */
   add(item: string): Promise<Fate> {
     return new Promise((resolve, reject) => {
-      this.#enqueue({ item, tries: 1, resolve, reject })
+      this.#enqueue({ item, tries: 1, addedMs: this.#options.clock.monotonicMs(), resolve, reject })
     })
   }
 
-  /** Resolves when nothing waits and nothing is under way. */
+  /** What is there waits no longer for others. */
+  flush(): void {
+    this.#flushing = true
+    this.#pumpSoon()
+  }
+
+  /** Flushes, and resolves when nothing waits and nothing is under way. */
   async idle(): Promise<void> {
+    this.flush()
     while (!this.#isIdle) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
@@ -56,6 +69,10 @@ export class Tens {
 
   #enqueue(entry: Entry): void {
     this.#waiting.push(entry)
+    this.#pumpSoon()
+  }
+
+  #pumpSoon(): void {
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined
       this.#pump()
@@ -64,11 +81,21 @@ export class Tens {
 
   #pump(): void {
     while (this.#waiting.length >= batchSize && this.#inFlight < mostInFlight) this.#start()
-    if (this.#waiting.length > 0 && this.#inFlight === 0) this.#start()
+    if (this.#waiting.length > 0 && this.#inFlight === 0) this.#startWhenRipe()
+    if (this.#waiting.length === 0) this.#flushing = false
     if (!this.#isIdle) return
     const idle = this.#idle
     this.#idle = []
     for (const resolve of idle) resolve()
+  }
+
+  #startWhenRipe(): void {
+    this.#ripeAt?.()
+    this.#ripeAt = undefined
+    const { clock, gatherMs = 0 } = this.#options
+    const waitMs = (this.#waiting[0]?.addedMs ?? 0) + gatherMs - clock.monotonicMs()
+    if (waitMs <= 0 || this.#flushing) this.#start()
+    else this.#ripeAt = clock.after(waitMs, () => this.#pump())
   }
 
   #start(): void {
@@ -96,7 +123,7 @@ export class Tens {
 
   async #repeat(entry: Entry): Promise<void> {
     this.#repeating += 1
-    await this.#options.sleep(firstWaitMs * 2 ** (entry.tries - 1) * (0.5 + Math.random()))
+    await this.#options.clock.sleep(firstWaitMs * 2 ** (entry.tries - 1) * (0.5 + Math.random()))
     this.#repeating -= 1
     this.#enqueue({ ...entry, tries: entry.tries + 1 })
   }

@@ -21,7 +21,8 @@ export function optionsOf(text: string): SqsOptions {
 type Place = { readonly region: string | undefined; readonly endpoint: string | undefined }
 
 function regionPlace(url: URL): Place {
-  if (url.hostname !== '' && !region.test(url.hostname)) refuse(`names "${url.hostname}", which is not a region`)
+  if (url.hostname !== '' && !region.test(url.hostname))
+    refuse(`names "${url.hostname}", which is not a region`)
   if (url.port !== '') refuse('has a port; give another endpoint as ?endpoint=http://host:port')
   if (url.searchParams.has('region')) refuse('names the region twice')
   return {

@@ -8,18 +8,22 @@ const url = inject('sqs')
 // Short: what an aborted poll had already taken comes back within a test's patience.
 const visibility = '2s'
 
-describe.skipIf(url === undefined)('on an SQS that repeats, reorders, delays, refuses and fails, each one time in ten', () => {
-  describeDriver('sqs with every fault', {
-    capabilities: { delivers: 'tickets', depth: 'approximate', inexact: true },
-    create: async () => {
-      const corner = new Corner(url!)
-      const referee = new Referee()
-      const seed = Math.floor(Math.random() * 1e9)
-      onTestFailed(() => console.error(`the faults of this test had the seed ${seed}`))
-      const faults = new SqsFaults({ seed, rates: everySqsFault(0.1) })
-      // More attempts than the SDK's three: here more than two in ten requests fail.
-      const open = () => referee.over(corner.open({ client: corner.faulty(faults, { maxAttempts: 10 }), visibility }))
-      return { driver: open(), another: async () => open(), close: () => corner.close() }
-    },
-  })
-})
+describe.skipIf(url === undefined)(
+  'on an SQS that repeats, reorders, delays, refuses and fails, each one time in ten',
+  () => {
+    describeDriver('sqs with every fault', {
+      capabilities: { delivers: 'tickets', depth: 'approximate', inexact: true },
+      create: async () => {
+        const corner = new Corner(url!)
+        const referee = new Referee()
+        const seed = Math.floor(Math.random() * 1e9)
+        onTestFailed(() => console.error(`the faults of this test had the seed ${seed}`))
+        const faults = new SqsFaults({ seed, rates: everySqsFault(0.1) })
+        // More attempts than the SDK's three: here more than two in ten requests fail.
+        const open = () =>
+          referee.over(corner.open({ client: corner.faulty(faults, { maxAttempts: 10 }), visibility }))
+        return { driver: open(), another: async () => open(), close: () => corner.close() }
+      },
+    })
+  },
+)

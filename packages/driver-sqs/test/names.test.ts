@@ -13,9 +13,14 @@ describe('the names of the SQS queues', () => {
 
   it('are names that SQS takes, whatever core lets through', () => {
     fc.assert(
-      fc.property(prefix, queue, fc.constantFrom('critical', 'high', 'normal', 'low'), (prefix, queue, lane) => {
-        expect(sqsName(prefix, queue, lane)).toMatch(/^[A-Za-z0-9_-]{1,80}$/)
-      }),
+      fc.property(
+        prefix,
+        queue,
+        fc.constantFrom('critical', 'high', 'normal', 'low'),
+        (prefix, queue, lane) => {
+          expect(sqsName(prefix, queue, lane)).toMatch(/^[A-Za-z0-9_-]{1,80}$/)
+        },
+      ),
     )
   })
 
@@ -29,6 +34,8 @@ describe('the names of the SQS queues', () => {
       { numRuns: 2_000 },
     )
     const long = 'x'.repeat(63)
-    expect(sqsName('a-longer-prefix-', `${long}1`, 'low')).not.toBe(sqsName('a-longer-prefix-', `${long}2`, 'low'))
+    expect(sqsName('a-longer-prefix-', `${long}1`, 'low')).not.toBe(
+      sqsName('a-longer-prefix-', `${long}2`, 'low'),
+    )
   })
 })

@@ -1,4 +1,9 @@
-import { CreateQueueCommand, ListQueuesCommand, ListQueueTagsCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import {
+  CreateQueueCommand,
+  ListQueuesCommand,
+  ListQueueTagsCommand,
+  SetQueueAttributesCommand,
+} from '@aws-sdk/client-sqs'
 import { describe, expect, inject, it } from 'vitest'
 import { sqsName } from '../src/names.ts'
 import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
@@ -7,7 +12,9 @@ const url = inject('sqs')
 
 describe.skipIf(url === undefined).concurrent('the SQS queues', { timeout: 30_000 }, () => {
   const namesIn = async (corner: Corner): Promise<string[]> => {
-    const { QueueUrls } = await corner.client().send(new ListQueuesCommand({ QueueNamePrefix: corner.prefix }))
+    const { QueueUrls } = await corner
+      .client()
+      .send(new ListQueuesCommand({ QueueNamePrefix: corner.prefix }))
     return (QueueUrls ?? []).map((each) => each.split('/').at(-1)!.slice(corner.prefix.length)).toSorted()
   }
 
@@ -16,9 +23,9 @@ describe.skipIf(url === undefined).concurrent('the SQS queues', { timeout: 30_00
     const driver = corner.open({ tags: { team: 'photos' } })
     await publish(driver, tickets(1, 'media.small', 'high'))
     expect(await namesIn(corner)).toEqual(['media__small-high'])
-    const { Tags } = await corner.client().send(
-      new ListQueueTagsCommand({ QueueUrl: await corner.urlOf('media.small', 'high') }),
-    )
+    const { Tags } = await corner
+      .client()
+      .send(new ListQueueTagsCommand({ QueueUrl: await corner.urlOf('media.small', 'high') }))
     expect(Tags).toEqual({ team: 'photos', 'errand:queue': 'media.small', 'errand:lane': 'high' })
     await subscribe(driver, 'media.small')
     expect(await namesIn(corner)).toHaveLength(4)
@@ -37,7 +44,9 @@ describe.skipIf(url === undefined).concurrent('the SQS queues', { timeout: 30_00
     const driver = corner.open({ createQueues: false })
     const missing = {
       code: 'E_DRIVER',
-      message: expect.stringMatching(new RegExp(`${sqsName(corner.prefix, 'media', 'normal')}.*createQueues: true`)),
+      message: expect.stringMatching(
+        new RegExp(`${sqsName(corner.prefix, 'media', 'normal')}.*createQueues: true`),
+      ),
     }
     await expect(driver.publish(tickets(1, 'media'))).rejects.toMatchObject(missing)
     for (const lane of ['critical', 'high', 'low'] as const) await corner.urlOf('media', lane)
@@ -52,9 +61,14 @@ describe.skipIf(url === undefined).concurrent('the SQS queues', { timeout: 30_00
     await using corner = new Corner(url!)
     const client = corner.client()
     const { QueueUrl } = await client.send(
-      new CreateQueueCommand({ QueueName: sqsName(corner.prefix, 'media', 'normal'), Attributes: { VisibilityTimeout: '600' } }),
+      new CreateQueueCommand({
+        QueueName: sqsName(corner.prefix, 'media', 'normal'),
+        Attributes: { VisibilityTimeout: '600' },
+      }),
     )
-    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MessageRetentionPeriod: '86400' } }))
+    await client.send(
+      new SetQueueAttributesCommand({ QueueUrl, Attributes: { MessageRetentionPeriod: '86400' } }),
+    )
     const driver = corner.open()
     const all = await publish(driver, tickets(2, 'media'))
     expect(await drain(await subscribe(driver, 'media'), 2)).toEqual(ids(all))

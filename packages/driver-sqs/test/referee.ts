@@ -34,7 +34,8 @@ export class Referee {
           const granted = deliveries.filter(({ ticket }) => this.#grant(ticket, mine))
           const copies = deliveries.filter((each) => !granted.includes(each))
           await Promise.all(copies.map((copy) => copy.ack()))
-          if (granted.length > 0 || deliveries.length === 0) return granted.map((each) => this.#hand(each, mine))
+          if (granted.length > 0 || deliveries.length === 0)
+            return granted.map((each) => this.#hand(each, mine))
         }
       },
       close: async () => {

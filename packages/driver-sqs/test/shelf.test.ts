@@ -15,7 +15,11 @@ describe('the shelf', () => {
     const shelf = new Shelf(30_000)
     const [first, second] = many(2, 'high')
     shelf.put([received('low'), first!, received('critical'), second!])
-    expect(shelf.take(3, undefined)).toEqual([expect.objectContaining({ queue: { lane: 'critical' } }), first, second])
+    expect(shelf.take(3, undefined)).toEqual([
+      expect.objectContaining({ queue: { lane: 'critical' } }),
+      first,
+      second,
+    ])
     expect(shelf.size).toBe(1)
   })
 

@@ -1,8 +1,23 @@
 import { randomBytes } from 'node:crypto'
-import { CreateQueueCommand, DeleteQueueCommand, ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  ListQueuesCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs'
 import type { SQSClientConfig } from '@aws-sdk/client-sqs'
 import { systemClock } from '@errand/core/ports'
-import type { Delivery, Driver, DriverContext, Lane, Logger, QueueName, Subscription, Ticket } from '@errand/core/ports'
+import type {
+  Delivery,
+  Driver,
+  DriverContext,
+  Lane,
+  Logger,
+  QueueName,
+  Subscription,
+  Ticket,
+} from '@errand/core/ports'
 import { newTicket, quietLogger, until, workerRef } from '@errand/testkit'
 import type { SqsFaults } from '@errand/testkit/sqs-faults'
 import { sqs } from '../src/index.ts'
@@ -51,8 +66,23 @@ export class Corner {
 
   /** The queue of a lane, created by whoever needs it first. */
   async urlOf(queue: QueueName, lane: Lane): Promise<string> {
-    const { QueueUrl } = await this.client().send(new CreateQueueCommand({ QueueName: sqsName(this.prefix, queue, lane) }))
+    const { QueueUrl } = await this.client().send(
+      new CreateQueueCommand({ QueueName: sqsName(this.prefix, queue, lane) }),
+    )
     return QueueUrl!
+  }
+
+  /** Messages of a queue's normal lane, hidden ones included. */
+  async left(queue: QueueName): Promise<number> {
+    const command = new GetQueueAttributesCommand({
+      QueueUrl: await this.urlOf(queue, 'normal'),
+      AttributeNames: ['All'],
+    })
+    const { Attributes } = await this.client().send(command)
+    return (
+      Number(Attributes?.ApproximateNumberOfMessages) +
+      Number(Attributes?.ApproximateNumberOfMessagesNotVisible)
+    )
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -85,7 +115,8 @@ export function subscribe(driver: Driver, queue: QueueName): Promise<Subscriptio
 
 export async function publish(driver: Driver, all: readonly Ticket[]): Promise<readonly Ticket[]> {
   const { accepted } = await driver.publish(all)
-  if (accepted.length !== all.length) throw new Error(`${accepted.length} of ${all.length} tickets were accepted`)
+  if (accepted.length !== all.length)
+    throw new Error(`${accepted.length} of ${all.length} tickets were accepted`)
   return all
 }
 

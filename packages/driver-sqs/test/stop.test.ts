@@ -1,3 +1,4 @@
+import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
 import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
 
@@ -36,13 +37,28 @@ describe.skipIf(url === undefined).concurrent('stopping', { timeout: 30_000 }, (
   it('tickets that were received and not asked for, and those that were not acked, are handed back', async () => {
     await using corner = new Corner(url!)
     const driver = corner.open({ visibility })
-    const all = await publish(driver, (['critical', 'high', 'normal', 'low'] as const).flatMap((lane) => tickets(1, 'media', lane)))
+    const all = await publish(
+      driver,
+      (['critical', 'high', 'normal', 'low'] as const).flatMap((lane) => tickets(1, 'media', lane)),
+    )
     const stopping = await subscribe(driver, 'media')
     const [held] = await stopping.next(1, AbortSignal.timeout(5_000))
     expect(held?.ticket.lane).toBe('critical')
     await stopping.close()
     const other = await subscribe(driver, 'media')
     expect(await drain(other, 4)).toEqual(ids(all))
+  })
+
+  it('what was acked is deleted before the close ends: deletes wait for others only while it runs', async () => {
+    await using corner = new Corner(url!)
+    const faults = new SqsFaults({ seed: 1 })
+    const driver = corner.open({ client: corner.faulty(faults), visibility })
+    await publish(driver, tickets(3, 'media'))
+    const subscription = await subscribe(driver, 'media')
+    await drain(subscription, 3)
+    await subscription.close()
+    expect(faults.requests['DeleteMessageBatch']).toBe(1)
+    expect(await corner.left('media')).toBe(0)
   })
 
   it('no poll begins after the stop', async () => {

@@ -11,7 +11,11 @@ const url = inject('sqs')
 
 describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeout: 60_000 }, () => {
   /** A caller without any patience: subscribes and asks again as soon as it was refused. */
-  async function insist(driver: ReturnType<Corner['open']>, queue: string, until: AbortSignal): Promise<number> {
+  async function insist(
+    driver: ReturnType<Corner['open']>,
+    queue: string,
+    until: AbortSignal,
+  ): Promise<number> {
     let errors = 0
     while (!until.aborted) {
       try {
@@ -25,20 +29,23 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
     return errors
   }
 
-  it.each(['throttle', 'unavailable'] as const)('%s: whoever asks in a loop does not make SQS be asked in one', async (fault) => {
-    await using corner = new Corner(url!)
-    const faults = new SqsFaults({ seed: 1 })
-    const driver = corner.open({ client: corner.faulty(faults) })
-    await subscribe(driver, 'media')
-    faults.rates = { [fault]: 1 }
-    const before = faults.totalRequests
-    await insist(driver, 'media', AbortSignal.timeout(5_000))
-    // Four lanes, three attempts of the SDK each; 100 ms doubling reach 3.2 s with the sixth failure.
-    expect(faults.totalRequests - before).toBeLessThanOrEqual(4 * 3 * 7)
-    faults.rates = {}
-    const all = await publish(driver, tickets(5, 'media'))
-    expect(await drain(await subscribe(driver, 'media'), 5)).toEqual(ids(all))
-  })
+  it.each(['throttle', 'unavailable'] as const)(
+    '%s: whoever asks in a loop does not make SQS be asked in one',
+    async (fault) => {
+      await using corner = new Corner(url!)
+      const faults = new SqsFaults({ seed: 1 })
+      const driver = corner.open({ client: corner.faulty(faults) })
+      await subscribe(driver, 'media')
+      faults.rates = { [fault]: 1 }
+      const before = faults.totalRequests
+      await insist(driver, 'media', AbortSignal.timeout(5_000))
+      // Four lanes, three attempts of the SDK each; 100 ms doubling reach 3.2 s with the sixth failure.
+      expect(faults.totalRequests - before).toBeLessThanOrEqual(4 * 3 * 7)
+      faults.rates = {}
+      const all = await publish(driver, tickets(5, 'media'))
+      expect(await drain(await subscribe(driver, 'media'), 5)).toEqual(ids(all))
+    },
+  )
 
   it('an endpoint that refuses connections is an error with what to do, and not asked in a loop', async () => {
     const server = createServer().listen(0, '127.0.0.1')
@@ -63,7 +70,9 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
     const driver = corner.open({ client: corner.faulty(faults, { maxAttempts: 1 }) })
     const subscription = await subscribe(driver, 'media')
     faults.rates = { unavailable: 1 }
-    await expect(subscription.next(10, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code: 'E_DRIVER' })
+    await expect(subscription.next(10, AbortSignal.timeout(10_000))).rejects.toMatchObject({
+      code: 'E_DRIVER',
+    })
     await subscription.close()
     faults.rates = {}
     const all = await publish(driver, tickets(3, 'media'))
@@ -79,8 +88,9 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
       (next, { commandName }) =>
         async (args) => {
           const { QueueUrl = '' } = args.input as { readonly QueueUrl?: string }
-          if (commandName === 'ReceiveMessageCommand' && QueueUrl.endsWith('-low')) throw new Error('this one is broken')
-          return await next(args)
+          if (commandName === 'ReceiveMessageCommand' && QueueUrl.endsWith('-low'))
+            throw new Error('this one is broken')
+          return next(args)
         },
       { step: 'initialize' },
     )
@@ -97,7 +107,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
       (next) => async (args) => {
         const { QueueUrl = '' } = args.input as { readonly QueueUrl?: string }
         if (QueueUrl.endsWith('-high')) throw new Error('this one is broken')
-        return await next(args)
+        return next(args)
       },
       { step: 'initialize' },
     )
@@ -129,7 +139,9 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
         async (args) => {
           const reply = await next(args)
           if (commandName !== 'SendMessageBatchCommand') return reply
-          const Failed = [{ Id: '0', Code: 'InvalidMessageContents', Message: 'not like this', SenderFault: true }]
+          const Failed = [
+            { Id: '0', Code: 'InvalidMessageContents', Message: 'not like this', SenderFault: true },
+          ]
           return { ...reply, output: { $metadata: {}, Successful: [], Failed } }
         },
       { step: 'initialize' },
@@ -192,6 +204,8 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
     const [first] = await subscription.next(1, AbortSignal.timeout(5_000))
     faults.rates = { halfBatch: 1, failedDelete: 1 }
     await first!.ack()
+    // Four times, and then it is left to its visibility.
+    await until(() => (faults.made.halfBatch ?? 0) === 4)
     faults.rates = {}
     const [again] = await subscription.next(1, AbortSignal.timeout(10_000))
     expect(again?.ticket).toEqual(ticket)
@@ -217,7 +231,10 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
     const logger = { debug: say, info: say, warn: say, error: say }
     const driver = sqs({ client, prefix: corner.prefix }).open(context(logger))
     const error: unknown = await driver.publish(tickets(1, 'media')).catch((thrown: unknown) => thrown)
-    expect(error).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('check the credentials') })
+    expect(error).toMatchObject({
+      code: 'E_DRIVER',
+      message: expect.stringContaining('check the credentials'),
+    })
     const shown = `${said.join('\n')} ${inspected(error)}`
     for (const text of [secret, session, 'AKIAIOSFODNN7EXAMPLE']) expect(shown).not.toContain(text)
     await driver.close()

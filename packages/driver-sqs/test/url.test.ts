@@ -7,13 +7,38 @@ describe('the URL of the driver', () => {
   it.each([
     ['sqs://eu-west-1', { region: 'eu-west-1' }],
     ['sqs://us-gov-east-1/', { region: 'us-gov-east-1' }],
-    ['sqs://eu-west-1?prefix=shop-&createQueues=false&visibility=1m', { region: 'eu-west-1', prefix: 'shop-', createQueues: false, visibility: '1m' }],
-    ['sqs://eu-west-1?endpoint=http://127.0.0.1:4566', { region: 'eu-west-1', endpoint: 'http://127.0.0.1:4566' }],
-    ['sqs://a:b%40c@eu-west-1?endpoint=http://localhost:1', { region: 'eu-west-1', endpoint: 'http://localhost:1', credentials: { accessKeyId: 'a', secretAccessKey: 'b@c' } }],
-    ['https://sqs.eu-west-1.amazonaws.com', { region: 'eu-west-1', endpoint: 'https://sqs.eu-west-1.amazonaws.com' }],
-    ['https://sqs.cn-north-1.amazonaws.com.cn/?prefix=a', { region: 'cn-north-1', endpoint: 'https://sqs.cn-north-1.amazonaws.com.cn', prefix: 'a' }],
-    ['https://sqs-fips.us-east-1.amazonaws.com', { region: 'us-east-1', endpoint: 'https://sqs-fips.us-east-1.amazonaws.com' }],
-    ['https://sqs.internal.example:8443?region=eu-west-1', { region: 'eu-west-1', endpoint: 'https://sqs.internal.example:8443' }],
+    [
+      'sqs://eu-west-1?prefix=shop-&createQueues=false&visibility=1m',
+      { region: 'eu-west-1', prefix: 'shop-', createQueues: false, visibility: '1m' },
+    ],
+    [
+      'sqs://eu-west-1?endpoint=http://127.0.0.1:4566',
+      { region: 'eu-west-1', endpoint: 'http://127.0.0.1:4566' },
+    ],
+    [
+      'sqs://a:b%40c@eu-west-1?endpoint=http://localhost:1',
+      {
+        region: 'eu-west-1',
+        endpoint: 'http://localhost:1',
+        credentials: { accessKeyId: 'a', secretAccessKey: 'b@c' },
+      },
+    ],
+    [
+      'https://sqs.eu-west-1.amazonaws.com',
+      { region: 'eu-west-1', endpoint: 'https://sqs.eu-west-1.amazonaws.com' },
+    ],
+    [
+      'https://sqs.cn-north-1.amazonaws.com.cn/?prefix=a',
+      { region: 'cn-north-1', endpoint: 'https://sqs.cn-north-1.amazonaws.com.cn', prefix: 'a' },
+    ],
+    [
+      'https://sqs-fips.us-east-1.amazonaws.com',
+      { region: 'us-east-1', endpoint: 'https://sqs-fips.us-east-1.amazonaws.com' },
+    ],
+    [
+      'https://sqs.internal.example:8443?region=eu-west-1',
+      { region: 'eu-west-1', endpoint: 'https://sqs.internal.example:8443' },
+    ],
   ] as const)('%s', (url, expected) => {
     const given = Object.entries(optionsOf(url)).filter(([, value]) => value !== undefined)
     expect(Object.fromEntries(given)).toEqual(expected)
@@ -66,6 +91,8 @@ describe('the options of the driver', () => {
     [{ visibility: '13h' }, 'E_OPTION', '12 h'],
     [{ visibility: 'soon' }, 'E_DURATION', 'visibility'],
   ])('%o is refused', (options, code, why) => {
-    expect(() => sqs(options as object)).toThrow(expect.objectContaining({ code, message: expect.stringContaining(why) }))
+    expect(() => sqs(options as object)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(why) }),
+    )
   })
 })

@@ -167,7 +167,7 @@ export class SqsFaults {
       this.#disturb(input, reply.output)
       return reply
     }
-    if (!input.Entries) return await next(call)
+    if (!input.Entries) return next(call)
     const entries =
       operation === 'SendMessageBatch' ? input.Entries.map((entry) => this.#late(entry)) : input.Entries
     const failing = this.#failing(operation, entries)

@@ -2,9 +2,11 @@ import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
 import { takeKey, uniqueHolder } from './keys.ts'
 import { move, readyFrom, ticketOf } from './moves.ts'
+import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
-export function append(store: JobStore, now: number, jobs: readonly NewJob[]): Appended[] {
+export function append(store: JobStore, now: number, jobs: readonly NewJob[], atomic: boolean): Appended[] {
+  if (atomic) refuseWhole(jobs)
   return jobs.map((job) => appendOne(store, now, job))
 }
 
@@ -14,6 +16,7 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
     const holder = uniqueHolder(store, now, job.name, job.unique.key, job.id)
     if (holder !== undefined) return { id: holder, status: 'duplicate' }
   }
+  if (!isStorable(job.payload)) return { id: job.id, status: 'refused', why: unstorablePayload }
   const row = store.insert(newRow(job, now), job)
   if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: row.id, freeAt: undefined })
 

@@ -50,10 +50,10 @@ export function engineLog(host: EngineHost): JobLog {
 
     append: (jobs, options: AppendOptions = {}) => {
       const { tx } = options
-      if (tx) return host.inside(tx, (store) => append(store, now(), jobs))
+      if (tx) return host.inside(tx, (store) => append(store, now(), jobs, true))
       if (options.atomic || jobs.length <= appendChunk)
-        return host.write((store) => append(store, now(), jobs))
-      return inChunks(jobs, (chunk) => host.write((store) => append(store, now(), chunk)))
+        return host.write((store) => append(store, now(), jobs, options.atomic === true))
+      return inChunks(jobs, (chunk) => host.write((store) => append(store, now(), chunk, false)))
     },
     claim: (tickets, max, by, request) =>
       host.write((store) => claim(store, now(), tickets, max, by, request)),

@@ -8,6 +8,7 @@ import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 import { afterEnd, keyOf } from './keys.ts'
 import { move, readyFrom, ticketOf } from './moves.ts'
+import { isStorable, storableOutcome } from './storable.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
 export function settle(
@@ -34,6 +35,12 @@ export function complete(
       `job ${fence.id} is no longer run ${fence.run} of this worker; roll the transaction back`,
     )
   }
+  if (result && !isStorable(result)) {
+    throw new ErrandError(
+      'E_RESULT_INVALID',
+      `the result of job ${fence.id} holds a lone surrogate, which no log can store`,
+    )
+  }
   end(store, now, row, by, { kind: 'succeed', result }, {})
   afterEnd(store, now, row, now)
 }
@@ -45,11 +52,12 @@ function settleOne(store: JobStore, now: number, settlement: Settlement, by: Wor
     return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
   if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
 
-  end(store, now, row, by, settlement.outcome, { durationMs: settlement.durationMs })
+  const outcome = storableOutcome(row, settlement.outcome)
+  end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
   const tickets = row.state === 'ready' ? [ticketOf(store, row)] : []
   const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
   if (next) tickets.push(ticketOf(store, next))
-  const event = lastEventOf(row, settlement.outcome)
+  const event = lastEventOf(row, outcome)
   return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending: false }
 }
 

@@ -64,7 +64,10 @@ export interface Subscription {
 /** One hand-over of a ticket to a worker. */
 export interface Delivery {
   readonly ticket: Ticket
-  /** Set where taking *is* claiming, in one round trip: the database driver. */
+  /**
+   * Set where taking *is* claiming, in one round trip: the database driver. The job is the worker's own from then on:
+   * `ack` does nothing, and a subscription that closes leaves it alone.
+   */
   readonly granted?: Claim | undefined
   /** The broker may forget it. Called only after the claim has committed. */
   ack(): Promise<void>

@@ -11,12 +11,16 @@ export interface SignalParts {
 
 const handled = ['SIGTERM', 'SIGINT'] as const
 
-/** How long the application may take to close what it opened, after the worker has stopped. */
+/** How long the application may take to close what it opened, after its last worker has stopped. */
 const exitAfterMs = 1_000
 
+/** Workers of this process that listen to signals: it ends with the last of them, not with the first. */
+const listening = new Set<SignalParts>()
+
 /**
- * Stops a worker by signals: the first drains, the second aborts what runs. Then the process ends: 0 after a drain in
- * order, 128 and the signal's number after a second signal, 1 after a failure. Returns what stops listening.
+ * Stops a worker by signals: the first drains, the second aborts what runs. When the last worker has stopped the process
+ * ends: with 0 after a drain in order, with 128 and the signal's number after a second signal, with 1 after a failure.
+ * Returns what stops listening.
  */
 export function onSignals(parts: SignalParts): () => void {
   let first: string | undefined
@@ -31,21 +35,30 @@ export function onSignals(parts: SignalParts): () => void {
     parts.log(signal, 'asked to stop: it takes no more jobs and lets the running ones finish')
     void parts.stop().then(({ failed, deaf }): void => {
       stopListening()
-      const code = second ?? (failed ? 1 : 0)
-      // Jobs whose handlers ignored every signal have been given back: they must not go on here beside their next run.
-      if (deaf > 0) process.exit(code)
-      return exitAfter(code)
+      return exit(second ?? (failed ? 1 : 0), deaf > 0)
     })
   }
   const stopListening = (): void => {
+    listening.delete(parts)
     for (const signal of handled) process.off(signal, listen)
   }
+  listening.add(parts)
   for (const signal of handled) process.on(signal, listen)
   return stopListening
 }
 
-/** Ends the process when nothing keeps it alive, or after a second. */
-export function exitAfter(code: number): void {
-  process.exitCode = code
-  setTimeout(() => process.exit(code), exitAfterMs).unref()
+let worstCode = 0
+let mustNotLiveOn = false
+
+/**
+ * Ends the process, once its last worker has stopped.
+ * @param deaf jobs whose handlers ignored every signal have been given back: their code must not go on beside the next run.
+ */
+export function exit(code: number, deaf: boolean): void {
+  worstCode = Math.max(worstCode, code)
+  mustNotLiveOn ||= deaf
+  if (listening.size > 0) return
+  process.exitCode = worstCode
+  if (mustNotLiveOn) process.exit(worstCode)
+  setTimeout(() => process.exit(worstCode), exitAfterMs).unref()
 }

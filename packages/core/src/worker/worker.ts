@@ -13,7 +13,7 @@ import type { WorkerDeps } from './deps.ts'
 import { Gate } from './gate.ts'
 import { shutDown } from './shutdown.ts'
 import type { Shutdown } from './shutdown.ts'
-import { exitAfter, onSignals } from './signals.ts'
+import { exit, onSignals } from './signals.ts'
 
 /**
  * Starts a worker: returns at once, `ready` and `finished` tell the rest.
@@ -171,7 +171,7 @@ class RunningWorker implements Worker {
     this.#deps.logger.error({}, `${why}; the worker stops`)
     const ended = this.#stop(undefined)
     // The process was started to work, and its handlers go on without end: somebody else has to start it anew.
-    if (this.#options.signals ?? true) void ended.then(() => exitAfter(1))
+    if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
   #stand({ heartbeat, queues }: Parts): void {

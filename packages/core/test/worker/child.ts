@@ -37,7 +37,7 @@ export function startChild(fixture: string, args: readonly string[]): Child & As
     says: (text) =>
       eventually(() => {
         if (!out.includes(text)) throw new Error(`it has not said "${text}" but: ${out}${err}`)
-      }),
+      }, 25_000),
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await exit

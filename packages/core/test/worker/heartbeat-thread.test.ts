@@ -4,7 +4,7 @@ import { temporaryFolder } from '../temporary.ts'
 import { startChild } from './child.ts'
 
 // Processes take seconds to start on a busy machine.
-vi.setConfig({ testTimeout: 30_000 })
+vi.setConfig({ testTimeout: 60_000 })
 
 test('beats go on while a handler blocks the event loop for twice the lease, within its deadline', async () => {
   await using folder = await temporaryFolder({ beats: '' })

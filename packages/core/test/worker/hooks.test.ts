@@ -87,6 +87,23 @@ test('failing and failed are called once, when the job has failed for good, with
   ])
 })
 
+test('a slot is free again when the hooks after a run have ended, and not before', async () => {
+  await using on = stage()
+  const order: string[] = []
+  await on.work({
+    concurrency: 1,
+    handlers: [handle(count, ({ n }) => void order.push(`handler ${n}`))],
+    after: async ({ job }) => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      order.push(`after ${JSON.stringify(job.payload)}`)
+    },
+  })
+  const receipts = await on.errand.dispatchMany([1, 2].map((n) => count.with({ n })))
+  await eventually(() => expect(order).toHaveLength(4))
+  expect(order).toEqual(['handler 1', 'after {"n":1}', 'handler 2', 'after {"n":2}'])
+  for (const { id } of receipts) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
+})
+
 test('a throw in after, failing or failed is logged and changes nothing', async () => {
   await using on = stage()
   const fail = (): never => {

@@ -1,19 +1,23 @@
 import { expect, test } from 'vitest'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { eventually, hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
 
 test('a worker that is stopped takes no more, and lets what runs finish', async () => {
-  await using on = stage()
+  const clock = virtualClock()
+  await using on = stage({ clock })
   const go = hold()
   const begun = hold()
+  let aborted: boolean | undefined
   const worker = await on.work({
     concurrency: 1,
     handlers: [
-      handle(work, async () => {
+      handle(work, async (_, ctx) => {
         begun.resolve()
         await go.promise
+        aborted = ctx.signal.aborted
       }),
     ],
   })
@@ -24,10 +28,12 @@ test('a worker that is stopped takes no more, and lets what runs finish', async 
   await eventually(() => {
     expect(worker.health()).toMatchObject({ taking: false, running: 1, why: 'it is stopping' })
   })
+  await clock.advance(20_000)
   go.resolve()
   await stopped
   await worker.finished
   expect(await on.history(first.id)).toEqual(['dispatched', 'started', 'succeeded'])
+  expect(aborted).toBe(false)
   expect(await on.history(second.id)).toEqual(['dispatched'])
   expect(await on.log.workers()).toEqual([])
 })

@@ -12,7 +12,10 @@ import { insideOf } from './transaction.ts'
 const keyWaitMs = 3_000
 const halfKeyWaitMs = 250
 
-const column = (of: (job: NewJob) => Cell) => (jobs: readonly NewJob[]): string | null => arrayLiteral(jobs.map(of))
+const column =
+  (of: (job: NewJob) => Cell) =>
+  (jobs: readonly NewJob[]): string | null =>
+    arrayLiteral(jobs.map(of))
 
 /** The parameters of the function, in its order; see its migration. */
 const columns: readonly ((jobs: readonly NewJob[]) => string | null)[] = [
@@ -28,7 +31,10 @@ const columns: readonly ((jobs: readonly NewJob[]) => string | null)[] = [
   column((job) => job.ordering?.key),
   column((job) => (job.ordering?.onFailure === 'skip' ? true : null)),
   column((job) => job.unique?.key),
-  column((job) => job.unique && (job.unique.until === 'started' ? uniqueCode.untilStarted : uniqueCode.untilFinished)),
+  column(
+    (job) =>
+      job.unique && (job.unique.until === 'started' ? uniqueCode.untilStarted : uniqueCode.untilFinished),
+  ),
   column((job) => job.unique?.forMs),
   column((job) => (job.due && 'delayMs' in job.due ? Math.round(job.due.delayMs) : null)),
   column((job) => (job.due && 'at' in job.due ? Math.round(job.due.at) : null)),
@@ -146,7 +152,8 @@ export class Appender {
       run: async (part) => {
         await this.#database
           .transaction(async (run) => {
-            for (const batch of batchesOf(part, bytesOf)) await run(this.#text, parameters(batch, `${halfKeyWaitMs}ms`))
+            for (const batch of batchesOf(part, bytesOf))
+              await run(this.#text, parameters(batch, `${halfKeyWaitMs}ms`))
             throw tried
           })
           .catch((error: unknown) => {
@@ -205,22 +212,31 @@ function bytesOf(job: NewJob): number {
 /** What PostgreSQL would refuse, or the wire silently change: found here, no neighbour has to be asked twice for it. */
 function unstorable(job: NewJob): string | undefined {
   if (!isUuid(job.id)) return `its id ${JSON.stringify(job.id)} is not a UUID`
-  if (!isStorable(job.payload.text)) return 'its payload holds a NUL or half of a surrogate pair, which no text can store'
+  if (!isStorable(job.payload.text))
+    return 'its payload holds a NUL or half of a surrogate pair, which no text can store'
   const names = [job.name, job.queue, job.ordering?.key, job.unique?.key, ...job.tags]
   if (names.some((name) => name !== undefined && !isStorable(name)))
     return 'its name, a key or a tag holds a NUL or half of a surrogate pair'
   return undefined
 }
 
-function refusedBatch(jobs: readonly NewJob[], refused: ReadonlyMap<string, Appended>, cause?: unknown): ErrandError {
+function refusedBatch(
+  jobs: readonly NewJob[],
+  refused: ReadonlyMap<string, Appended>,
+  cause?: unknown,
+): ErrandError {
   const requests = jobs.map(({ id }) => {
     const answer = refused.get(id)
     return answer?.status === 'refused' ? new ErrandError('E_LOG', `job ${id}: ${answer.why}`) : undefined
   })
   const first = requests.find((error) => error !== undefined)
-  return new ErrandError('E_BATCH_REFUSED', `nothing was stored; ${first?.message ?? 'the database refused the data'}`, {
-    cause,
-    ids: jobs.map(({ id }) => id),
-    requests,
-  })
+  return new ErrandError(
+    'E_BATCH_REFUSED',
+    `nothing was stored; ${first?.message ?? 'the database refused the data'}`,
+    {
+      cause,
+      ids: jobs.map(({ id }) => id),
+      requests,
+    },
+  )
 }

@@ -43,6 +43,8 @@ export class Beats {
   }
 
   async leave(by: WorkerRef): Promise<void> {
-    await this.#database.query('errand_leave', `delete from ${this.#database.schema}.workers where id = $1`, [by.id])
+    await this.#database.query('errand_leave', `delete from ${this.#database.schema}.workers where id = $1`, [
+      by.id,
+    ])
   }
 }

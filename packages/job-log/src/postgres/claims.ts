@@ -97,7 +97,8 @@ export class Claims {
 }
 
 function verdictOf(ticket: Ticket, row: Row): Verdict {
-  const [verdict, at] = row
+  const [column, at] = row
+  const verdict = column ?? 'unknown'
   switch (verdict) {
     case 'run':
       return { ticket, verdict, claim: claimOf(row, claimAt) }
@@ -119,4 +120,3 @@ function verdictOf(ticket: Ticket, row: Row): Verdict {
 function hostOf(by: WorkerRef): string {
   return `{${jsonMembers({ host: by.host })}}`
 }
-

@@ -1,4 +1,5 @@
-import pg from 'pg'
+import { Pool } from 'pg'
+import type { ClientConfig, PoolClient } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { isLostConnection, isTakenBack, logError } from './failures.ts'
@@ -33,28 +34,30 @@ export class Database {
   /** Host, port and database, for people. */
   readonly place: string
   readonly options: ResolvedOptions
-  readonly #pool: pg.Pool
+  readonly #pool: Pool
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedOptions, logger: Logger) {
     this.options = options
     this.schema = quoteSchema(options.schema)
     this.place = placeOf(options)
-    this.#pool = new pg.Pool({
+    this.#pool = new Pool({
       ...this.clientOptions(),
       max: options.poolSize,
       idleTimeoutMillis: 60_000,
       // A script that has dispatched its jobs may end; workers have other things that keep them alive.
       allowExitOnIdle: true,
     })
-    // Without a listener, an idle connection that breaks would end the process.
+    // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
+    // the statement hears of it as well.
     this.#pool.on('error', (error) => {
       logger.debug({ place: this.place, reason: error.message }, 'an idle connection of the job log was lost')
     })
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
   }
 
   /** For connections of one's own: the listener's and the notifier's. */
-  clientOptions(): pg.ClientConfig {
+  clientOptions(): ClientConfig {
     const { url, statementTimeoutMs, listen } = this.options
     return {
       connectionString: url,
@@ -118,7 +121,7 @@ export class Database {
   }
 
   async #send(
-    client: pg.PoolClient,
+    client: PoolClient,
     name: string | undefined,
     text: string,
     values: readonly Value[],
@@ -133,7 +136,7 @@ export class Database {
     return result.rows
   }
 
-  async #withClient<T>(deadlineMs: number | undefined, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.#closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
     const client = await this.#pool.connect()
     const limitMs = (deadlineMs ?? this.options.statementTimeoutMs) + deadlineMarginMs

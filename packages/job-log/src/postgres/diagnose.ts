@@ -36,18 +36,44 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
       `connection ${pid} (${name === '' ? 'unnamed' : name}) has had a transaction open for ${seconds} s: dead rows stay behind it, and events are read late`,
     )
   for (const [count, seconds] of prepared)
-    add('warning', 'prepared-transaction', `${count} prepared transactions wait, the oldest for ${seconds} s; commit or roll them back`)
+    add(
+      'warning',
+      'prepared-transaction',
+      `${count} prepared transactions wait, the oldest for ${seconds} s; commit or roll them back`,
+    )
   for (const [since, days, waiting] of sweeps) {
     if (waiting === 't' && (since === null || Number(since) > 60))
-      add('error', 'no-sweep', `no relay has swept ${since == null ? 'yet' : `for ${since} s`}: delayed and lost jobs wait; is a worker running?`)
+      add(
+        'error',
+        'no-sweep',
+        `no relay has swept ${since == null ? 'yet' : `for ${since} s`}: delayed and lost jobs wait; is a worker running?`,
+      )
     if (Number(days) < 2)
-      add('warning', 'partitions', 'the events of the day after tomorrow have no partition; run: errand migrate')
+      add(
+        'warning',
+        'partitions',
+        'the events of the day after tomorrow have no partition; run: errand migrate',
+      )
   }
   if (stray.length > 0)
-    add('warning', 'default-partition', 'events lie in the default partition, because no partition was there for their day')
+    add(
+      'warning',
+      'default-partition',
+      'events lie in the default partition, because no partition was there for their day',
+    )
   for (const [count] of dead)
-    add('warning', 'dead-rows', `the table of live jobs holds ${count} dead rows: vacuum does not keep up, or an old snapshot holds it`)
+    add(
+      'warning',
+      'dead-rows',
+      `the table of live jobs holds ${count} dead rows: vacuum does not keep up, or an old snapshot holds it`,
+    )
   for (const [count] of keys)
-    add('info', 'blocked-keys', `${count} ordering keys wait behind a job that failed for good; replay or skip it`)
-  return { findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)) }
+    add(
+      'info',
+      'blocked-keys',
+      `${count} ordering keys wait behind a job that failed for good; replay or skip it`,
+    )
+  return {
+    findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)),
+  }
 }

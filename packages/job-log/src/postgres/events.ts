@@ -4,7 +4,7 @@ import { cursorOf, positionOf } from './cursors.ts'
 import type { Position } from './cursors.ts'
 import type { Database, Row } from './database.ts'
 import { isUuid } from './literals.ts'
-import { eventColumns, eventOf } from './rows.ts'
+import { daysOf, eventColumns, eventOf } from './rows.ts'
 
 /** How many events one read looks at for those that a filter asks for. */
 const filteredLook = 10_000
@@ -23,7 +23,10 @@ export class Events {
     const rows = await this.#database.query(
       'errand_events_of',
       `select m.epoch, ${eventColumns(schema)}
-         from ${schema}.job_events e cross join ${schema}.meta m where e.job_id = $1 order by e.version`,
+         from ${schema}.job_events e cross join ${schema}.meta m
+        where e.job_id = $1
+          and ${daysOf(schema, `coalesce((select j.dispatched_at from ${schema}.jobs j where j.id = $1), '-infinity')`)}
+        order by e.version`,
       [id],
     )
     return rows.map(([epoch, ...row]) => eventOf(row, cursorOf(placeOf(Number(epoch), row, undefined))))
@@ -33,9 +36,12 @@ export class Events {
    * Only what is older than every open transaction: behind a position that was handed out nothing can appear any more.
    * The lag is the longest open write transaction of the cluster.
    */
-  async read(options: ReadOptions): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }> {
+  async read(
+    options: ReadOptions,
+  ): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }> {
     const after = options.after === undefined ? undefined : positionOf(options.after)
-    if (options.job !== undefined && !isUuid(options.job)) return { events: [], next: options.after ?? (await this.end()) }
+    if (options.job !== undefined && !isUuid(options.job))
+      return { events: [], next: options.after ?? (await this.end()) }
     const filtered = options.queue !== undefined || options.tag !== undefined
     const [facts, ...rows] = await this.#database.query(
       options.job === undefined ? 'errand_read' : 'errand_read_job',
@@ -55,10 +61,17 @@ export class Events {
     if (after) check(after, Number(epoch), BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
 
     const at = (row: Row): Position => placeOf(Number(epoch), row.slice(1), after?.seen)
-    const events = rows.filter((row) => row[0] === 'true').map((row) => eventOf(row.slice(1), cursorOf(at(row))))
+    const events = rows
+      .filter((row) => row[0] === 'true')
+      .map((row) => eventOf(row.slice(1), cursorOf(at(row))))
     // A full page goes on after its last event; another one has looked up to its last row.
     const last = events.length === options.limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
-    const start: Position = after ?? { epoch: Number(epoch), tx: BigInt(droppedTx ?? 0), seq: BigInt(droppedSeq ?? 0), seen: undefined }
+    const start: Position = after ?? {
+      epoch: Number(epoch),
+      tx: BigInt(droppedTx ?? 0),
+      seq: BigInt(droppedSeq ?? 0),
+      seen: undefined,
+    }
     return { events, next: cursorOf(last ? at(last) : start) }
   }
 

@@ -14,7 +14,11 @@ export function stateOfError(error: unknown): string | undefined {
   let at: unknown = error
   for (let depth = 0; isObject(at) && depth < 6; depth++) {
     // Prisma has codes of its own, and keeps the database's in `meta`, by now inside its driver adapter's error.
-    for (const code of [at['originalCode'], isObject(at['meta']) ? at['meta']['code'] : undefined, at['code']])
+    for (const code of [
+      at['originalCode'],
+      isObject(at['meta']) ? at['meta']['code'] : undefined,
+      at['code'],
+    ])
       if (typeof code === 'string' && !/^(P[12]\d{3}|E_[A-Z_]+)$/.test(code)) found ??= code
     const meta = at['meta']
     at = at['cause'] ?? (isObject(meta) ? meta['driverAdapterError'] : undefined)
@@ -39,10 +43,13 @@ export function isRefusedData(error: unknown): boolean {
   return state.startsWith('22') || state.startsWith('23') || state.startsWith('54')
 }
 
-const lostConnection = new Set([
-  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
-  ...['ENOTFOUND', 'EAI_AGAIN', 'ENOENT', '57P01', '57P02', '57P03', '57P05', '53300'],
-])
+const lostConnection = new Set(
+  (
+    'ECONNREFUSED ECONNRESET ECONNABORTED EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN ENOENT ' +
+    // Ended by an operator, by a crash, starting up or shutting down, idle for too long, too many connections.
+    '57P01 57P02 57P03 57P05 53300'
+  ).split(' '),
+)
 // pg has no codes for these.
 const lostMessage =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded|timeout expired|Cannot use a pool after)/
@@ -59,25 +66,44 @@ export function isLostConnection(error: unknown): boolean {
 export function logError(error: unknown, place: string): ErrandError {
   if (isErrandError(error)) return error
   const state = stateOfError(error) ?? ''
-  const say = (code: ErrorCode, message: string): ErrandError => new ErrandError(code, message, { cause: error })
+  const say = (code: ErrorCode, message: string): ErrandError =>
+    new ErrandError(code, message, { cause: error })
   if (state === leaseOutState)
     return say('E_LEASE_OUT', 'the lease of this worker is out; nothing is granted before its next heartbeat')
   if (state === claimLostState)
-    return say('E_CLAIM_LOST', 'this run has lost its claim, so its transaction cannot commit; let it roll back')
+    return say(
+      'E_CLAIM_LOST',
+      'this run has lost its claim, so its transaction cannot commit; let it roll back',
+    )
   if (isLostConnection(error))
-    return say('E_LOG_UNREACHABLE', `the job log at ${place} cannot be reached (${reason(error)}); is PostgreSQL running, and the URL right?`)
+    return say(
+      'E_LOG_UNREACHABLE',
+      `the job log at ${place} cannot be reached (${reason(error)}); is PostgreSQL running, and the URL right?`,
+    )
   if (state.startsWith('28'))
-    return say('E_LOG_UNREACHABLE', `PostgreSQL at ${place} refused the user or the password of the job log's URL (${state})`)
+    return say(
+      'E_LOG_UNREACHABLE',
+      `PostgreSQL at ${place} refused the user or the password of the job log's URL (${state})`,
+    )
   if (state === '3D000')
-    return say('E_LOG_UNREACHABLE', `there is no such database: ${place}; create it, or correct the job log's URL`)
+    return say(
+      'E_LOG_UNREACHABLE',
+      `there is no such database: ${place}; create it, or correct the job log's URL`,
+    )
   if (['42P01', '3F000', '42883', '42703'].includes(state))
-    return say('E_LOG_VERSION', `the database at ${place} has no job log in this schema, or another version of it; run: errand migrate`)
+    return say(
+      'E_LOG_VERSION',
+      `the database at ${place} has no job log in this schema, or another version of it; run: errand migrate`,
+    )
   if (state === '42501')
     return say('E_LOG', `the user of the job log at ${place} lacks a right: ${reason(error)}`)
   if (state === '57014')
     return say('E_LOG', `a statement of the job log at ${place} took longer than statementTimeout`)
   if (state === '55P03')
-    return say('E_LOG', 'a row of the job log is locked by another transaction for too long; errand doctor names open transactions')
+    return say(
+      'E_LOG',
+      'a row of the job log is locked by another transaction for too long; errand doctor names open transactions',
+    )
   return say('E_LOG', `the job log at ${place} failed: ${reason(error)}`)
 }
 

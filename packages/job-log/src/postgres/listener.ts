@@ -1,6 +1,6 @@
-import pg from 'pg'
-import { TopicBus } from '@errand/core/ports'
-import type { Logger, Topic } from '@errand/core/ports'
+import { Client } from 'pg'
+import type { QueryConfig } from 'pg'
+import type { Logger, Topic, TopicBus } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
 
@@ -20,7 +20,7 @@ export class Listener {
   readonly #bus: TopicBus
   /** Channel → its topic and how many listen to it. */
   readonly #wanted = new Map<string, { readonly topic: Topic; users: number }>()
-  #client: pg.Client | undefined
+  #client: Client | undefined
   #connecting: Promise<void> | undefined
   #ping: NodeJS.Timeout | undefined
   readonly #closing = new AbortController()
@@ -99,8 +99,8 @@ export class Listener {
   }
 
   async #dial(): Promise<void> {
-    for (let backoffMs = firstBackoffMs; this.#wanted.size > 0 && !this.#closing.signal.aborted; ) {
-      const client = new pg.Client(this.#database.clientOptions())
+    for (let backoffMs = firstBackoffMs; this.#wanted.size > 0 && !this.#closing.signal.aborted;) {
+      const client = new Client(this.#database.clientOptions())
       client.on('error', () => this.#lost(client))
       client.on('end', () => this.#lost(client))
       client.on('notification', ({ channel, payload }) => {
@@ -111,7 +111,10 @@ export class Listener {
         await client.connect()
         const channels = [...this.#wanted.keys()]
         await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
-        if (this.#closing.signal.aborted) return void (await client.end())
+        if (this.#closing.signal.aborted) {
+          await client.end()
+          return
+        }
         this.#client = client
         this.#watch(client)
         this.#bus.notifyAll()
@@ -128,10 +131,10 @@ export class Listener {
     }
   }
 
-  #watch(client: pg.Client): void {
+  #watch(client: Client): void {
     clearInterval(this.#ping)
     this.#ping = setInterval(() => {
-      const ping = { text: 'select 1', query_timeout: 5_000 } as pg.QueryConfig
+      const ping = { text: 'select 1', query_timeout: 5_000 } as QueryConfig
       client.query(ping).catch(() => {
         client.end().catch(() => {})
         this.#lost(client)
@@ -140,7 +143,7 @@ export class Listener {
     this.#ping.unref()
   }
 
-  #lost(client: pg.Client): void {
+  #lost(client: Client): void {
     if (this.#client !== client) return
     this.#client = undefined
     clearInterval(this.#ping)

@@ -82,7 +82,8 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
       bus.notify(topics)
       notifier.send(topics)
     },
-    wakeups: (topics, signal) => (options.listen ? listener.listen(topics, signal) : bus.listen(topics, signal)),
+    wakeups: (topics, signal) =>
+      options.listen ? listener.listen(topics, signal) : bus.listen(topics, signal),
 
     get: (id) => connected(() => records.get(id)),
     list: (filter, page) => connected(() => records.list(filter, page)),

@@ -83,7 +83,10 @@ export async function inspect(database: Database): Promise<LogInfo> {
       throw error
     })
   if (!row)
-    throw new ErrandError('E_LOG_VERSION', `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`)
+    throw new ErrandError(
+      'E_LOG_VERSION',
+      `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`,
+    )
   const [logId, epoch, version, oldestCode, isolation] = row
   if (Number(version) < oldestSchema)
     throw new ErrandError(

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
+import { Client } from 'pg'
 import type { Logger, Topic } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
@@ -20,7 +20,7 @@ export class Notifier {
   readonly #database: Database
   readonly #logger: Logger
   readonly #pending = new Set<Topic>()
-  #client: Promise<pg.Client> | undefined
+  #client: Promise<Client> | undefined
   #pumping: Promise<void> | undefined
   #closed = false
 
@@ -87,8 +87,8 @@ export class Notifier {
     this.#client = undefined
   }
 
-  async #connect(): Promise<pg.Client> {
-    const client = new pg.Client(this.#database.clientOptions())
+  async #connect(): Promise<Client> {
+    const client = new Client(this.#database.clientOptions())
     client.on('error', () => {
       this.#client = undefined
     })
@@ -98,7 +98,7 @@ export class Notifier {
 }
 
 /** Between wake-ups the connection shall not keep a process alive that has nothing else to do; under way it must. */
-function keepAlive(client: pg.Client, alive: boolean): void {
+function keepAlive(client: Client, alive: boolean): void {
   const { stream } = (client as unknown as { connection: { stream: { ref?(): void; unref?(): void } } })
     .connection
   if (alive) stream.ref?.()

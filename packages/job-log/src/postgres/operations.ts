@@ -33,7 +33,9 @@ export class Operations {
   }
 
   async cancel(ids: readonly string[], note: Note): Promise<CancelReport> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.cancel($1, $2, '${rowWait}')`, [noteOf(note)])
+    const rows = await this.#each(ids, `select * from ${this.#schema}.cancel($1, $2, '${rowWait}')`, [
+      noteOf(note),
+    ])
     const of = (...kinds: string[]): Row[] => rows.filter((row) => kinds.includes(row[0] ?? ''))
     return {
       cancelled: of('cancelled').length,
@@ -44,7 +46,9 @@ export class Operations {
   }
 
   async replay(ids: readonly string[], note: Note): Promise<ReplayReport> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.replay($1, $2, '${rowWait}')`, [dataOf(note)])
+    const rows = await this.#each(ids, `select * from ${this.#schema}.replay($1, $2, '${rowWait}')`, [
+      dataOf(note),
+    ])
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
       duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
@@ -56,7 +60,9 @@ export class Operations {
     ids: readonly string[],
     note: Note,
   ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.skip($1, $2, '${rowWait}')`, [dataOf(note)])
+    const rows = await this.#each(ids, `select * from ${this.#schema}.skip($1, $2, '${rowWait}')`, [
+      dataOf(note),
+    ])
     return {
       skipped: rows.filter(([kind]) => kind === 'skipped').length,
       tickets: rows.filter(([kind]) => kind === 'ticket').map((row) => this.#ticket(row)),
@@ -70,7 +76,10 @@ export class Operations {
   ): Promise<{ readonly state: JobState; readonly ticket: Ticket | undefined }> {
     if (!isUuid(id)) throw notFound(id)
     if (to.payload && !isStorable(to.payload.text))
-      throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', 'the payload holds a NUL or half of a surrogate pair')
+      throw new ErrandError(
+        'E_PAYLOAD_NOT_SERIALIZABLE',
+        'the payload holds a NUL or half of a surrogate pair',
+      )
     const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
     const [row] = await this.#database.query(
       'errand_change',
@@ -95,7 +104,10 @@ export class Operations {
         `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`,
       )
     if (verdict !== 'ok')
-      throw new ErrandError('E_NOT_ALLOWED', `job ${id} is ${verdict ?? 'gone'}; only a job that waits can be changed`)
+      throw new ErrandError(
+        'E_NOT_ALLOWED',
+        `job ${id} is ${verdict ?? 'gone'}; only a job that waits can be changed`,
+      )
     const after = stateOf(state)
     const ticket = after === 'ready' ? { id, queue: queue!, lane: lane(rank), log: this.#logId() } : undefined
     return { state: after, ticket }
@@ -112,18 +124,22 @@ export class Operations {
   }
 
   async resume(queue: string): Promise<void> {
-    await this.#database.query('errand_resume', `delete from ${this.#schema}.paused_queues where name = $1`, [queue])
-    for (let moved = republishedAtOnce; moved === republishedAtOnce; ) {
-      const [row] = await this.#database.query('errand_republish', `select ${this.#schema}.republish($1, $2)`, [
-        queue,
-        republishedAtOnce,
-      ])
+    await this.#database.query('errand_resume', `delete from ${this.#schema}.paused_queues where name = $1`, [
+      queue,
+    ])
+    for (let moved = republishedAtOnce; moved === republishedAtOnce;) {
+      const [row] = await this.#database.query(
+        'errand_republish',
+        `select ${this.#schema}.republish($1, $2)`,
+        [queue, republishedAtOnce],
+      )
       moved = number(row?.[0])
     }
   }
 
   async queues(): Promise<readonly QueueRecord[]> {
-    const count = (state: keyof typeof stateCode): string => `count(l.id) filter (where l.state = ${stateCode[state]})`
+    const count = (state: keyof typeof stateCode): string =>
+      `count(l.id) filter (where l.state = ${stateCode[state]})`
     const rows = await this.#database.query(
       'errand_queues',
       `select n.name, p.name is not null, p.paused_by, ${count('ready')}, ${count('scheduled')}, ${count('blocked')},
@@ -203,7 +219,11 @@ export class Operations {
     const text = `select ${this.#schema}.prune($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
     const ended = async (types: readonly number[], ms: number, most: number): Promise<number> => {
       if (most <= 0) return 0
-      const [row] = await this.#database.query('errand_prune', text, [arrayLiteral(types), Math.round(ms), most])
+      const [row] = await this.#database.query('errand_prune', text, [
+        arrayLiteral(types),
+        Math.round(ms),
+        most,
+      ])
       return number(row?.[0])
     }
     let jobs = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
@@ -228,7 +248,9 @@ export class Operations {
   async #each(ids: readonly string[], text: string, values: readonly Value[]): Promise<readonly Row[]> {
     const rows: Row[] = []
     for (const batch of batchesOf([...new Set(ids.filter(isUuid))]))
-      rows.push(...(await this.#database.query('', text, [arrayLiteral(batch), ...values], { repeatable: false })))
+      rows.push(
+        ...(await this.#database.query('', text, [arrayLiteral(batch), ...values], { repeatable: false })),
+      )
     return rows
   }
 

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { Client } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import { quoteSchema } from './names.ts'
 
@@ -56,7 +56,7 @@ export function resolveOptions(given: string | PostgresOptions): ResolvedOptions
 
 /** Where the log is, for people: host, port and database, and nothing of who connects. */
 export function placeOf(options: ResolvedOptions): string {
-  const { host, port, database } = new pg.Client({ connectionString: options.url })
+  const { host, port, database } = new Client({ connectionString: options.url })
   return `${host}:${port}/${database ?? ''}`
 }
 
@@ -65,7 +65,7 @@ function checkUrl(url: unknown): void {
     throw new ErrandError('E_URL', 'the URL of a PostgreSQL log begins with postgres:// (or postgresql://)')
   try {
     // The same reading as the client's, which knows sockets and several forms of a host.
-    void new pg.Client({ connectionString: url })
+    void new Client({ connectionString: url })
   } catch {
     throw new ErrandError(
       'E_URL',
@@ -76,7 +76,10 @@ function checkUrl(url: unknown): void {
 
 function checkWhole(name: string, value: unknown, least: number, most: number): void {
   if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return
-  throw new ErrandError('E_OPTION', `${name} is a whole number from ${least} to ${most}, not ${String(value)}`)
+  throw new ErrandError(
+    'E_OPTION',
+    `${name} is a whole number from ${least} to ${most}, not ${String(value)}`,
+  )
 }
 
 function checkFlag(name: string, value: unknown): boolean {

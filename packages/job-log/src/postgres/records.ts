@@ -3,7 +3,7 @@ import type { JobFilter, JobRecord } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
-import { maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
+import { daysOf, maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
 interface Past {
@@ -44,11 +44,16 @@ export class Records {
     if (filter.name !== undefined) where.push(`j.name = ${bind(filter.name)}`)
     if (filter.queue !== undefined) where.push(`coalesce(l.queue, j.queue) = ${bind(filter.queue)}`)
     if (filter.tag !== undefined) where.push(`${bind(filter.tag)} = any (j.tags)`)
-    if (filter.before !== undefined) where.push(`j.dispatched_at < to_timestamp(${bind(filter.before)} / 1000.0)`)
+    if (filter.before !== undefined)
+      where.push(`j.dispatched_at < to_timestamp(${bind(filter.before)} / 1000.0)`)
     if (page.after !== undefined)
       where.push(`j.seq < (select a.seq from ${schema}.jobs a where a.id = ${bind(page.after)}::uuid)`)
     if (filter.state !== undefined) where.push(this.#inState(filter.state))
-    const rows = await this.#rows('', `${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`, values)
+    const rows = await this.#rows(
+      '',
+      `${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
+      values,
+    )
     return this.#records(rows)
   }
 
@@ -83,12 +88,16 @@ export class Records {
 
   async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
-    const events = await this.#events(rows.map((row) => row[0]!))
+    const since = Math.min(...rows.map((row) => number(row[storedCount - 1])))
+    const events = await this.#events(
+      rows.map((row) => row[0]!),
+      since,
+    )
     return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
   }
 
   /** What the records need of the jobs' events, newest first: only the last result and the last error with their text. */
-  async #events(ids: readonly string[]): Promise<ReadonlyMap<string, readonly Row[]>> {
+  async #events(ids: readonly string[], since: number): Promise<ReadonlyMap<string, readonly Row[]>> {
     const { schema } = this.#database
     const rows = await this.#database.query(
       'errand_past',
@@ -97,10 +106,10 @@ export class Records {
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
                 order by e.version desc) = 1 then e.body end
          from ${schema}.job_events e
-        where e.job_id = any ($1::uuid[])
+        where e.job_id = any ($1::uuid[]) and ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
           and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,
-      [arrayLiteral(ids)],
+      [arrayLiteral(ids), since],
     )
     const events = new Map<string, Row[]>()
     for (const row of rows) {

@@ -1,12 +1,12 @@
-import pg from 'pg'
+import { types } from 'pg'
 import { laneOfRank } from '@errand/core/ports'
 import type { Claim, EventRecord, Lane, StoredJob } from '@errand/core/ports'
 import { eventTypeOf, stateOf } from './codes.ts'
 import type { Column, Row } from './database.ts'
 
-/** `text[]`; the client knows it, its types do not. */
-const textArray: number = 1009
-const parseArray = pg.types.getTypeParser(textArray, 'text') as (text: string) => readonly string[]
+/** `text[]` is 1009; the client knows it, and its types do not. */
+const parserOf = types.getTypeParser as (oid: number) => (text: string) => readonly string[]
+const parseArray = parserOf(1_009)
 
 export function number(column: Column | undefined): number {
   return Number(column)
@@ -88,6 +88,13 @@ export function claimOf(row: Row, at: number): Claim {
   }
 }
 
+/**
+ * The days in which events of a job can be that was dispatched at `since`: none is older (an hour for a clock that was set
+ * back), and the days ahead are empty. Without it every day that is kept would be looked at.
+ */
+export const daysOf = (s: string, since: string): string =>
+  `e.at >= ${since} - interval '1 hour' and e.at < ${s}.clock() + interval '1 day'`
+
 /** Events, in this order: */
 export const eventColumns = (s: string): string =>
   `e.tx, e.seq, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
@@ -110,6 +117,9 @@ export function eventOf(row: Row, cursor: string): EventRecord {
     attempt: number(row[11]),
     worker: maybe(row[12]),
     data: runAt === undefined ? data : { ...data, runAt },
-    body: typeof row[15] === 'string' && typeof row[16] === 'string' ? { codec: row[15], text: row[16] } : undefined,
+    body:
+      typeof row[15] === 'string' && typeof row[16] === 'string'
+        ? { codec: row[15], text: row[16] }
+        : undefined,
   }
 }

@@ -69,7 +69,10 @@ export class Settler {
   async complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void> {
     const inside = insideOf(tx)
     if (result && !isStorable(result.text))
-      throw new ErrandError('E_RESULT_INVALID', 'the result holds a NUL or half of a surrogate pair, which no text can store')
+      throw new ErrandError(
+        'E_RESULT_INVALID',
+        'the result holds a NUL or half of a surrogate pair, which no text can store',
+      )
     try {
       await inside(`select ${this.#database.schema}.complete($1, $2, $3, $4, $5) as answer`, [
         fence.id,
@@ -102,7 +105,11 @@ export class Settler {
     return settlements.map((settlement) => facts.answer(settlement))
   }
 
-  async #send(part: readonly Encoding[], by: WorkerRef, lockTimeout: string | null): Promise<readonly string[]> {
+  async #send(
+    part: readonly Encoding[],
+    by: WorkerRef,
+    lockTimeout: string | null,
+  ): Promise<readonly string[]> {
     const known = part.filter(({ id }) => isUuid(id))
     if (known.length === 0) return []
     const [row] = await this.#database.query('errand_settle', this.#text, [
@@ -163,7 +170,12 @@ function encodingOf(outcome: SettledOutcome): Pick<Encoding, 'kind' | 'delayMs' 
     case 'cancel':
       return { kind: settleCode.cancel, extra: jsonMembers({ reason: outcome.reason }) }
     case 'release':
-      return errorOf(outcome.begun ? settleCode.releaseBegun : settleCode.releaseUnbegun, outcome.error, 'lost', undefined)
+      return errorOf(
+        outcome.begun ? settleCode.releaseBegun : settleCode.releaseUnbegun,
+        outcome.error,
+        'lost',
+        undefined,
+      )
     default:
       return outcome satisfies never
   }
@@ -217,8 +229,19 @@ class Facts {
     const fact = this.#facts.get(id)
     if (!fact) {
       if (this.locked.has(id))
-        throw new ErrandError('E_LOG', `job ${id} is locked by another transaction for too long; settle it again`)
-      return { id: asked, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
+        throw new ErrandError(
+          'E_LOG',
+          `job ${id} is locked by another transaction for too long; settle it again`,
+        )
+      return {
+        id: asked,
+        run,
+        result: 'claim-lost',
+        event: 'fenced',
+        state: 'failed',
+        tickets: [],
+        keyPending: false,
+      }
     }
     return {
       id: asked,

@@ -17,7 +17,8 @@ type Shape = Readonly<Record<string, unknown>>
 export function insideOf(tx: Transaction): RunInside {
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) return refuse('is not an object')
   const shape = tx as unknown as Shape
-  const adapter = kysely(shape) ?? drizzle(shape) ?? knex(shape) ?? prisma(shape) ?? postgresJs(shape) ?? pg(shape)
+  const adapter =
+    kysely(shape) ?? drizzle(shape) ?? knex(shape) ?? prisma(shape) ?? postgresJs(shape) ?? pg(shape)
   if (adapter) return async (text, values) => answerOf(await adapter(text, values))
   if (has(shape, 'prepare')) return refuse('is a connection to SQLite, and this log is PostgreSQL')
   return refuse('is of no library that Errand knows')
@@ -27,8 +28,10 @@ type Adapter = (text: string, values: readonly (string | null)[]) => PromiseLike
 
 function kysely(tx: Shape): Adapter | undefined {
   if (!has(tx, 'executeQuery') || typeof tx['isTransaction'] !== 'boolean') return undefined
-  if (!tx['isTransaction']) return refuse('is a Kysely outside a transaction; pass the trx of db.transaction().execute()')
-  if (tx['isCommitted'] === true || tx['isRolledBack'] === true) return refuse('is a Kysely transaction that has ended')
+  if (!tx['isTransaction'])
+    return refuse('is a Kysely outside a transaction; pass the trx of db.transaction().execute()')
+  if (tx['isCommitted'] === true || tx['isRolledBack'] === true)
+    return refuse('is a Kysely transaction that has ended')
   return (sql, values) =>
     call(tx, 'executeQuery', {
       sql,
@@ -41,10 +44,18 @@ function kysely(tx: Shape): Adapter | undefined {
 function drizzle(tx: Shape): Adapter | undefined {
   const inner = tx['_']
   const session = typeof inner === 'object' && inner !== null ? (inner as Shape)['session'] : undefined
-  if (typeof session !== 'object' || session === null || !has(session as Shape, 'prepareQuery')) return undefined
+  if (typeof session !== 'object' || session === null || !has(session as Shape, 'prepareQuery'))
+    return undefined
   if (!has(tx, 'rollback')) return refuse('is a Drizzle database; pass the tx of db.transaction()')
   return (sql, params) => {
-    const prepared = call(session as Shape, 'prepareQuery', { sql, params: [...params] }, undefined, undefined, false)
+    const prepared = call(
+      session as Shape,
+      'prepareQuery',
+      { sql, params: [...params] },
+      undefined,
+      undefined,
+      false,
+    )
     return call(prepared as unknown as Shape, 'execute')
   }
 }
@@ -61,13 +72,15 @@ function knex(tx: Shape): Adapter | undefined {
 
 function prisma(tx: Shape): Adapter | undefined {
   if (!has(tx, '$queryRawUnsafe')) return undefined
-  if (has(tx, '$connect')) return refuse('is a Prisma client; pass the tx of prisma.$transaction(async (tx) => …)')
+  if (has(tx, '$connect'))
+    return refuse('is a Prisma client; pass the tx of prisma.$transaction(async (tx) => …)')
   return (sql, values) => call(tx, '$queryRawUnsafe', sql, ...values)
 }
 
 function postgresJs(tx: Shape): Adapter | undefined {
   if (!has(tx, 'unsafe')) return undefined
-  if (!has(tx, 'savepoint')) return refuse('is the sql of postgres.js; pass the one that sql.begin() hands over')
+  if (!has(tx, 'savepoint'))
+    return refuse('is the sql of postgres.js; pass the one that sql.begin() hands over')
   return (text, values) => call(tx, 'unsafe', text, [...values])
 }
 
@@ -86,7 +99,10 @@ function answerOf(result: unknown): string {
   const row: unknown = Array.isArray(rows) ? rows[0] : undefined
   const answer: unknown = Array.isArray(row) ? row[0] : (row as { answer?: unknown } | undefined)?.answer
   if (typeof answer === 'string') return answer
-  throw new ErrandError('E_TRANSACTION', "the transaction's library gave no row for a statement of the job log")
+  throw new ErrandError(
+    'E_TRANSACTION',
+    "the transaction's library gave no row for a statement of the job log",
+  )
 }
 
 function has(value: Shape, name: string): boolean {

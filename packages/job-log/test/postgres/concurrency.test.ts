@@ -53,7 +53,9 @@ describe.skipIf(url === undefined)('many connections at once', () => {
   })
 
   it('dispatches with keys and unique keys in any order deadlock nobody', async () => {
-    const before = await stage.sql('select deadlocks::int from pg_stat_database where datname = current_database()')
+    const before = await stage.sql(
+      'select deadlocks::int from pg_stat_database where datname = current_database()',
+    )
     const logs = [log, stage.open(), stage.open()]
     const batches = Array.from({ length: 12 }, () =>
       shuffled(
@@ -69,12 +71,17 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     expect(added).toHaveLength(5)
     expect(answers.flat().every(({ id }) => added.some((one) => one.id === id))).toBe(true)
     // Statistics come late; that they come at all shows in the other tests of this file. No victim was repeated here.
-    const after = await stage.sql('select deadlocks::int from pg_stat_database where datname = current_database()')
+    const after = await stage.sql(
+      'select deadlocks::int from pg_stat_database where datname = current_database()',
+    )
     expect(after).toEqual(before)
   })
 
   it('a fleet that takes and settles one line of keyed jobs keeps their order', async () => {
-    const line = jobs(60, (index) => ({ queue: 'fleet', ordering: { key: `k${index % 6}`, onFailure: 'block' } }))
+    const line = jobs(60, (index) => ({
+      queue: 'fleet',
+      ordering: { key: `k${index % 6}`, onFailure: 'block' },
+    }))
     await log.append(line)
     let left = line.length
     await Promise.all(
@@ -96,7 +103,9 @@ describe.skipIf(url === undefined)('many connections at once', () => {
       }),
     )
     const events = (await Promise.all(line.map(({ id }) => log.eventsOf(id)))).flat()
-    expect(checkHistory({ events, dispatched: line.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual([])
+    expect(checkHistory({ events, dispatched: line.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual(
+      [],
+    )
     expect(await stage.sql(`select * from errand.keys where queue = 'fleet'`)).toEqual([])
   })
 })

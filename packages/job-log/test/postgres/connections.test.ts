@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import type { JobLog } from '@errand/core/ports'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import type { HeartbeatLog, JobLog } from '@errand/core/ports'
 import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
@@ -11,29 +11,34 @@ describe.skipIf(url === undefined)('lost connections', () => {
   const name = `errand_${randomUUID().slice(0, 8)}`
   let stage: Stage
   let log: JobLog
+  let named: string
   beforeAll(async () => {
-    const own = new URL(url!)
+    stage = openStage(url!)
+    const own = new URL(stage.url)
     own.searchParams.set('application_name', name)
-    stage = openStage(own.href)
-    log = stage.open()
+    named = own.href
+    log = stage.open({ url: named })
     await log.migrate()
   }, 60_000)
   afterAll(() => stage?.close())
 
-  /** Ends every connection of the log's instances; the stage's own are spared. */
+  /** Ends every connection of the log under test. */
   const killAll = async (): Promise<number> => {
     const killed = await stage.sql(
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()`,
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1`,
       [name],
     )
     return killed.length
   }
   /** Asks again while the log cannot be reached, as core does: with the same ids and the same request. */
+  let answers = 0
   const insist = <T>(ask: () => Promise<T>): Promise<T> =>
     until(
       async () => {
         try {
-          return { answer: await ask() }
+          const answer = await ask()
+          answers += 1
+          return { answer }
         } catch (error) {
           if ((error as { code?: string }).code !== 'E_LOG_UNREACHABLE') throw error
           return undefined
@@ -49,10 +54,15 @@ describe.skipIf(url === undefined)('lost connections', () => {
     const jobs = Array.from({ length: 300 }, (_, index) =>
       newJob({ queue, ...(index % 3 ? {} : { ordering: { key: `k${index % 5}`, onFailure: 'block' } }) }),
     )
-    let killing = true
+    // After every few answers, at whatever the log is doing then.
     let killed = 0
+    const kills = new AbortController()
+    onTestFinished(() => kills.abort())
     const killer = (async () => {
-      while (killing) killed += await killAll()
+      for (let next = 3; !kills.signal.aborted; next = answers + 3) {
+        await until(() => answers >= next || kills.signal.aborted, { withinMs: 100_000 })
+        killed += await killAll()
+      }
     })()
     const dispatching = (async () => {
       for (let at = 0; at < jobs.length; at += 20) await insist(() => log.append(jobs.slice(at, at + 20)))
@@ -69,11 +79,13 @@ describe.skipIf(url === undefined)('lost connections', () => {
       await insist(() => log.passKeys(100))
     }
     await dispatching
-    killing = false
+    kills.abort()
     await killer
     expect(killed).toBeGreaterThan(5)
     const events = (await Promise.all(jobs.map(({ id }) => log.eventsOf(id)))).flat()
-    expect(checkHistory({ events, dispatched: jobs.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual([])
+    expect(checkHistory({ events, dispatched: jobs.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual(
+      [],
+    )
     expect(events.filter(({ type }) => type === 'succeeded')).toHaveLength(jobs.length)
   }, 120_000)
 
@@ -108,34 +120,47 @@ describe.skipIf(url === undefined)('lost connections', () => {
   })
 
   it('behind a pooler: no LISTEN and no named statements, and everything works by polling', async () => {
-    const pooled = stage.open({ listen: false, preparedStatements: false, poolSize: 1 })
+    const pooledName = `${name}_pooled`
+    const pooled = stage.open({
+      url: named.replace(name, pooledName),
+      listen: false,
+      preparedStatements: false,
+      poolSize: 1,
+    })
     const by = workerRef()
     await pooled.beat(by, { queues: ['pooled'], taking: true, progress: [] })
     const job = newJob({ queue: 'pooled' })
     await pooled.append([job])
     const [claim] = await pooled.take(['pooled'], 1, by, randomUUID())
-    expect(await pooled.settle([settlement(claim!, outcomes.succeed())], by)).toMatchObject([{ result: 'settled' }])
+    expect(await pooled.settle([settlement(claim!, outcomes.succeed())], by)).toMatchObject([
+      { result: 'settled' },
+    ])
     const stop = new AbortController()
     const topics = pooled.wakeups(['queue:pooled'], stop.signal)[Symbol.asyncIterator]()
     expect(await topics.next()).toEqual({ done: false, value: 'started' })
     stop.abort()
     expect(await topics.next()).toMatchObject({ done: true })
-    const named = await stage.sql(
-      `select count(*)::int as listening from pg_stat_activity where application_name = $1 and query ilike 'listen%'`,
-      [`${name}-none`],
+    const statements = await stage.sql(
+      `select count(*)::int as n from pg_stat_activity
+        where application_name = $1 and (query ilike 'listen%' or state is null)`,
+      [pooledName],
     )
-    expect(named).toEqual([{ listening: 0 }])
+    expect(statements).toEqual([{ n: 0 }])
   })
 
   it('the heartbeat opens the log on its own, from what crosses to another thread', async () => {
     const { postgres } = await import('@errand/job-log')
     const { heartbeat } = postgres({ url: stage.url, schema: stage.schema })
     const { openHeartbeat } = (await import(heartbeat!.module)) as {
-      openHeartbeat(data: unknown): Pick<JobLog, 'beat' | 'close'>
+      readonly openHeartbeat: (data: unknown) => HeartbeatLog
     }
     const beats = openHeartbeat(structuredClone(heartbeat!.data))
     const by = workerRef()
-    expect(await beats.beat(by, { queues: ['q'], taking: true, progress: [] })).toEqual({ claims: [], paused: [], stop: false })
+    expect(await beats.beat(by, { queues: ['q'], taking: true, progress: [] })).toEqual({
+      claims: [],
+      paused: [],
+      stop: false,
+    })
     expect((await log.workers()).map(({ id }) => id)).toContain(by.id)
     await beats.close()
   })

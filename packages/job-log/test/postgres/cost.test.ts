@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
+import type { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { laneRank } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
 import { TakeMarks } from '../../src/postgres/take-marks.ts'
@@ -16,7 +17,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   const by = workerRef({ leaseMs: 600_000 })
   let stage: Stage
   let log: JobLog
-  let client: pg.Client
+  let client: Client
   beforeAll(async () => {
     stage = openStage(url!)
     log = stage.open({ poolSize: 1 })
@@ -44,12 +45,10 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     const taken = rows.filter(({ id }) => id !== null)
     const list = (cells: readonly (string | number | null)[]): string => `{${cells.join(',')}}`
     if (taken.length > 0) {
-      await client.query(`select ${stage.schema}.settle($1, $2, $3, null, null, null, null, null, $4, null)`, [
-        list(taken.map(({ id }) => id)),
-        list(taken.map(({ run }) => run)),
-        list(taken.map(() => 1)),
-        by.id,
-      ])
+      await client.query(
+        `select ${stage.schema}.settle($1, $2, $3, null, null, null, null, null, $4, null)`,
+        [list(taken.map(({ id }) => id)), list(taken.map(({ run }) => run)), list(taken.map(() => 1)), by.id],
+      )
     }
     const { rows: tables } = await client.query<{ relname: string; whole: string; rows: string }>(
       `select relname, seq_tup_read as whole, coalesce(idx_tup_fetch, 0) as rows
@@ -66,14 +65,19 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     const read = await cycle()
     expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
     expect(read['jobs']!.rows).toBeLessThanOrEqual(2 * batch)
-    for (const table of ['live', 'jobs', 'keys', 'workers', 'progress']) expect(read[table]?.whole ?? 0, table).toBe(0)
+    for (const table of ['live', 'jobs', 'keys', 'workers', 'progress'])
+      expect(read[table]?.whole ?? 0, table).toBe(0)
   })
 
   it('is one row for one job, in the same depth', async () => {
     const [job] = [newJob({ queue: 'deep', lane: 'critical' })]
     await log.append([job])
     await client.query('begin')
-    await client.query(`select * from ${stage.schema}.claim($1, 1, $2, $3, 1000, '{}')`, [[job.id], by.id, randomUUID()])
+    await client.query(`select * from ${stage.schema}.claim($1, 1, $2, $3, 1000, '{}')`, [
+      [job.id],
+      by.id,
+      randomUUID(),
+    ])
     const { rows } = await client.query<{ rows: number }>(
       `select coalesce(idx_tup_fetch, 0)::int + seq_tup_read::int as rows from pg_stat_xact_all_tables
         where schemaname = $1 and relname = 'live'`,
@@ -84,17 +88,21 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   })
 
   it('may begin behind the front: what was dead there costs nothing', async () => {
-    const { rows } = await client.query<{ seq: string; id: string | null }>(
-      `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
-      [by.id, randomUUID(), [0, 0, 5_000, 0]],
+    const takeFrom = async (sequence: number): Promise<number[]> => {
+      const { rows } = await client.query<{ seq: string; id: string | null }>(
+        `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
+        [by.id, randomUUID(), [sequence, sequence, sequence, sequence]],
+      )
+      return rows.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))
+    }
+    const [mark] = await stage.sql(
+      `select seq::int from errand.live where state = 3 and lane = ${laneRank.normal} order by seq desc offset 10 limit 1`,
     )
-    const taken = rows.filter(({ id }) => id !== null)
-    expect(taken).toEqual([])
-    const { rows: all } = await client.query<{ seq: string; id: string | null }>(
-      `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
-      [by.id, randomUUID(), [0, 0, 2_000, 0]],
-    )
-    expect(all.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))).toEqual([2_000, 2_001, 2_002])
+    const from = Number(mark?.['seq'])
+    const taken = await takeFrom(from)
+    expect(taken).toHaveLength(3)
+    expect(Math.min(...taken)).toBe(from)
+    expect(await takeFrom(1_000_000)).toEqual([])
   })
 })
 

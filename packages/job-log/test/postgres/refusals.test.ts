@@ -23,7 +23,8 @@ async function refusal(promise: Promise<unknown>): Promise<ErrandError> {
 /** The whole error as somebody might print it, its causes too. */
 function printed(error: unknown): string {
   const parts: string[] = []
-  for (let at: unknown = error; at instanceof Error; at = at.cause) parts.push(at.message, at.stack ?? '', JSON.stringify(at))
+  for (let at: unknown = error; at instanceof Error; at = at.cause)
+    parts.push(at.message, at.stack ?? '', JSON.stringify(at))
   return parts.join('\n')
 }
 
@@ -82,11 +83,15 @@ describe.skipIf(url === undefined)('a schema that does not fit', () => {
   it('may be newer than the code, as long as it says that this code can use it', async () => {
     const log = stage.open({ migrate: true })
     await log.connect()
-    await stage.sql(`insert into errand.migrations (version, name, oldest_code) values (90, 'of the future', 1)`)
+    await stage.sql(
+      `insert into errand.migrations (version, name, oldest_code) values (90, 'of the future', 1)`,
+    )
     expect(await stage.open().connect()).toMatchObject({ schemaVersion: 90 })
     expect(await stage.open().migrate()).toEqual({ from: 90, to: 90 })
 
-    await stage.sql(`insert into errand.migrations (version, name, oldest_code) values (91, 'without this code', 90)`)
+    await stage.sql(
+      `insert into errand.migrations (version, name, oldest_code) values (91, 'without this code', 90)`,
+    )
     const worker = stage.open()
     const error = await refusal(worker.beat(workerRef(), { queues: [], taking: false, progress: [] }))
     expect(error.code).toBe('E_LOG_VERSION')

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import { Client, Pool } from 'pg'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, Logger } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
@@ -15,30 +15,42 @@ export interface Stage {
   /** A statement on the log's database, with a client that the log does not know; `errand.` stands for the schema. */
   sql(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>
   /** A client of its own, ended with the stage. */
-  client(): Promise<pg.Client>
+  client(): Promise<Client>
   close(): Promise<void>
 }
 
-export function openStage(url: string): Stage {
+export function openStage(server: string): Stage {
+  // No test pulls the plug, and some commit thousands of times: nobody has to wait for the disk.
+  const own = new URL(server)
+  own.searchParams.set('options', '-c synchronous_commit=off -c jit=off')
+  const url = own.href
   const schema = `t_${randomBytes(6).toString('hex')}`
   const logs: JobLog[] = []
-  const clients: pg.Client[] = []
-  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  const clients: Client[] = []
+  const pool = new Pool({ connectionString: url, max: 2 })
   // A test may end connections on purpose, this one too.
   pool.on('error', () => {})
   const sql: Stage['sql'] = async (text, values = []) =>
-    (await pool.query<Record<string, unknown>>(text.replaceAll('errand.', `${schema}.`), values.length ? [...values] : undefined)).rows
+    (
+      await pool.query<Record<string, unknown>>(
+        text.replaceAll('errand.', `${schema}.`),
+        values.length ? [...values] : undefined,
+      )
+    ).rows
   return {
     url,
     schema,
     sql,
     open: (options = {}) => {
-      const log = postgres({ url, schema, poolSize: 4, ...options }).open({ logger: quiet, clock: systemClock })
+      const log = postgres({ url, schema, poolSize: 4, ...options }).open({
+        logger: quiet,
+        clock: systemClock,
+      })
       logs.push(log)
       return log
     },
     client: async () => {
-      const client = new pg.Client({ connectionString: url })
+      const client = new Client({ connectionString: url })
       client.on('error', () => {})
       await client.connect()
       clients.push(client)

@@ -35,13 +35,13 @@ class Claim extends JobCommand {
       pickOf(rules.jobs, this.number + 1).job.id,
     ]
     const tickets = ids.map((id) => world.on.ticket({ id }))
-    const asked = world.log.claim(tickets, 2, worker, request)
+    const asked = world.log.claim(tickets, this.#copies, worker, request)
     if (await refused(rules, worker, asked)) return
     world.requests.set(worker.id, { request, ids })
     const granted = new Set<string>()
     for (const verdict of await asked) {
       const { id } = verdict.ticket
-      const expected = rules.verdict(id, worker.id, request, granted, 2)
+      const expected = rules.verdict(id, worker.id, request, granted, this.#copies)
       expect(verdict.verdict === 'drop' ? verdict.why : verdict.verdict).toBe(expected)
       if (verdict.verdict !== 'run') continue
       granted.add(id)
@@ -101,21 +101,23 @@ class Take extends Command {
   }
 }
 
+/** Which grant is settled: one that holds; any that there ever was, most of which are over; or one that holds, by a stranger. */
+type Which = 'held' | 'old' | 'stolen'
+
 class Settle extends Command {
   readonly #number: number
-  /** Any grant that there ever was, instead of one that holds: most of those are over. */
-  readonly #late: boolean
+  readonly #which: Which
   readonly #outcome: SettledOutcome
 
-  constructor(number: number, late: boolean, outcome: SettledOutcome) {
+  constructor(number: number, which: Which, outcome: SettledOutcome) {
     super()
     this.#number = number
-    this.#late = late
+    this.#which = which
     this.#outcome = outcome
   }
 
   override check(rules: LifecycleRules): boolean {
-    return rules.jobs.some(({ state, run }) => (this.#late ? run > 0 : state === 'running'))
+    return rules.jobs.some(({ state, run }) => (this.#which === 'old' ? run > 0 : state === 'running'))
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
@@ -123,17 +125,18 @@ class Settle extends Command {
       const job = rules.find(id)
       return job?.state === 'running' && job.run === run
     })
-    const grant = pickOf(this.#late ? world.grants : held, this.#number)
-    const settled = await world.on.settle(grant.worker, grant, this.#outcome)
-    const expected = rules.settle(grant.id, grant.run, grant.worker.id, this.#outcome)
+    const { id, run, worker } = pickOf(this.#which === 'old' ? world.grants : held, this.#number)
+    const by = this.#which === 'stolen' ? pickOf(world.workers, world.workers.indexOf(worker) + 1) : worker
+    const settled = await world.on.settle(by, { id, run }, this.#outcome)
+    const expected = rules.settle(id, run, by.id, this.#outcome)
     expect(settled.result).toBe(expected)
-    const job = rules.find(grant.id)!
+    const job = rules.find(id)!
     if (expected === 'claim-lost') expect([settled.event, settled.state]).toEqual(['fenced', job.state])
-    else expect(settled.event).toBe(job.endings.get(grant.run)?.event)
+    else expect(settled.event).toBe(job.endings.get(run)?.event)
   }
 
   override toString(): string {
-    return `settle ${this.#late ? 'an old' : 'a'} grant (${this.#number}) as ${JSON.stringify(this.#outcome)}`
+    return `settle a grant (${this.#which}, ${this.#number}) as ${JSON.stringify(this.#outcome)}`
   }
 }
 
@@ -210,8 +213,13 @@ export const workerCommands: readonly (readonly [weight: number, command: fc.Arb
       .map(([job, by, copies, repeat]) => new Claim(job, by, copies, repeat === 0)),
   ],
   [4, fc.tuple(worker, fc.integer({ min: 1, max: 4 }), fc.nat(2)).map((parts) => new Take(...parts))],
-  [6, fc.tuple(fc.nat(50), fc.constant(false), outcome).map((parts) => new Settle(...parts))],
-  [2, fc.tuple(fc.nat(50), fc.constant(true), outcome).map((parts) => new Settle(...parts))],
+  [6, fc.tuple(fc.nat(50), fc.constant<Which>('held'), outcome).map((parts) => new Settle(...parts))],
+  [
+    2,
+    fc
+      .tuple(fc.nat(50), fc.constantFrom<Which[]>('old', 'old', 'stolen'), outcome)
+      .map((parts) => new Settle(...parts)),
+  ],
   [
     3,
     fc

@@ -1,4 +1,4 @@
-import { checkHistory, describeViolations, type HistoryToCheck } from '@errand/testkit'
+import { checkHistory, type HistoryToCheck } from '@errand/testkit'
 import { describe, expect, it } from 'vitest'
 import { story, succeeded } from './story.ts'
 

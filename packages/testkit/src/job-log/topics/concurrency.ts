@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Claim, JobLog, NewJob, WorkerRef } from '@errand/core/ports'
 import { outcomes, settlement } from '../../fixtures.ts'
-import { checkHistory } from '../../history/check.ts'
+import { checkHistory, describeViolations } from '../../history/check.ts'
+import { readDispatched } from '../../history/read.ts'
 import type { JobLogHarness } from '../harness.ts'
 import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
@@ -162,6 +163,67 @@ export function describeConcurrency(harness: JobLogHarness): void {
         else expect(report).toMatchObject({ cancelled: 1, requested: 0 })
       }
       await check(on, jobs)
+    })
+
+    it('a job that is dispatched while its predecessor ends is neither blocked for ever nor ready beside it', async () => {
+      const on = await scene()
+      const workers = await fleet(on, 2)
+      const ordering = { key: 'k', onFailure: 'block' } as const
+      const jobs = [await on.add({ ordering })]
+      for (let round = 0; round < 25; round += 1) {
+        const [here, there] = round % 2 === 0 ? workers : workers.toReversed()
+        const claim = await on.claim(here!.worker, jobs.at(-1)!)
+        const next = on.newJob({ ordering })
+        const [[settled]] = await Promise.all([
+          here!.log.settle([settlement(claim, outcomes.succeed())], here!.worker),
+          there!.log.append([next]),
+        ])
+        expect(settled?.result).toBe('settled')
+        jobs.push(next)
+        // At once, or a little later where the key was locked by the dispatch.
+        await on.until(async () => {
+          if ((await on.state(next)) !== 'ready') await on.log.passKeys(10)
+          return (await on.state(next)) === 'ready'
+        }, 'the next job is ready')
+      }
+      await check(on, jobs)
+    })
+
+    it('batches that name the same keys, ids and tickets in different orders do not block each other', async () => {
+      const on = await scene()
+      const workers = await fleet(on, 4)
+      const keys = Array.from({ length: 6 }, (_, index) => `key-${index}`)
+      const jobs: NewJob[] = []
+      await Promise.all(
+        workers.map(async ({ log, worker }, index) => {
+          for (let round = 0; round < 8; round += 1) {
+            const batch = keys.flatMap((key) => [
+              on.newJob({ ordering: { key, onFailure: 'skip' } }),
+              on.newJob({ unique: { key, until: 'started' } }),
+            ])
+            const added = await log.append(shuffled(batch, index * 100 + round))
+            const ids = new Set(added.flatMap(({ id, status }) => (status === 'added' ? [id] : [])))
+            jobs.push(...batch.filter(({ id }) => ids.has(id)))
+            const tickets = shuffled(jobs, index * 100 + round).map((job) => on.ticket(job))
+            const verdicts = await log.claim(tickets, 10, worker, randomUUID())
+            const claims = verdicts.flatMap((verdict) => (verdict.verdict === 'run' ? [verdict.claim] : []))
+            const ended = shuffled(claims, round).map((claim) => settlement(claim, outcomes.succeed()))
+            const settled = await log.settle(ended, worker)
+            expect(settled.every(({ result }) => result === 'settled')).toBe(true)
+            await log.cancel(
+              shuffled(jobs, round)
+                .slice(0, 2)
+                .map(({ id }) => id),
+              { by: 'ada' },
+            )
+          }
+        }),
+      )
+      // Several dispatchers at once: the order is the log's own.
+      const dispatched = await readDispatched(on.log, { queue: on.queue })
+      expect(dispatched.toSorted()).toEqual(jobs.map(({ id }) => id).toSorted())
+      const events = (await Promise.all(dispatched.map((id) => on.events(id)))).flat()
+      expect(describeViolations(checkHistory({ events, dispatched }))).toBe('')
     })
 
     it('jobs of many keys, dispatched and run by many processes with errors and releases, keep their order', async () => {

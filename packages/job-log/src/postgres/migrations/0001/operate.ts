@@ -110,7 +110,8 @@ begin
         from ${s}.jobs j
         left join ${s}.live l on l.id = j.id
         left join lateral (
-          select e.version, e.run, e.state from ${s}.job_events e where e.job_id = j.id order by e.version desc limit 1
+          select e.version, e.run, e.state from ${s}.job_events e
+           where e.job_id = j.id and e.at >= j.dispatched_at - interval '1 hour' order by e.version desc limit 1
         ) e on true
        where j.id = any (v_ids) and (l.id is null or l.state = ${failed}) and (l.id is not null or e.version is not null)),
     counted as (update ${s}.jobs j set replays = f.replays from final f where j.id = f.id and j.replays <> f.replays),

@@ -17,7 +17,8 @@ const becomes = `
     else ${ready}
   end`
 
-const json = (...members: string[]): string => `nullif('{' || concat_ws(',', ${members.join(', ')}) || '}', '{}')`
+const json = (...members: string[]): string =>
+  `nullif('{' || concat_ws(',', ${members.join(', ')}) || '}', '{}')`
 
 /**
  * Settling never waits: rows that somebody has locked are answered as such, and asked again by themselves. The answer is
@@ -150,6 +151,9 @@ language plpgsql ${hot} as $$
 declare
   v_live ${s}.live;
   v_job ${s}.jobs;
+  -- Events are kept by the day: none of this job's is older than it, and the days ahead are empty.
+  v_since timestamptz := (select j.dispatched_at - interval '1 hour' from ${s}.jobs j where j.id = p_id);
+  v_until timestamptz := ${s}.clock() + interval '1 day';
   v_last record;
   v_found record;
   v_next text;
@@ -171,7 +175,7 @@ begin
 
   select e.type, e.state, ${s}.ms(e.run_at) as run_at into v_found
     from ${s}.job_events e
-   where e.job_id = p_id and e.run = p_run and e.worker = p_worker
+   where e.job_id = p_id and e.at >= v_since and e.at < v_until and e.run = p_run and e.worker = p_worker
      and e.type in (${eventCode.succeeded}, ${eventCode.errored}, ${eventCode.snoozed}, ${eventCode.released},
                     ${eventCode.failed}, ${eventCode.cancelled})
    order by e.version desc limit 1;
@@ -195,7 +199,8 @@ begin
 
   if v_live.id is null then
     select e.version, e.state, e.name, e.queue, e.tags, e.run, e.attempt into v_last
-      from ${s}.job_events e where e.job_id = p_id order by e.version desc limit 1;
+      from ${s}.job_events e where e.job_id = p_id and e.at >= v_since and e.at < v_until
+     order by e.version desc limit 1;
   else
     select v_live.version as version, v_live.state as state, v_live.name as name, v_live.queue as queue,
            v_live.tags as tags, v_live.run as run, v_live.attempt as attempt
@@ -203,7 +208,7 @@ begin
   end if;
   if not exists (
     select from ${s}.job_events e
-     where e.job_id = p_id and e.type = ${eventCode.fenced} and e.data = format('{"fencedRun":%s}', p_run))
+     where e.job_id = p_id and e.at >= v_since and e.at < v_until and e.type = ${eventCode.fenced} and e.data = format('{"fencedRun":%s}', p_run))
   then
     insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
     values (p_id, v_last.version + 1, ${eventCode.fenced}, v_last.state, v_last.name, v_last.queue, v_last.tags,

@@ -21,7 +21,8 @@ begin
       select u.name, u.key
         from (select distinct t.name, t.key from unnest(p_names, p_keys) as t (name, key)) d
         join ${s}.unique_keys u on u.name = d.name and u.key = d.key
-       where u.free_at <= ${s}.clock()
+       -- Found by its key: said so that the index of all free keys cannot be used.
+       where coalesce(u.free_at, 'infinity') <= ${s}.clock()
        order by u.name, u.key
          for update of u)
     update ${s}.unique_keys u set job_id = first.id, free_at = null

@@ -1,0 +1,23 @@
+import type { JobLog } from '@errand/core/ports'
+import { until } from '@errand/testkit'
+
+/** Between two looks at files and tables that are large by now: a look costs more than the wait. */
+export const pause = (): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 100)
+  })
+
+/** Waits until no job of the log is live. */
+export async function allEnded(log: JobLog, withinMs: number): Promise<void> {
+  const hasEnded = async (): Promise<boolean> =>
+    (await log.queues()).every(
+      ({ ready, scheduled, blocked, running }) => ready + scheduled + blocked + running === 0,
+    )
+  await until(hasEnded, { what: 'every job has ended', withinMs, pause })
+}
+
+export async function idsOf(jobs: AsyncIterable<{ readonly id: string }>): Promise<ReadonlySet<string>> {
+  const ids = new Set<string>()
+  for await (const { id } of jobs) ids.add(id)
+  return ids
+}

@@ -1,0 +1,43 @@
+import type { NewJob } from '../job/job.ts'
+import type { SettledOutcome } from '../job/outcome.ts'
+import { ErrandError } from '../errors.ts'
+import type { Encoded } from '../ports/codec.ts'
+import type { JobRow } from './store.ts'
+
+/** How long a job waits whose result could not be stored: as an error without a backoff of its own. */
+const unstorableRetryMs = 1_000
+
+/** A text comes back to the letter or is not taken at all: UTF-8 would turn a lone surrogate into U+FFFD. */
+export function isStorable({ text }: Encoded): boolean {
+  return text.isWellFormed()
+}
+
+export const unstorablePayload = 'the payload holds a lone surrogate, which no log can store'
+
+/** Throws where one of the jobs cannot be stored and all or none was asked for. */
+export function refuseWhole(jobs: readonly NewJob[]): void {
+  if (jobs.every((job) => isStorable(job.payload))) return
+  throw new ErrandError('E_BATCH_REFUSED', `nothing was stored; ${unstorablePayload}`, {
+    ids: jobs.map((job) => job.id),
+    requests: jobs.map((job) =>
+      isStorable(job.payload) ? undefined : new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', unstorablePayload),
+    ),
+  })
+}
+
+/** The outcome as it can be recorded: what cannot be stored is an error of this run, and of no other. */
+export function storableOutcome(row: JobRow, outcome: SettledOutcome): SettledOutcome {
+  if (outcome.kind === 'succeed') {
+    if (!outcome.result || isStorable(outcome.result)) return outcome
+    const retryInMs = row.attempt < row.maxAttempts ? unstorableRetryMs : undefined
+    return { kind: 'error', error: plainError('result not storable'), cause: 'error', retryInMs }
+  }
+  return 'error' in outcome && !isStorable(outcome.error)
+    ? { ...outcome, error: plainError('error not storable') }
+    : outcome
+}
+
+/** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
+function plainError(message: string): Encoded {
+  return { codec: 'json', text: JSON.stringify({ name: 'Error', message }) }
+}

@@ -1,0 +1,20 @@
+/** Half of the time for which a ticket may be kept between two asks, so that what is fetched ahead is asked for in time. */
+const aheadMs = 250
+
+/** How fast tickets are asked for. */
+export class Pace {
+  #takes: { readonly atMs: number; readonly count: number }[] = []
+
+  took(count: number, nowMs: number): void {
+    this.#takes = [...this.#recent(nowMs), { atMs: nowMs, count }]
+  }
+
+  /** How many tickets will be asked for within the next quarter of a second, if it goes on as in the last one. */
+  expected(nowMs: number): number {
+    return this.#recent(nowMs).reduce((sum, { count }) => sum + count, 0)
+  }
+
+  #recent(nowMs: number): { readonly atMs: number; readonly count: number }[] {
+    return this.#takes.filter(({ atMs }) => nowMs - atMs < aheadMs)
+  }
+}
