@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import { Client } from 'pg'
 import { inject, onTestFinished } from 'vitest'
 import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
@@ -21,7 +21,7 @@ export interface Scene {
   readonly errand: Errand
   readonly log: JobLog
   /** The violations of I1–I7, as text: over the log's events, and the handlers' own ledger. */
-  violations(): Promise<string>
+  readonly violations: () => Promise<string>
 }
 
 /** The logs that this run can reach, by name. */
@@ -59,7 +59,7 @@ async function schemaOfItsOwn(): Promise<string> {
   const url = new URL(inject('postgres') ?? '')
   const schema = `fleet_${randomUUID().replaceAll('-', '').slice(0, 12)}`
   onTestFinished(async () => {
-    const client = new pg.Client(inject('postgres'))
+    const client = new Client(inject('postgres'))
     await client.connect()
     await client.query(`drop schema if exists ${schema} cascade`)
     await client.end()

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { Pool } from 'pg'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { Transaction } from '@errand/core'
@@ -26,7 +26,7 @@ async function applicationOn(name: string, url: string): Promise<Application> {
       },
     }
   }
-  const pool = new pg.Pool({ connectionString: inject('postgres'), max: 8 })
+  const pool = new Pool({ connectionString: inject('postgres'), max: 8 })
   onTestFinished(() => pool.end())
   return {
     async transaction(run, end) {

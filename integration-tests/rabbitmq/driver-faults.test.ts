@@ -72,7 +72,14 @@ describe.skipIf(!possible)('a RabbitMQ node that burns', { timeout: 180_000 }, (
 
   it('the node is killed in the middle of publishing: no accepted ticket is lost', async () => {
     const { publisher, consumer, queue } = scene('killed')
-    const tickets = ticketsOf(4_000, queue)
+    const first = ticketsOf(1, queue)
+    await publishAll(publisher, first)
+    await consumer.received(first)
+    // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
+    // declared; what is tested here is the driver.
+    const declaredMs = performance.now()
+    await until(() => performance.now() - declaredMs > 5_000)
+    const tickets = ticketsOf(2_000, queue)
     const accepted: typeof tickets = []
     const publishing = (async () => {
       for (let from = 0; from < tickets.length; from += 50) {

@@ -28,7 +28,7 @@ export async function startPrivateSqs(): Promise<PrivateSqs | undefined> {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, FAUXQS_PORT: `${port}` },
     })
-    return await saidPort(server)
+    return saidPort(server)
   }
   const end = async (): Promise<void> => {
     const ending = server

@@ -133,7 +133,9 @@ export function toFailure(thrown: unknown): Failure {
   try {
     if (thrown instanceof Error) {
       const stack = typeof thrown.stack === 'string' ? thrown.stack.slice(0, stackLimit) : undefined
-      return { name: String(thrown.name), message: String(thrown.message).slice(0, messageLimit), stack }
+      // What a thrown object calls its name and message may be anything.
+      const { name, message }: { readonly name: unknown; readonly message: unknown } = thrown
+      return { name: String(name), message: String(message).slice(0, messageLimit), stack }
     }
     const message = typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? String(thrown))
     return { name: 'Error', message: message.slice(0, messageLimit) }

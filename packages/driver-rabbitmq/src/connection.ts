@@ -9,6 +9,8 @@ import type { Settings } from './options.ts'
 
 /** The broker answers in milliseconds, and a first declaration in a busy cluster in seconds. */
 const answerTimeoutMs = 15_000
+/** How long a connection that is alive may take to show it. */
+const signOfLifeMs = 5_000
 /** How long an orderly goodbye may take before the socket is destroyed. */
 const goodbyeMs = 2_000
 
@@ -20,14 +22,16 @@ export class Connection {
   readonly where: string
   readonly #model: ChannelModel
   readonly #clock: Clock
+  readonly #answerTimeoutMs: number
   readonly #ended = new AbortController()
   readonly #blockedListeners = new Set<() => void>()
   #blocked: string | undefined
 
-  constructor(model: ChannelModel, where: string, clock: Clock) {
+  constructor(model: ChannelModel, where: string, clock: Clock, timeoutMs: number = answerTimeoutMs) {
     this.where = where
     this.#model = model
     this.#clock = clock
+    this.#answerTimeoutMs = timeoutMs
     let last: unknown
     // amqplib throws where nobody listens to errors, and tells the reason of an end in either of the two events.
     model.on('error', (error) => (last = error))
@@ -73,21 +77,51 @@ export class Connection {
     return channel
   }
 
-  /** Waits for one answer of the broker. Without one for long the connection is dead, whatever TCP says. `what` is AMQP's name of the question. */
+  /**
+   * Waits for one answer of the broker; `what` is AMQP's name of the question. When none comes for long, either the
+   * connection is dead, whatever TCP says, and is dropped; or one queue is (a quorum queue without a leader answers
+   * nothing), and that must not cost the others their connection.
+   * @throws `E_DRIVER` when the connection is lost or the answer does not come; else as `ask`.
+   */
   async answer<T>(what: string, ask: () => Promise<T>): Promise<T> {
     if (this.ended.aborted) throw this.reason
-    const stop = this.#clock.after(answerTimeoutMs, () => this.drop(`no answer to ${what} within ${answerTimeoutMs} ms`))
-    const gone = Promise.withResolvers<never>()
-    const end = (): void => gone.reject(this.reason)
+    const failed = Promise.withResolvers<never>()
+    const end = (): void => failed.reject(this.reason)
+    const stop = this.#clock.after(this.#answerTimeoutMs, () => {
+      void this.#signOfLife().then(() => failed.reject(this.#silence(what)))
+    })
     this.ended.addEventListener('abort', end)
     try {
       // Not every promise of amqplib ends with the connection: a channel that is being closed waits for ever.
-      return await Promise.race([ask(), gone.promise])
+      return await Promise.race([ask(), failed.promise])
     } catch (error) {
       throw this.ended.aborted ? this.reason : error
     } finally {
       stop()
       this.ended.removeEventListener('abort', end)
+    }
+  }
+
+  #silence(what: string): ErrandError {
+    return driverError(
+      `RabbitMQ at ${this.where} did not answer ${what} within ${this.#answerTimeoutMs} ms, and is alive otherwise: does the queue have a leader? (rabbitmq-queues quorum_status)`,
+    )
+  }
+
+  /** Opening a channel asks no queue. Drops the connection when even that is not answered. Never rejects. */
+  async #signOfLife(): Promise<void> {
+    const stop = this.#clock.after(signOfLifeMs, () => this.drop(`no answer for ${this.#answerTimeoutMs} ms`))
+    const gone = new Promise<void>((resolve) => {
+      this.ended.addEventListener('abort', () => resolve(), { once: true })
+    })
+    try {
+      const channel = await Promise.race([this.#model.createChannel(), gone])
+      channel?.on('error', () => {})
+      channel?.close().catch(() => {})
+    } catch {
+      this.drop(`no answer for ${this.#answerTimeoutMs} ms`)
+    } finally {
+      stop()
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Channel, ConsumeMessage, GetMessage } from 'amqplib'
+import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Logger } from '@errand/core/ports'
 import { Acks } from './acks.ts'
 import type { Connection } from './connection.ts'
@@ -28,6 +29,8 @@ export class LaneChannel {
   readonly #logger: Logger
   readonly #acks: Acks
   #prefetch: number | undefined
+  /** A question was not answered: nothing that comes after it will be. */
+  #silent = false
 
   constructor(connection: Connection, channel: Channel, queue: string, events: LaneChannelEvents, logger: Logger) {
     this.#connection = connection
@@ -53,14 +56,14 @@ export class LaneChannel {
 
   /** Tickets that wait in the queue. Rejects with code 403 where the user may not look. */
   async waiting(): Promise<number> {
-    const { messageCount } = await this.#connection.answer('queue.declare', () => this.#channel.checkQueue(this.#queue))
+    const { messageCount } = await this.#ask('queue.declare', () => this.#channel.checkQueue(this.#queue))
     return messageCount
   }
 
   /** One ticket, or undefined when none waits. */
   async get(): Promise<Delivery | undefined> {
     for (;;) {
-      const message = await this.#connection.answer('basic.get', () => this.#channel.get(this.#queue))
+      const message = await this.#ask('basic.get', () => this.#channel.get(this.#queue))
       if (message === false) return undefined
       const delivery = this.#deliver(message)
       if (delivery) return delivery
@@ -74,7 +77,7 @@ export class LaneChannel {
     const callback = (message: ConsumeMessage | null): void => {
       if (message === null) this.#events.cancelled(consumer)
     }
-    await this.#connection.answer('basic.consume', () => channel.consume(this.#queue, callback, { consumerTag: consumer }))
+    await this.#ask('basic.consume', () => channel.consume(this.#queue, callback, { consumerTag: consumer }))
     await this.caughtUp()
   }
 
@@ -83,23 +86,33 @@ export class LaneChannel {
    * look at the queue, before those, and whatever is asked next behind them.
    */
   async caughtUp(): Promise<void> {
-    await this.#connection.answer('basic.qos', () => this.#channel.prefetch(this.#prefetch ?? 1))
+    await this.#ask('basic.qos', () => this.#channel.prefetch(this.#prefetch ?? 1))
   }
 
   /** Resolves when the broker sends nothing more to it. */
   async cancel(consumer: string): Promise<void> {
-    await this.#connection.answer('basic.cancel', () => this.#channel.cancel(consumer))
+    await this.#ask('basic.cancel', () => this.#channel.cancel(consumer))
   }
 
   /** What is unacked goes back. Never rejects. */
   async close(): Promise<void> {
     this.#acks.flush()
-    await this.#connection.answer('channel.close', () => this.#channel.close()).catch(() => {})
+    const closing = this.#ask('channel.close', () => this.#channel.close()).catch(() => {})
+    if (!this.#silent) await closing
+  }
+
+  async #ask<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#connection.answer(`${what} of queue "${this.#queue}"`, ask)
+    } catch (error) {
+      if (isErrandError(error)) this.#silent = true
+      throw error
+    }
   }
 
   async #setPrefetch(window: number): Promise<void> {
     if (this.#prefetch === window) return
-    await this.#connection.answer('basic.qos', () => this.#channel.prefetch(window))
+    await this.#ask('basic.qos', () => this.#channel.prefetch(window))
     this.#prefetch = window
   }
 

@@ -56,7 +56,7 @@ class Topology {
     const connection = this.#connection
     const channel = await connection.channel()
     try {
-      await connection.answer('queue.declare', async () => {
+      await connection.answer(`queue.declare of "${queue}"`, async () => {
         if (this.#declares) await channel.assertQueue(queue, quorum)
         else await check(channel, queue)
       })

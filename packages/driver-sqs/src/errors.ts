@@ -57,7 +57,7 @@ export function isFinal(error: unknown): boolean {
  * @param what for people: `receiving from`.
  */
 export function driverError(what: string, error: unknown): ErrandError {
-  if (isErrandError(error)) return error as ErrandError
+  if (isErrandError(error)) return error
   const cause = presentable(error)
   return new ErrandError(
     'E_DRIVER',

@@ -171,15 +171,18 @@ export class SqsSubscription implements Subscription {
   }
 
   #poll(lane: LanePolls, asked: number, waitSeconds: number): void {
-    const { clock } = this.#options
-    const ended = lane.poll(asked, waitSeconds, clock, this.#aborted.signal).then(({ messages, error }) => {
-      this.#polls.delete(ended)
-      if (this.#aborted.signal.aborted && error !== undefined) return
-      if (error !== undefined) this.#failed(lane, error)
-      else this.#arrived(lane, messages)
-      this.#advance()
-    })
-    this.#polls.add(ended)
+    const polled = this.#polled(lane, asked, waitSeconds)
+    this.#polls.add(polled)
+    void polled.finally(() => this.#polls.delete(polled))
+  }
+
+  async #polled(lane: LanePolls, asked: number, waitSeconds: number): Promise<void> {
+    const { signal } = this.#aborted
+    const { messages, error } = await lane.poll(asked, waitSeconds, this.#options.clock, signal)
+    if (error && signal.aborted) return
+    if (error) this.#failed(lane, error)
+    else this.#arrived(lane, messages)
+    this.#advance()
   }
 
   #arrived({ queue }: LanePolls, messages: readonly Message[]): void {

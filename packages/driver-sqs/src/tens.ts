@@ -35,7 +35,7 @@ export class Tens {
   #waiting: Entry[] = []
   #inFlight = 0
   #repeating = 0
-  #soon: NodeJS.Immediate | undefined
+  #isDueSoon = false
   #ripeAt: (() => void) | undefined
   #flushing = false
   #idle: (() => void)[] = []
@@ -73,8 +73,10 @@ export class Tens {
   }
 
   #pumpSoon(): void {
-    this.#soon ??= setImmediate(() => {
-      this.#soon = undefined
+    if (this.#isDueSoon) return
+    this.#isDueSoon = true
+    setImmediate(() => {
+      this.#isDueSoon = false
       this.#pump()
     })
   }

@@ -86,7 +86,7 @@ describe
       await send(...all)
       faults.rates = { reorder: 1 }
       const got = bodies(await receive())
-      expect(got.toSorted()).toEqual(all)
+      expect(new Set(got)).toEqual(new Set(all))
       expect(got).not.toEqual(all)
       await send('late')
       faults.rates = {}
@@ -108,7 +108,9 @@ describe
       const { Successful = [], Failed = [] } = await send('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j')
       expect(Successful.length).toBeGreaterThan(0)
       expect(Failed.length).toBeGreaterThan(0)
-      expect(new Set([...Successful, ...Failed].map(({ Id }) => Number(Id)))).toEqual(new Set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
+      expect(new Set([...Successful, ...Failed].map(({ Id }) => Number(Id)))).toEqual(
+        new Set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+      )
       expect(Failed[0]).toMatchObject({ SenderFault: false, Code: 'InternalError' })
       expect(await left()).toBe(Successful.length)
     })

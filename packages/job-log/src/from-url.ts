@@ -32,7 +32,7 @@ function postgresOptions(url: string): PostgresOptions {
     listen: flagOf('listen', own('listen')),
     preparedStatements: flagOf('preparedStatements', own('preparedStatements')),
   }
-  return { ...options, url: parameters.size === 0 ? base : `${base}?${parameters}` }
+  return { ...options, url: parameters.size === 0 ? base : `${base}?${parameters.toString()}` }
 }
 
 const wholeOf = (text: string | undefined): number | undefined =>

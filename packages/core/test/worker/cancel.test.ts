@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
@@ -46,22 +47,32 @@ test('a job that succeeds although it was to be cancelled has succeeded', async 
   await on.until(id, 'succeeded')
 })
 
-test('progress reaches the log soon, the newest value of it', async () => {
-  await using on = stage()
-  const go = hold()
+test('progress reaches the log at once, and then the newest of each second, without waiting for the next beat', async () => {
+  const clock = virtualClock()
+  await using on = stage({ clock })
+  const steps = [hold(), hold()]
   await on.work({
     handlers: [
       handle(work, async (_, ctx) => {
         ctx.progress(0.1)
         ctx.progress(0.5, 'half way')
-        await go.promise
+        await steps[0]?.promise
+        for (const value of [0.6, 0.7, 0.8]) ctx.progress(value)
+        await steps[1]?.promise
       }),
     ],
   })
   const { id } = await on.errand.dispatch(work)
-  await on.until(id, 'progressed')
+  await on.until(id, 'started')
+  await clock.advance(100)
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'progressed'])
   expect(await on.log.get(id)).toMatchObject({ progress: { value: 0.5, message: 'half way' } })
-  go.resolve()
+  steps[0]?.resolve()
+  await clock.advance(500)
+  expect(await on.log.get(id)).toMatchObject({ progress: { value: 0.5 } })
+  await clock.advance(600)
+  expect(await on.log.get(id)).toMatchObject({ progress: { value: 0.8 } })
+  steps[1]?.resolve()
   await on.until(id, 'succeeded')
-  expect(await on.history(id)).toEqual(['dispatched', 'started', 'progressed', 'succeeded'])
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'progressed', 'progressed', 'succeeded'])
 })

@@ -3,7 +3,7 @@ import type { Appended, AppendOptions, NewJob, Ticket } from '@errand/core/ports
 import { batchesOf, halving } from './batches.ts'
 import { stateOf, uniqueCode } from './codes.ts'
 import type { Database, Run } from './database.ts'
-import { isLockTimeout, isRefusedData, logError } from './failures.ts'
+import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import type { Cell } from './literals.ts'
 import { insideOf } from './transaction.ts'
@@ -175,7 +175,7 @@ export class Appender {
       for (const batch of batchesOf(jobs, bytesOf))
         appended.push(...this.#read(batch, await inside(this.#text, parameters(batch, null))))
     } catch (error) {
-      throw logError(error, this.#database.place)
+      throw insideError(error, this.#database.place)
     }
     return appended
   }

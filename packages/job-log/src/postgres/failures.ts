@@ -62,6 +62,23 @@ export function isLostConnection(error: unknown): boolean {
   return error instanceof Error && lostMessage.test(error.message)
 }
 
+/** What the database says where it does not know the schema, or its tables and functions. */
+const missing = new Set(['42P01', '3F000', '42883', '42703'])
+
+export function isMissingSchema(error: unknown): boolean {
+  return missing.has(stateOfError(error) ?? '')
+}
+
+/** As `logError`, for a statement of the caller's transaction: that may be on another database. */
+export function insideError(error: unknown, place: string): ErrandError {
+  if (!isMissingSchema(error)) return logError(error, place)
+  return new ErrandError(
+    'E_TRANSACTION',
+    `the database of this transaction has no job log in the schema of the one at ${place}; tx must be on the log's own database`,
+    { cause: error },
+  )
+}
+
 /** The error as Errand tells it: a code, what to do, and the cause. */
 export function logError(error: unknown, place: string): ErrandError {
   if (isErrandError(error)) return error
@@ -90,7 +107,7 @@ export function logError(error: unknown, place: string): ErrandError {
       'E_LOG_UNREACHABLE',
       `there is no such database: ${place}; create it, or correct the job log's URL`,
     )
-  if (['42P01', '3F000', '42883', '42703'].includes(state))
+  if (isMissingSchema(error))
     return say(
       'E_LOG_VERSION',
       `the database at ${place} has no job log in this schema, or another version of it; run: errand migrate`,

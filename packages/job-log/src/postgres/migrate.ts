@@ -1,10 +1,9 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogInfo, MigrationReport } from '@errand/core/ports'
-import { stateOfError } from './failures.ts'
+import { isMissingSchema } from './failures.ts'
 import type { Database, Run } from './database.ts'
 import { codeVersion, migrations, oldestSchema } from './migrations/index.ts'
 
-const missing = new Set(['42P01', '3F000', '42883'])
 const migrationDeadlineMs = 600_000
 
 /** Makes or updates the schema. Ten processes that start together do it once: the others wait, and find it done. */
@@ -79,7 +78,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
     )
     .then(([first]) => first)
     .catch((error: unknown) => {
-      if (missing.has(stateOfError(error) ?? '')) return undefined
+      if (isMissingSchema(error)) return undefined
       throw error
     })
   if (!row)

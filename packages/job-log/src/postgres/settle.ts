@@ -14,7 +14,7 @@ import type {
 import { batchesOf, halving } from './batches.ts'
 import { eventTypeOf, settleCode, stateOf } from './codes.ts'
 import type { Database } from './database.ts'
-import { isRefusedData, logError } from './failures.ts'
+import { insideError, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { lane, maybeNumber } from './rows.ts'
 import { insideOf } from './transaction.ts'
@@ -82,7 +82,7 @@ export class Settler {
         by.id,
       ])
     } catch (error) {
-      throw logError(error, this.#database.place)
+      throw insideError(error, this.#database.place)
     }
   }
 

@@ -4,6 +4,8 @@ import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import { lane, number, storedColumns, storedOf } from './rows.ts'
 
+const partitionsPauseMs = 3_600_000
+
 const nothing: SweepReport = {
   ran: false,
   tickets: [],
@@ -19,6 +21,8 @@ export class Sweeps {
   readonly #database: Database
   readonly #logger: Logger
   readonly #logId: () => string
+  /** By the process's clock, ms: who lacks the right to make partitions does not say so every second. */
+  #partitionsAfter = 0
 
   constructor(database: Database, logger: Logger, logId: () => string) {
     this.#database = database
@@ -89,9 +93,11 @@ export class Sweeps {
 
   /** Days of events ahead. Whoever notices tries; without the right to, everything goes to the default partition. */
   async #makePartitions(): Promise<void> {
+    if (performance.now() < this.#partitionsAfter) return
     try {
       await this.#database.query('', `select ${this.#database.schema}.ensure_partitions(14)`)
     } catch (error) {
+      this.#partitionsAfter = performance.now() + partitionsPauseMs
       this.#logger.warn(
         { reason: (error as Error).message },
         'no partitions could be made for the events of the next days; errand migrate makes them',

@@ -26,7 +26,7 @@ export function explain(error: unknown, file: string): ErrandError {
   if (isErrandError(error)) return error
   const details = { cause: error }
   const text = error instanceof Error ? error.message : String(error)
-  switch (resultCode(error)) {
+  switch (resultCode(error) ?? 0) {
     case readOnly:
       return new ErrandError(
         'E_READ_ONLY',

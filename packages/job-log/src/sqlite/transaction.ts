@@ -2,7 +2,6 @@ import { realpathSync } from 'node:fs'
 import { ErrandError } from '@errand/core/ports'
 import type { SqliteTx, Transaction } from '@errand/core/ports'
 import { Statements } from './statements.ts'
-import type { Connection } from './statements.ts'
 
 const known = new WeakMap<object, Statements>()
 
@@ -19,7 +18,7 @@ export function statementsOf(tx: Transaction, file: string): Statements {
     return refuse('is not inside a transaction: run "begin immediate" on it first')
   let statements = known.get(tx)
   if (!statements) {
-    statements = new Statements(tx as Connection)
+    statements = new Statements(tx)
     const main = statements.all('pragma database_list').find((row) => row.name === 'main')
     if (!main?.file || realpathSync(String(main.file)) !== realpathSync(file))
       return refuse('is on another file')

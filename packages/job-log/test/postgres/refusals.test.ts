@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
 import type { ErrandError } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
@@ -105,6 +106,19 @@ describe.skipIf(url === undefined)('a schema that does not fit', () => {
     const error = await refusal(stage.open({ url: strict.href }).connect())
     expect(error).toMatchObject({ code: 'E_LOG' })
     expect(error.message).toContain('read committed')
+  })
+
+  it('is told where a transaction is on a database without this log', async () => {
+    const log = stage.open({ migrate: true })
+    await log.connect()
+    const elsewhere = new Client({
+      connectionString: Object.assign(new URL(url!), { pathname: '/template1' }).href,
+    })
+    await elsewhere.connect()
+    onTestFinished(() => elsewhere.end())
+    await elsewhere.query('begin')
+    const error = await refusal(log.append([newJob()], { tx: elsewhere }))
+    expect(error.code).toBe('E_TRANSACTION')
   })
 
   it('is not led astray by a caller’s search path', async () => {

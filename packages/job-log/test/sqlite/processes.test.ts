@@ -19,7 +19,7 @@ function start(fixture: string, file: string): { child: ChildProcess; report: Pr
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
-  return { child, report: text(child.stdout!).then((output) => JSON.parse(output) as Report) }
+  return { child, report: text(child.stdout).then((output) => JSON.parse(output) as Report) }
 }
 
 test('ten processes that start on an empty file together make its tables once', async () => {

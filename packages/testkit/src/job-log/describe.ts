@@ -97,7 +97,7 @@ export function describeJobLog(
   options: DescribeJobLogOptions = {},
 ): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
-  describe(`job log ${name}`, { timeout: 30_000 }, () => {
+  describe(`job log ${name}`, { timeout: 120_000 }, () => {
     for (const topic of options.topics ?? jobLogTopics) topics[topic](harness)
   })
 }
