@@ -23,9 +23,9 @@ export function consume(driver: Driver, queue: string): Consumer {
     const subscription = await driver.subscribe(queue, { worker: workerRef() })
     try {
       while (!stopped.signal.aborted) {
-        for (const { ticket, ack } of await subscription.next(10, stopped.signal)) {
-          got.push(ticket.id)
-          await ack()
+        for (const delivery of await subscription.next(10, stopped.signal)) {
+          got.push(delivery.ticket.id)
+          await delivery.ack()
         }
       }
     } finally {
@@ -67,7 +67,11 @@ export function consume(driver: Driver, queue: string): Consumer {
 }
 
 /** Publishes until the broker has accepted all of them, as the relay does. */
-export async function publishAll(driver: Driver, tickets: readonly Ticket[], withinMs = 10_000): Promise<void> {
+export async function publishAll(
+  driver: Driver,
+  tickets: readonly Ticket[],
+  withinMs = 10_000,
+): Promise<void> {
   const accepted = new Set<string>()
   await until(
     async () => {

@@ -18,7 +18,11 @@ let tlsPort: number
 
 function open(options: Partial<RabbitmqOptions> = {}): Driver {
   const log: JobLog = undefined as never
-  const driver = rabbitmq({ url: node.url, ...options }).open({ logger: quietLogger, clock: systemClock, log })
+  const driver = rabbitmq({ url: node.url, ...options }).open({
+    logger: quietLogger,
+    clock: systemClock,
+    log,
+  })
   onTestFinished(() => driver.close())
   return driver
 }
@@ -104,7 +108,9 @@ describe.skipIf(!possible)('a RabbitMQ node that burns', { timeout: 180_000 }, (
     await node.shutDown()
     node.wipe()
     await node.start()
-    expect(await until(async () => (await publisher.depth('wiped-backlog').catch(() => undefined)) === 0)).toBe(true)
+    expect(
+      await until(async () => (await publisher.depth('wiped-backlog').catch(() => undefined)) === 0),
+    ).toBe(true)
     const after = ticketsOf(20, queue)
     await publishAll(publisher, after)
     await consumer.received(after)
@@ -120,7 +126,11 @@ describe.skipIf(!possible)('a RabbitMQ node that burns', { timeout: 180_000 }, (
 
     await node.rabbitmqctl('set_vm_memory_high_watermark', 'absolute', '1')
     const refused = await until(
-      () => publisher.publish(ticketsOf(1, queue)).then(() => undefined, (error: unknown) => error as Error),
+      () =>
+        publisher.publish(ticketsOf(1, queue)).then(
+          () => undefined,
+          (error: unknown) => error as Error,
+        ),
       { what: 'the publisher is told' },
     )
     expect(refused).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('memory') })
@@ -181,14 +191,23 @@ describe.skipIf(!possible)('a RabbitMQ node that burns', { timeout: 180_000 }, (
       code: 'E_DRIVER',
       message: expect.stringContaining('tls.ca'),
     })
-    await expect(open({ url: url.replace(String(tlsPort), String(node.port)) }).depth('tls')).rejects.toMatchObject({
+    await expect(
+      open({ url: url.replace(String(tlsPort), String(node.port)) }).depth('tls'),
+    ).rejects.toMatchObject({
       message: expect.stringContaining('TLS'),
     })
   })
 
   it('a cluster’s nodes are tried in turn', async () => {
     const driver = open({ url: [`amqp://127.0.0.1:${await freePort()}`, node.url] })
-    await until(() => driver.depth('q').then(() => true, () => false), { what: 'the second node answers' })
+    await until(
+      () =>
+        driver.depth('q').then(
+          () => true,
+          () => false,
+        ),
+      { what: 'the second node answers' },
+    )
   })
 })
 

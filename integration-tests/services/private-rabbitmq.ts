@@ -1,7 +1,16 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { accessSync, chmodSync, chownSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -29,6 +38,12 @@ export interface PrivateRabbitmqOptions {
   /** More lines of `rabbitmq.conf`: `consumer_timeout = 5000`. May name files of the folder, which it is handed. */
   readonly config?: ((folder: string) => readonly string[]) | undefined
 }
+
+/**
+ * Runs the node, and beside it a watcher that kills the whole group when the pipe from this process closes: a test run
+ * that is killed itself has no chance to do so.
+ */
+const leashed = '(cat <&3 >/dev/null; kill -9 0) & exec "$0"'
 
 export function isRabbitmqInstalled(): boolean {
   return executable('rabbitmq-server') !== undefined && executable('rabbitmqctl') !== undefined
@@ -80,12 +95,17 @@ export async function startPrivateRabbitmq(
     const exit = once(child, 'exit')
     await how()
     await exit
+    signal('SIGKILL')
     child = undefined
     // The script that was started has ended; the node itself may take a moment longer to let go of its port.
     while (await accepts(node.port)) await moment()
   }
   const start = async (): Promise<void> => {
-    child = spawn(server, [], { ...running, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    child = spawn('/bin/sh', ['-c', leashed, server], {
+      ...running,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    })
     await ready(child, node.port)
   }
   const kill = (): Promise<void> => ended(() => signal('SIGKILL'))

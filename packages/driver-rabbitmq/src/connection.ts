@@ -128,7 +128,9 @@ export class Connection {
   /** Why it ended. */
   get reason(): ErrandError {
     const reason: unknown = this.ended.reason
-    return reason instanceof ErrandError ? reason : driverError(`the connection to RabbitMQ at ${this.where} has ended`)
+    return reason instanceof ErrandError
+      ? reason
+      : driverError(`the connection to RabbitMQ at ${this.where} has ended`)
   }
 
   /** Ends it at once, without a goodbye: the other side does not answer. */

@@ -18,9 +18,11 @@ const ports = { amqp: 5672, amqps: 5671 } as const
 export function endpointOf(url: unknown): Endpoint {
   const { parsed, protocol } = parse(url)
   if (parsed.hash !== '') throw refuse('has a fragment (#…): a # in a password must be written %23')
-  if (parsed.search !== '') throw refuse('has a query: beside other options, what it says is an option of its own')
+  if (parsed.search !== '')
+    throw refuse('has a query: beside other options, what it says is an option of its own')
   const path = parsed.pathname.slice(1)
-  if (path.includes('/')) throw refuse('has a path of several parts: a / in the name of a vhost must be written %2F')
+  if (path.includes('/'))
+    throw refuse('has a path of several parts: a / in the name of a vhost must be written %2F')
   const host = parsed.hostname.replaceAll(/^\[|\]$/g, '') || '127.0.0.1'
   const port = parsed.port === '' ? ports[protocol] : Number(parsed.port)
   const vhost = path === '' ? '/' : decode(path)

@@ -37,8 +37,10 @@ function whyNot(error: unknown, vhost: string, protocol: Endpoint['protocol']): 
   const text = textOf(error)
   const code = replyCode(error)
   if (code === 403) return 'refuses this user: check the user and the password in the URL'
-  if (code === 530 && /not found/i.test(text)) return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost`
-  if (code === 530) return `does not let this user into the vhost "${vhost}": rabbitmqctl set_permissions gives it the right`
+  if (code === 530 && /not found/i.test(text))
+    return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost`
+  if (code === 530)
+    return `does not let this user into the vhost "${vhost}": rabbitmqctl set_permissions gives it the right`
   if (isTlsError(error)) {
     return `cannot be trusted or does not speak TLS (${text}): check the scheme and the port, and give the certificate of its signer as tls.ca`
   }
@@ -63,7 +65,10 @@ const settingsMean: Readonly<Record<string, string>> = {
 /** Why a queue cannot be used, and what to do about it; undefined when the error is not about the queue. */
 export function queueProblem(error: unknown, queue: string, declares: boolean): string | undefined {
   const text = textOf(error)
-  switch (replyCode(error)) {
+  const code = replyCode(error)
+  switch (code) {
+    case undefined:
+      return undefined
     case 404:
       return declares
         ? `queue "${queue}" does not exist`

@@ -27,7 +27,10 @@ export function optionsOfUrl(url: string): RabbitmqOptions {
   const query = new URLSearchParams(url.slice(begin + 1))
   for (const key of query.keys()) {
     if (!(known as readonly string[]).includes(key)) {
-      throw new ErrandError('E_OPTION', `the URL of RabbitMQ has the unknown option "${key}"; known: ${known.join(', ')}`)
+      throw new ErrandError(
+        'E_OPTION',
+        `the URL of RabbitMQ has the unknown option "${key}"; known: ${known.join(', ')}`,
+      )
     }
   }
   const read = (key: (typeof known)[number]): string | undefined => query.get(key) ?? undefined
@@ -51,7 +54,10 @@ function tlsOf(ca?: string, cert?: string, key?: string): TlsOptions | undefined
       return path === undefined ? undefined : readFileSync(path)
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
-      throw new ErrandError('E_OPTION', `${option} of the URL of RabbitMQ names ${path}, which cannot be read (${code})`)
+      throw new ErrandError(
+        'E_OPTION',
+        `${option} of the URL of RabbitMQ names ${path}, which cannot be read (${code})`,
+      )
     }
   }
   return { ca: read('cacertfile', ca), cert: read('certfile', cert), key: read('keyfile', key) }

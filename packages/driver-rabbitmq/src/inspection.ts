@@ -4,7 +4,11 @@ import { driverError, replyCode, textOf } from './errors.ts'
 import { brokerQueues } from './names.ts'
 
 /** Tickets that wait in all lanes of the queue; undefined where the user may not look. A lane that is not there has none. */
-export async function depthOf(connection: Connection, prefix: string, queue: QueueName): Promise<number | undefined> {
+export async function depthOf(
+  connection: Connection,
+  prefix: string,
+  queue: QueueName,
+): Promise<number | undefined> {
   const counts = await Promise.all(brokerQueues(prefix, queue).map((each) => countOf(connection, each)))
   let sum = 0
   for (const count of counts) {

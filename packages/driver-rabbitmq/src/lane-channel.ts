@@ -32,7 +32,13 @@ export class LaneChannel {
   /** A question was not answered: nothing that comes after it will be. */
   #silent = false
 
-  constructor(connection: Connection, channel: Channel, queue: string, events: LaneChannelEvents, logger: Logger) {
+  constructor(
+    connection: Connection,
+    channel: Channel,
+    queue: string,
+    events: LaneChannelEvents,
+    logger: Logger,
+  ) {
     this.#connection = connection
     this.#channel = channel
     this.#queue = queue

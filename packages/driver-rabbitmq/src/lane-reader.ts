@@ -77,7 +77,8 @@ export class LaneReader {
       if (this.#over) return
       const now = this.#consumer?.window
       // A window that nearly fits stays: to change it costs the broker a consumer.
-      if (now === undefined || window >= 2 * now || 4 * window <= now) await this.#mended(() => this.#consume(window))
+      if (now === undefined || window >= 2 * now || 4 * window <= now)
+        await this.#mended(() => this.#consume(window))
     })
   }
 

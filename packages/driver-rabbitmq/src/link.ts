@@ -23,7 +23,11 @@ export class Link {
   #tries = 0
   #failures = 0
 
-  constructor(purpose: Purpose, settings: Settings, { clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+  constructor(
+    purpose: Purpose,
+    settings: Settings,
+    { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+  ) {
     this.#purpose = purpose
     this.#settings = settings
     this.#clock = clock
@@ -79,7 +83,8 @@ export class Link {
 
   #up(connection: Connection): Connection {
     const { where } = connection
-    if (this.#failures > 0) this.#logger.info({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
+    if (this.#failures > 0)
+      this.#logger.info({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
     const sinceMs = this.#clock.monotonicMs()
     this.#current = connection
     connection.ended.addEventListener('abort', () => {
@@ -87,7 +92,10 @@ export class Link {
       if (this.#stop.signal.aborted) return
       // One at least: a broker that restarts meets its clients one after another, not all at once.
       this.#failures = this.#clock.monotonicMs() - sinceMs > steadyMs ? 1 : this.#failures + 1
-      this.#logger.warn({ where, purpose: this.#purpose, why: connection.reason.message }, 'connection to RabbitMQ lost')
+      this.#logger.warn(
+        { where, purpose: this.#purpose, why: connection.reason.message },
+        'connection to RabbitMQ lost',
+      )
       this.#again()
     })
     return connection

@@ -45,7 +45,7 @@ export interface Settings {
   readonly publishTimeoutMs: number
 }
 
-export const defaults = {
+const defaults = {
   prefix: 'errand',
   declare: true,
   auth: 'plain',

@@ -65,7 +65,11 @@ export class Publisher {
     }
   }
 
-  async #deliver(connection: Connection, tickets: readonly Addressed[], ended: AbortSignal): Promise<PublishReport> {
+  async #deliver(
+    connection: Connection,
+    tickets: readonly Addressed[],
+    ended: AbortSignal,
+  ): Promise<PublishReport> {
     const accepted: Ticket[] = []
     const refused: Refusal[] = []
     let left = tickets
@@ -120,7 +124,12 @@ export class Publisher {
     const fates = await confirms.send(messages, ended)
     if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
     // Not one answer in all that time: the next publish shall not trust this connection.
-    if (ended.aborted && fates.length > 0 && confirms.confirmed === before && connection.blocked === undefined) {
+    if (
+      ended.aborted &&
+      fates.length > 0 &&
+      confirms.confirmed === before &&
+      connection.blocked === undefined
+    ) {
       connection.drop(`no confirm within ${this.#settings.publishTimeoutMs} ms`)
     }
     return fates
@@ -150,7 +159,8 @@ function whyNot(fate: 'returned' | 'refused', queue: string): string {
 /** Rejects as soon as the signal aborts, whatever becomes of the promise. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(driverError('RabbitMQ did not answer in time; the tickets are published again later'))
+    const abort = (): void =>
+      reject(driverError('RabbitMQ did not answer in time; the tickets are published again later'))
     if (signal.aborted) abort()
     signal.addEventListener('abort', abort, { once: true })
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
@@ -158,11 +168,16 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
 }
 
 function blockedError({ where, blocked }: Connection): Error {
-  return driverError(`RabbitMQ at ${where} takes no tickets: ${blocked}. Give it memory or disk; jobs wait in the log`)
+  return driverError(
+    `RabbitMQ at ${where} takes no tickets: ${blocked}. Give it memory or disk; jobs wait in the log`,
+  )
 }
 
 function publishError(connection: Connection, failure: unknown): Error {
   if (connection.ended.aborted) return connection.reason
   const hint = replyCode(failure) === 403 ? '; the user needs the right to write to amq.default' : ''
-  return driverError(`RabbitMQ at ${connection.where} ended the publishing channel (${textOf(failure)})${hint}`, failure)
+  return driverError(
+    `RabbitMQ at ${connection.where} ended the publishing channel (${textOf(failure)})${hint}`,
+    failure,
+  )
 }

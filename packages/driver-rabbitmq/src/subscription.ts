@@ -147,7 +147,8 @@ export class RabbitmqSubscription implements Subscription {
     this.#wake = wake
     ended.addEventListener('abort', wake, { once: true })
     const stop = more ? this.#parts.clock.after(onTheirWayMs, wake) : undefined
-    if (!more) for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
+    if (!more)
+      for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
     const here = this.#lanes.some((lane) => lane.heldSinceMs !== undefined)
     if (!here && !ended.aborted && !this.#isLost()) await promise
     this.#wake = undefined

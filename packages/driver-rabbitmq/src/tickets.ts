@@ -9,7 +9,9 @@ export function encodeTicket({ id, queue, lane, log }: Ticket): Buffer {
   return Buffer.from(JSON.stringify({ id, queue, lane, log }))
 }
 
-export type Decoded = { readonly ticket: Ticket; readonly why?: never } | { readonly ticket?: never; readonly why: string }
+export type Decoded =
+  | { readonly ticket: Ticket; readonly why?: never }
+  | { readonly ticket?: never; readonly why: string }
 
 /**
  * Reads what came from the broker, where anybody who may write can put anything. Only the four known parts are looked

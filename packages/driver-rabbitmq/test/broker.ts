@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import type { Channel, ChannelModel } from 'amqplib'
 import { lanes, systemClock } from '@errand/core/ports'
-import type { Driver, DriverContext, JobLog, Lane, Logger } from '@errand/core/ports'
+import type { Clock, Driver, DriverContext, JobLog, Lane, Logger } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
 import { rabbitmq } from '../src/index.ts'
 import type { RabbitmqOptions } from '../src/index.ts'
@@ -15,14 +15,18 @@ export function newPrefix(): string {
   return `test-${randomBytes(6).toString('hex')}`
 }
 
-export function openDriver(options: RabbitmqOptions, logger: Logger = quietLogger): Driver {
-  return rabbitmq(options).open(contextWith(logger))
+export function openDriver(
+  options: RabbitmqOptions,
+  logger: Logger = quietLogger,
+  clock: Clock = systemClock,
+): Driver {
+  return rabbitmq(options).open(contextWith(logger, clock))
 }
 
-export function contextWith(logger: Logger): DriverContext {
+function contextWith(logger: Logger, clock: Clock): DriverContext {
   // A driver of tickets never looks at it.
   const log: JobLog = undefined as never
-  return { logger, clock: systemClock, log }
+  return { logger, clock, log }
 }
 
 export function queueOf(prefix: string, queue: string, lane: Lane): string {
@@ -30,7 +34,10 @@ export function queueOf(prefix: string, queue: string, lane: Lane): string {
 }
 
 /** Runs something on a channel of its own. */
-export async function onBroker<T>(url: string, act: (channel: Channel, model: ChannelModel) => Promise<T>): Promise<T> {
+export async function onBroker<T>(
+  url: string,
+  act: (channel: Channel, model: ChannelModel) => Promise<T>,
+): Promise<T> {
   const model = await connect(url, { noDelay: true, timeout: 5_000 })
   model.on('error', () => {})
   try {

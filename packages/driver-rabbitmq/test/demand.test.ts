@@ -1,6 +1,6 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { lanes } from '@errand/core/ports'
-import type { Delivery, Lane, Subscription } from '@errand/core/ports'
+import { lanes, systemClock } from '@errand/core/ports'
+import type { Clock, Delivery, Lane, Subscription } from '@errand/core/ports'
 import { newTicket, startFaultProxy, until, workerRef } from '@errand/testkit'
 import { deleteQueues, newPrefix, nobody, onBroker, openDriver, queueOf } from './broker.ts'
 
@@ -49,7 +49,7 @@ async function consumersOf(broker: string, prefix: string): Promise<number> {
   })
 }
 
-describe.skipIf(url === undefined)('demand', () => {
+describe.skipIf(url === undefined)('demand', { timeout: 30_000 }, () => {
   it('a backlog of low tickets does not delay critical ones, and both have their share', async () => {
     const { publish, subscription } = await scene()
     await publish('low', 2_000)
@@ -57,7 +57,9 @@ describe.skipIf(url === undefined)('demand', () => {
     await publish('critical', 50)
     const order = await run(subscription, 60, 5)
     // Up to ten were in the hands of the worker's slots; from then on nine of ten are critical.
-    const critical = order.map((lane, index) => (lane === 'critical' ? index : -1)).filter((index) => index >= 0)
+    const critical = order
+      .map((lane, index) => (lane === 'critical' ? index : -1))
+      .filter((index) => index >= 0)
     expect(critical).toHaveLength(50)
     expect(critical.slice(0, 4)).toEqual([0, 1, 2, 3])
     expect(order.slice(0, critical.at(-1)).filter((lane) => lane === 'low').length).toBeLessThanOrEqual(6)
@@ -96,6 +98,25 @@ describe.skipIf(url === undefined)('demand', () => {
       await until(async () => (await consumersOf(broker, prefix)) === 0, { what: 'it has stopped consuming' })
       expect(await other.depth('q')).toBe(10 - job)
     }
+  })
+
+  it('a worker whose jobs take their time hands back what came too much at once, not after a while', async () => {
+    const { publish, other, broker, prefix } = await scene()
+    // No timer ever fires: whatever is handed back is handed back without one.
+    const clock: Clock = { ...systemClock, after: () => () => {} }
+    const driver = openDriver({ url: broker, prefix }, undefined, clock)
+    onTestFinished(() => driver.close())
+    const slow = await driver.subscribe('q', { worker: workerRef() })
+    await publish('normal', 1)
+    expect(await run(slow, 1, 1)).toHaveLength(1)
+    const began = performance.now()
+    await until(() => performance.now() - began > 100)
+    const waiting = slow.next(1, nobody)
+    await until(async () => (await consumersOf(broker, prefix)) === 4, { what: 'it consumes' })
+    await publish('normal', 3)
+    for (const delivery of await waiting) await delivery.ack()
+    await until(async () => (await consumersOf(broker, prefix)) === 0, { what: 'it has stopped consuming' })
+    await until(async () => (await other.depth('q')) === 2, { what: 'the others are on the broker' })
   })
 
   it('a waiting worker says nothing to the broker', async () => {

@@ -41,6 +41,23 @@ describe
       expect(count('SendMessageBatch') - before).toBe(10)
     })
 
+    it('gather deletes too, however far apart the acks are', async () => {
+      const { corner, driver, count } = scene()
+      await using _ = corner
+      await publish(driver, tickets(10, 'media'))
+      const subscription = await subscribe(driver, 'media')
+      const got = await subscription.next(10, AbortSignal.timeout(10_000))
+      expect(got).toHaveLength(10)
+      for (const delivery of got) {
+        await delivery.ack()
+        // A round trip, in which a delete of its own would have been sent.
+        await driver.depth('media')
+      }
+      await subscription.close()
+      // One; more only where ten round trips take longer than a second.
+      expect(count('DeleteMessageBatch')).toBeLessThanOrEqual(5)
+    })
+
     it('are three for a job that comes alone, polls of the other lanes apart', async () => {
       const { corner, driver, count } = scene()
       await using _ = corner

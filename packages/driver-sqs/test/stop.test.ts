@@ -1,6 +1,6 @@
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
-import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
+import { Corner, drain, ids, publish, subscribe, tickets, until } from './sqs.ts'
 
 const url = inject('sqs')
 /** A ticket that is hidden and not handed back would come too late for these tests. */
@@ -9,8 +9,11 @@ const visibility = '60s'
 describe.skipIf(url === undefined).concurrent('stopping', { timeout: 30_000 }, () => {
   it('an idle worker stops within two seconds, with long polls open on every lane', async () => {
     await using corner = new Corner(url!)
-    const subscription = await subscribe(corner.open({ visibility }), 'media')
+    const counter = new SqsFaults({ seed: 1 })
+    const subscription = await subscribe(corner.open({ client: corner.faulty(counter), visibility }), 'media')
     const waiting = subscription.next(10, new AbortController().signal)
+    // Each lane was asked whether it has tickets, and is listened to.
+    await until(() => counter.requests['ReceiveMessage'] === 8)
     const since = performance.now()
     await subscription.close()
     expect(performance.now() - since).toBeLessThan(2_000)
@@ -47,6 +50,19 @@ describe.skipIf(url === undefined).concurrent('stopping', { timeout: 30_000 }, (
     await stopping.close()
     const other = await subscribe(driver, 'media')
     expect(await drain(other, 4)).toEqual(ids(all))
+  })
+
+  it('a worker that stops asking keeps nothing: what it has beyond its slots goes to others', async () => {
+    await using corner = new Corner(url!)
+    const all = await publish(
+      corner.open({ visibility }),
+      (['critical', 'high', 'normal', 'low'] as const).flatMap((lane) => tickets(1, 'media', lane)),
+    )
+    // All lanes are asked at once, so it receives four tickets for its one slot.
+    const busy = await subscribe(corner.open({ visibility }), 'media')
+    const [held] = await busy.next(1, AbortSignal.timeout(5_000))
+    const other = await subscribe(corner.open({ visibility }), 'media')
+    expect(await drain(other, 3)).toEqual(ids(all).filter((id) => id !== held?.ticket.id))
   })
 
   it('what was acked is deleted before the close ends: deletes wait for others only while it runs', async () => {

@@ -182,14 +182,30 @@ test('while most tickets are stale, whole batches of them are fetched, and no mo
   expect(most).toBe(2)
 })
 
-test('a paused queue is not served until it is resumed', async () => {
-  await using on = stage()
-  await on.errand.queues.pause('default', 'tester')
+test('a paused queue has no subscription until it is resumed', async () => {
+  let open = 0
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      const subscription = await real.subscribe(queue, options)
+      open += 1
+      return {
+        next: (max, signal) => subscription.next(max, signal),
+        close: async () => {
+          open -= 1
+          await subscription.close()
+        },
+      }
+    },
+  }))
+  await using on = stage({ driver })
   const worker = await on.work({ lease: '600ms', handlers: [handle(work, () => undefined)] })
-  const { id } = await on.errand.dispatch(work, { n: 1 })
+  expect(open).toBe(1)
+  await on.errand.queues.pause('default', 'tester')
+  await eventually(() => expect(open).toBe(0))
   expect(worker.health()).toMatchObject({ taking: true })
-  await on.log.sweep({ limit: 10, republish: false, skipQueues: [] })
+  const { id } = await on.errand.dispatch(work, { n: 1 })
   expect(await on.history(id)).toEqual(['dispatched'])
   await on.errand.queues.resume('default', 'tester')
   await on.until(id, 'succeeded')
+  expect(open).toBe(1)
 })

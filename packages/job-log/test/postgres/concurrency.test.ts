@@ -32,24 +32,25 @@ describe.skipIf(url === undefined)('many connections at once', () => {
       .map(([, item]) => item)
 
   it('duplicated tickets in random order deadlock nobody, and each job has one winner', async () => {
-    const ids = jobs(60)
-    await log.append(ids)
-    // The functions themselves, without the log's repetition: a deadlock would be an error here.
-    const granted = await Promise.all(
-      Array.from({ length: 8 }, async () => {
-        const [client, by] = await Promise.all([stage.client(), worker()])
-        const mine: string[] = []
-        for (let round = 0; round < 5; round++) {
-          const { rows } = await client.query<{ verdict: string; id: string }>(
-            `select verdict, id from ${stage.schema}.claim($1, 60, $2, $3, 1000, '{}')`,
-            [shuffled(ids.map(({ id }) => id)), by.id, randomUUID()],
-          )
-          mine.push(...rows.filter(({ verdict }) => verdict === 'run').map(({ id }) => id))
-        }
-        return mine
-      }),
+    const claimants = await Promise.all(
+      Array.from({ length: 8 }, async () => ({ client: await stage.client(), by: await worker() })),
     )
-    expect(granted.flat().toSorted()).toEqual(ids.map(({ id }) => id).toSorted())
+    for (let round = 0; round < 5; round++) {
+      const dispatched = jobs(400)
+      const ids = dispatched.map(({ id }) => id)
+      await log.append(dispatched)
+      // The functions themselves, without the log's repetition: a deadlock would be an error here.
+      const granted = await Promise.all(
+        claimants.map(async ({ client, by }) => {
+          const { rows } = await client.query<{ verdict: string; id: string }>(
+            `select verdict, id from ${stage.schema}.claim($1, 400, $2, $3, 1000, '{}')`,
+            [shuffled(ids), by.id, randomUUID()],
+          )
+          return rows.filter(({ verdict }) => verdict === 'run').map(({ id }) => id)
+        }),
+      )
+      expect(granted.flat().toSorted()).toEqual(ids.toSorted())
+    }
   })
 
   it('dispatches with keys and unique keys in any order deadlock nobody', async () => {

@@ -125,8 +125,10 @@ describe.skipIf(url === undefined)('a schema that does not fit', () => {
     const log = stage.open({ migrate: true })
     await log.connect()
     const client = await stage.client()
-    // A function and a table that would answer instead of the right ones.
-    await client.query(`create table ${stage.schema}.unnest (id uuid)`)
+    // It fits better than PostgreSQL's own, and would answer in its place.
+    await client.query(
+      `create function ${stage.schema}.cardinality(uuid[]) returns integer language sql return 0`,
+    )
     await client.query(`begin; set local search_path = ${stage.schema}, public, pg_catalog`)
     const job = newJob({ ordering: { key: 'k', onFailure: 'block' } })
     expect(await log.append([job], { tx: client })).toMatchObject([{ status: 'added', state: 'ready' }])
