@@ -1,4 +1,5 @@
 import { checkQueueName } from '../names.ts'
+import type { JobLog, Topic } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 import { noteOf } from './filter.ts'
@@ -33,6 +34,12 @@ function noteFrom(what: string, by: string | By): Note {
   return noteOf(what, typeof by === 'string' ? { by } : by)
 }
 
+/** A worker learns from its heartbeat which queues are paused: those that serve this one shall beat now. */
+async function tellWorkers(log: JobLog, queue: string): Promise<void> {
+  const serving = (await log.workers()).filter((worker) => worker.queues.includes(queue))
+  await log.notify([`queue:${queue}`, ...serving.map((worker): Topic => `worker:${worker.id}`)])
+}
+
 export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
   return {
     async list() {
@@ -43,13 +50,13 @@ export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
       const note = noteFrom('pause()', by)
       const { log } = await deps.connected()
       await log.pause(checkQueueName(queue), note)
-      await log.notify([`queue:${queue}`])
+      await tellWorkers(log, queue)
     },
     async resume(queue, by) {
       const note = noteFrom('resume()', by)
       const { log } = await deps.connected()
       await log.resume(checkQueueName(queue), note)
-      await log.notify([`queue:${queue}`])
+      await tellWorkers(log, queue)
     },
     async purge(queue, by) {
       const note = { reason: 'the queue was purged', ...noteFrom('purge()', by) }

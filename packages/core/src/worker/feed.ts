@@ -28,6 +28,8 @@ export interface FeedParts {
   readonly logger: Logger
   /** The log refused a grant because the lease is out. */
   readonly leaseOut: () => void
+  /** Jobs were started: whoever follows events shall look. */
+  readonly started: () => void
 }
 
 /** How long a pass is skipped when the `looping` hook said so. */
@@ -171,6 +173,7 @@ export class Feed {
     const slots = ask.take(granted.length)
     for (const claim of granted.slice(0, slots)) runner.start(claim, demand.slots)
     for (const claim of granted.slice(slots)) runner.giveBack(claim)
+    this.#parts.started()
     const tickets = deliveries.filter((delivery) => !delivery.granted)
     if (tickets.length > 0) {
       await claims.claim(this.queue, tickets, ask.take(Math.min(tickets.length, ask.max)))

@@ -33,12 +33,22 @@ export class Pool {
   constructor(queues: readonly QueueName[], size: number, parts: PoolParts) {
     this.#parts = parts
     const { deps } = parts
-    const { clock, driver, logger } = deps
+    const { clock, driver, log, logger } = deps
+    const started = (): void => void log.notify(['events']).catch(() => undefined)
     this.#demand = new Demand(size, clock)
     this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
     this.feeds = queues.map(
       (queue) =>
-        new Feed({ ...parts, queue, driver, clock, logger, demand: this.#demand, claims: this.#claims }),
+        new Feed({
+          ...parts,
+          queue,
+          driver,
+          clock,
+          logger,
+          started,
+          demand: this.#demand,
+          claims: this.#claims,
+        }),
     )
   }
 

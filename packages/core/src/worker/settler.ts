@@ -76,7 +76,10 @@ export class Settler {
     const { log, ref, clock, logger } = this.#options
     for (let failures = 0; ;) {
       try {
-        return await log.settle(settlements, ref)
+        const settled = await log.settle(settlements, ref)
+        // Not awaited: whoever follows polls as well.
+        void log.notify(['events']).catch(() => undefined)
+        return settled
       } catch (error) {
         failures += 1
         if (this.#givenUp.signal.aborted || isErrandError(error, 'E_CLOSED')) throw error

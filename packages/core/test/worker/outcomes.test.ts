@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { defineJob, fixed, handle, PermanentError } from '../../src/index.ts'
 import type { Context, Failure } from '../../src/index.ts'
 import type { Outcome } from '../../src/define/handler.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { stage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -222,4 +223,18 @@ test('a child that a handler dispatches knows its parent and inherits its meta',
   const { id } = await on.errand.dispatch(parent, undefined, { meta: { tenant: 'acme' } })
   await on.until(id, 'succeeded')
   expect(await on.log.get(childId)).toMatchObject({ parentId: id, meta: { tenant: 'acme' } })
+})
+
+test('whoever waits for a result or follows events is woken by them, not by the next poll', async () => {
+  // The clock stands still, so no poll is ever due.
+  await using on = stage({ clock: virtualClock() })
+  await on.work({ handlers: [handle(greet, ({ who }) => ({ text: `hello ${who}` }))] })
+  const receipt = await on.errand.dispatch(greet, { who: 'Ada' })
+  const seen: string[] = []
+  const following = (async () => {
+    for await (const event of on.errand.events.follow({ job: receipt.id })) seen.push(event.type)
+  })()
+  expect(await on.errand.result(receipt)).toEqual({ text: 'hello Ada' })
+  await following
+  expect(seen).toEqual(['dispatched', 'started', 'succeeded'])
 })

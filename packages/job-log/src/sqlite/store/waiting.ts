@@ -1,7 +1,14 @@
+import { laneRank, lanes } from '@errand/core/ports'
 import type { JobRow, JobStore, QueueCounts } from '@errand/core/ports'
 import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { json, live } from './sql.ts'
+
+/** Overdue jobs that are put in order before the oldest are taken: never the whole of a long backlog. */
+const overdueLook = 1_000
+const overdueIn = (queues: 'in' | 'not in'): string =>
+  `select * from (select * from errand_jobs where state = 'ready' and publish_after <= ?
+     and queue ${queues} (select value from json_each(?)) order by publish_after limit ?) order by sequence limit ?`
 
 /** What waits or runs: the questions of grants and sweeps, each on a partial index. */
 export function waitingJobs(
@@ -14,30 +21,27 @@ export function waitingJobs(
     sql.all(query, ...values).map((row) => jobRow(row))
   return {
     ready(queue: string, first: 'highest' | 'lowest', limit: number): JobRow[] {
-      const order = first === 'highest' ? 'lane' : 'lane desc'
-      return rows(
-        `select * from errand_jobs where state = 'ready' and queue = ? order by ${order}, sequence limit ?`,
-        queue,
-        limit,
-      )
+      // Lane by lane, each along the index: sorting by both, one of them downwards, would read the whole backlog.
+      const order = first === 'highest' ? lanes : lanes.toReversed()
+      const found: JobRow[] = []
+      for (const lane of order) {
+        if (found.length >= limit) break
+        found.push(
+          ...rows(
+            `select * from errand_jobs where state = 'ready' and queue = ? and lane = ? order by sequence limit ?`,
+            queue,
+            laneRank[lane],
+            limit - found.length,
+          ),
+        )
+      }
+      return found
     },
     overdue(queues: readonly string[], now: number, limit: number): JobRow[] {
-      return rows(
-        `select * from errand_jobs where state = 'ready' and publish_after <= ? and queue in (select value from json_each(?))
-       order by sequence limit ?`,
-        now,
-        json(queues),
-        limit,
-      )
+      return rows(overdueIn('in'), now, json(queues), Math.max(limit, overdueLook), limit)
     },
     unpublished(except: readonly string[], now: number, limit: number): JobRow[] {
-      return rows(
-        `select * from errand_jobs where state = 'ready' and publish_after <= ? and queue not in (select value from json_each(?))
-       order by sequence limit ?`,
-        now,
-        json(except),
-        limit,
-      )
+      return rows(overdueIn('not in'), now, json(except), Math.max(limit, overdueLook), limit)
     },
     due(now: number, limit: number): JobRow[] {
       return rows(
