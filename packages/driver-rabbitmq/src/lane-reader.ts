@@ -17,6 +17,8 @@ export interface LaneReaderParts {
   readonly nowMs: () => number
   /** Something has come, or has changed: look again. */
   readonly stirred: () => void
+  /** Its queue was deleted: those of the other lanes may have been as well. */
+  readonly gone: () => void
 }
 
 export interface Taken {
@@ -85,6 +87,15 @@ export class LaneReader {
   /** No more tickets come, and those that were not taken go back. Never rejects. */
   retire(): Promise<void> {
     return this.#inTurn(() => this.#cancel().catch(() => {}))
+  }
+
+  /** Begins anew with a channel of its own, and hands back whatever is unacked. Never rejects. */
+  renew(): Promise<void> {
+    return this.#inTurn(async () => {
+      const channel = this.#channel
+      this.#forget()
+      await channel?.close()
+    })
   }
 
   /** Hands back whatever is unacked. Never rejects. */
@@ -202,17 +213,22 @@ export class LaneReader {
     if (this.#consumer?.tag !== consumer) return
     this.#consumer = undefined
     for (const { delivery } of this.#held.splice(0)) void delivery.release()
-    this.#parts.stirred()
+    this.#parts.gone()
   }
 
   #closed(channel: LaneChannel, error: unknown): void {
     if (this.#channel !== channel) return
+    this.#forget()
+    if (replyCode(error) === 404) this.#parts.gone()
+    if (error !== undefined && !isMendable(error)) this.#failure = this.#failed(error)
+    this.#parts.stirred()
+  }
+
+  #forget(): void {
     this.#channel = undefined
     this.#consumer = undefined
     this.#held = []
     topologyOf(this.#parts.connection, this.#parts.settings).forget(this.#queue)
-    if (error !== undefined && !isMendable(error)) this.#failure = this.#failed(error)
-    this.#parts.stirred()
   }
 
   #failed(error: unknown): Error {

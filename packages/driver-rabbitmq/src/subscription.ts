@@ -44,12 +44,17 @@ export class RabbitmqSubscription implements Subscription {
   #stopLinger: (() => void) | undefined
   #filledAtMs: number | undefined
   #hurry = true
+  #damaged = false
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts
     const stirred = (): void => this.#wake?.()
     const nowMs = (): number => parts.clock.monotonicMs()
-    this.#lanes = lanes.map((lane) => new LaneReader({ ...parts, lane, nowMs, stirred }))
+    const gone = (): void => {
+      this.#damaged = true
+      stirred()
+    }
+    this.#lanes = lanes.map((lane) => new LaneReader({ ...parts, lane, nowMs, stirred, gone }))
     parts.connection.ended.addEventListener('abort', stirred, { signal: this.#closed.signal })
   }
 
@@ -79,6 +84,7 @@ export class RabbitmqSubscription implements Subscription {
     try {
       while (!ended.aborted) {
         this.#check()
+        this.#mend()
         const { deliveries, more } = await this.#pick(max, ended)
         if (deliveries.length > 0) {
           filled = deliveries.length === max
@@ -150,7 +156,7 @@ export class RabbitmqSubscription implements Subscription {
     if (!more)
       for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
     const here = this.#lanes.some((lane) => lane.heldSinceMs !== undefined)
-    if (!here && !ended.aborted && !this.#isLost()) await promise
+    if (!here && !this.#damaged && !ended.aborted && !this.#isLost()) await promise
     this.#wake = undefined
     stop?.()
     ended.removeEventListener('abort', wake)
@@ -163,6 +169,17 @@ export class RabbitmqSubscription implements Subscription {
 
   #isLost(): boolean {
     return this.#parts.connection.ended.aborted || this.#failure !== undefined
+  }
+
+  /**
+   * Where one queue was deleted the channels of all lanes are replaced. RabbitMQ 3.10 does not cancel the consumer of a
+   * queue that somebody declares anew in the same moment: it stays registered there, and what is sent to it gets lost on
+   * the way until its channel ends.
+   */
+  #mend(): void {
+    if (!this.#damaged) return
+    this.#damaged = false
+    for (const lane of this.#lanes) void lane.renew()
   }
 
   /** @throws `E_DRIVER` when the connection is lost, or a lane cannot be read. */

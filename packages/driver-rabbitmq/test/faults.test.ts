@@ -107,7 +107,7 @@ describe.skipIf(url === undefined)('a broker that fails', { timeout: 30_000 }, (
     const subscription = await driver.subscribe('q', { worker: workerRef() })
     const waiting = failureOf(subscription.next(1, nobody))
     proxy.blackHole()
-    expect(await waiting).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('eartbeat') })
+    expect(await waiting).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('was lost') })
   })
 
   it('a slow broker is slow, and nothing worse', async () => {

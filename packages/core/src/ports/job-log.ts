@@ -1,4 +1,4 @@
-import type { Claim, Fence, QueueKey, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
+import type { Claim, Fence, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import type { FailureCause, Settled, Settlement } from '../job/outcome.ts'
 import type { JobState } from '../job/state.ts'
@@ -196,5 +196,3 @@ export interface LogFactory {
 
 /** The little that the heartbeat thread needs. */
 export type HeartbeatLog = Pick<JobLog, 'beat' | 'close'>
-
-export type { QueueKey }

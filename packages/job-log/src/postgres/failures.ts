@@ -2,14 +2,14 @@ import { ErrandError, isErrandError } from '@errand/core/ports'
 import type { ErrorCode } from '@errand/core/ports'
 
 /** SQLSTATEs that the log's own functions raise. */
-export const leaseOutState = 'ERR01'
-export const claimLostState = 'ERR02'
+const leaseOutState = 'ERR01'
+const claimLostState = 'ERR02'
 
 /**
  * The SQLSTATE, or the system's code, of an error: its own or that of what it wraps, because every library of a caller's
  * transaction wraps differently.
  */
-export function stateOfError(error: unknown): string | undefined {
+function stateOfError(error: unknown): string | undefined {
   let found: string | undefined
   let at: unknown = error
   for (let depth = 0; isObject(at) && depth < 6; depth++) {
