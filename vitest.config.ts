@@ -39,6 +39,8 @@ export default defineConfig({
       project('errand', 'packages/errand', { servers: true }),
       project('integration-tests', 'integration-tests', { servers: true }),
     ],
+    // Most of these tests wait for servers, processes and leases: more of them than cores may run at a time.
+    maxWorkers: 4,
     reporters: ['default', reporter],
   },
 })

@@ -72,7 +72,7 @@ async function lostBy(log: Awaited<ReturnType<typeof scene>>['log'], worker: str
 describe.each(logs)('one worker process on %s', (name) => {
   test(
     'SIGTERM with running jobs: they end, none is lost, the process exits 0',
-    { timeout: 30_000 },
+    { timeout: 120_000 },
     async () => {
       const { errand, env, ledger, violations } = await scene(name)
       const receipts = await errand.dispatchMany(
@@ -88,7 +88,7 @@ describe.each(logs)('one worker process on %s', (name) => {
       )
 
       await startWorker(env)
-      await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: '20s' })))
+      await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: '90s' })))
       expect(await violations()).toBe('')
     },
   )

@@ -17,11 +17,11 @@ async function killTheRunner(on: Scene, receipt: Promise<{ readonly id: string }
 }
 
 describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name) => {
-  test('its job runs again on another one, within the lease and a sweep', { timeout: 60_000 }, async () => {
+  test('its job runs again on another one, within the lease and a sweep', { timeout: 120_000 }, async () => {
     const on = await scene(name)
     const receipt = on.errand.dispatch(work, { n: 1, failures: 0, ms: 3_000 })
     await killTheRunner(on, receipt)
-    await on.errand.result(await receipt, { timeout: '30s' })
+    await on.errand.result(await receipt, { timeout: '90s' })
 
     const events = await on.errand.events.of((await receipt).id)
     expect(events.map((event) => event.type)).toEqual([
@@ -34,11 +34,11 @@ describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name
     expect(await on.violations()).toBe('')
   })
 
-  test("a job with onCrash: 'fail' does not: it fails as interrupted", { timeout: 60_000 }, async () => {
+  test("a job with onCrash: 'fail' does not: it fails as interrupted", { timeout: 120_000 }, async () => {
     const on = await scene(name)
     const receipt = on.errand.dispatch(once, { n: 1, ms: 3_000 })
     await killTheRunner(on, receipt)
-    const error = await on.errand.result(await receipt, { timeout: '30s' }).catch((thrown: unknown) => thrown)
+    const error = await on.errand.result(await receipt, { timeout: '90s' }).catch((thrown: unknown) => thrown)
 
     expect(isErrandError(error, 'E_RESULT_FAILED')).toBe(true)
     expect(readLedger(on.ledger).filter((line) => line.mark === 'began')).toHaveLength(1)
