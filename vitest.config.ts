@@ -17,6 +17,9 @@ function project(
       name,
       include: [root.startsWith('packages') ? 'test/**/*.test.ts' : '**/*.test.ts'],
       globalSetup: options.servers ? [servers] : [],
+      // No test waits by the clock, so a limit only ends what hangs: it is for slow machines.
+      testTimeout: 30_000,
+      hookTimeout: 60_000,
       typecheck: {
         enabled: globSync(typeTests, { cwd: root }).length > 0,
         include: [typeTests],
