@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { sqlite } from '@errand/job-log'
+import { Client } from 'pg'
+import { describe, inject } from 'vitest'
+import { postgres, sqlite } from '@errand/job-log'
 import { describeDriver, quietLogger, steppedClock } from '@errand/testkit'
 import type { DriverHarness, DriverUnderTest } from '@errand/testkit'
 import { memoryLog } from '@errand/core/testing'
@@ -9,7 +12,7 @@ import type { Driver, JobLog, LogFactory } from '@errand/core/ports'
 import { database } from '../src/index.ts'
 
 /** Every driver has an instance of the log of its own, as every process would. */
-async function on(factory: LogFactory, remove: () => void): Promise<DriverUnderTest> {
+async function on(factory: LogFactory, remove: () => void | Promise<void>): Promise<DriverUnderTest> {
   const context = { logger: quietLogger, clock: steppedClock() }
   const logs: JobLog[] = []
   const drivers: Driver[] = []
@@ -33,7 +36,7 @@ async function on(factory: LogFactory, remove: () => void): Promise<DriverUnderT
     close: async () => {
       await Promise.all(drivers.map((driver) => driver.close()))
       await Promise.all(logs.map((each) => each.close()))
-      remove()
+      await remove()
     },
   }
 }
@@ -50,4 +53,21 @@ describeDriver('database on SQLite', {
     )
   },
   capabilities,
+})
+
+const url = inject('postgres')
+
+describe.skipIf(url === undefined)('with a server', () => {
+  describeDriver('database on PostgreSQL', {
+    create: async () => {
+      const schema = `driver_${randomUUID().replaceAll('-', '').slice(0, 12)}`
+      return on(postgres({ url: url ?? '', schema }), async () => {
+        const client = new Client({ connectionString: url })
+        await client.connect()
+        await client.query(`drop schema if exists ${schema} cascade`)
+        await client.end()
+      })
+    },
+    capabilities,
+  })
 })

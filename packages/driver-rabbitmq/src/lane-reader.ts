@@ -39,6 +39,7 @@ export class LaneReader {
   readonly #queue: string
   #channel: LaneChannel | undefined
   #consumer: { readonly tag: string; readonly window: number } | undefined
+  #cancelling: string | undefined
   #consumers = 0
   #held: Held[] = []
   #heldSinceMs = 0
@@ -176,7 +177,9 @@ export class LaneReader {
     const channel = this.#channel
     if (!consumer || !channel) return
     this.#consumer = undefined
+    this.#cancelling = consumer.tag
     await channel.cancel(consumer.tag)
+    this.#cancelling = undefined
     // Only now: what goes back sooner could come to the same consumer again.
     const held = this.#held.splice(0)
     await Promise.all(held.map(({ delivery }) => delivery.release()))
@@ -202,6 +205,11 @@ export class LaneReader {
   }
 
   #delivered(held: Held): void {
+    if (held.consumer !== this.#consumer?.tag && held.consumer !== this.#cancelling) {
+      // In a cluster it may come after its consumer was cancelled.
+      void held.delivery.release()
+      return
+    }
     if (this.#held.length === 0) this.#heldSinceMs = this.#parts.nowMs()
     this.#held.push(held)
     if ((this.#channel?.outstanding ?? 0) >= (this.#consumer?.window ?? 0)) this.#saturated = true
@@ -227,6 +235,7 @@ export class LaneReader {
   #forget(): void {
     this.#channel = undefined
     this.#consumer = undefined
+    this.#cancelling = undefined
     this.#held = []
     topologyOf(this.#parts.connection, this.#parts.settings).forget(this.#queue)
   }
