@@ -34,7 +34,17 @@ function settlerOn(log: Partial<JobLog>): { readonly settler: Settler; readonly 
   }
   const settings = { batchItems: 500, batchBytes: 1_000_000 }
   const logger = recordingLogger()
-  return { settler: new Settler({ log: log as JobLog, ref, publisher, clock, logger, settings }), published }
+  return {
+    settler: new Settler({
+      log: { notify: async () => undefined, ...log } as JobLog,
+      ref,
+      publisher,
+      clock,
+      logger,
+      settings,
+    }),
+    published,
+  }
 }
 
 test('outcomes that gather while one statement is in flight go together in the next', async () => {
