@@ -10,10 +10,10 @@ describe.each(logs)('on %s', (name) => {
     { timeout: 120_000 },
     async () => {
       const { errand, env, ledger, violations } = await scene(name)
-      await startWorker(env)
+      await startWorker({ ...env, LEASE_MS: '5000' })
       // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
-      await startWorker(env)
-      const receipt = await errand.dispatch(hog, { ms: 4_000 })
+      await startWorker({ ...env, LEASE_MS: '5000' })
+      const receipt = await errand.dispatch(hog, { ms: 10_000 })
       await errand.result(receipt, { timeout: '90s' })
 
       expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([

@@ -4,6 +4,7 @@ import type { Errand } from '@errand/core'
 import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { allEnded, idsOf, pause } from './looks.ts'
+import { freeze } from './freeze.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
 
@@ -26,24 +27,24 @@ async function dispatchAll(errand: Errand): Promise<void> {
 describe.each(logs)('four worker processes on %s', (name) => {
   test(
     'one killed with -9, one frozen past its lease, one stopped in order: 5,000 jobs over 100 keys, every promise kept',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
-      const { errand, env, ledger, log, violations } = await scene(name)
+      const { errand, env, ledger, log, url, violations } = await scene(name)
       const [killed, frozen, stopped, steady] = await Promise.all(
         Array.from({ length: 4 }, () => startWorker(env)),
       )
       const dispatched = dispatchAll(errand)
       const ended = (): number => readLedger(ledger).filter((line) => line.mark === 'ended').length
 
-      await until(() => ended() > 500, { what: 'work is under way', withinMs: 30_000, pause })
+      await until(() => ended() > 500, { what: 'work is under way', withinMs: 60_000, pause })
       killed!.signal('SIGKILL')
-      frozen!.signal('SIGSTOP')
-      await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 30_000, pause })
+      await freeze(frozen!, url)
+      await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 60_000, pause })
       stopped!.signal('SIGTERM')
       expect(await stopped!.exited, stopped!.output()).toBe(0)
       await until(async () => (await lostBy(log, frozen!.id)) > 0, {
         what: 'the frozen worker has lost its claims',
-        withinMs: 30_000,
+        withinMs: 60_000,
         pause,
       })
       frozen!.signal('SIGCONT')
@@ -72,7 +73,7 @@ async function lostBy(log: Awaited<ReturnType<typeof scene>>['log'], worker: str
 describe.each(logs)('one worker process on %s', (name) => {
   test(
     'SIGTERM with running jobs: they end, none is lost, the process exits 0',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
       const { errand, env, ledger, violations } = await scene(name)
       const receipts = await errand.dispatchMany(

@@ -25,7 +25,7 @@ const errand = createErrand()
 const worker = errand.work(
   defineWorker({
     concurrency: Number(process.env['CONCURRENCY'] ?? 10),
-    lease: '2s',
+    lease: Number(process.env['LEASE_MS'] ?? 2_000),
     grace: '5s',
     handlers: [
       handle(work, doWork),

@@ -61,15 +61,15 @@ async function failureOf(work: Promise<unknown>): Promise<{ code: string; messag
 describe.skipIf(url === undefined)('a broker that fails', { timeout: 30_000 }, () => {
   it('confirms that never come leave the tickets unknown, in time, and the next publish works', async () => {
     const { logger, lines } = recordingLogger()
-    const { proxy, driver } = await scene({ publishTimeout: '500ms' }, logger)
+    const { proxy, driver } = await scene({ publishTimeout: '2s' }, logger)
     await driver.publish(ticketsOf(1))
     proxy.blackHole('down')
     const began = performance.now()
     const silent: PublishReport = await driver.publish(ticketsOf(3))
     expect(silent).toEqual({ accepted: [], refused: [] })
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(10_000)
     // A connection that answers nothing is not trusted with the next tickets.
-    await until(() => lines.some(({ facts }) => JSON.stringify(facts).includes('no confirm within 500 ms')))
+    await until(() => lines.some(({ facts }) => JSON.stringify(facts).includes('no confirm within 2000 ms')))
     proxy.heal()
     const tickets = ticketsOf(2)
     const report = await until(() => driver.publish(tickets).catch(() => undefined), {
