@@ -42,7 +42,7 @@ export function openStage(server: string): Stage {
     schema,
     sql,
     open: (options = {}) => {
-      const log = postgres({ url, schema, poolSize: 4, ...options }).open({
+      const log = postgres({ url, schema, poolSize: 2, ...options }).open({
         logger: quiet,
         clock: systemClock,
       })
