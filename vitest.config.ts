@@ -21,8 +21,6 @@ function project(
       // No test waits by the clock, so a limit only ends what hangs: it is for slow machines.
       testTimeout: 30_000,
       hookTimeout: 60_000,
-      // The server of a machine has a hundred connections for all tests at a time; until they share better, CI tries again.
-      retry: process.env['CI'] === 'true' ? 2 : 0,
       typecheck: {
         enabled: globSync(typeTests, { cwd: root }).length > 0,
         include: [typeTests],

@@ -40,10 +40,10 @@ async function shareOf(source: string, times: number): Promise<number> {
   return Math.max(1, Math.round((autoOrient.width || width) * times))
 }
 
-/** A run that is killed half way leaves no half picture, and the run after it may write the same one again. */
+/** A run that is killed half way leaves no half picture, and the run after it writes over what that one had begun. */
 export async function write(target: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(target), { recursive: true })
-  const unfinished = `${target}.${process.pid}.part`
+  const unfinished = `${target}.part`
   await writeFile(unfinished, data)
   await rename(unfinished, target)
 }

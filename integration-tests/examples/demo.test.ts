@@ -58,8 +58,7 @@ function expectGoodShow(output: string, jobs: number): void {
 describe('the demo', () => {
   it(
     'in a pipe, on SQLite: 242 jobs, a killed worker, a good audit, a contact sheet',
-    // One run in ten failed while the machine was busy, and its cause is not found yet: a second try tells it from a break.
-    { timeout, retry: 1 },
+    { timeout },
     async () => {
       const out = join(folder, 'sqlite')
       await using show = demo('--out', out)

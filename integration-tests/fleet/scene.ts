@@ -65,5 +65,7 @@ async function schemaOfItsOwn(): Promise<string> {
     await client.end()
   })
   url.searchParams.set('schema', schema)
+  // Many processes share a server that may have a hundred connections for all tests.
+  url.searchParams.set('poolSize', '4')
   return url.href
 }

@@ -2,7 +2,7 @@ import { Pool } from 'pg'
 import type { ClientConfig, PoolClient } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
-import { isLostConnection, isTakenBack, logError } from './failures.ts'
+import { isLostConnection, isServerFull, isTakenBack, logError } from './failures.ts'
 import { quoteSchema } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { placeOf } from './options.ts'
@@ -25,6 +25,8 @@ export type Run = (text: string, values?: readonly Value[]) => Promise<readonly 
 const mostTries = 8
 /** The server ends a statement first; where it cannot be heard any more, the connection is destroyed a little later. */
 const deadlineMarginMs = 1_000
+/** How long a statement waits for a place on a server whose connections are all in use, in milliseconds. */
+const fullServerMs = 5_000
 const raw = { getTypeParser: () => (value: string) => value }
 
 /** Connections to the log's database: prepared statements, deadlines, and repetition of what the database took back. */
@@ -120,6 +122,19 @@ export class Database {
     return this.#closing
   }
 
+  /** A server without a free connection soon has one again, and nothing has been sent: it is asked for a while. */
+  async #connect(): Promise<PoolClient> {
+    const untilMs = performance.now() + Math.min(fullServerMs, this.options.statementTimeoutMs)
+    for (;;) {
+      try {
+        return await this.#pool.connect()
+      } catch (error) {
+        if (!isServerFull(error) || performance.now() > untilMs || this.#closing) throw error
+        await pause(20 + Math.random() * 180)
+      }
+    }
+  }
+
   async #send(
     client: PoolClient,
     name: string | undefined,
@@ -138,7 +153,7 @@ export class Database {
 
   async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.#closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
-    const client = await this.#pool.connect()
+    const client = await this.#connect()
     const limitMs = (deadlineMs ?? this.options.statementTimeoutMs) + deadlineMarginMs
     let expired = false
     // Destroys the socket: what became of the statement is unknown, and asked again by who needs to know.

@@ -37,6 +37,11 @@ export function isLockTimeout(error: unknown): boolean {
   return stateOfError(error) === '55P03'
 }
 
+/** All connections that the server allows are in use. */
+export function isServerFull(error: unknown): boolean {
+  return stateOfError(error) === '53300'
+}
+
 /** The data of some row was refused: invalid or too large for a column, an index or the program. */
 export function isRefusedData(error: unknown): boolean {
   const state = stateOfError(error) ?? ''

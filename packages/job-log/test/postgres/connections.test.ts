@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { HeartbeatLog, JobLog } from '@errand/core/ports'
 import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
@@ -117,6 +118,35 @@ describe.skipIf(url === undefined)('lost connections', () => {
     await expect(hasty.append([job])).rejects.toMatchObject({ code: 'E_LOG' })
     await client.query('commit')
     expect(await hasty.append([job])).toMatchObject([{ id: job.id, status: 'added' }])
+  })
+
+  it('a server whose connections are all in use is waited for', async () => {
+    const user = `${name}_one`
+    const own = new URL(stage.url)
+    own.username = user
+    own.password = 'one'
+    const { schema } = stage
+    await stage.sql(
+      `create role ${user} login password 'one' connection limit 1;
+       grant usage on schema ${schema} to ${user};
+       grant all on all tables in schema ${schema} to ${user};
+       grant all on all sequences in schema ${schema} to ${user}`,
+    )
+    onTestFinished(async () => void (await stage.sql(`drop owned by ${user}; drop role ${user}`)))
+    const connect = async (): Promise<Client> => {
+      const client = new Client({ connectionString: own.href })
+      await client.connect()
+      return client
+    }
+    const crowded = stage.open({ url: own.href, poolSize: 1, listen: false })
+    const first = await connect()
+    const appending = crowded.append([newJob()])
+    // So often that the log, which had asked before, was refused more than once.
+    for (let refused = 0; refused < 5; refused++)
+      await expect(connect()).rejects.toMatchObject({ code: '53300' })
+    await first.end()
+    expect(await appending).toMatchObject([{ status: 'added' }])
+    await crowded.close()
   })
 
   it('behind a pooler: no LISTEN and no named statements, and everything works by polling', async () => {
