@@ -98,6 +98,7 @@ export function describeJobLog(
 ): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
   describe(`job log ${name}`, { timeout: 120_000 }, () => {
-    for (const topic of options.topics ?? jobLogTopics) topics[topic](harness)
+    // A topic is a group, so that its log is closed with its last test, not with the suite's.
+    for (const topic of options.topics ?? jobLogTopics) describe(topic, () => topics[topic](harness))
   })
 }

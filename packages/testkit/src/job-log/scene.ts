@@ -38,6 +38,7 @@ export class Scene {
   readonly jobName: string
   readonly #opened: LogUnderTest
   readonly #workers: WorkerRef[] = []
+  readonly #others: JobLog[] = []
   readonly #queues = new Set<QueueName>()
 
   private constructor(opened: LogUnderTest, logId: string) {
@@ -69,13 +70,16 @@ export class Scene {
     if (this.#opened.advance) await this.#advance(2)
   }
 
-  /** Every worker of this scene leaves, so that the next one finds no leases. */
+  /** Every worker of this scene leaves, so that the next one finds no leases; what only this scene opened is closed. */
   async end(): Promise<void> {
     for (const worker of this.#workers) await this.log.leave(worker).catch(() => {})
+    await Promise.all(this.#others.map((log) => log.close()))
   }
 
-  another(): Promise<JobLog> {
-    return this.#opened.another()
+  async another(): Promise<JobLog> {
+    const log = await this.#opened.another()
+    this.#others.push(log)
+    return log
   }
 
   begin(): Promise<OpenTransaction> {
