@@ -1,0 +1,70 @@
+import type { Place } from '../subjects/subject.ts'
+import type { Counted } from '../profile/calls.ts'
+
+/** What a child process is for. */
+export type Role = 'prepare' | 'backlog' | 'enqueue1' | 'enqueueBulk' | 'drain' | 'latency' | 'latency-worker'
+
+export interface Task {
+  readonly subject: string
+  readonly role: Role
+  readonly place: Place
+  /** Jobs: to measure with, or to prepare. */
+  readonly n: number
+  /** Count calls to servers, and write a CPU profile into this folder. */
+  readonly profileTo?: string | undefined
+}
+
+/** What a role measured in its timed part. */
+export interface Measured {
+  /** Jobs per second. */
+  readonly rate?: number
+  /** From the call of dispatch to the handler's start, in ms. */
+  readonly latencies?: readonly number[]
+  /** User and system time of the process in the timed part. */
+  readonly cpuSeconds: number
+  /** Peak of the whole process. */
+  readonly rssMb: number
+  readonly calls?: readonly Counted[]
+}
+
+/** How far a drain is. */
+export interface Progress {
+  /** Handlers that have started, and how many of them with the first, in one turn of the event loop. */
+  readonly count: number
+  readonly opening: number
+  readonly firstMs: number
+  readonly lastMs: number
+}
+
+export type ToChild =
+  | { readonly type: 'task'; readonly task: Task }
+  | { readonly type: 'go' }
+  | { readonly type: 'finish' }
+
+export type FromChild =
+  | { readonly type: 'ready' }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  /** A latency worker: a handler has started. */
+  | { readonly type: 'started'; readonly index: number; readonly atMs: number }
+  | { readonly type: 'measured'; readonly measured: Measured }
+  | { readonly type: 'failed'; readonly error: string }
+
+/** Monotonic, and the same in all processes of one machine. */
+export function clockMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+/** What the issue asks for. */
+export const workload = {
+  /** Single dispatches at a time. */
+  inFlight: 64,
+  /** Jobs per bulk call. */
+  bulk: 500,
+  /** Slots of a worker. */
+  concurrency: 50,
+  /** Jobs of the latency measurement, and how long it may take with a subject that only polls. */
+  latencyJobs: 200,
+  latencyMaxMs: 20_000,
+  /** Between two of them, so that worker and dispatcher are idle again; jittered, so that no poll is in step. */
+  latencyPauseMs: 25,
+} as const

@@ -1,0 +1,81 @@
+import { subscribe } from 'node:diagnostics_channel'
+import type { ClientRequest } from 'node:http'
+import { createRequire } from 'node:module'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
+
+/** One kind of call to a server (or to SQLite), in the timed part. */
+export interface Counted {
+  /** The name of a prepared statement, the beginning of a text, or the action of SQS. */
+  readonly name: string
+  readonly calls: number
+}
+
+export interface Calls {
+  begin(): void
+  read(): readonly Counted[]
+}
+
+const shown = 72
+
+/**
+ * Counts calls where the client libraries make them: each call of pg's `Client.query` is one round trip, as nothing here
+ * pipelines; each request of the AWS SDK is one; a statement of node:sqlite is a call into the library.
+ */
+export function countCalls(subject: string): Calls {
+  const counts = new Map<string, number>()
+  const count = (name: string): void => {
+    const short = name.replaceAll(/\s+/g, ' ').trim().slice(0, shown)
+    counts.set(short, (counts.get(short) ?? 0) + 1)
+  }
+  countPg(count)
+  countHttp(count)
+  if (subject.includes('sqlite')) countSqlite(count)
+  return {
+    begin: () => counts.clear(),
+    read: () => [...counts].map(([name, calls]) => ({ name, calls })).toSorted((a, b) => b.calls - a.calls),
+  }
+}
+
+type Query = string | { readonly name?: string; readonly text?: string }
+interface Pg {
+  readonly Client: { readonly prototype: object }
+}
+
+/** The peers' copy of pg, and the job log's own. */
+function countPg(count: (name: string) => void): void {
+  const jobLog = createRequire(import.meta.url).resolve('@errand/job-log')
+  const copies = [import.meta.url, jobLog].map((from) => createRequire(from)('pg') as Pg)
+  for (const prototype of new Set(copies.map(({ Client }) => Client.prototype))) {
+    listen(prototype, 'query', (_, [given]) => {
+      const query = given as Query
+      count(typeof query === 'string' ? query : (query.name ?? query.text ?? '?'))
+    })
+  }
+}
+
+function countHttp(count: (name: string) => void): void {
+  subscribe('http.client.request.start', (message) => {
+    const { request } = message as { readonly request: ClientRequest }
+    const target = request.getHeader('x-amz-target')
+    count(typeof target === 'string' ? target : request.method)
+  })
+}
+
+function countSqlite(count: (name: string) => void): void {
+  for (const method of ['run', 'get', 'all', 'iterate'])
+    listen(StatementSync.prototype, method, (statement) => count((statement as StatementSync).sourceSQL))
+  listen(DatabaseSync.prototype, 'exec', (_, [sql]) => count(sql as string))
+}
+
+/** Calls `heard` before each call of a method. */
+function listen(prototype: object, method: string, heard: (self: unknown, given: unknown[]) => void): void {
+  const original = Reflect.get(prototype, method) as (...given: unknown[]) => unknown
+  Object.defineProperty(prototype, method, {
+    configurable: true,
+    writable: true,
+    value(this: unknown, ...given: unknown[]): unknown {
+      heard(this, given)
+      return original.apply(this, given)
+    },
+  })
+}

@@ -1,0 +1,50 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { drain } from '../measure/drain.ts'
+import { setScene } from '../measure/round.ts'
+import type { Round, Variant } from '../measure/round.ts'
+import type { Measured } from '../measure/task.ts'
+import { aligned } from '../report/table.ts'
+import type { SubjectEntry } from '../subjects/subject.ts'
+import { topFunctions } from './cpu-profile.ts'
+import type { Counted } from './calls.ts'
+import { ServerTime } from './server-time.ts'
+
+const profiled = ['enqueue1', 'drain'] as const
+const mostCalls = 20
+
+/** Where a subject's time goes: its own functions, its calls to servers, and PostgreSQL's statements where they are counted. */
+export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>): Promise<string> {
+  const variant: Variant = { entry, name: entry.name, processes: 1, backlog: 0, phases: profiled }
+  const parts: string[] = []
+  for (const phase of profiled) {
+    const folder = join(base.folder, `${entry.name}-${phase}`)
+    mkdirSync(folder, { recursive: true })
+    await using scene = await setScene(variant, phase, { ...base, number: 0 }, folder)
+    const { postgres } = base.servers.urls
+    const inside =
+      entry.needs.includes('postgres') && postgres !== undefined ? new ServerTime(postgres) : undefined
+    await inside?.begin()
+    const [measured] = phase === 'drain' ? await drain(scene, 1) : [await scene.perform(phase)]
+    parts.push(
+      `${entry.name}, ${phase}, ${base.n} jobs: ${rateOf(measured)} jobs/s while profiled`,
+      topFunctions(folder),
+      callsOf(measured?.calls ?? [], base.n),
+    )
+    if (inside) parts.push(await inside.read(base.n))
+  }
+  return parts.join('\n\n')
+}
+
+function rateOf(measured: Measured | undefined): string {
+  return measured?.rate === undefined ? '?' : Math.round(measured.rate).toLocaleString('en')
+}
+
+function callsOf(calls: readonly Counted[], n: number): string {
+  const all = calls.reduce((sum, one) => sum + one.calls, 0)
+  return aligned([
+    ['calls to servers and databases', 'calls', 'per job'],
+    ['all', `${all}`, (all / n).toFixed(4)],
+    ...calls.slice(0, mostCalls).map(({ name, calls: count }) => [name, `${count}`, (count / n).toFixed(4)]),
+  ])
+}

@@ -1,0 +1,11 @@
+import { rabbitmq } from '@errand/driver-rabbitmq'
+import { postgres } from '@errand/job-log'
+import { urlOf } from '../servers/server.ts'
+import { errandSubject } from './errand.ts'
+import type { OpenSubject } from './subject.ts'
+
+export const open: OpenSubject = ({ urls, space }) =>
+  errandSubject({
+    log: postgres({ url: urlOf(urls, 'postgres'), schema: space }),
+    driver: rabbitmq({ url: urlOf(urls, 'amqp'), prefix: space }),
+  })

@@ -1,0 +1,55 @@
+import { makeWorkerUtils, run, runMigrations } from 'graphile-worker'
+import type { Runner, WorkerUtils } from 'graphile-worker'
+import type { Payload } from '../measure/payload.ts'
+import { urlOf } from '../servers/server.ts'
+import type { OpenSubject } from './subject.ts'
+
+// As its own performance test does: a line of log per job would be most of the work.
+process.env['NO_LOG_SUCCESS'] = '1'
+
+/** Connections that all worker processes together may take of a server's usual 100. */
+const mostConnections = 60
+
+/*
+ * graphile-worker 0.18. With `localQueue` as in the configuration of its page on performance: a queue of 500, completions
+ * batched without delay, a pool of one connection per slot and one more (less for a fleet: the server's limit).
+ */
+const batching = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 }
+
+export const plain: OpenSubject = (place) => open(place, {})
+export const withLocalQueue: OpenSubject = (place) => open(place, batching)
+
+function open(
+  { urls, space, processes }: Parameters<OpenSubject>[0],
+  batching: object,
+): ReturnType<OpenSubject> {
+  const preset = (concurrency: number) => ({
+    worker: {
+      connectionString: urlOf(urls, 'postgres'),
+      schema: space,
+      concurrentJobs: concurrency,
+      maxPoolSize: Math.min(concurrency + 1, Math.floor(mostConnections / processes)),
+      ...batching,
+    },
+  })
+  let making: Promise<WorkerUtils> | undefined
+  const utils = (): Promise<WorkerUtils> => (making ??= makeWorkerUtils({ preset: preset(10) }))
+  let runner: Runner | undefined
+  return {
+    prepare: () => runMigrations({ preset: preset(10) }),
+    enqueue1: async (payload) => (await utils()).addJob('noop', payload),
+    enqueueBulk: async (payloads) =>
+      (await utils()).addJobs(payloads.map((payload) => ({ identifier: 'noop', payload }))),
+    work: async (started, concurrency) => {
+      runner = await run({
+        preset: preset(concurrency),
+        noHandleSignals: true,
+        taskList: { noop: async (payload) => started(payload as Payload) },
+      })
+    },
+    close: async () => {
+      await runner?.stop()
+      await (await making)?.release()
+    },
+  }
+}

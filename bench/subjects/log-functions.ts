@@ -1,0 +1,29 @@
+import type { Pool } from 'pg'
+
+/** Arguments by their names in the log's schema. */
+export type Arguments = Readonly<Record<string, string | number | boolean | null>>
+export type LogFunction = (values: Arguments) => Promise<readonly Record<string, string | null>[]>
+
+/**
+ * A function of the log's schema, called by the names of its arguments; null for those that are not given, which is what
+ * the log gives where a job makes no use of them. So an argument more, or another order, is no matter of the bench.
+ */
+export async function logFunction(pool: Pool, schema: string, name: string): Promise<LogFunction> {
+  const { rows } = await pool.query<{ names: string[] }>(
+    `select proargnames[1:pronargs] as names from pg_proc where proname = $1 and pronamespace = $2::regnamespace`,
+    [name, schema],
+  )
+  const names = rows[0]?.names
+  if (!names) throw new Error(`the log has no function ${name} any more`)
+  const text = `select * from ${schema}.${name}(${names.map((_, at) => `$${at + 1}`).join(', ')})`
+  return async (given) => {
+    const unknown = Object.keys(given).filter((each) => !names.includes(each))
+    if (unknown.length > 0) throw new Error(`${name} has no argument ${unknown.join(', ')} any more`)
+    const answer = await pool.query<Record<string, string | null>>({
+      name,
+      text,
+      values: names.map((each) => given[each] ?? null),
+    })
+    return answer.rows
+  }
+}

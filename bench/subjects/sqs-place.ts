@@ -1,0 +1,40 @@
+import { DeleteQueueCommand, ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
+
+export interface SqsPlace {
+  readonly region: string
+  readonly endpoint: string | undefined
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
+}
+
+/** `sqs://key:secret@REGION?endpoint=…`, as the driver reads it, for those that stand on the SDK alone. */
+export function sqsPlace(text: string): SqsPlace {
+  const url = new URL(text)
+  return {
+    region: url.hostname || 'eu-west-1',
+    endpoint: url.searchParams.get('endpoint') ?? undefined,
+    credentials:
+      url.username === ''
+        ? undefined
+        : {
+            accessKeyId: decodeURIComponent(url.username),
+            secretAccessKey: decodeURIComponent(url.password),
+          },
+  }
+}
+
+export function sqsClient(text: string): SQSClient {
+  const { region, endpoint, credentials } = sqsPlace(text)
+  return new SQSClient({
+    region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+  })
+}
+
+/** The queues of a space, whoever made them. */
+export async function deleteQueues(text: string, space: string): Promise<void> {
+  const client = sqsClient(text)
+  const { QueueUrls: found = [] } = await client.send(new ListQueuesCommand({ QueueNamePrefix: `${space}-` }))
+  for (const QueueUrl of found) await client.send(new DeleteQueueCommand({ QueueUrl }))
+  client.destroy()
+}
