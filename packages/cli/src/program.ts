@@ -11,6 +11,7 @@ import { migrate } from './commands/migrate.ts'
 import { prune } from './commands/prune.ts'
 import { queues } from './commands/queues.ts'
 import { run } from './commands/run.ts'
+import { transfer } from './commands/transfer.ts'
 import { work } from './commands/work.ts'
 import { workers } from './commands/workers.ts'
 
@@ -37,6 +38,7 @@ export function program(): Command {
     queues,
     workers,
     keys,
+    transfer,
     migrate,
     prune,
     doctor,

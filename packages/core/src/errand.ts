@@ -9,7 +9,7 @@ import { instanceOf } from './instance.ts'
 import type { Instance } from './instance.ts'
 import { lazyWorker } from './lazy-worker.ts'
 import { examine } from './operate/doctor.ts'
-import type { DoctorReport } from './operate/doctor.ts'
+import type { DoctorOptions, DoctorReport } from './operate/doctor.ts'
 import { eventsOf } from './operate/events.ts'
 import type { Events } from './operate/events.ts'
 import { jobsOf } from './operate/jobs.ts'
@@ -17,6 +17,8 @@ import type { Jobs } from './operate/jobs.ts'
 import { queuesOf } from './operate/queues.ts'
 import type { Queues } from './operate/queues.ts'
 import { resultOf } from './operate/result.ts'
+import { transferOf } from './operate/transfer.ts'
+import type { Transfers } from './operate/transfer.ts'
 import type { ResultOptions } from './operate/result.ts'
 import { workersOf } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
@@ -66,10 +68,15 @@ export interface Errand extends AsyncDisposable {
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
+  readonly transfer: Transfers
   /** Makes or updates the log's schema. `restored`: a backup was restored, so cursors of before are refused. @throws `E_LOG` */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
-  /** What the fleet runs on, and what is wrong with it. */
-  doctor(): Promise<DoctorReport>
+  /**
+   * What the fleet runs on, and what is wrong with it. Takes two seconds where log and broker differ. With `repair`, ready
+   * jobs whose tickets are gone from the broker are published again.
+   * @example const { findings } = await errand.doctor({ repair: true })
+   */
+  doctor(options?: DoctorOptions): Promise<DoctorReport>
   /** Connects now instead of on first use. @throws `E_LOG_UNREACHABLE`, `E_LOG_VERSION`, `E_MISSING_LOG`, `E_PACKAGE_MISSING` */
   connect(): Promise<void>
   /** Stops this instance's workers, lets what was dispatched reach the log, and disconnects. A second caller awaits the same close. */
@@ -104,6 +111,7 @@ interface Parts {
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
+  readonly transfer: Transfers
 }
 
 /** The instance as applications see it. */
@@ -144,11 +152,17 @@ export function errandOver(real: Instance): Errand {
     get workers() {
       return parts.workers
     },
+    get transfer() {
+      return parts.transfer
+    },
     migrate: async (options = {}) => {
       checkOptions('migrate()', options, ['restored'])
       return open().migrate(options)
     },
-    doctor: async () => examine(open()),
+    doctor: async (options = {}) => {
+      checkOptions('doctor()', options, ['repair'])
+      return examine(open(), options)
+    },
     connect: async () => {
       await open().connected()
     },
@@ -187,6 +201,7 @@ function partsOf(instance: Instance): Parts {
     events: eventsOf(instance, () => instance.bell()),
     queues: queuesOf(instance, jobs),
     workers: workersOf(instance),
+    transfer: transferOf(instance),
   }
 }
 

@@ -33,18 +33,22 @@ export { eventTypes, finalStates, isFinal, jobStates } from './job/state.ts'
 export type { EventType, FinalState, JobState } from './job/state.ts'
 export type { Logger } from './logging.ts'
 
-export type { DoctorReport, Finding } from './operate/doctor.ts'
+export type { DoctorOptions, DoctorReport } from './operate/doctor.ts'
 export type { Events, FollowOptions } from './operate/events.ts'
 export type { Filter } from './operate/filter.ts'
+export type { Finding } from './operate/finding.ts'
 export type { JobDetails } from './operate/job-details.ts'
 export type { EventBase, JobEvent } from './operate/job-event.ts'
 export type { JobEdit } from './operate/job-edit.ts'
 export type { Batched, BlockedKey, By, Jobs } from './operate/jobs.ts'
 export type { QueueInfo, Queues } from './operate/queues.ts'
+export type { Repair } from './operate/repair.ts'
 export type { ResultOptions } from './operate/result.ts'
+export type { TransferOptions, Transfers, TransferStatus } from './operate/transfer.ts'
 export type { WorkerInfo, Workers } from './operate/workers.ts'
 
 export type { DriverFactory } from './ports/driver.ts'
+export type { LeftQueue } from './transfer/drain.ts'
 export type { LogFactory, MigrationReport } from './ports/job-log.ts'
 export type {
   DrizzleTx,

@@ -9,6 +9,7 @@ import { bellOf } from './operate/bell.ts'
 import type { Bell } from './operate/bell.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
 import type { Clock } from './ports/clock.ts'
+import { CurrentDriver } from './transfer/current-driver.ts'
 import type { LogFactory } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
@@ -48,7 +49,11 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
   async function open(): Promise<Opened> {
     const [logFactory, driverFactory] = await Promise.all([config.logFactory(), config.driverFactory()])
     const log = logFactory.open({ logger, clock })
-    const driver = driverFactory.open({ log, logger, clock })
+    const driver = new CurrentDriver({
+      configured: driverFactory,
+      context: { log, logger, clock },
+      factoryAt: (url) => config.driverAt(url),
+    })
     const publisher = publisherOf({ driver, clock, logger, settings })
     return { logFactory, connection: { log, driver, publisher }, bell: bellOf({ log, clock, logger }) }
   }
@@ -65,7 +70,9 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
 
   async function connect(): Promise<Connection> {
     const { connection } = await opened()
-    return { ...connection, info: await connection.log.connect() }
+    const info = await connection.log.connect()
+    await connection.driver.learn(info.transfer)
+    return { ...connection, info }
   }
 
   function connected(): Promise<Connection> {
@@ -99,6 +106,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     clock,
     logger,
     closing: closing.signal,
+    driverAt: (url) => config.driverAt(url),
     connected,
     dispatcher,
     bell: async () => (await opened()).bell,

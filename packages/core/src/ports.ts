@@ -28,6 +28,8 @@ export type {
   AppendOptions,
   BeatReply,
   BeatReport,
+  Expedited,
+  ExpediteOptions,
   HeartbeatLog,
   JobLog,
   LogContext,
@@ -62,6 +64,7 @@ export type {
   SqliteTx,
   Transaction,
 } from './ports/transaction.ts'
+export type { DriverAddress, NewTransfer, Transfer } from './ports/transfer.ts'
 export { durationMs } from './duration.ts'
 export type { Duration } from './duration.ts'
 export { errorCodes, ErrandError, isErrandError, toFailure } from './errors.ts'

@@ -16,7 +16,13 @@ import type { RabbitmqOptions } from './options.ts'
  */
 export function rabbitmq(options: string | RabbitmqOptions): DriverFactory {
   const settings = resolveOptions(typeof options === 'string' ? optionsOfUrl(options) : options)
-  return { errand: 'driver', name: 'rabbitmq', open: (context) => new RabbitmqDriver(settings, context) }
+  const nodes = settings.endpoints.map(({ where }) => where).toSorted()
+  return {
+    errand: 'driver',
+    name: 'rabbitmq',
+    place: `${nodes.join(',')}?prefix=${settings.prefix}`,
+    open: (context) => new RabbitmqDriver(settings, context),
+  }
 }
 
 /** What core calls for a URL of the scheme `amqp:` or `amqps:`. The same as `rabbitmq(url)`. */

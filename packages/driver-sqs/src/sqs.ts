@@ -13,7 +13,12 @@ import { optionsOf } from './url.ts'
  */
 export function sqs(options: string | SqsOptions = {}): DriverFactory {
   const settings = resolveOptions(typeof options === 'string' ? optionsOf(options) : options)
-  return { errand: 'driver', name: 'sqs', open: ({ logger }) => openDriver(settings, logger) }
+  return {
+    errand: 'driver',
+    name: 'sqs',
+    place: `${settings.endpoint ?? settings.region ?? 'default region'}?prefix=${settings.prefix}`,
+    open: ({ logger }) => openDriver(settings, logger),
+  }
 }
 
 /** What a configuration's URL is opened with. */

@@ -1,6 +1,6 @@
 import { describeDriver } from '@errand/testkit'
 import { everySqsFault, SqsFaults } from '@errand/testkit/sqs-faults'
-import { describe, inject, onTestFailed } from 'vitest'
+import { describe, inject } from 'vitest'
 import { Referee } from './referee.ts'
 import { Corner } from './sqs.ts'
 
@@ -13,11 +13,12 @@ describe.skipIf(url === undefined)(
   () => {
     describeDriver('sqs with every fault', {
       capabilities: { delivers: 'tickets', depth: 'approximate', inexact: true },
-      create: async () => {
+      concurrent: true,
+      create: async (test) => {
         const corner = new Corner(url!)
         const referee = new Referee()
         const seed = Math.floor(Math.random() * 1e9)
-        onTestFailed(() => console.error(`the faults of this test had the seed ${seed}`))
+        test.onTestFailed(() => console.error(`the faults of this test had the seed ${seed}`))
         const faults = new SqsFaults({ seed, rates: everySqsFault(0.1) })
         // More attempts than the SDK's three: here more than two in ten requests fail.
         const open = () =>

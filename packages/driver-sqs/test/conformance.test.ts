@@ -11,6 +11,7 @@ const visibility = '2s'
 describe.skipIf(url === undefined)('on SQS', () => {
   describeDriver('sqs', {
     capabilities: { delivers: 'tickets', depth: 'approximate', sever: true, publishRaw: true },
+    concurrent: true,
     create: async () => {
       const corner = new Corner(url!)
       const cuts = new SqsFaults({ seed: 1 })

@@ -2,11 +2,12 @@ import type { Delivery, Driver, Subscription, Ticket } from '@errand/core/ports'
 
 /**
  * Plays the job log's part between drivers and a test: a ticket is granted once, until it is released or comes back, and
- * a copy of one that was granted or is finished is refused and acked. So one can see that a broker which repeats tickets
- * is as good as one that does not.
+ * a copy of one that was granted or is finished is refused. So one can see that a broker which repeats tickets is as good
+ * as one that does not.
  */
 export class Referee {
   readonly #granted = new Set<string>()
+  readonly #finished = new Set<string>()
   /** Copies that were refused. */
   refused = 0
 
@@ -33,7 +34,10 @@ export class Referee {
           const deliveries = await subscription.next(max, signal)
           const granted = deliveries.filter(({ ticket }) => this.#grant(ticket, mine))
           const copies = deliveries.filter((each) => !granted.includes(each))
-          await Promise.all(copies.map((copy) => copy.ack()))
+          // While the first one is out its copy is left alone: to ack it would delete both, and only the log can make
+          // new tickets of a job that comes back.
+          const stale = copies.filter(({ ticket }) => this.#finished.has(ticket.id))
+          await Promise.all(stale.map((copy) => copy.ack()))
           if (granted.length > 0 || deliveries.length === 0)
             return granted.map((each) => this.#hand(each, mine))
         }
@@ -61,7 +65,7 @@ export class Referee {
       ticket: delivery.ticket,
       ack: async () => {
         // Finished: it stays granted, and every later copy is refused.
-        mine.delete(id)
+        if (mine.delete(id)) this.#finished.add(id)
         await delivery.ack()
       },
       release: async () => {

@@ -1,3 +1,4 @@
+import type { ReceiveMessageCommandInput } from '@aws-sdk/client-sqs'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
 import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
@@ -11,10 +12,11 @@ describe
     const scene = () => {
       const corner = new Corner(url!)
       const counter = new SqsFaults({ seed: 1 })
-      const driver = corner.open({ client: corner.faulty(counter) })
+      const client = corner.faulty(counter)
+      const driver = corner.open({ client })
       const count = (...operations: string[]) =>
         operations.reduce((sum, operation) => sum + (counter.requests[operation] ?? 0), 0)
-      return { corner, driver, count }
+      return { corner, client, driver, count }
     }
     const perTicket = ['SendMessageBatch', 'ReceiveMessage', 'DeleteMessageBatch']
 
@@ -70,16 +72,27 @@ describe
       expect(count(...perTicket)).toBeLessThanOrEqual(30 + 8)
     })
 
-    it('are three a minute for each SQS queue of an idle worker, however often it asks', async () => {
-      const { corner, driver, count } = scene()
+    // `integration-tests/sqs` counts them for a while, with whole workers.
+    it('are one long poll of 20 s for each SQS queue of an idle worker, however often it asks', async () => {
+      const { corner, driver, client, count } = scene()
       await using _ = corner
+      const waits: number[] = []
+      client.middlewareStack.add(
+        (next, { commandName }) =>
+          (args) => {
+            if (commandName === 'ReceiveMessageCommand')
+              waits.push((args.input as ReceiveMessageCommandInput).WaitTimeSeconds ?? 0)
+            return next(args)
+          },
+        { step: 'initialize' },
+      )
       const subscription = await subscribe(driver, 'media')
-      const began = performance.now()
       // A worker asks again and again: other queues of its pool want their turn, and it takes overdue jobs in between.
-      while (performance.now() - began < 21_000)
+      for (let ask = 0; ask < 15; ask += 1)
         expect(await subscription.next(10, AbortSignal.timeout(200))).toEqual([])
-      // At first each lane is asked whether it has tickets; in the 21st second the second long poll of each is under way.
-      expect(count('ReceiveMessage')).toBeLessThanOrEqual(4 + 8)
+      // At first each lane is asked whether it has tickets.
+      expect(waits.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0, 20, 20, 20, 20])
+      expect(count('ReceiveMessage')).toBe(8)
     })
 
     it('are none while the worker is busy', async () => {

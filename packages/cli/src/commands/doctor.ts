@@ -1,4 +1,4 @@
-import type { DoctorReport, Finding } from '@errand/core'
+import type { DoctorOptions, DoctorReport, Finding } from '@errand/core'
 import { short } from '../application/load-module.ts'
 import { withErrand } from '../application/open.ts'
 import { action } from '../command.ts'
@@ -20,9 +20,10 @@ export function doctor(program: Command): void {
     .description(
       'look at the job log, the broker and the workers, and say what is wrong; exit 1 when something is',
     )
-  action<object>(command, ({ terminal, global }) =>
+    .option('--repair', 'publish ready jobs again whose tickets are gone from the broker')
+  action<DoctorOptions>(command, ({ terminal, global }, { repair }) =>
     withErrand(terminal, global, async ({ errand, project }) => {
-      const report = await errand.doctor()
+      const report = await errand.doctor({ repair })
       const healthy = !report.findings.some(({ severity }) => severity === 'error')
       if (terminal.json)
         terminal.value({ node: process.version, configFile: project.configFile, healthy, ...report })
@@ -34,7 +35,7 @@ export function doctor(program: Command): void {
 
 function print(
   terminal: Terminal,
-  { log, driver, findings }: DoctorReport,
+  { log, driver, repairs, findings }: DoctorReport,
   configFile: string | undefined,
 ): void {
   const fact = (name: string, value: string): void =>
@@ -44,6 +45,10 @@ function print(
   fact('log', `${log.name}, id ${log.id}, schema ${log.schemaVersion}, epoch ${log.epoch}`)
   fact('driver', driver.name)
   terminal.print('')
+  for (const { message } of repairs)
+    terminal.print(
+      `${terminal.paint('good', '✓')} ${harmless(message)} ${terminal.paint('faint', 'repaired')}`,
+    )
   for (const { severity, code, message } of findings) {
     const [mark, style] = marks[severity]
     terminal.print(`${terminal.paint(style, mark)} ${harmless(message)} ${terminal.paint('faint', code)}`)

@@ -17,6 +17,12 @@ export function logUrl(value: string): string {
   return file === undefined ? value : `sqlite:${resolve(file)}`
 }
 
+/** A driver's URL, or the environment variable that holds it. Core knows the schemes. */
+export function driverUrl(value: string): string {
+  if (/^(?:database|[a-z][a-z0-9+.-]*:.+)$/i.test(value)) return value
+  throw new InvalidArgumentError("Use a URL, 'database', or env:NAME.")
+}
+
 function wholeNumber(value: string): number {
   if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Use a whole number.')
   return Number(value)

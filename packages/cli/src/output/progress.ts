@@ -9,6 +9,21 @@ export interface Progress {
 
 const redrawMs = 100
 
+export interface StatusLine {
+  show(text: string): void
+  /** Removes the line. */
+  end(): void
+}
+
+/** One line on stderr that says what a long command waits for; nothing where nobody watches. */
+export function statusLine(terminal: Terminal): StatusLine {
+  if (!terminal.watched) return { show: () => {}, end: () => {} }
+  return {
+    show: (text) => void process.stderr.write(`\r\u001b[2K${text}`),
+    end: () => void process.stderr.write('\r\u001b[2K'),
+  }
+}
+
 /** One line on stderr that tells how far a long command is; nothing where nobody watches. */
 export function progress(terminal: Terminal, verb: string, total?: number): Progress {
   if (!terminal.watched) return { add: () => {}, end: () => {} }

@@ -43,7 +43,7 @@ export const workerDefaults = {
   staleBatch: 100,
   /** The first and the longest wait before a lost subscription is rebuilt; jittered. */
   resubscribeMinMs: 100,
-  resubscribeMaxMs: 15_000,
+  resubscribeMaxMs: 5_000,
   /** How often a progress report of one job is passed on, at most. */
   progressEveryMs: 1_000,
 } as const

@@ -9,6 +9,7 @@ import { checkFunction, checkInteger, checkOptions, describe } from '../options.
 import type { Codec } from '../ports/codec.ts'
 import type { DriverFactory } from '../ports/driver.ts'
 import type { LogFactory } from '../ports/job-log.ts'
+import { urlIn } from '../transfer/places.ts'
 import { settingsDefaults } from './defaults.ts'
 import type { Settings } from './defaults.ts'
 import { importPackage } from './packages.ts'
@@ -22,6 +23,8 @@ export interface ResolvedConfig {
   readonly logger: Logger
   logFactory(): Promise<LogFactory>
   driverFactory(): Promise<DriverFactory>
+  /** The driver of another address, which the log names: a URL, or `env:NAME`. */
+  driverAt(url: string): Promise<DriverFactory>
 }
 
 /** From where the environment comes; given by tests. */
@@ -76,6 +79,7 @@ export function resolveConfig(
     logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'job-log', surroundings),
     driverFactory: () =>
       factoryOf(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
+    driverAt: async (url) => factoryOf<DriverFactory>(urlIn(url, surroundings.env), 'driver', surroundings),
   }
 }
 

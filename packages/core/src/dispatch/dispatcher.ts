@@ -8,6 +8,7 @@ import { describe } from '../options.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appended, AppendOptions, JobLog } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
+import type { CurrentDriver } from '../transfer/current-driver.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
 import { publishWithin } from './publisher.ts'
@@ -20,6 +21,7 @@ import { uncommittedTickets } from './uncommitted.ts'
 interface Connected {
   readonly log: JobLog
   readonly publisher: Publisher
+  readonly driver: Pick<CurrentDriver, 'glance'>
 }
 
 export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
@@ -61,7 +63,9 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   const keyed = line()
 
   async function append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]> {
-    const { log } = await deps.connected()
+    const { log, driver } = await deps.connected()
+    // Beside the append, so that its tickets go to the right one as a rule.
+    driver.glance()
     try {
       return await log.append(jobs, options)
     } catch (error) {

@@ -124,9 +124,13 @@ export async function publishWithin(
   if (tickets.length === 0) return
   const answered = publisher.publish(tickets)
   if (publisher.down) return
-  const enough = new AbortController()
-  await Promise.race([answered, clock.sleep(waitMs, enough.signal)])
-  enough.abort()
+  await new Promise<void>((resolve) => {
+    const stop = clock.after(waitMs, resolve)
+    void answered.finally(() => {
+      stop()
+      resolve()
+    })
+  })
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -15,6 +15,7 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
     queues: report.queues,
     taking: report.taking,
     why: report.why,
+    drivers: report.drivers ?? [],
     lastSeen: now,
     leaseUntil: now + by.leaseMs,
     stop: known?.stop ?? false,
@@ -37,5 +38,6 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
     })),
     paused: store.paused().map((queue) => queue.name),
     stop: known?.stop ?? false,
+    transfer: store.facts().transfer,
   }
 }

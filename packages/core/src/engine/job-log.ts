@@ -9,7 +9,7 @@ import { longestPublishGraceMs } from './moves.ts'
 import * as operate from './operate.ts'
 import { complete, settle } from './settle.ts'
 import type { JobStore } from './store.ts'
-import { sweep } from './sweep.ts'
+import { expedite, sweep } from './sweep.ts'
 
 /** What a log brings so that the engine's rules run on it. */
 export interface EngineHost {
@@ -77,6 +77,7 @@ export function engineLog(host: EngineHost): JobLog {
           store.update(row)
         }
       }),
+    expedite: (queues, options) => host.write((store) => expedite(store, now(), queues, options)),
 
     get: (id) => host.read((store) => history.get(store, id)),
     list: (filter, page) => host.read((store) => history.list(store, filter, page)),
@@ -98,6 +99,9 @@ export function engineLog(host: EngineHost): JobLog {
     blockedKeys: (limit) => host.read((store) => store.blockedKeys(limit)),
     workers: () => host.read((store) => operate.workers(store, now())),
     stopWorkers: (id) => host.write((store) => operate.stopWorkers(store, id)),
+    transfer: () => host.read((store) => store.facts().transfer),
+    setTransfer: (transfer, after) =>
+      host.write((store) => operate.setTransfer(store, now(), transfer, after)),
     prune: (options) => host.write((store) => operate.prune(store, now(), options)),
   }
 }

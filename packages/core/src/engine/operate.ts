@@ -11,6 +11,7 @@ import type {
   WorkerRecord,
 } from '../ports/operations.ts'
 import type { JobState } from '../job/state.ts'
+import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
 import { move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -160,6 +161,7 @@ export function workers(store: JobStore, now: number): WorkerRecord[] {
     alive: worker.leaseUntil >= now,
     running: store.claimsOf(worker.id).length,
     stopping: worker.stop,
+    drivers: worker.drivers,
   }))
 }
 
@@ -167,6 +169,19 @@ export function stopWorkers(store: JobStore, id: string | undefined): number {
   const asked = store.workers().filter((worker) => id === undefined || worker.id === id)
   for (const worker of asked) store.saveWorker({ ...worker, stop: true })
   return asked.length
+}
+
+export function setTransfer(
+  store: JobStore,
+  now: number,
+  next: NewTransfer,
+  after: number,
+): Transfer | undefined {
+  const facts = store.facts()
+  if ((facts.transfer?.revision ?? 0) !== after) return undefined
+  const transfer = { ...next, revision: after + 1, at: now }
+  store.saveFacts({ ...facts, transfer })
+  return transfer
 }
 
 export function prune(store: JobStore, now: number, options: PruneOptions): { jobs: number; more: boolean } {

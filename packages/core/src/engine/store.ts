@@ -6,6 +6,7 @@ import type { EventType, FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter } from '../ports/history.ts'
+import type { Transfer } from '../ports/transfer.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
 export interface JobRow extends StoredPolicy {
@@ -77,6 +78,7 @@ export interface WorkerRow {
   queues: readonly QueueName[]
   taking: boolean
   why: string | undefined
+  drivers: readonly string[]
   lastSeen: number
   leaseUntil: number
   stop: boolean
@@ -102,6 +104,7 @@ export interface LogFacts {
   lastSweepAt: number | undefined
   /** Nothing is called lost before this moment. */
   holdUntil: number | undefined
+  transfer: Transfer | undefined
 }
 
 /**
@@ -128,6 +131,8 @@ export interface JobStore {
   overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[]
   /** As `overdue`, in every queue but these. */
   unpublished(except: readonly QueueName[], now: number, limit: number): JobRow[]
+  /** Ready, in their grace for longer than until `after`; the longest first. */
+  published(queues: readonly QueueName[], after: number, limit: number): JobRow[]
   /** Scheduled and due, by `runAt`. */
   due(now: number, limit: number): JobRow[]
   nextDue(): number | undefined

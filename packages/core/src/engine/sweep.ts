@@ -1,6 +1,6 @@
 import type { Encoded } from '../ports/codec.ts'
-import type { LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
-import type { Ticket } from '../job/ticket.ts'
+import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
 import { afterEnd, takeKey } from './keys.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -60,6 +60,20 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     full: [due, lost, unpublished].some((rows) => rows.length === options.limit),
     nextDueInMs: nextDue === undefined ? undefined : Math.max(0, nextDue - now),
   }
+}
+
+export function expedite(
+  store: JobStore,
+  now: number,
+  queues: readonly QueueName[],
+  { limit, leftMs = 0 }: ExpediteOptions,
+): Expedited {
+  const rows = store.published(queues, now + leftMs, limit)
+  for (const row of rows) {
+    readyFrom(row, now)
+    store.update(row)
+  }
+  return { jobs: rows.length, more: rows.length === limit }
 }
 
 /**

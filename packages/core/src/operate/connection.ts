@@ -3,13 +3,14 @@ import type { Publisher } from '../dispatch/publisher.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
-import type { Driver } from '../ports/driver.ts'
+import type { DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
+import type { CurrentDriver } from '../transfer/current-driver.ts'
 
 /** A connected instance, as operators' functions need it. */
 export interface Connection {
   readonly log: JobLog
-  readonly driver: Driver
+  readonly driver: CurrentDriver
   readonly publisher: Publisher
   readonly info: LogInfo
 }
@@ -21,6 +22,8 @@ export interface OperateDeps {
   readonly logger: Logger
   /** Aborts when the instance closes: whoever waits for the log stops waiting. */
   readonly closing: AbortSignal
+  /** The driver of another address. @throws `E_URL`, `E_CONFIG`, `E_PACKAGE_MISSING` */
+  driverAt(url: string): Promise<DriverFactory>
   /** Connects on first use. */
   connected(): Promise<Connection>
 }

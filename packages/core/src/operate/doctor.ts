@@ -1,13 +1,19 @@
 import type { QueueRecord, WorkerRecord } from '../ports/operations.ts'
-import type { Driver } from '../ports/driver.ts'
-import type { OperateDeps } from './connection.ts'
+import type { Connection, OperateDeps } from './connection.ts'
+import { worstFirst } from './finding.ts'
+import type { Finding } from './finding.ts'
+import { idleFindings, idleWorkers } from './idle-workers.ts'
+import { publishAgain } from './repair.ts'
+import type { Repair } from './repair.ts'
+import { survey } from './survey.ts'
+import type { Survey } from './survey.ts'
+import { brokerFindings, imbalances, ticketFindings } from './ticket-balance.ts'
+import { transferFindings } from './transfer-findings.ts'
+import { nameOf } from './worker-name.ts'
 
-/** Something that a person should know. */
-export interface Finding {
-  readonly severity: 'error' | 'warning' | 'info'
-  /** Stable, for scripts: `worker-not-taking`. */
-  readonly code: string
-  readonly message: string
+export interface DoctorOptions {
+  /** Publish again the ready jobs of queues that lack tickets. Safe to repeat, and beside workers. Default false. */
+  readonly repair?: boolean | undefined
 }
 
 /** The state of a fleet: what it runs on, and what is wrong, worst first. */
@@ -19,92 +25,102 @@ export interface DoctorReport {
     readonly schemaVersion: number
   }
   readonly driver: { readonly name: string; readonly delivers: 'tickets' | 'claims' }
+  /** What was mended, where that was asked for. */
+  readonly repairs: readonly Repair[]
+  /** With `repair`: what is wrong after it. */
   readonly findings: readonly Finding[]
 }
 
-const severities = ['error', 'warning', 'info'] as const
 const keysShown = 10
+/** Between the two looks that a finding about tickets, or about a worker that is idle, must stand in. */
+const lookAgainMs = 2_000
 
-/** Looks at the log, the driver and the workers, and changes nothing. */
-export async function examine(deps: OperateDeps): Promise<DoctorReport> {
-  const { log, driver, info } = await deps.connected()
-  const [diagnosis, queues, workers, blocked] = await Promise.all([
-    log.diagnose(),
-    log.queues(),
-    log.workers(),
-    log.blockedKeys(keysShown),
-  ])
-  const findings: Finding[] = [
-    ...diagnosis.findings,
-    ...queueFindings(queues, workers),
-    ...workerFindings(workers),
-    ...(await depthFindings(driver, queues)),
-    ...blocked.map(({ queue, key, holder, waiting }) => ({
-      severity: 'warning' as const,
-      code: 'key-blocked',
-      message: `ordering key ${JSON.stringify(key)} of queue ${queue} is blocked by the failed job ${holder}; ${waiting} wait behind it: replay or skip it`,
-    })),
-  ]
+/** Looks at the log, the driver and the workers; changes nothing unless it is to repair. */
+export async function examine(
+  deps: OperateDeps,
+  { repair = false }: DoctorOptions = {},
+): Promise<DoctorReport> {
+  const connection = await deps.connected()
+  const { log, driver, info } = connection
+  let findings = await findingsOf(deps, connection)
+  let repairs: readonly Repair[] = []
+  if (repair) {
+    const lacking = findings
+      .filter(({ code }) => code === 'tickets-missing')
+      .flatMap(({ queue }) => queue ?? [])
+    repairs = await publishAgain(connection, lacking)
+    if (repairs.length > 0) findings = await findingsOf(deps, connection)
+  }
   return {
     log: { name: log.name, id: info.logId, epoch: info.epoch, schemaVersion: info.schemaVersion },
     driver: { name: driver.name, delivers: driver.capabilities.delivers },
-    findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)),
+    repairs,
+    findings,
   }
 }
 
-function queueFindings(queues: readonly QueueRecord[], workers: readonly WorkerRecord[]): Finding[] {
-  const served = new Set(workers.filter(({ alive }) => alive).flatMap(({ queues }) => queues))
-  return queues.flatMap((queue): Finding[] => {
+async function findingsOf(deps: OperateDeps, connection: Connection): Promise<readonly Finding[]> {
+  const { log, driver } = connection
+  const transfer = await log.transfer()
+  await driver.learn(transfer)
+  const [diagnosis, blocked, first] = await Promise.all([
+    log.diagnose(),
+    log.blockedKeys(keysShown),
+    survey(log, driver),
+  ])
+  return worstFirst([
+    ...diagnosis.findings,
+    ...queueFindings(first),
+    ...first.workers.flatMap((worker) => workerFindings(worker)),
+    ...transferFindings(transfer, first.workers),
+    ...brokerFindings(first, driver),
+    ...(await lastingFindings(deps, connection, first)),
+    ...blocked.map(({ queue, key, holder, waiting }) => ({
+      severity: 'warning' as const,
+      code: 'key-blocked',
+      queue,
+      message: `ordering key ${JSON.stringify(key)} of queue ${queue} is blocked by the failed job ${holder}; ${waiting} wait behind it: replay or skip it`,
+    })),
+  ])
+}
+
+/** What is wrong only if it is still so a moment later. A fleet that is well is looked at once. */
+async function lastingFindings(
+  { clock, closing }: OperateDeps,
+  { log, driver }: Connection,
+  first: Survey,
+): Promise<Finding[]> {
+  if (imbalances(first).length === 0 && idleWorkers(first).length === 0) return []
+  const since = await log.end()
+  await clock.sleep(lookAgainMs, closing)
+  const second = await survey(log, driver)
+  return [...ticketFindings(first, second, driver), ...(await idleFindings(log, first, second, since))]
+}
+
+function queueFindings({ queues, workers }: Survey): Finding[] {
+  const served = new Set(workers.filter(({ alive }) => alive).flatMap((worker) => worker.queues))
+  return queues.flatMap((queue: QueueRecord): Finding[] => {
     const found: Finding[] = []
     if (queue.paused) {
       const message = `queue ${queue.name} is paused by ${queue.pausedBy ?? 'somebody'}; ${queue.ready} jobs are ready`
-      found.push({ severity: 'info', code: 'queue-paused', message })
+      found.push({ severity: 'info', code: 'queue-paused', queue: queue.name, message })
     }
     if (queue.ready > 0 && !served.has(queue.name)) {
       const message = `queue ${queue.name} has ${queue.ready} ready jobs, and no live worker serves it`
-      found.push({ severity: 'error', code: 'queue-unserved', message })
+      found.push({ severity: 'error', code: 'queue-unserved', queue: queue.name, message })
     }
     return found
   })
 }
 
-function workerFindings(workers: readonly WorkerRecord[]): Finding[] {
-  return workers.flatMap((worker): Finding[] => {
-    const who = `worker ${worker.label ?? worker.id} on ${worker.host} (pid ${worker.pid})`
-    if (!worker.alive && worker.running > 0) {
-      const message = `${who} is gone, and its ${worker.running} runs are not yet taken back: is any worker sweeping?`
-      return [{ severity: 'error', code: 'worker-lost', message }]
-    }
-    if (worker.alive && !worker.taking && !worker.stopping) {
-      const message = `${who} takes no jobs: ${worker.why ?? 'it gives no reason'}`
-      return [{ severity: 'warning', code: 'worker-not-taking', message }]
-    }
-    return []
-  })
-}
-
-/** Ready jobs without a ticket, and a broker that does not answer. */
-async function depthFindings(driver: Driver, queues: readonly QueueRecord[]): Promise<Finding[]> {
-  if (driver.capabilities.delivers === 'claims') return []
-  const found = await Promise.all(
-    queues.map(async ({ name, ready, paused }): Promise<Finding[]> => {
-      try {
-        const tickets = await driver.depth(name)
-        if (tickets === undefined || paused || ready <= tickets || driver.capabilities.depth !== 'exact')
-          return []
-        const message = `queue ${name} has ${ready} ready jobs and ${tickets} tickets on the broker; workers fetch the rest from the log`
-        return [{ severity: 'info', code: 'tickets-missing', message }]
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        return [
-          {
-            severity: 'error',
-            code: 'broker-unreachable',
-            message: `${driver.name} does not answer for queue ${name}: ${why}`,
-          },
-        ]
-      }
-    }),
-  )
-  return found.flat()
+function workerFindings(worker: WorkerRecord): Finding[] {
+  if (!worker.alive && worker.running > 0) {
+    const message = `${nameOf(worker)} is gone, and its ${worker.running} runs are not yet taken back: is any worker sweeping?`
+    return [{ severity: 'error', code: 'worker-lost', message }]
+  }
+  if (worker.alive && !worker.taking && !worker.stopping) {
+    const message = `${nameOf(worker)} takes no jobs: ${worker.why ?? 'it gives no reason'}`
+    return [{ severity: 'warning', code: 'worker-not-taking', message }]
+  }
+  return []
 }

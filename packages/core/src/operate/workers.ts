@@ -1,4 +1,5 @@
 import { ErrandError } from '../errors.ts'
+import type { WorkerRecord } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 
 export interface WorkerInfo {
@@ -18,6 +19,8 @@ export interface WorkerInfo {
   readonly running: number
   readonly startedAt: Date
   readonly lastSeen: Date
+  /** Drivers that it serves, each by its name and place; that which it publishes to first. */
+  readonly drivers: readonly string[]
 }
 
 export interface Workers {
@@ -26,16 +29,15 @@ export interface Workers {
   stop(which?: string): Promise<number>
 }
 
+export function workerInfo(record: WorkerRecord): WorkerInfo {
+  return { ...record, startedAt: new Date(record.startedAt), lastSeen: new Date(record.lastSeen) }
+}
+
 export function workersOf(deps: OperateDeps): Workers {
   return {
     async list() {
       const { log } = await deps.connected()
-      const records = await log.workers()
-      return records.map((record) => ({
-        ...record,
-        startedAt: new Date(record.startedAt),
-        lastSeen: new Date(record.lastSeen),
-      }))
+      return (await log.workers()).map((record) => workerInfo(record))
     },
     async stop(which) {
       const { log } = await deps.connected()

@@ -87,5 +87,10 @@ export interface DriverContext {
 export interface DriverFactory {
   readonly errand: 'driver'
   readonly name: string
+  /**
+   * What it reaches, without credentials: `amqp://broker:5672/shop?prefix=errand`. Processes whose drivers have one name
+   * and one place share their tickets, so a system can be moved from one place to another. Default: the name alone.
+   */
+  readonly place?: string | undefined
   open(context: DriverContext): Driver
 }

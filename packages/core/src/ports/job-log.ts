@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts'
 import type { History } from './history.ts'
 import type { Operations } from './operations.ts'
 import type { Transaction } from './transaction.ts'
+import type { Transfer } from './transfer.ts'
 
 /**
  * Remembers jobs and decides who may run them. Every method is one round trip for a whole batch, a lost claim is a
@@ -67,6 +68,13 @@ export interface JobLog extends History, Operations {
   sweep(options: SweepOptions): Promise<SweepReport>
   /** The broker has durably accepted these republished tickets: their grace doubles, to one hour. */
   published(tickets: readonly Ticket[]): Promise<void>
+  /**
+   * The tickets of these queues may be gone: starts the grace of their ready jobs over, those with the longest wait ahead
+   * first. They are overdue at once, so that relays publish them and workers take them. Passes over rows that are locked,
+   * and wakes nobody.
+   * @example await log.expedite(['media'], { limit: 500, leftMs: 30_000 })
+   */
+  expedite(queues: readonly QueueName[], options: ExpediteOptions): Promise<Expedited>
 
   /** Wakes whoever listens to these topics, in every process where the log can; debounced at both edges. */
   notify(topics: readonly Topic[]): Promise<void>
@@ -86,6 +94,8 @@ export interface LogInfo {
   /** Raised after a restore; cursors carry it. */
   readonly epoch: number
   readonly schemaVersion: number
+  /** Where the driver has moved, as it stood when the log was connected. */
+  readonly transfer?: Transfer | undefined
 }
 
 export interface MigrationReport {
@@ -127,6 +137,8 @@ export interface BeatReport {
   /** Whether it asks for deliveries at present, and if not, why. */
   readonly taking: boolean
   readonly why?: string | undefined
+  /** Places of the drivers that it serves, that which it publishes to first. Default none. */
+  readonly drivers?: readonly string[] | undefined
   readonly progress: readonly Progress[]
 }
 
@@ -139,6 +151,8 @@ export interface BeatReply {
   readonly paused: readonly QueueName[]
   /** An operator has asked this worker to stop. */
   readonly stop: boolean
+  /** Where the driver has moved, if it ever did. */
+  readonly transfer?: Transfer | undefined
 }
 
 export interface SweepOptions {
@@ -165,6 +179,23 @@ export interface SweepReport {
   readonly full: boolean
   /** Milliseconds until the next scheduled job is due, if there is one. */
   readonly nextDueInMs: number | undefined
+}
+
+export interface ExpediteOptions {
+  /** Rows in one call, at most: it is one short transaction. */
+  readonly limit: number
+  /**
+   * Only jobs whose grace lasts for more than so many milliseconds. Default 0: all of them. With 30 s, the grace of a
+   * first ticket, what another process has just published again is left alone, so that any number may call it at once.
+   */
+  readonly leftMs?: number | undefined
+}
+
+export interface Expedited {
+  /** Jobs that are overdue now, and were not before. */
+  readonly jobs: number
+  /** The limit was reached. Relays give the jobs a new grace meanwhile: who calls again with `leftMs: 0` counts to an end of its own. */
+  readonly more: boolean
 }
 
 export interface LostForGood {

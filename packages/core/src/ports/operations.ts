@@ -3,6 +3,7 @@ import type { Lane } from '../job/lane.ts'
 import type { JobState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Encoded } from './codec.ts'
+import type { NewTransfer, Transfer } from './transfer.ts'
 
 /** What operators may do. Each names who did it, and each is an event or a visible row. */
 export interface Operations {
@@ -34,6 +35,14 @@ export interface Operations {
   workers(): Promise<readonly WorkerRecord[]>
   /** Asks a worker, or all of them, to stop. Resolves with how many were asked. */
   stopWorkers(id: string | undefined): Promise<number>
+
+  /** Where the driver went, if it ever moved. */
+  transfer(): Promise<Transfer | undefined>
+  /**
+   * Writes the record where it still has the revision `after` (0: there is none), and answers what it wrote; undefined
+   * where somebody else was faster. Workers are told by their heartbeats.
+   */
+  setTransfer(transfer: NewTransfer, after: number): Promise<Transfer | undefined>
 
   /** Deletes finished jobs, and events, past their retention; at most `limit` jobs in one call. */
   prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }>
@@ -97,6 +106,8 @@ export interface WorkerRecord {
   readonly alive: boolean
   readonly running: number
   readonly stopping: boolean
+  /** Places of the drivers that it serves, that which it publishes to first. */
+  readonly drivers: readonly string[]
 }
 
 export interface PruneOptions {

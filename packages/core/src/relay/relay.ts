@@ -1,6 +1,6 @@
 import { relayDefaults } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
-import type { Ticket } from '../job/ticket.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobLog, LostForGood, SweepReport } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
 import { Republish } from './republish.ts'
@@ -11,6 +11,8 @@ export interface RelayParts extends RepublishParts {
   readonly publisher: Publisher
   /** The longest sleep between two sweeps. After a gap of a third of the shortest lease the log calls nothing lost for a while. */
   readonly everyMs: number
+  /** How long a first ticket has to fetch its job. */
+  readonly publishGraceMs: number
   /** Told of each job that failed for good because its last run was lost. Must not throw. */
   readonly failed: (lost: LostForGood) => Promise<void>
   /** Chance, from 0 to 1. */
@@ -23,6 +25,8 @@ const retryMaxMs = 10_000
 const mostInBackground = 100
 /** Between two sweeps, unless one was full: jobs that are due and locked by another relay are no reason for a tight loop. */
 const shortestMs = 20
+/** Of what the log itself makes ready, or lists to be published again for the first time. */
+const firstGraceMs = 30_000
 
 /**
  * Publishes what has become ready and reclaims what was lost. Every worker runs one; any number of them share the work.
@@ -61,6 +65,11 @@ export class Relay {
     this.#wake?.()
   }
 
+  /** The broker has let this process subscribe again: whether it still has the tickets of before, nobody knows. */
+  returned(queue: QueueName): void {
+    this.#republish.returned(queue)
+  }
+
   async #loop(stop: AbortSignal, healthy: () => void): Promise<void> {
     while (!stop.aborted) {
       // What is due later than this the sweep itself tells.
@@ -92,6 +101,7 @@ export class Relay {
   async #pass(): Promise<number> {
     const { log } = this.#parts
     const skipQueues = await this.#republish.skipQueues()
+    await this.#expedite()
     const report = await log.sweep({
       limit: relayDefaults.sweepLimit,
       republish: this.#republish.isOn,
@@ -102,6 +112,20 @@ export class Relay {
       await this.#tell(report.failed)
     }
     return this.#waitMs(report)
+  }
+
+  /**
+   * A batch in each pass. What has no more than a first grace left is not touched, so that a fleet whose relays all
+   * have the same doubt publishes each job once.
+   */
+  async #expedite(): Promise<void> {
+    const { log, logger, publishGraceMs } = this.#parts
+    const queues = this.#republish.inDoubt
+    if (queues.length === 0) return
+    const leftMs = Math.max(publishGraceMs, firstGraceMs)
+    const { jobs, more } = await log.expedite(queues, { limit: relayDefaults.sweepLimit, leftMs })
+    if (jobs > 0) logger.info({ queues, jobs }, 'tickets may be gone: their jobs are published again')
+    if (!more) this.#republish.expedited(queues)
   }
 
   #waitMs({ ran, full, nextDueInMs }: SweepReport): number {

@@ -3,6 +3,7 @@ import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver } from '../ports/driver.ts'
 import { backoffMs, jittered } from '../supervise.ts'
+import { Doubts } from './doubts.ts'
 
 export interface RepublishParts {
   readonly driver: Driver
@@ -21,10 +22,16 @@ interface Known {
   readAgainMs: number
   /** Publishes in a row of which the broker did not accept everything. */
   failures: number
+  /** Readings of its depth that are under way. */
+  reads: number
+  /** The last one failed. */
+  unread: boolean
 }
 
 /** How often the depth of a queue is read, about. */
 const depthEveryMs = 10_000
+/** How long a sweep waits for such readings; a queue whose reading takes longer is left alone. */
+const longestReadMs = 1_000
 /** How long a queue is left alone after tickets that the broker did not take: doubling. */
 const failureMinMs = 5_000
 const failureMaxMs = 60_000
@@ -38,13 +45,13 @@ const mostPerSecond = 1_000
 export class Republish {
   readonly #parts: RepublishParts
   readonly #known = new Map<QueueName, Known>()
+  readonly #doubts: Doubts
   #windowMs = Number.NEGATIVE_INFINITY
   #inWindow = 0
 
   constructor(parts: RepublishParts) {
     this.#parts = parts
-    // Where reading the depth is a request that costs money, only queues with overdue jobs are looked at.
-    if (parts.driver.capabilities.depth === 'exact') for (const queue of parts.queues) this.#of(queue)
+    this.#doubts = new Doubts(parts.queues)
   }
 
   /** Whether the next sweep shall list overdue jobs at all. */
@@ -58,16 +65,44 @@ export class Republish {
     return this.#inWindow < mostPerSecond
   }
 
+  /** Queues whose tickets may be gone: the grace of their jobs shall start over. */
+  get inDoubt(): readonly QueueName[] {
+    // Where there are no tickets the doubt stays, for the day on which the driver is another.
+    return this.#parts.driver.capabilities.delivers === 'claims' ? [] : this.#doubts.queues
+  }
+
+  /** It has started over. */
+  expedited(queues: readonly QueueName[]): void {
+    this.#doubts.settled(queues)
+  }
+
+  /** The broker was away, and is back with this queue: perhaps without its tickets. */
+  returned(queue: QueueName): void {
+    this.#doubts.returned(queue)
+  }
+
   /** Queues that the next sweep shall leave alone. */
   async skipQueues(): Promise<readonly QueueName[]> {
     if (!this.isOn) return []
+    const { driver, queues } = this.#parts
+    // Where reading the depth is a request that costs money, only queues with overdue jobs are looked at.
+    if (driver.capabilities.depth === 'exact') for (const queue of queues) this.#of(queue)
     const now = this.#parts.clock.monotonicMs()
     const due = [...this.#known].filter(
       ([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now,
     )
-    await Promise.all(due.map(([queue]) => this.#hasBacklog(queue)))
-    const held = [...this.#known].filter(([, { heldUntilMs }]) => heldUntilMs > now).map(([queue]) => queue)
+    await this.#inTime(Promise.all(due.map(([queue]) => this.#hasBacklog(queue))))
+    const held = [...this.#known]
+      .filter(([, { heldUntilMs, reads }]) => heldUntilMs > now || reads > 0)
+      .map(([queue]) => queue)
     return [...new Set([...held, ...this.#parts.quiet()])]
+  }
+
+  /** A broker that does not answer must not hold up the sweeps: without them the log calls nothing lost. */
+  async #inTime(reading: Promise<unknown>): Promise<void> {
+    const done = new AbortController()
+    await Promise.race([reading, this.#parts.clock.sleep(longestReadMs, done.signal)])
+    done.abort()
   }
 
   /** Of the tickets of a sweep, those that are worth publishing. */
@@ -86,6 +121,7 @@ export class Republish {
     for (const queue of new Set(tickets.map((ticket) => ticket.queue))) {
       const known = this.#of(queue)
       const all = tickets.every((ticket) => ticket.queue !== queue || accepted.has(ticket.id))
+      if (all && known.failures > 0) this.returned(queue)
       known.failures = all ? 0 : known.failures + 1
       if (all) continue
       const waitMs = backoffMs(known.failures, failureMinMs, failureMaxMs)
@@ -93,8 +129,19 @@ export class Republish {
     }
   }
 
+  /** Where a reading costs money, a queue that is empty is not read again before it has overdue jobs. */
+  #forget(queue: QueueName): void {
+    if (this.#parts.driver.capabilities.depth !== 'exact') this.#known.delete(queue)
+  }
+
   #of(queue: QueueName): Known {
-    const known = this.#known.get(queue) ?? { heldUntilMs: 0, readAgainMs: 0, failures: 0 }
+    const known = this.#known.get(queue) ?? {
+      heldUntilMs: 0,
+      readAgainMs: 0,
+      failures: 0,
+      reads: 0,
+      unread: false,
+    }
     this.#known.set(queue, known)
     return known
   }
@@ -105,18 +152,25 @@ export class Republish {
     const known = this.#of(queue)
     const againMs = clock.monotonicMs() + jittered(depthEveryMs)
     known.readAgainMs = againMs
-    const backlog = await this.#readsBacklog(queue)
+    known.reads += 1
+    const backlog = await this.#readsBacklog(queue, known)
+    known.reads -= 1
     if (backlog) known.heldUntilMs = againMs
     return backlog
   }
 
-  async #readsBacklog(queue: QueueName): Promise<boolean> {
-    const { driver, logger } = this.#parts
+  async #readsBacklog(queue: QueueName, known: Known): Promise<boolean> {
+    const { driver, clock, logger } = this.#parts
     if (driver.capabilities.depth === 'unknown') return false
     try {
+      const depth = await driver.depth(queue)
+      if (known.unread) this.returned(queue)
+      known.unread = false
+      if (depth === 0 && this.#doubts.empty(queue, clock.monotonicMs())) this.#forget(queue)
       // Undefined: the broker cannot say. The rate cap is then all that holds back.
-      return ((await driver.depth(queue)) ?? 0) > 0
+      return (depth ?? 0) > 0
     } catch (error) {
+      known.unread = true
       logger.debug(
         { err: error, queue },
         'the depth of a queue could not be read; nothing is published again',

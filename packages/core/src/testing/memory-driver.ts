@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { ErrandError } from '../errors.ts'
 import { lanes } from '../job/lane.ts'
 import { LanePolicy } from '../job/lane-policy.ts'
@@ -102,7 +103,7 @@ class MemorySubscription implements Subscription {
  */
 export function memoryDriver(): DriverFactory {
   const broker = new MemoryBroker()
-  return { errand: 'driver', name: 'memory', open: () => openDriver(broker) }
+  return { errand: 'driver', name: 'memory', place: randomUUID().slice(0, 8), open: () => openDriver(broker) }
 }
 
 function openDriver(broker: MemoryBroker): Driver {

@@ -30,7 +30,11 @@ function open(store: MemoryStore, bus: TopicBus, { clock }: LogContext): JobLog 
     read: run,
     inside: (_tx, rules) => run(rules),
     now: () => clock.now(),
-    connect: () => run((on) => ({ logId: on.facts().logId, epoch: on.facts().epoch, schemaVersion: 1 })),
+    connect: () =>
+      run((on) => {
+        const { logId, epoch, transfer } = on.facts()
+        return { logId, epoch, schemaVersion: 1, transfer }
+      }),
     migrate: (options) =>
       run((on) => {
         if (options?.restored) on.saveFacts({ ...on.facts(), epoch: on.facts().epoch + 1 })

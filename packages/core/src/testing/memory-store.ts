@@ -41,7 +41,7 @@ export class MemoryStore implements JobStore {
   readonly #paused = new Map<QueueName, PausedRow>()
 
   constructor(logId: string) {
-    this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined }
+    this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined, transfer: undefined }
   }
 
   facts(): LogFacts {
@@ -100,6 +100,13 @@ export class MemoryStore implements JobStore {
   #overdue(inQueue: (queue: QueueName) => boolean, now: number, limit: number): JobRow[] {
     return this.#where((row) => row.state === 'ready' && inQueue(row.queue) && (row.publishAfter ?? 0) <= now)
       .toSorted(bySequence)
+      .slice(0, limit)
+  }
+  published(queues: readonly QueueName[], after: number, limit: number): JobRow[] {
+    return this.#where(
+      (row) => row.state === 'ready' && queues.includes(row.queue) && (row.publishAfter ?? 0) > after,
+    )
+      .toSorted((a, b) => (b.publishAfter ?? 0) - (a.publishAfter ?? 0) || bySequence(a, b))
       .slice(0, limit)
   }
   due(now: number, limit: number): JobRow[] {

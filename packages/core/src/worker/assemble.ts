@@ -74,7 +74,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     logFactory: deps.logFactory,
     clock,
     logger,
-    standing: { queues, taking: false, why: 'it is starting' },
+    standing: { queues, taking: false, why: 'it is starting', drivers: driver.places },
     answered: surroundings.answered,
     leaseOut,
   })
@@ -92,6 +92,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     clock,
     logger,
     everyMs: Math.min(relayDefaults.sweepEveryMs, worker.leaseMs / sweepsPerLease),
+    publishGraceMs: settings.publishGraceMs,
     queues,
     quiet: () => pools.flatMap((pool) => pool.quiet),
     failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
@@ -111,7 +112,8 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     isDisowned: (claim) => reconciler.hasDisowned(claim),
     exhausted,
   })
-  const poolParts = { deps, ref, gate, runs, runner, grants, hooks, leaseOut }
+  const resubscribed = (queue: QueueName): void => relay.returned(queue)
+  const poolParts = { deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
   const sizes = poolSizes(queues, worker.concurrency)
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {

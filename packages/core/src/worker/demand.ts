@@ -51,10 +51,19 @@ export class Demand {
   #turns = 0
   #dealing = false
   #timer: (() => void) | undefined
+  #roomSinceMs = Number.NEGATIVE_INFINITY
 
   constructor(size: number, clock: Clock) {
-    this.slots = new Slots(size, () => this.#dealSoon())
+    this.slots = new Slots(size, (wereFull) => {
+      if (wereFull) this.#roomSinceMs = clock.monotonicMs()
+      this.#dealSoon()
+    })
     this.#clock = clock
+  }
+
+  /** How long there has been a free slot without a break. */
+  get roomMs(): number {
+    return this.slots.free === 0 ? 0 : this.#clock.monotonicMs() - this.#roomSinceMs
   }
 
   join(queue: string): Line {

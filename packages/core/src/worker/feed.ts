@@ -4,7 +4,9 @@ import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Delivery, Driver, Subscription } from '../ports/driver.ts'
+import type { Delivery } from '../ports/driver.ts'
+import type { CurrentDriver } from '../transfer/current-driver.ts'
+import type { CurrentSubscription } from '../transfer/current-subscription.ts'
 import { jittered, supervised } from '../supervise.ts'
 import type { Ask, Demand, Line } from './demand.ts'
 import { Gate } from './gate.ts'
@@ -15,7 +17,7 @@ import type { TicketClaims } from './ticket-claims.ts'
 
 export interface FeedParts {
   readonly queue: QueueName
-  readonly driver: Driver
+  readonly driver: Pick<CurrentDriver, 'subscribe'>
   readonly ref: WorkerRef
   readonly demand: Demand
   /** The worker's. */
@@ -30,6 +32,8 @@ export interface FeedParts {
   readonly leaseOut: () => void
   /** Jobs were started: whoever follows events shall look. */
   readonly started: () => void
+  /** A subscription that was lost is back. */
+  readonly resubscribed: (queue: QueueName) => void
 }
 
 /** How long a pass is skipped when the `looping` hook said so. */
@@ -46,6 +50,7 @@ export class Feed {
   readonly #begun = Promise.withResolvers<void>()
   #connected = false
   #trouble: string | undefined
+  #lost = false
   #deliveredMs: number
 
   constructor(parts: FeedParts) {
@@ -70,9 +75,13 @@ export class Feed {
     return this.#gate.has('paused')
   }
 
-  /** How long it has brought nothing although it could. */
+  /**
+   * How long it has brought nothing although it could: while all slots are taken it cannot, and what waits meanwhile has
+   * its ticket, and its turn by lane.
+   */
   get quietMs(): number {
-    return this.#parts.clock.monotonicMs() - this.#deliveredMs
+    const { clock, demand } = this.#parts
+    return Math.min(clock.monotonicMs() - this.#deliveredMs, demand.roomMs)
   }
 
   /** Pausing closes the subscription; resuming opens a new one. */
@@ -102,14 +111,17 @@ export class Feed {
     const { driver, ref, logger } = this.#parts
     await this.#gate.opened(stop)
     if (stop.aborted) return
-    let subscription: Subscription | undefined
+    let subscription: CurrentSubscription | undefined
     try {
       subscription = await driver.subscribe(this.queue, { worker: ref })
       this.#connected = true
+      if (this.#lost) this.#parts.resubscribed(this.queue)
+      this.#lost = false
       this.#begun.resolve()
       await this.#serve(subscription, line, stop, healthy)
     } catch (error) {
       this.#trouble = `queue ${this.queue}: ${toFailure(error).message}`
+      this.#lost = true
       throw error
     } finally {
       this.#connected = false
@@ -122,7 +134,7 @@ export class Feed {
 
   /** Until the queue is paused or the signal aborts. */
   async #serve(
-    subscription: Subscription,
+    subscription: CurrentSubscription,
     line: Line,
     stop: AbortSignal,
     healthy: () => void,
@@ -142,7 +154,7 @@ export class Feed {
         }
         received = await runs.asking(async () => {
           const max = this.#parts.claims.demandFor(this.queue, ask.max)
-          const deliveries = await subscription.next(max, ask.signal)
+          const deliveries = await subscription.next(max, ask.signal, ask.max)
           return this.#receive(deliveries, ask)
         })
         empty = received > 0 || ask.signal.aborted ? 0 : empty + 1

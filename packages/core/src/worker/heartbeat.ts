@@ -102,6 +102,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   const first = Promise.withResolvers<void>()
   const lease = leaseWatch(options, () => nsToMs(memory.leaseUntil - hrNow()))
   let thread: Thread | undefined
+  let { standing } = options
   let ended: Promise<void> = Promise.resolve()
   let ticking: NodeJS.Timeout | undefined
   let stopping = false
@@ -141,7 +142,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
         buffer: memory.buffer,
         ref,
         intervalMs: options.intervalMs,
-        standing: options.standing,
+        standing,
       }
       // Its own extension, so that it is found both unbuilt and built. No execArgv: hooks for the application's code
       // (tsx, instrumentation) have no business on this thread.
@@ -172,7 +173,10 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       return memory.leaseUntil > 0n
     },
     leaseLeftMs: () => lease.leftMs(),
-    stand: (standing) => post({ type: 'standing', standing }),
+    stand(now) {
+      standing = now
+      post({ type: 'standing', standing })
+    },
     progress: (progress) => post({ type: 'progress', progress }),
     busyUntil(deadlineMs) {
       if (deadlineMs === undefined) memory.deadline = 0n

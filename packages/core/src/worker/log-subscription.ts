@@ -18,6 +18,8 @@ export interface LogSubscriptionParts {
   readonly gate: Gate
   readonly runs: Runs
   readonly runner: Runner
+  /** False while the driver in use delivers claims: then nothing waits for a ticket. */
+  readonly isNeeded: () => boolean
   readonly clock: Clock
   readonly logger: Logger
   readonly leaseOut: () => void
@@ -52,12 +54,16 @@ export class LogSubscription {
   }
 
   async #loop(stop: AbortSignal): Promise<void> {
-    const { feeds, clock, gate } = this.#parts
+    const { feeds, clock, gate, isNeeded } = this.#parts
     const { overdueEveryMs, quietMs } = workerDefaults
     let dueMs = clock.monotonicMs() + jittered(overdueEveryMs)
     const lookedMs = new Map<Feed, number>()
     while (!stop.aborted) {
       await gate.opened(stop)
+      if (!isNeeded()) {
+        await clock.sleep(jittered(lookMs), stop)
+        continue
+      }
       const now = clock.monotonicMs()
       const open = feeds.filter((feed) => !feed.paused)
       const quiet = open.filter(
@@ -100,7 +106,7 @@ export class LogSubscription {
       if (!isErrandError(error, 'E_LEASE_OUT')) throw error
       leaseOut()
     } finally {
-      demand.slots.give(slots - started)
+      demand.slots.giveUnused(slots - started)
     }
     if (started > 0) demand.rebalance()
     return started

@@ -21,6 +21,8 @@ export interface PoolParts {
   readonly grants: Grants
   readonly hooks: HookRunner
   readonly leaseOut: () => void
+  /** A subscription that was lost is back. */
+  readonly resubscribed: (queue: QueueName) => void
 }
 
 /** Slots, and the queues that share them: one subscription each. */
@@ -62,16 +64,16 @@ export class Pool {
   async run(stop: AbortSignal): Promise<void> {
     const { clock, driver, logger } = this.#parts.deps
     const loops = this.feeds.map((feed) => feed.run(stop))
-    if (driver.capabilities.delivers === 'tickets') {
-      const overdue = new LogSubscription({
-        ...this.#parts,
-        feeds: this.feeds,
-        demand: this.#demand,
-        clock,
-        logger,
-      })
-      loops.push(overdue.run(stop))
-    }
+    const overdue = new LogSubscription({
+      ...this.#parts,
+      feeds: this.feeds,
+      demand: this.#demand,
+      // The driver may move while this pool runs.
+      isNeeded: () => driver.capabilities.delivers === 'tickets',
+      clock,
+      logger,
+    })
+    loops.push(overdue.run(stop))
     await Promise.all(loops)
     await this.#claims.idle()
   }

@@ -73,13 +73,19 @@ export class Runner {
 
   /** Gives back a claim for which there is no slot. */
   giveBack(claim: Claim): void {
+    void this.release(claim, 'no slot is free for it')
+  }
+
+  /** Gives back a claim that has not begun; resolves when the log has it. Never rejects. */
+  async release(claim: Claim, why: string): Promise<void> {
     const { settler, deps } = this.#parts
     const { id, run } = claim
-    void encode(deps.codec, claim, notBegun('no slot is free for it'), undefined)
-      .then((outcome) => settler.settle({ id, run, durationMs: 0, outcome }))
-      .catch((error: unknown) => {
-        deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
-      })
+    try {
+      const outcome = await encode(deps.codec, claim, notBegun(why), undefined)
+      await settler.settle({ id, run, durationMs: 0, outcome })
+    } catch (error) {
+      deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
+    }
   }
 
   async #run(run: Run, attempt: Attempt, slots: Slots): Promise<void> {

@@ -4,11 +4,11 @@
  */
 export class Slots {
   readonly size: number
-  readonly #freed: () => void
+  readonly #freed: (wereFull: boolean) => void
   #taken = 0
 
-  /** @param freed is called after slots have been given back. */
-  constructor(size: number, freed: () => void) {
+  /** @param freed is called after slots have been given back, and told whether jobs had taken all of them. */
+  constructor(size: number, freed: (wereFull: boolean) => void) {
     this.size = size
     this.#freed = freed
   }
@@ -22,9 +22,19 @@ export class Slots {
     this.#taken += count
   }
 
+  /** Of jobs that have ended. */
   give(count: number): void {
+    this.#give(count, this.free === 0)
+  }
+
+  /** Of jobs that did not come. */
+  giveUnused(count: number): void {
+    this.#give(count, false)
+  }
+
+  #give(count: number, wereFull: boolean): void {
     if (count === 0) return
     this.#taken -= count
-    this.#freed()
+    this.#freed(wereFull)
   }
 }

@@ -91,16 +91,25 @@ export class TicketClaims {
     deliveries: readonly Delivery[],
     slots: number,
   ): Promise<{ readonly again: readonly Delivery[]; readonly stale: number }> {
-    const { demand, grants, runner } = this.#parts
+    const { demand, gate, grants, runner } = this.#parts
     let started = 0
+    const unbegun: Promise<void>[] = []
     try {
       const tickets = deliveries.map((delivery) => delivery.ticket)
       const verdicts = await grants.claim(tickets, slots)
       const again: Delivery[] = []
+      const stopping = gate.has('stopping')
       for (const [index, delivery] of deliveries.entries()) {
         const verdict = verdicts[index]
         if (!verdict || verdict.verdict === 'again') {
           again.push(delivery)
+          continue
+        }
+        if (verdict.verdict === 'run' && stopping) {
+          // Handed back, it keeps its place in line; the new ticket that the log issues for it stands at the end.
+          unbegun.push(
+            runner.release(verdict.claim, 'the worker stops').then(() => this.#tell(delivery, 'release')),
+          )
           continue
         }
         // Ack only after the claim has committed: a crash in between repeats the ticket, which the log refuses. The
@@ -111,12 +120,14 @@ export class TicketClaims {
         started += 1
         runner.start(verdict.claim, demand.slots)
       }
+      // The subscription closes after this, and hands back what is out: too soon for the log to grant it again.
+      await Promise.all(unbegun)
       return { again, stale: deliveries.length - again.length - started }
     } catch (error) {
       for (const delivery of deliveries) this.#tell(delivery, 'release')
       throw error
     } finally {
-      demand.slots.give(slots - started)
+      demand.slots.giveUnused(slots - started)
     }
   }
 

@@ -49,6 +49,7 @@ class RunningWorker implements Worker {
   #stopped: Promise<Shutdown> | undefined
   #failure: Error | undefined
   #forgetSignals: (() => void) | undefined
+  #forgetDriver: (() => void) | undefined
 
   constructor(source: WorkerSource, options: WorkOptions, deps: WorkerDeps) {
     this.id = deps.workerId
@@ -117,6 +118,13 @@ class RunningWorker implements Worker {
     if (this.#stopping.signal.aborted) return
     await this.#deps.connect()
     if (this.#stopping.signal.aborted) return
+    // The first beat shall say which drivers it serves: by now it has learnt where they are.
+    this.#stand(parts)
+    // Whoever moves the system waits for each worker to say that it follows.
+    this.#forgetDriver = this.#deps.driver.watch(() => {
+      this.#stand(parts)
+      parts.heartbeat.beatNow()
+    })
     await parts.heartbeat.start()
     if (this.#stopping.signal.aborted) return
     void this.#listen(parts)
@@ -150,6 +158,7 @@ class RunningWorker implements Worker {
     if (!parts) return
     this.#gate.clear('lease')
     parts.reconciler.answered(reply, sentMs)
+    void this.#deps.driver.learn(reply.transfer)
     for (const pool of parts.pools) {
       for (const feed of pool.feeds) feed.pause(reply.paused.includes(feed.queue))
     }
@@ -176,7 +185,7 @@ class RunningWorker implements Worker {
 
   #stand({ heartbeat, queues }: Parts): void {
     const why = this.#why()
-    heartbeat.stand({ queues, taking: why === undefined, why })
+    heartbeat.stand({ queues, taking: why === undefined, why, drivers: this.#deps.driver.places })
   }
 
   #why(): string | undefined {
@@ -223,6 +232,7 @@ class RunningWorker implements Worker {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     }
     this.#forgetSignals?.()
+    this.#forgetDriver?.()
     this.#ready.reject(shutdownError('the worker was stopped before it was ready'))
     if (this.#failure) this.#finished.reject(this.#failure)
     else this.#finished.resolve()

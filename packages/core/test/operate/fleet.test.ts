@@ -4,7 +4,7 @@ import { defineJob } from '../../src/index.ts'
 import type { Topic } from '../../src/ports.ts'
 import { refusalOf } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
-import { failure, handWorker } from './support.ts'
+import { handWorker } from './support.ts'
 
 const job = defineJob({ name: 'a', payload: z.number(), queue: 'q' })
 
@@ -62,53 +62,4 @@ test('workers are listed, and asked to stop', async () => {
   expect(await test.errand.workers.stop()).toBe(2)
   expect(topics.slice(1)).toEqual([`worker:${one.ref.id}`, `worker:${two.ref.id}`])
   expect(await refusalOf(() => test.errand.workers.stop('nobody'))).toMatchObject({ code: 'E_NOT_FOUND' })
-})
-
-test('doctor finds nothing in a fleet that is well', async () => {
-  await using test = testInstance()
-  await test.errand.dispatch(job, 1)
-  await handWorker(test.log(), ['q'])
-  expect(await test.errand.doctor()).toMatchObject({
-    log: { name: 'memory', epoch: 1 },
-    driver: { name: 'memory', delivers: 'tickets' },
-    findings: [],
-  })
-})
-
-test('doctor names what is wrong, worst first', async () => {
-  let wiped = false
-  await using test = testInstance({
-    driver: (driver) => ({
-      depth: async (queue) => {
-        if (queue === 'broken') throw new Error('connection refused')
-        return wiped ? 0 : driver.depth(queue)
-      },
-    }),
-  })
-  await test.errand.dispatch(job, 1, { queue: 'unserved' })
-  await test.errand.dispatch(job, 1, { queue: 'broken' })
-  const worker = await handWorker(test.log(), ['q', 'broken', 'keys'])
-  await test.errand.dispatch(job, 1, { queue: 'keys', orderingKey: 'k' })
-  await test.errand.dispatch(job, 2, { queue: 'keys', orderingKey: 'k' })
-  await worker.settle(await worker.take('keys'), failure('boom'))
-  await test.errand.dispatch(job, 3)
-  await worker.take('q')
-  await test.errand.queues.pause('q', 'mia')
-  const { log } = test
-  await log().beat(
-    { ...worker.ref, id: 'idle' },
-    { queues: ['q'], taking: false, why: 'lease', progress: [] },
-  )
-  wiped = true
-  const codes = async () => (await test.errand.doctor()).findings.map(({ code }) => code)
-  expect(await codes()).toEqual([
-    'queue-unserved',
-    'broker-unreachable',
-    'worker-not-taking',
-    'key-blocked',
-    'queue-paused',
-    'tickets-missing',
-  ])
-  await test.clock.advance(31_000)
-  expect((await codes()).slice(0, 3)).toEqual(['queue-unserved', 'queue-unserved', 'worker-lost'])
 })

@@ -28,7 +28,7 @@ interface Rig {
   readonly confirmed: string[]
   readonly lines: readonly RecordedLine[]
   readonly failed: LostForGood[]
-  depth: number | undefined
+  depth: number | undefined | Promise<never>
   accepts: boolean
   quiet: string[]
   next: (options: SweepOptions) => Partial<SweepReport>
@@ -59,6 +59,7 @@ function rig(
       on.sweeps.push({ atMs: clock.monotonicMs(), options })
       return { ...nothing, ...on.next(options) }
     },
+    expedite: async () => ({ jobs: 0, more: false }),
     published: async (tickets: readonly Ticket[]) => void on.confirmed.push(...tickets.map(({ id }) => id)),
   } as unknown as JobLog
   const publisher: Publisher = {
@@ -79,6 +80,7 @@ function rig(
     queues: ['default'],
     quiet: () => on.quiet,
     everyMs: 1_000,
+    publishGraceMs: 30_000,
     random: () => 1,
     failed: async (lost) => void on.failed.push(lost),
   })
@@ -127,6 +129,15 @@ test('while the broker still has tickets of a queue, its rows are not even touch
   on.depth = 0
   await on.clock.advance(20_000)
   expect(on.sweeps.at(-1)?.options.skipQueues).toEqual([])
+})
+
+test('a broker that does not answer holds up no sweep, and its queue is left alone', async () => {
+  await using on = rig()
+  on.depth = new Promise(() => undefined)
+  await on.clock.advance(60_000)
+  expect(on.sweeps.length).toBeGreaterThan(40)
+  // From its second reading on: the first was answered.
+  expect(on.sweeps.slice(20).every(({ options }) => options.skipQueues.includes('default'))).toBe(true)
 })
 
 test('queues whose jobs this worker takes from the log itself are not published again by it', async () => {

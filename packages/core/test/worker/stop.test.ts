@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { notingDriver } from './faults.ts'
 import { eventually, hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
@@ -56,6 +57,37 @@ test('a handler that sees ctx.stopping gives its job back, and another worker ru
   await on.work({ handlers: [handle(work, () => undefined)] })
   await on.until(id, 'succeeded')
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+})
+
+test('a job that was granted while the worker stops is given back before its ticket is: it keeps its place in line', async () => {
+  const notes: string[] = []
+  const claimed = hold()
+  const go = hold()
+  await using on = stage({
+    driver: notingDriver(notes, () => 'the ticket'),
+    wrap: (log) => ({
+      ...log,
+      async claim(...parameters) {
+        const verdicts = await log.claim(...parameters)
+        claimed.resolve()
+        await go.promise
+        return verdicts
+      },
+      async settle(...parameters) {
+        const settled = await log.settle(...parameters)
+        for (const { result, state } of settled) notes.push(`${result} as ${state}`)
+        return settled
+      },
+    }),
+  })
+  const worker = await on.work({ handlers: [handle(work, () => undefined)] })
+  const { id } = await on.errand.dispatch(work)
+  await claimed.promise
+  const stopped = worker.stop()
+  go.resolve()
+  await stopped
+  expect(notes).toEqual(['settled as ready', 'released the ticket'])
+  expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
 })
 
 test('after the grace the signal aborts, and what ends by that is given back', async () => {

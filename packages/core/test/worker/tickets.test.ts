@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { encoded, newJob } from '@errand/testkit'
 import { defineJob, handle } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { faultyDriver, losingDriver, notingDriver, repeatingDriver } from './faults.ts'
@@ -100,6 +101,39 @@ test('a subscription that is lost is opened again, and the jobs go on', async ()
   await on.until(id, 'succeeded')
   expect(worker.health()).toMatchObject({ taking: true })
   expect(on.lines.filter((line) => line.level === 'warn')).toHaveLength(3)
+})
+
+test('a subscription that is back may have lost its tickets: jobs do not wait out the grace of those', async () => {
+  const clock = virtualClock()
+  let cut = (): void => undefined
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      const subscription = await real.subscribe(queue, options)
+      const lost = Promise.withResolvers<never>()
+      lost.promise.catch(() => undefined)
+      cut = () => lost.reject(new Error('the channel closed'))
+      return {
+        close: () => subscription.close(),
+        next: (max, signal) => Promise.race([subscription.next(max, signal), lost.promise]),
+      }
+    },
+  }))
+  await using on = stage({ clock, driver })
+  await on.work({ handlers: [handle(work, () => undefined)] })
+  await clock.advance(2_000)
+  // Published so often that its ticket has an hour; and that is gone.
+  const patient = newJob({
+    name: 'work',
+    queue: 'default',
+    payload: encoded({ n: 1 }),
+    publishGraceMs: 3_600_000,
+  })
+  await on.log.append([patient])
+  await clock.advance(20_000)
+  expect(await on.history(patient.id)).toEqual(['dispatched'])
+  cut()
+  await clock.advance(15_000)
+  await on.until(patient.id, 'succeeded')
 })
 
 test('a ticket is acked once the claim is committed, stale ones as well; none is kept while a job runs', async () => {

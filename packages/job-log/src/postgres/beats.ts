@@ -1,7 +1,7 @@
 import type { BeatReply, BeatReport, WorkerRef } from '@errand/core/ports'
 import type { Database } from './database.ts'
 import { arrayLiteral, jsonMembers } from './literals.ts'
-import { maybe, number } from './rows.ts'
+import { maybe, number, transferOf } from './rows.ts'
 
 /** The heartbeat of a process: `beat` and `leave` of the port. */
 export class Beats {
@@ -10,7 +10,7 @@ export class Beats {
 
   constructor(database: Database) {
     this.#database = database
-    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
   }
 
   async beat(by: WorkerRef, report: BeatReport): Promise<BeatReply> {
@@ -29,6 +29,7 @@ export class Beats {
       arrayLiteral(progress.map(({ value }) => value)),
       arrayLiteral(progress.map(({ message }) => message?.toWellFormed().replaceAll('\0', '�'))),
       arrayLiteral(progress.map(({ value, message }) => jsonMembers({ progress: value, message }))),
+      arrayLiteral(report.drivers ?? []) ?? '{}',
     ])
     const of = (kind: string): typeof rows => rows.filter((row) => row[0] === kind)
     return {
@@ -39,6 +40,7 @@ export class Beats {
       })),
       paused: of('paused').map(([, name]) => maybe(name) ?? ''),
       stop: of('stop').length > 0,
+      transfer: of('transfer').map(([, , revision, json]) => transferOf(revision, json))[0],
     }
   }
 

@@ -77,6 +77,7 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
     leave: (by) => connected(() => beats.leave(by)),
     sweep: (given) => connected(() => sweeps.sweep(given)),
     published: (tickets) => connected(() => sweeps.published(tickets)),
+    expedite: (queues, given) => connected(() => sweeps.expedite(queues, given)),
 
     notify: async (topics: readonly Topic[]) => {
       bus.notify(topics)
@@ -101,6 +102,8 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
     blockedKeys: (limit) => connected(() => operations.blockedKeys(limit)),
     workers: () => connected(() => operations.workers()),
     stopWorkers: (id) => connected(() => operations.stopWorkers(id)),
+    transfer: () => connected(() => operations.transfer()),
+    setTransfer: (transfer, after) => connected(() => operations.setTransfer(transfer, after)),
     prune: (given) => connected(() => operations.prune(given)),
     diagnose: () => connected(() => diagnose(database)),
 

@@ -1,6 +1,7 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogInfo, MigrationReport } from '@errand/core/ports'
 import { isMissingSchema } from './failures.ts'
+import { transferOf } from './rows.ts'
 import type { Database, Run } from './database.ts'
 import { codeVersion, migrations, oldestSchema } from './migrations/index.ts'
 
@@ -73,7 +74,8 @@ export async function inspect(database: Database): Promise<LogInfo> {
   const row = await database
     .query(
       'errand_inspect',
-      `select m.log_id, m.epoch, v.version, v.oldest_code, current_setting('transaction_isolation')
+      `select m.log_id, m.epoch, v.version, v.oldest_code, current_setting('transaction_isolation'),
+              m.transfer_revision, m.transfer
          from ${schema}.meta m, (select version, oldest_code from ${schema}.migrations order by version desc limit 1) v`,
     )
     .then(([first]) => first)
@@ -86,7 +88,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG_VERSION',
       `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`,
     )
-  const [logId, epoch, version, oldestCode, isolation] = row
+  const [logId, epoch, version, oldestCode, isolation, revision, transfer] = row
   if (Number(version) < oldestSchema)
     throw new ErrandError(
       'E_LOG_VERSION',
@@ -102,5 +104,10 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG',
       `transactions at ${place} are ${isolation} by default; the job log needs them read committed: alter role … set default_transaction_isolation = 'read committed'`,
     )
-  return { logId: logId ?? '', epoch: Number(epoch), schemaVersion: Number(version) }
+  return {
+    logId: logId ?? '',
+    epoch: Number(epoch),
+    schemaVersion: Number(version),
+    transfer: transferOf(revision, transfer),
+  }
 }

@@ -3,19 +3,21 @@ import type {
   CancelReport,
   JobChange,
   JobState,
+  NewTransfer,
   Note,
   PruneOptions,
   QueueKey,
   QueueRecord,
   ReplayReport,
   Ticket,
+  Transfer,
   WorkerRecord,
 } from '@errand/core/ports'
 import { batchesOf } from './batches.ts'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
-import { lane, maybe, number, strings } from './rows.ts'
+import { lane, maybe, number, strings, transferOf } from './rows.ts'
 
 /** Operators may wait for a row, but not for ever. */
 const rowWait = '10s'
@@ -186,7 +188,7 @@ export class Operations {
       'errand_workers',
       `select w.id, w.host, w.pid, w.label, w.queues, w.taking, w.why, ${s}.ms(w.started_at), ${s}.ms(w.last_seen),
               w.lease_until >= ${s}.clock(),
-              (select count(*) from ${s}.live l where l.worker = w.id and l.state = ${stateCode.running}), w.stop
+              (select count(*) from ${s}.live l where l.worker = w.id and l.state = ${stateCode.running}), w.stop, w.drivers
          from ${s}.workers w order by w.started_at, w.id`,
     )
     return rows.map((row) => ({
@@ -202,6 +204,7 @@ export class Operations {
       alive: row[9] === 't',
       running: number(row[10]),
       stopping: row[11] === 't',
+      drivers: strings(row[12]),
     }))
   }
 
@@ -212,6 +215,29 @@ export class Operations {
       [id ?? null],
     )
     return rows.length
+  }
+
+  async transfer(): Promise<Transfer | undefined> {
+    const [row] = await this.#database.query(
+      'errand_transfer',
+      `select transfer_revision, transfer from ${this.#schema}.meta`,
+    )
+    return transferOf(row?.[0], row?.[1])
+  }
+
+  async setTransfer(transfer: NewTransfer, after: number): Promise<Transfer | undefined> {
+    const s = this.#schema
+    const [row] = await this.#database.query(
+      'errand_set_transfer',
+      `update ${s}.meta
+          set transfer_revision = transfer_revision + 1,
+              transfer = (($1::text)::jsonb || jsonb_build_object('at', ${s}.ms(${s}.clock())))::text
+        where transfer_revision = $2
+       returning transfer_revision, transfer`,
+      [JSON.stringify(transfer), after],
+      { repeatable: false },
+    )
+    return transferOf(row?.[0], row?.[1])
   }
 
   async prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }> {

@@ -1,6 +1,6 @@
 import { types } from 'pg'
 import { laneOfRank } from '@errand/core/ports'
-import type { Claim, EventRecord, Lane, StoredJob } from '@errand/core/ports'
+import type { Claim, EventRecord, Lane, StoredJob, Transfer } from '@errand/core/ports'
 import { eventTypeOf, stateOf } from './codes.ts'
 import type { Column, Row } from './database.ts'
 
@@ -30,6 +30,12 @@ export function strings(column: Column | undefined): readonly string[] {
 
 function metaOf(column: Column | undefined): Readonly<Record<string, string>> {
   return column === null || column === undefined ? {} : (JSON.parse(column) as Record<string, string>)
+}
+
+/** The forwarding address that `meta` keeps, its revision apart; 0: there is none. */
+export function transferOf(revision: Column | undefined, json: Column | undefined): Transfer | undefined {
+  if (number(revision) === 0 || json == null) return undefined
+  return { ...(JSON.parse(json) as Omit<Transfer, 'revision'>), revision: number(revision) }
 }
 
 /** The unchanging part, in this order: */

@@ -1,4 +1,13 @@
-import type { Logger, LostForGood, SweepOptions, SweepReport, Ticket } from '@errand/core/ports'
+import type {
+  Expedited,
+  ExpediteOptions,
+  Logger,
+  LostForGood,
+  QueueName,
+  SweepOptions,
+  SweepReport,
+  Ticket,
+} from '@errand/core/ports'
 import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
@@ -16,7 +25,7 @@ const nothing: SweepReport = {
   nextDueInMs: undefined,
 }
 
-/** What relays do: `sweep`, `published` and `passKeys` of the port. */
+/** What relays do: `sweep`, `published`, `expedite` and `passKeys` of the port. */
 export class Sweeps {
   readonly #database: Database
   readonly #logger: Logger
@@ -62,6 +71,16 @@ export class Sweeps {
         arrayLiteral(batch),
       ])
     }
+  }
+
+  async expedite(queues: readonly QueueName[], { limit, leftMs = 0 }: ExpediteOptions): Promise<Expedited> {
+    const rows = await this.#database.query(
+      'errand_expedite',
+      `select ${this.#database.schema}.expedite($1, $2, $3)`,
+      [arrayLiteral(queues) ?? '{}', limit, leftMs],
+    )
+    const jobs = number(rows[0]?.[0])
+    return { jobs, more: jobs === limit }
   }
 
   async passKeys(limit: number): Promise<readonly Ticket[]> {

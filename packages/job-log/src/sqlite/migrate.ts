@@ -1,6 +1,7 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogInfo } from '@errand/core/ports'
 import { migrations, schemaVersion } from './schema.ts'
+import { transferOf } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 interface Version {
@@ -50,6 +51,11 @@ export function migrate(sql: Statements): { from: number; to: number } {
 }
 
 export function logInfo(sql: Statements): LogInfo {
-  const row = sql.one('select log_id, epoch, schema_version from errand_log')
-  return { logId: String(row?.log_id), epoch: Number(row?.epoch), schemaVersion: Number(row?.schema_version) }
+  const row = sql.one('select log_id, epoch, schema_version, transfer from errand_log')
+  return {
+    logId: String(row?.log_id),
+    epoch: Number(row?.epoch),
+    schemaVersion: Number(row?.schema_version),
+    transfer: transferOf(row?.transfer),
+  }
 }

@@ -9,6 +9,7 @@ import type {
   OnFailure,
   StoredEvent,
   StoredJob,
+  Transfer,
   WorkerRow,
 } from '@errand/core/ports'
 import type { Row, Value } from './statements.ts'
@@ -106,6 +107,11 @@ function encoded(row: Row): Encoded | undefined {
   return row.body == null ? undefined : { codec: text(row.codec), text: text(row.body) }
 }
 
+/** The forwarding address that `errand_log` keeps as JSON. */
+export function transferOf(value: Value | undefined): Transfer | undefined {
+  return value == null ? undefined : (JSON.parse(text(value)) as Transfer)
+}
+
 export function workerRow(row: Row): WorkerRow {
   return {
     id: text(row.id),
@@ -117,6 +123,7 @@ export function workerRow(row: Row): WorkerRow {
     queues: list(row.queues),
     taking: row.taking === 1,
     why: optionalText(row.why),
+    drivers: list(row.drivers),
     lastSeen: number(row.last_seen),
     leaseUntil: number(row.lease_until),
     stop: row.stop === 1,

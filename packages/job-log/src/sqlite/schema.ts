@@ -84,7 +84,7 @@ export const migrations: readonly Migration[] = [
     statements: [
       jobs,
       `create index errand_jobs_ready on errand_jobs (queue, lane, sequence) where state = 'ready'`,
-      `create index errand_jobs_unpublished on errand_jobs (publish_after) where state = 'ready'`,
+      `create index errand_jobs_unpublished on errand_jobs (queue, publish_after) where state = 'ready'`,
       `create index errand_jobs_due on errand_jobs (run_at) where state = 'scheduled'`,
       `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,
       `create index errand_jobs_key on errand_jobs (queue, ordering_key, sequence)
@@ -100,12 +100,12 @@ export const migrations: readonly Migration[] = [
         primary key (name, key)) strict, without rowid`,
       `create table errand_workers (id text primary key, host text not null, pid integer not null, label text,
         lease_ms integer not null, started_at integer not null, queues text not null, taking integer not null,
-        why text, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
+        why text, drivers text not null, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
       `create table errand_queues (name text primary key, paused_by text not null) strict, without rowid`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
-        pruned_through integer not null) strict`,
-      `insert into errand_log values (1, lower(hex(randomblob(4))), 1, 0, 0, null, null, 0)`,
+        pruned_through integer not null, transfer text) strict`,
+      `insert into errand_log values (1, lower(hex(randomblob(4))), 1, 0, 0, null, null, 0, null)`,
     ],
   },
 ]

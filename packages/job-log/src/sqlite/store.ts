@@ -1,4 +1,5 @@
 import type { JobStore, LogFacts } from '@errand/core/ports'
+import { transferOf } from './rows.ts'
 import type { Statements } from './statements.ts'
 import { eventTable } from './store/events.ts'
 import { jobTables } from './store/jobs.ts'
@@ -24,12 +25,13 @@ function factsRow(sql: Statements): Pick<JobStore, 'facts' | 'saveFacts'> {
   return {
     facts() {
       if (!read) {
-        const row = sql.one('select log_id, epoch, last_sweep_at, hold_until from errand_log')
+        const row = sql.one('select log_id, epoch, last_sweep_at, hold_until, transfer from errand_log')
         read = {
           logId: String(row?.log_id),
           epoch: Number(row?.epoch),
           lastSweepAt: row?.last_sweep_at == null ? undefined : Number(row.last_sweep_at),
           holdUntil: row?.hold_until == null ? undefined : Number(row.hold_until),
+          transfer: transferOf(row?.transfer),
         }
       }
       return read
@@ -37,10 +39,11 @@ function factsRow(sql: Statements): Pick<JobStore, 'facts' | 'saveFacts'> {
     saveFacts(facts) {
       read = facts
       sql.run(
-        'update errand_log set epoch = ?, last_sweep_at = ?, hold_until = ?',
+        'update errand_log set epoch = ?, last_sweep_at = ?, hold_until = ?, transfer = ?',
         facts.epoch,
         or(facts.lastSweepAt),
         or(facts.holdUntil),
+        facts.transfer === undefined ? null : JSON.stringify(facts.transfer),
       )
     },
   }

@@ -53,6 +53,25 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     }
   })
 
+  it('a grace that starts over keeps no claim waiting, and waits for none', async () => {
+    const by = await worker()
+    const patient = (count: number): NewJob[] =>
+      jobs(count, () => ({ queue: 'patient', publishGraceMs: 3_600_000 }))
+    const client = await stage.client()
+    await log.append(patient(20))
+    await client.query('begin')
+    await client.query(`select ${stage.schema}.expedite('{patient}', 12, 0)`)
+    expect(await log.take(['patient'], 20, by, randomUUID())).toHaveLength(8)
+    await client.query('commit')
+
+    const [held, ...others] = patient(5)
+    await log.append([held!, ...others])
+    await client.query('begin')
+    await client.query(`select from ${stage.schema}.live where id = $1 for update`, [held!.id])
+    expect(await log.expedite(['patient'], { limit: 100 })).toEqual({ jobs: 4, more: false })
+    await client.query('rollback')
+  })
+
   it('dispatches with keys and unique keys in any order deadlock nobody', async () => {
     const before = await stage.sql(
       'select deadlocks::int from pg_stat_database where datname = current_database()',

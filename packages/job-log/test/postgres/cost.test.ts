@@ -100,6 +100,17 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     expect(read['live']!.whole).toBe(0)
   })
 
+  it('of a grace that starts over are those that it touches', async () => {
+    const patient = Array.from({ length: 10 }, () => newJob({ queue: 'deep', publishGraceMs: 3_600_000 }))
+    await log.append(patient)
+    const read = await reads(async () => {
+      await client.query(`select ${stage.schema}.expedite('{deep}', $1, 30000)`, [batch])
+    })
+    expect(read['live']!.rows).toBeGreaterThanOrEqual(patient.length)
+    expect(read['live']!.rows).toBeLessThanOrEqual(6 * patient.length)
+    expect(read['live']!.whole).toBe(0)
+  })
+
   it('may begin behind the front: what was dead there costs nothing', async () => {
     const takeFrom = async (sequence: number): Promise<number[]> => {
       const { rows } = await client.query<{ seq: string; id: string | null }>(

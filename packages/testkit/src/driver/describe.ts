@@ -14,7 +14,7 @@ import { describeSevered } from './topics/severed.ts'
  */
 export function describeDriver(name: string, harness: DriverHarness): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
-  describe(`driver ${name}`, { timeout: 60_000 }, () => {
+  describe(`driver ${name}`, { timeout: 60_000, concurrent: harness.concurrent ?? false }, () => {
     describeDelivery(harness)
     describeHandBack(harness)
     describeQueues(harness)

@@ -1,11 +1,17 @@
+import type { TestContext } from 'vitest'
 import type { Driver, DriverCapabilities, JobLog, QueueName } from '@errand/core/ports'
 
 /** What the author of a driver hands to the suite: how to make one, and what it can do. */
 export interface DriverHarness {
-  /** A driver on a broker, or a corner of one, that nobody else uses: its queues are empty. */
-  create(): Promise<DriverUnderTest>
+  /**
+   * A driver on a broker, or a corner of one, that nobody else uses: its queues are empty. `test` is what Vitest hands to
+   * the test that asks for it.
+   */
+  create(test: TestContext): Promise<DriverUnderTest>
   /** What `Driver.capabilities` must say, and what `DriverUnderTest` brings. */
   readonly capabilities: DriverTestCapabilities
+  /** Runs the tests side by side: for brokers that are waited for more than they are worked with. Default false. */
+  readonly concurrent?: boolean | undefined
 }
 
 export interface DriverTestCapabilities extends DriverCapabilities {

@@ -8,6 +8,7 @@ import { describeConcurrency } from './topics/concurrency.ts'
 import { describeConnect } from './topics/connect.ts'
 import { describeData } from './topics/data.ts'
 import { describeDelays } from './topics/delays.ts'
+import { describeExpedite } from './topics/expedite.ts'
 import { describeFence } from './topics/fence.ts'
 import { describeFollow } from './topics/follow.ts'
 import { describeHistory } from './topics/history.ts'
@@ -22,6 +23,7 @@ import { describeSettle } from './topics/settle.ts'
 import { describeSweep } from './topics/sweep.ts'
 import { describeTake } from './topics/take.ts'
 import { describeTransactions } from './topics/transactions.ts'
+import { describeTransfer } from './topics/transfer.ts'
 import { describeUniqueKeys } from './topics/unique-keys.ts'
 import { describeWakeups } from './topics/wakeups.ts'
 
@@ -40,9 +42,11 @@ export type JobLogTopic =
   | 'on crash'
   | 'delays'
   | 'sweep'
+  | 'expedite'
   | 'cancel'
   | 'operators'
   | 'queues'
+  | 'transfer'
   | 'history'
   | 'follow'
   | 'retention'
@@ -66,9 +70,11 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   'on crash': describeOnCrash,
   delays: describeDelays,
   sweep: describeSweep,
+  expedite: describeExpedite,
   cancel: describeCancel,
   operators: describeOperators,
   queues: describeQueues,
+  transfer: describeTransfer,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

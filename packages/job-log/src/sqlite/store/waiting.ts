@@ -2,23 +2,52 @@ import { laneRank, lanes } from '@errand/core/ports'
 import type { JobRow, JobStore, QueueCounts } from '@errand/core/ports'
 import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
-import { json, live } from './sql.ts'
+import { live } from './sql.ts'
 
-/** Overdue jobs that are put in order before the oldest are taken: never the whole of a long backlog. */
+/** Overdue jobs of a queue that are put in order before the oldest are taken: never the whole of a long backlog. */
 const overdueLook = 1_000
-const overdueIn = (queues: 'in' | 'not in'): string =>
-  `select * from (select * from errand_jobs where state = 'ready' and publish_after <= ?
-     and queue ${queues} (select value from json_each(?)) order by publish_after limit ?) order by sequence limit ?`
+const overdueOf = `select * from (select * from errand_jobs where state = 'ready' and queue = ? and publish_after <= ?
+  order by publish_after limit ?) order by sequence limit ?`
 
 /** What waits or runs: the questions of grants and sweeps, each on a partial index. */
 export function waitingJobs(
   sql: Statements,
 ): Pick<
   JobStore,
-  'ready' | 'overdue' | 'unpublished' | 'due' | 'nextDue' | 'lost' | 'claimsOf' | 'republishQueue' | 'counts'
+  | 'ready'
+  | 'overdue'
+  | 'unpublished'
+  | 'published'
+  | 'due'
+  | 'nextDue'
+  | 'lost'
+  | 'claimsOf'
+  | 'republishQueue'
+  | 'counts'
 > {
   const rows = (query: string, ...values: Value[]): JobRow[] =>
     sql.all(query, ...values).map((row) => jobRow(row))
+
+  /** Queue by queue along the index: one with a long backlog costs the others nothing. */
+  function overdue(queues: readonly string[], now: number, limit: number): JobRow[] {
+    const found = queues.flatMap((queue) => rows(overdueOf, queue, now, Math.max(limit, overdueLook), limit))
+    return found.toSorted((a, b) => a.sequence - b.sequence).slice(0, limit)
+  }
+
+  /** From one queue to the next along the index: `distinct` would read every ready job. */
+  function readyQueues(): string[] {
+    const queues: string[] = []
+    for (let at = ''; ;) {
+      const next = sql.one(
+        `select min(queue) as queue from errand_jobs where state = 'ready' and queue > ?`,
+        at,
+      )?.queue
+      if (next == null) return queues
+      at = String(next)
+      queues.push(at)
+    }
+  }
+
   return {
     ready(queue: string, first: 'highest' | 'lowest', limit: number): JobRow[] {
       // Lane by lane, each along the index: sorting by both, one of them downwards, would read the whole backlog.
@@ -37,11 +66,27 @@ export function waitingJobs(
       }
       return found
     },
-    overdue(queues: readonly string[], now: number, limit: number): JobRow[] {
-      return rows(overdueIn('in'), now, json(queues), Math.max(limit, overdueLook), limit)
-    },
+    overdue,
     unpublished(except: readonly string[], now: number, limit: number): JobRow[] {
-      return rows(overdueIn('not in'), now, json(except), Math.max(limit, overdueLook), limit)
+      return overdue(
+        readyQueues().filter((queue) => !except.includes(queue)),
+        now,
+        limit,
+      )
+    },
+    published(queues: readonly string[], after: number, limit: number): JobRow[] {
+      return queues
+        .flatMap((queue) =>
+          rows(
+            `select * from errand_jobs where state = 'ready' and queue = ? and publish_after > ?
+              order by publish_after desc limit ?`,
+            queue,
+            after,
+            limit,
+          ),
+        )
+        .toSorted((a, b) => (b.publishAfter ?? 0) - (a.publishAfter ?? 0))
+        .slice(0, limit)
     },
     due(now: number, limit: number): JobRow[] {
       return rows(

@@ -17,8 +17,8 @@ export function workerTables(
     },
     saveWorker(worker: WorkerRow): void {
       sql.run(
-        `insert or replace into errand_workers (id, host, pid, label, lease_ms, started_at, queues, taking, why, last_seen,
-         lease_until, stop) values (${marks(12)})`,
+        `insert or replace into errand_workers (id, host, pid, label, lease_ms, started_at, queues, taking, why, drivers,
+         last_seen, lease_until, stop) values (${marks(13)})`,
         worker.id,
         worker.host,
         worker.pid,
@@ -28,6 +28,7 @@ export function workerTables(
         json(worker.queues),
         Number(worker.taking),
         or(worker.why),
+        json(worker.drivers),
         worker.lastSeen,
         worker.leaseUntil,
         Number(worker.stop),

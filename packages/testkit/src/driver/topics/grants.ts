@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import { newJob, outcomes, settlement } from '../../fixtures.ts'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeGrants(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
   const { delivers } = harness.capabilities
 
   describe.runIf(delivers === 'tickets')('tickets', () => {
-    it('are not granted: only the log grants', async () => {
-      const on = await scene()
+    it('are not granted: only the log grants', async (test) => {
+      const on = await scene(test)
       await on.offer(1)
       const [delivery] = await on.next(await on.subscribe(), 1)
       expect(delivery?.granted).toBeUndefined()
@@ -22,8 +23,8 @@ export function describeGrants(harness: DriverHarness): void {
       return { worker, subscription: await on.driver.subscribe(on.queue, { worker }) }
     }
 
-    it('a delivery is granted already: the log has started the job for this worker', async () => {
-      const on = await scene()
+    it('a delivery is granted already: the log has started the job for this worker', async (test) => {
+      const on = await scene(test)
       const { worker, subscription } = await serving(on)
       const [ticket] = await on.offer(['high'])
       const [delivery] = await on.next(subscription, 1)
@@ -34,8 +35,8 @@ export function describeGrants(harness: DriverHarness): void {
       expect(settled?.result).toBe('settled')
     })
 
-    it('nothing is granted that was not asked for', async () => {
-      const on = await scene()
+    it('nothing is granted that was not asked for', async (test) => {
+      const on = await scene(test)
       const { worker, subscription } = await serving(on)
       await on.offer(5)
       const got = await on.next(subscription, 2)
@@ -44,8 +45,8 @@ export function describeGrants(harness: DriverHarness): void {
       expect(claims.map(({ id }) => id).toSorted()).toEqual(idsOf(got))
     })
 
-    it('an ack leaves the job running, a release gives it back without counting the attempt', async () => {
-      const on = await scene()
+    it('an ack leaves the job running, a release gives it back without counting the attempt', async (test) => {
+      const on = await scene(test)
       const { subscription } = await serving(on)
       await on.offer(2)
       const [kept, given] = await on.collect(subscription, 2)
@@ -55,8 +56,8 @@ export function describeGrants(harness: DriverHarness): void {
       expect(await on.log.get(given!.ticket.id)).toMatchObject({ state: 'ready', run: 1, attempt: 0 })
     })
 
-    it('an abort leaves no claim behind that nobody hears of', async () => {
-      const on = await scene()
+    it('an abort leaves no claim behind that nobody hears of', async (test) => {
+      const on = await scene(test)
       const { worker, subscription } = await serving(on)
       for (let round = 0; round < 5; round += 1) {
         const gone = new AbortController()
@@ -74,8 +75,8 @@ export function describeGrants(harness: DriverHarness): void {
       }
     })
 
-    it('what is granted is the worker’s own: a subscription or driver that closes takes nothing from a handler', async () => {
-      const on = await scene()
+    it('what is granted is the worker’s own: a subscription or driver that closes takes nothing from a handler', async (test) => {
+      const on = await scene(test)
       const driver = await on.another()
       const worker = await on.worker()
       const subscription = await driver.subscribe(on.queue, { worker })
@@ -88,16 +89,16 @@ export function describeGrants(harness: DriverHarness): void {
       expect(await on.log.get(second!.ticket.id)).toMatchObject({ state: 'running', worker: worker.id })
     })
 
-    it('a job that nobody published is delivered all the same', async () => {
-      const on = await scene()
+    it('a job that nobody published is delivered all the same', async (test) => {
+      const on = await scene(test)
       const { subscription } = await serving(on)
       const waiting = on.next(subscription, 1)
       const [ticket] = await on.offer(1, { silent: true })
       expect(idsOf(await waiting)).toEqual([ticket?.id])
     })
 
-    it('jobs of one ordering key come one after the other', async () => {
-      const on = await scene()
+    it('jobs of one ordering key come one after the other', async (test) => {
+      const on = await scene(test)
       const { worker, subscription } = await serving(on)
       const ids: string[] = []
       for (let count = 0; count < 3; count += 1) {

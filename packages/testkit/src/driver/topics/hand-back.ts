@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import type { Subscription } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeHandBack(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
   // What is granted already is the worker's own: a subscription that closes must not take it from the handler.
   const tickets = harness.capabilities.delivers === 'tickets'
 
@@ -17,8 +18,8 @@ export function describeHandBack(harness: DriverHarness): void {
   }
 
   describe('ack, release and hand-back', () => {
-    it('an acked ticket is forgotten: nobody gets it again', async () => {
-      const on = await scene()
+    it('an acked ticket is forgotten: nobody gets it again', async (test) => {
+      const on = await scene(test)
       await on.offer(3)
       const subscription = await on.subscribe()
       await on.drain(subscription, 3)
@@ -26,8 +27,8 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(await untilMarker(on, await on.subscribe(await on.another()))).toEqual([])
     })
 
-    it('a released ticket is delivered again', async () => {
-      const on = await scene()
+    it('a released ticket is delivered again', async (test) => {
+      const on = await scene(test)
       const [ticket] = await on.offer(1)
       const subscription = await on.subscribe()
       const [first] = await on.next(subscription, 1)
@@ -37,8 +38,8 @@ export function describeHandBack(harness: DriverHarness): void {
       await second?.ack()
     })
 
-    it('a released ticket may go to another process', async () => {
-      const on = await scene()
+    it('a released ticket may go to another process', async (test) => {
+      const on = await scene(test)
       const [ticket] = await on.offer(1)
       const mine = await on.subscribe()
       const [first] = await on.next(mine, 1)
@@ -48,8 +49,8 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(second?.ticket.id).toBe(ticket?.id)
     })
 
-    it('some of a batch may be acked and others released', async () => {
-      const on = await scene()
+    it('some of a batch may be acked and others released', async (test) => {
+      const on = await scene(test)
       await on.offer(4)
       const subscription = await on.subscribe()
       const [a, b, c, d] = await on.collect(subscription, 4)
@@ -57,19 +58,22 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(idsOf(await on.drain(subscription, 2))).toEqual(idsOf([b!, d!]))
     })
 
-    it.runIf(tickets)('a subscription that closes hands back what was not acked, and only that', async () => {
-      const on = await scene()
-      await on.offer(3)
-      const mine = await on.subscribe()
-      const [acked, ...open] = await on.collect(mine, 3)
-      await acked?.ack()
-      await mine.close()
-      const other = await on.subscribe(await on.another())
-      expect(idsOf(await on.drain(other, 2))).toEqual(idsOf(open))
-    })
+    it.runIf(tickets)(
+      'a subscription that closes hands back what was not acked, and only that',
+      async (test) => {
+        const on = await scene(test)
+        await on.offer(3)
+        const mine = await on.subscribe()
+        const [acked, ...open] = await on.collect(mine, 3)
+        await acked?.ack()
+        await mine.close()
+        const other = await on.subscribe(await on.another())
+        expect(idsOf(await on.drain(other, 2))).toEqual(idsOf(open))
+      },
+    )
 
-    it.runIf(tickets)('a driver that closes hands back what its subscriptions held', async () => {
-      const on = await scene()
+    it.runIf(tickets)('a driver that closes hands back what its subscriptions held', async (test) => {
+      const on = await scene(test)
       const offered = await on.offer(2)
       const other = await on.another()
       await on.collect(await on.subscribe(other), 2)
@@ -79,8 +83,8 @@ export function describeHandBack(harness: DriverHarness): void {
 
     it.runIf(tickets)(
       'ack and release after the subscription has closed, or a second time, do no harm',
-      async () => {
-        const on = await scene()
+      async (test) => {
+        const on = await scene(test)
         await on.offer(2)
         const mine = await on.subscribe()
         const [first, second] = await on.collect(mine, 2)
@@ -98,8 +102,8 @@ export function describeHandBack(harness: DriverHarness): void {
       },
     )
 
-    it('closing a subscription ends whoever waits on it, is idempotent and shared', async () => {
-      const on = await scene()
+    it('closing a subscription ends whoever waits on it, is idempotent and shared', async (test) => {
+      const on = await scene(test)
       const subscription = await on.subscribe()
       const waiting = subscription.next(5, new AbortController().signal)
       await Promise.all([subscription.close(), subscription.close()])
@@ -108,8 +112,8 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(await subscription.next(5, new AbortController().signal)).toEqual([])
     })
 
-    it('no ticket is parked on a busy worker: what it did not ask for goes to others within half a second', async () => {
-      const on = await scene()
+    it('no ticket is parked on a busy worker: what it did not ask for goes to others within half a second', async (test) => {
+      const on = await scene(test)
       const offered = await on.offer(6)
       const busy = await on.subscribe()
       const [held] = await on.next(busy, 1)
@@ -121,8 +125,8 @@ export function describeHandBack(harness: DriverHarness): void {
       expect(performance.now() - since).toBeLessThan(5_000)
     })
 
-    it('a worker that asks again after a pause gets tickets as before', async () => {
-      const on = await scene()
+    it('a worker that asks again after a pause gets tickets as before', async (test) => {
+      const on = await scene(test)
       const subscription = await on.subscribe()
       await on.offer(1)
       await on.drain(subscription, 1)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import { newTicket } from '../../fixtures.ts'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
@@ -25,12 +26,12 @@ const malformed: readonly (readonly [what: string, message: string | Uint8Array]
 ]
 
 export function describeHostile(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
   const { publishRaw, delivers, depth } = harness.capabilities
 
   describe.runIf(publishRaw === true)('messages that are no tickets', () => {
-    it.each(malformed)('%s is set aside, and the subscription lives on', async (_, message) => {
-      const on = await scene()
+    it.for(malformed)('%s is set aside, and the subscription lives on', async ([, message], test) => {
+      const on = await scene(test)
       const subscription = await on.subscribe()
       const waiting = on.next(subscription, 5)
       await on.publishRaw(message)
@@ -44,8 +45,8 @@ export function describeHostile(harness: DriverHarness): void {
         await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
     })
 
-    it('a ticket with more in it than Errand knows is taken for what it says', async () => {
-      const on = await scene()
+    it('a ticket with more in it than Errand knows is taken for what it says', async (test) => {
+      const on = await scene(test)
       const ticket = newTicket({ queue: on.queue })
       await on.publishRaw(JSON.stringify({ ...ticket, extra: { deep: [1, 2, 3] } }))
       const [delivery] = await on.drain(await on.subscribe(), 1)
@@ -54,8 +55,8 @@ export function describeHostile(harness: DriverHarness): void {
   })
 
   describe.runIf(delivers === 'tickets')('tickets that claim odd things', () => {
-    it('come back to the letter: the log decides what they are worth', async () => {
-      const on = await scene()
+    it('come back to the letter: the log decides what they are worth', async (test) => {
+      const on = await scene(test)
       const odd = [
         newTicket({ queue: on.queue, id: "'; drop table jobs; --" }),
         newTicket({ queue: on.queue, id: '👩🏽‍🚀 "quoted" \\ \0 \u2028', log: '' }),
@@ -67,8 +68,8 @@ export function describeHostile(harness: DriverHarness): void {
       expect(got.map(({ ticket }) => ticket).toSorted(byId)).toEqual(odd.toSorted(byId))
     })
 
-    it('one ticket may be published again and again: it is delivered, and the log refuses the copies', async () => {
-      const on = await scene()
+    it('one ticket may be published again and again: it is delivered, and the log refuses the copies', async (test) => {
+      const on = await scene(test)
       const [ticket] = await on.offer(1)
       await on.driver.publish([ticket!, ticket!])
       const got = await on.drain(await on.subscribe(), 1)

@@ -1,14 +1,15 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeProcesses(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
   const { delivers } = harness.capabilities
 
   describe('many processes', () => {
-    it('drain one queue together: every ticket goes to one of them, none is left', async () => {
-      const on = await scene()
+    it('drain one queue together: every ticket goes to one of them, none is left', async (test) => {
+      const on = await scene(test)
       const drivers = [on.driver, await on.another(), await on.another(), await on.another()]
       const tickets = await on.offer(120)
       const all = new AbortController()
@@ -31,8 +32,8 @@ export function describeProcesses(harness: DriverHarness): void {
       expect(got.toSorted()).toEqual(idsOf(tickets))
     })
 
-    it('wait together: whoever gives up takes nothing from the others', async () => {
-      const on = await scene()
+    it('wait together: whoever gives up takes nothing from the others', async (test) => {
+      const on = await scene(test)
       const gone = new AbortController()
       const quitter = await on.subscribe()
       const stayer = await on.subscribe(await on.another())
@@ -45,8 +46,8 @@ export function describeProcesses(harness: DriverHarness): void {
       expect(idsOf(await staying)).toEqual([ticket?.id])
     })
 
-    it('publish at the same time, and every ticket arrives', async () => {
-      const on = await scene()
+    it('publish at the same time, and every ticket arrives', async (test) => {
+      const on = await scene(test)
       const drivers = [on.driver, await on.another(), await on.another()]
       const offered = await Promise.all(
         Array.from({ length: 12 }, (_, index) => on.offer(5, { driver: drivers[index % 3]! })),
@@ -54,8 +55,8 @@ export function describeProcesses(harness: DriverHarness): void {
       expect(idsOf(await on.drain(await on.subscribe(), 60, 20))).toEqual(idsOf(offered.flat()))
     })
 
-    it('one process may serve several queues at once', async () => {
-      const on = await scene()
+    it('one process may serve several queues at once', async (test) => {
+      const on = await scene(test)
       const queues = [on.newQueue(), on.newQueue(), on.newQueue()]
       const subscriptions = await Promise.all(queues.map((queue) => on.subscribe(on.driver, queue)))
       const waiting = subscriptions.map((subscription) => on.next(subscription, 1))
@@ -68,8 +69,8 @@ export function describeProcesses(harness: DriverHarness): void {
     // Where claims are delivered it is the log that notices: their worker's lease runs out.
     it.runIf(delivers === 'tickets')(
       'a process that was killed leaves its tickets to the others',
-      async () => {
-        const on = await scene()
+      async (test) => {
+        const on = await scene(test)
         const tickets = await on.offer(3)
         const victim = await on.another()
         await on.collect(await on.subscribe(victim), 3)

@@ -1,21 +1,22 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeQueues(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
   const { depth, delivers, inexact } = harness.capabilities
 
   describe('queues', () => {
-    it('says what it is: the version of the port, its name, and what it can do', async () => {
-      const { driver } = await scene()
+    it('says what it is: the version of the port, its name, and what it can do', async (test) => {
+      const { driver } = await scene(test)
       expect(driver.port).toBe(1)
       expect(driver.name).toMatch(/\w/)
       expect(driver.capabilities).toEqual({ delivers, depth })
     })
 
-    it('a subscription gets the tickets of its own queue alone', async () => {
-      const on = await scene()
+    it('a subscription gets the tickets of its own queue alone', async (test) => {
+      const on = await scene(test)
       const other = on.newQueue()
       const [mine] = await on.offer(1)
       const [theirs] = await on.offer(1, { queue: other })
@@ -24,8 +25,8 @@ export function describeQueues(harness: DriverHarness): void {
       expect([here?.ticket.id, there?.ticket.id]).toEqual([mine?.id, theirs?.id])
     })
 
-    it('queue names may hold whatever core lets through', async () => {
-      const on = await scene()
+    it('queue names may hold whatever core lets through', async (test) => {
+      const on = await scene(test)
       for (const queue of [`A.b-c_d.${on.queue}`, `${on.queue}${'x'.repeat(64 - on.queue.length)}`]) {
         const [ticket] = await on.offer(1, { queue })
         const [delivery] = await on.drain(await on.subscribe(on.driver, queue), 1)
@@ -33,33 +34,39 @@ export function describeQueues(harness: DriverHarness): void {
       }
     })
 
-    it.runIf(depth !== 'unknown')('the depth of a queue is what waits in it, over all lanes', async () => {
-      const on = await scene()
-      expect(await on.driver.depth(on.queue)).toBe(0)
-      await on.offer(['low', 'critical', 'normal', 'normal'])
-      const enough = (waiting: number | undefined) => (inexact ? Number(waiting) >= 4 : waiting === 4)
-      await on.until(async () => enough(await on.driver.depth(on.queue)), 'four tickets wait')
-      await on.offer(2, { queue: on.newQueue() })
-      const subscription = await on.subscribe()
-      await on.drain(subscription, 4)
-      await on.until(async () => {
-        // Copies, where the broker makes them.
-        if (inexact) await subscription.next(10, AbortSignal.timeout(50))
-        return (await on.driver.depth(on.queue)) === 0
-      }, 'none waits')
-    })
+    it.runIf(depth !== 'unknown')(
+      'the depth of a queue is what waits in it, over all lanes',
+      async (test) => {
+        const on = await scene(test)
+        expect(await on.driver.depth(on.queue)).toBe(0)
+        await on.offer(['low', 'critical', 'normal', 'normal'])
+        const enough = (waiting: number | undefined) => (inexact ? Number(waiting) >= 4 : waiting === 4)
+        await on.until(async () => enough(await on.driver.depth(on.queue)), 'four tickets wait')
+        await on.offer(2, { queue: on.newQueue() })
+        const subscription = await on.subscribe()
+        await on.drain(subscription, 4)
+        await on.until(async () => {
+          // Copies, where the broker makes them.
+          if (inexact) await subscription.next(10, AbortSignal.timeout(50))
+          return (await on.driver.depth(on.queue)) === 0
+        }, 'none waits')
+      },
+    )
 
-    it.runIf(depth === 'unknown')('a driver that cannot know its depth says so, and never 0', async () => {
-      const on = await scene()
-      expect(await on.driver.depth(on.queue)).toBeUndefined()
-      await on.offer(2)
-      expect(await on.driver.depth(on.queue)).toBeUndefined()
-    })
+    it.runIf(depth === 'unknown')(
+      'a driver that cannot know its depth says so, and never 0',
+      async (test) => {
+        const on = await scene(test)
+        expect(await on.driver.depth(on.queue)).toBeUndefined()
+        await on.offer(2)
+        expect(await on.driver.depth(on.queue)).toBeUndefined()
+      },
+    )
 
     it.runIf(delivers === 'tickets')(
       'purging a queue removes its tickets, and no other queue’s',
-      async () => {
-        const on = await scene()
+      async (test) => {
+        const on = await scene(test)
         const other = on.newQueue()
         await on.offer(['low', 'critical', 'normal'])
         const [spared] = await on.offer(1, { queue: other })
@@ -75,23 +82,23 @@ export function describeQueues(harness: DriverHarness): void {
 
     it.runIf(delivers === 'claims')(
       'purging removes tickets, of which there are none: the jobs stay',
-      async () => {
-        const on = await scene()
+      async (test) => {
+        const on = await scene(test)
         const tickets = await on.offer(2)
         await on.driver.purge(on.queue)
         expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
       },
     )
 
-    it('a queue that nobody has used yet can be purged', async () => {
-      const on = await scene()
+    it('a queue that nobody has used yet can be purged', async (test) => {
+      const on = await scene(test)
       await on.driver.purge(on.newQueue())
     })
   })
 
   describe('closing a driver', () => {
-    it('is idempotent and shared: a second caller awaits the same close', async () => {
-      const on = await scene()
+    it('is idempotent and shared: a second caller awaits the same close', async (test) => {
+      const on = await scene(test)
       const driver = await on.another()
       await on.subscribe(driver)
       const closings = [driver.close(), driver.close()]
@@ -99,14 +106,14 @@ export function describeQueues(harness: DriverHarness): void {
       await driver.close()
     })
 
-    it('is possible before anything was done with it', async () => {
-      const on = await scene()
+    it('is possible before anything was done with it', async (test) => {
+      const on = await scene(test)
       const driver = await on.another()
       await driver.close()
     })
 
-    it('ends whoever waits for deliveries', async () => {
-      const on = await scene()
+    it('ends whoever waits for deliveries', async (test) => {
+      const on = await scene(test)
       const driver = await on.another()
       const subscription = await on.subscribe(driver)
       const waiting = subscription.next(1, new AbortController().signal)
@@ -114,8 +121,8 @@ export function describeQueues(harness: DriverHarness): void {
       expect(await waiting).toEqual([])
     })
 
-    it('refuses subscriptions from then on, with a code', async () => {
-      const on = await scene()
+    it('refuses subscriptions from then on, with a code', async (test) => {
+      const on = await scene(test)
       const driver = await on.another()
       await driver.close()
       await expect(driver.subscribe(on.queue, { worker: await on.worker() })).rejects.toMatchObject({
@@ -125,8 +132,8 @@ export function describeQueues(harness: DriverHarness): void {
         await expect(on.offer(1, { driver })).rejects.toMatchObject({ code: 'E_CLOSED' })
     })
 
-    it('leaves other processes alone', async () => {
-      const on = await scene()
+    it('leaves other processes alone', async (test) => {
+      const on = await scene(test)
       const subscription = await on.subscribe()
       const waiting = on.next(subscription, 1)
       const driver = await on.another()

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import type { TestContext } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Subscription } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
 
 export function describeSevered(harness: DriverHarness): void {
-  const scene = () => DriverScene.begin(harness)
+  const scene = (test: TestContext) => DriverScene.begin(harness, test)
 
   /** As the worker does: a subscription that is lost is made anew, until tickets come again. */
   const rebuild = async (on: DriverScene, count: number): Promise<Delivery[]> => {
@@ -27,8 +28,8 @@ export function describeSevered(harness: DriverHarness): void {
   }
 
   describe.runIf(harness.capabilities.sever === true)('a severed connection', () => {
-    it('throws at whoever waits for deliveries, or is mended unseen; tickets come again either way', async () => {
-      const on = await scene()
+    it('throws at whoever waits for deliveries, or is mended unseen; tickets come again either way', async (test) => {
+      const on = await scene(test)
       const subscription = await on.subscribe()
       const gone = new AbortController()
       const waiting = subscription.next(1, gone.signal).then(
@@ -46,8 +47,8 @@ export function describeSevered(harness: DriverHarness): void {
       expect(idsOf(await rebuild(on, 3))).toEqual(expect.arrayContaining(idsOf(tickets)))
     })
 
-    it('brings back the tickets that were delivered and not acked', async () => {
-      const on = await scene()
+    it('brings back the tickets that were delivered and not acked', async (test) => {
+      const on = await scene(test)
       const tickets = await on.offer(3)
       const subscription = await on.subscribe()
       await on.collect(subscription, 3)
@@ -56,8 +57,8 @@ export function describeSevered(harness: DriverHarness): void {
       expect([...new Set(idsOf(await rebuild(on, 3)))]).toEqual(idsOf(tickets))
     })
 
-    it('loses no ticket that was reported as accepted', async () => {
-      const on = await scene()
+    it('loses no ticket that was reported as accepted', async (test) => {
+      const on = await scene(test)
       const accepted: string[] = []
       for (let round = 0; round < 6; round += 1) {
         const tickets = await on.offer(20, { silent: true })
@@ -73,8 +74,8 @@ export function describeSevered(harness: DriverHarness): void {
       for (const id of accepted) expect(idsOf(got)).toContain(id)
     })
 
-    it('does not make ack, release or close throw: the tickets come back by themselves', async () => {
-      const on = await scene()
+    it('does not make ack, release or close throw: the tickets come back by themselves', async (test) => {
+      const on = await scene(test)
       await on.offer(2)
       const subscription = await on.subscribe()
       const [first, second] = await on.collect(subscription, 2)

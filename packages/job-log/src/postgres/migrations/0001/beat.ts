@@ -4,13 +4,15 @@ import { hot, stateIs } from './hot.ts'
 /** The heartbeat of a whole process: one row per worker. */
 export const beat = (s: string): string => `
 /*
- * Renews the lease, records progress, and answers what the worker must know: rows of kind \`claim\`, \`paused\`, \`stop\`.
+ * Renews the lease, records progress, and answers what the worker must know: rows of kind \`claim\`, \`paused\`, \`stop\` and
+ * \`transfer\` (\`run\`: its revision).
  * The value of a progress goes to a table of its own. Of the job's row only the counter of its events moves, in place:
  * no index knows that column, and a counter elsewhere would have to be read by everybody after the row's lock.
  */
 create function ${s}.beat(
   p_id text, p_host text, p_pid integer, p_label text, p_lease_ms bigint, p_queues text[], p_taking boolean, p_why text,
-  p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[]
+  p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[],
+  p_drivers text[]
 ) returns table (kind text, name text, run integer, note text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -18,12 +20,12 @@ declare
   v_stop boolean;
 begin
   insert into ${s}.workers as w (
-    id, host, pid, label, lease_ms, queues, taking, why, started_at, last_seen, lease_until)
-  values (p_id, p_host, p_pid, p_label, p_lease_ms, p_queues, p_taking, p_why, v_now, v_now,
+    id, host, pid, label, lease_ms, queues, taking, why, drivers, started_at, last_seen, lease_until)
+  values (p_id, p_host, p_pid, p_label, p_lease_ms, p_queues, p_taking, p_why, p_drivers, v_now, v_now,
           v_now + p_lease_ms * interval '1 millisecond')
   on conflict (id) do update
-     set queues = excluded.queues, taking = excluded.taking, why = excluded.why, lease_ms = excluded.lease_ms,
-         last_seen = excluded.last_seen, lease_until = excluded.lease_until
+     set queues = excluded.queues, taking = excluded.taking, why = excluded.why, drivers = excluded.drivers,
+         lease_ms = excluded.lease_ms, last_seen = excluded.last_seen, lease_until = excluded.lease_until
   returning w.stop into v_stop;
 
   if p_jobs is not null then
@@ -55,6 +57,8 @@ begin
     select 'claim', l.id::text, l.run, l.cancel from ${s}.live l
      where l.worker = p_id and l.state = ${stateCode.running};
   return query select 'paused', p.name, null::integer, null::text from ${s}.paused_queues p;
+  return query
+    select 'transfer', null::text, m.transfer_revision, m.transfer from ${s}.meta m where m.transfer_revision > 0;
   if v_stop then return query select 'stop', null::text, null::integer, null::text; end if;
 end $$;
 `

@@ -142,4 +142,25 @@ begin
      order by l.id for update skip locked)
   update ${s}.live set publishes = publishes + 1 from l where live.id = l.id;
 end $$;
+
+-- The grace of ready jobs starts over, queue by queue along the index, the longest first. Rows that a claim holds are passed over.
+create function ${s}.expedite(p_queues text[], p_limit integer, p_left_ms bigint) returns bigint language plpgsql ${hot} as $$
+declare
+  v_now timestamptz := ${s}.clock();
+  v_count integer := 0;
+  v_queue text;
+  v_ids uuid[];
+begin
+  foreach v_queue in array p_queues loop
+    exit when v_count >= p_limit;
+    v_ids := array(
+      select l.id from ${s}.live l
+       where l.state = ${stateCode.ready} and l.queue = v_queue
+         and l.publish_after > v_now + p_left_ms * interval '1 millisecond'
+       order by l.publish_after desc limit p_limit - v_count for update skip locked);
+    update ${s}.live l set publish_after = v_now, publishes = 0 where l.id = any (v_ids);
+    v_count := v_count + cardinality(v_ids);
+  end loop;
+  return v_count;
+end $$;
 `

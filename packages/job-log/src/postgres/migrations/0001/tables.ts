@@ -17,7 +17,10 @@ create table ${s}.meta (
   epoch integer not null default 1,
   -- The newest position of the events that were dropped: a cursor before it would skip them.
   dropped_tx xid8 not null default '0',
-  dropped_seq bigint not null default 0
+  dropped_seq bigint not null default 0,
+  -- Where the driver has moved: JSON, without its revision.
+  transfer text,
+  transfer_revision integer not null default 0
 );
 insert into ${s}.meta (log_id) values (left(replace(gen_random_uuid()::text, '-', ''), 10));
 
@@ -161,6 +164,8 @@ create table ${s}.workers (
   queues text[] not null,
   taking boolean not null,
   why text,
+  -- Places of the drivers that it serves.
+  drivers text[] not null default '{}',
   stop boolean not null default false,
   started_at timestamptz not null,
   last_seen timestamptz not null,

@@ -1,0 +1,41 @@
+import type { QueueName } from '../job/ticket.ts'
+import type { Driver } from '../ports/driver.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { QueueRecord, WorkerRecord } from '../ports/operations.ts'
+
+/** What the broker says of one queue. */
+type Depth =
+  | { readonly tickets: number; readonly trouble?: never }
+  /** It does not answer. */
+  | { readonly tickets?: never; readonly trouble: string }
+
+/** Log and broker at one moment, as far as two servers have one. */
+export interface Survey {
+  readonly queues: readonly QueueRecord[]
+  readonly workers: readonly WorkerRecord[]
+  /** Of the queues whose tickets can be counted, the paused ones left out: their tickets are dropped, and come again. */
+  readonly depths: ReadonlyMap<QueueName, Depth>
+}
+
+export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
+  const [queues, workers] = await Promise.all([log.queues(), log.workers()])
+  const depths = new Map<QueueName, Depth>()
+  if (driver.capabilities.delivers === 'tickets') {
+    await Promise.all(
+      queues.map(async ({ name, paused }) => {
+        const depth = await depthOf(driver, name)
+        if (depth !== undefined && (!paused || depth.trouble !== undefined)) depths.set(name, depth)
+      }),
+    )
+  }
+  return { queues, workers, depths }
+}
+
+async function depthOf(driver: Driver, queue: QueueName): Promise<Depth | undefined> {
+  try {
+    const tickets = await driver.depth(queue)
+    return tickets === undefined ? undefined : { tickets }
+  } catch (error) {
+    return { trouble: error instanceof Error ? error.message : String(error) }
+  }
+}

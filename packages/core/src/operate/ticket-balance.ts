@@ -1,0 +1,50 @@
+import type { QueueName } from '../job/ticket.ts'
+import type { Driver } from '../ports/driver.ts'
+import type { Finding } from './finding.ts'
+import type { Survey } from './survey.ts'
+
+/** Ready jobs and tickets of one queue, where their numbers differ. */
+export interface Imbalance {
+  readonly queue: QueueName
+  readonly ready: number
+  readonly tickets: number
+}
+
+export function imbalances({ queues, depths }: Survey): Imbalance[] {
+  return queues.flatMap(({ name, ready }) => {
+    const tickets = depths.get(name)?.tickets
+    return tickets === undefined || tickets === ready ? [] : [{ queue: name, ready, tickets }]
+  })
+}
+
+/**
+ * What stands in both surveys. Between a delivery and its claim, or a commit and its publish, a job has no ticket on the
+ * broker for a moment: that is no finding.
+ */
+export function ticketFindings(first: Survey, second: Survey, driver: Driver): Finding[] {
+  const before = new Map(imbalances(first).map((imbalance) => [imbalance.queue, imbalance]))
+  const exact = driver.capabilities.depth === 'exact'
+  const about = exact ? '' : 'about '
+  return imbalances(second).flatMap(({ queue, ready, tickets }): Finding[] => {
+    const earlier = before.get(queue)
+    if (earlier === undefined || earlier.ready > earlier.tickets !== ready > tickets) return []
+    const missing = Math.min(ready - tickets, earlier.ready - earlier.tickets)
+    const extra = Math.min(tickets - ready, earlier.tickets - earlier.ready)
+    const counts = `${ready} ready jobs in the log, ${about}${tickets} tickets on the broker`
+    if (ready > tickets) {
+      const message = `queue ${queue}: ${about}${missing} ready jobs have no ticket (${counts}); workers and relays fetch them in their own time, errand doctor --repair publishes them now`
+      return [{ severity: exact ? 'error' : 'info', code: 'tickets-missing', queue, message }]
+    }
+    const message = `queue ${queue}: ${about}${extra} tickets have no ready job (${counts}): repeated, forged, or of jobs that were taken from the log or cancelled; workers drop them`
+    return [{ severity: exact ? 'warning' : 'info', code: 'tickets-stale', queue, message }]
+  })
+}
+
+/** A broker that does not answer. */
+export function brokerFindings({ depths }: Survey, driver: Driver): Finding[] {
+  return [...depths].flatMap(([queue, { trouble }]): Finding[] => {
+    if (trouble === undefined) return []
+    const message = `${driver.name} does not answer for queue ${queue}: ${trouble}`
+    return [{ severity: 'error', code: 'broker-unreachable', queue, message }]
+  })
+}

@@ -1,0 +1,110 @@
+import { ErrandError } from '../errors.ts'
+import type { JobLog, Topic } from '../ports/job-log.ts'
+import type { WorkerRecord } from '../ports/operations.ts'
+import type { Transfer } from '../ports/transfer.ts'
+import { lookEveryMs } from '../transfer/current-driver.ts'
+import { Drain } from '../transfer/drain.ts'
+import type { LeftQueue } from '../transfer/drain.ts'
+import type { Connection, OperateDeps } from './connection.ts'
+import type { TransferOptions, TransferStatus } from './transfer.ts'
+import { workerInfo } from './workers.ts'
+
+/** Between two looks. */
+const everyMs = 500
+/** So long a process that only dispatches may not have heard of the move, and publish to the old driver. */
+const dispatchersMs = lookEveryMs + 1_000
+/** Looks in a row that must find nothing: a ticket may be on its way from one list to another. */
+const cleanLooks = 2
+const expediteAtOnce = 500
+
+/** Live workers that do not do what the record says. */
+function behindOf(workers: readonly WorkerRecord[], { phase, from, to }: Transfer): readonly WorkerRecord[] {
+  return workers.filter(
+    ({ alive, drivers }) =>
+      alive && (drivers[0] !== to.place || (phase === 'moved' && drivers.includes(from.place))),
+  )
+}
+
+export function statusOf(
+  transfer: Transfer,
+  workers: readonly WorkerRecord[],
+  left: readonly LeftQueue[],
+): TransferStatus {
+  const { phase, from, to, by, at } = transfer
+  const behind = behindOf(workers, transfer).map((worker) => workerInfo(worker))
+  return { phase, from: from.place, to: to.place, by, since: new Date(at), behind, left }
+}
+
+/** Sees a move through to its end, from wherever it is. */
+export async function untilMoved(
+  { clock, settings }: OperateDeps,
+  { log, driver }: Connection,
+  begun: Transfer,
+  { signal, onProgress }: TransferOptions,
+): Promise<TransferStatus> {
+  let transfer = begun
+  const said = (workers: readonly WorkerRecord[], left: readonly LeftQueue[]): TransferStatus => {
+    const status = statusOf(transfer, workers, left)
+    onProgress?.(status)
+    return status
+  }
+  await announce(log)
+  await driver.learn(transfer)
+  const beganMs = clock.monotonicMs()
+  const { publishGraceMs } = settings
+  const drain = new Drain({ log, clock, old: driver.old, transfer, publishGraceMs })
+  let left: readonly LeftQueue[] = []
+  for (let clean = 0; transfer.phase === 'moving';) {
+    const workers = await log.workers()
+    left = await drain.look(workers)
+    const status = said(workers, left)
+    if (signal?.aborted) return status
+    const heard = status.behind.length === 0 && clock.monotonicMs() - beganMs >= dispatchersMs
+    clean = heard && left.every(({ why }) => why !== undefined) ? clean + 1 : 0
+    if (clean >= cleanLooks) {
+      await expedite(log)
+      const moved = await log.setTransfer({ ...transfer, phase: 'moved' }, transfer.revision)
+      transfer = moved ?? (await others(log, transfer))
+      await announce(log)
+      await driver.learn(transfer)
+    } else {
+      transfer = await others(log, transfer)
+      await clock.sleep(everyMs, signal)
+    }
+  }
+  for (;;) {
+    const status = said(await log.workers(), left)
+    if (signal?.aborted || status.behind.length === 0) return status
+    await clock.sleep(everyMs, signal)
+  }
+}
+
+/** The record as it stands: another process may have finished this very move. @throws `E_NOT_ALLOWED` for another move */
+async function others(log: JobLog, transfer: Transfer): Promise<Transfer> {
+  const record = await log.transfer()
+  if (record?.to.place === transfer.to.place) return record
+  throw new ErrandError(
+    'E_NOT_ALLOWED',
+    `${record?.by ?? 'somebody'} has turned the system to ${record?.to.place ?? 'another driver'} meanwhile; this transfer ends`,
+  )
+}
+
+/** A heartbeat tells workers of the move: they shall beat now. */
+async function announce(log: JobLog): Promise<void> {
+  const workers = await log.workers()
+  const topics = workers.filter(({ alive }) => alive).map(({ id }): Topic => `worker:${id}`)
+  if (topics.length > 0) await log.notify(topics)
+}
+
+/** Whatever is ready now is published anew, so that no job depends on a ticket at the old driver. */
+async function expedite(log: JobLog): Promise<void> {
+  const queues = await log.queues()
+  const names = queues.map(({ name }) => name)
+  // Relays give them a new grace meanwhile, so this counts to an end of its own.
+  let most = queues.reduce((sum, { ready }) => sum + ready, 0)
+  while (most > 0) {
+    const { jobs, more } = await log.expedite(names, { limit: expediteAtOnce })
+    most -= expediteAtOnce
+    if (jobs === 0 || !more) return
+  }
+}

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { workerDefaults } from '../config/defaults.ts'
+import { ErrandError } from '../errors.ts'
+import type { WorkerRef } from '../job/claim.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { DriverContext, DriverFactory } from '../ports/driver.ts'
+
+/** How long a driver may take to answer for one queue. */
+const answerMs = 15_000
+
+/**
+ * Subscribes to each queue at the driver and closes again: a wrong address, a missing right or a queue that exists with
+ * other arguments shows before anything depends on it. Takes no ticket.
+ * @throws what the driver throws, `E_DRIVER` when it does not answer
+ */
+export async function checkDriver(
+  factory: DriverFactory,
+  queues: readonly QueueName[],
+  context: DriverContext,
+): Promise<void> {
+  const { leaseMs, graceMs } = workerDefaults
+  const worker: WorkerRef = { id: randomUUID(), host: hostname(), pid: process.pid, leaseMs, graceMs }
+  const driver = factory.open(context)
+  try {
+    for (const queue of queues) {
+      const probe = async (): Promise<void> => {
+        const subscription = await driver.subscribe(queue, { worker })
+        await subscription.close()
+        await driver.depth(queue)
+      }
+      await inTime(probe(), factory.name, context)
+    }
+  } finally {
+    await inTime(driver.close(), factory.name, context).catch(() => undefined)
+  }
+}
+
+async function inTime(work: Promise<void>, name: string, { clock }: DriverContext): Promise<void> {
+  const late = Promise.withResolvers<void>()
+  const stop = clock.after(answerMs, () =>
+    late.reject(new ErrandError('E_DRIVER', `${name} did not answer within ${answerMs / 1_000} s`)),
+  )
+  try {
+    await Promise.race([work, late.promise])
+  } finally {
+    stop()
+  }
+}

@@ -1,0 +1,222 @@
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import type {
+  CallOptions,
+  Driver,
+  DriverCapabilities,
+  DriverContext,
+  DriverFactory,
+  PublishReport,
+  SubscribeOptions,
+} from '../ports/driver.ts'
+import type { DriverAddress, Transfer } from '../ports/transfer.ts'
+import { CurrentSubscription } from './current-subscription.ts'
+import { placeOf, standingOf } from './places.ts'
+
+export interface CurrentDriverParts {
+  readonly configured: DriverFactory
+  readonly context: DriverContext
+  /** Loads the driver of an address that the log names: a URL, or `env:NAME`. */
+  readonly factoryAt: (url: string) => Promise<DriverFactory>
+}
+
+/** How often a process that only dispatches looks whether the driver has moved: in the background of a dispatch. */
+export const lookEveryMs = 5_000
+/** How long publishing waits for a look that is under way. */
+const lookWaitMs = 250
+
+/**
+ * The driver that this process uses now: the configured one, or that to which the log's forwarding address leads. While
+ * the system moves, tickets are published to the new one and taken from both.
+ */
+export class CurrentDriver implements Driver {
+  readonly port = 1
+  readonly #parts: CurrentDriverParts
+  readonly #configured: string
+  /** Every driver that is open, by its place, that in use first. */
+  #open: ReadonlyMap<string, Driver>
+  #current: Driver
+  #old: Driver | undefined
+  readonly #subscriptions = new Set<CurrentSubscription>()
+  readonly #watchers = new Set<() => void>()
+  #revision = 0
+  #learning: Promise<void> = Promise.resolve()
+  #leaving: Promise<unknown> = Promise.resolve()
+  #lookedMs = Number.NEGATIVE_INFINITY
+  #looking: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(parts: CurrentDriverParts) {
+    this.#parts = parts
+    this.#configured = placeOf(parts.configured)
+    this.#current = parts.configured.open(parts.context)
+    this.#open = new Map([[this.#configured, this.#current]])
+  }
+
+  get name(): string {
+    return this.#current.name
+  }
+
+  get capabilities(): DriverCapabilities {
+    return this.#current.capabilities
+  }
+
+  /** Places of the open drivers, that in use first: one, and during a move two. */
+  get places(): readonly string[] {
+    return [...this.#open.keys()]
+  }
+
+  /** The driver that is being drained, while the system moves and this process can reach it. */
+  get old(): Driver | undefined {
+    return this.#old
+  }
+
+  /** Calls back whenever `places` has changed, until the returned function is called. */
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => this.#watchers.delete(changed)
+  }
+
+  /** Does as the record says, unless it is older than what is known. Never rejects: it is learnt again with the next heartbeat. */
+  learn(transfer: Transfer | undefined): Promise<void> {
+    this.#lookedMs = this.#parts.context.clock.monotonicMs()
+    if (transfer === undefined || transfer.revision <= this.#revision) return this.#learning
+    this.#learning = this.#followAfter(this.#learning, transfer)
+    return this.#learning
+  }
+
+  /** Looks for a move where no heartbeat tells of it; at most every five seconds, and without a timer. */
+  glance(): void {
+    const { clock, log, logger } = this.#parts.context
+    if (this.#closing || clock.monotonicMs() - this.#lookedMs < lookEveryMs) return
+    this.#lookedMs = clock.monotonicMs()
+    this.#looking = log
+      .transfer()
+      .then((transfer) => this.learn(transfer))
+      .catch((error: unknown) => logger.debug({ err: error }, 'whether the driver has moved is not known'))
+      .finally(() => {
+        this.#looking = undefined
+      })
+  }
+
+  async #followAfter(before: Promise<void>, transfer: Transfer): Promise<void> {
+    await before
+    try {
+      await this.#follow(transfer)
+    } catch (error) {
+      const { logger } = this.#parts.context
+      logger.error(
+        { err: error, to: transfer.to.place, driver: this.name },
+        'the driver has moved, and this process cannot follow',
+      )
+    }
+  }
+
+  async #follow(transfer: Transfer): Promise<void> {
+    if (transfer.revision <= this.#revision || this.#closing) return
+    const { logger } = this.#parts.context
+    const { current, old } = standingOf(this.#configured, transfer)
+    const drivers = new Map([[current.place, await this.#opened(current)]])
+    if (old) {
+      // Without it this process dispatches and takes from the new one; others drain the old one.
+      await this.#opened(old).then(
+        (driver) => drivers.set(old.place, driver),
+        (error: unknown) => logger.warn({ err: error }, 'the driver that is left cannot be opened'),
+      )
+    }
+    if (this.#closing) return this.#close(drivers)
+    const before = this.#open
+    this.#revision = transfer.revision
+    this.#current = drivers.get(current.place) ?? this.#current
+    this.#old = old && drivers.get(old.place)
+    const gone = new Map([...before].filter(([place]) => !drivers.has(place)))
+    // What is left counts as open until it has been closed.
+    this.#open = new Map([...drivers, ...gone])
+    this.#tell()
+    const moved = [...this.#subscriptions].map((subscription) => subscription.use([...drivers.values()]))
+    if (before.size !== drivers.size || gone.size > 0) {
+      logger.info({ drivers: [...drivers.keys()], by: transfer.by }, 'this process follows the driver')
+    }
+    this.#leaving = this.#leave(gone, moved)
+  }
+
+  async #closeAll(): Promise<void> {
+    await this.#learning
+    await this.#leaving
+    await this.#close(this.#open)
+  }
+
+  async #leave(gone: ReadonlyMap<string, Driver>, moved: readonly Promise<void>[]): Promise<void> {
+    if (gone.size === 0) return
+    await Promise.allSettled(moved)
+    await this.#close(gone)
+    this.#open = new Map([...this.#open].filter(([place, driver]) => gone.get(place) !== driver))
+    this.#tell()
+  }
+
+  async #opened({ place, url }: DriverAddress): Promise<Driver> {
+    const { configured, context, factoryAt } = this.#parts
+    // One that is being closed is not open any more.
+    await this.#leaving
+    const known = this.#open.get(place)
+    if (known) return known
+    if (place === this.#configured) return configured.open(context)
+    if (url === undefined) {
+      throw new Error(`the address of ${place} is not in the log; configure this process with it`)
+    }
+    return (await factoryAt(url)).open(context)
+  }
+
+  #tell(): void {
+    for (const changed of this.#watchers) changed()
+  }
+
+  async #close(drivers: ReadonlyMap<string, Driver>): Promise<void> {
+    await Promise.all(
+      [...drivers].map(([place, driver]) =>
+        driver.close().catch((error: unknown) => {
+          this.#parts.context.logger.warn({ err: error, place }, 'a driver did not close in order')
+        }),
+      ),
+    )
+  }
+
+  async publish(tickets: readonly Ticket[], call?: CallOptions): Promise<PublishReport> {
+    // It began beside the append, so it has been answered as a rule. A process that has been idle finds the move so.
+    if (this.#looking) await this.#inTime(this.#looking)
+    return this.#current.publish(tickets, call)
+  }
+
+  async #inTime(work: Promise<void>): Promise<void> {
+    const enough = new AbortController()
+    await Promise.race([work, this.#parts.context.clock.sleep(lookWaitMs, enough.signal)])
+    enough.abort()
+  }
+
+  async subscribe(queue: QueueName, options: SubscribeOptions): Promise<CurrentSubscription> {
+    const { clock, logger } = this.#parts.context
+    const closed = (): void => void this.#subscriptions.delete(subscription)
+    const subscription = new CurrentSubscription({ queue, options, clock, logger, closed })
+    this.#subscriptions.add(subscription)
+    await subscription.begin(this.#old ? [this.#current, this.#old] : [this.#current])
+    return subscription
+  }
+
+  /** During a move with what still waits at the old one: its tickets are delivered as well. */
+  async depth(queue: QueueName): Promise<number | undefined> {
+    const [depth, left = 0] = await Promise.all([
+      this.#current.depth(queue),
+      // A broker that is left because it is broken must not hold up what is published to the new one.
+      this.#old?.depth(queue).catch(() => 0),
+    ])
+    return depth === undefined ? undefined : depth + left
+  }
+
+  async purge(queue: QueueName): Promise<void> {
+    await Promise.all([this.#current.purge(queue), this.#old?.purge(queue)])
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll()
+    return this.#closing
+  }
+}

@@ -1,0 +1,180 @@
+import { ErrandError } from '../errors.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Delivery, Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
+import { Side } from './side.ts'
+import type { SideParts } from './side.ts'
+
+export interface CurrentSubscriptionParts {
+  readonly queue: QueueName
+  readonly options: SubscribeOptions
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly closed: () => void
+}
+
+/** How long the subscription of a driver that is left outlives the last ask: what it brought is acked meanwhile. */
+const lingerMs = 1_000
+
+/**
+ * A queue's subscription at the driver in use. While the system moves to another driver it is one at both: whoever has
+ * something first answers. Passes through to the only driver otherwise.
+ */
+export class CurrentSubscription implements Subscription {
+  readonly #parts: CurrentSubscriptionParts
+  readonly #ended = new AbortController()
+  readonly #joined = Promise.withResolvers<void>()
+  #sides: readonly Side[] = []
+  /** Ends the asks under way: the sides have changed. */
+  #interrupt: () => void = () => undefined
+  #asking: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  constructor(parts: CurrentSubscriptionParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when one driver has subscribed. @throws what the one in use throws, when none can. */
+  async begin(drivers: readonly Driver[]): Promise<void> {
+    this.#sides = drivers.map((driver) => this.#side(driver))
+    const connecting = this.#sides.map((side) => side.connect())
+    // A broken driver must not keep the other one waiting: the slower one joins later.
+    for (const [index, side] of this.#sides.entries()) {
+      if (this.#sides.length > 1) void this.#join(side, connecting[index])
+    }
+    try {
+      // One that the system moves to meanwhile counts as well: a broker that is left because it is dead may answer late.
+      await Promise.race([Promise.any(connecting), this.#joined.promise])
+    } catch (error) {
+      await this.close()
+      throw error instanceof AggregateError ? error.errors[0] : error
+    }
+  }
+
+  /** From now on at these drivers, that in use first. Resolves when the others have been closed. */
+  async use(drivers: readonly Driver[]): Promise<void> {
+    if (this.#closing) return this.#closing
+    const before = this.#sides
+    this.#sides = drivers.map((driver) => {
+      const known = before.find((side) => side.driver === driver)
+      if (known) return known
+      const side = this.#side(driver)
+      void this.#join(side, side.connect())
+      return side
+    })
+    this.#interrupt()
+    const gone = before.filter((side) => !this.#sides.includes(side))
+    if (gone.length === 0) return
+    await this.#asking
+    await this.#parts.clock.sleep(lingerMs, this.#ended.signal)
+    await Promise.allSettled(gone.map((side) => side.end()))
+  }
+
+  /**
+   * As the port says; `slots` is how many jobs can be started: a driver that delivers claims is asked for no more, since
+   * what it delivers has been granted.
+   */
+  async next(max: number, signal: AbortSignal, slots: number = max): Promise<readonly Delivery[]> {
+    while (!signal.aborted && !this.#ended.signal.aborted) {
+      const round = new AbortController()
+      const end = (): void => round.abort()
+      this.#interrupt = end
+      signal.addEventListener('abort', end)
+      this.#ended.signal.addEventListener('abort', end)
+      try {
+        const asking = this.#round(max, slots, round)
+        this.#asking = asking.catch(() => undefined)
+        const deliveries = await asking
+        if (deliveries.length > 0) return deliveries
+        // A driver that answers nothing although nobody has told it to end: the caller judges it.
+        if (!round.signal.aborted) return []
+      } finally {
+        signal.removeEventListener('abort', end)
+        this.#ended.signal.removeEventListener('abort', end)
+      }
+    }
+    return []
+  }
+
+  async #round(max: number, slots: number, round: AbortController): Promise<readonly Delivery[]> {
+    const [side, other] = this.#sides
+    if (!other) {
+      if (side?.subscription) return this.#ask(side, max, slots, round.signal)
+      return this.#change(round.signal)
+    }
+    const open = this.#sides.filter((each) => each.subscription)
+    if (open.length === 0) return this.#change(round.signal)
+    // Each side is asked for its share alone: what both bring at once must find room.
+    const share = (count: number): number => Math.ceil(count / open.length)
+    let failure: unknown
+    const answers = open.map(async (each) => {
+      try {
+        const deliveries = await this.#ask(each, share(max), share(slots), round.signal)
+        if (deliveries.length === 0 && !round.signal.aborted) {
+          throw new ErrandError('E_DRIVER', `${each.driver.name} answered with nothing`)
+        }
+        // The other one need not wait any longer; what it still brings is taken as well.
+        round.abort()
+        return deliveries
+      } catch (error) {
+        each.lost(error)
+        failure = error
+        return []
+      }
+    })
+    const deliveries = (await Promise.all(answers)).flat()
+    // Every side was lost: the caller subscribes again, and tells meanwhile that it cannot take.
+    if (deliveries.length === 0 && !this.#sides.some((each) => each.subscription)) throw failure
+    return deliveries
+  }
+
+  async #ask(
+    { driver, subscription }: Side,
+    max: number,
+    slots: number,
+    signal: AbortSignal,
+  ): Promise<readonly Delivery[]> {
+    const claims = driver.capabilities.delivers === 'claims'
+    return (await subscription?.next(claims ? slots : max, signal)) ?? []
+  }
+
+  /** Waits until the sides have changed. */
+  async #change(signal: AbortSignal): Promise<readonly Delivery[]> {
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve()
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    return []
+  }
+
+  #side(driver: Driver): Side {
+    const { queue, options, clock, logger } = this.#parts
+    const parts: SideParts = { queue, options, clock, logger, mended: () => this.#interrupt() }
+    return new Side(driver, parts)
+  }
+
+  async #join(side: Side, connecting: Promise<void> | undefined): Promise<void> {
+    try {
+      await connecting
+    } catch (error) {
+      return side.mend(error)
+    }
+    this.#joined.resolve()
+    this.#interrupt()
+  }
+
+  /** Hands back whatever is unacked. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#ended.abort()
+    this.#parts.closed()
+    const ended = await Promise.allSettled(this.#sides.map((side) => side.end()))
+    const failed = ended.find((each) => each.status === 'rejected')
+    if (failed) throw failed.reason
+  }
+}
