@@ -8,7 +8,11 @@ const reporter = new URL('integration-tests/services/reporter.ts', import.meta.u
 function project(
   name: string,
   root: string,
-  options: { readonly servers: boolean },
+  options: {
+    readonly servers: boolean
+    /** Tests of one file that run side by side, where they say that they may. Default 5. */
+    readonly maxConcurrency?: number
+  },
 ): TestProjectInlineConfiguration {
   const typeTests = `${root.startsWith('packages') ? 'test/' : ''}**/*.test-d.ts`
   return {
@@ -16,8 +20,9 @@ function project(
     test: {
       name,
       include: [root.startsWith('packages') ? 'test/**/*.test.ts' : '**/*.test.ts'],
-      exclude: ['**/node_modules/**', ...(brokers ? [] : ['rabbitmq/**'])],
+      exclude: ['**/node_modules/**'],
       globalSetup: options.servers ? [servers] : [],
+      maxConcurrency: options.maxConcurrency ?? 5,
       // No test waits by the clock, so a limit only ends what hangs: it is for slow machines.
       testTimeout: 30_000,
       hookTimeout: 60_000,
@@ -30,24 +35,19 @@ function project(
   }
 }
 
-/** The drivers for brokers are in progress: `pnpm test:brokers` runs their tests, and `pnpm test` will when they are done. */
-const brokers = process.env['ERRAND_TEST_BROKERS'] === 'true'
-const brokerProjects = [
-  project('driver-rabbitmq', 'packages/driver-rabbitmq', { servers: true }),
-  project('driver-sqs', 'packages/driver-sqs', { servers: true }),
-]
-
 export default defineConfig({
   test: {
     projects: [
       project('core', 'packages/core', { servers: false }),
       project('job-log', 'packages/job-log', { servers: true }),
       project('driver-database', 'packages/driver-database', { servers: true }),
+      project('driver-rabbitmq', 'packages/driver-rabbitmq', { servers: true }),
+      // Its tests wait for SQS, and hardly ever work.
+      project('driver-sqs', 'packages/driver-sqs', { servers: true, maxConcurrency: 20 }),
       project('testkit', 'packages/testkit', { servers: true }),
       project('cli', 'packages/cli', { servers: true }),
       project('errand', 'packages/errand', { servers: true }),
       project('integration-tests', 'integration-tests', { servers: true }),
-      ...(brokers ? brokerProjects : []),
     ],
     reporters: ['default', reporter],
   },

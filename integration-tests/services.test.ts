@@ -1,5 +1,6 @@
 import { Client } from 'pg'
 import { describe, expect, inject, it } from 'vitest'
+import { startContainer } from './services/container.ts'
 import { find, type Server, type Service } from './services/service.ts'
 
 const url = inject('postgres')
@@ -47,6 +48,26 @@ describe('finding a service', () => {
     expect((await find(service(all), 'container')).server?.what).toBe('c')
     expect((await find(service(all), 'postgres://elsewhere')).server?.what).toBe('postgres://elsewhere')
     expect((await find(service(all), 'none')).why).toBe('ERRAND_TEST_POSTGRES=none')
+  })
+
+  it('says that Docker is missing, where a container was asked for and none can run', async () => {
+    const noDocker = {
+      GenericContainer: class {
+        withEnvironment = (): this => this
+        withExposedPorts = (): this => this
+        withWaitStrategy = (): this => this
+        start = () => Promise.reject(new Error('Could not find a working container runtime strategy'))
+      },
+      Wait: { forLogMessage: () => undefined },
+    }
+    const image = { image: 'rabbitmq:4.0-alpine', port: 5672, ready: 'complete' }
+    const container = async (): Promise<undefined> => {
+      await startContainer(image, async () => noDocker)
+    }
+    expect((await find(service({ container }), 'container')).why).toMatch(
+      /^container: rabbitmq:4\.0-alpine: Docker does not run here/,
+    )
+    expect(await startContainer(image, async () => undefined)).toBeUndefined()
   })
 
   it('says why a service is missing', async () => {

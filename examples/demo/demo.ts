@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createErrand, isErrandError } from 'errand'
-import type { Errand } from 'errand'
+import type { Logger } from 'errand'
 import { auditOf } from './audit/gather.ts'
 import { fileLogger } from './file-logger.ts'
 import { readOptions, usage } from './options.ts'
@@ -25,10 +25,12 @@ async function demo(options: Options, place: Place): Promise<number> {
   reportFound(found)
 
   const interrupted = untilInterrupted()
-  await using errand = open(log, place)
+  const logger = loggerIn(place)
+  await using errand = createErrand({ log, logger })
   await errand.migrate()
   const credits = options.folder === undefined ? join(photographs, 'CREDITS.md') : undefined
-  const performance = await perform(errand, { pictures: found.pictures, credits, place }, log, interrupted)
+  const venue = { log, driver: options.driver, logger, interrupted }
+  const performance = await perform(errand, { pictures: found.pictures, credits, place }, venue)
   await writeRecord(place, performance.dispatched)
   const audited = await auditOf(errand, place.ledger, performance.dispatched)
   reportPerformance(performance, audited)
@@ -40,14 +42,14 @@ async function demo(options: Options, place: Place): Promise<number> {
 /** Without a show: the same audit once more, over what the last demo left. */
 async function auditAgain(place: Place): Promise<number> {
   const dispatched = await readRecord(place)
-  await using errand = open(await logOf(place), place)
+  await using errand = createErrand({ log: await logOf(place), logger: loggerIn(place) })
   const audited = await auditOf(errand, place.ledger, dispatched)
   reportAudit(audited)
   return audited.findings.length === 0 ? 0 : 1
 }
 
-function open(log: string, { out }: Place): Errand {
-  return createErrand({ log, logger: fileLogger(join(out, 'demo.log')) })
+function loggerIn({ out }: Place): Logger {
+  return fileLogger(join(out, 'demo.log'))
 }
 
 class Interrupted extends Error {

@@ -3,11 +3,12 @@ import { parseArgs } from 'node:util'
 import { Unusable } from './unusable.ts'
 
 export const usage = `
-  npx -y pnpm@12 demo [FOLDER] [--log URL] [--out FOLDER]
+  npx -y pnpm@12 demo [FOLDER] [--log URL] [--driver URL] [--out FOLDER]
   npx -y pnpm@12 demo --audit [--out FOLDER]
 
   FOLDER         your own pictures (JPEG, PNG, WebP, AVIF, GIF, TIFF); the first twelve. Default: photographs that come with it
   --log URL      postgres://… : the job log in a schema of its own in that database. Default: an SQLite file
+  --driver URL   amqp://… or sqs://… : the broker that the workers are moved to half way. Default: an SQS of its own (fauxqs)
   --out FOLDER   where the thumbnails go. Default: ./errand-demo; what an earlier demo left there is replaced
   --audit        no show: holds the log of the demo in --out against what its handlers wrote, once more
   --help         this text
@@ -17,6 +18,8 @@ export interface Options {
   /** Undefined: the photographs that come with the demo. */
   readonly folder: string | undefined
   readonly log: string | undefined
+  /** The broker of the second half. */
+  readonly driver: string | undefined
   readonly out: string
   readonly auditOnly: boolean
   readonly help: boolean
@@ -31,6 +34,7 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
   return {
     folder: folder === undefined ? undefined : resolve(typedIn, folder),
     log: checkedLog(values.log),
+    driver: checkedDriver(values.driver),
     out: resolve(typedIn, values.out),
     auditOnly: values.audit,
     help: values.help,
@@ -51,6 +55,7 @@ function parse(args: readonly string[]) {
     allowPositionals: true,
     options: {
       log: { type: 'string' },
+      driver: { type: 'string' },
       out: { type: 'string', default: 'errand-demo' },
       audit: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -61,4 +66,9 @@ function parse(args: readonly string[]) {
 function checkedLog(log: string | undefined): string | undefined {
   if (log === undefined || /^postgres(ql)?:\/\//.test(log)) return log
   throw new Unusable(`--log takes postgres://…; without it the demo keeps its jobs in an SQLite file`)
+}
+
+function checkedDriver(driver: string | undefined): string | undefined {
+  if (driver === undefined || (/^(?:amqps?|sqs):\/\//.test(driver) && URL.canParse(driver))) return driver
+  throw new Unusable(`--driver takes amqp://… or sqs://…; without it the demo brings an SQS of its own`)
 }

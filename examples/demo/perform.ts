@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Errand } from 'errand'
+import type { Errand, Logger } from 'errand'
 import type { Dispatched } from './audit/audit.ts'
 import { Show } from './show.ts'
 import type { Programme } from './show.ts'
 import type { Overtaking } from './stage/director.ts'
-import { Fleet } from './stage/fleet.ts'
+import { nameOf } from './stage/broker.ts'
+import { Fleet, present } from './stage/fleet.ts'
 import { stageFor } from './stage/stage.ts'
 import { Story } from './stage/story.ts'
+import { Swap } from './stage/swap.ts'
 import { Tally } from './stage/tally.ts'
 
 /** What is left when the curtain has fallen. */
@@ -18,7 +20,18 @@ export interface Performance {
   readonly overtaking: Overtaking | undefined
   /** The workers' names, by their ids in the log. */
   readonly names: ReadonlyMap<string, string>
+  /** The broker that they were moved to, and how many jobs they started from then on. */
+  readonly swapped: { readonly broker: string; readonly jobs: number }
   readonly tookMs: number
+}
+
+/** Where the show is played. */
+export interface Venue {
+  readonly log: string
+  /** The URL of the broker of the second half; without one the demo brings its own. */
+  readonly driver: string | undefined
+  readonly logger: Logger
+  readonly interrupted: AbortSignal
 }
 
 const workers = 3
@@ -30,8 +43,7 @@ const silenceMs = 60_000
 export async function perform(
   errand: Errand,
   programme: Programme,
-  log: string,
-  interrupted: AbortSignal,
+  { log, driver, logger, interrupted }: Venue,
 ): Promise<Performance> {
   const { out, ledger } = programme.place
   const raisedAt = performance.now()
@@ -39,9 +51,12 @@ export async function perform(
   const stage = stageFor(process.stdout)
   const story = new Story(clock, (line) => stage.tell(line))
   const tally = new Tally()
-  const fleet = new Fleet(workers, out, { ERRAND_LOG: log, ERRAND_DEMO_LEDGER: ledger })
-  const show = new Show(programme, { errand, fleet, tally, story })
-  const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'}`
+  const environment = { ERRAND_LOG: log, ERRAND_DEMO_LEDGER: ledger }
+  const source = log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'
+  const fleet = new Fleet(workers, out, { source, environment })
+  const swap = new Swap({ fleet, story, log, logger, driver, environment })
+  const show = new Show(programme, { errand, fleet, tally, story, swap })
+  const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${source}, then ${nameOf(driver)}`
   const { members } = fleet
   const frame = (): void =>
     stage.refresh({
@@ -66,20 +81,32 @@ export async function perform(
       show.play(curtain),
       rollCall(errand, fleet, story, curtain),
       fleet.fallen,
+      show.broken,
       watch(tally, curtain),
     ])
     interrupted.throwIfAborted()
+    const lives = members.flatMap((member) =>
+      member.lives.flatMap(({ id, ...life }) => (id ? [{ ...life, id, name: member.name }] : [])),
+    )
     return {
       dispatched: show.dispatched,
       lost: show.director.lost,
       overtaking: show.director.overtaking,
-      names: new Map(members.flatMap(({ id, name, pid }) => (id ? [[id, `${name} (pid ${pid})`]] : []))),
+      names: new Map(lives.map(({ id, name, pid }) => [id, `${name} (pid ${pid})`])),
+      swapped: {
+        broker: nameOf(driver),
+        jobs: lives.reduce(
+          (sum, { id, source: from }) => sum + (from === source ? 0 : tally.startedBy(id)),
+          0,
+        ),
+      },
       tookMs: clock(),
     }
   } finally {
     over.abort()
     clearInterval(frames)
     await fleet.stop()
+    await swap.close()
     process.off('exit', atExit)
     frame()
     stage.close()
@@ -88,13 +115,11 @@ export async function perform(
 
 /** Learns from the log which process is which worker. Never resolves; rejects only when the log cannot be read. */
 async function rollCall(errand: Errand, fleet: Fleet, story: Story, signal: AbortSignal): Promise<never> {
-  while (!signal.aborted && fleet.members.some(({ id }) => id === undefined)) {
-    for (const { id, label } of await errand.workers.list()) {
-      const member = fleet.members.find(({ name }) => name === label)
-      if (!member || member.id !== undefined) continue
-      member.id = id
-      if (member.state === 'starting') member.state = 'working'
-      story.tell(`${member.name} is at work, in process ${member.pid}`)
+  while (!signal.aborted) {
+    const isComplete = fleet.members.every((member) => present(member).id !== undefined)
+    for (const { id, pid } of isComplete ? [] : await errand.workers.list()) {
+      const member = fleet.arrived(pid, id)
+      if (member) story.tell(`${member.name} is at work on ${present(member).source}, in process ${pid}`)
     }
     await delay(rollCallMs, undefined, { signal }).catch(() => {})
   }

@@ -42,13 +42,17 @@ export function reportAudit(audit: Audit): void {
 }
 
 export function reportPerformance(performance: Performance, { histories }: Audited): void {
-  const { lost, names, overtaking, tookMs } = performance
+  const { lost, names, overtaking, swapped, tookMs } = performance
   if (overtaking) {
     const { label, behind, overtook, afterMs } = overtaking
     print()
     print(`${paint('magentaBright', label)} came in the critical lane when ${counted(behind, 'job')} waited,`)
     print(`and started ${afterMs} ms later, ahead of ${overtook} of them`)
   }
+  print()
+  print(
+    `then the workers moved to ${paint('cyan', swapped.broker)}, one by one, and started ${counted(swapped.jobs, 'job')} there`,
+  )
   const [first] = lost
   if (first) {
     print()

@@ -12,6 +12,7 @@ import type { Source } from './pictures.ts'
 import { Director } from './stage/director.ts'
 import type { Fleet } from './stage/fleet.ts'
 import type { Story } from './stage/story.ts'
+import type { Swap } from './stage/swap.ts'
 import { counted } from './stage/style.ts'
 import type { Tally } from './stage/tally.ts'
 
@@ -27,6 +28,7 @@ export interface Company {
   readonly fleet: Fleet
   readonly tally: Tally
   readonly story: Story
+  readonly swap: Swap
 }
 
 /** One performance, from the first dispatch to the contact sheet. */
@@ -42,19 +44,27 @@ export class Show {
   readonly #jobs: readonly Planned[]
   readonly #planned = new Map<string, Planned>()
   readonly #made = new Map<string, Rendition>()
+  readonly #broken = Promise.withResolvers<never>()
   #sheetId: string | undefined
 
   constructor(programme: Programme, company: Company) {
     this.#programme = programme
     this.#company = company
+    this.#broken.promise.catch(() => {})
     this.#jobs = plan(programme.pictures, programme.place.out)
     this.total = this.#jobs.length + 2
     this.director = new Director({
       ...company,
       total: this.#jobs.length,
       sendCover: () => this.#sendCover(),
+      swap: () => void company.swap.run().catch(this.#broken.reject),
       heldBy: (worker) => this.#heldBy(worker),
     })
+  }
+
+  /** Rejects when the broker could not be swapped: it never resolves. */
+  get broken(): Promise<never> {
+    return this.#broken.promise
   }
 
   /** Dispatches everything at once, in one commit, whether or not a worker is there yet. */
@@ -111,8 +121,10 @@ export class Show {
   }
 
   async #sendSheet(): Promise<void> {
-    const { errand, story } = this.#company
+    const { story, swap } = this.#company
     const { credits, pictures, place } = this.#programme
+    // A dispatcher on the new broker: its ticket goes there, too.
+    const errand = await swap.run()
     story.tell('every thumbnail is there; the contact sheet is dispatched')
     if (credits !== undefined) await copyFile(credits, join(place.out, basename(credits)))
 

@@ -9,8 +9,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { lanes } from '@errand/core'
+import { connect } from 'amqplib'
 import { Client } from 'pg'
 import { afterAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
@@ -18,6 +21,7 @@ import { errandCommand, examples, isAlive, node } from './commands.ts'
 import type { Command } from './commands.ts'
 
 const postgres = inject('postgres')
+const amqp = inject('amqp')
 const folder = mkdtempSync(join(tmpdir(), 'errand-demo-test-'))
 const timeout = 300_000
 
@@ -35,14 +39,15 @@ function pictures(name: string, files: readonly string[]): string {
   return path
 }
 
-function workersOf(output: string): number[] {
-  return [...output.matchAll(/is at work, in process (\d+)/g)].map(([, pid]) => Number(pid))
+/** Every process that the demo has started: workers, and its own broker. */
+function processesOf(output: string): number[] {
+  return [...output.matchAll(/(?:is at work on \w+|fauxqs), in process (\d+)/g)].map(([, pid]) => Number(pid))
 }
 
 const goodAudit = /(\d+) dispatched · \1 succeeded once · (\d+) lost and run again · 0 out of order/
 
-/** What every performance must show, whatever its log is. */
-function expectGoodShow(output: string, jobs: number): void {
+/** What every performance must show, whatever its log is, and its broker in the second half. */
+function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
   const [, dispatched, lost] = goodAudit.exec(output) ?? []
   expect(Number(dispatched), output).toBe(jobs)
   expect(Number(lost), output).toBeGreaterThan(0)
@@ -50,14 +55,19 @@ function expectGoodShow(output: string, jobs: number): void {
   expect(output).toMatch(/ is lost: the lease of worker \d is out/)
   expect(output).toMatch(/ runs again, on worker \d \(run 2\)/)
   expect(output).toMatch(/the cover \(\w+\) starts \d+ ms later, ahead of [1-9]\d* older job/)
-  const workers = workersOf(output)
-  expect(workers).toHaveLength(3)
-  expect(workers.filter(isAlive)).toEqual([])
+  for (const worker of ['worker 1', 'worker 2', 'worker 3']) {
+    expect(output).toMatch(
+      new RegExp(`${worker} is at work on (?:SQLite|PostgreSQL)[^]+${worker} is at work on ${broker}`),
+    )
+  }
+  expect(output).toMatch(new RegExp(`moved to ${broker}, one by one, and started [1-9]\\d* jobs? there`))
+  expect(processesOf(output)).toHaveLength(broker === 'SQS' ? 7 : 6)
+  expect(processesOf(output).filter(isAlive)).toEqual([])
 }
 
 describe('the demo', () => {
   it(
-    'in a pipe, on SQLite: 242 jobs, a killed worker, a good audit, a contact sheet',
+    'in a pipe, on SQLite: 242 jobs, a killed worker, a swapped broker, a good audit, a contact sheet',
     { timeout },
     async () => {
       const out = join(folder, 'sqlite')
@@ -65,6 +75,11 @@ describe('the demo', () => {
       expect(await show.exitCode, show.output()).toBe(0)
       expectGoodShow(show.output(), 242)
       expect(show.output()).not.toContain('\u001B')
+      // The workers themselves tell of SQS, and not only the show.
+      const logs = ['worker-1', 'worker-2', 'worker-3'].map((file) =>
+        readFileSync(join(out, `${file}.log`), 'utf8'),
+      )
+      expect(logs.filter((log) => log.includes('"driver":"sqs"'))).not.toEqual([])
 
       const page = readFileSync(join(out, 'index.html'), 'utf8')
       const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) =>
@@ -96,6 +111,18 @@ describe('the demo', () => {
     expect(await schemaExists(schema)).toBe(false)
   })
 
+  it.skipIf(amqp === undefined)('moves to RabbitMQ as well', { timeout }, async () => {
+    const prefix = `demo-${randomBytes(4).toString('hex')}`
+    onTestFinished(() => deleteQueues(prefix))
+    const url = new URL(amqp ?? '')
+    url.searchParams.set('prefix', prefix)
+    const some = pictures('some', ['dogs.jpg', 'fig.jpg', 'drum.jpg'])
+    await using show = demo(some, '--out', join(folder, 'rabbitmq'), '--driver', url.href)
+    expect(await show.exitCode, show.output()).toBe(0)
+    expectGoodShow(show.output(), 62, 'RabbitMQ')
+    expect(await ticketsLeft(prefix)).toEqual([0, 0, 0, 0])
+  })
+
   it('takes the pictures of a folder, and leaves out what it cannot read', { timeout }, async () => {
     const mixed = pictures('mixed', ['dogs.jpg', 'fig.jpg'])
     writeFileSync(join(mixed, 'not really.png'), 'a text')
@@ -116,6 +143,7 @@ describe('the demo', () => {
     ['two folders', () => ['a', 'b'], /one folder at a time/],
     ['an unknown option', () => ['--fast'], /--fast/],
     ['a log that it does not know', () => ['--log', 'mysql://localhost'], /--log takes postgres:/],
+    ['a broker that it does not know', () => ['--driver', 'kafka://localhost'], /--driver takes amqp:/],
     ['a log that is not there', () => ['--log', 'postgres://postgres@127.0.0.1:1/none'], /E_LOG_UNREACHABLE/],
     [
       'an output folder that is not its own',
@@ -134,25 +162,28 @@ describe('the demo', () => {
     expect(show.output()).not.toMatch(/^\s+at .*\.ts:\d+/m)
   })
 
-  it('Ctrl-C ends its workers and takes its output away', { timeout }, async () => {
+  it.each([
+    ['when a worker was killed', /dies holding/],
+    ['while the broker is swapped', /is started anew/],
+  ])('Ctrl-C %s ends all its processes and takes its output away', { timeout }, async (_, moment) => {
     const out = join(folder, 'interrupted')
     await using show = demo('--out', out)
-    await show.says(/dies holding/)
-    const workers = workersOf(show.output())
+    await show.says(moment)
+    const processes = processesOf(show.output())
     show.child.kill('SIGINT')
     expect(await show.exitCode, show.output()).toBe(130)
-    expect(workers.filter(isAlive)).toEqual([])
+    expect(processes.filter(isAlive)).toEqual([])
     expect(existsSync(out)).toBe(false)
   })
 
-  it('leaves no worker behind when it is killed itself', { timeout }, async () => {
+  it('leaves no process behind when it is killed itself', { timeout }, async () => {
     await using show = demo('--out', join(folder, 'killed'))
-    await show.says(/is at work[^]+is at work[^]+is at work/)
-    const workers = workersOf(show.output())
-    expect(workers).toHaveLength(3)
-    onTestFinished(() => workers.filter(isAlive).forEach((pid) => process.kill(pid, 'SIGKILL')))
+    await show.says(/is at work on SQS/)
+    const processes = processesOf(show.output())
+    expect(processes).toHaveLength(5)
+    onTestFinished(() => processes.filter(isAlive).forEach((pid) => process.kill(pid, 'SIGKILL')))
     show.child.kill('SIGKILL')
-    await vi.waitFor(() => expect(workers.filter(isAlive)).toEqual([]), { timeout: 15_000 })
+    await vi.waitFor(() => expect(processes.filter(isAlive)).toEqual([]), { timeout: 15_000 })
   })
 })
 
@@ -191,6 +222,24 @@ async function forgeryIsFound(out: string): Promise<void> {
   expect(forged.output()).toContain(
     `${job?.label}: run 1 began twice in the ledger: two handlers had one claim`,
   )
+}
+
+/** In each lane's queue, which a worker has declared: it throws when one is not there. */
+async function ticketsLeft(prefix: string): Promise<number[]> {
+  const connection = await connect(amqp ?? '')
+  const channel = await connection.createChannel()
+  const counts: number[] = []
+  for (const lane of lanes)
+    counts.push((await channel.checkQueue(`${prefix}:pictures:${lane}:v1`)).messageCount)
+  await connection.close()
+  return counts
+}
+
+async function deleteQueues(prefix: string): Promise<void> {
+  const connection = await connect(amqp ?? '')
+  const channel = await connection.createChannel()
+  for (const lane of lanes) await channel.deleteQueue(`${prefix}:pictures:${lane}:v1`)
+  await connection.close()
 }
 
 async function schemaExists(name: string | undefined): Promise<boolean> {

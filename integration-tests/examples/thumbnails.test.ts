@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { lanes } from '@errand/core'
+import { until } from '@errand/testkit'
 import { connect } from 'amqplib'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { Corner } from '../sqs/corner.ts'
 import { errandCommand, examples, node } from './commands.ts'
 
 const postgres = inject('postgres')
@@ -25,7 +27,7 @@ beforeAll(() => {
 })
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
-  if (postgres !== undefined) await dropSchema(postgres)
+  if (postgres !== undefined) await dropSchemas(postgres, [name, `${name}_amqp`, `${name}_sqs`])
   if (amqp !== undefined) await deleteQueues(amqp)
 })
 
@@ -36,12 +38,25 @@ describe('the thumbnails application', { timeout: 120_000 }, () => {
     run({ ERRAND_LOG: withParameter(postgres, 'schema', name) }),
   )
 
-  it.skipIf(amqp === undefined)('runs over RabbitMQ with only ERRAND_DRIVER changed', () =>
-    run({ ERRAND_LOG: sqlite('rabbitmq'), ERRAND_DRIVER: withParameter(amqp, 'prefix', name) }),
+  it.skipIf(postgres === undefined || amqp === undefined)(
+    'runs on PostgreSQL and over RabbitMQ with only ERRAND_LOG and ERRAND_DRIVER changed',
+    () =>
+      run({
+        ERRAND_LOG: withParameter(postgres, 'schema', `${name}_amqp`),
+        ERRAND_DRIVER: withParameter(amqp, 'prefix', name),
+      }),
   )
 
-  it.skipIf(sqs === undefined)('runs over SQS with only ERRAND_DRIVER changed', () =>
-    run({ ERRAND_LOG: sqlite('sqs'), ERRAND_DRIVER: withParameter(sqs, 'prefix', `${name}-`) }),
+  it.skipIf(postgres === undefined || sqs === undefined)(
+    'runs on PostgreSQL and over SQS with only ERRAND_LOG and ERRAND_DRIVER changed',
+    async () => {
+      const corner = new Corner(sqs ?? '')
+      onTestFinished(() => corner.close())
+      await run({ ERRAND_LOG: withParameter(postgres, 'schema', `${name}_sqs`), ERRAND_DRIVER: corner.url })
+      // It went over SQS: the queues are there, and every ticket is gone.
+      expect(await corner.names()).toHaveLength(4)
+      await until(async () => (await corner.tickets('media')) === 0, { what: 'no ticket is left' })
+    },
   )
 })
 
@@ -74,10 +89,10 @@ function withParameter(url: string | undefined, parameter: string, value: string
   return changed.href
 }
 
-async function dropSchema(url: string): Promise<void> {
+async function dropSchemas(url: string, schemas: readonly string[]): Promise<void> {
   const client = new Client({ connectionString: url })
   await client.connect()
-  await client.query(`drop schema if exists ${name} cascade`)
+  for (const schema of schemas) await client.query(`drop schema if exists ${schema} cascade`)
   await client.end()
 }
 

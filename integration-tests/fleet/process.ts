@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
+import type { Finally } from './scene.ts'
 
 /** A worker process of the fleet, with the signals that a test sends it. */
 export interface WorkerProcess {
@@ -16,13 +17,17 @@ export interface WorkerProcess {
   readonly output: () => string
 }
 
-/** Starts one and waits until it takes jobs. It does not outlive the test. */
-export async function startWorker(env: Readonly<Record<string, string>>): Promise<WorkerProcess> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'app', 'worker.ts')], {
+/** Starts one and waits until it takes jobs. It does not outlive the test. `app`: another program of the folder. */
+export async function startWorker(
+  env: Readonly<Record<string, string>>,
+  app: string = 'worker.ts',
+  atTheEnd: Finally = onTestFinished,
+): Promise<WorkerProcess> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'app', app)], {
     env: { ...process.env, ERRAND_LOG_LEVEL: 'warn', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  onTestFinished(() => end(child))
+  atTheEnd(() => end(child))
   let output = ''
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)

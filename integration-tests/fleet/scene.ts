@@ -7,10 +7,18 @@ import { inject, onTestFinished } from 'vitest'
 import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
-import type { JobLog } from '@errand/core/ports'
+import type { JobLog, LogFactory } from '@errand/core/ports'
 import { fromUrl } from '@errand/job-log'
-import { checkHistory, describeViolations, quietLogger, readDispatched, readHistory } from '@errand/testkit'
+import {
+  checkHistory,
+  describeViolations,
+  quietLogger,
+  readDispatched,
+  readHistory,
+  until,
+} from '@errand/testkit'
 import { readLedger } from './app/ledger.ts'
+import { pause } from './looks.ts'
 
 /** A job log of the test's own, with everything that a fleet on it needs. */
 export interface Scene {
@@ -27,38 +35,84 @@ export interface Scene {
 /** The logs that this run can reach, by name. */
 export const logs: readonly string[] = ['sqlite', ...(inject('postgres') === undefined ? [] : ['postgres'])]
 
-export async function scene(name: string): Promise<Scene> {
+/** Registers what is to be done when a test, or all tests of a file, are over: the last first. */
+export type Finally = (act: () => void | Promise<void>) => void
+
+export interface SceneOptions {
+  /** Default: when the test has finished. */
+  readonly finally?: Finally | undefined
+  /** The URL of a broker. Default: jobs are taken straight from the log. */
+  readonly driver?: string | undefined
+  /**
+   * After how long a job counts as overdue whose ticket was lost, instead of 30 s. Those in the critical lane keep the 30 s:
+   * one that starts sooner was fetched by its ticket.
+   */
+  readonly publishGraceMs?: number | undefined
+}
+
+export async function scene(name: string, options: SceneOptions = {}): Promise<Scene> {
+  const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
   const folder = mkdtempSync(join(tmpdir(), 'errand-fleet-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const url = name === 'sqlite' ? `sqlite:${join(folder, 'errand.db')}` : await schemaOfItsOwn()
+  atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
+  const url = name === 'sqlite' ? `sqlite:${join(folder, 'errand.db')}` : await schemaOfItsOwn(atTheEnd)
   const log = fromUrl(url).open({ clock: systemClock, logger: quietLogger })
-  onTestFinished(() => log.close())
+  atTheEnd(() => log.close())
   await log.migrate()
-  const errand = createErrand({ log: url, logger: quietLogger })
-  onTestFinished(() => errand.close())
+  const errand = createErrand({
+    log: publishGraceMs === undefined ? url : withGrace(fromUrl(url), publishGraceMs),
+    driver,
+    logger: quietLogger,
+  })
+  atTheEnd(() => errand.close())
   const ledger = join(folder, 'ledger')
+  const violations = async (): Promise<string> =>
+    describeViolations(
+      checkHistory({
+        events: await readHistory(log),
+        dispatched: await readDispatched(log),
+        ledger: readLedger(ledger),
+        live: [],
+      }),
+    )
   return {
     url,
-    env: { ERRAND_LOG: url, LEDGER: ledger },
+    env: { ERRAND_LOG: url, LEDGER: ledger, ...(driver === undefined ? {} : { ERRAND_DRIVER: driver }) },
     ledger,
     errand,
     log,
-    violations: async () =>
-      describeViolations(
-        checkHistory({
-          events: await readHistory(log),
-          dispatched: await readDispatched(log),
-          ledger: readLedger(ledger),
-          live: [],
-        }),
-      ),
+    async violations() {
+      let found = ''
+      // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster, which other tests
+      // share: what is missing may come, and nothing that is wrong becomes right by waiting.
+      await until(async () => (found = await violations()) === '', { withinMs: 20_000, pause }).catch(
+        () => {},
+      )
+      return found
+    },
   }
 }
 
-async function schemaOfItsOwn(): Promise<string> {
+function withGrace(factory: LogFactory, publishGraceMs: number): LogFactory {
+  return {
+    ...factory,
+    open(context) {
+      const log = factory.open(context)
+      return {
+        ...log,
+        append: (jobs, appendOptions) =>
+          log.append(
+            jobs.map((job) => (job.lane === 'critical' ? job : { ...job, publishGraceMs })),
+            appendOptions,
+          ),
+      }
+    },
+  }
+}
+
+async function schemaOfItsOwn(atTheEnd: Finally): Promise<string> {
   const url = new URL(inject('postgres') ?? '')
   const schema = `fleet_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-  onTestFinished(async () => {
+  atTheEnd(async () => {
     const client = new Client(inject('postgres'))
     await client.connect()
     await client.query(`drop schema if exists ${schema} cascade`)

@@ -2,17 +2,17 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import type { Driver, JobLog } from '@errand/core/ports'
 import { rabbitmq } from '@errand/driver-rabbitmq'
 import type { RabbitmqOptions } from '@errand/driver-rabbitmq'
 import { quietLogger, until, workerRef } from '@errand/testkit'
-import { freePort, isRabbitmqInstalled, startPrivateRabbitmq } from '../services/private-rabbitmq.ts'
+import { freePort } from '../services/private-rabbitmq.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
 import { consume, publishAll, ticketsOf } from './consumer.ts'
+import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
-const possible = inject('amqp') !== undefined && isRabbitmqInstalled()
 let node: PrivateRabbitmq
 let tlsPort: number
 
@@ -35,12 +35,10 @@ function scene(queue: string) {
   return { publisher, consumer, queue }
 }
 
-describe.skipIf(!possible)('a RabbitMQ node that burns', { timeout: 180_000 }, () => {
+describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', { timeout: 180_000 }, () => {
   beforeAll(async () => {
     tlsPort = await freePort()
-    const started = await startPrivateRabbitmq({ config: withTls })
-    if (!started) throw new Error('no RabbitMQ is installed')
-    node = started
+    node = await nodeOfItsOwn({ config: withTls })
   }, 180_000)
   afterAll(() => node?.stop(), 60_000)
 

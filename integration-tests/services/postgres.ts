@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
+import { startContainer } from './container.ts'
 import { startPrivatePostgres } from './private-postgres.ts'
-import { importServer } from './servers.ts'
 import type { Server, Service } from './service.ts'
 
 const loopback = 'postgres://postgres@127.0.0.1:5432/postgres'
+/** Another version by `ERRAND_TEST_POSTGRES_IMAGE`: `pnpm test:matrix` goes through several. */
+const image = process.env['ERRAND_TEST_POSTGRES_IMAGE'] ?? 'postgres:18-alpine'
 
 export const postgres: Service = {
   name: 'postgres',
@@ -34,20 +36,17 @@ export const postgres: Service = {
   },
 
   async container() {
-    const containers = (await importServer('testcontainers')) as Testcontainers | undefined
-    if (!containers) return undefined
-    const image = 'postgres:18-alpine'
-    const started = await new containers.GenericContainer(image)
-      .withEnvironment({ POSTGRES_HOST_AUTH_METHOD: 'trust' })
-      .withExposedPorts(5432)
-      .withWaitStrategy(containers.Wait.forLogMessage('ready to accept connections', 2))
-      .start()
-    const url = `postgres://postgres@${started.getHost()}:${started.getMappedPort(5432)}/postgres`
-    return {
-      url,
-      what: `PostgreSQL in a container (${image})`,
-      stop: async () => void (await started.stop()),
-    }
+    const started = await startContainer({
+      image,
+      port: 5432,
+      // Once while it makes its first database, and once for everybody.
+      ready: 'ready to accept connections',
+      times: 2,
+      environment: { POSTGRES_HOST_AUTH_METHOD: 'trust' },
+    })
+    if (!started) return undefined
+    const url = `postgres://postgres@${started.host}:${started.port}/postgres`
+    return { url, what: `PostgreSQL in a container (${image})`, stop: () => started.stop() }
   },
 }
 
@@ -87,16 +86,4 @@ async function query(url: string, text: string): Promise<string> {
 
 function short(version: string): string {
   return version.split(' ').at(0) ?? version
-}
-
-/** As much of `testcontainers` as is used here: it is installed in a workspace of its own, out of the types' sight. */
-interface Testcontainers {
-  GenericContainer: new (image: string) => Container
-  Wait: { forLogMessage(text: string, times: number): unknown }
-}
-interface Container {
-  withEnvironment(environment: Record<string, string>): Container
-  withExposedPorts(...ports: number[]): Container
-  withWaitStrategy(strategy: unknown): Container
-  start(): Promise<{ getHost(): string; getMappedPort(port: number): number; stop(): Promise<unknown> }>
 }

@@ -37,6 +37,8 @@ export interface PrivateRabbitmq {
 export interface PrivateRabbitmqOptions {
   /** More lines of `rabbitmq.conf`: `consumer_timeout = 5000`. May name files of the folder, which it is handed. */
   readonly config?: ((folder: string) => readonly string[]) | undefined
+  /** What `rabbitmq.conf` has no name for, as Erlang terms: `[{rabbit, [{channel_tick_interval, 1000}]}].` */
+  readonly advanced?: string | undefined
 }
 
 /**
@@ -63,7 +65,7 @@ export async function startPrivateRabbitmq(
     if (user) chownSync(path, user.uid, user.gid)
   }
   own(folder)
-  const node = await layOut(folder, options.config?.(folder) ?? [], own)
+  const node = await layOut(folder, options, own)
   const running = {
     cwd: folder,
     ...user,
@@ -144,7 +146,11 @@ interface Node {
   readonly environment: Readonly<Record<string, string>>
 }
 
-async function layOut(folder: string, config: readonly string[], own: (path: string) => void): Promise<Node> {
+async function layOut(
+  folder: string,
+  { config, advanced = '[].' }: PrivateRabbitmqOptions,
+  own: (path: string) => void,
+): Promise<Node> {
   const port = await freePort()
   const distributionPort = await freePort()
   const name = `errand-${port}@localhost`
@@ -161,7 +167,7 @@ async function layOut(folder: string, config: readonly string[], own: (path: str
     'log.file.level = warning',
     'disk_free_limit.absolute = 50MB',
     'vm_memory_high_watermark.absolute = 1GB',
-    ...config,
+    ...(config?.(folder) ?? []),
   ])
   return {
     name,
@@ -177,6 +183,7 @@ async function layOut(folder: string, config: readonly string[], own: (path: str
       RABBITMQ_PID_FILE: join(folder, 'pid'),
       RABBITMQ_ENABLED_PLUGINS_FILE: file('enabled_plugins', ['[].']),
       RABBITMQ_CONFIG_FILE: configuration,
+      RABBITMQ_ADVANCED_CONFIG_FILE: file('advanced.config', [advanced]),
       RABBITMQ_CONF_ENV_FILE: file('rabbitmq-env.conf', []),
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}',
       ERL_EPMD_ADDRESS: '127.0.0.1',

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export interface PrivateSqs {
@@ -14,13 +14,12 @@ export interface PrivateSqs {
   stop(): Promise<void>
 }
 
-const launcher = fileURLToPath(new URL('../servers/fauxqs.mjs', import.meta.url))
-const installed = fileURLToPath(new URL('../servers/node_modules/fauxqs/package.json', import.meta.url))
+const launcher = fileURLToPath(new URL('fauxqs.ts', import.meta.url))
+const manifest = new URL('../node_modules/fauxqs/package.json', import.meta.url)
 
-/** An SQS of one's own (fauxqs), which a test may kill. Undefined where it is not installed. */
-export async function startPrivateSqs(): Promise<PrivateSqs | undefined> {
-  if (!existsSync(installed)) return undefined
-  const { version } = JSON.parse(readFileSync(installed, 'utf8')) as { readonly version: string }
+/** An SQS of one's own (fauxqs), which a test may kill. */
+export async function startPrivateSqs(): Promise<PrivateSqs> {
+  const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }
 
   let server: ChildProcess | undefined
   const start = async (port: number): Promise<number> => {

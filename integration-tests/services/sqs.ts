@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { DriverContext, Logger } from '@errand/core/ports'
+import { startContainer } from './container.ts'
 import { startPrivateSqs } from './private-sqs.ts'
-import { importServer } from './servers.ts'
 import type { Service } from './service.ts'
 
 const loopback = 'sqs://test:test@eu-west-1?endpoint=http://127.0.0.1:4566'
@@ -26,25 +26,20 @@ export const sqs: Service = {
 
   async private() {
     const server = await startPrivateSqs()
-    if (!server) return undefined
     const what = `SQS, private (fauxqs ${server.version}, port ${server.port})`
     return { url: server.url, what, stop: () => server.stop() }
   },
 
   async container() {
-    const containers = (await importServer('testcontainers')) as Testcontainers | undefined
-    if (!containers) return undefined
-    const started = await new containers.GenericContainer(image)
-      .withEnvironment({ SERVICES: 'sqs' })
-      .withExposedPorts(4566)
-      .withWaitStrategy(containers.Wait.forLogMessage('Ready.', 1))
-      .start()
-    const endpoint = `http://${started.getHost()}:${started.getMappedPort(4566)}`
-    return {
-      url: `sqs://test:test@us-east-1?endpoint=${endpoint}`,
-      what: `SQS in a container (${image})`,
-      stop: async () => void (await started.stop()),
-    }
+    const started = await startContainer({
+      image,
+      port: 4566,
+      ready: 'Ready.',
+      environment: { SERVICES: 'sqs' },
+    })
+    if (!started) return undefined
+    const url = `sqs://test:test@us-east-1?endpoint=http://${started.host}:${started.port}`
+    return { url, what: `SQS in a container (${image})`, stop: () => started.stop() }
   },
 }
 
@@ -73,16 +68,4 @@ async function listens(port: number): Promise<boolean> {
   } finally {
     socket.destroy()
   }
-}
-
-/** As much of `testcontainers` as is used here: it is installed in a workspace of its own, out of the types' sight. */
-interface Testcontainers {
-  GenericContainer: new (image: string) => Container
-  Wait: { forLogMessage(text: string, times: number): unknown }
-}
-interface Container {
-  withEnvironment(environment: Record<string, string>): Container
-  withExposedPorts(...ports: number[]): Container
-  withWaitStrategy(strategy: unknown): Container
-  start(): Promise<{ getHost(): string; getMappedPort(port: number): number; stop(): Promise<unknown> }>
 }

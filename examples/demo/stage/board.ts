@@ -3,6 +3,7 @@ import type { Lane } from 'errand'
 import type { Story } from './story.ts'
 import { counted, fit, paint, seconds } from './style.ts'
 import type { LaneCount, Tally } from './tally.ts'
+import { present } from './fleet.ts'
 import type { Member } from './fleet.ts'
 
 export interface View {
@@ -71,13 +72,17 @@ function laneRow(lane: Lane, count: LaneCount, most: number, width: number): str
 }
 
 function memberRow(member: Member, index: number, { tally }: View, width: number): string {
-  const done = fit(counted(member.id ? (tally.doneBy.get(member.id) ?? 0) : 0, 'job'), 9)
-  const name = `${fit(member.name, 9)} ${fit(`pid ${member.pid}`, 11)} `
+  const { id, pid, source } = present(member)
+  const jobs = member.lives.reduce((sum, life) => sum + (tally.doneBy.get(life.id ?? '') ?? 0), 0)
+  const done = fit(counted(jobs, 'job'), 9)
+  const name = `${fit(member.name, 9)} ${fit(`pid ${pid}`, 11)} ${fit(source, 11)}`
   const room = width - 2 - name.length - done.length
   const colour = memberColour[index % memberColour.length] ?? 'white'
   switch (member.state) {
     case 'starting':
       return paint('dim', `○ ${name}${fit('starting', room)}${done}`)
+    case 'stopping':
+      return paint('dim', `○ ${name}${fit('stopping', room)}${done}`)
     case 'stopped':
       return paint('dim', `○ ${name}${fit('stopped', room)}${done}`)
     case 'killed':
@@ -88,12 +93,12 @@ function memberRow(member: Member, index: number, { tally }: View, width: number
         paint('dim', done)
       )
     case 'working': {
-      const runs = member.id ? tally.runningOn(member.id) : []
+      const runs = id ? tally.runningOn(id) : []
       const half = Math.floor(room / 2)
-      const jobs = runs
+      const labels = runs
         .slice(0, 2)
         .map(({ label, run }) => fit(run > 1 ? `${label} (run ${run})` : label, half - 1))
-      return paint(colour, '● ') + paint('bold', name) + fit(jobs.join(' '), room) + paint('dim', done)
+      return paint(colour, '● ') + paint('bold', name) + fit(labels.join(' '), room) + paint('dim', done)
     }
     default:
       return member.state satisfies never

@@ -1,4 +1,5 @@
 import type { JobEvent } from 'errand'
+import { present } from './fleet.ts'
 import type { Fleet } from './fleet.ts'
 import type { Story } from './story.ts'
 import { counted, listed } from './style.ts'
@@ -12,6 +13,8 @@ export interface Cast {
   readonly total: number
   /** Dispatches the job that must not wait, and says its id. */
   readonly sendCover: () => Promise<string>
+  /** Moves the workers to another broker. Not awaited: the show goes on meanwhile. */
+  readonly swap: () => void
   /** What the log says that this worker runs: labels of jobs. */
   readonly heldBy: (worker: string) => Promise<readonly string[]>
 }
@@ -31,8 +34,8 @@ export interface Overtaking {
 const secondThoughtsMs = 4_000
 
 /**
- * Hears every event of the log, gives the two cues (one worker is killed at a quarter, one critical job is dispatched
- * half way) and tells the audience what happens.
+ * Hears every event of the log, gives the three cues (one worker is killed at a quarter, one critical job is dispatched
+ * half way, then the broker is swapped) and tells the audience what happens.
  */
 export class Director {
   /** Runs that were lost, in the order in which the log tells of them. */
@@ -44,7 +47,9 @@ export class Director {
   #shown = false
   #notBefore = 0
   #coverId: string | undefined
+  #coverStarted = false
   #coverSent = false
+  #swapped = false
 
   constructor(cast: Cast) {
     this.#cast = cast
@@ -66,13 +71,18 @@ export class Director {
       this.#coverSent = true
       this.#coverId = await this.#cast.sendCover()
     }
+    // After the kill, and after the cover has shown what a lane is worth.
+    if (this.#shown && this.#coverStarted && !this.#swapped) {
+      this.#swapped = true
+      this.#cast.swap()
+    }
   }
 
   /** A worker that has just begun a job has it in its hands: the moment to kill it. */
   async #kill(worker: string, now: number): Promise<void> {
     const { fleet, heldBy, story } = this.#cast
     const working = fleet.members.filter(({ state }) => state === 'working')
-    const member = working.find(({ id }) => id === worker)
+    const member = working.find((each) => present(each).id === worker)
     if (this.#shown || now < this.#notBefore || !member || working.length < 2) return
 
     this.#notBefore = now + secondThoughtsMs
@@ -82,7 +92,7 @@ export class Director {
     const held = await heldBy(worker)
     const hands = held.length > 0 ? listed(held) : 'nothing'
     member.fate = `killed holding ${hands}`
-    story.tell(`kill -9 ${member.pid}: ${member.name} dies holding ${hands}`, 'red')
+    story.tell(`kill -9 ${present(member).pid}: ${member.name} dies holding ${hands}`, 'red')
     // Rare: it had just finished everything. If nothing turns out to be lost, the show needs another one.
     this.#shown = held.length > 0
   }
@@ -110,11 +120,12 @@ export class Director {
       const afterMs = at - this.overtaking.dispatchedAt
       this.overtaking = { ...this.overtaking, overtook: waiting, afterMs }
       const jobs = counted(waiting, 'older job')
+      this.#coverStarted = true
       this.#cast.story.tell(`${label} starts ${afterMs} ms later, ahead of ${jobs}`, 'magentaBright')
     }
   }
 
   #nameOf(worker: string): string {
-    return this.#cast.fleet.members.find(({ id }) => id === worker)?.name ?? 'a worker'
+    return this.#cast.fleet.memberOf(worker)?.name ?? 'a worker'
   }
 }

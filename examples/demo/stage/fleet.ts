@@ -6,15 +6,35 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** One worker process, as the audience knows it. */
+/** One process of a worker. */
+export interface Life {
+  readonly pid: number
+  /** Where its jobs come from, for people: `SQLite`, `SQS`. */
+  readonly source: string
+  /** The worker's id in the log, once it has been heard of there. */
+  id: string | undefined
+}
+
+/** One worker, as the audience knows it: its name outlives its processes. */
 export interface Member {
   readonly name: string
-  readonly pid: number
-  /** Its id in the log, once it has been heard of there. */
-  id: string | undefined
-  state: 'starting' | 'working' | 'killed' | 'stopped'
+  /** The last one is the present one. */
+  readonly lives: Life[]
+  state: 'starting' | 'working' | 'stopping' | 'killed' | 'stopped'
   /** What became of it, for the board. */
   fate: string
+}
+
+/** How a worker process is started. Nothing else of it differs between the acts. */
+export interface Setup {
+  readonly source: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export function present({ lives }: Member): Life {
+  const life = lives.at(-1)
+  if (!life) throw new Error('a worker that was never started')
+  return life
 }
 
 const here = fileURLToPath(new URL('..', import.meta.url))
@@ -23,16 +43,46 @@ const stopMs = 8_000
 /** Three processes that each do what `errand work` does: because that is what they run. */
 export class Fleet {
   readonly members: readonly Member[]
+  readonly #out: string
   readonly #processes = new Map<Member, ChildProcess>()
-  readonly #files = new Map<Member, string>()
   readonly #fallen = Promise.withResolvers<never>()
+  readonly #atWork = new Map<Member, PromiseWithResolvers<void>>()
   #stopping = false
 
-  constructor(count: number, out: string, environment: Readonly<Record<string, string>>) {
+  constructor(count: number, out: string, setup: Setup) {
+    this.#out = out
     this.#fallen.promise.catch(() => {})
-    this.members = Array.from({ length: count }, (_, index) =>
-      this.#start(`worker ${index + 1}`, out, environment),
-    )
+    this.members = Array.from({ length: count }, (_, index): Member => {
+      const member: Member = { name: `worker ${index + 1}`, lives: [], state: 'starting', fate: '' }
+      this.#start(member, setup)
+      return member
+    })
+  }
+
+  /** Whose process is, or was, this worker of the log. */
+  memberOf(worker: string): Member | undefined {
+    return this.members.find(({ lives }) => lives.some(({ id }) => id === worker))
+  }
+
+  /** The log knows this process by this id: it is at work. Undefined when that is no news. */
+  arrived(pid: number, id: string): Member | undefined {
+    const member = this.members.find((each) => present(each).pid === pid)
+    if (!member || present(member).id !== undefined) return undefined
+    present(member).id = id
+    if (member.state === 'starting') member.state = 'working'
+    this.#atWork.get(member)?.resolve()
+    return member
+  }
+
+  /** Ends a worker in order, as a deployment would, and starts it anew; resolves when it is at work. */
+  async roll(member: Member, setup: Setup): Promise<void> {
+    if (member.state !== 'killed') {
+      member.state = 'stopping'
+      await stopped(this.#processes.get(member))
+    }
+    if (this.#stopping) return
+    this.#start(member, setup)
+    await this.#atWork.get(member)?.promise
   }
 
   /** Rejects when a process ends that should go on: it never resolves. */
@@ -51,9 +101,7 @@ export class Fleet {
     this.#stopping = true
     await Promise.all(
       [...this.#processes].map(async ([member, child]) => {
-        const late = setTimeout(() => child.kill('SIGKILL'), stopMs)
-        await end(child, 'SIGTERM')
-        clearTimeout(late)
+        await stopped(child)
         if (member.state !== 'killed') member.state = 'stopped'
       }),
     )
@@ -65,9 +113,10 @@ export class Fleet {
     for (const child of this.#processes.values()) child.kill('SIGKILL')
   }
 
-  #start(name: string, out: string, environment: Readonly<Record<string, string>>): Member {
-    const file = join(out, `${name.replace(' ', '-')}.log`)
-    const log = openSync(file, 'w')
+  #start(member: Member, { source, environment }: Setup): void {
+    const { name } = member
+    const file = this.#fileOf(member)
+    const log = openSync(file, member.lives.length === 0 ? 'w' : 'a')
     // A process group of its own: Ctrl-C reaches the demo, which then stops its workers in order.
     const child = spawn(process.execPath, ['--import', tether, errandCommand(), 'work', '--label', name], {
       cwd: here,
@@ -76,25 +125,26 @@ export class Fleet {
       detached: process.platform !== 'win32',
     })
     closeSync(log)
-    const member: Member = { name, pid: child.pid ?? 0, id: undefined, state: 'starting', fate: '' }
+    member.state = 'starting'
+    member.lives.push({ pid: child.pid ?? 0, source, id: undefined })
     this.#processes.set(member, child)
-    this.#files.set(member, file)
+    this.#atWork.set(member, Promise.withResolvers())
     child.once('error', (cause) => this.#fallen.reject(new Error(`${name} could not be started`, { cause })))
     child.once('exit', (code, signal) => {
-      if (this.#stopping || member.state === 'killed') return
+      if (this.#stopping || member.state === 'killed' || member.state === 'stopping') return
       member.state = 'stopped'
       this.#fallen.reject(
         new Error(`${name} ended by itself (${signal ?? `exit code ${code}`})${this.#lastWords(member)}`),
       )
     })
-    return member
+  }
+
+  #fileOf({ name }: Member): string {
+    return join(this.#out, `${name.replace(' ', '-')}.log`)
   }
 
   #lastWords(member: Member): string {
-    const said = readFileSync(this.#files.get(member) ?? '', 'utf8')
-      .trim()
-      .split('\n')
-      .slice(-15)
+    const said = readFileSync(this.#fileOf(member), 'utf8').trim().split('\n').slice(-15)
     return said.join('') === '' ? '' : `; it said:\n${said.map((line) => `  ${line}`).join('\n')}`
   }
 }
@@ -107,6 +157,12 @@ function errandCommand(): string {
   const manifest = require.resolve('errand/package.json')
   const { bin } = require(manifest) as { readonly bin: { readonly errand: string } }
   return join(manifest, '..', bin.errand)
+}
+
+async function stopped(child: ChildProcess | undefined): Promise<void> {
+  const late = setTimeout(() => child?.kill('SIGKILL'), stopMs)
+  await end(child, 'SIGTERM')
+  clearTimeout(late)
 }
 
 async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {

@@ -1,4 +1,4 @@
-export type Tone = 'red' | 'yellow' | 'green' | 'magentaBright'
+export type Tone = 'red' | 'yellow' | 'green' | 'cyan' | 'magentaBright'
 
 export interface Line {
   /** Milliseconds since the curtain rose. */

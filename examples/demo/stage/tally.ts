@@ -33,6 +33,7 @@ export class Tally {
   }
   readonly running = new Map<string, Running>()
   readonly doneBy = new Map<string, number>()
+  readonly #startedBy = new Map<string, number>()
   /** When each success was heard of, in milliseconds of `performance.now()`. */
   readonly successes: number[] = []
   events = 0
@@ -75,6 +76,7 @@ export class Tally {
       const { worker, run } = event
       lane.waiting -= 1
       lane.running += 1
+      this.#startedBy.set(worker, this.startedBy(worker) + 1)
       this.running.set(job.id, { id: job.id, label: job.label, worker, run, since: now })
       return
     }
@@ -89,6 +91,11 @@ export class Tally {
       this.successes.push(now)
       this.doneBy.set(run.worker, (this.doneBy.get(run.worker) ?? 0) + 1)
     } else lane.waiting += 1
+  }
+
+  /** Runs that this worker of the log has begun. */
+  startedBy(worker: string): number {
+    return this.#startedBy.get(worker) ?? 0
   }
 
   runningOn(worker: string): Running[] {

@@ -39,3 +39,18 @@ export const hog = defineJob({
   payload: z.object({ ms: z.number() }),
   timeout: '1m',
 })
+
+/** Waits until the test opens the gate, which is a file beside the ledger: busy for an hour, as far as anybody can tell. */
+export const gated = defineJob({
+  name: 'fleet.gated',
+  queue: 'work',
+  payload: z.object({ n: z.number() }),
+  timeout: '1h',
+})
+
+/** Work on another queue: served only by workers that are told to. */
+export const aside = defineJob({
+  name: 'fleet.aside',
+  queue: 'aside',
+  payload: z.object({ n: z.number() }),
+})

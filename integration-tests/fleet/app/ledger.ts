@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { LedgerLine } from '@errand/testkit'
 
 /** What handlers write down themselves, apart from the log: one line, in one write, to a file that all processes share. */
@@ -10,4 +10,17 @@ export function readLedger(file: string): readonly LedgerLine[] {
   if (!existsSync(file)) return []
   const lines = readFileSync(file, 'utf8').split('\n')
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as LedgerLine)
+}
+
+/** Gated jobs end from now on. */
+export function openGate(file: string): void {
+  writeFileSync(gateOf(file), '')
+}
+
+export function isGateOpen(file: string): boolean {
+  return existsSync(gateOf(file))
+}
+
+function gateOf(file: string): string {
+  return `${file}.open`
 }

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, defineWorker, handle } from '@errand/core'
 import type { Context } from '@errand/core'
-import { hog, once, ordered, work } from './jobs.ts'
-import { note } from './ledger.ts'
+import { aside, gated, hog, once, ordered, work } from './jobs.ts'
+import { isGateOpen, note } from './ledger.ts'
 
 const ledger = process.env['LEDGER'] ?? ''
 
@@ -16,7 +16,7 @@ async function noted(ctx: Context, run: () => Promise<void> | void): Promise<voi
 
 async function doWork({ failures, ms }: { failures: number; ms: number }, ctx: Context): Promise<void> {
   await noted(ctx, async () => {
-    await sleep(ms)
+    await sleep(ms, undefined, { signal: ctx.signal })
     if (ctx.attempt <= failures) throw new Error(`fails ${failures} times; this is attempt ${ctx.attempt}`)
   })
 }
@@ -26,10 +26,16 @@ const worker = errand.work(
   defineWorker({
     concurrency: Number(process.env['CONCURRENCY'] ?? 10),
     lease: Number(process.env['LEASE_MS'] ?? 2_000),
-    grace: '5s',
+    grace: Number(process.env['GRACE_MS'] ?? 5_000),
     handlers: [
       handle(work, doWork),
       handle(ordered, doWork),
+      handle(aside, (_, ctx) => noted(ctx, () => {})),
+      handle(gated, (_, ctx) =>
+        noted(ctx, async () => {
+          while (!isGateOpen(ledger)) await sleep(20, undefined, { signal: ctx.signal })
+        }),
+      ),
       handle(once, ({ ms }, ctx) => noted(ctx, () => sleep(ms))),
       handle(hog, ({ ms }, ctx) =>
         noted(ctx, () => {
@@ -39,6 +45,7 @@ const worker = errand.work(
       ),
     ],
   }),
+  { queues: (process.env['QUEUES'] ?? 'work').split(',') },
 )
 await worker.ready
 console.log(`ready ${worker.id}`)

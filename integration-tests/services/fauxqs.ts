@@ -3,7 +3,7 @@
 import { buildApp } from 'fauxqs'
 
 const app = buildApp({ logger: false })
-const address = await app.listen({ host: '127.0.0.1', port: Number(process.env.FAUXQS_PORT ?? 0) })
+const address = await app.listen({ host: '127.0.0.1', port: Number(process.env['FAUXQS_PORT'] ?? 0) })
 process.stdout.write(`${new URL(address).port}\n`)
 process.stdin.resume()
-process.stdin.on('end', () => process.exit(0))
+process.stdin.once('end', () => process.exit(0))

@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { shown } from '../postgres.ts'
+
+/** The broker that the workers are moved to. */
+export interface Broker {
+  /** For people: `SQS`. */
+  readonly name: string
+  /** Where it is, for people, without a password. */
+  readonly what: string
+  /** For `ERRAND_DRIVER`. */
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** What the queues of the demo are called on a broker: the next demo uses them again. */
+const prefix = 'errand-demo'
+
+/** The broker of this URL; without one an SQS of the demo's own, in a process of its own. */
+export async function openBroker(driver: string | undefined): Promise<Broker> {
+  if (driver === undefined) return startFauxqs()
+  const url = withPrefix(driver)
+  return { name: nameOf(driver), what: shown(url), url, close: async () => {} }
+}
+
+export function nameOf(driver: string | undefined): string {
+  return driver?.startsWith('amqp') ? 'RabbitMQ' : 'SQS'
+}
+
+/** One that is named in the URL stays. */
+function withPrefix(driver: string): string {
+  const url = new URL(driver)
+  if (!url.searchParams.has('prefix')) url.searchParams.set('prefix', prefix)
+  return url.href
+}
+
+async function startFauxqs(): Promise<Broker> {
+  const script = fileURLToPath(new URL('fauxqs.ts', import.meta.url))
+  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const port = await saidPort(child)
+  return {
+    name: 'SQS',
+    what: `fauxqs, in process ${child.pid}`,
+    url: `sqs://demo:demo@eu-west-1?endpoint=${encodeURIComponent(`http://127.0.0.1:${port}`)}&prefix=${prefix}-`,
+    async close() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+function saidPort(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let complaint = ''
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      complaint = (complaint + text).slice(-2_000)
+    })
+    child.stdout?.setEncoding('utf8').once('data', (text: string) => resolve(Number(text)))
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`fauxqs ended with ${code}: ${complaint}`)))
+  })
+}

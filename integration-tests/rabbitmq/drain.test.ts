@@ -1,0 +1,48 @@
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { readHistory, until } from '@errand/testkit'
+import { work } from '../fleet/app/jobs.ts'
+import { readLedger } from '../fleet/app/ledger.ts'
+import { allEnded, pause } from '../fleet/looks.ts'
+import { startWorker } from '../fleet/process.ts'
+import { scene } from '../fleet/scene.ts'
+import { deleteQueues } from './broker.ts'
+import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+
+const url = inject('amqp')
+const graceMs = 1_000
+
+describe.skipIf(url === undefined)('two workers on RabbitMQ', { timeout: 180_000 }, () => {
+  test('SIGTERM to one in the middle of 1,000 jobs of mixed length: it drains, exits 0, and what it releases starts elsewhere within a second', async () => {
+    const broker = String(url)
+    const prefix = newPrefix()
+    onTestFinished(() => deleteQueues(broker, prefix, ['work']))
+    const on = await scene(fleetLog, { driver: driverUrl(broker, prefix) })
+    const env = { ...on.env, GRACE_MS: String(graceMs), CONCURRENCY: '30' }
+    const [leaving, staying] = await Promise.all([startWorker(env), startWorker(env)])
+    // One in fifty outlasts the grace; in a higher lane, so that it is not last in line again when it is given back.
+    const receipts = await on.errand.dispatchMany(
+      Array.from({ length: 1_000 }, (_, n) =>
+        n % 50 === 0
+          ? work.with({ n, failures: 0, ms: 6_000 }, { lane: 'high' })
+          : work.with({ n, failures: 0, ms: n % 10 === 0 ? 300 : n % 20 }),
+      ),
+    )
+    const ended = (): number => readLedger(on.ledger).filter(({ mark }) => mark === 'ended').length
+    await until(() => ended() >= 300, { what: 'work is under way', withinMs: 60_000, pause })
+    leaving.signal('SIGTERM')
+    expect(await leaving.exited, leaving.output()).toBe(0)
+
+    await allEnded(on.log, 90_000)
+    expect(await on.violations()).toBe('')
+    const events = await readHistory(on.log)
+    const released = events.filter(({ type }) => type === 'released')
+    expect(released.length).toBeGreaterThan(0)
+    for (const { jobId, version, at, worker } of released) {
+      expect(worker).toBe(leaving.id)
+      const again = events.find((event) => event.jobId === jobId && event.version === version + 1)
+      expect(again).toMatchObject({ type: 'started', worker: staying.id })
+      expect((again?.at ?? Infinity) - at).toBeLessThan(1_000)
+    }
+    expect(events.filter(({ type }) => type === 'succeeded')).toHaveLength(receipts.length)
+  })
+})

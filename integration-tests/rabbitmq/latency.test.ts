@@ -1,0 +1,88 @@
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { createErrand } from '@errand/core'
+import { lanes } from '@errand/core/ports'
+import type { EventRecord } from '@errand/core/ports'
+import { quietLogger, startFaultProxy, until } from '@errand/testkit'
+import type { FaultProxy } from '@errand/testkit'
+import { work } from '../fleet/app/jobs.ts'
+import { pause } from '../fleet/looks.ts'
+import { startWorker } from '../fleet/process.ts'
+import { scene } from '../fleet/scene.ts'
+import { brokerQueue, deleteQueues, laneOf } from './broker.ts'
+import { driverUrl, newPrefix } from './fleet.ts'
+
+const amqp = inject('amqp')
+const postgres = inject('postgres')
+/** Far more than a busy machine adds to one job. */
+const oneWayMs = 100
+
+describe.skipIf(amqp === undefined || postgres === undefined)(
+  'an idle system on RabbitMQ and PostgreSQL',
+  () => {
+    // Time cannot be judged on a busy machine, so the network is made slow, and round trips are what is counted.
+    test(
+      'a job starts two round trips after its dispatch: the ticket to the broker and on, the claim to the log',
+      { timeout: 120_000 },
+      async () => {
+        const prefix = newPrefix()
+        onTestFinished(() => deleteQueues(String(amqp), prefix, ['work']))
+        const on = await scene('postgres')
+        const [broker, database] = await Promise.all([slow(String(amqp)), slow(on.url)])
+        const driver = driverUrl(broker.url(String(amqp)), prefix)
+        const log = database.url(on.url)
+        await startWorker({ ...on.env, ERRAND_LOG: log, ERRAND_DRIVER: driver, LEASE_MS: '20000' })
+        const errand = createErrand({ log, driver, logger: quietLogger })
+        onTestFinished(() => errand.close())
+
+        const latencies: number[] = []
+        // The first one opens connections, and declares.
+        for (let n = 0; n <= 5; n += 1) {
+          await isIdle(String(amqp), prefix)
+          const { id } = await errand.dispatch(work, { n, failures: 0, ms: 0 })
+          const events = await until(() => endedEvents(on.log.eventsOf(id)), {
+            what: 'it has run',
+            withinMs: 30_000,
+            pause,
+          })
+          if (n > 0) latencies.push(timeOf(events, 'started') - timeOf(events, 'dispatched'))
+        }
+        const median = latencies.toSorted((a, b) => a - b)[2] ?? Infinity
+        // From the append's commit: its reply, the ticket up and down, the claim up.
+        expect(median).toBeGreaterThan(3.5 * oneWayMs)
+        expect(median).toBeLessThan(6 * oneWayMs)
+      },
+    )
+  },
+)
+
+/** The worker has stopped and begun to listen again since its last job: a ticket in any lane is pushed to it. */
+async function isIdle(broker: string, prefix: string): Promise<void> {
+  let sinceMs: number | undefined
+  const isListening = async (): Promise<boolean> => {
+    const each = await Promise.all(lanes.map((lane) => laneOf(broker, brokerQueue(prefix, 'work', lane))))
+    const all = each.every((lane) => lane?.consumers === 1)
+    sinceMs = all ? (sinceMs ?? performance.now()) : undefined
+    return sinceMs !== undefined && performance.now() - sinceMs > 4 * oneWayMs
+  }
+  await until(isListening, { what: 'the worker listens', withinMs: 30_000, pause })
+}
+
+async function slow(url: string): Promise<FaultProxy> {
+  const { hostname, port, protocol } = new URL(url)
+  const usual = protocol === 'amqp:' ? 5672 : 5432
+  const proxy = await startFaultProxy({ host: hostname, port: Number(port || usual) })
+  onTestFinished(() => proxy.close())
+  proxy.delay(oneWayMs)
+  return proxy
+}
+
+async function endedEvents(
+  events: Promise<readonly EventRecord[]>,
+): Promise<readonly EventRecord[] | undefined> {
+  const all = await events
+  return all.some(({ type }) => type === 'succeeded') ? all : undefined
+}
+
+function timeOf(events: readonly EventRecord[], type: EventRecord['type']): number {
+  return events.find((event) => event.type === type)?.at ?? Number.NaN
+}

@@ -1,0 +1,68 @@
+// How long an idle system takes from dispatch to start: `node integration-tests/rabbitmq/latency.ts`, in a quiet moment.
+// Uses ERRAND_TEST_POSTGRES and ERRAND_TEST_AMQP, or what answers on the usual ports of this machine.
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { createErrand } from '@errand/core'
+import { systemClock } from '@errand/core/ports'
+import { fromUrl } from '@errand/job-log'
+import { quietLogger } from '@errand/testkit'
+import { work } from '../fleet/app/jobs.ts'
+import { deleteQueues } from './broker.ts'
+
+const jobs = 300
+const postgres = process.env['ERRAND_TEST_POSTGRES'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+const amqp = process.env['ERRAND_TEST_AMQP'] ?? 'amqp://guest:guest@127.0.0.1:5672'
+const name = `latency_${randomBytes(4).toString('hex')}`
+const url = new URL(postgres)
+url.searchParams.set('schema', name)
+const driver = `${amqp}?prefix=${name}`
+
+const log = fromUrl(url.href).open({ clock: systemClock, logger: quietLogger })
+await log.migrate()
+const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')], {
+  env: {
+    ...process.env,
+    ERRAND_LOG: url.href,
+    ERRAND_DRIVER: driver,
+    ERRAND_LOG_LEVEL: 'warn',
+    LEDGER: join(tmpdir(), name),
+    LEASE_MS: '30000',
+  },
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
+await once(createInterface(worker.stdout), 'line')
+const errand = createErrand({ log: url.href, driver, logger: quietLogger })
+
+const latencies: number[] = []
+for (let n = -20; n < jobs; n += 1) {
+  const receipt = await errand.dispatch(work, { n, failures: 0, ms: 0 })
+  await errand.result(receipt)
+  // Idle again, at no fixed beat.
+  await sleep(10 + Math.random() * 40)
+  if (n < 0) continue
+  const events = await log.eventsOf(receipt.id)
+  const at = (type: string): number => events.find((event) => event.type === type)?.at ?? Number.NaN
+  latencies.push(at('started') - at('dispatched'))
+}
+worker.kill('SIGTERM')
+await once(worker, 'exit')
+await errand.close()
+await log.close()
+await deleteQueues(amqp, name, ['work'])
+const client = new Client(postgres)
+await client.connect()
+await client.query(`drop schema ${name} cascade`)
+await client.end()
+
+const sorted = latencies.toSorted((a, b) => a - b)
+const quantile = (part: number): string =>
+  (sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN).toFixed(1)
+console.log(
+  `dispatch to start, idle, ${sorted.length} jobs: median ${quantile(0.5)} ms, p90 ${quantile(0.9)} ms, p99 ${quantile(0.99)} ms`,
+)

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { until } from '@errand/testkit'
+import { queue, work } from './jobs.ts'
+import { hasSqs, logs, scene } from './scene.ts'
+
+const minute = 60_000
+const day = 24 * 60 * minute
+
+describe.skipIf(!hasSqs).each(logs)('delays over SQS, with the log on %s', { concurrent: true }, (name) => {
+  it('of 20 minutes and of 3 days, which SQS cannot do, end by the log’s clock', async (test) => {
+    const { advance, begun, corner, errand, faults, violations, work: start } = await scene(name, test)
+    await start()
+    const soon = await errand.dispatch(work, {}, { delay: '20m' })
+    const late = await errand.dispatch(work, {}, { delay: '3d' })
+    // SQS is not asked to keep what is not due.
+    expect(faults.requests['SendMessageBatch']).toBeUndefined()
+
+    await advance(19 * minute)
+    // A job of now has gone all the way: whoever was due had its chance.
+    const first = await errand.dispatch(work, {})
+    await errand.result(first, { timeout: '20s' })
+    expect((await errand.jobs.get(soon.id))?.state).toBe('scheduled')
+
+    await advance(2 * minute)
+    await errand.result(soon, { timeout: '20s' })
+    expect((await errand.jobs.get(late.id))?.state).toBe('scheduled')
+
+    await advance(3 * day)
+    await errand.result(late, { timeout: '20s' })
+    expect(begun()).toEqual([first.id, soon.id, late.id])
+    // Each was fetched by its ticket, when it was due.
+    expect(faults.requests['SendMessageBatch']).toBe(3)
+    await until(async () => (await corner.tickets(queue)) === 0, { what: 'no ticket is left' })
+    expect(await violations()).toBe('')
+  })
+})

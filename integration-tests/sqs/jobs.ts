@@ -1,0 +1,12 @@
+import { defineJob } from '@errand/core'
+import { z } from 'zod'
+
+export const queue = 'sqs'
+
+/** Takes so many milliseconds. */
+export const work = defineJob({
+  name: 'sqs.work',
+  queue,
+  payload: z.object({ ms: z.number().default(0) }),
+  timeout: '1m',
+})

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { until } from '@errand/testkit'
+import { queue, work } from './jobs.ts'
+import { hasSqs, logs, scene } from './scene.ts'
+
+const by = { by: 'mia' }
+
+describe.skipIf(!hasSqs).each(logs)(
+  'jobs whose tickets are in SQS, with the log on %s',
+  { concurrent: true },
+  (name) => {
+    it('can be looked at, cancelled, and moved to another lane: what SQS holds decides nothing', async (test) => {
+      const { begun, corner, errand, violations, work: start } = await scene(name, test)
+      const [cancelled, first, moved] = await errand.dispatchMany([
+        work.with({}),
+        work.with({}),
+        work.with({}),
+      ])
+      await until(async () => (await corner.tickets(queue, 'normal')) === 3, {
+        what: 'three tickets are in SQS',
+      })
+
+      expect(await errand.jobs.get(moved.id)).toMatchObject({ state: 'ready', lane: 'normal', attempt: 0 })
+      expect(await errand.jobs.cancel(cancelled.id, by)).toBe(1)
+      await errand.jobs.change(moved.id, { lane: 'critical' }, by)
+      // Its ticket of before is still there, and worth nothing.
+      await until(async () => (await corner.tickets(queue, 'critical')) === 1, { what: 'a new ticket' })
+      expect(await corner.tickets(queue, 'normal')).toBe(3)
+
+      await start({ concurrency: 1 })
+      await Promise.all([moved, first].map((receipt) => errand.result(receipt, { timeout: '20s' })))
+      await until(async () => (await corner.tickets(queue)) === 0, { what: 'no ticket is left' })
+      expect(begun()).toEqual([moved.id, first.id])
+      expect((await errand.events.of(cancelled.id)).map(({ type }) => type)).toEqual([
+        'dispatched',
+        'cancelled',
+      ])
+      expect((await errand.events.of(moved.id)).map(({ type }) => type)).toEqual([
+        'dispatched',
+        'changed',
+        'started',
+        'succeeded',
+      ])
+      expect(await violations()).toBe('')
+    })
+
+    it('may run longer than the visibility timeout: they run once, and nothing has to be extended', async (test) => {
+      const {
+        begun,
+        corner,
+        errand,
+        faults,
+        violations,
+        work: start,
+      } = await scene(name, test, { visibility: '1s' })
+      await Promise.all([start(), start()])
+      const receipt = await errand.dispatch(work, { ms: 4_000 })
+      await until(() => begun().length === 1, { what: 'the handler has begun' })
+      await until(async () => (await corner.tickets(queue)) === 0, {
+        what: 'its ticket is gone while it runs',
+      })
+      expect((await errand.jobs.get(receipt.id))?.state).toBe('running')
+      await errand.result(receipt, { timeout: '20s' })
+      expect(begun()).toEqual([receipt.id])
+      expect(faults.requests['ChangeMessageVisibilityBatch']).toBeUndefined()
+      expect(await violations()).toBe('')
+    })
+  },
+)

@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { until } from '@errand/testkit'
+import { allEnded } from '../fleet/looks.ts'
+import { work } from './jobs.ts'
+import { hasSqs, logs, scene } from './scene.ts'
+
+/** What AWS bills: counted at the SDK's middleware, every attempt of every operation. */
+describe.skipIf(!hasSqs)('the requests of whole workers', { timeout: 120_000 }, () => {
+  it.concurrent.for(logs)('at a full backlog are at most 0.35 for each job (%s)', async (name, test) => {
+    const { begun, errand, faults, log, violations, work: start } = await scene(name, test)
+    const jobs = 2_000
+    for (let at = 0; at < jobs; at += 500)
+      await errand.dispatchMany(Array.from({ length: 500 }, () => work.with({})))
+    const worker = await start({ concurrency: 20 })
+    await allEnded(log, 60_000)
+    await worker.stop()
+    expect(faults.totalRequests / jobs).toBeLessThanOrEqual(0.35)
+    expect(begun()).toHaveLength(jobs)
+    expect(await violations()).toBe('')
+  })
+
+  it.concurrent.for(logs)(
+    'of an idle one are at most three a minute for each SQS queue (%s)',
+    async (name, test) => {
+      const { errand, faults, work: start } = await scene(name, test)
+      await start()
+      // Each lane was asked once whether it has tickets, and is listened to: from now on long polls follow each other.
+      await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
+      const before = faults.totalRequests
+      await sleep(24_000)
+      // One long poll of each lane ended, and the next one began.
+      expect(faults.totalRequests - before).toBe(4)
+      // It was listening all the time.
+      await errand.result(await errand.dispatch(work, {}), { timeout: '5s' })
+    },
+  )
+})

@@ -1,0 +1,93 @@
+import type { ReceiveMessageCommandOutput, SQSClient } from '@aws-sdk/client-sqs'
+import { describe, expect, inject, it } from 'vitest'
+import { until } from '@errand/testkit'
+import { work as fleetWork } from '../fleet/app/jobs.ts'
+import { startWorker } from '../fleet/process.ts'
+import { scene as fleetScene } from '../fleet/scene.ts'
+import { Corner } from './corner.ts'
+import { work } from './jobs.ts'
+import { hasSqs, logs, scene } from './scene.ts'
+import type { Scene } from './scene.ts'
+
+/** A long poll is open on each lane, after each has been asked once whether it has tickets. */
+async function idle({ faults }: Scene): Promise<void> {
+  await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
+}
+
+describe.skipIf(!hasSqs)('stopping a worker on SQS', { timeout: 60_000 }, () => {
+  it('an idle process with its long polls open exits within two seconds, in order', async (test) => {
+    const corner = new Corner(inject('sqs') ?? '')
+    test.onTestFinished(() => corner.close())
+    const on = await fleetScene('sqlite', { driver: corner.url })
+    const worker = await startWorker(on.env)
+    // When a second job has come and gone, the lanes that had none are listened to.
+    for (const n of [1, 2])
+      await on.errand.result(await on.errand.dispatch(fleetWork, { n, failures: 0, ms: 0 }), {
+        timeout: '20s',
+      })
+    const since = performance.now()
+    worker.signal('SIGTERM')
+    expect(await worker.exited, worker.output()).toBe(0)
+    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(await on.violations()).toBe('')
+  })
+
+  it.for(logs)(
+    'a ticket that an open poll brings after the stop is handed back at once (%s)',
+    async (name, test) => {
+      const on = await scene(name, test, { visibility: '60s' })
+      const stopping = await on.work()
+      await idle(on)
+      const stopped = stopping.stop()
+      const receipt = await on.errand.dispatch(work, {}, { lane: 'high' })
+      await stopped
+      expect(on.faults.requests['ChangeMessageVisibilityBatch']).toBe(1)
+      await on.work()
+      // Neither its visibility, nor its grace of 30 s, has ended by then.
+      await on.errand.result(receipt, { timeout: '15s' })
+      expect(on.begun()).toEqual([receipt.id])
+      expect(await on.violations()).toBe('')
+    },
+  )
+
+  it.for(logs.flatMap((name) => [['its visibility ends', name] as const, ['it is overdue', name] as const]))(
+    'a ticket that an aborted poll had taken costs latency, never a job: it runs when %s (%s)',
+    async ([when, name], test) => {
+      const on = await scene(name, test, { visibility: when === 'it is overdue' ? '60s' : '2s' })
+      const client = on.corner.client()
+      const lost = loseReceived(client)
+      const stopping = await on.work({ client })
+      await idle(on)
+      const receipt = await on.errand.dispatch(work, {})
+      await lost.taken
+      await stopping.stop()
+      lost.connection()
+      expect(on.begun()).toEqual([])
+
+      if (when === 'it is overdue') await on.advance(31_000)
+      await on.work()
+      await on.errand.result(receipt, { timeout: '20s' })
+      expect(on.begun()).toEqual([receipt.id])
+      expect(await on.violations()).toBe('')
+    },
+  )
+})
+
+/** What SQS hands over never arrives: it has taken the tickets, and the connection hangs until it is lost. */
+function loseReceived(client: SQSClient): { readonly taken: Promise<void>; readonly connection: () => void } {
+  const taken = Promise.withResolvers<void>()
+  const hanging = Promise.withResolvers<never>()
+  hanging.promise.catch(() => {})
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const reply = await next(args)
+        if (commandName !== 'ReceiveMessageCommand') return reply
+        if (!(reply.output as ReceiveMessageCommandOutput).Messages?.length) return reply
+        taken.resolve()
+        return hanging.promise
+      },
+    { step: 'initialize' },
+  )
+  return { taken: taken.promise, connection: () => hanging.reject(new Error('the connection was lost')) }
+}
