@@ -12,6 +12,11 @@ function project(
     readonly servers: boolean
     /** Tests of one file that run side by side, where they say that they may. Default 5. */
     readonly maxConcurrency?: number
+    /** A part of the tests under the root; or all but a part. */
+    readonly include?: string
+    readonly exclude?: string
+    /** Files side by side, once all others have run: for tests that mostly wait for their servers. */
+    readonly maxWorkers?: number
   },
 ): TestProjectInlineConfiguration {
   const typeTests = `${root.startsWith('packages') ? 'test/' : ''}**/*.test-d.ts`
@@ -19,10 +24,13 @@ function project(
     root,
     test: {
       name,
-      include: [root.startsWith('packages') ? 'test/**/*.test.ts' : '**/*.test.ts'],
-      exclude: ['**/node_modules/**'],
+      include: [options.include ?? (root.startsWith('packages') ? 'test/**/*.test.ts' : '**/*.test.ts')],
+      exclude: ['**/node_modules/**', ...(options.exclude === undefined ? [] : [options.exclude])],
       globalSetup: options.servers ? [servers] : [],
       maxConcurrency: options.maxConcurrency ?? 5,
+      ...(options.maxWorkers === undefined
+        ? {}
+        : { maxWorkers: options.maxWorkers, sequence: { groupOrder: 1 } }),
       // No test waits by the clock, so a limit only ends what hangs: it is for slow machines.
       testTimeout: 30_000,
       hookTimeout: 60_000,
@@ -41,13 +49,18 @@ export default defineConfig({
       project('core', 'packages/core', { servers: false }),
       project('job-log', 'packages/job-log', { servers: true }),
       project('driver-database', 'packages/driver-database', { servers: true }),
-      project('driver-rabbitmq', 'packages/driver-rabbitmq', { servers: true }),
+      project('driver-rabbitmq', 'packages/driver-rabbitmq', { servers: true, maxWorkers: 3 }),
       // Its tests wait for SQS, and hardly ever work.
       project('driver-sqs', 'packages/driver-sqs', { servers: true, maxConcurrency: 20 }),
       project('testkit', 'packages/testkit', { servers: true }),
       project('cli', 'packages/cli', { servers: true }),
       project('errand', 'packages/errand', { servers: true }),
-      project('integration-tests', 'integration-tests', { servers: true }),
+      project('integration-tests', 'integration-tests', { servers: true, exclude: 'rabbitmq/**' }),
+      project('rabbitmq', 'integration-tests', {
+        servers: true,
+        include: 'rabbitmq/**/*.test.ts',
+        maxWorkers: 3,
+      }),
     ],
     reporters: ['default', reporter],
   },

@@ -10,7 +10,7 @@ const versions = [
   { rabbitmq: 'rabbitmq:alpine', postgres: 'postgres:alpine' },
 ] as const
 const vitest = join(root, 'node_modules', '.bin', 'vitest')
-const projects = ['job-log', 'driver-database', 'driver-rabbitmq', 'integration-tests']
+const projects = ['job-log', 'driver-database', 'driver-rabbitmq', 'rabbitmq', 'integration-tests']
 
 const docker = spawnSync('docker', ['version', '--format', '{{.Server.Version}}'], { encoding: 'utf8' })
 if (docker.status !== 0) {

@@ -164,7 +164,7 @@ describe('the demo', () => {
 
   it.each([
     ['when a worker was killed', /dies holding/],
-    ['while the broker is swapped', /is started anew/],
+    ['while the broker is swapped', /starts again/],
   ])('Ctrl-C %s ends all its processes and takes its output away', { timeout }, async (_, moment) => {
     const out = join(folder, 'interrupted')
     await using show = demo('--out', out)

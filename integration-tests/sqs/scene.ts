@@ -27,7 +27,7 @@ export const logs: readonly string[] = ['sqlite', ...(inject('postgres') === und
 /** Without an SQS there are no stories. */
 export const hasSqs: boolean = inject('sqs') !== undefined
 
-export interface WorkerOptions {
+interface WorkerOptions {
   readonly concurrency?: number | undefined
   /** Its own connection to SQS, for faults that only it meets. */
   readonly client?: SQSClient | undefined

@@ -2,7 +2,6 @@ import { createErrand } from 'errand'
 import type { Errand, Logger } from 'errand'
 import { openBroker } from './broker.ts'
 import type { Broker } from './broker.ts'
-import { present } from './fleet.ts'
 import type { Fleet } from './fleet.ts'
 import { expedite } from './handover.ts'
 import type { Story } from './story.ts'
@@ -48,21 +47,19 @@ export class Swap {
     const broker = await this.#opening
     const errand = createErrand({ log, driver: broker.url, logger })
     this.#errand = errand
-    story.tell(`another broker: ${broker.what}; the workers move there, one by one`, 'cyan')
+    story.tell(`another broker: ${broker.what}`, 'cyan')
 
     const setup = { source: broker.name, environment: { ...environment, ERRAND_DRIVER: broker.url } }
     // The dead one first: it is missed. Those that work go on until it is their turn.
     const dead = fleet.members.filter(({ state }) => state === 'killed')
     for (const member of [...dead, ...fleet.members.filter((each) => !dead.includes(each))]) {
-      const how = dead.includes(member)
-        ? 'is started anew'
-        : `(process ${present(member).pid}) is asked to stop`
-      story.tell(`${member.name} ${how}; ERRAND_DRIVER=${scheme(broker.url)}… is all that changes`, 'cyan')
+      const how = dead.includes(member) ? 'starts again' : 'stops and starts'
+      story.tell(`${member.name} ${how}, with ERRAND_DRIVER=${scheme(broker.url)}…`, 'cyan')
       await fleet.roll(member, setup)
       // What is ready has no ticket on the new broker yet. Without a word it would have one within half a minute.
       await expedite(log, logger)
     }
-    story.tell(`every worker takes its jobs from ${broker.name} now, and so does what is dispatched`, 'cyan')
+    story.tell(`every worker takes its jobs from ${broker.name} now`, 'cyan')
     return errand
   }
 }

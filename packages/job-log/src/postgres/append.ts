@@ -1,64 +1,42 @@
-import { ErrandError, laneRank } from '@errand/core/ports'
+import { ErrandError } from '@errand/core/ports'
 import type { Appended, AppendOptions, NewJob, Ticket } from '@errand/core/ports'
+import {
+  alikeParameters,
+  appendAlikeCall,
+  appendCall,
+  appendParameters,
+  hasKey,
+} from './append-parameters.ts'
 import { batchesOf, halving } from './batches.ts'
-import { stateOf, uniqueCode } from './codes.ts'
-import type { Database, Run } from './database.ts'
-import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
-import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
-import type { Cell } from './literals.ts'
+import { stateOf } from './codes.ts'
+import type { Database, Row, Value } from './database.ts'
+import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
+import { isStorable, isUuid } from './literals.ts'
 import { insideOf } from './transaction.ts'
 
 /** How long an append waits for a key that another transaction holds; halves of a batch look only for the culprit. */
 const keyWaitMs = 3_000
 const halfKeyWaitMs = 250
 
-const column =
-  (of: (job: NewJob) => Cell) =>
-  (jobs: readonly NewJob[]): string | null =>
-    arrayLiteral(jobs.map(of))
-
-/** The parameters of the function, in its order; see its migration. */
-const columns: readonly ((jobs: readonly NewJob[]) => string | null)[] = [
-  column((job) => job.id),
-  column((job) => job.name),
-  column((job) => job.payloadVersion),
-  column((job) => job.queue),
-  column((job) => laneRank[job.lane]),
-  column((job) => job.payload.codec),
-  column((job) => job.payload.text),
-  column((job) => (job.tags.length === 0 ? null : arrayLiteral(job.tags))),
-  column((job) => (Object.keys(job.meta).length === 0 ? null : JSON.stringify(job.meta))),
-  column((job) => job.ordering?.key),
-  column((job) => (job.ordering?.onFailure === 'skip' ? true : null)),
-  column((job) => job.unique?.key),
-  column(
-    (job) =>
-      job.unique && (job.unique.until === 'started' ? uniqueCode.untilStarted : uniqueCode.untilFinished),
-  ),
-  column((job) => job.unique?.forMs),
-  column((job) => (job.due && 'delayMs' in job.due ? Math.round(job.due.delayMs) : null)),
-  column((job) => (job.due && 'at' in job.due ? Math.round(job.due.at) : null)),
-  column((job) => job.expiresMs),
-  column((job) => job.parentId),
-  column((job) => job.batchId),
-  column((job) => job.publishGraceMs),
-  column((job) => job.maxAttempts),
-  column((job) => job.maxCrashes),
-  column((job) => (job.onCrash === 'fail' ? true : null)),
-  column((job) => job.timeoutMs),
-  column((job) => jsonMembers({ orderingKey: job.ordering?.key, parentId: job.parentId })),
-]
-const placeholders = Array.from({ length: columns.length + 1 }, (_, index) => `$${index + 1}`).join(', ')
+/** A statement that stores jobs; the name is that of its plan. */
+interface Call {
+  readonly name: string
+  readonly text: string
+  readonly values: readonly Value[]
+}
+type Ask = (call: Call) => Promise<readonly Row[]>
 
 /** Stores jobs: `append` of the port. */
 export class Appender {
   readonly #database: Database
-  readonly #text: string
+  readonly #append: string
+  readonly #appendAlike: string
   readonly #logId: () => string
 
   constructor(database: Database, logId: () => string) {
     this.#database = database
-    this.#text = `select ${database.schema}.append(${placeholders}) as answer`
+    this.#append = appendCall(database.schema)
+    this.#appendAlike = appendAlikeCall(database.schema)
     this.#logId = logId
   }
 
@@ -123,25 +101,61 @@ export class Appender {
 
   async #store(jobs: readonly NewJob[], half: boolean): Promise<readonly Appended[]> {
     const wait = jobs.some(hasKey) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
-    const [row] = await this.#database.query('errand_append', this.#text, parameters(jobs, wait))
-    return this.#read(jobs, row?.[0] ?? '')
+    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values)
+    return this.#unlessStored((alike) => this.#batch(jobs, wait, ask, alike))
   }
 
   async #atomic(jobs: readonly NewJob[]): Promise<readonly Appended[]> {
-    const all = async (run: Run): Promise<readonly Appended[]> => {
+    const wait = `${keyWaitMs}ms`
+    const batches = batchesOf(jobs, bytesOf)
+    const all = async (ask: Ask, alike: boolean): Promise<readonly Appended[]> => {
       const appended: Appended[] = []
-      for (const batch of batchesOf(jobs, bytesOf)) {
-        const [row] = await run(this.#text, parameters(batch, `${keyWaitMs}ms`))
-        appended.push(...this.#read(batch, row?.[0] ?? ''))
-      }
+      for (const batch of batches) appended.push(...(await this.#batch(batch, wait, ask, alike)))
       return appended
     }
     try {
-      return await this.#database.transaction(all)
+      return await this.#unlessStored((alike) =>
+        batches.length === 1
+          ? // One statement is a transaction of its own: one round trip instead of three.
+            all(
+              ({ name, text, values }) => this.#database.query(name, text, values, { repeatable: false }),
+              alike,
+            )
+          : this.#database.transaction((run) => all(({ text, values }) => run(text, values), alike)),
+      )
     } catch (error) {
       if (!isRefusedData(error)) throw error
       throw refusedBatch(jobs, await this.#culprits(jobs), error)
     }
+  }
+
+  /** `append_alike` refuses a batch with an id that is stored already; `append` tells which one it is. */
+  async #unlessStored(store: (alike: boolean) => Promise<readonly Appended[]>): Promise<readonly Appended[]> {
+    try {
+      return await store(true)
+    } catch (error) {
+      if (!isDuplicateId(error)) throw error
+      return store(false)
+    }
+  }
+
+  async #batch(
+    jobs: readonly NewJob[],
+    wait: string | null,
+    ask: Ask,
+    alike: boolean,
+  ): Promise<readonly Appended[]> {
+    const values = alike ? alikeParameters(jobs) : undefined
+    if (values) {
+      await ask({ name: 'errand_append_alike', text: this.#appendAlike, values })
+      return jobs.map((job) => ({ id: job.id, status: 'added', state: 'ready', ticket: this.#ticket(job) }))
+    }
+    const [row] = await ask({
+      name: 'errand_append',
+      text: this.#append,
+      values: appendParameters(jobs, wait),
+    })
+    return this.#read(jobs, row?.[0] ?? '')
   }
 
   /** Which jobs of a refused batch the database does not take: tried one by one in halves, and nothing kept. */
@@ -153,7 +167,7 @@ export class Appender {
         await this.#database
           .transaction(async (run) => {
             for (const batch of batchesOf(part, bytesOf))
-              await run(this.#text, parameters(batch, `${halfKeyWaitMs}ms`))
+              await run(this.#append, appendParameters(batch, `${halfKeyWaitMs}ms`))
             throw tried
           })
           .catch((error: unknown) => {
@@ -173,7 +187,7 @@ export class Appender {
     try {
       // How long to wait for a key is here the caller's own setting.
       for (const batch of batchesOf(jobs, bytesOf))
-        appended.push(...this.#read(batch, await inside(this.#text, parameters(batch, null))))
+        appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null))))
     } catch (error) {
       throw insideError(error, this.#database.place)
     }
@@ -195,14 +209,6 @@ export class Appender {
   #ticket({ id, queue, lane }: NewJob): Ticket {
     return { id, queue, lane, log: this.#logId() }
   }
-}
-
-function parameters(jobs: readonly NewJob[], lockTimeout: string | null): (string | null)[] {
-  return [...columns.map((of) => of(jobs)), lockTimeout]
-}
-
-function hasKey(job: NewJob): boolean {
-  return job.ordering !== undefined || job.unique !== undefined
 }
 
 function bytesOf(job: NewJob): number {

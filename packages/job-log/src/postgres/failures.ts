@@ -42,6 +42,11 @@ export function isServerFull(error: unknown): boolean {
   return stateOfError(error) === '53300'
 }
 
+/** A row with this key is there already. */
+export function isDuplicateId(error: unknown): boolean {
+  return stateOfError(error) === '23505'
+}
+
 /** The data of some row was refused: invalid or too large for a column, an index or the program. */
 export function isRefusedData(error: unknown): boolean {
   const state = stateOfError(error) ?? ''

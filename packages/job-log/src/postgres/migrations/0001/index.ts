@@ -1,5 +1,6 @@
 import type { Migration } from '../migration.ts'
 import { append } from './append.ts'
+import { appendAlike } from './append-alike.ts'
 import { beat } from './beat.ts'
 import { granting } from './grant.ts'
 import { keys } from './keys.ts'
@@ -18,7 +19,21 @@ export const migration0001: Migration = {
   name: 'the job log',
   oldestCode: 1,
   sql: (s) =>
-    [tables, partitions, keys, unique, append, granting, settle, beat, sweep, sweepMoves, operate, prune]
+    [
+      tables,
+      partitions,
+      keys,
+      unique,
+      append,
+      appendAlike,
+      granting,
+      settle,
+      beat,
+      sweep,
+      sweepMoves,
+      operate,
+      prune,
+    ]
       .map((part) => part(s))
       .concat(`select ${s}.ensure_partitions(14);`)
       .join('\n'),
