@@ -1,7 +1,7 @@
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
 import { takeKey, uniqueHolder } from './keys.ts'
-import { move, readyFrom, ticketOf } from './moves.ts'
+import { enter, note, readyFrom, ticketOf } from './moves.ts'
 import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -17,23 +17,30 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
     if (holder !== undefined) return { id: holder, status: 'duplicate' }
   }
   if (!isStorable(job.payload)) return { id: job.id, status: 'refused', why: unstorablePayload }
-  const row = store.insert(newRow(job, now), job)
-  if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: row.id, freeAt: undefined })
+  if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: job.id, freeAt: undefined })
 
+  const row = newRow(job, now)
   const runAt = dueAt(job, now)
   const isHolder = takeKey(store, row)
   const state = runAt > now ? 'scheduled' : isHolder ? 'ready' : 'blocked'
   if (state === 'scheduled') row.runAt = runAt
   // A later move to ready sets it anew; the grace of the dispatch counts only for a job that is ready at once.
   if (state === 'ready') readyFrom(row, now + job.publishGraceMs)
-  move(store, now, row, 'dispatched', state, {
+  enter(now, row, state)
+  const stored = store.insert(row, job)
+  note(store, now, stored, 'dispatched', {
     data: {
       ...(row.orderingKey === undefined ? {} : { orderingKey: row.orderingKey }),
       ...(state === 'scheduled' ? { runAt } : {}),
       ...(job.parentId === undefined ? {} : { parentId: job.parentId }),
     },
   })
-  return { id: row.id, status: 'added', state, ticket: state === 'ready' ? ticketOf(store, row) : undefined }
+  return {
+    id: row.id,
+    status: 'added',
+    state,
+    ticket: state === 'ready' ? ticketOf(store, stored) : undefined,
+  }
 }
 
 function dueAt(job: NewJob, now: number): number {

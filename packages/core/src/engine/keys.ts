@@ -2,12 +2,14 @@ import type { QueueKey } from '../job/claim.ts'
 import { move, readyFrom } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
-export function keyOf(row: JobRow): QueueKey | undefined {
+type Keyed = Pick<JobRow, 'id' | 'queue' | 'orderingKey'>
+
+export function keyOf(row: Keyed): QueueKey | undefined {
   return row.orderingKey === undefined ? undefined : { queue: row.queue, key: row.orderingKey }
 }
 
 /** Takes the job's ordering key if nobody holds it; true when the job is its holder, or has no key. */
-export function takeKey(store: JobStore, row: JobRow): boolean {
+export function takeKey(store: JobStore, row: Keyed): boolean {
   const key = keyOf(row)
   if (!key) return true
   const holder = store.holder(key)

@@ -24,6 +24,13 @@ export function move(
   to: JobState,
   noted: Noted = {},
 ): void {
+  enter(now, row, to)
+  store.update(row)
+  note(store, now, row, type, noted)
+}
+
+/** The state that a row is in after its next event; it is not stored yet. */
+export function enter(now: number, row: Omit<JobRow, 'sequence'>, to: JobState): void {
   row.state = to
   row.version += 1
   if (to !== 'running') {
@@ -34,12 +41,15 @@ export function move(
   if (to !== 'scheduled') row.runAt = undefined
   if (to !== 'ready') row.publishAfter = undefined
   row.finishedAt = isFinal(to) ? (row.finishedAt ?? now) : undefined
-  store.update(row)
+}
+
+/** The event that belongs to the state a row has entered. */
+export function note(store: JobStore, now: number, row: JobRow, type: EventType, noted: Noted): void {
   store.addEvent({
     jobId: row.id,
     version: row.version,
     type,
-    state: to,
+    state: row.state,
     name: row.name,
     queue: row.queue,
     tags: row.tags,
@@ -53,7 +63,7 @@ export function move(
 }
 
 /** Sets when a job that becomes ready is overdue; it starts over with its republishing. */
-export function readyFrom(row: JobRow, publishAfter: number): void {
+export function readyFrom(row: Omit<JobRow, 'sequence'>, publishAfter: number): void {
   row.publishAfter = publishAfter
   row.publishes = 0
 }

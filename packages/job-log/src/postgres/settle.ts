@@ -14,7 +14,7 @@ import type {
 import { batchesOf, halving } from './batches.ts'
 import { eventTypeOf, settleCode, stateOf } from './codes.ts'
 import type { Database } from './database.ts'
-import { insideError, isRefusedData } from './failures.ts'
+import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { lane, maybeNumber } from './rows.ts'
 import { insideOf } from './transaction.ts'
@@ -40,11 +40,13 @@ export class Settler {
   readonly #database: Database
   readonly #logId: () => string
   readonly #text: string
+  readonly #succeededText: string
 
   constructor(database: Database, logId: () => string) {
     this.#database = database
     this.#logId = logId
     this.#text = `select ${database.schema}.settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+    this.#succeededText = `select ${database.schema}.settle_succeeded($1, $2, $3, $4, $5, $6)`
   }
 
   async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
@@ -91,7 +93,7 @@ export class Settler {
     const facts = new Facts(this.#logId())
     for (const batch of batchesOf(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
       const lines = await halving<Encoding, string>(batch, {
-        run: (part) => this.#send(part, by, null),
+        run: async (part) => this.#send(await this.#succeed(part, by, facts), by, null),
         isCulprit: isRefusedData,
         alone: async (one) => (await this.#send([await this.#unstorable(one)], by, null)).join('\n'),
       })
@@ -103,6 +105,28 @@ export class Settler {
       if (one) facts.read(await this.#send([one], by, rowWait))
     }
     return settlements.map((settlement) => facts.answer(settlement))
+  }
+
+  /** Settles what has succeeded and holds no key, in short. What is left is for `settle` to judge. */
+  async #succeed(part: readonly Encoding[], by: WorkerRef, facts: Facts): Promise<readonly Encoding[]> {
+    if (!part.every(({ id, kind }) => kind === settleCode.succeed && isUuid(id))) return part
+    try {
+      const [row] = await this.#database.query('errand_settle_succeeded', this.#succeededText, [
+        arrayLiteral(part.map(({ id }) => id)),
+        arrayLiteral(part.map(({ run }) => run)),
+        arrayLiteral(part.map(({ body }) => body?.codec)),
+        arrayLiteral(part.map(({ body }) => body?.text)),
+        arrayLiteral(part.map(({ durationMs }) => jsonMembers({ durationMs }))),
+        by.id,
+      ])
+      const settled = row?.[0] === null || row === undefined ? undefined : new Set(row[0]?.split(','))
+      const isSettled = ({ id }: Encoding): boolean => settled?.has(id.toLowerCase()) ?? true
+      facts.succeeded(part.filter(isSettled))
+      return part.filter((one) => !isSettled(one))
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error
+      return part
+    }
   }
 
   async #send(
@@ -222,6 +246,16 @@ class Facts {
       else if (word === 'pending') this.#pending.add(id)
       else if (word === 'locked') this.locked.add(id)
     }
+  }
+
+  succeeded(fences: readonly Fence[]): void {
+    for (const { id } of fences)
+      this.#facts.set(id.toLowerCase(), {
+        result: 'settled',
+        event: 'succeeded',
+        state: 'succeeded',
+        runAt: undefined,
+      })
   }
 
   answer({ id: asked, run }: Fence): Settled {

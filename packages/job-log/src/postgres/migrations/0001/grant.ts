@@ -18,14 +18,17 @@ const claimOf = (s: string, live: string): string => `
   ${live}.max_crashes, ${live}.fails_on_crash, ${live}.timeout_ms, ${live}.name, j.payload_version, ${live}.queue,
   ${live}.lane, j.codec, j.payload, ${live}.tags, j.meta, ${live}.key, j.parent_id, ${s}.ms(j.dispatched_at)`
 
-/** Jobs that are ready become this worker's, whose rows are locked already; their starts are on record. */
+/**
+ * Jobs that are ready become this worker's, and their starts are on record. Their rows are locked already, so that they
+ * are found again where they lie, without a look into any index.
+ */
 const grant = (s: string): string => `
   granted as (
     update ${s}.live l
        set state = ${stateCode.running}, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
            worker = p_worker, request = p_request, publish_after = null,
            deadline = v_now + (l.timeout_ms + p_grace_ms) * interval '1 millisecond'
-     where l.id = any (v_ids)
+     where l.ctid = any (v_rows)
     returning l.*),
   noted as (
     insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
@@ -56,6 +59,7 @@ declare
   v_paused text[];
   v_repeated uuid[];
   v_ids uuid[];
+  v_rows tid[];
   v_started uuid[];
 begin ${checkLease(s)}
   -- The answer to this very request was lost: the same claims once more.
@@ -63,9 +67,10 @@ begin ${checkLease(s)}
     select l.id from ${s}.live l
      where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running} and l.id = any (p_ids));
 
-  select array_agg(c.id), array_agg(c.id) filter (where c.unique_mode = ${uniqueCode.untilStarted}) into v_ids, v_started
-    from (select f.id, f.unique_mode
-            from (select l.id, l.unique_mode from ${s}.live l
+  select array_agg(c.id), array_agg(c.place), array_agg(c.id) filter (where c.unique_mode = ${uniqueCode.untilStarted})
+    into v_ids, v_rows, v_started
+    from (select f.id, f.place, f.unique_mode
+            from (select l.id, l.ctid as place, l.unique_mode from ${s}.live l
                    where l.id = any (p_ids) and ${stateIs('l', stateCode.ready)}
                      and l.queue = any (v_served) and not l.queue = any (v_paused)
                    order by l.id
@@ -124,7 +129,8 @@ declare
   v_served text[];
   v_paused text[];
   v_ids uuid[];
-  v_more uuid[];
+  v_rows tid[] := '{}';
+  v_more tid[];
   v_queue text;
   v_left integer := p_max;
   v_low integer;
@@ -152,8 +158,8 @@ begin ${checkLease(s)}
           where l.state = ${stateCode.ready} and l.queue = q.name and l.publish_after <= v_now
           order by l.publish_after limit greatest(p_max, ${overdueLook})) o
        where not q.name = any (v_paused));
-    v_ids := array(
-      select l.id from ${s}.live l
+    v_rows := array(
+      select l.ctid from ${s}.live l
        where l.id = any (v_ids) and ${stateIs('l', stateCode.ready)} and l.publish_after <= v_now
        order by l.seq limit p_max for update skip locked);
   else
@@ -166,30 +172,30 @@ begin ${checkLease(s)}
       for v_lane in reverse cardinality(v_lanes) .. 1 loop
         exit when v_low <= 0;
         v_more := array(
-          select l.id from ${s}.live l
+          select l.ctid from ${s}.live l
            where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
            order by l.seq limit v_low for update skip locked);
-        v_ids := v_ids || v_more;
+        v_rows := v_rows || v_more;
         v_low := v_low - cardinality(v_more);
         v_left := v_left - cardinality(v_more);
       end loop;
       -- What was locked above is this transaction's own, so it is met again here: looked past.
       if p_from is null then
         v_more := array(
-          select l.id from ${s}.live l
-           where l.state = ${stateCode.ready} and l.queue = v_queue and not l.id = any (v_ids)
+          select l.ctid from ${s}.live l
+           where l.state = ${stateCode.ready} and l.queue = v_queue and not l.ctid = any (v_rows)
            order by l.lane, l.seq limit v_left for update skip locked);
-        v_ids := v_ids || v_more;
+        v_rows := v_rows || v_more;
         v_left := v_left - cardinality(v_more);
       else
         for v_lane in 1 .. cardinality(v_lanes) loop
           exit when v_left <= 0;
           v_more := array(
-            select l.id from ${s}.live l
+            select l.ctid from ${s}.live l
              where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-               and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.id = any (v_ids)
+               and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.ctid = any (v_rows)
              order by l.seq limit v_left for update skip locked);
-          v_ids := v_ids || v_more;
+          v_rows := v_rows || v_more;
           v_left := v_left - cardinality(v_more);
         end loop;
       end if;
@@ -197,14 +203,17 @@ begin ${checkLease(s)}
   end if;
   seq := (extract(epoch from clock_timestamp() - v_search) * 1000000)::bigint;
   return next;
-  if v_ids = '{}' then return; end if;
+  if v_rows = '{}' then return; end if;
 
   return query
     with ${grant(s)}
     select g.seq, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on j.id = g.id
      order by case when p_overdue then 0 else array_position(p_queues, g.queue) end,
               case when p_overdue then 0 else g.lane end, g.seq;
-  v_ids := array(select l.id from ${s}.live l where l.id = any (v_ids) and l.unique_mode = ${uniqueCode.untilStarted});
+  v_ids := array(
+    select l.id from ${s}.live l
+     where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running}
+       and l.unique_mode = ${uniqueCode.untilStarted});
   if v_ids <> '{}' then perform ${s}.free_unique(v_ids, true); end if;
 end $$;
 `

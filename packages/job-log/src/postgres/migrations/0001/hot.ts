@@ -1,10 +1,12 @@
 /**
  * Settings of every function that is called often. Plans are cached per connection, and one that was made while the
  * tables were empty would read them whole for the rest of the day: these functions reach every row through an index,
- * by construction, so other plans are ruled out. The path keeps a caller's own operators and tables out.
+ * by construction, so other plans are ruled out, and one plan serves all calls: planning anew for each would be a fifth of
+ * the time that a take of one job needs. The path keeps a caller's own operators and tables out.
  */
 export const hot: string = `
 set search_path to pg_catalog, pg_temp
+set plan_cache_mode to force_generic_plan
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off

@@ -8,6 +8,7 @@ import { operate } from './operate.ts'
 import { partitions } from './partitions.ts'
 import { prune } from './prune.ts'
 import { settle } from './settle.ts'
+import { settleSucceeded } from './settle-succeeded.ts'
 import { sweepMoves } from './sweep-moves.ts'
 import { sweep } from './sweep.ts'
 import { tables } from './tables.ts'
@@ -28,6 +29,7 @@ export const migration0001: Migration = {
       appendAlike,
       granting,
       settle,
+      settleSucceeded,
       beat,
       sweep,
       sweepMoves,
