@@ -11,10 +11,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from './free-port.ts'
 
 export interface PrivateRabbitmq {
   readonly url: string
@@ -249,14 +250,4 @@ function brokerUser(): User | undefined {
   const entries = readFileSync('/etc/passwd', 'utf8').split('\n')
   const entry = entries.find((line) => line.startsWith('rabbitmq:'))?.split(':')
   return entry && { uid: Number(entry[2]), gid: Number(entry[3]) }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

@@ -7,60 +7,53 @@ import type { Cell } from './literals.ts'
 
 type Column = (job: NewJob) => Cell
 
-const idOf: Column = (job) => job.id
-const payloadOf: Column = (job) => job.payload.text
-const tagsOf: Column = (job) => (job.tags.length === 0 ? null : arrayLiteral(job.tags))
-const metaOf: Column = (job) => (Object.keys(job.meta).length === 0 ? null : JSON.stringify(job.meta))
-const crashFails: Column = (job) => (job.onCrash === 'fail' ? true : null)
-const dataOf: Column = (job) => jsonMembers({ orderingKey: job.ordering?.key, parentId: job.parentId })
-
 /** The parameters of `append`, in its order; see its migration. */
-const columns: readonly Column[] = [
-  idOf,
-  (job) => job.name,
-  (job) => job.payloadVersion,
-  (job) => job.queue,
-  (job) => laneRank[job.lane],
-  (job) => job.payload.codec,
-  payloadOf,
-  tagsOf,
-  metaOf,
-  (job) => job.ordering?.key,
-  (job) => (job.ordering?.onFailure === 'skip' ? true : null),
-  (job) => job.unique?.key,
-  (job) =>
+const of = {
+  id: (job) => job.id,
+  name: (job) => job.name,
+  payloadVersion: (job) => job.payloadVersion,
+  queue: (job) => job.queue,
+  lane: (job) => laneRank[job.lane],
+  codec: (job) => job.payload.codec,
+  payload: (job) => job.payload.text,
+  tags: (job) => (job.tags.length === 0 ? null : arrayLiteral(job.tags)),
+  meta: (job) => (Object.keys(job.meta).length === 0 ? null : JSON.stringify(job.meta)),
+  key: (job) => job.ordering?.key,
+  skips: (job) => (job.ordering?.onFailure === 'skip' ? true : null),
+  uniqueKey: (job) => job.unique?.key,
+  uniqueMode: (job) =>
     job.unique && (job.unique.until === 'started' ? uniqueCode.untilStarted : uniqueCode.untilFinished),
-  (job) => job.unique?.forMs,
-  (job) => (job.due && 'delayMs' in job.due ? Math.round(job.due.delayMs) : null),
-  (job) => (job.due && 'at' in job.due ? Math.round(job.due.at) : null),
-  (job) => job.expiresMs,
-  (job) => job.parentId,
-  (job) => job.batchId,
-  (job) => job.publishGraceMs,
-  (job) => job.maxAttempts,
-  (job) => job.maxCrashes,
-  crashFails,
-  (job) => job.timeoutMs,
-  dataOf,
-]
+  uniqueFor: (job) => job.unique?.forMs,
+  delay: (job) => (job.due && 'delayMs' in job.due ? Math.round(job.due.delayMs) : null),
+  at: (job) => (job.due && 'at' in job.due ? Math.round(job.due.at) : null),
+  expires: (job) => job.expiresMs,
+  parent: (job) => job.parentId,
+  batch: (job) => job.batchId,
+  grace: (job) => job.publishGraceMs,
+  attempts: (job) => job.maxAttempts,
+  crashes: (job) => job.maxCrashes,
+  crashFails: (job) => (job.onCrash === 'fail' ? true : null),
+  timeout: (job) => job.timeoutMs,
+  data: (job) => jsonMembers({ orderingKey: job.ordering?.key, parentId: job.parentId }),
+} satisfies Record<string, Column>
+const columns: readonly Column[] = Object.values(of)
 
-/** The parameters of `append_alike`: these per job, and what the jobs have in common. */
-const own: readonly Column[] = [idOf, payloadOf, tagsOf, metaOf]
+/** The parameters of `append_alike`: these per job, then what the jobs have in common, and what follows from that. */
+const own: readonly Column[] = [of.id, of.payload, of.tags, of.meta]
 const common: readonly Column[] = [
-  (job) => job.name,
-  (job) => job.payloadVersion,
-  (job) => job.queue,
-  (job) => laneRank[job.lane],
-  (job) => job.payload.codec,
-  (job) => job.expiresMs,
-  (job) => job.parentId,
-  (job) => job.batchId,
-  (job) => job.publishGraceMs,
-  (job) => job.maxAttempts,
-  (job) => job.maxCrashes,
-  crashFails,
-  (job) => job.timeoutMs,
-  dataOf,
+  of.name,
+  of.payloadVersion,
+  of.queue,
+  of.lane,
+  of.codec,
+  of.expires,
+  of.parent,
+  of.batch,
+  of.grace,
+  of.attempts,
+  of.crashes,
+  of.crashFails,
+  of.timeout,
 ]
 
 /** `$1, $2, …` for each function. */
@@ -71,20 +64,24 @@ const placeholders = (count: number): string =>
 export const appendCall = (schema: string): string =>
   `select ${schema}.append(${placeholders(columns.length + 1)}) as answer`
 export const appendAlikeCall = (schema: string): string =>
-  `select ${schema}.append_alike(${placeholders(own.length + common.length)})`
+  `select ${schema}.append_alike(${placeholders(own.length + common.length + 1)})`
 
 /** Of `append`. */
 export function appendParameters(jobs: readonly NewJob[], lockTimeout: string | null): (string | null)[] {
-  return [...columns.map((of) => arrayLiteral(jobs.map(of))), lockTimeout]
+  return [...columns.map((column) => arrayLiteral(jobs.map(column))), lockTimeout]
 }
 
 /** Of `append_alike`; undefined when the jobs are not ready at once, or differ in more than their ids, payloads, tags and meta. */
 export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   const [first] = jobs
   if (!first || jobs.some((job) => hasKey(job) || job.due !== undefined)) return undefined
-  const shared = common.map((of) => of(first))
-  if (jobs.some((job) => common.some((of, index) => of(job) !== shared[index]))) return undefined
-  return [...own.map((of) => arrayLiteral(jobs.map(of))), ...shared.map((cell) => cell ?? null)]
+  const shared = common.map((column) => column(first))
+  if (jobs.some((job) => common.some((column, index) => column(job) !== shared[index]))) return undefined
+  return [
+    ...own.map((column) => arrayLiteral(jobs.map(column))),
+    ...shared.map((cell) => cell ?? null),
+    of.data(first),
+  ]
 }
 
 /** It may have to wait for somebody's transaction. */

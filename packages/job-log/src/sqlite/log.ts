@@ -79,6 +79,7 @@ export function openSqliteLog(
 function takeGently(log: JobLog, opened: () => Promise<Opened>, now: () => number): JobLog['take'] {
   return async (queues, max, by, request, options) => {
     const { transactor, sql } = await opened()
+    if (transactor.isGathering) return log.take(queues, max, by, request, options)
     const idle = await transactor.read(() => {
       const store = sqliteStore(sql)
       const worker = store.worker(by.id)

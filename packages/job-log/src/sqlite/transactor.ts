@@ -4,15 +4,29 @@ import { explain, isBusy } from './connection.ts'
 
 /** How long a transaction may wait for the file's lock before its caller is told. */
 const lockDeadlineMs = 15_000
+/** A transaction takes no more work in when it has lasted so long: others wait for the file, and the event loop with them. */
+const longEnoughMs = 20
+
+interface Write {
+  /** Does the work, and remembers how it ended. */
+  readonly work: () => void
+  /** Tells its caller, once what it wrote is on disk. */
+  readonly settle: () => void
+  readonly reject: (error: unknown) => void
+}
 
 /**
- * Runs transactions on one connection, one after another. The wait for another process's lock happens out here, off the
- * event loop, in steps of 1 to 5 ms: SQLite's own waiting blocks the loop, and is so unfair that one process of four
- * took four fifths of the work.
+ * Runs transactions on one connection, one after another. Writes that wait at the same moment share a transaction, each
+ * in a savepoint of its own: what costs is the disk, once for all of them. The wait for another process's lock happens
+ * out here, off the event loop, in steps of 1 to 5 ms: SQLite's own waiting blocks the loop, and is so unfair that one
+ * process of four took four fifths of the work.
  */
 export class Transactor {
   readonly #database: DatabaseSync
   readonly #file: string
+  #writes: Write[] = []
+  /** A transaction that will take up the writes that wait is in the line. */
+  #gathering = false
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
@@ -21,12 +35,28 @@ export class Transactor {
     this.#file = file
   }
 
+  /** Whether a transaction will write in a moment anyway: one more write then costs next to nothing. */
+  get isGathering(): boolean {
+    return this.#writes.length > 0
+  }
+
   write<T>(work: () => T): Promise<T> {
-    return this.#queue('begin immediate', work)
+    return new Promise<T>((resolve, reject) => {
+      let settle: () => void
+      this.#writes.push({
+        work: () => {
+          const result = work()
+          settle = () => resolve(result)
+        },
+        settle: () => settle(),
+        reject,
+      })
+      this.#gather()
+    })
   }
 
   read<T>(work: () => T): Promise<T> {
-    return this.#queue('begin', work)
+    return this.#queue(() => this.#run('begin', work))
   }
 
   async close(): Promise<void> {
@@ -35,10 +65,60 @@ export class Transactor {
     this.#database.close()
   }
 
-  #queue<T>(begin: string, work: () => T): Promise<T> {
-    const turn = this.#last.then(() => this.#run(begin, work))
+  #queue<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(run)
     this.#last = turn.catch(() => undefined)
     return turn
+  }
+
+  #gather(): void {
+    if (this.#gathering || this.#writes.length === 0) return
+    this.#gathering = true
+    void this.#queue(() => this.#gathered())
+  }
+
+  /** One transaction for the writes that wait when this turn of the event loop is over. */
+  async #gathered(): Promise<void> {
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+    let taken: Write[] = []
+    const refused = new Map<Write, unknown>()
+    try {
+      await this.#run('begin immediate', () => {
+        // From the start, if the commit before could not be had.
+        this.#writes.unshift(...taken)
+        taken = []
+        refused.clear()
+        const untilMs = performance.now() + longEnoughMs
+        do {
+          const write = this.#writes.shift()
+          if (!write) return
+          taken.push(write)
+          this.#try(write, refused)
+        } while (performance.now() < untilMs)
+      })
+      for (const write of taken) {
+        if (refused.has(write)) write.reject(explain(refused.get(write), this.#file))
+        else write.settle()
+      }
+    } catch (error) {
+      // Nobody's work is on disk. Those that were not taken up could not begin either.
+      for (const write of [...taken, ...this.#writes.splice(0)]) write.reject(error)
+    } finally {
+      this.#gathering = false
+      this.#gather()
+    }
+  }
+
+  #try(write: Write, refused: Map<Write, unknown>): void {
+    try {
+      this.#once('savepoint errand_write', write.work, 'release errand_write', rollBackToSavepoint)
+    } catch (error) {
+      // A full disk, for one, takes back the whole transaction, and with it what the others have written.
+      if (!this.#database.isTransaction) throw error
+      refused.set(write, error)
+    }
   }
 
   async #run<T>(begin: string, work: () => T): Promise<T> {
@@ -46,7 +126,7 @@ export class Transactor {
     for (;;) {
       if (this.#closed) throw new ErrandError('E_CLOSED', 'this job log has been closed')
       try {
-        return this.#once(begin, work)
+        return this.#once(begin, work, 'commit', 'rollback')
       } catch (error) {
         if (!isBusy(error)) throw explain(error, this.#file)
         if (performance.now() - startedMs > lockDeadlineMs) {
@@ -61,18 +141,20 @@ export class Transactor {
     }
   }
 
-  #once<T>(begin: string, work: () => T): T {
+  #once<T>(begin: string, work: () => T, end: string, undo: string): T {
     this.#database.exec(begin)
     try {
       const result = work()
-      this.#database.exec('commit')
+      this.#database.exec(end)
       return result
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('rollback')
+      if (this.#database.isTransaction) this.#database.exec(undo)
       throw error
     }
   }
 }
+
+const rollBackToSavepoint = 'rollback to errand_write; release errand_write'
 
 /** Real time even under a virtual clock: the lock belongs to the machine. */
 function pause(): Promise<void> {

@@ -1,0 +1,52 @@
+// What speed is made of and no machine can blur: how many statements the log is sent. A busy machine gathers larger batches,
+// so these bounds hold on any.
+import { describe, expect, inject, it } from 'vitest'
+import { defineJob, handle } from '@errand/core'
+import { until } from '@errand/testkit'
+import { scene } from '../fleet/scene.ts'
+import { countStatements } from './statements.ts'
+
+const count = defineJob({ name: 'count', queue: 'count' })
+
+describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on PostgreSQL', () => {
+  it('64 dispatches in flight share statements: fewer than one for twenty jobs', async () => {
+    const { errand } = await scene('postgres')
+    await errand.connect()
+    const statements = countStatements()
+    const jobs = 2_000
+    let next = 0
+    const dispatching = Array.from({ length: 64 }, async () => {
+      while (next++ < jobs) await errand.dispatch(count)
+    })
+    await Promise.all(dispatching)
+    expect(statements.of('errand_append_alike')).toBeGreaterThan(0)
+    expect(statements.of('errand_append')).toBe(0)
+    expect(statements.of('errand_append_alike')).toBeLessThan(jobs / 20)
+  })
+
+  it('dispatchMany of 500 jobs is one statement', async () => {
+    const { errand } = await scene('postgres')
+    await errand.connect()
+    const statements = countStatements()
+    await errand.dispatchMany(Array.from({ length: 500 }, () => count.with(undefined)))
+    expect(statements.of('errand_append_alike')).toBe(1)
+    expect(statements.total() - statements.of('errand_notify') - statements.of('errand_append_alike')).toBe(0)
+  })
+
+  it('a worker with 50 slots takes and settles by batches: fewer than one statement for ten jobs, all told', async () => {
+    const { errand } = await scene('postgres')
+    const jobs = 2_000
+    await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
+    const statements = countStatements()
+    let ran = 0
+    const worker = errand.work(
+      { concurrency: 50, handlers: [handle(count, () => void (ran += 1))] },
+      { signals: false },
+    )
+    await until(() => ran === jobs, { what: 'all jobs have run', withinMs: 30_000 })
+    await worker.stop()
+    expect(statements.of('errand_settle_succeeded')).toBeGreaterThan(0)
+    expect(statements.of('errand_settle')).toBe(0)
+    expect(statements.total()).toBeLessThan(jobs / 10)
+  })
+})
