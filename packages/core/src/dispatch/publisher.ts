@@ -5,6 +5,7 @@ import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver, PublishReport } from '../ports/driver.ts'
+import type { CurrentDriver } from '../transfer/current-driver.ts'
 
 /** Hands tickets to the driver, and knows when that is pointless. */
 export interface Publisher {
@@ -20,7 +21,8 @@ export interface Publisher {
 }
 
 export interface PublisherDeps {
-  readonly driver: Driver
+  /** The driver in use; one that can move tells when it has. */
+  readonly driver: Driver & Partial<Pick<CurrentDriver, 'places' | 'watch'>>
   readonly clock: Clock
   readonly logger: Logger
   readonly settings: Settings
@@ -37,10 +39,21 @@ const mostWaiting = 20_000
 export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): Publisher {
   let down = false
   let probedAtMs = Number.NEGATIVE_INFINITY
+  let place = driver.places?.[0]
+  let underWay: AbortController | undefined
 
   // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
   const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
   const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems })
+
+  // What is known of the driver that was left says nothing about the new one.
+  driver.watch?.(() => {
+    if (driver.places?.[0] === place) return
+    place = driver.places?.[0]
+    down = false
+    probedAtMs = Number.NEGATIVE_INFINITY
+    underWay?.abort()
+  })
 
   function setDown(why: string, error?: unknown): void {
     if (!down)
@@ -55,17 +68,21 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   async function send(tickets: readonly Ticket[]): Promise<readonly Fate[]> {
     probedAtMs = clock.monotonicMs()
     const gaveUp = new AbortController()
-    const stopSlow = clock.after(slowAfterMs, () => setDown('it does not answer'), { unref: true })
+    const at = place
+    underWay = gaveUp
+    const stopSlow = clock.after(slowAfterMs, () => at === place && setDown('it does not answer'), {
+      unref: true,
+    })
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort(), { unref: true })
     try {
       const report = await Promise.race([
         driver.publish(tickets, { signal: gaveUp.signal }),
         aborted(gaveUp.signal),
       ])
-      setUp()
+      if (at === place) setUp()
       return fatesOf(tickets, report)
     } catch (error) {
-      setDown('publishing failed', error)
+      if (at === place) setDown('publishing failed', error)
       return tickets.map(() => unknown)
     } finally {
       stopSlow()

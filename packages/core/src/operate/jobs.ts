@@ -85,7 +85,8 @@ export function jobsOf(deps: OperateDeps): Jobs {
   const { codec, settings, clock } = deps
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
-    const { log, publisher } = await deps.connected()
+    const { log, publisher, driver } = await deps.connected()
+    driver.glance()
     void log.notify(['events']).catch(() => undefined)
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
   }

@@ -131,7 +131,7 @@ export class Relay {
   #waitMs({ ran, full, nextDueInMs }: SweepReport): number {
     const { everyMs, random = Math.random } = this.#parts
     // What was published again is bounded by its own rate, so a full pass that lists it is no reason to hurry.
-    if (ran && full) return this.#republish.isOn ? 0 : everyMs / 10
+    if (ran && full) return this.#republish.isExhausted ? everyMs / 10 : 0
     // A part of chance, so that the relays of a fleet do not sweep at one moment; never past the log's gap.
     const longestMs = everyMs * (0.5 + random() / 2)
     return Math.max(shortestMs, Math.min(nextDueInMs ?? Number.POSITIVE_INFINITY, longestMs))

@@ -56,13 +56,17 @@ export class Republish {
 
   /** Whether the next sweep shall list overdue jobs at all. */
   get isOn(): boolean {
-    if (this.#parts.driver.capabilities.delivers === 'claims') return false
+    return this.#parts.driver.capabilities.delivers === 'tickets' && !this.isExhausted
+  }
+
+  /** What may be published again in this second has been. */
+  get isExhausted(): boolean {
     const now = this.#parts.clock.monotonicMs()
     if (now - this.#windowMs >= 1_000) {
       this.#windowMs = now
       this.#inWindow = 0
     }
-    return this.#inWindow < mostPerSecond
+    return this.#inWindow >= mostPerSecond
   }
 
   /** Queues whose tickets may be gone: the grace of their jobs shall start over. */

@@ -1,3 +1,4 @@
+import { ErrandError } from '../errors.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type {
   CallOptions,
@@ -23,6 +24,8 @@ export interface CurrentDriverParts {
 export const lookEveryMs = 5_000
 /** How long publishing waits for a look that is under way. */
 const lookWaitMs = 250
+/** How long the depth of a driver that is left is waited for. */
+const leftWaitMs = 1_000
 
 /**
  * The driver that this process uses now: the configured one, or that to which the log's forwarding address leads. While
@@ -163,7 +166,16 @@ export class CurrentDriver implements Driver {
     if (url === undefined) {
       throw new Error(`the address of ${place} is not in the log; configure this process with it`)
     }
-    return (await factoryAt(url)).open(context)
+    const factory = await factoryAt(url)
+    const found = placeOf(factory)
+    // `env:NAME` is what each process makes of it.
+    if (found !== place) {
+      throw new ErrandError(
+        'E_CONFIG',
+        `${url} leads to ${found} in this process, and the move is to ${place}`,
+      )
+    }
+    return factory.open(context)
   }
 
   #tell(): void {
@@ -203,12 +215,19 @@ export class CurrentDriver implements Driver {
 
   /** During a move with what still waits at the old one: its tickets are delivered as well. */
   async depth(queue: QueueName): Promise<number | undefined> {
-    const [depth, left = 0] = await Promise.all([
-      this.#current.depth(queue),
-      // A broker that is left because it is broken must not hold up what is published to the new one.
-      this.#old?.depth(queue).catch(() => 0),
-    ])
-    return depth === undefined ? undefined : depth + left
+    const old = this.#old
+    if (!old) return this.#current.depth(queue)
+    const [depth, left] = await Promise.all([this.#current.depth(queue), this.#left(old, queue)])
+    return depth === undefined || left === undefined ? undefined : depth + left
+  }
+
+  /** A broker that is left because it is broken, or hangs, must not hold up what is published to the new one. */
+  async #left(old: Driver, queue: QueueName): Promise<number | undefined> {
+    const enough = new AbortController()
+    const late = this.#parts.context.clock.sleep(leftWaitMs, enough.signal).then(() => 0)
+    const left = await Promise.race([old.depth(queue).catch(() => 0), late])
+    enough.abort()
+    return left
   }
 
   async purge(queue: QueueName): Promise<void> {

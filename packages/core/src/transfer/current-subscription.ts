@@ -39,10 +39,8 @@ export class CurrentSubscription implements Subscription {
   async begin(drivers: readonly Driver[]): Promise<void> {
     this.#sides = drivers.map((driver) => this.#side(driver))
     const connecting = this.#sides.map((side) => side.connect())
-    // A broken driver must not keep the other one waiting: the slower one joins later.
-    for (const [index, side] of this.#sides.entries()) {
-      if (this.#sides.length > 1) void this.#join(side, connecting[index])
-    }
+    // A broken driver must not keep the other one waiting: the slower one joins later. There may be another one by then.
+    for (const [index, side] of this.#sides.entries()) void this.#join(side, connecting[index])
     try {
       // One that the system moves to meanwhile counts as well: a broker that is left because it is dead may answer late.
       await Promise.race([Promise.any(connecting), this.#joined.promise])
@@ -158,7 +156,9 @@ export class CurrentSubscription implements Subscription {
     try {
       await connecting
     } catch (error) {
-      return side.mend(error)
+      // The only one there is: whoever waits for the subscription is told.
+      const isOnlyOne = this.#sides.length === 1
+      return isOnlyOne || !this.#sides.includes(side) ? undefined : side.mend(error)
     }
     this.#joined.resolve()
     this.#interrupt()

@@ -1,3 +1,4 @@
+import { ErrandError } from '../errors.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver } from '../ports/driver.ts'
@@ -29,6 +30,9 @@ export interface DrainParts {
 
 /** How long the old broker may fail to answer before nobody waits for it any more. */
 const unreachableMs = 10_000
+
+/** How long one reading of a depth may take. */
+const answerMs = 3_000
 
 /** Looks what is left at the driver that the system moves away from. */
 export class Drain {
@@ -70,11 +74,27 @@ export class Drain {
     const { old } = this.#parts
     if (old?.capabilities.depth !== 'exact') return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     try {
-      const depth = await old.depth(queue)
+      const depth = await this.#inTime(old.depth(queue))
       this.#failingSinceMs.delete(queue)
-      return depth
+      if (depth !== undefined) return depth
+      // It may not tell, for want of a right.
+      return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     } catch {
       return 'failed'
+    }
+  }
+
+  /** A broker that hangs must not hold up the look at the others. */
+  async #inTime<T>(reading: Promise<T>): Promise<T> {
+    const enough = new AbortController()
+    const late = this.#parts.clock.sleep(answerMs, enough.signal).then(() => {
+      throw new ErrandError('E_DRIVER', `no depth within ${answerMs} ms`)
+    })
+    late.catch(() => undefined)
+    try {
+      return await Promise.race([reading, late])
+    } finally {
+      enough.abort()
     }
   }
 

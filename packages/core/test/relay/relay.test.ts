@@ -167,6 +167,13 @@ test('a pass that fills its limit repeats at once, but republishing is capped to
   expect(on.sweeps.length).toBeLessThan(60)
 })
 
+test('where the log itself delivers, a pass that fills its limit repeats at once as well', async () => {
+  await using on = rig({ delivers: 'claims', depth: 'unknown' })
+  on.next = () => (on.sweeps.length < 40 ? { full: true } : {})
+  await on.clock.advance(1)
+  expect(on.sweeps).toHaveLength(40)
+})
+
 test('it sleeps until the next job is due, and no longer than its interval', async () => {
   await using on = rig()
   on.next = once({ nextDueInMs: 300 })

@@ -22,6 +22,8 @@ interface HandDriver {
   refuses: boolean
   /** Subscribing does not answer. */
   hangs: boolean
+  /** Subscribing answers when this has resolved. */
+  slow: Promise<void> | undefined
   subscriptions: number
   closed: number
   released: number
@@ -63,6 +65,7 @@ function handDriver(delivers: 'tickets' | 'claims' = 'tickets'): HandDriver {
     asked: [],
     refuses: false,
     hangs: false,
+    slow: undefined,
     subscriptions: 0,
     closed: 0,
     released: 0,
@@ -75,6 +78,7 @@ function handDriver(delivers: 'tickets' | 'claims' = 'tickets'): HandDriver {
       publish: async (tickets) => ({ accepted: tickets, refused: [] }),
       async subscribe() {
         if (made.hangs) await new Promise<never>(() => {})
+        await made.slow
         if (made.refuses) throw new Error('it cannot be reached')
         made.subscriptions += 1
         queued = []
@@ -202,6 +206,36 @@ test('a driver that hangs while it is subscribed to is left in the middle of it'
   expect((await subscription.next(10, never)).map(({ ticket }) => ticket.id)).toEqual(['1'])
   await subscription.close()
 })
+
+test.each(['answers', 'refuses'] as const)(
+  'a driver that is left while it is still being subscribed to, and then %s, is drained all the same',
+  async (how) => {
+    const [old, next] = [handDriver(), handDriver()]
+    const slow = Promise.withResolvers<void>()
+    old.slow = slow.promise
+    const clock = virtualClock()
+    const parts = {
+      queue: 'q',
+      options: { worker },
+      clock,
+      logger: recordingLogger(),
+      closed: () => undefined,
+    }
+    const subscription = new CurrentSubscription(parts)
+    const begun = subscription.begin([old.driver])
+    void subscription.use([next.driver, old.driver])
+    await begun
+    const asked = subscription.next(10, never)
+    old.refuses = how === 'refuses'
+    slow.resolve()
+    await clock.advance(1)
+    old.refuses = false
+    await clock.advance(10_000)
+    old.bring('1')
+    expect((await asked).map(({ ticket }) => ticket.id)).toEqual(['1'])
+    await subscription.close()
+  },
+)
 
 test('with both broken it fails, so that the worker subscribes again and says that it takes nothing', async () => {
   const [current, old] = [handDriver(), handDriver()]

@@ -289,6 +289,34 @@ test('env:NAME: each process reads its own variable, and the log holds no URL; o
   expect((await on.passing(web.errand.doctor())).findings).toEqual([])
 })
 
+test('env:NAME: a process in which it leads elsewhere follows nowhere, and is named', async () => {
+  await using on = rig()
+  on.broker(b)
+  on.broker(c)
+  const [web, strange] = [on.process(a, { NEXT: b }), on.process(a, { NEXT: c })]
+  const worker = await on.work(strange)
+  const states: TransferStatus[] = []
+  void web.errand.transfer
+    .to('env:NEXT', { by, onProgress: (status) => void states.push(status) })
+    .catch(() => undefined)
+  await on.advance(10_000)
+  expect(states.at(-1)).toMatchObject({ phase: 'moving', behind: [{ id: worker.id }] })
+  expect(strange.lines.some(({ message }) => message?.includes('cannot follow'))).toBe(true)
+  expect(on.broker(c).open).toBe(0)
+})
+
+test('while the system moves away from a driver that cannot count, no job is said to lack its ticket', async () => {
+  await using on = rig()
+  on.broker(b)
+  const [web, worker] = [on.process('database'), on.process('database')]
+  await dispatched(on, web, 20)
+  await on.work(worker, { concurrency: 1, run: () => new Promise(() => {}) })
+  void web.errand.transfer.to(b, { by }).catch(() => undefined)
+  await on.advance(3_000)
+  const { findings } = await on.passing(web.errand.doctor())
+  expect(findings.map(({ code }) => code)).not.toContain('tickets-missing')
+})
+
 test('interrupted, the move goes on by itself; called again it is seen through', async () => {
   await using on = rig()
   on.broker(b)

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import { publisherOf } from '../../src/dispatch/publisher.ts'
+import type { Ticket } from '../../src/job/ticket.ts'
+import type { PublishReport } from '../../src/ports/driver.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { recordingLogger } from '../recording-logger.ts'
+
+const ticket = (id: string): Ticket => ({ id, queue: 'q', lane: 'normal', log: 'l' })
+
+test('a driver that was left while it hung does not hold up what is published to the new one', async () => {
+  const changed = new Set<() => void>()
+  let places = ['the old one']
+  const logger = recordingLogger()
+  const publisher = publisherOf({
+    driver: {
+      port: 1,
+      name: 'broker',
+      capabilities: { delivers: 'tickets', depth: 'exact' },
+      publish: async (tickets): Promise<PublishReport> =>
+        places[0] === 'the old one' ? new Promise(() => {}) : { accepted: tickets, refused: [] },
+      subscribe: async () => Promise.reject(new Error('nobody subscribes here')),
+      depth: async () => 0,
+      purge: async () => undefined,
+      close: async () => undefined,
+      get places() {
+        return places
+      },
+      watch: (told) => {
+        changed.add(told)
+        return () => changed.delete(told)
+      },
+    },
+    clock: virtualClock(),
+    logger,
+    settings: resolveConfig({ logger }).settings,
+  })
+  const hanging = publisher.publish([ticket('1')])
+  await Promise.resolve()
+  places = ['the new one', 'the old one']
+  for (const told of changed) told()
+  expect(await publisher.publish([ticket('2')])).toMatchObject({ accepted: [{ id: '2' }] })
+  expect(await hanging).toEqual({ accepted: [], refused: [] })
+  expect(publisher.down).toBe(false)
+  expect(logger.lines).toEqual([])
+})
