@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import type { Ended, JobDetails } from '@errand/core'
+import type { Ended, JobDetails, Receipt } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -81,27 +81,30 @@ async function runHere(
         name,
         definition.handlers.map(({ job }) => job.name),
       )
-    const receipt = await send(errand, handler.job, payload, { queue })
-    if (receipt.status === 'duplicate') {
-      throw new ErrandError(
-        'E_NOT_ALLOWED',
-        `its unique key is held by job ${receipt.id}, which is not finished`,
-      )
-    }
+    let receipt: Receipt<unknown> | undefined
     let outcome: Ended | undefined
     await untilInterrupted(async (signal) => {
+      // Before it is sent: its handler may begin before this process hears that it was stored.
       const interrupted = once(signal, 'abort').then(() => undefined)
+      receipt = await send(errand, handler.job, payload, { queue })
+      if (receipt.status === 'duplicate') {
+        throw new ErrandError(
+          'E_NOT_ALLOWED',
+          `its unique key is held by job ${receipt.id}, which is not finished`,
+        )
+      }
       outcome = await Promise.race([ended.promise, worker.finished.then(() => undefined), interrupted])
     })
+    const { id } = receipt!
     if (outcome?.outcome !== 'succeeded') {
       // Nobody else serves its queue: what is not finished now would wait for ever.
-      await errand.jobs.cancel(receipt.id, {
+      await errand.jobs.cancel(id, {
         by,
         reason: outcome ? 'errand run makes one attempt' : 'interrupted',
       })
       await worker.stop({ grace: interruptedGrace })
     }
-    return tell(terminal, await errand.jobs.get(receipt.id), outcome)
+    return tell(terminal, await errand.jobs.get(id), outcome)
   } finally {
     await worker.stop({ grace: interruptedGrace })
     await errand.close()
