@@ -12,6 +12,7 @@ import { clear, logOf, noteSchema, placeIn, remove, sqliteUrl } from './place.ts
 import type { Place } from './place.ts'
 import { ownSchema } from './postgres.ts'
 import { readRecord, writeRecord } from './record.ts'
+import { checkBroker } from './stage/broker.ts'
 import { reportAudit, reportFound, reportNext, reportPerformance } from './report.ts'
 import { Unusable } from './unusable.ts'
 
@@ -22,15 +23,17 @@ async function demo(options: Options, place: Place): Promise<number> {
   await clear(place)
   const log = options.log === undefined ? sqliteUrl(place.database) : ownSchema(options.log)
   if (options.log !== undefined) await noteSchema(place, log)
+  if (options.driver !== undefined) await checkBroker(options.driver, loggerIn(place))
   reportFound(found)
 
   const interrupted = untilInterrupted()
   const logger = loggerIn(place)
-  await using errand = createErrand({ log, logger })
+  await using errand = createErrand({ log, driver: 'database', logger })
   await errand.migrate()
   const credits = options.folder === undefined ? join(photographs, 'CREDITS.md') : undefined
   const venue = { log, driver: options.driver, logger, interrupted }
   const performance = await perform(errand, { pictures: found.pictures, credits, place }, venue)
+  interrupted.throwIfAborted()
   await writeRecord(place, performance.dispatched)
   const audited = await auditOf(errand, place.ledger, performance.dispatched)
   reportPerformance(performance, audited)
@@ -42,7 +45,11 @@ async function demo(options: Options, place: Place): Promise<number> {
 /** Without a show: the same audit once more, over what the last demo left. */
 async function auditAgain(place: Place): Promise<number> {
   const dispatched = await readRecord(place)
-  await using errand = createErrand({ log: await logOf(place), logger: loggerIn(place) })
+  await using errand = createErrand({
+    log: await logOf(place),
+    driver: 'database',
+    logger: loggerIn(place),
+  })
   const audited = await auditOf(errand, place.ledger, dispatched)
   reportAudit(audited)
   return audited.findings.length === 0 ? 0 : 1

@@ -69,6 +69,12 @@ function checkedLog(log: string | undefined): string | undefined {
 }
 
 function checkedDriver(driver: string | undefined): string | undefined {
-  if (driver === undefined || (/^(?:amqps?|sqs):\/\//.test(driver) && URL.canParse(driver))) return driver
-  throw new Unusable(`--driver takes amqp://… or sqs://…; without it the demo brings an SQS of its own`)
+  if (
+    driver === undefined ||
+    (/^(?:amqps?:\/\/|sqs:\/\/|https:\/\/sqs\.)/.test(driver) && URL.canParse(driver))
+  )
+    return driver
+  throw new Unusable(
+    `--driver takes amqp://…, sqs://… or https://sqs.…; without it the demo brings an SQS of its own`,
+  )
 }

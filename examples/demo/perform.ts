@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Errand, Logger } from 'errand'
 import type { Dispatched } from './audit/audit.ts'
@@ -51,7 +52,8 @@ export async function perform(
   const stage = stageFor(process.stdout)
   const story = new Story(clock, (line) => stage.tell(line))
   const tally = new Tally()
-  const environment = { ERRAND_LOG: log, ERRAND_DEMO_LEDGER: ledger }
+  // Whatever this shell is configured with: the first half takes its jobs straight from the log.
+  const environment = { ERRAND_LOG: log, ERRAND_DRIVER: 'database', ERRAND_DEMO_LEDGER: ledger }
   const source = log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'
   const fleet = new Fleet(workers, out, { source, environment })
   const swap = new Swap({ fleet, story, log, logger, driver, environment })
@@ -83,6 +85,7 @@ export async function perform(
       fleet.fallen,
       show.broken,
       watch(tally, curtain),
+      cut(interrupted),
     ])
     interrupted.throwIfAborted()
     const lives = members.flatMap((member) =>
@@ -134,6 +137,12 @@ async function watch(tally: Tally, signal: AbortSignal): Promise<never> {
     if (signal.aborted) return forever()
   }
   throw new Error(`the log has told of nothing for ${silenceMs / 1000} s; ${tally.done} jobs are done`)
+}
+
+/** Rejects with the reason of the signal, whatever the others wait for. */
+async function cut(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort')
+  throw signal.reason
 }
 
 function forever(): Promise<never> {

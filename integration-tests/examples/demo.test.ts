@@ -28,7 +28,9 @@ const timeout = 300_000
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 function demo(...args: string[]): Command {
-  return node([join(examples, 'demo/demo.ts'), ...args], { cwd: folder })
+  // What the shell is configured with is no business of the demo.
+  const env = { ERRAND_DRIVER: 'amqp://127.0.0.1:1' }
+  return node([join(examples, 'demo/demo.ts'), ...args], { cwd: folder, env })
 }
 
 /** A folder with some of the photographs. */
@@ -144,6 +146,7 @@ describe('the demo', () => {
     ['an unknown option', () => ['--fast'], /--fast/],
     ['a log that it does not know', () => ['--log', 'mysql://localhost'], /--log takes postgres:/],
     ['a broker that it does not know', () => ['--driver', 'kafka://localhost'], /--driver takes amqp:/],
+    ['a broker that is not there', () => ['--driver', 'amqp://127.0.0.1:1'], /--driver does not answer/],
     ['a log that is not there', () => ['--log', 'postgres://postgres@127.0.0.1:1/none'], /E_LOG_UNREACHABLE/],
     [
       'an output folder that is not its own',
@@ -173,6 +176,15 @@ describe('the demo', () => {
     show.child.kill('SIGINT')
     expect(await show.exitCode, show.output()).toBe(130)
     expect(processes.filter(isAlive)).toEqual([])
+    expect(existsSync(out)).toBe(false)
+  })
+
+  it('Ctrl-C ends it when nothing is left to do but to swap the broker', { timeout }, async () => {
+    const out = join(folder, 'soon-done')
+    await using show = demo(pictures('single', ['fig.jpg']), '--out', out)
+    await show.says(/is at work on SQS/)
+    show.child.kill('SIGINT')
+    expect(await show.exitCode, show.output()).toBe(130)
     expect(existsSync(out)).toBe(false)
   })
 

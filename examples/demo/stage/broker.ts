@@ -2,7 +2,12 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { systemClock } from '@errand/core/ports'
+import { fromUrl as rabbitmqAt } from '@errand/driver-rabbitmq'
+import { fromUrl as sqsAt } from '@errand/driver-sqs'
+import type { Logger } from 'errand'
 import { shown } from '../postgres.ts'
+import { Unusable } from '../unusable.ts'
 
 /** The broker that the workers are moved to. */
 export interface Broker {
@@ -16,13 +21,27 @@ export interface Broker {
 }
 
 /** What the queues of the demo are called on a broker: the next demo uses them again. */
-const prefix = 'errand-demo'
+const prefix = 'errand-demo-'
 
 /** The broker of this URL; without one an SQS of the demo's own, in a process of its own. */
 export async function openBroker(driver: string | undefined): Promise<Broker> {
   if (driver === undefined) return startFauxqs()
   const url = withPrefix(driver)
   return { name: nameOf(driver), what: shown(url), url, close: async () => {} }
+}
+
+/** @throws `Unusable` when the broker of this URL does not answer: the show would go on without it, from the log. */
+export async function checkBroker(url: string, logger: Logger): Promise<void> {
+  const factory = (url.startsWith('amqp') ? rabbitmqAt : sqsAt)(withPrefix(url))
+  const driver = factory.open({ log: undefined as never, logger, clock: systemClock })
+  try {
+    await driver.depth('pictures')
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Unusable(`the broker of --driver does not answer: ${why}`)
+  } finally {
+    await driver.close()
+  }
 }
 
 export function nameOf(driver: string | undefined): string {
@@ -38,12 +57,16 @@ function withPrefix(driver: string): string {
 
 async function startFauxqs(): Promise<Broker> {
   const script = fileURLToPath(new URL('fauxqs.ts', import.meta.url))
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [script], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    // A process group of its own: on Ctrl-C the workers stop first. It ends with its standard input.
+    detached: process.platform !== 'win32',
+  })
   const port = await saidPort(child)
   return {
     name: 'SQS',
     what: `fauxqs, in process ${child.pid}`,
-    url: `sqs://demo:demo@eu-west-1?endpoint=${encodeURIComponent(`http://127.0.0.1:${port}`)}&prefix=${prefix}-`,
+    url: `sqs://demo:demo@eu-west-1?endpoint=${encodeURIComponent(`http://127.0.0.1:${port}`)}&prefix=${prefix}`,
     async close() {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = once(child, 'exit')

@@ -85,6 +85,10 @@ export class Fleet {
     await this.#atWork.get(member)?.promise
   }
 
+  get isStopping(): boolean {
+    return this.#stopping
+  }
+
   /** Rejects when a process ends that should go on: it never resolves. */
   get fallen(): Promise<never> {
     return this.#fallen.promise

@@ -37,8 +37,11 @@ export class Swap {
   /** After the fleet has stopped: its workers still hand tickets back. */
   async close(): Promise<void> {
     const broker = await this.#opening?.catch(() => undefined)
-    await this.#errand?.close()
-    await broker?.close()
+    try {
+      await this.#errand?.close()
+    } finally {
+      await broker?.close()
+    }
   }
 
   async #perform(): Promise<Errand> {
@@ -56,6 +59,7 @@ export class Swap {
       const how = dead.includes(member) ? 'starts again' : 'stops and starts'
       story.tell(`${member.name} ${how}, with ERRAND_DRIVER=${scheme(broker.url)}…`, 'cyan')
       await fleet.roll(member, setup)
+      if (fleet.isStopping) return errand
       // What is ready has no ticket on the new broker yet. Without a word it would have one within half a minute.
       await expedite(log, logger)
     }
