@@ -36,6 +36,7 @@ export class Api {
   readonly #client: SQSClient
   readonly #own: boolean
   readonly #visibilitySeconds: number
+  readonly #closed = new AbortController()
 
   constructor({ client, region, endpoint, credentials, visibilitySeconds }: Settings) {
     this.#own = client === undefined
@@ -56,7 +57,7 @@ export class Api {
 
   async urlOf(name: string): Promise<string> {
     const command = new GetQueueUrlCommand({ QueueName: name })
-    const { QueueUrl } = await within(deadlineMs, (signal) =>
+    const { QueueUrl } = await this.#within(deadlineMs, (signal) =>
       this.#client.send(command, { abortSignal: signal }),
     )
     return known(QueueUrl)
@@ -64,7 +65,7 @@ export class Api {
 
   async create(name: string, tags: Readonly<Record<string, string>>): Promise<string> {
     const command = new CreateQueueCommand({ QueueName: name, tags })
-    const { QueueUrl } = await within(deadlineMs, (signal) =>
+    const { QueueUrl } = await this.#within(deadlineMs, (signal) =>
       this.#client.send(command, { abortSignal: signal }),
     )
     return known(QueueUrl)
@@ -77,7 +78,7 @@ export class Api {
       WaitTimeSeconds: waitSeconds,
       VisibilityTimeout: this.#visibilitySeconds,
     })
-    const { Messages } = await within(
+    const { Messages } = await this.#within(
       waitSeconds * 1_000 + deadlineMs,
       (abortSignal) => this.#client.send(command, { abortSignal }),
       signal,
@@ -90,7 +91,7 @@ export class Api {
     const command = new SendMessageBatchCommand({ QueueUrl: url, Entries })
     return fates(
       bodies,
-      await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
     )
   }
 
@@ -99,7 +100,7 @@ export class Api {
     const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries })
     return fates(
       handles,
-      await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
     )
   }
 
@@ -113,7 +114,7 @@ export class Api {
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries })
     return fates(
       handles,
-      await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
     )
   }
 
@@ -123,7 +124,7 @@ export class Api {
       QueueUrl: url,
       AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesDelayed'],
     })
-    const { Attributes } = await within(deadlineMs, (signal) =>
+    const { Attributes } = await this.#within(deadlineMs, (signal) =>
       this.#client.send(command, { abortSignal: signal }),
     )
     return (
@@ -134,12 +135,43 @@ export class Api {
 
   async purge(url: string): Promise<void> {
     const command = new PurgeQueueCommand({ QueueUrl: url })
-    await within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
+    await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
   }
 
-  close(): void {
+  /** Rejects with `reason` what is still under way, and whatever is asked from now on, at once. */
+  close(reason: Error): void {
+    this.#closed.abort(reason)
     if (this.#own) this.#client.destroy()
   }
+
+  /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
+  async #within<T>(ms: number, call: (signal: AbortSignal) => Promise<T>, outer?: AbortSignal): Promise<T> {
+    const late = Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
+    const controller = new AbortController()
+    const timer = setTimeout(() => controller.abort(late), ms)
+    const signals = outer ? [this.#closed.signal, outer] : [this.#closed.signal]
+    const abort = (): void => controller.abort(signals.find(({ aborted }) => aborted)?.reason)
+    for (const signal of signals) signal.addEventListener('abort', abort)
+    if (signals.some(({ aborted }) => aborted)) abort()
+    try {
+      controller.signal.throwIfAborted()
+      // A client of one's own may not listen to the signal.
+      return await Promise.race([call(controller.signal), whenAborted(controller.signal)])
+    } catch (error) {
+      throw controller.signal.aborted ? controller.signal.reason : error
+    } finally {
+      clearTimeout(timer)
+      for (const signal of signals) signal.removeEventListener('abort', abort)
+    }
+  }
+}
+
+function whenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = (): void => reject(signal.reason as Error)
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end)
+  })
 }
 
 function known(url: string | undefined): string {
@@ -164,26 +196,4 @@ function fates(
     const again = entry?.SenderFault !== true || /throttl/i.test(code)
     return { done: false, code, message: entry?.Message ?? '', again }
   })
-}
-
-/** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
-async function within<T>(
-  ms: number,
-  call: (signal: AbortSignal) => Promise<T>,
-  outer?: AbortSignal,
-): Promise<T> {
-  const controller = new AbortController()
-  const late = Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
-  const timer = setTimeout(() => controller.abort(late), ms)
-  const abort = (): void => controller.abort(outer?.reason)
-  outer?.addEventListener('abort', abort)
-  if (outer?.aborted) abort()
-  try {
-    return await call(controller.signal)
-  } catch (error) {
-    throw controller.signal.reason === late ? late : error
-  } finally {
-    clearTimeout(timer)
-    outer?.removeEventListener('abort', abort)
-  }
 }

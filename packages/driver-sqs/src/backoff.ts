@@ -10,8 +10,14 @@ export class Backoff {
   #failures = 0
   #notBeforeMs = 0
 
-  /** @param random a number from 0 to 1. */
+  /**
+   * What fails while the lane is being left alone was asked before, together with what failed first: it is the same
+   * trouble, and counts once.
+   * @param random a number from 0 to 1.
+   * @returns how long the lane is left alone from now on.
+   */
   failed(nowMs: number, random: () => number = Math.random): number {
+    if (nowMs < this.#notBeforeMs) return Math.round(this.#notBeforeMs - nowMs)
     const waitMs = Math.min(longestMs, firstMs * 2 ** Math.min(this.#failures, 20)) * (0.5 + random() / 2)
     this.#failures += 1
     this.#notBeforeMs = nowMs + waitMs

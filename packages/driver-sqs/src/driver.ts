@@ -11,6 +11,8 @@ import { SqsSubscription } from './subscription.ts'
  * holds the log's.
  */
 const clock = systemClock
+/** How long a close waits for what is under way, once the subscriptions are closed. */
+const longestCloseMs = 700
 
 export function openDriver(settings: Settings, logger: Logger): Driver {
   const api = new Api(settings)
@@ -36,8 +38,12 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
 
   async function close(): Promise<void> {
     await Promise.all([...subscriptions].map((subscription) => subscription.close()))
-    await Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
-    api.close()
+    const timer = new AbortController()
+    const idle = Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
+    await Promise.race([idle, clock.sleep(longestCloseMs, timer.signal)])
+    timer.abort()
+    // Whoever published learns that nothing is known: the log has the jobs, and the relay publishes them again.
+    api.close(new ErrandError('E_CLOSED', 'the driver was closed before SQS had answered'))
   }
 
   return {
@@ -49,12 +55,15 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
       const report = new Report()
       const sent = sending.map(async ({ ticket, queue }) => {
         try {
-          report.answered(ticket, await queue.send(ticket))
+          report.answered(ticket, await queue.send(ticket, signal))
         } catch (error) {
-          report.failed(error)
+          // What an aborted publish sends no more is unknown, and no failure.
+          if (!signal?.aborted) report.failed(error)
         }
       })
       await untilAborted(Promise.all(sent), signal)
+      if (signal?.aborted)
+        for (const queue of new Set(sending.map((each) => each.queue))) queue.withdraw(signal)
       return report.read()
     },
     async subscribe(queue) {
@@ -86,7 +95,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
   }
 }
 
-/** The work goes on: its requests are shared with other publishes. */
+/** What is under way goes on: its requests are shared with other publishes. */
 async function untilAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return void (await work)
   let stop = (): void => {}

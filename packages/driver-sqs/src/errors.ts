@@ -40,7 +40,8 @@ const advice: Readonly<Record<Trouble, string>> = {
 
 export function troubleOf(error: unknown): Trouble {
   if (isErrandError(error)) return error.cause === undefined ? 'other' : troubleOf(error.cause)
-  const { name, code, message } = error as { name?: unknown; code?: unknown; message?: unknown }
+  // Whatever was thrown: `Object(null)` is an object as well.
+  const { name, code, message } = Object(error) as { name?: unknown; code?: unknown; message?: unknown }
   const text = `${String(name)} ${String(code)}`
   const found = byName.find(([pattern]) => pattern.test(text))?.[1]
   if (found) return found

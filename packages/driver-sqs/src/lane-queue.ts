@@ -64,8 +64,13 @@ export class LaneQueue {
   }
 
   /** @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
-  send(ticket: Ticket): Promise<Fate> {
-    return this.#sends.add(encodeTicket(ticket))
+  send(ticket: Ticket, signal?: AbortSignal): Promise<Fate> {
+    return this.#sends.add(encodeTicket(ticket), signal)
+  }
+
+  /** Tickets of a publish that was aborted, and that are in no request yet, are not sent. */
+  withdraw(signal: AbortSignal): void {
+    this.#sends.withdraw(signal)
   }
 
   /** @throws `E_DRIVER` */

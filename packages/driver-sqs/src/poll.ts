@@ -1,6 +1,6 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import type { Clock, ErrandError } from '@errand/core/ports'
-import { driverError } from './errors.ts'
+import { driverError, isFinal } from './errors.ts'
 import type { LaneQueue } from './lane-queue.ts'
 
 /** One receive that is under way. */
@@ -62,9 +62,9 @@ export class LanePolls {
     return this.#known ? longPollSeconds : 0
   }
 
-  /** Failed, and not being asked. */
+  /** Failed, and not being asked, or asked in vain until a person has helped. */
   get isDown(): boolean {
-    return this.#error !== undefined && this.#open.size === 0
+    return this.#error !== undefined && (this.#open.size === 0 || isFinal(this.#error))
   }
 
   /** How many polls more may be opened now. */

@@ -28,6 +28,8 @@ interface Ask {
 
 /** How long open polls may go on after a stop, so that what is on its way is handed back and not lost to its visibility. */
 const stopMs = 500
+/** How long a stop may take in all. What is not handed back or deleted by then goes on without it, or comes again. */
+const longestStopMs = 1_000
 
 /**
  * Keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask
@@ -213,8 +215,11 @@ export class SqsSubscription implements Subscription {
     const { clock, logger, queue } = this.#options
     const waitMs = lane.queue.backoff.failed(clock.monotonicMs())
     const failure = { driver: 'sqs', queue, lane: lane.queue.lane, waitMs, error: toFailure(error) }
-    logger.warn(failure, 'receiving tickets failed; this lane is tried again')
-    if (!isFinal(error) && !this.#lanes.every(({ isDown }) => isDown)) return
+    if (isFinal(error))
+      logger.error(failure, 'receiving tickets failed until somebody helps; this lane is tried again')
+    else logger.warn(failure, 'receiving tickets failed; this lane is tried again')
+    // While one lane answers the others go on.
+    if (!this.#lanes.every(({ isDown }) => isDown)) return
     for (const ask of this.#asks) ask.reject(error)
   }
 
@@ -258,16 +263,22 @@ export class SqsSubscription implements Subscription {
 
   async #end(): Promise<void> {
     this.#timer?.()
+    const { clock } = this.#options
+    const timers = new AbortController()
+    const late = clock.sleep(longestStopMs, timers.signal)
     for (const ask of this.#asks) ask.answer([])
     this.#handBack(this.#shelf.takeAll())
     this.#handBack([...this.#unacked])
     this.#unacked.clear()
-    const timer = new AbortController()
-    await Promise.race([Promise.all(this.#polls), this.#options.clock.sleep(stopMs, timer.signal)])
-    timer.abort()
+    await Promise.race([Promise.all(this.#polls), clock.sleep(stopMs, timers.signal)])
     this.#aborted.abort()
     for (const lane of this.#lanes) lane.queue.flush()
-    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    await Promise.race([this.#allSettled(), late])
+    timers.abort()
     this.#options.onClosed()
+  }
+
+  async #allSettled(): Promise<void> {
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
   }
 }

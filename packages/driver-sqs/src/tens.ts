@@ -14,6 +14,7 @@ interface Entry {
   readonly item: string
   readonly tries: number
   readonly addedMs: number
+  readonly signal: AbortSignal | undefined
   readonly resolve: (fate: Fate) => void
   readonly reject: (reason: unknown) => void
 }
@@ -44,11 +45,23 @@ export class Tens {
     this.#options = options
   }
 
-  /** Resolves with what SQS said of the item in the end; rejects when the whole request failed. */
-  add(item: string): Promise<Fate> {
+  /**
+   * Resolves with what SQS said of the item in the end; rejects when the whole request failed, or it never was in one.
+   * @param signal by which `withdraw` knows the item.
+   */
+  add(item: string, signal?: AbortSignal): Promise<Fate> {
     return new Promise((resolve, reject) => {
-      this.#enqueue({ item, tries: 1, addedMs: this.#options.clock.monotonicMs(), resolve, reject })
+      const addedMs = this.#options.clock.monotonicMs()
+      this.#enqueue({ item, tries: 1, addedMs, signal, resolve, reject })
     })
+  }
+
+  /** What was added with this signal, which has aborted, and is in no request yet, will be in none. */
+  withdraw(signal: AbortSignal): void {
+    const withdrawn = this.#waiting.filter((entry) => entry.signal === signal)
+    this.#waiting = this.#waiting.filter((entry) => entry.signal !== signal)
+    for (const { reject } of withdrawn) reject(signal.reason)
+    this.#pumpSoon()
   }
 
   /** What is there waits no longer for others. */
@@ -68,7 +81,9 @@ export class Tens {
   }
 
   #enqueue(entry: Entry): void {
-    this.#waiting.push(entry)
+    const { signal } = entry
+    if (signal?.aborted) entry.reject(signal.reason)
+    else this.#waiting.push(entry)
     this.#pumpSoon()
   }
 

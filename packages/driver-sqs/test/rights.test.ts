@@ -51,12 +51,13 @@ describe.skipIf(url === undefined).concurrent('the least rights of the documenta
     expect(needed(counter)).toEqual(allowed('Worker'))
   })
 
-  it('are all that an operator uses: it counts and purges', async () => {
+  it('are all that an operator uses: it counts, purges and publishes what it cancels, changes or repairs', async () => {
     const { corner, counter, driver } = scene()
     await using _ = corner
     await publish(corner.open(), tickets(1, 'media'))
     await driver.depth('media')
     await driver.purge('media')
+    await publish(driver, tickets(1, 'media'))
     expect(needed(counter)).toEqual(allowed('Operator'))
   })
 })

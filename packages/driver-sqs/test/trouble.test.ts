@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { isErrandError } from '@errand/core/ports'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
+import { quietLogger } from '@errand/testkit'
 import { describe, expect, inject, it } from 'vitest'
 import { sqs } from '../src/index.ts'
 import { context, Corner, drain, ids, publish, subscribe, tickets, until } from './sqs.ts'
@@ -96,6 +97,37 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeou
     )
     const all = await publish(driver, tickets(5, 'media', 'high'))
     expect(await drain(subscription, 5)).toEqual(ids(all))
+  })
+
+  it('one lane without the right to read it does not stop the others, and is said as an error; four do', async () => {
+    await using corner = new Corner(url!)
+    const said: string[] = []
+    const error = (about: object, text?: string): void => void said.push(`${text} ${JSON.stringify(about)}`)
+    const client = corner.client({ maxAttempts: 1 })
+    const driver = corner.open({ client }, { ...quietLogger, error })
+    const subscription = await subscribe(driver, 'media')
+    let denied = /-high$/
+    client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          const { QueueUrl = '' } = args.input as { readonly QueueUrl?: string }
+          if (commandName === 'ReceiveMessageCommand' && denied.test(QueueUrl))
+            throw Object.assign(new Error('not authorized to perform it'), { name: 'AccessDenied' })
+          return next(args)
+        },
+      { step: 'initialize' },
+    )
+    const waiting = subscription.next(10, AbortSignal.timeout(20_000))
+    await until(() => said.some((line) => line.includes('"lane":"high"')))
+    const all = await publish(driver, tickets(1, 'media'))
+    expect(ids(await waiting)).toEqual(ids(all))
+    await subscription.close()
+    denied = /./
+    const next = await subscribe(driver, 'media')
+    await expect(next.next(10, AbortSignal.timeout(20_000))).rejects.toMatchObject({
+      code: 'E_DRIVER',
+      message: expect.stringContaining('policy'),
+    })
   })
 
   it('a publish of which some requests fail reports what is known, and leaves the rest open', async () => {

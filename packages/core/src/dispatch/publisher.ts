@@ -16,7 +16,7 @@ export interface Publisher {
   publish(tickets: readonly Ticket[]): Promise<PublishReport>
   /** True from a publish that failed or went unanswered until one that was answered: do not wait for it. */
   readonly down: boolean
-  /** Resolves when nothing is under way. */
+  /** Resolves when nothing is under way; what a broker does not take within a second is left to the relay. */
   close(): Promise<void>
 }
 
@@ -33,6 +33,8 @@ type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refuse
 const unknown: Fate = { fate: 'unknown' }
 /** While the broker is down, one publish in so long looks whether it is back. */
 const probeEveryMs = 1_000
+/** How long closing waits for a broker. */
+const closeWaitMs = 1_000
 /** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
 const mostWaiting = 20_000
 
@@ -41,6 +43,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   let probedAtMs = Number.NEGATIVE_INFINITY
   let place = driver.places?.[0]
   let underWay: AbortController | undefined
+  let givenUp = false
 
   // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
   const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
@@ -66,6 +69,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   }
 
   async function send(tickets: readonly Ticket[]): Promise<readonly Fate[]> {
+    if (givenUp) return tickets.map(() => unknown)
     probedAtMs = clock.monotonicMs()
     const gaveUp = new AbortController()
     const at = place
@@ -82,7 +86,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
       if (at === place) setUp()
       return fatesOf(tickets, report)
     } catch (error) {
-      if (at === place) setDown('publishing failed', error)
+      if (at === place && !givenUp) setDown('publishing failed', error)
       return tickets.map(() => unknown)
     } finally {
       stopSlow()
@@ -124,7 +128,14 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
       })
       return { accepted, refused }
     },
-    close: () => line.close(),
+    async close() {
+      const stop = clock.after(closeWaitMs, () => {
+        givenUp = true
+        underWay?.abort()
+      })
+      await line.close()
+      stop()
+    },
   }
 }
 

@@ -2,11 +2,37 @@ import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { publisherOf } from '../../src/dispatch/publisher.ts'
 import type { Ticket } from '../../src/job/ticket.ts'
-import type { PublishReport } from '../../src/ports/driver.ts'
+import type { Driver, PublishReport } from '../../src/ports/driver.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { recordingLogger } from '../recording-logger.ts'
 
 const ticket = (id: string): Ticket => ({ id, queue: 'q', lane: 'normal', log: 'l' })
+
+function hangingDriver(): Driver {
+  return {
+    port: 1,
+    name: 'broker',
+    capabilities: { delivers: 'tickets', depth: 'exact' },
+    publish: () => new Promise(() => {}),
+    subscribe: async () => Promise.reject(new Error('nobody subscribes here')),
+    depth: async () => 0,
+    purge: async () => undefined,
+    close: async () => undefined,
+  }
+}
+
+test('closing waits a second for a broker that hangs, however much is still to be published', async () => {
+  const clock = virtualClock()
+  const logger = recordingLogger()
+  const { settings } = resolveConfig({ logger })
+  const publisher = publisherOf({ driver: hangingDriver(), clock, logger, settings })
+  const tickets = Array.from({ length: 3 * settings.batchItems }, (_, index) => ticket(String(index)))
+  const publishing = publisher.publish(tickets)
+  const closing = publisher.close()
+  await clock.advance(1_000)
+  await closing
+  expect(await publishing).toEqual({ accepted: [], refused: [] })
+})
 
 test('a driver that was left while it hung does not hold up what is published to the new one', async () => {
   const changed = new Set<() => void>()
@@ -14,15 +40,9 @@ test('a driver that was left while it hung does not hold up what is published to
   const logger = recordingLogger()
   const publisher = publisherOf({
     driver: {
-      port: 1,
-      name: 'broker',
-      capabilities: { delivers: 'tickets', depth: 'exact' },
+      ...hangingDriver(),
       publish: async (tickets): Promise<PublishReport> =>
         places[0] === 'the old one' ? new Promise(() => {}) : { accepted: tickets, refused: [] },
-      subscribe: async () => Promise.reject(new Error('nobody subscribes here')),
-      depth: async () => 0,
-      purge: async () => undefined,
-      close: async () => undefined,
       get places() {
         return places
       },

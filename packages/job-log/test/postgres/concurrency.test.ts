@@ -72,6 +72,35 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     await client.query('rollback')
   })
 
+  it('whoever has had its number before a job’s last event writes no event after it: followers read by those numbers', async () => {
+    const [by, client] = [await worker(), await stage.client()]
+    const [holder, next] = jobs(2, () => ({ queue: 'late', ordering: { key: 'k', onFailure: 'block' } }))
+    const [plain] = jobs(1, () => ({ queue: 'late', lane: 'low' }))
+    await log.append([holder!])
+    const [claim] = await log.take(['late'], 1, by, randomUUID())
+
+    await client.query('begin')
+    await client.query('select pg_current_xact_id()')
+    await log.append([next!, plain!])
+    const take = `select id from ${stage.schema}.take('{late}', 9, $1, $2, 1000, '{}', 0, false, null) where id is not null`
+    expect((await client.query(take, [by.id, randomUUID()])).rows).toEqual([])
+    const { rows } = await client.query<{ answer: string }>(
+      `select ${stage.schema}.settle($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`,
+      [`{${claim!.id}}`, by.id],
+    )
+    expect(rows[0]?.answer.split('\n').map((line) => line.split('\t')[0])).toEqual(['settled', 'pending'])
+    await client.query('commit')
+
+    expect((await log.passKeys(10)).map(({ id }) => id)).toEqual([next!.id])
+    expect((await log.take(['late'], 9, by, randomUUID())).map(({ id }) => id).toSorted()).toEqual(
+      [next!.id, plain!.id].toSorted(),
+    )
+    const ordered = await stage.sql(
+      `select version from errand.job_events where job_id = '${next!.id}' order by tx, seq`,
+    )
+    expect(ordered.map(({ version }) => version)).toEqual([1, 2, 3])
+  })
+
   it('dispatches with keys and unique keys in any order deadlock nobody', async () => {
     const before = await stage.sql(
       'select deadlocks::int from pg_stat_database where datname = current_database()',

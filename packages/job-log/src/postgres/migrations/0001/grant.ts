@@ -1,6 +1,6 @@
 import { laneRank, lanes } from '@errand/core/ports'
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot, stateIs } from './hot.ts'
+import { hot, isEarlier, stateIs } from './hot.ts'
 
 /** Overdue jobs of one queue that are put in order before the oldest are taken. */
 const overdueLook = 1_000
@@ -173,7 +173,7 @@ begin ${checkLease(s)}
         exit when v_low <= 0;
         v_more := array(
           select l.ctid from ${s}.live l
-           where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
+           where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane] and ${isEarlier('l')}
            order by l.seq limit v_low for update skip locked);
         v_rows := v_rows || v_more;
         v_low := v_low - cardinality(v_more);
@@ -184,6 +184,7 @@ begin ${checkLease(s)}
         v_more := array(
           select l.ctid from ${s}.live l
            where l.state = ${stateCode.ready} and l.queue = v_queue and not l.ctid = any (v_rows)
+             and ${isEarlier('l')}
            order by l.lane, l.seq limit v_left for update skip locked);
         v_rows := v_rows || v_more;
         v_left := v_left - cardinality(v_more);
@@ -194,6 +195,7 @@ begin ${checkLease(s)}
             select l.ctid from ${s}.live l
              where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
                and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.ctid = any (v_rows)
+               and ${isEarlier('l')}
              order by l.seq limit v_left for update skip locked);
           v_rows := v_rows || v_more;
           v_left := v_left - cardinality(v_more);

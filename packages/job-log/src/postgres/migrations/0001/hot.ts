@@ -13,6 +13,13 @@ set enable_mergejoin to off
 set jit to off`
 
 /**
+ * The row was not written by a transaction with a later number than this one's. Events are read in the order of those
+ * numbers, so whoever writes the next event of a job must come later than the last: a transaction that has had its number
+ * before its last look leaves such a row to the next one.
+ */
+export const isEarlier = (row: string): string => `age(${row}.xmin) >= 0`
+
+/**
  * A job's state where its row is found by its id. Said so that no partial index of that state can be used: to a planner
  * that believes the table to be tiny, reading all running jobs for each id looks as cheap as looking the id up.
  */

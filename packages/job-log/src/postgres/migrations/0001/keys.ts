@@ -1,5 +1,5 @@
 import { eventCode, stateCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { hot, isEarlier } from './hot.ts'
 
 /**
  * Ordering keys. Each row names the only job of its key that may be ready or running. Whoever takes or passes a key
@@ -19,7 +19,8 @@ end $$;
 /*
  * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence: a
  * blocked one becomes ready, a scheduled one becomes holder and stays scheduled; nobody left: the key's row goes.
- * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind.
+ * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind, as
+ * for a job that was stored by a later transaction than this one.
  */
 create function ${s}.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
 returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql ${hot} as $$
@@ -54,29 +55,33 @@ begin
         join ${s}.keys k on k.queue = t.queue and k.key = t.key
        where not exists (select from ${s}.live l where l.id = k.holder)),
     heir as materialized (
-      select ended.queue, ended.key, next.id, next.state
+      select ended.queue, ended.key, next.id, next.state, next.is_late
         from ended
         left join lateral (
-          select l.id, l.state from ${s}.live l
+          select l.id, l.state, not ${isEarlier('l')} as is_late from ${s}.live l
            where l.queue = ended.queue and l.key = ended.key
              and l.state in (${stateCode.scheduled}, ${stateCode.blocked})
            order by l.seq limit 1) next on true),
+    late as (
+      insert into ${s}.key_notes (queue, key) select heir.queue, heir.key from heir where heir.is_late),
     freed as (
       delete from ${s}.keys k using heir where k.queue = heir.queue and k.key = heir.key and heir.id is null),
     passed as (
       update ${s}.keys k set holder = heir.id from heir
-       where k.queue = heir.queue and k.key = heir.key and heir.id is not null),
+       where k.queue = heir.queue and k.key = heir.key and not heir.is_late),
     woken as (
       update ${s}.live l
          set state = ${stateCode.ready}, version = l.version + 1, publish_after = p_publish_after, publishes = 0
         from heir
-       where l.id = heir.id and heir.state = ${stateCode.blocked}
+       where l.id = heir.id and heir.state = ${stateCode.blocked} and not heir.is_late
       returning l.*),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
       select w.id, w.version, ${eventCode.unblocked}, ${stateCode.ready}, w.name, w.queue, w.tags, w.run, w.attempt
         from woken w)
-    select w.queue, w.key, w.id, w.lane, false from woken w;
+    select w.queue, w.key, w.id, w.lane, false from woken w
+    union all
+    select heir.queue, heir.key, null::uuid, null::smallint, true from heir where heir.is_late;
 end $$;
 
 -- Handles the notes: a key whose row is still locked keeps its note.
