@@ -1,6 +1,7 @@
 import { batcher } from '../batching.ts'
 import type { Settings } from '../config/defaults.ts'
 import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -152,13 +153,7 @@ export async function publishWithin(
   if (tickets.length === 0) return
   const answered = publisher.publish(tickets)
   if (publisher.down) return
-  await new Promise<void>((resolve) => {
-    const stop = clock.after(waitMs, resolve)
-    void answered.finally(() => {
-      stop()
-      resolve()
-    })
-  })
+  await inTime(answered, waitMs, clock, () => undefined)
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

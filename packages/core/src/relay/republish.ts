@@ -1,3 +1,4 @@
+import { inTime } from '../in-time.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -95,18 +96,13 @@ export class Republish {
     const due = [...this.#known].filter(
       ([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now,
     )
-    await this.#inTime(Promise.all(due.map(([queue]) => this.#hasBacklog(queue))))
+    // A broker that does not answer must not hold up the sweeps: without them the log calls nothing lost.
+    const reading = Promise.all(due.map(([queue]) => this.#hasBacklog(queue)))
+    await inTime(reading, longestReadMs, this.#parts.clock, () => undefined)
     const held = [...this.#known]
       .filter(([, { heldUntilMs, reads }]) => heldUntilMs > now || reads > 0)
       .map(([queue]) => queue)
     return [...new Set([...held, ...this.#parts.quiet()])]
-  }
-
-  /** A broker that does not answer must not hold up the sweeps: without them the log calls nothing lost. */
-  async #inTime(reading: Promise<unknown>): Promise<void> {
-    const done = new AbortController()
-    await Promise.race([reading, this.#parts.clock.sleep(longestReadMs, done.signal)])
-    done.abort()
   }
 
   /** Of the tickets of a sweep, those that are worth publishing. */

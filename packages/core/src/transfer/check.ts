@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { workerDefaults } from '../config/defaults.ts'
 import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { DriverContext, DriverFactory } from '../ports/driver.ts'
@@ -22,6 +23,10 @@ export async function checkDriver(
   const { leaseMs, graceMs } = workerDefaults
   const worker: WorkerRef = { id: randomUUID(), host: hostname(), pid: process.pid, leaseMs, graceMs }
   const driver = factory.open(context)
+  const answered = (work: Promise<void>): Promise<void> =>
+    inTime(work, answerMs, context.clock, () => {
+      throw new ErrandError('E_DRIVER', `${factory.name} did not answer within ${answerMs / 1_000} s`)
+    })
   try {
     for (const queue of queues) {
       const probe = async (): Promise<void> => {
@@ -29,21 +34,9 @@ export async function checkDriver(
         await subscription.close()
         await driver.depth(queue)
       }
-      await inTime(probe(), factory.name, context)
+      await answered(probe())
     }
   } finally {
-    await inTime(driver.close(), factory.name, context).catch(() => undefined)
-  }
-}
-
-async function inTime(work: Promise<void>, name: string, { clock }: DriverContext): Promise<void> {
-  const late = Promise.withResolvers<void>()
-  const stop = clock.after(answerMs, () =>
-    late.reject(new ErrandError('E_DRIVER', `${name} did not answer within ${answerMs / 1_000} s`)),
-  )
-  try {
-    await Promise.race([work, late.promise])
-  } finally {
-    stop()
+    await answered(driver.close()).catch(() => undefined)
   }
 }

@@ -1,4 +1,5 @@
 import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type {
   CallOptions,
@@ -194,14 +195,8 @@ export class CurrentDriver implements Driver {
 
   async publish(tickets: readonly Ticket[], call?: CallOptions): Promise<PublishReport> {
     // It began beside the append, so it has been answered as a rule. A process that has been idle finds the move so.
-    if (this.#looking) await this.#inTime(this.#looking)
+    if (this.#looking) await inTime(this.#looking, lookWaitMs, this.#parts.context.clock, () => undefined)
     return this.#current.publish(tickets, call)
-  }
-
-  async #inTime(work: Promise<void>): Promise<void> {
-    const enough = new AbortController()
-    await Promise.race([work, this.#parts.context.clock.sleep(lookWaitMs, enough.signal)])
-    enough.abort()
   }
 
   async subscribe(queue: QueueName, options: SubscribeOptions): Promise<CurrentSubscription> {
@@ -222,12 +217,9 @@ export class CurrentDriver implements Driver {
   }
 
   /** A broker that is left because it is broken, or hangs, must not hold up what is published to the new one. */
-  async #left(old: Driver, queue: QueueName): Promise<number | undefined> {
-    const enough = new AbortController()
-    const late = this.#parts.context.clock.sleep(leftWaitMs, enough.signal).then(() => 0)
-    const left = await Promise.race([old.depth(queue).catch(() => 0), late])
-    enough.abort()
-    return left
+  #left(old: Driver, queue: QueueName): Promise<number | undefined> {
+    const reading = old.depth(queue).catch(() => 0)
+    return inTime(reading, leftWaitMs, this.#parts.context.clock, () => 0)
   }
 
   async purge(queue: QueueName): Promise<void> {

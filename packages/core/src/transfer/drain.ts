@@ -1,4 +1,5 @@
 import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver } from '../ports/driver.ts'
@@ -71,30 +72,19 @@ export class Drain {
   }
 
   async #tickets(queue: QueueName): Promise<number | undefined | 'failed'> {
-    const { old } = this.#parts
+    const { clock, old } = this.#parts
     if (old?.capabilities.depth !== 'exact') return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     try {
-      const depth = await this.#inTime(old.depth(queue))
+      // A broker that hangs must not hold up the look at the others.
+      const depth = await inTime(old.depth(queue), answerMs, clock, () => {
+        throw new ErrandError('E_DRIVER', `no depth within ${answerMs} ms`)
+      })
       this.#failingSinceMs.delete(queue)
       if (depth !== undefined) return depth
       // It may not tell, for want of a right.
       return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     } catch {
       return 'failed'
-    }
-  }
-
-  /** A broker that hangs must not hold up the look at the others. */
-  async #inTime<T>(reading: Promise<T>): Promise<T> {
-    const enough = new AbortController()
-    const late = this.#parts.clock.sleep(answerMs, enough.signal).then(() => {
-      throw new ErrandError('E_DRIVER', `no depth within ${answerMs} ms`)
-    })
-    late.catch(() => undefined)
-    try {
-      return await Promise.race([reading, late])
-    } finally {
-      enough.abort()
     }
   }
 

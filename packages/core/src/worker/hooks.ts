@@ -2,6 +2,7 @@ import { workerDefaults } from '../config/defaults.ts'
 import type { ResolvedHandler } from '../define/handler.ts'
 import type { AttemptInfo, Ended, FailedInfo, Hooks } from '../define/hooks.ts'
 import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 
@@ -68,16 +69,8 @@ export class HookRunner {
 
   async #inTime(hook: string, call: () => unknown): Promise<void> {
     const { hookDeadlineMs } = workerDefaults
-    const late = Promise.withResolvers<never>()
-    const cancel = this.#clock.after(hookDeadlineMs, () =>
-      late.reject(
-        new ErrandError('E_HOOK_TIMEOUT', `the hook '${hook}' took longer than ${hookDeadlineMs} ms`),
-      ),
-    )
-    try {
-      await Promise.race([(async () => await call())(), late.promise])
-    } finally {
-      cancel()
-    }
+    await inTime((async () => await call())(), hookDeadlineMs, this.#clock, () => {
+      throw new ErrandError('E_HOOK_TIMEOUT', `the hook '${hook}' took longer than ${hookDeadlineMs} ms`)
+    })
   }
 }
