@@ -7,7 +7,16 @@ export interface BatcherOptions<Item, Result> {
   /** The sum of `weigh(item)` in one batch; a single item may exceed it. */
   readonly maxWeight?: number | undefined
   readonly weigh?: ((item: Item) => number) | undefined
+  /**
+   * How many batches may be under way at a time, default 1. With more, what gathered goes in as many parts, one right
+   * behind the other, and the caller works on the answer to one while the next is under way. `run` is called in the order
+   * of the items, and has to keep it.
+   */
+  readonly lines?: number | undefined
 }
+
+/** A part of what waits is at least so large: each part has a price of its own. */
+const smallestPart = 16
 
 export interface Batcher<Item, Result> {
   /** Resolves with the item's own result. After `close` it rejects with `E_CLOSED`. */
@@ -33,17 +42,23 @@ interface Waiting<Item, Result> {
 export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Batcher<Item, Result> {
   const maxWeight = options.maxWeight ?? Number.POSITIVE_INFINITY
   const weigh = options.weigh ?? ((): number => 0)
+  const lines = options.lines ?? 1
   let waiting: Waiting<Item, Result>[] = []
-  let inFlight = 0
-  let pumping: Promise<void> | undefined
+  let itemsUnderWay = 0
+  let batchesUnderWay = 0
+  let pumping = false
+  let rested = Promise.withResolvers<void>()
+  rested.resolve()
   let closed = false
 
   function nextBatch(): Waiting<Item, Result>[] {
+    const share = Math.max(smallestPart, Math.ceil(waiting.length / (lines - batchesUnderWay)))
+    const most = Math.min(options.maxItems, lines === 1 ? Infinity : share)
     let weight = 0
     let count = 0
     for (const { item } of waiting) {
       weight += weigh(item)
-      if (count === options.maxItems || (count > 0 && weight > maxWeight)) break
+      if (count === most || (count > 0 && weight > maxWeight)) break
       count++
     }
     const batch = waiting.slice(0, count)
@@ -52,7 +67,8 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
   }
 
   async function send(batch: readonly Waiting<Item, Result>[]): Promise<void> {
-    inFlight = batch.length
+    itemsUnderWay += batch.length
+    batchesUnderWay += 1
     try {
       const results = await options.run(batch.map(({ item }) => item))
       if (results.length !== batch.length) {
@@ -62,36 +78,39 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     } catch (error) {
       for (const { reject } of batch) reject(error)
     } finally {
-      inFlight = 0
+      itemsUnderWay -= batch.length
+      batchesUnderWay -= 1
     }
+    pumpSoon()
   }
 
-  async function pump(): Promise<void> {
-    // A microtask later, so that everything added in this tick is in the first batch.
-    await Promise.resolve()
-    while (waiting.length > 0) await send(nextBatch())
-    pumping = undefined
-  }
-
-  async function idle(): Promise<void> {
-    for (let current = pumping; current; current = pumping) await current
+  /** A microtask later, so that everything added in this tick is in the first batch. */
+  function pumpSoon(): void {
+    if (pumping) return
+    pumping = true
+    queueMicrotask(() => {
+      pumping = false
+      while (waiting.length > 0 && batchesUnderWay < lines) void send(nextBatch())
+      if (itemsUnderWay === 0) rested.resolve()
+    })
   }
 
   return {
     add(item) {
       if (closed) return Promise.reject(new ErrandError('E_CLOSED', 'nothing can be added: it is closed'))
       return new Promise<Result>((resolve, reject) => {
+        if (waiting.length + itemsUnderWay === 0) rested = Promise.withResolvers()
         waiting.push({ item, resolve, reject })
-        pumping ??= pump()
+        pumpSoon()
       })
     },
     get size() {
-      return waiting.length + inFlight
+      return waiting.length + itemsUnderWay
     },
-    idle,
+    idle: () => rested.promise,
     close() {
       closed = true
-      return idle()
+      return rested.promise
     },
   }
 }

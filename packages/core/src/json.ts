@@ -13,41 +13,65 @@ const deepest = 500
  */
 export function toJson(value: unknown, root: string): { readonly text: string } | NotJson {
   try {
-    return findNotJson(value, root, []) ?? { text: JSON.stringify(value) }
+    const found = findNotJson(value, [])
+    if (!found) return { text: JSON.stringify(value) }
+    return { path: root + found.steps.toReversed().join(''), problem: found.problem }
   } catch (error) {
     // A getter or a Proxy of the user's own that throws.
     return { path: root, problem: `cannot be read (${error instanceof Error ? error.message : 'it throws'})` }
   }
 }
 
-function findNotJson(value: unknown, path: string, parents: readonly object[]): NotJson | undefined {
-  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return undefined
-  if (typeof value === 'object') return findInObject(value, path, parents)
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : { path, problem: `is ${value}` }
-  return { path, problem: value === undefined ? 'is undefined' : `is a ${typeof value}` }
+/** Steps from the place outwards: written down on the way back, so that a value that is all right costs none. */
+interface Flaw {
+  readonly problem: string
+  readonly steps: string[]
 }
 
-function findInObject(value: object, path: string, parents: readonly object[]): NotJson | undefined {
-  if (parents.includes(value)) return { path, problem: 'contains itself' }
-  if (parents.length >= deepest) return { path, problem: `is nested more than ${deepest} deep` }
+const flaw = (problem: string): Flaw => ({ problem, steps: [] })
+
+function findNotJson(value: unknown, parents: object[]): Flaw | undefined {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return undefined
+  if (typeof value === 'object') return findInObject(value, parents)
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : flaw(`is ${value}`)
+  return flaw(value === undefined ? 'is undefined' : `is a ${typeof value}`)
+}
+
+function findInObject(value: object, parents: object[]): Flaw | undefined {
+  if (parents.includes(value)) return flaw('contains itself')
+  if (parents.length >= deepest) return flaw(`is nested more than ${deepest} deep`)
   if (!Array.isArray(value)) {
     const kind = kindOf(value)
-    if (kind) return { path, problem: `is a ${kind}` }
+    if (kind) return flaw(`is a ${kind}`)
   }
-  if (Object.getOwnPropertySymbols(value).length > 0) return { path, problem: 'has a symbol as a key' }
-  const within = [...parents, value]
-  if (Array.isArray(value)) {
-    // By index, so that holes are seen.
-    for (let index = 0; index < value.length; index += 1) {
-      const found = findNotJson(value[index], `${path}[${index}]`, within)
-      if (found) return found
+  if (Object.getOwnPropertySymbols(value).length > 0) return flaw('has a symbol as a key')
+  parents.push(value)
+  const inside = Array.isArray(value) ? findInList(value, parents) : findInMembers(value, parents)
+  parents.pop()
+  return inside
+}
+
+function findInList(value: readonly unknown[], parents: object[]): Flaw | undefined {
+  // By index, so that holes are seen.
+  for (let index = 0; index < value.length; index += 1) {
+    const inside = findNotJson(value[index], parents)
+    if (inside) {
+      inside.steps.push(`[${index}]`)
+      return inside
     }
-    return undefined
   }
-  for (const [key, entry] of Object.entries(value)) {
+  return undefined
+}
+
+function findInMembers(value: object, parents: object[]): Flaw | undefined {
+  for (const key of Object.keys(value)) {
+    const entry: unknown = value[key as keyof typeof value]
     // An optional property that is absent and one that is undefined mean the same.
-    const found = entry === undefined ? undefined : findNotJson(entry, join(path, key), within)
-    if (found) return found
+    const inside = entry === undefined ? undefined : findNotJson(entry, parents)
+    if (inside) {
+      inside.steps.push(step(key))
+      return inside
+    }
   }
   return undefined
 }
@@ -59,6 +83,6 @@ function kindOf(value: object): string | undefined {
   return 'toJSON' in value && typeof value.toJSON === 'function' ? 'value with toJSON()' : undefined
 }
 
-function join(path: string, key: string): string {
-  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`
+function step(key: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
 }

@@ -3,11 +3,12 @@ import { batcher } from '../src/batching.ts'
 import { refusalOf } from './code-of.ts'
 
 /** A batcher whose batches are answered by hand. */
-function byHand(options: { maxItems?: number; maxWeight?: number } = {}) {
+function byHand(options: { maxItems?: number; maxWeight?: number; lines?: number } = {}) {
   const batches: { items: readonly number[]; answer: () => void; fail: (error: Error) => void }[] = []
   const line = batcher<number, number>({
     maxItems: options.maxItems ?? 100,
     maxWeight: options.maxWeight,
+    lines: options.lines,
     weigh: (item) => item,
     run: (items) =>
       new Promise((resolve, reject) => {
@@ -94,4 +95,43 @@ test('closing answers what was added, and takes no more', async () => {
   batches[0]?.answer()
   await closing
   expect([await added, line.size]).toEqual([2, 0])
+})
+
+test('with two lines, what gathered goes in two halves, one right behind the other', async () => {
+  const { line, batches, sent } = byHand({ lines: 2, maxWeight: 1e9 })
+  const items = Array.from({ length: 64 }, (_, index) => index)
+  const all = items.map((item) => line.add(item))
+  await settled()
+  expect(sent()).toEqual([items.slice(0, 32), items.slice(32)])
+  batches[0]?.answer()
+  const next = [line.add(64), line.add(65)]
+  await settled()
+  // The second half is still under way: what came meanwhile does not wait for it.
+  expect(sent()[2]).toEqual([64, 65])
+  batches[1]?.answer()
+  batches[2]?.answer()
+  expect(await Promise.all([...all, ...next])).toEqual([...items, 64, 65].map((item) => item * 2))
+})
+
+test('with two lines, few items are not divided', async () => {
+  const { line, batches, sent } = byHand({ lines: 2 })
+  const all = Promise.all(Array.from({ length: 10 }, (_, index) => line.add(index)))
+  await settled()
+  expect(sent()).toHaveLength(1)
+  batches[0]?.answer()
+  await all
+})
+
+test('idle and close wait for all lines', async () => {
+  const { line, batches } = byHand({ lines: 2, maxWeight: 1e9 })
+  const all = Promise.all(Array.from({ length: 40 }, (_, index) => line.add(index)))
+  await settled()
+  let closed = false
+  const closing = line.close().then(() => (closed = true))
+  batches[1]?.answer()
+  await settled()
+  expect([closed, line.size]).toEqual([false, 20])
+  batches[0]?.answer()
+  await Promise.all([all, closing])
+  expect(line.size).toBe(0)
 })

@@ -51,16 +51,17 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   const calls = new Set<Promise<unknown>>()
   let closed = false
 
-  const line = (): ReturnType<typeof batcher<NewJob, Appended>> =>
+  const line = (lines: number): ReturnType<typeof batcher<NewJob, Appended>> =>
     batcher({
+      lines,
       run: (jobs) => append(jobs),
       maxItems: settings.batchItems,
       maxWeight: settings.batchBytes,
       weigh: (job) => job.payload.text.length,
     })
   // Jobs with a key may wait for a lock that somebody's transaction holds; those without shall not wait with them.
-  const plain = line()
-  const keyed = line()
+  const plain = line(2)
+  const keyed = line(1)
 
   async function append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]> {
     const { log, driver } = await deps.connected()
@@ -148,22 +149,26 @@ async function prepareAll(
       `dispatchMany() takes a list of job.with(payload), not ${describe(requests)}`,
     )
   }
-  const results = await Promise.all(
-    (requests as readonly RequestOfJob[]).map(async (request, index) => {
-      try {
-        if (typeof request !== 'object' || request === null || !('job' in request)) {
-          throw new ErrandError(
-            'E_OPTION',
-            `request ${index} is ${describe(request)}; use job.with(payload, options)`,
-          )
-        }
-        return await prepare({ ...request, options: { ...request.options, tx } }, undefined, deps)
-      } catch (error) {
-        if (isErrandError(error)) return error
-        throw error
+  const prepared = (requests as readonly RequestOfJob[]).map((request, index) => {
+    try {
+      if (typeof request !== 'object' || request === null || !('job' in request)) {
+        throw new ErrandError(
+          'E_OPTION',
+          `request ${index} is ${describe(request)}; use job.with(payload, options)`,
+        )
       }
-    }),
-  )
+      const { job, payload, options } = request
+      const all = tx === undefined ? options : { ...options, tx }
+      const one = prepare({ job, payload, options: all }, undefined, deps)
+      return one instanceof Promise ? one.catch(refusal) : one
+    } catch (error) {
+      return refusal(error)
+    }
+  })
+  // Awaited only where it must be: see `prepare`.
+  const results = prepared.some((each) => each instanceof Promise)
+    ? await Promise.all(prepared.map(async (each) => each))
+    : (prepared as readonly (NewJob | ErrandError)[])
   checkNames((requests as readonly RequestOfJob[]).filter((_, index) => !(results[index] instanceof Error)))
   const refused = results.map((each) => (each instanceof Error ? each : undefined))
   const first = refused.findIndex((each) => each !== undefined)
@@ -173,6 +178,12 @@ async function prepareAll(
     `none of ${requests.length} requests was stored, because request ${first} was refused: ${refused[first]?.message}`,
     { cause: refused[first], requests: refused },
   )
+}
+
+/** Why a request was refused. Rethrows what is no refusal. */
+function refusal(error: unknown): ErrandError {
+  if (isErrandError(error)) return error
+  throw error
 }
 
 /** Two definitions of one name in one call can only be a mistake; one worker could not serve both. */

@@ -101,7 +101,9 @@ export class Appender {
 
   async #store(jobs: readonly NewJob[], half: boolean): Promise<readonly Appended[]> {
     const wait = jobs.some(hasKey) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
-    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values)
+    // In the order of the calls, so that jobs are handed out in it; those that may wait for a lock keep nobody waiting.
+    const inLine = wait === null
+    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine })
     return this.#unlessStored((alike) => this.#batch(jobs, wait, ask, alike))
   }
 

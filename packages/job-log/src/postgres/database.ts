@@ -3,9 +3,11 @@ import type { ClientConfig, PoolClient } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { isLostConnection, isServerFull, isTakenBack, logError } from './failures.ts'
+import { Line } from './line.ts'
 import { quoteSchema } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { placeOf } from './options.ts'
+import { hangUp } from './socket.ts'
 
 /** A column as the wire has it. Parsing is the decoders' business: they know what is a number. */
 export type Column = string | null
@@ -17,6 +19,11 @@ export interface QueryOptions {
   readonly repeatable?: boolean | undefined
   /** Milliseconds instead of `statementTimeout`. */
   readonly deadlineMs?: number | undefined
+  /**
+   * On one connection with all others that say so, right behind them: the server carries them out in the order of the
+   * calls, and no time is lost between two of them. Each is still a transaction of its own.
+   */
+  readonly inLine?: boolean | undefined
 }
 
 /** Runs statements on one connection, for those that need several in one transaction. */
@@ -37,6 +44,7 @@ export class Database {
   readonly place: string
   readonly options: ResolvedOptions
   readonly #pool: Pool
+  #line: Line | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedOptions, logger: Logger) {
@@ -49,6 +57,8 @@ export class Database {
       idleTimeoutMillis: 60_000,
       // A script that has dispatched its jobs may end; workers have other things that keep them alive.
       allowExitOnIdle: true,
+      // Only statements `inLine` make use of it: all others have their connection for themselves.
+      pipeline: true,
     })
     // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
     // the statement hears of it as well.
@@ -83,7 +93,10 @@ export class Database {
     let again = options.repeatable ?? true
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#withClient(options.deadlineMs, (client) => this.#send(client, name, text, values))
+        const send = (client: PoolClient): Promise<readonly Row[]> => this.#send(client, name, text, values)
+        return await (options.inLine === true
+          ? this.#withLine(options.deadlineMs, send)
+          : this.#withClient(options.deadlineMs, send))
       } catch (error) {
         if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
         // Most often a connection that was lost while it was idle; a database that is down says so the second time.
@@ -152,27 +165,66 @@ export class Database {
   }
 
   async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
-    if (this.#closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
+    if (this.#closing) throw closedError()
     const client = await this.#connect()
-    const limitMs = (deadlineMs ?? this.options.statementTimeoutMs) + deadlineMarginMs
+    return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => client.release(broken))
+  }
+
+  /** The line is one connection for as long as somebody uses it, but not for ever: others may wait for one. */
+  async #withLine<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    if (this.#closing) throw closedError()
+    const line = this.#openLine()
+    line.join()
+    const client = await line.client.catch((error: unknown) => {
+      line.leave(true)
+      throw error
+    })
+    // Those before it have their time first.
+    const limitMs = this.#limitMs(deadlineMs) * line.users
+    return this.#within(limitMs, client, work, (broken) => line.leave(broken))
+  }
+
+  #openLine(): Line {
+    const last = this.#line
+    if (last?.isOpen === true) return last
+    const connecting = (last?.left ?? Promise.resolve()).then(() => this.#connect())
+    this.#line = new Line(connecting)
+    return this.#line
+  }
+
+  #limitMs(deadlineMs: number | undefined): number {
+    return (deadlineMs ?? this.options.statementTimeoutMs) + deadlineMarginMs
+  }
+
+  async #within<T>(
+    limitMs: number,
+    client: PoolClient,
+    work: (client: PoolClient) => Promise<T>,
+    release: (broken: boolean) => void,
+  ): Promise<T> {
     let expired = false
-    // Destroys the socket: what became of the statement is unknown, and asked again by who needs to know.
+    // What became of the statement is unknown, and asked again by who needs to know.
     const timer = setTimeout(() => {
       expired = true
-      client.release(true)
+      hangUp(client)
+      release(true)
     }, limitMs)
     try {
       const result = await work(client)
       clearTimeout(timer)
-      if (!expired) client.release()
+      if (!expired) release(false)
       return result
     } catch (error) {
       clearTimeout(timer)
       if (expired) throw new DeadlineError(`no answer within ${limitMs} ms`)
-      client.release(isLostConnection(error))
+      release(isLostConnection(error))
       throw error
     }
   }
+}
+
+function closedError(): ErrandError {
+  return new ErrandError('E_CLOSED', 'this job log has been closed')
 }
 
 class DeadlineError extends Error {

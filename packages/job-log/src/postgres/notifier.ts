@@ -3,6 +3,7 @@ import { Client } from 'pg'
 import type { Logger, Topic } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
+import { keepAlive } from './socket.ts'
 
 /** A commit with NOTIFY takes a lock of the whole instance: at most this part of the time is spent notifying. */
 const share = 1 / 5
@@ -75,6 +76,7 @@ export class Notifier {
       values: [`{${channels.join(',')}}`, this.sender],
       query_timeout: this.#database.options.statementTimeoutMs,
     }
+    // Between wake-ups the connection shall not keep a process alive; under way it must.
     keepAlive(client, true)
     try {
       await client.query(statement)
@@ -100,14 +102,6 @@ export class Notifier {
     await client.connect()
     return client
   }
-}
-
-/** Between wake-ups the connection shall not keep a process alive that has nothing else to do; under way it must. */
-function keepAlive(client: Client, alive: boolean): void {
-  const { stream } = (client as unknown as { connection: { stream: { ref?(): void; unref?(): void } } })
-    .connection
-  if (alive) stream.ref?.()
-  else stream.unref?.()
 }
 
 /** The rest of this turn of the event loop. */

@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { HeartbeatLog, JobLog } from '@errand/core/ports'
-import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import {
+  checkHistory,
+  newJob,
+  outcomes,
+  settlement,
+  startFaultProxy,
+  until,
+  workerRef,
+} from '@errand/testkit'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -118,6 +126,53 @@ describe.skipIf(url === undefined)('lost connections', () => {
     await expect(hasty.append([job])).rejects.toMatchObject({ code: 'E_LOG' })
     await client.query('commit')
     expect(await hasty.append([job])).toMatchObject([{ id: job.id, status: 'added' }])
+  })
+
+  it('jobs that are stored without waiting for each other keep the order of the calls', async () => {
+    const busy = stage.open({ poolSize: 4 })
+    // More than are sent over one connection before it is given back.
+    const jobs = Array.from({ length: 200 }, () => newJob({ queue: 'in-line' }))
+    await Promise.all(jobs.map((job) => busy.append([job])))
+    const stored = await stage.sql(`select id from errand.jobs where queue = 'in-line' order by seq`)
+    expect(stored.map(({ id }) => id)).toEqual(jobs.map(({ id }) => id))
+  })
+
+  it('of statements in line behind one that hangs none is carried out late, and the next line goes on', async () => {
+    const hasty = stage.open({ statementTimeout: 300 })
+    await hasty.connect()
+    const [client, jobs] = [await stage.client(), [newJob(), newJob(), newJob()]]
+    await client.query(`begin; lock table ${stage.schema}.jobs in access exclusive mode`)
+    const refused = await Promise.allSettled(jobs.map((job) => hasty.append([job])))
+    expect(refused.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+    await client.query('commit')
+    const stored = await Promise.all(jobs.map((job) => hasty.append([job])))
+    expect(stored.map(([answer]) => answer?.status)).toEqual(['added', 'added', 'added'])
+  })
+
+  it('statements in line to a server that has gone silent are given up, all at their deadlines', async () => {
+    const { hostname, port } = new URL(stage.url)
+    const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5432) })
+    onTestFinished(() => proxy.close())
+    const hasty = stage.open({ url: proxy.url(stage.url), statementTimeout: 300 })
+    await hasty.connect()
+    await hasty.append([newJob()])
+    proxy.blackHole()
+    const lost = await Promise.allSettled([hasty.append([newJob()]), hasty.append([newJob()])])
+    expect(lost).toMatchObject([
+      { reason: { code: 'E_LOG_UNREACHABLE' } },
+      { reason: { code: 'E_LOG_UNREACHABLE' } },
+    ])
+    proxy.heal()
+    expect(await hasty.append([newJob()])).toMatchObject([{ status: 'added' }])
+  })
+
+  it('a line whose backend is killed in the middle stores what was sent once', async () => {
+    const jobs = Array.from({ length: 100 }, () => newJob({ queue: 'cut-line' }))
+    const storing = Promise.all(jobs.map((job) => insist(() => log.append([job]))))
+    await killAll()
+    await storing
+    const stored = await stage.sql(`select count(*)::int as count from errand.jobs where queue = 'cut-line'`)
+    expect(stored).toEqual([{ count: 100 }])
   })
 
   it('a server whose connections are all in use is waited for', async () => {

@@ -1,0 +1,46 @@
+import type { PoolClient } from 'pg'
+
+/** So many statements, and the connection goes back to the pool for a moment: somebody may wait for one. */
+const mostJoined = 64
+
+/**
+ * A connection that several statements share, each sent right behind the one before it: the server carries them out in
+ * that order.
+ */
+export class Line {
+  readonly client: Promise<PoolClient>
+  /** Resolves when the connection has been given back. */
+  readonly left: Promise<void>
+  readonly #left = Promise.withResolvers<void>()
+  #joined = 0
+  #users = 0
+  #over = false
+
+  constructor(client: Promise<PoolClient>) {
+    this.client = client
+    this.left = this.#left.promise
+  }
+
+  /** Statements that wait or are under way. */
+  get users(): number {
+    return this.#users
+  }
+
+  get isOpen(): boolean {
+    return !this.#over && this.#joined < mostJoined
+  }
+
+  join(): void {
+    this.#joined += 1
+    this.#users += 1
+  }
+
+  /** The connection is given back with its last user, or at once where it is broken; then nobody may join any more. */
+  leave(broken: boolean): void {
+    this.#users -= 1
+    if (this.#over || (!broken && this.#users > 0)) return
+    this.#over = true
+    void this.client.then((client) => client.release(broken)).catch(() => {})
+    this.#left.resolve()
+  }
+}
