@@ -14,7 +14,7 @@ export const exitCodes = {
   unreachable: 4,
   /** The project's own files: the configuration, the worker file, a package that is missing. */
   project: 5,
-  /** The state of the job, or who holds its key, does not allow it. */
+  /** The state of the job, who holds its key, or the rights of the database user do not allow it. */
   refused: 6,
   /** The log's schema does not fit this code: `errand migrate`. */
   schema: 7,
@@ -47,6 +47,7 @@ const byErrorCode: Partial<Record<ErrorCode, ExitCode>> = {
   E_TYPESCRIPT: exitCodes.project,
   E_URL: exitCodes.project,
   E_NOT_ALLOWED: exitCodes.refused,
+  E_RIGHTS: exitCodes.refused,
   E_LOG_VERSION: exitCodes.schema,
 }
 

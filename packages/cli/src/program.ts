@@ -10,6 +10,7 @@ import { keys } from './commands/keys.ts'
 import { migrate } from './commands/migrate.ts'
 import { prune } from './commands/prune.ts'
 import { queues } from './commands/queues.ts'
+import { roles } from './commands/roles.ts'
 import { run } from './commands/run.ts'
 import { transfer } from './commands/transfer.ts'
 import { work } from './commands/work.ts'
@@ -40,6 +41,7 @@ export function program(): Command {
     keys,
     transfer,
     migrate,
+    roles,
     prune,
     doctor,
   ]) {

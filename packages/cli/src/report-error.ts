@@ -1,4 +1,4 @@
-import { isErrandError } from '@errand/core/ports'
+import { isErrandError, maskCredentials } from '@errand/core/ports'
 import { CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import type { ExitCode } from './exit-codes.ts'
@@ -10,16 +10,16 @@ export function reportError(terminal: Terminal, error: unknown, verbose: boolean
   if (error instanceof CommanderError) return reportUsage(terminal, error)
   const code = isErrandError(error) ? error.code : undefined
   const ids = isErrandError(error) ? error.ids : undefined
-  const message = error instanceof Error ? error.message : String(error)
+  const message = maskCredentials(error instanceof Error ? error.message : String(error))
   if (terminal.json) {
-    const stack = verbose && error instanceof Error ? error.stack : undefined
+    const stack = verbose && error instanceof Error ? maskCredentials(error.stack ?? '') : undefined
     terminal.note(JSON.stringify({ error: { code: code ?? 'E_UNEXPECTED', message, ids, stack } }))
     return exitCodeOf(error)
   }
   const title = code ?? (error instanceof Error ? error.name : 'Error')
   terminal.note(`${terminal.notePaint('bad', title)}  ${harmless(message, 'many')}`)
   if (ids && ids.length > 0) terminal.note(`ids: ${ids.join(', ')}`)
-  if (verbose) terminal.note(terminal.notePaint('faint', stacks(error)))
+  if (verbose) terminal.note(terminal.notePaint('faint', harmless(maskCredentials(stacks(error)), 'many')))
   else if (code === undefined) terminal.note(terminal.notePaint('faint', '(--verbose shows the stack)'))
   return exitCodeOf(error)
 }
@@ -29,7 +29,7 @@ function reportUsage(terminal: Terminal, error: CommanderError): ExitCode {
   if (error.exitCode === 0) return exitCodes.ok
   // A group without its command, as in `errand jobs`: its help is on stderr already.
   if (error.code === 'commander.help') return exitCodes.usage
-  const message = error.message.replace(/^error: /, '')
+  const message = maskCredentials(error.message.replace(/^error: /, ''))
   if (terminal.json) terminal.note(JSON.stringify({ error: { code: 'E_OPTION', message } }))
   else terminal.note(`${terminal.notePaint('bad', 'E_OPTION')}  ${harmless(message, 'many')}`)
   return exitCodes.usage

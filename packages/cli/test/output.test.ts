@@ -33,6 +33,27 @@ test('wide characters take two columns, combining ones none, colours none', () =
 test('control characters of somebody else reach no terminal', () => {
   expect(harmless('a\u001b[2Jb\nc')).toBe('a\\x1b[2Jb⏎c')
   expect(harmless('line\nline\u0007', 'many')).toBe('line\nline\\x07')
+  expect(harmless('\u009b2J \u202egpj.exe\u2069')).toBe('\\x9b2J \\u202egpj.exe\\u2069')
+})
+
+test('what somebody has dispatched reaches a terminal as text, in tables, errors and JSON alike', async () => {
+  const project = makeApplication()
+  const evil = '\u001b]0;owned\u0007\u009b2J\u202egpj'
+  const { id } = await project.errand.dispatch(
+    greet,
+    { name: evil },
+    { tags: [evil], meta: { [evil]: evil }, orderingKey: evil },
+  )
+  await project.errand.jobs.cancel(id, { by: evil, reason: evil })
+  const json = await project.run(['jobs', 'show', id, '--json'])
+  expect(JSON.stringify(JSON.parse(json.stdout))).toContain(JSON.stringify(evil).slice(1, -1))
+  const human = [
+    await project.run(['jobs', 'show', id]),
+    await project.run(['events']),
+    await project.run(['jobs', 'list', '--tag', evil]),
+  ]
+  for (const { stdout, stderr } of [json, ...human]) expect(stdout + stderr).not.toMatch(/(?!\n)\p{Cc}/u)
+  for (const { stdout } of human) expect(stdout).not.toContain('\u202e')
 })
 
 test('spans and ages are short', () => {

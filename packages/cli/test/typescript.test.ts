@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { makeProject } from './helpers/project.ts'
 import type { Project, ProjectOptions } from './helpers/project.ts'
@@ -138,4 +140,12 @@ test('a syntax error is told as such, with its place, and not taken for missing 
   }).command(...load)
   expect(ran).toMatchObject({ code: 5 })
   expect(ran.stderr).toMatch(/E_CONFIG.*jobs\.ts could not be loaded: SyntaxError.*\(jobs\.ts:1\)/)
+})
+
+test('a folder without any package.json above it is no module, and works', async () => {
+  const project = makeProject({
+    files: { 'names.ts': names, 'jobs.ts': jobs(plain), 'errand.config.ts': config },
+  })
+  rmSync(join(project.folder, 'package.json'))
+  expect(await project.run(load), 'loaded').toMatchObject({ code: 0 })
 })

@@ -24,7 +24,7 @@ import { workersOf } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
 import { checkFunction, checkOptions, describe } from './options.ts'
 import { systemClock } from './ports/system-clock.ts'
-import type { MigrationReport } from './ports/job-log.ts'
+import type { LogRoles, MigrationReport } from './ports/job-log.ts'
 import type { Transaction } from './ports/transaction.ts'
 
 /** An application's way to its jobs: dispatch them, run them, look after them. */
@@ -35,7 +35,7 @@ export interface Errand extends AsyncDisposable {
    *
    * @throws before anything is sent: `E_PAYLOAD_INVALID`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_KEY`,
    * `E_ID`, `E_NAME`, `E_DURATION`, `E_OPTION`, `E_TRANSACTION`. Then: `E_LOG_UNREACHABLE` (nothing was stored),
-   * `E_DISPATCH_UNKNOWN` (nobody knows), `E_LOG`; these carry the job's id in `ids`, and dispatching again with
+   * `E_DISPATCH_UNKNOWN` (nobody knows), `E_RIGHTS`, `E_LOG`; these carry the job's id in `ids`, and dispatching again with
    * `{ id }` is safe.
    * @example const receipt = await errand.dispatch(makeThumbnail, { file: 'a.jpg' }, { lane: 'high' })
    */
@@ -72,12 +72,19 @@ export interface Errand extends AsyncDisposable {
   /** Makes or updates the log's schema. `restored`: a backup was restored, so cursors of before are refused. @throws `E_LOG` */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
   /**
+   * The SQL that gives these roles of the database their rights on the log, and no others; with `apply` it is run as well,
+   * which only the owner of the log may. Do it again after each migration.
+   * @throws `E_OPTION` for a log without roles (SQLite), or a name that no role can have; with `apply` also `E_RIGHTS`
+   * @example console.log(await errand.grants({ dispatcher: 'web', worker: 'jobs', operator: 'ops' }))
+   */
+  grants(roles: LogRoles, options?: { readonly apply?: boolean | undefined }): Promise<string>
+  /**
    * What the fleet runs on, and what is wrong with it. Takes two seconds where log and broker differ. With `repair`, ready
    * jobs whose tickets are gone from the broker are published again.
    * @example const { findings } = await errand.doctor({ repair: true })
    */
   doctor(options?: DoctorOptions): Promise<DoctorReport>
-  /** Connects now instead of on first use. @throws `E_LOG_UNREACHABLE`, `E_LOG_VERSION`, `E_MISSING_LOG`, `E_PACKAGE_MISSING` */
+  /** Connects now instead of on first use. @throws `E_LOG_UNREACHABLE`, `E_LOG_VERSION`, `E_RIGHTS`, `E_MISSING_LOG`, `E_PACKAGE_MISSING` */
   connect(): Promise<void>
   /** Stops this instance's workers, lets what was dispatched reach the log, and disconnects. A second caller awaits the same close. */
   close(): Promise<void>
@@ -158,6 +165,11 @@ export function errandOver(real: Instance): Errand {
     migrate: async (options = {}) => {
       checkOptions('migrate()', options, ['restored'])
       return open().migrate(options)
+    },
+    grants: async (roles, options = {}) => {
+      checkOptions('grants() roles', roles, ['dispatcher', 'worker', 'operator'])
+      checkOptions('grants()', options, ['apply'])
+      return open().grants(roles, { apply: options.apply === true })
     },
     doctor: async (options = {}) => {
       checkOptions('doctor()', options, ['repair'])

@@ -40,6 +40,7 @@ export const errorCodes = {
   E_RESULT_FAILED: 'The job that was waited for has failed or was cancelled.',
   E_RESULT_INVALID: "The handler's result does not fit the job's schema, is too large, or cannot be stored.",
   E_RESULT_TIMEOUT: 'The job did not end within the time given.',
+  E_RIGHTS: 'The database user of the job log lacks a right; the message names it.',
   E_SHUTDOWN: 'The worker is stopping.',
   E_TIMEOUT: 'The run took longer than its timeout.',
   E_TRANSACTION: 'The value given as `tx` is not a transaction that Errand knows, or is a pool.',
@@ -81,7 +82,7 @@ export class ErrandError extends Error {
 /** True when `error` is an ErrandError, of the given code where one is given. */
 export function isErrandError(error: unknown, code?: ErrorCode): error is ErrandError {
   if (!(error instanceof Error) || !('code' in error)) return false
-  return code === undefined ? String(error.code) in errorCodes : error.code === code
+  return code === undefined ? Object.hasOwn(errorCodes, String(error.code)) : error.code === code
 }
 
 /**

@@ -37,6 +37,7 @@ export type { DoctorOptions, DoctorReport } from './operate/doctor.ts'
 export type { Events, FollowOptions } from './operate/events.ts'
 export type { Filter } from './operate/filter.ts'
 export type { Finding } from './operate/finding.ts'
+export type { Unreadable } from './operate/decode.ts'
 export type { JobDetails } from './operate/job-details.ts'
 export type { EventBase, JobEvent } from './operate/job-event.ts'
 export type { JobEdit } from './operate/job-edit.ts'
@@ -49,7 +50,7 @@ export type { WorkerInfo, Workers } from './operate/workers.ts'
 
 export type { DriverFactory } from './ports/driver.ts'
 export type { LeftQueue } from './transfer/drain.ts'
-export type { LogFactory, MigrationReport } from './ports/job-log.ts'
+export type { LogFactory, LogRoles, MigrationReport } from './ports/job-log.ts'
 export type {
   DrizzleTx,
   KnexTx,

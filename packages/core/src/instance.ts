@@ -10,7 +10,7 @@ import type { Bell } from './operate/bell.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
 import type { Clock } from './ports/clock.ts'
 import { CurrentDriver } from './transfer/current-driver.ts'
-import type { LogFactory } from './ports/job-log.ts'
+import type { LogFactory, LogRoles } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
 
@@ -21,6 +21,7 @@ export interface Instance extends OperateDeps {
   migrate(options: {
     readonly restored?: boolean | undefined
   }): Promise<{ readonly from: number; readonly to: number }>
+  grants(roles: LogRoles, options: { readonly apply: boolean }): Promise<string>
   /** What a worker half needs; the instance stops it when it closes. */
   workerDeps(workerId: string): Promise<WorkerDeps>
   keep(worker: Worker): void
@@ -113,6 +114,16 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     async migrate(options) {
       const { log } = (await opened()).connection
       return log.migrate(options)
+    },
+    async grants(roles, options) {
+      const { log } = (await opened()).connection
+      if (!log.grants) {
+        throw new ErrandError(
+          'E_OPTION',
+          `the job log '${log.name}' knows no roles; who may read and write it is decided by the permissions of its files`,
+        )
+      }
+      return log.grants(roles, options)
     },
     async workerDeps(workerId) {
       const { logFactory, connection } = await opened()

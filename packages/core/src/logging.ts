@@ -30,11 +30,31 @@ export function maskingLogger(logger: Logger): Logger {
   }
 }
 
-/** `amqp://user:secret@host` becomes `amqp://***@host`, wherever in a text it stands. */
+/**
+ * `amqp://user:secret@host` becomes `amqp://***@host`, and `password=secret` `password=***`, wherever in a text it stands.
+ * In time that grows with the text and no faster: anybody may have written it.
+ */
 export function maskCredentials(text: string): string {
-  return text
-    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, '$1***@')
-    .replaceAll(/([?&](?:password|secret|token)=)[^&\s"'<>]*/gi, '$1***')
+  return text.replaceAll(quotedPassword, '$1***').replaceAll(/[^\s"'<>]+/g, maskedWord)
+}
+
+/** As libpq has it in a connection string; without the quotes it is a word like others. */
+const quotedPassword = /(\bpassword ?= ?)'[^']{0,500}'/gi
+const parameter = /([?&;]|^)([\w.-]{1,60})=[^&;]*/g
+const isSecret = /password|passwd|passphrase|pwd|secret|token|accesskey/i
+
+function maskedWord(word: string): string {
+  const scheme = word.indexOf('://')
+  const at = word.lastIndexOf('@')
+  // Stacks name the files of packages, with their versions behind an @.
+  const isFile = word.slice(0, scheme).endsWith('file') && !word.includes('://', scheme + 1)
+  const masked =
+    scheme > 0 && at > scheme && !isFile
+      ? `${word.slice(0, scheme + '://'.length)}***${word.slice(at)}`
+      : word
+  return masked.replaceAll(parameter, (whole, before: string, name: string) =>
+    isSecret.test(name) ? `${before}${name}=***` : whole,
+  )
 }
 
 function maskedMessage(message: string | undefined): string | undefined {
@@ -45,10 +65,12 @@ const deepest = 5
 
 function masked(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return maskCredentials(value)
-  if (typeof value !== 'object' || value === null || depth > deepest) return value
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > deepest) return '[…]'
   if (value instanceof Error) return maskedError(value, depth)
   if (Array.isArray(value)) return value.map((each) => masked(each, depth + 1))
-  if (Object.getPrototypeOf(value) !== Object.prototype) return value
+  // A URL, for one: what would be written of it is what must be masked.
+  if ('toJSON' in value && typeof value.toJSON === 'function') return masked(value.toJSON(), depth + 1)
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, masked(each, depth + 1)]))
 }
 

@@ -9,8 +9,9 @@ export type { FailureCause, Settled, SettledOutcome, Settlement } from './job/ou
 export { eventTypes, finalStates, isFinal, isLegal, jobStates, transitions } from './job/state.ts'
 export type { EventType, FinalState, JobState, LiveState, Transition } from './job/state.ts'
 export type { QueueName, Ticket } from './job/ticket.ts'
+export { maskCredentials } from './logging.ts'
 export type { Clock } from './ports/clock.ts'
-export type { Codec, Encoded } from './ports/codec.ts'
+export type { Belongs, Codec, Encoded } from './ports/codec.ts'
 export type {
   CallOptions,
   Delivery,
@@ -35,6 +36,7 @@ export type {
   LogContext,
   LogFactory,
   LogInfo,
+  LogRoles,
   LostForGood,
   MigrationReport,
   Progress,

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
-import { dirname, relative } from 'node:path'
+import { basename, dirname, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import { addCommand } from './package-manager.ts'
@@ -84,7 +84,8 @@ function isModule(file: string): boolean {
   if (/\.m[jt]s$/.test(file)) return true
   if (/\.c[jt]s$/.test(file)) return false
   const manifest = findPackageJSON(pathToFileURL(file))
-  if (manifest === undefined) return false
+  // Where there is none up to the root, Node answers the file itself.
+  if (manifest === undefined || basename(manifest) !== 'package.json') return false
   const { type } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly type?: unknown }
   return type === 'module'
 }

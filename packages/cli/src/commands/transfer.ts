@@ -84,6 +84,6 @@ function print(terminal: Terminal, { phase, from, to, by, since, behind, left }:
   for (const { queue, tickets, why } of left) {
     const count = tickets === undefined ? 'jobs of before the move' : counted(tickets, 'ticket')
     const reason = why === undefined ? '' : `: ${why}, so not waited for; its jobs are published anew`
-    terminal.print(`  queue ${queue} has ${count} at the old driver${reason}`)
+    terminal.print(harmless(`  queue ${queue} has ${count} at the old driver${reason}`))
   }
 }

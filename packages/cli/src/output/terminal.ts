@@ -38,7 +38,9 @@ export function openTerminal(json: boolean): Terminal {
     print: (line) => void stdout.write(`${line}\n`),
     note: (line) => void stderr.write(`${line}\n`),
     value: (value, as = 'document') => {
-      terminal.print(JSON.stringify(value ?? null, undefined, as === 'document' ? 2 : undefined))
+      const json = JSON.stringify(value ?? null, undefined, as === 'document' ? 2 : undefined)
+      // JSON may hold them as they are, and a terminal would obey them: whoever may dispatch can write them.
+      terminal.print(json.replaceAll(/[\u007f-\u009f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`))
     },
     table: (columns, rows) => {
       const header = (text: string): string => paint('faint', text)

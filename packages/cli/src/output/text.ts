@@ -32,10 +32,12 @@ export function truncate(text: string, width: number): string {
 
 /**
  * Names, keys and messages come from anybody who may dispatch: on a terminal a control character in them could move the
- * cursor, or rewrite what an operator reads. Line breaks and tabs stay where `lines` says so.
+ * cursor, or rewrite what an operator reads, and one that turns the direction of text could show it in another order. Line
+ * breaks and tabs stay where `lines` says so.
  */
 export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
-  return text.replaceAll(/\p{Cc}/gu, (char) => {
+  return text.replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (char) => {
+    if (char > '\u00ff') return `\\u${(char.codePointAt(0) ?? 0).toString(16)}`
     if (lines === 'many' && (char === '\n' || char === '\t')) return char
     if (char === '\n') return '⏎'
     return `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import { ErrandError } from '../errors.ts'
-import type { Codec, Encoded } from '../ports/codec.ts'
+import type { Belongs, Codec, Encoded } from '../ports/codec.ts'
 import { jsonCodec } from './json-codec.ts'
 
 const algorithm = 'aes-256-gcm'
@@ -11,7 +11,8 @@ const prefix = 'aes-256-gcm:'
 
 /**
  * AES-256-GCM with a random nonce for each text. The codec's name carries the key's fingerprint, so that a text says
- * which key reads it. What was stored before encryption was turned on is still read.
+ * which key reads it. The tag covers what the text belongs to as well, so that nobody who writes to the log can give a
+ * job another one's payload. What was stored before encryption was turned on is still read.
  * @param keys 32 bytes each, in base64: the first one encrypts, all of them decrypt.
  * @throws `E_OPTION` for no key, or one of another length; `E_CODEC` for a text that none of the keys reads.
  */
@@ -23,11 +24,11 @@ export function encryptingCodec(keys: readonly string[]): Codec {
   const [newest] = byName
   if (!newest) throw new ErrandError('E_OPTION', 'encrypt.keys is empty')
   return {
-    encode: (json) => ({ codec: newest[0], text: encrypt(json, newest[1]) }),
-    decode: (stored) => {
-      if (!stored.codec.startsWith(prefix)) return jsonCodec.decode(stored)
+    encode: (json, of) => ({ codec: newest[0], text: encrypt(json, newest[1], of) }),
+    decode: (stored, of) => {
+      if (!stored.codec.startsWith(prefix)) return jsonCodec.decode(stored, of)
       const key = byName.get(stored.codec)
-      if (key) return decrypt(stored, key)
+      if (key) return decrypt(stored, key, of)
       throw new ErrandError(
         'E_CODEC',
         `this was encrypted with the key ${stored.codec.slice(prefix.length)}, which is not among encrypt.keys`,
@@ -48,30 +49,35 @@ function keyOf(text: unknown, index: number): [name: string, key: Buffer] {
   return [prefix + fingerprint, key]
 }
 
-function encrypt(json: string, key: Buffer): string {
+/** Ids come back from databases in lower case. A line break is in none of the parts. */
+function boundTo({ job, as }: Belongs): Buffer {
+  return Buffer.from(`${job.toLowerCase()}\n${as}`)
+}
+
+function encrypt(json: string, key: Buffer, of: Belongs): string {
   const nonce = randomBytes(nonceBytes)
   const cipher = createCipheriv(algorithm, key, nonce)
+  cipher.setAAD(boundTo(of))
   return Buffer.concat([nonce, cipher.update(json, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString(
     'base64',
   )
 }
 
-function decrypt({ codec, text }: Encoded, key: Buffer): string {
+function decrypt({ codec, text }: Encoded, key: Buffer, of: Belongs): string {
   const bytes = Buffer.from(text, 'base64')
   try {
     const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), {
       authTagLength: tagBytes,
     })
+    decipher.setAAD(boundTo(of))
     decipher.setAuthTag(bytes.subarray(-tagBytes))
     const plain = decipher.update(bytes.subarray(nonceBytes, -tagBytes))
     return Buffer.concat([plain, decipher.final()]).toString('utf8')
   } catch (error) {
     throw new ErrandError(
       'E_CODEC',
-      `a text stored with ${codec} was changed or cut; it cannot be decrypted`,
-      {
-        cause: error,
-      },
+      `a text stored with ${codec} was changed, cut, or is another job's; it cannot be decrypted`,
+      { cause: error },
     )
   }
 }

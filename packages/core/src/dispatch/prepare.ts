@@ -10,6 +10,7 @@ import { lanes } from '../job/lane.ts'
 import { toJson } from '../json.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOneOf, checkOptions, describe } from '../options.ts'
+import { payloadOf } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import { describeIssues, parseSyncWith } from '../schema.ts'
 import type { Parsed } from '../schema.ts'
@@ -75,10 +76,10 @@ export function prepare(
 
   const validated = validate(policy, json)
   if (!(validated instanceof Promise)) {
-    const encoded = codec.encode(json)
+    const encoded = codec.encode(json, payloadOf(job_))
     return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
   }
-  return validated.then(() => codec.encode(json)).then(finish)
+  return validated.then(() => codec.encode(json, payloadOf(job_))).then(finish)
 }
 
 function jsonOf(policy: ResolvedJob, payload: unknown): string {

@@ -1,15 +1,47 @@
-import { toFailure } from '../errors.ts'
+import { isErrandError, toFailure } from '../errors.ts'
 import type { Failure } from '../errors.ts'
-import type { Codec, Encoded } from '../ports/codec.ts'
+import type { Belongs, Codec, Encoded } from '../ports/codec.ts'
 
 /** The value that was stored. @throws `E_CODEC` when this process does not have the codec or its key. */
-export async function decoded(codec: Codec, stored: Encoded): Promise<unknown> {
-  return JSON.parse(await codec.decode(stored))
+export async function decoded(codec: Codec, stored: Encoded, of: Belongs): Promise<unknown> {
+  return JSON.parse(await codec.decode(stored, of))
+}
+
+/** What stands in place of a payload or result that this process cannot read: it lacks the key, or it is no JSON. */
+export interface Unreadable {
+  readonly unreadable: string
+}
+
+/** As `decoded`, for those who look at many: one text that cannot be read must not hide the others. */
+export async function readable(codec: Codec, stored: Encoded, of: Belongs): Promise<unknown> {
+  try {
+    return await decoded(codec, stored, of)
+  } catch (error) {
+    return whyUnreadable(stored, error)
+  }
+}
+
+/** As `decodedFailure`, in the same way. */
+export async function readableFailure(codec: Codec, stored: Encoded, of: Belongs): Promise<Failure> {
+  try {
+    return await decodedFailure(codec, stored, of)
+  } catch (error) {
+    return { name: 'Unreadable', message: whyUnreadable(stored, error).unreadable }
+  }
+}
+
+/** A parser's message quotes the text: only what Errand says is passed on. */
+function whyUnreadable({ codec }: Encoded, error: unknown): Unreadable {
+  return {
+    unreadable: isErrandError(error, 'E_CODEC')
+      ? error.message
+      : `what was stored with the codec "${codec}" is no JSON`,
+  }
 }
 
 /** The failure that was stored; anything else that is stored in its place is told as its message. */
-export async function decodedFailure(codec: Codec, stored: Encoded): Promise<Failure> {
-  const value = await decoded(codec, stored)
+export async function decodedFailure(codec: Codec, stored: Encoded, of: Belongs): Promise<Failure> {
+  const value = await decoded(codec, stored, of)
   if (typeof value !== 'object' || value === null || !('message' in value)) return toFailure(value)
   const { message } = value
   const name = 'name' in value && typeof value.name === 'string' ? value.name : 'Error'

@@ -1,12 +1,14 @@
+import { unseal } from '../codec/sealed-text.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
 import type { Failure } from '../errors.ts'
 import type { JobState } from '../job/state.ts'
+import { errorOf, payloadOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
-import { decoded, decodedFailure } from './decode.ts'
+import { readable, readableFailure } from './decode.ts'
 
-/** A job with what became of it. */
+/** A job with what became of it. A payload or result that this process cannot read is an `Unreadable`. */
 export interface JobDetails extends JobView {
   readonly state: JobState
   /** Claims so far. */
@@ -31,12 +33,12 @@ export interface JobDetails extends JobView {
   readonly error?: Failure
 }
 
-/** @throws `E_CODEC` */
+/** What this process cannot read is told as `Unreadable`: never an error. */
 export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
   const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
   const { worker, runAt, finishedAt, uniqueKey, parentId, progress, result, error } = record
   return {
-    ...jobView(record, await decoded(codec, record.payload)),
+    ...jobView(record, await readable(codec, record.payload, payloadOf(record))),
     state,
     run,
     attempt,
@@ -48,8 +50,10 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     ...(finishedAt === undefined ? {} : { finishedAt: new Date(finishedAt) }),
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(parentId === undefined ? {} : { parentId }),
-    ...(progress === undefined ? {} : { progress }),
-    ...(result === undefined ? {} : { result: await decoded(codec, result) }),
-    ...(error === undefined ? {} : { error: await decodedFailure(codec, error) }),
+    ...(progress === undefined
+      ? {}
+      : { progress: { ...progress, message: await unseal(codec, progress.message, record.id) } }),
+    ...(result === undefined ? {} : { result: await readable(codec, result, resultOf(record.id)) }),
+    ...(error === undefined ? {} : { error: await readableFailure(codec, error, errorOf(record.id)) }),
   }
 }

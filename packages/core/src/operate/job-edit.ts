@@ -4,6 +4,7 @@ import type { Lane } from '../job/lane.ts'
 import { toJson } from '../json.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOneOf, checkOptions } from '../options.ts'
+import { payloadOf } from '../ports/codec.ts'
 import type { JobChange } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 import { momentOf } from './filter.ts'
@@ -19,7 +20,8 @@ export interface JobEdit {
 }
 
 /** @throws `E_OPTION`, `E_NAME`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE` */
-export async function changeOf({ codec, settings }: OperateDeps, to: JobEdit): Promise<JobChange> {
+export async function changeOf(deps: OperateDeps, id: string, to: JobEdit): Promise<JobChange> {
+  const { codec, settings } = deps
   checkOptions('change()', to, ['lane', 'queue', 'at', 'payload'])
   const { lane, queue, at, payload } = to
   const change = {
@@ -42,5 +44,8 @@ export async function changeOf({ codec, settings }: OperateDeps, to: JobEdit): P
       `the payload is ${bytes} bytes; the limit is ${settings.payloadLimitBytes}`,
     )
   }
-  return { ...change, payload: await codec.encode(json.text) }
+  const { log } = await deps.connected()
+  const name = (await log.get(id))?.name
+  // The log says so itself where there is no such job.
+  return { ...change, payload: await codec.encode(json.text, payloadOf({ id, name: name ?? '' })) }
 }

@@ -1,9 +1,11 @@
+import { unseal } from '../codec/sealed-text.ts'
 import type { Failure } from '../errors.ts'
 import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { JobState } from '../job/state.ts'
+import { errorOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
-import { decoded, decodedFailure } from './decode.ts'
+import { readable, readableFailure } from './decode.ts'
 
 /** What every event tells. */
 export interface EventBase {
@@ -86,7 +88,7 @@ export type JobEvent = EventBase &
 
 const noError: Failure = { name: 'Error', message: 'no error was recorded' }
 
-/** @throws `E_CODEC` */
+/** What this process cannot read is told as `Unreadable`: never an error. */
 export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEvent> {
   const { cursor, jobId, version, state, name, queue, tags, run, attempt, data } = record
   const base: EventBase = {
@@ -103,8 +105,9 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
   }
   const worker = record.worker ?? ''
   const runAt = data.runAt === undefined ? undefined : new Date(data.runAt)
-  const error = async (): Promise<Failure> => (record.body ? decodedFailure(codec, record.body) : noError)
-  const operator: ByOperator = { by: data.by, reason: data.reason }
+  const error = async (): Promise<Failure> =>
+    record.body ? readableFailure(codec, record.body, errorOf(jobId)) : noError
+  const operator: ByOperator = { by: data.by, reason: await unseal(codec, data.reason, jobId) }
   const { type } = record
   switch (type) {
     case 'dispatched':
@@ -115,15 +118,21 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
     case 'started':
       return { ...base, type, worker, host: data.host }
     case 'progressed':
-      return { ...base, type, worker, progress: data.progress ?? 0, message: data.message }
+      return {
+        ...base,
+        type,
+        worker,
+        progress: data.progress ?? 0,
+        message: await unseal(codec, data.message, jobId),
+      }
     case 'succeeded': {
-      const result = record.body && (await decoded(codec, record.body))
+      const result = record.body && (await readable(codec, record.body, resultOf(jobId)))
       return { ...base, type, worker, result, durationMs: data.durationMs }
     }
     case 'errored':
       return { ...base, type, worker, error: await error(), retryAt: runAt, durationMs: data.durationMs }
     case 'snoozed':
-      return { ...base, type, worker, until: runAt, reason: data.reason }
+      return { ...base, type, worker, until: runAt, reason: await unseal(codec, data.reason, jobId) }
     case 'released':
       return { ...base, type, worker }
     case 'lost':

@@ -161,9 +161,9 @@ export function jobsOf(deps: OperateDeps): Jobs {
 
     async change(id, to, options) {
       const note = noteOf('change()', options)
-      const change = await changeOf(deps, to)
+      const change = await changeOf(deps, checkId(id), to)
       const { log } = await deps.connected()
-      const { ticket } = await log.change(checkId(id), change, note)
+      const { ticket } = await log.change(id, change, note)
       await publish(ticket ? [ticket] : [])
     },
 

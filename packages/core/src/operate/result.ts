@@ -5,6 +5,7 @@ import type { Failure } from '../errors.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
 import { checkOptions } from '../options.ts'
+import { errorOf as belongsToError, resultOf as belongsToResult } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
 import type { Bell } from './bell.ts'
 import type { OperateDeps } from './connection.ts'
@@ -62,8 +63,8 @@ export async function resultOf(
 
 async function endOf({ codec }: OperateDeps, record: JobRecord): Promise<unknown> {
   const { id, name, state } = record
-  if (state === 'succeeded') return record.result && decoded(codec, record.result)
-  const failure = record.error && (await decodedFailure(codec, record.error))
+  if (state === 'succeeded') return record.result && decoded(codec, record.result, belongsToResult(id))
+  const failure = record.error && (await decodedFailure(codec, record.error, belongsToError(id)))
   const why =
     state === 'cancelled' ? 'was cancelled' : `failed: ${failure?.message ?? 'no error was recorded'}`
   throw new ErrandError('E_RESULT_FAILED', `${name} (${id}) ${why}`, {

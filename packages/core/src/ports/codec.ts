@@ -4,11 +4,32 @@ export interface Encoded {
   readonly text: string
 }
 
+/** What a text belongs to: a codec may bind it to that, so that nobody can put it elsewhere. */
+export interface Belongs {
+  /** The job's id. */
+  readonly job: string
+  /** `payload of NAME`, `result` or `error`. */
+  readonly as: string
+}
+
 /**
  * Turns JSON text into what the log stores and back: the place for encryption, compression and offloading.
  * `encode` uses the newest codec; `decode` must read every codec that is still in the log.
  */
 export interface Codec {
-  encode(json: string): Encoded | Promise<Encoded>
-  decode(stored: Encoded): string | Promise<string>
+  encode(json: string, of: Belongs): Encoded | Promise<Encoded>
+  decode(stored: Encoded, of: Belongs): string | Promise<string>
+}
+
+/** A payload belongs to its job by id and name: one under another name would be for another handler. */
+export function payloadOf(job: { readonly id: string; readonly name: string }): Belongs {
+  return { job: job.id, as: `payload of ${job.name}` }
+}
+
+export function resultOf(job: string): Belongs {
+  return { job, as: 'result' }
+}
+
+export function errorOf(job: string): Belongs {
+  return { job, as: 'error' }
 }

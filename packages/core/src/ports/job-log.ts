@@ -13,7 +13,8 @@ import type { Transfer } from './transfer.ts'
 
 /**
  * Remembers jobs and decides who may run them. Every method is one round trip for a whole batch, a lost claim is a
- * value, and a broken connection is an exception (`E_LOG_UNREACHABLE`; `E_LOG` for any other failure).
+ * value, and a broken connection is an exception (`E_LOG_UNREACHABLE`; `E_RIGHTS` for a right that is
+ * lacking; `E_LOG` for any other failure).
  * All times that decide anything are read from the log's own clock.
  */
 export interface JobLog extends History, Operations {
@@ -25,6 +26,11 @@ export interface JobLog extends History, Operations {
   connect(): Promise<LogInfo>
   /** Makes or updates the schema; safe from many processes at once. `restored: true` raises the epoch, after a backup was restored. */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
+  /**
+   * The statements that give these roles of the database their rights on the log, and no others; with `apply` they are
+   * run as well. Missing where the database has no roles. `E_OPTION` for a name that no role can have.
+   */
+  grants?(roles: LogRoles, options: { readonly apply: boolean }): Promise<string>
 
   /**
    * Stores jobs, in the order given. One that cannot be stored is refused alone, unless `atomic`: then it throws
@@ -96,6 +102,16 @@ export interface LogInfo {
   readonly schemaVersion: number
   /** Where the driver has moved, as it stood when the log was connected. */
   readonly transfer?: Transfer | undefined
+}
+
+/** Names of roles of the database, by what they may do. A role may stand in two places, and then has the rights of both. */
+export interface LogRoles {
+  /** Dispatches, and waits for jobs whose ids it knows. */
+  readonly dispatcher?: string | undefined
+  /** Runs jobs, and dispatches more. */
+  readonly worker?: string | undefined
+  /** Looks at everything, and acts on jobs, queues and workers. */
+  readonly operator?: string | undefined
 }
 
 export interface MigrationReport {

@@ -3,8 +3,9 @@ import type { Context, Middleware, ResolvedHandler } from '../define/handler.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
-import { ErrandError, timeoutError } from '../errors.ts'
+import { ErrandError, isErrandError, timeoutError } from '../errors.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
+import { payloadOf } from '../ports/codec.ts'
 import type { Progress } from '../ports/job-log.ts'
 import { describeIssues, parseWith } from '../schema.ts'
 import { makeContext } from './context.ts'
@@ -206,7 +207,7 @@ export class Attempt {
     const { claim, deps } = this.#parts
     const { name } = claim.job
     try {
-      const stored: unknown = JSON.parse(await deps.codec.decode(claim.job.payload))
+      const stored: unknown = JSON.parse(await deps.codec.decode(claim.job.payload, payloadOf(claim.job)))
       this.#view = jobView(claim.job, stored)
       if (!this.#job) return undefined
       const parsed = this.#job.payload ? await parseWith(this.#job.payload, stored) : { value: undefined }
@@ -219,9 +220,14 @@ export class Attempt {
         )
       )
     } catch (error) {
-      return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' cannot be read here`, {
-        cause: error,
-      })
+      if (isErrandError(error, 'E_CODEC')) {
+        return new ErrandError(
+          'E_CODEC',
+          `the stored payload of '${name}' cannot be read here: ${error.message}`,
+        )
+      }
+      // Without the parser's error: its message quotes the text, and errors are logged.
+      return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is no JSON`)
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Context } from '../define/handler.ts'
+import { seal } from '../codec/sealed-text.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import type { JobView } from '../define/view.ts'
 import type { Dispatch } from '../dispatch/request.ts'
@@ -7,6 +8,7 @@ import { durationMs } from '../duration.ts'
 import { toFailure } from '../errors.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Logger } from '../logging.ts'
+import { resultOf } from '../ports/codec.ts'
 import type { Progress } from '../ports/job-log.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Outcomes } from './outcome.ts'
@@ -41,8 +43,14 @@ export function makeContext(parts: ContextParts): Context {
     stopping: parts.stopping,
     log,
     progress(value, message) {
-      if (Number.isFinite(value)) parts.progress({ ...fence, value, message })
-      else log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
+      if (Number.isFinite(value)) {
+        const text = message === undefined ? undefined : seal(deps.codec, message, claim.id)
+        const send = (sealed: string | undefined): void =>
+          parts.progress({ ...fence, value, message: sealed })
+        if (text instanceof Promise)
+          text.then(send, (error: unknown) => log.warn({ err: error }, 'a progress was not sent'))
+        else send(text)
+      } else log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
     dispatch: ((child, payload, options) =>
       deps.dispatch({ job: child, payload, options }, { id: claim.id, meta: view.meta })) as Dispatch,
@@ -51,7 +59,7 @@ export function makeContext(parts: ContextParts): Context {
       checkTransaction(tx)
       const { resultLimitBytes } = deps.settings
       const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
-      const result = json === undefined ? undefined : await deps.codec.encode(json)
+      const result = json === undefined ? undefined : await deps.codec.encode(json, resultOf(claim.id))
       parts.completing(value)
       await deps.log.complete(fence, result, ref, tx)
     },

@@ -1,9 +1,11 @@
+import { seal } from '../codec/sealed-text.ts'
 import { jobDefaults } from '../config/defaults.ts'
 import type { Ended } from '../define/hooks.ts'
 import { shutdownError, toFailure } from '../errors.ts'
 import type { Failure } from '../errors.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../job/outcome.ts'
+import { resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Decision } from './outcome.ts'
 import { encodeFailure } from './result.ts'
@@ -51,12 +53,12 @@ export function notBegun(why: string): Decision {
 /** The decision, its texts through the codec. What the codec cannot write is an error that anybody can read. */
 export async function encode(
   codec: Codec,
-  claim: Pick<Claim, 'attempt' | 'maxAttempts'>,
+  claim: Pick<Claim, 'id' | 'attempt' | 'maxAttempts'>,
   decision: Decision,
   json: string | undefined,
 ): Promise<SettledOutcome> {
   try {
-    return await encoded(codec, decision, json)
+    return await encoded(codec, claim.id, decision, json)
   } catch (error) {
     const { name, message } = toFailure(error)
     const failure = { name, message: `the codec could not write the outcome '${decision.kind}': ${message}` }
@@ -70,11 +72,24 @@ export async function encode(
   }
 }
 
-async function encoded(codec: Codec, decision: Decision, json: string | undefined): Promise<SettledOutcome> {
+async function encoded(
+  codec: Codec,
+  job: string,
+  decision: Decision,
+  json: string | undefined,
+): Promise<SettledOutcome> {
   if (decision.kind === 'succeed') {
-    return { kind: 'succeed', result: json === undefined ? undefined : await codec.encode(json) }
+    return {
+      kind: 'succeed',
+      result: json === undefined ? undefined : await codec.encode(json, resultOf(job)),
+    }
   }
-  if (decision.kind === 'snooze' || decision.kind === 'cancel') return decision
+  if (decision.kind === 'snooze' || decision.kind === 'cancel') {
+    const { reason } = decision
+    // Why a job is parked is for those who lack its key, or its code.
+    if (reason === undefined || (decision.kind === 'snooze' && decision.parked)) return decision
+    return { ...decision, reason: await seal(codec, reason, job) }
+  }
   const { failure, ...rest } = decision
-  return { ...rest, error: await encodeFailure(codec, failure) }
+  return { ...rest, error: await encodeFailure(codec, failure, job) }
 }

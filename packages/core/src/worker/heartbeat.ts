@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
 import { Worker as Thread } from 'node:worker_threads'
-import { ErrandError } from '../errors.ts'
+import { ErrandError, isErrandError } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -31,7 +31,7 @@ const stopDeadlineMs = 2_000
 
 /** Renews the process's lease. */
 export interface Heartbeat {
-  /** Resolves with the first answered beat; rejects when the thread cannot start. */
+  /** Resolves with the first answered beat; rejects when the thread cannot start, or its user may not beat. */
   start(): Promise<void>
   /** A beat was answered: the log knows this worker. */
   readonly hasBeaten: boolean
@@ -71,7 +71,10 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
       first.resolve()
       options.answered(reply, sentMs)
     },
-    failed: (error) => options.logger.warn({ err: error }, 'a heartbeat failed'),
+    failed(error) {
+      if (isErrandError(error, 'E_RIGHTS')) first.reject(error)
+      options.logger.warn({ err: error }, 'a heartbeat failed')
+    },
   })
   return {
     start() {
@@ -114,6 +117,8 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   function receive(message: FromThread): void {
     if (message.type === 'failed') {
       const { code, message: text } = message
+      // A worker that may not beat never works: its start says so, instead of trying for ever.
+      if (code === 'E_RIGHTS') first.reject(new ErrandError(code, text))
       options.logger.warn({ code, error: text }, 'a heartbeat failed')
       return
     }

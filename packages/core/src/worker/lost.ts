@@ -4,6 +4,7 @@ import type { ResolvedWorker } from '../define/worker.ts'
 import type { Failure } from '../errors.ts'
 import type { StoredJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
+import { errorOf, payloadOf as belongs } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import type { LostForGood } from '../ports/job-log.ts'
 import { parseWith } from '../schema.ts'
@@ -24,7 +25,7 @@ export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<
     const handler = worker.handlers.get(job.name)
     const stored = await payloadOf(job, codec)
     const parsed = stored && handler ? await parsedOf(stored.payload, handler.job) : undefined
-    const error = await failureOf(lost.error, codec)
+    const error = await failureOf(lost.error, job.id, codec)
     await hooks.failing({ job: jobView(job, stored?.payload), error, cause }, handler, parsed)
   } catch (error) {
     logger.error({ err: error, job: job.id }, 'the hooks for a lost job could not be called')
@@ -33,7 +34,7 @@ export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<
 
 async function payloadOf(job: StoredJob, codec: Codec): Promise<{ readonly payload: unknown } | undefined> {
   try {
-    return { payload: JSON.parse(await codec.decode(job.payload)) }
+    return { payload: JSON.parse(await codec.decode(job.payload, belongs(job))) }
   } catch {
     return undefined
   }
@@ -49,8 +50,8 @@ async function parsedOf(
   return parsed.issues ? undefined : { payload: parsed.value }
 }
 
-async function failureOf(error: Encoded, codec: Codec): Promise<Failure> {
+async function failureOf(error: Encoded, job: string, codec: Codec): Promise<Failure> {
   // The log writes this error itself, as plain JSON, whatever the codec.
-  const text = error.codec === 'json' ? error.text : await codec.decode(error)
+  const text = error.codec === 'json' ? error.text : await codec.decode(error, errorOf(job))
   return JSON.parse(text) as Failure
 }

@@ -95,7 +95,7 @@ export class Reconciler {
       'the log holds a claim for this worker that never arrived here; it is given back',
     )
     const why = shutdownError('the answer that granted this run was lost')
-    void encodeFailure(codec, toFailure(why))
+    void encodeFailure(codec, toFailure(why), id)
       .then((error) =>
         settler.settle({ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }),
       )

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ErrandError } from '../errors.ts'
 import type { Failure } from '../errors.ts'
+import { errorOf } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import { describeIssues, parseWith } from '../schema.ts'
 
@@ -41,6 +42,6 @@ function invalid(message: string, cause?: unknown): ErrandError {
   return new ErrandError('E_RESULT_INVALID', message, { cause })
 }
 
-export async function encodeFailure(codec: Codec, failure: Failure): Promise<Encoded> {
-  return codec.encode(JSON.stringify(failure))
+export async function encodeFailure(codec: Codec, failure: Failure, job: string): Promise<Encoded> {
+  return codec.encode(JSON.stringify(failure), errorOf(job))
 }

@@ -4,6 +4,7 @@ import { cursorOf, positionOf } from './cursors.ts'
 import type { Position } from './cursors.ts'
 import type { Database, Row } from './database.ts'
 import { isUuid } from './literals.ts'
+import { OneJob } from './one-job.ts'
 import { daysOf, eventColumns, eventOf } from './rows.ts'
 
 /** How many events one read looks at for those that a filter asks for. */
@@ -12,22 +13,26 @@ const filteredLook = 10_000
 /** The log's events, in the order in which they can be read: of one job, and after a cursor. */
 export class Events {
   readonly #database: Database
+  readonly #oneJob: OneJob
 
   constructor(database: Database) {
     this.#database = database
+    this.#oneJob = new OneJob(database)
   }
 
   async eventsOf(id: string): Promise<readonly EventRecord[]> {
     if (!isUuid(id)) return []
     const { schema } = this.#database
-    const rows = await this.#database.query(
-      'errand_events_of',
-      `select m.epoch, ${eventColumns(schema)}
-         from ${schema}.job_events e cross join ${schema}.meta m
-        where e.job_id = $1
-          and ${daysOf(schema, `coalesce((select j.dispatched_at from ${schema}.jobs j where j.id = $1), '-infinity')`)}
-        order by e.version`,
-      [id],
+    const rows = await this.#oneJob.read((source) =>
+      this.#database.query(
+        `errand_events_of${source.name}`,
+        `select m.epoch, ${eventColumns(schema)}
+           from ${source.rows('job_events', '$1')} e cross join ${schema}.meta m
+          where e.job_id = $1
+            and ${daysOf(schema, `coalesce((select j.dispatched_at from ${source.rows('jobs', '$1')} j where j.id = $1), '-infinity')`)}
+          order by e.version`,
+        [id],
+      ),
     )
     return rows.map(([epoch, ...row]) => eventOf(row, cursorOf(placeOf(Number(epoch), row, undefined))))
   }
@@ -43,20 +48,26 @@ export class Events {
     if (options.job !== undefined && !isUuid(options.job))
       return { events: [], next: options.after ?? (await this.end()) }
     const filtered = options.queue !== undefined || options.tag !== undefined
-    const [facts, ...rows] = await this.#database.query(
-      options.job === undefined ? 'errand_read' : 'errand_read_job',
-      this.#readText(options.job !== undefined),
-      [
-        after ? String(after.tx) : null,
-        after ? String(after.seq) : null,
-        after?.seen ?? null,
-        filtered ? Math.max(filteredLook, options.limit) : options.limit,
-        options.limit,
-        options.queue ?? null,
-        options.tag ?? null,
-        ...(options.job === undefined ? [] : [options.job]),
-      ],
-    )
+    const values = [
+      after ? String(after.tx) : null,
+      after ? String(after.seq) : null,
+      after?.seen ?? null,
+      filtered ? Math.max(filteredLook, options.limit) : options.limit,
+      options.limit,
+      options.queue ?? null,
+      options.tag ?? null,
+    ]
+    const { job } = options
+    const [facts, ...rows] =
+      job === undefined
+        ? await this.#database.query('errand_read', this.#readText(undefined), values)
+        : await this.#oneJob.read((source) =>
+            this.#database.query(
+              `errand_read_job${source.name}`,
+              this.#readText(source.rows('job_events', '$8::uuid')),
+              [...values, job],
+            ),
+          )
     const [epoch, droppedTx, droppedSeq, ahead] = facts ?? []
     if (after) check(after, Number(epoch), BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
 
@@ -85,7 +96,7 @@ export class Events {
   }
 
   /** First a row of facts, then one per event: whether it is asked for, and the event; the last one looked at in any case. */
-  #readText(ofJob: boolean): string {
+  #readText(ofJob: string | undefined): string {
     const { schema } = this.#database
     return `
       with facts as materialized (
@@ -94,12 +105,12 @@ export class Events {
           from ${schema}.meta m),
       page as materialized (
         select e.*, row_number() over (order by e.tx, e.seq) as nth
-          from (select * from ${schema}.job_events e
+          from (select * from ${ofJob ?? `${schema}.job_events`} e
                  where (e.tx, e.seq) > (coalesce($1::xid8, (select dropped_tx from facts)),
                                           coalesce($2::bigint, (select dropped_seq from facts)))
                    and e.tx < (select oldest from facts)
                    and ($3::pg_snapshot is null or not pg_visible_in_snapshot(e.tx, $3::pg_snapshot))
-                   ${ofJob ? 'and e.job_id = $8::uuid' : ''}
+                   ${ofJob !== undefined ? 'and e.job_id = $8::uuid' : ''}
                  order by e.tx, e.seq limit $4) e),
       fit as (
         select p.*, true as fits from page p

@@ -123,7 +123,10 @@ export function logError(error: unknown, place: string): ErrandError {
       `the database at ${place} has no job log in this schema, or another version of it; run: errand migrate`,
     )
   if (state === '42501')
-    return say('E_LOG', `the user of the job log at ${place} lacks a right: ${reason(error)}`)
+    return say(
+      'E_RIGHTS',
+      `the user of the job log at ${place} lacks a right: ${reason(error)}; errand roles prints what each role needs`,
+    )
   if (state === '57014')
     return say('E_LOG', `a statement of the job log at ${place} took longer than statementTimeout`)
   if (state === '55P03')

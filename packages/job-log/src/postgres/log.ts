@@ -12,6 +12,7 @@ import { Notifier } from './notifier.ts'
 import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Records } from './records.ts'
+import { grantsOf, scriptOf } from './roles.ts'
 import { Settler } from './settle.ts'
 import { Sweeps } from './sweeps.ts'
 
@@ -64,6 +65,11 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
       info = undefined
       connecting = undefined
       return report
+    },
+    grants: async (roles, { apply }) => {
+      const grants = grantsOf(database.schema, roles)
+      if (apply) await database.transaction((run) => run(grants))
+      return scriptOf(database.schema, grants)
     },
 
     append: (jobs, given = {}) =>

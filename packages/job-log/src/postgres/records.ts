@@ -3,6 +3,8 @@ import type { JobFilter, JobRecord } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
+import { OneJob } from './one-job.ts'
+import type { Source } from './one-job.ts'
 import { daysOf, maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
@@ -21,14 +23,21 @@ const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCod
 /** Jobs with their state: `get` and `list` of the port. */
 export class Records {
   readonly #database: Database
+  readonly #oneJob: OneJob
 
   constructor(database: Database) {
     this.#database = database
+    this.#oneJob = new OneJob(database)
   }
 
   async get(id: string): Promise<JobRecord | undefined> {
     if (!isUuid(id)) return undefined
-    const [record] = await this.#records(await this.#rows('errand_get', 'j.id = $1', [id]))
+    const [record] = await this.#oneJob.read(async (source) => {
+      const found = await this.#rows(`errand_get${source.name}`, 'j.id = $1', [id], (table) =>
+        source.rows(table, '$1'),
+      )
+      return this.#records(found, source)
+    })
     return record
   }
 
@@ -71,41 +80,51 @@ export class Records {
                         and e.type in (${[...ends, eventCode.skipped].join(', ')})) and ${past}) or l.state = ${code})`
   }
 
-  #rows(name: string, where: string, values: readonly Value[]): Promise<readonly Row[]> {
+  #rows(
+    name: string,
+    where: string,
+    values: readonly Value[],
+    from = (table: string): string => `${this.#database.schema}.${table}`,
+  ): Promise<readonly Row[]> {
     const { schema } = this.#database
     return this.#database.query(
       name,
       `select ${storedColumns(schema, 'j', 'l')},
               l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
               j.max_attempts, j.unique_key, p.value, p.message
-         from ${schema}.jobs j
-         left join ${schema}.live l on l.id = j.id
-         left join ${schema}.progress p on p.job_id = j.id
+         from ${from('jobs')} j
+         left join ${from('live')} l on l.id = j.id
+         left join ${from('progress')} p on p.job_id = j.id
         where ${where}`,
       values,
     )
   }
 
-  async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
+  async #records(rows: readonly Row[], source?: Source): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
     const since = Math.min(...rows.map((row) => number(row[storedCount - 1])))
     const events = await this.#events(
       rows.map((row) => row[0]!),
       since,
+      source,
     )
     return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
   }
 
   /** What the records need of the jobs' events, newest first: only the last result and the last error with their text. */
-  async #events(ids: readonly string[], since: number): Promise<ReadonlyMap<string, readonly Row[]>> {
+  async #events(
+    ids: readonly string[],
+    since: number,
+    source?: Source,
+  ): Promise<ReadonlyMap<string, readonly Row[]>> {
     const { schema } = this.#database
     const rows = await this.#database.query(
-      'errand_past',
+      `errand_past${source?.name ?? ''}`,
       `select e.job_id, e.type, e.state, e.run, e.attempt, ${schema}.ms(e.at), e.codec,
               case when row_number() over (
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
                 order by e.version desc) = 1 then e.body end
-         from ${schema}.job_events e
+         from ${source?.rows('job_events', '($1::uuid[])[1]') ?? `${schema}.job_events`} e
         where e.job_id = any ($1::uuid[]) and ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
           and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,

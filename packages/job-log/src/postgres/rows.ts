@@ -1,5 +1,5 @@
 import { types } from 'pg'
-import { laneOfRank } from '@errand/core/ports'
+import { laneOfRank, laneRank, lanes } from '@errand/core/ports'
 import type { Claim, EventRecord, Lane, StoredJob, Transfer } from '@errand/core/ports'
 import { eventTypeOf, stateOf } from './codes.ts'
 import type { Column, Row } from './database.ts'
@@ -20,8 +20,23 @@ export function maybe(column: Column | undefined): string | undefined {
   return column ?? undefined
 }
 
+/**
+ * Who may only dispatch can still do so by its own SQL, and store what no code of ours would. It must not stop those who
+ * read its jobs among others: what makes no sense is read as the least that there is.
+ */
 export function lane(column: Column | undefined): Lane {
-  return laneOfRank(Number(column))
+  const rank = Number(column)
+  return lanes.some((name) => laneRank[name] === rank) ? laneOfRank(rank) : 'low'
+}
+
+function objectOf(json: Column | undefined): Readonly<Record<string, unknown>> {
+  if (!json) return {}
+  try {
+    const value: unknown = JSON.parse(json)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
+  } catch {
+    return {}
+  }
 }
 
 export function strings(column: Column | undefined): readonly string[] {
@@ -29,7 +44,10 @@ export function strings(column: Column | undefined): readonly string[] {
 }
 
 function metaOf(column: Column | undefined): Readonly<Record<string, string>> {
-  return column === null || column === undefined ? {} : (JSON.parse(column) as Record<string, string>)
+  const entries = Object.entries(objectOf(column))
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }
 
 /** The forwarding address that `meta` keeps, its revision apart; 0: there is none. */
@@ -108,7 +126,7 @@ export const eventColumns = (s: string): string =>
 
 export function eventOf(row: Row, cursor: string): EventRecord {
   const runAt = maybeNumber(row[14])
-  const data = row[13] ? (JSON.parse(row[13]) as EventRecord['data']) : {}
+  const data: EventRecord['data'] = objectOf(row[13])
   return {
     cursor,
     jobId: row[2]!,

@@ -1,0 +1,42 @@
+import { isErrandError } from '@errand/core/ports'
+import type { Database } from './database.ts'
+
+/** Where the rows of a job are read: `name` goes to the name of the statement, `rows` to its text. */
+export interface Source {
+  readonly name: string
+  /** @param id SQL of the job's id */
+  rows(table: string, id: string): string
+}
+
+/**
+ * Reads about one job. A dispatcher's role may not read the tables, where everybody's payloads lie; it has functions
+ * instead that give the rows of one job, for whoever knows its id (see `roles`). Which of the two it is shows the first
+ * refusal.
+ */
+export class OneJob {
+  readonly #tables: Source
+  readonly #functions: Source
+  #refused = false
+
+  constructor({ schema }: Database) {
+    this.#tables = { name: '', rows: (table) => `${schema}.${table}` }
+    this.#functions = { name: '_granted', rows: (table, id) => `${schema}.granted_${table}(${id})` }
+  }
+
+  async read<T>(ask: (source: Source) => Promise<T>): Promise<T> {
+    if (this.#refused) return ask(this.#functions)
+    try {
+      return await ask(this.#tables)
+    } catch (error) {
+      if (!isErrandError(error, 'E_RIGHTS')) throw error
+      try {
+        const answer = await ask(this.#functions)
+        this.#refused = true
+        return answer
+      } catch (again) {
+        // No such functions, or no right to them: what was refused first says more.
+        throw isErrandError(again, 'E_LOG_VERSION') || isErrandError(again, 'E_RIGHTS') ? error : again
+      }
+    }
+  }
+}
