@@ -36,12 +36,27 @@ const grant = (s: string): string => `
            p_data
       from granted g order by g.queue, g.lane, g.seq)`
 
-const checkLease = (s: string): string => `
-  select w.queues into v_served from ${s}.workers w where w.id = p_worker and w.lease_until >= v_now;
+/**
+ * One look at all that a grant depends on: the worker's lease, the queues that are paused, and whether this very request
+ * was granted before and its answer lost; then it gets the same claims once more.
+ */
+const checkLease = (s: string, asked: string): string => `
+  select w.queues, array(select p.name from ${s}.paused_queues p),
+         array(select l.id from ${s}.live l
+                where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running} ${asked})
+    into v_served, v_paused, v_repeated
+    from ${s}.workers w where w.id = p_worker and w.lease_until >= v_now;
   if not found then
     raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
-  end if;
-  v_paused := array(select p.name from ${s}.paused_queues p);`
+  end if;`
+
+/** Finds rows and locks them: adds their places to v_rows, and to v_started the jobs whose unique keys their start frees. */
+const pick = (rows: string): string => `
+        select coalesce(array_agg(f.ctid), '{}'),
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = ${uniqueCode.untilStarted}), '{}')
+          into v_more, v_started
+          from (select l.ctid, l.id, l.unique_mode ${rows} for update skip locked) f;
+        v_rows := v_rows || v_more;`
 
 /** Claims: the log's grants, by ticket and by order. */
 export const granting = (s: string): string => `
@@ -61,12 +76,7 @@ declare
   v_ids uuid[];
   v_rows tid[];
   v_started uuid[];
-begin ${checkLease(s)}
-  -- The answer to this very request was lost: the same claims once more.
-  v_repeated := array(
-    select l.id from ${s}.live l
-     where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running} and l.id = any (p_ids));
-
+begin ${checkLease(s, 'and l.id = any (p_ids)')}
   select array_agg(c.id), array_agg(c.place), array_agg(c.id) filter (where c.unique_mode = ${uniqueCode.untilStarted})
     into v_ids, v_rows, v_started
     from (select f.id, f.place, f.unique_mode
@@ -128,21 +138,20 @@ declare
   v_lanes smallint[] := array[${lanes.map((lane) => laneRank[lane]).join(', ')}];
   v_served text[];
   v_paused text[];
+  v_repeated uuid[];
   v_ids uuid[];
   v_rows tid[] := '{}';
+  v_started uuid[] := '{}';
   v_more tid[];
   v_queue text;
   v_left integer := p_max;
   v_low integer;
   v_at integer := 0;
   v_search timestamptz;
-begin ${checkLease(s)}
-  v_ids := array(
-    select l.id from ${s}.live l
-     where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running});
-  if v_ids <> '{}' then
+begin ${checkLease(s, '')}
+  if v_repeated <> '{}' then
     return query
-      select l.seq, ${claimOf(s, 'l')} from ${s}.live l join ${s}.jobs j on j.id = l.id where l.id = any (v_ids)
+      select l.seq, ${claimOf(s, 'l')} from ${s}.live l join ${s}.jobs j on j.id = l.id where l.id = any (v_repeated)
        order by array_position(p_queues, l.queue), l.lane, l.seq;
     return;
   end if;
@@ -158,10 +167,9 @@ begin ${checkLease(s)}
           where l.state = ${stateCode.ready} and l.queue = q.name and l.publish_after <= v_now
           order by l.publish_after limit greatest(p_max, ${overdueLook})) o
        where not q.name = any (v_paused));
-    v_rows := array(
-      select l.ctid from ${s}.live l
-       where l.id = any (v_ids) and ${stateIs('l', stateCode.ready)} and l.publish_after <= v_now
-       order by l.seq limit p_max for update skip locked);
+    ${pick(`from ${s}.live l
+                 where l.id = any (v_ids) and ${stateIs('l', stateCode.ready)} and l.publish_after <= v_now
+                 order by l.seq limit p_max`)}
   else
     foreach v_queue in array p_queues loop
       v_at := v_at + 1;
@@ -171,33 +179,28 @@ begin ${checkLease(s)}
       v_low := least(p_lowest, v_left);
       for v_lane in reverse cardinality(v_lanes) .. 1 loop
         exit when v_low <= 0;
-        v_more := array(
-          select l.ctid from ${s}.live l
-           where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane] and ${isEarlier('l')}
-           order by l.seq limit v_low for update skip locked);
-        v_rows := v_rows || v_more;
+        ${pick(`from ${s}.live l
+                 where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                   and ${isEarlier('l')}
+                 order by l.seq limit v_low`)}
         v_low := v_low - cardinality(v_more);
         v_left := v_left - cardinality(v_more);
       end loop;
       -- What was locked above is this transaction's own, so it is met again here: looked past.
       if p_from is null then
-        v_more := array(
-          select l.ctid from ${s}.live l
-           where l.state = ${stateCode.ready} and l.queue = v_queue and not l.ctid = any (v_rows)
-             and ${isEarlier('l')}
-           order by l.lane, l.seq limit v_left for update skip locked);
-        v_rows := v_rows || v_more;
+        ${pick(`from ${s}.live l
+                 where l.state = ${stateCode.ready} and l.queue = v_queue and not l.ctid = any (v_rows)
+                   and ${isEarlier('l')}
+                 order by l.lane, l.seq limit v_left`)}
         v_left := v_left - cardinality(v_more);
       else
         for v_lane in 1 .. cardinality(v_lanes) loop
           exit when v_left <= 0;
-          v_more := array(
-            select l.ctid from ${s}.live l
-             where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-               and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.ctid = any (v_rows)
-               and ${isEarlier('l')}
-             order by l.seq limit v_left for update skip locked);
-          v_rows := v_rows || v_more;
+          ${pick(`from ${s}.live l
+                   where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                     and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.ctid = any (v_rows)
+                     and ${isEarlier('l')}
+                   order by l.seq limit v_left`)}
           v_left := v_left - cardinality(v_more);
         end loop;
       end if;
@@ -212,10 +215,6 @@ begin ${checkLease(s)}
     select g.seq, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on j.id = g.id
      order by case when p_overdue then 0 else array_position(p_queues, g.queue) end,
               case when p_overdue then 0 else g.lane end, g.seq;
-  v_ids := array(
-    select l.id from ${s}.live l
-     where l.worker = p_worker and l.request = p_request and l.state = ${stateCode.running}
-       and l.unique_mode = ${uniqueCode.untilStarted});
-  if v_ids <> '{}' then perform ${s}.free_unique(v_ids, true); end if;
+  if v_started <> '{}' then perform ${s}.free_unique(v_started, true); end if;
 end $$;
 `
