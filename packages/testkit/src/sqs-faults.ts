@@ -1,3 +1,4 @@
+import { seeded } from './seeded.ts'
 import { realPause } from './until.ts'
 
 /** How often, from 0 (default: never) to 1 (always). */
@@ -241,15 +242,4 @@ function unlessCut<T>(work: Promise<T>, cut: AbortSignal): Promise<T> {
     cut.addEventListener('abort', lost)
     void work.then(resolve, reject).finally(() => cut.removeEventListener('abort', lost))
   })
-}
-
-/** Mulberry32, by Tommy Ettinger (public domain): small, and good enough for chances. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

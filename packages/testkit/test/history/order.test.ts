@@ -169,4 +169,26 @@ describe('I5: the order of keys', () => {
       'I5 b: its handler began before that of its predecessor a of key ["q","k"] had ended',
     ])
   })
+
+  it('not a job that was cancelled, and succeeded when it was replayed: its key had gone on meanwhile', () => {
+    const cancelled = story('a', [
+      ['dispatched', 'ready', 0, keyed],
+      ['cancelled', 'cancelled', 1],
+      ['replayed', 'ready', 10],
+      ['started', 'running', 11],
+      ['succeeded', 'succeeded', 12],
+    ])
+    const passed = story('b', [
+      ['dispatched', 'ready', 2, keyed],
+      ['started', 'running', 3],
+      ['succeeded', 'succeeded', 4],
+    ])
+    const ledger = [
+      { jobId: 'b', run: 1, mark: 'began' },
+      { jobId: 'b', run: 1, mark: 'ended' },
+      { jobId: 'a', run: 1, mark: 'began' },
+      { jobId: 'a', run: 1, mark: 'ended' },
+    ] as const
+    expect(found({ events: [...cancelled, ...passed], dispatched: ['a', 'b'], ledger })).toEqual([])
+  })
 })

@@ -1,0 +1,131 @@
+import { defineWorker } from '@errand/core'
+import type { Worker } from '@errand/core'
+import { startWorker } from '../../packages/core/src/worker/worker.ts'
+import { handlersOf } from './jobs.ts'
+import { Peer } from './peer.ts'
+import { workerSettings } from './scenario.ts'
+import type { Stage } from './stage.ts'
+
+export interface Member extends Peer {
+  readonly worker: Worker | undefined
+  readonly isOld: boolean
+}
+
+class WorkerPeer extends Peer implements Member {
+  worker: Worker | undefined
+  readonly isOld: boolean
+
+  constructor(stage: Stage, name: string, isOld: boolean) {
+    super(stage, name)
+    this.isOld = isOld
+  }
+}
+
+/** The worker processes, and what starts a new one wherever one has ended. */
+export class Fleet {
+  readonly #stage: Stage
+  readonly #members = new Set<WorkerPeer>()
+  readonly #leaving = new Set<WorkerPeer>()
+  #count = 0
+  #isClosing = false
+  #isUpgraded = false
+
+  constructor(stage: Stage) {
+    this.#stage = stage
+    const { scenario } = stage
+    for (let index = 0; index < scenario.workers; index += 1) this.start(scenario.rolling && index > 0)
+  }
+
+  get members(): readonly Member[] {
+    return [...this.#members]
+  }
+
+  start(isOld = false): void {
+    this.#count += 1
+    const member = new WorkerPeer(this.#stage, `worker-${this.#count}`, isOld)
+    this.#members.add(member)
+    member.process.onDeath(() => this.#gone(member))
+    member.process.enter(() => void this.#run(member))
+  }
+
+  /** The new version for all, and not more of it than are needed: from now on every worker knows every job. */
+  upgrade(): void {
+    this.#isUpgraded = true
+    const kept = [...this.#members].find(({ isOld }) => !isOld)
+    for (const member of this.#members) if (member !== kept) this.#leave(member)
+    this.start()
+  }
+
+  /** Stops them all in order, and starts no more. */
+  close(): void {
+    this.#isClosing = true
+    for (const member of this.#members) this.stop(member)
+  }
+
+  /** As SIGTERM; one that has not begun yet ends at once. */
+  stop({ process, worker }: Member): void {
+    if (worker) process.enter(() => void worker.stop())
+    else process.kill()
+  }
+
+  /** For good. */
+  #leave(member: WorkerPeer): void {
+    this.#leaving.add(member)
+    this.stop(member)
+  }
+
+  #gone(member: WorkerPeer): void {
+    const { world } = this.#stage
+    this.#members.delete(member)
+    if (this.#isClosing || this.#leaving.has(member)) return
+    world.at(world.chance.between(100, 4_000), () => {
+      if (!this.#isClosing) this.start(member.isOld && !this.#isUpgraded)
+    })
+  }
+
+  async #run(member: WorkerPeer): Promise<void> {
+    const { instance, process } = member
+    const id = instance.newWorkerId()
+    const deps = await instance.workerDeps(id)
+    member.worker = startWorker(
+      this.#definition(member, id),
+      // An older version serves the queues of jobs that it does not know as well.
+      { signals: false, queues: this.#stage.scenario.queues },
+      deps,
+    )
+    instance.keep(member.worker)
+    // One that cannot start exits, and is started again from outside.
+    await member.worker.finished.catch(() => undefined)
+    await instance.close()
+    process.end()
+  }
+
+  #definition({ process, isOld }: WorkerPeer, worker: string): ReturnType<typeof defineWorker> {
+    const { world, scenario, ledger } = this.#stage
+    const { chance } = world
+    const known = isOld ? scenario.jobs.slice(0, -1) : scenario.jobs
+    const settings = workerSettings(chance, scenario.queues)
+    const handlers = handlersOf(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
+    return defineWorker({
+      handlers,
+      ...settings,
+      ...(chance.happens(0.3) ? { after: () => undefined, failing: () => undefined } : {}),
+    })
+  }
+
+  /** No handler may begin once the lease is out by the log's clock, as far as its process can know. */
+  #began(
+    process: Peer['process'],
+    worker: string,
+    { job, run }: { readonly job: { readonly id: string }; readonly run: number },
+  ): void {
+    const { log } = this.#stage
+    if (process.hasSlept || log.aheadMs > 0) return
+    const leaseUntil = log.store.worker(worker)?.leaseUntil ?? 0
+    if (leaseUntil >= log.now()) return
+    this.#stage.found(
+      'lease',
+      `${process.name} began run ${run} of job ${job.id} ${log.now() - leaseUntil} ms after its lease`,
+    )
+  }
+}

@@ -1,0 +1,218 @@
+import { defineJob, exponential, handle, PermanentError } from '@errand/core'
+import type { AnyJob, Context, JobDefinition, JobHandler, JobPolicy } from '@errand/core'
+import { lanes } from '@errand/core/ports'
+import type { Chance } from './chance.ts'
+import type { Ledger } from './ledger.ts'
+import type { SimulatedProcess } from './process.ts'
+
+/** A transaction as far as Errand can see. The reference log cannot roll back: what it stores in it is stored. */
+export const tx = { query: async () => ({ rows: [], rowCount: 0 }) } as never
+
+/** What one run of a job does. */
+interface Act {
+  readonly does:
+    | 'succeed'
+    | 'throw'
+    | 'failForGood'
+    | 'retry'
+    | 'snooze'
+    | 'fail'
+    | 'cancel'
+    | 'release'
+    | 'ignoreSignal'
+    | 'complete'
+    | 'completeAndThrow'
+    | 'dispatchChild'
+    | 'progress'
+    | 'forgetOutcome'
+    | 'killProcess'
+  readonly ms: number
+}
+
+export interface Payload {
+  readonly key: string
+  readonly unique: string
+  /** By run; the last one repeats. */
+  readonly acts: readonly Act[]
+}
+
+export type SimulatedJob = JobDefinition<Payload, Payload, undefined>
+
+/** What ends a job sooner or later, however often it is repeated. */
+const ends = ['succeed', 'throw', 'failForGood', 'fail', 'cancel', 'complete', 'completeAndThrow'] as const
+const detours = [
+  'retry',
+  'snooze',
+  'release',
+  'ignoreSignal',
+  'progress',
+  'forgetOutcome',
+  'throw',
+  'killProcess',
+] as const
+
+interface PayloadSchema {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly validate: (value: unknown) => { readonly value: Payload }
+    readonly types?: { readonly input: Payload; readonly output: Payload }
+  }
+}
+
+const payload: PayloadSchema = {
+  '~standard': { version: 1, vendor: 'simulation', validate: (value) => ({ value: value as Payload }) },
+}
+
+/** Job definitions of one run. The first is plain, so that it can be anybody's child. */
+export function defineJobs(chance: Chance, queues: readonly string[]): readonly SimulatedJob[] {
+  const count = chance.whole(2, 6)
+  return Array.from({ length: count }, (_, index) => defineOne(chance, `job-${index}`, queues, index === 0))
+}
+
+function defineOne(chance: Chance, name: string, queues: readonly string[], isPlain: boolean): SimulatedJob {
+  const kind = isPlain ? 'plain' : chance.pick(['plain', 'ordered', 'ordered', 'unique', 'both'])
+  const isOrdered = kind === 'ordered' || kind === 'both'
+  const isUnique = kind === 'unique' || kind === 'both'
+  const policy: JobPolicy<Payload> = {
+    name,
+    queue: chance.pick(queues),
+    lane: chance.pick(lanes),
+    timeout: chance.pick([1_500, 4_000, 15_000, 'none']),
+    retry: { attempts: chance.whole(1, 4), backoff: exponential(chance.pick([100, 1_000]), { max: 5_000 }) },
+    crashes: chance.whole(1, 4),
+    onCrash: chance.pick(['retry', 'retry', 'fail']),
+    ...(isOrdered ? { order: { key: ({ key }) => key, onFailure: chance.pick(['block', 'skip']) } } : {}),
+    ...(isUnique
+      ? {
+          unique: {
+            key: ({ unique }) => unique,
+            until: chance.pick(['finished', 'finished', 'started']),
+            for: chance.pick([undefined, undefined, 5_000]),
+          },
+        }
+      : {}),
+  }
+  return defineJob({ ...policy, payload })
+}
+
+export function newPayload(chance: Chance): Payload {
+  const detourCount = chance.pick([0, 0, 1, 2, 3])
+  const acts = Array.from({ length: detourCount }, () => newAct(chance, chance.pick(detours)))
+  const last = chance.happens(0.6) ? 'succeed' : chance.pick(ends)
+  const child: Act[] = chance.happens(0.1) ? [newAct(chance, 'dispatchChild')] : []
+  return {
+    key: `key-${chance.whole(0, 1)}`,
+    unique: `unique-${chance.whole(0, 2)}`,
+    acts: [...acts, ...child, newAct(chance, last)],
+  }
+}
+
+function newAct(chance: Chance, does: Act['does']): Act {
+  return {
+    does,
+    ms: chance.pick([0, chance.between(1, 100), chance.between(100, 2_000), chance.between(1_000, 8_000)]),
+  }
+}
+
+/** What a handler gives as its reason, so that the log can be asked whether it stands with the run that gave it. */
+function reasonOf(run: number): string {
+  return `by the plan of run ${run}`
+}
+
+/** The run that gave it, where a text has such a reason. */
+export function runOfReason(text: string): number | undefined {
+  const match = /by the plan of run (\d+)/.exec(text)
+  return match ? Number(match[1]) : undefined
+}
+
+/** The handlers of these jobs in one process. */
+export function handlersOf(
+  jobs: readonly SimulatedJob[],
+  process: SimulatedProcess,
+  worker: string,
+  ledger: Ledger,
+  began: (ctx: Context<undefined>) => void,
+): readonly JobHandler[] {
+  const [child] = jobs
+  return jobs.map((job) =>
+    handle(job, async ({ acts }, ctx) => {
+      const { id } = ctx.job
+      began(ctx)
+      await ledger.mark(process, { jobId: id, run: ctx.run, mark: 'began', worker })
+      const act = acts[Math.min(ctx.run, acts.length) - 1]
+      const done = (): Promise<void> =>
+        ledger.mark(process, { jobId: id, run: ctx.run, mark: 'ended', worker })
+      if (act?.does === 'killProcess') process.kill()
+      return act && (await run(act, ctx, process, child, done))
+    }),
+  )
+}
+
+async function run(
+  act: Act,
+  ctx: Context<undefined>,
+  { clock }: SimulatedProcess,
+  child: AnyJob | undefined,
+  done: () => Promise<void>,
+): Promise<never> {
+  if (act.does === 'ignoreSignal') await clock.sleep(act.ms * 4)
+  else await clock.sleep(act.ms, ctx.signal)
+  if (act.does !== 'ignoreSignal') ctx.signal.throwIfAborted()
+  // What a handler returns is an outcome or nothing, whatever the job's type says.
+  const returned = await outcomeOf(act, ctx, child, done)
+  return returned as never
+}
+
+async function outcomeOf(
+  { does, ms }: Act,
+  ctx: Context<undefined>,
+  child: AnyJob | undefined,
+  done: () => Promise<void>,
+): Promise<unknown> {
+  const why = reasonOf(ctx.run)
+  switch (does) {
+    case 'succeed':
+    case 'ignoreSignal':
+      return done()
+    case 'throw':
+      throw new Error(why)
+    case 'failForGood':
+      throw new PermanentError(why)
+    case 'retry':
+      return ctx.retry({ after: Math.round(ms), reason: why })
+    case 'snooze':
+      return ctx.snooze(Math.round(ms), why)
+    case 'fail':
+      return ctx.fail(why)
+    case 'cancel':
+      return ctx.cancel(why)
+    case 'release':
+      return ctx.release()
+    case 'complete':
+    case 'completeAndThrow':
+      // The work is a part of the transaction.
+      await done()
+      await ctx.complete({ tx })
+      if (does === 'completeAndThrow') throw new Error(why)
+      return undefined
+    case 'progress':
+      ctx.progress(1)
+      return done()
+    case 'dispatchChild':
+      if (child)
+        await ctx.dispatch(child, {
+          key: 'child',
+          unique: ctx.job.id,
+          acts: [{ does: 'succeed', ms: 0 }],
+        } as never)
+      return done()
+    case 'killProcess':
+      return undefined
+    case 'forgetOutcome':
+      void ctx.snooze(1)
+      return done()
+    default:
+      return does satisfies never
+  }
+}

@@ -1,0 +1,221 @@
+import { isErrandError } from '@errand/core'
+import { engineLog, ErrandError, TopicBus } from '@errand/core/ports'
+import type { JobLog, JobStore, LogFactory, Topic, Verdict } from '@errand/core/ports'
+import type { Faults } from './faults.ts'
+import type { SimulatedProcess } from './process.ts'
+import type { Rows } from './store.ts'
+import type { World } from './world.ts'
+
+type Call = (...given: never[]) => Promise<unknown>
+
+/** So long after its error a call may still be carried out, as a statement whose connection is gone. */
+const latestMs = 5_000
+const slowestMs = 6_000
+
+/**
+ * The database: the engine of core on a store. Each transaction is alone, and takes its time to begin; it is
+ * reached over a network that delays, loses and repeats nothing but what a real one may.
+ */
+export class LogServer {
+  /** For those who watch: at once, and without faults. */
+  readonly direct: JobLog
+  /** Its clock is ahead of the true time. */
+  aheadMs = 0
+  readonly #rows: Rows
+  readonly #world: World
+  readonly #faults: Faults
+  readonly #engine: JobLog
+  readonly #bus = new TopicBus()
+  #lateCalls = 0
+  #isDown = false
+  #wentDown = new AbortController()
+
+  constructor(world: World, faults: Faults, rows: Rows) {
+    this.#rows = rows
+    this.#world = world
+    this.#faults = faults
+    this.#engine = this.#open(() => this.#turn())
+    this.direct = this.#open(() => Promise.resolve())
+  }
+
+  get store(): JobStore {
+    return this.#rows.store
+  }
+
+  now(): number {
+    return Math.floor(this.#world.nowMs + this.aheadMs)
+  }
+
+  /** No call is on its way of which its sender knows nothing any more. */
+  get isIdle(): boolean {
+    return this.#lateCalls === 0
+  }
+
+  down(): void {
+    this.#isDown = true
+    this.#wentDown.abort()
+  }
+
+  up(): void {
+    if (this.#isDown) this.#wentDown = new AbortController()
+    this.#isDown = false
+  }
+
+  /** As one process sees it. */
+  connection(process: SimulatedProcess): LogFactory {
+    return { errand: 'job-log', name: 'simulated', open: () => this.#client(process) }
+  }
+
+  #open(turn: () => Promise<void>): JobLog {
+    const run = async <T>(rules: (store: JobStore) => T): Promise<T> => {
+      await turn()
+      return this.#rows.transact(rules)
+    }
+    return engineLog({
+      name: 'simulated',
+      write: run,
+      read: run,
+      inside: (_tx, rules) => run(rules),
+      now: () => this.now(),
+      connect: () =>
+        run((store) => {
+          const { logId, epoch, transfer } = store.facts()
+          return { logId, epoch, schemaVersion: 1, transfer }
+        }),
+      migrate: async () => ({ from: 1, to: 1 }),
+      notify: async (topics) => this.#bus.notify(topics),
+      wakeups: (topics, signal) => this.#bus.listen(topics, signal),
+      diagnose: async () => ({ findings: [] }),
+      close: async () => undefined,
+    })
+  }
+
+  /** Other transactions come first. */
+  #turn(): Promise<void> {
+    const { chance } = this.#world
+    return new Promise((resolve) => this.#world.at(chance.between(0, 3), resolve))
+  }
+
+  #client(process: SimulatedProcess): JobLog {
+    const calls = Object.entries(this.#engine).map(([name, call]: [string, unknown]) => [
+      name,
+      typeof call === 'function'
+        ? (...given: never[]) => this.#call(process, name, () => (call as Call)(...given), given)
+        : call,
+    ])
+    return {
+      ...(Object.fromEntries(calls) as unknown as JobLog),
+      wakeups: (topics, signal) => this.#wakeups(process, topics, signal),
+      close: async () => undefined,
+    }
+  }
+
+  #call(
+    process: SimulatedProcess,
+    name: string,
+    carryOut: () => Promise<unknown>,
+    given: readonly unknown[],
+  ): Promise<unknown> {
+    const world = this.#world
+    const { chance } = world
+    const travel = (): number => chance.delay(this.#faults.rates.logIsSlow, slowestMs)
+    return new Promise((resolve, reject) => {
+      const answer = (error: Error | undefined, value?: unknown): void => {
+        world.at(travel(), () =>
+          process.enter(() => {
+            const text = error === undefined ? 'answered' : codeOf(error)
+            if (!process.reaches(`log.${name}: ${text}`, () => shown(value))) return
+            if (name === 'claim' && value !== undefined) noteDecided(process, value as readonly Verdict[])
+            if (error === undefined) resolve(value)
+            else reject(error)
+          }),
+        )
+      }
+      if (!process.reaches(`log.${name}`, () => shown(given))) return
+      const { rates } = this.#faults
+      const isRefused = chance.happens(rates.logRefuses)
+      const losesReply = chance.happens(rates.logLosesReply)
+      const isLate = chance.happens(rates.logIsLate)
+      world.at(travel(), () => {
+        if (this.#isDown || isRefused) return answer(unreachable())
+        if (isLate) {
+          answer(unreachable())
+          // Whoever sent it may be dead by then.
+          this.#lateCalls += 1
+          world.at(chance.between(0, latestMs), () => {
+            this.#lateCalls -= 1
+            world.note('log', `${name} of ${process.name} is carried out late`)
+            carryOut().catch(() => undefined)
+          })
+          return
+        }
+        carryOut().then(
+          (value) => (losesReply ? answer(unreachable()) : answer(undefined, value)),
+          (error: Error) => answer(error),
+        )
+      })
+    })
+  }
+
+  async *#wakeups(
+    process: SimulatedProcess,
+    topics: readonly Topic[],
+    signal: AbortSignal,
+  ): AsyncGenerator<Topic | 'started', void> {
+    const world = this.#world
+    const arrived: (Topic | 'started')[] = []
+    let isLost = false
+    let wake: () => void = () => undefined
+    const enter = (change: () => void): void => {
+      world.at(world.chance.between(0, 5), () =>
+        process.enter(() => {
+          change()
+          wake()
+        }),
+      )
+    }
+    const ended = AbortSignal.any([signal, this.#wentDown.signal])
+    const listen = async (): Promise<void> => {
+      for await (const topic of this.#bus.listen(topics, ended)) {
+        const lost = topic !== 'started' && world.chance.happens(this.#faults.rates.wakeupIsLost)
+        if (!lost) enter(() => arrived.push(topic))
+      }
+      enter(() => (isLost = !signal.aborted))
+    }
+    if (this.#isDown) enter(() => (isLost = true))
+    else void listen()
+    const stop = (): void => wake()
+    signal.addEventListener('abort', stop)
+    try {
+      while (!signal.aborted) {
+        const topic = arrived.shift()
+        if (topic !== undefined) yield topic
+        else if (isLost) throw unreachable()
+        else await new Promise<void>((resolve) => (wake = resolve))
+      }
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+}
+
+function unreachable(): ErrandError {
+  return new ErrandError('E_LOG_UNREACHABLE', 'the simulated network has lost it')
+}
+
+function codeOf(error: unknown): string {
+  return isErrandError(error) ? error.code : String(error)
+}
+
+/** Of these tickets the process may tell the broker: the log has decided. */
+function noteDecided(process: SimulatedProcess, verdicts: readonly Verdict[]): void {
+  for (const { verdict, ticket } of verdicts) if (verdict !== 'again') process.decided.add(ticket)
+}
+
+/** A call or an answer in one line of the trace. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value, (key, each: unknown) =>
+    ['payload', 'job', 'meta', 'tags', 'host', 'pid', 'body'].includes(key) ? undefined : each,
+  )
+  return text === undefined ? '' : text.slice(0, 600)
+}

@@ -1,0 +1,118 @@
+import { isErrandError } from '@errand/core'
+import { lanes } from '@errand/core/ports'
+import type { Dispatching } from './dispatching.ts'
+import { Peer } from './peer.ts'
+import { driverUrls } from './scenario.ts'
+import type { Stage } from './stage.ts'
+
+const by = { by: 'operator', reason: 'by chance' }
+const meddling = [
+  'cancel',
+  'cancel',
+  'replay',
+  'skip',
+  'pause',
+  'resume',
+  'change',
+  'purge',
+  'repair',
+  'stopWorker',
+] as const
+const moving = ['move', 'move', 'cancelMove'] as const
+type Action = (typeof meddling)[number] | (typeof moving)[number]
+const longestPauseMs = 2_000
+
+/** Somebody who meddles with jobs, queues and workers, by Errand's own functions. */
+export class Operator {
+  readonly #stage: Stage
+  readonly #apps: Dispatching
+  readonly #actions: readonly Action[]
+  #active = 0
+  #isOver = false
+
+  constructor(stage: Stage, apps: Dispatching) {
+    this.#stage = stage
+    this.#apps = apps
+    const { operated, moves } = stage.scenario
+    this.#actions = [...(operated ? meddling : []), ...(moves ? moving : [])]
+    if (this.#actions.length > 0) this.#next()
+  }
+
+  get isDone(): boolean {
+    return this.#active === 0
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
+
+  #next(): void {
+    const { world } = this.#stage
+    world.at(world.chance.between(0, longestPauseMs), () => {
+      if (this.#isOver) return
+      const peer = new Peer(this.#stage, 'operator')
+      this.#active += 1
+      peer.process.onDeath(() => (this.#active -= 1))
+      peer.process.enter(() => void this.#act(peer).then(() => peer.process.end()))
+      this.#next()
+    })
+  }
+
+  async #act({ errand, instance, process }: Peer): Promise<void> {
+    const { chance } = this.#stage.world
+    const queue = chance.pick(this.#stage.scenario.queues)
+    const { answered } = this.#apps
+    const id = answered.length > 0 ? chance.pick(answered).id : undefined
+    try {
+      const action = chance.pick(this.#actions)
+      switch (action) {
+        case 'cancel':
+          if (id !== undefined) await errand.jobs.cancel(id, by)
+          break
+        case 'replay':
+          if (id !== undefined) await errand.jobs.replay(id, by)
+          break
+        case 'skip':
+          await errand.jobs.skip({ state: 'failed' }, by)
+          break
+        case 'pause':
+          await errand.queues.pause(queue, by)
+          break
+        case 'resume':
+          await errand.queues.resume(queue, by)
+          break
+        case 'change': {
+          const runAt = new Date(this.#stage.log.now() + chance.whole(-1_000, 5_000))
+          if (id === undefined) break
+          await errand.jobs.change(id, chance.happens(0.5) ? { lane: chance.pick(lanes) } : { at: runAt }, by)
+          break
+        }
+        case 'purge':
+          await errand.queues.purge(queue, by)
+          break
+        case 'repair':
+          await errand.doctor({ repair: true })
+          break
+        case 'move':
+        case 'cancelMove': {
+          const enough = new AbortController()
+          process.clock.after(chance.between(0, 8_000), () => enough.abort())
+          const options = { by: 'operator', signal: enough.signal }
+          if (action === 'move') await errand.transfer.to(chance.pick(driverUrls), options)
+          else await errand.transfer.cancel(options)
+          break
+        }
+        case 'stopWorker': {
+          const { log } = await instance.connected()
+          const workers = await log.workers()
+          if (workers.length > 0) await errand.workers.stop(chance.pick(workers).id)
+          break
+        }
+      }
+    } catch (error) {
+      // An operator sees the error, and does what is next. Anything but an error of Errand is a fault of ours.
+      if (!isErrandError(error)) this.#stage.found('operator', String(error))
+    }
+    await instance.close()
+  }
+}

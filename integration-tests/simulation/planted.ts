@@ -1,0 +1,219 @@
+export interface Edit {
+  /** In `packages/`. */
+  readonly file: string
+  /** Stands there exactly once. */
+  readonly find: string
+  readonly replace: string
+}
+
+export interface PlantedBug {
+  readonly name: string
+  /** What is wrong with the code then, for people. */
+  readonly what: string
+  /** What does not hold any more: one of these is to be found. */
+  readonly breaks: readonly string[]
+  readonly edits: readonly Edit[]
+}
+
+function bug(
+  name: string,
+  what: string,
+  breaks: readonly string[],
+  file: string,
+  find: string,
+  replace: string,
+): PlantedBug {
+  return { name, what, breaks, edits: [{ file, find, replace }] }
+}
+
+/** Bugs that the simulation must find: each is planted in the real code, as it is loaded. */
+export const plantedBugs: readonly PlantedBug[] = [
+  bug(
+    'no-fence',
+    'The fence is gone: a result of any run of any worker is recorded.',
+    ['I3', 'I1', 'outcome'],
+    'core/src/engine/settle.ts',
+    "return row.state === 'running' && row.run === fence.run && row.worker === by.id",
+    "return row.state === 'running'",
+  ),
+  bug(
+    'fence-without-run',
+    'The fence compares the worker and not the run.',
+    ['outcome', 'I1', 'I6'],
+    'core/src/engine/settle.ts',
+    'row.run === fence.run && row.worker === by.id',
+    'row.worker === by.id',
+  ),
+  bug(
+    'ack-before-claim',
+    'Tickets are acked before the claim is asked for.',
+    ['ack'],
+    'core/src/worker/ticket-claims.ts',
+    'const verdicts = await grants.claim(tickets, slots)',
+    "for (const each of deliveries) this.#tell(each, 'ack')\n      const verdicts = await grants.claim(tickets, slots)",
+  ),
+  bug(
+    'ack-without-decision',
+    'Tickets are acked when the log has not answered what becomes of them.',
+    ['ack'],
+    'core/src/worker/ticket-claims.ts',
+    "for (const delivery of deliveries) this.#tell(delivery, 'release')",
+    "for (const delivery of deliveries) this.#tell(delivery, 'ack')",
+  ),
+  bug(
+    'event-apart',
+    'Events are written after the transaction of their state.',
+    ['I7'],
+    'core/src/engine/moves.ts',
+    '  store.update(row)\n  note(store, now, row, type, noted)',
+    '  store.update(row)\n  void Promise.resolve().then(() => note(store, now, row, type, noted))',
+  ),
+  {
+    name: 'two-sweepers',
+    what: 'A sweep finds lost runs in one transaction and gives them back in the next, so two sweepers take the same.',
+    breaks: ['I7', 'I5'],
+    edits: [
+      {
+        file: 'core/src/engine/job-log.ts',
+        find: 'sweep: (options) => host.write((store) => sweep(store, now(), options)),',
+        replace: `sweep: async (options) => {
+      const lost = await host.read((store) => store.lost(now(), options.limit))
+      return host.write((store) => sweep(store, now(), { ...options, lost }))
+    },`,
+      },
+      {
+        file: 'core/src/engine/sweep.ts',
+        find: 'mayBeLost ? store.lost(now, options.limit) : []',
+        replace: 'mayBeLost ? options.lost : []',
+      },
+    ],
+  },
+  bug(
+    'unique-freed-at-start',
+    'A unique key that is held until the end is freed at the start.',
+    ['unique'],
+    'core/src/engine/grant.ts',
+    "if (row.uniqueUntil === 'started') freeUnique",
+    'freeUnique',
+  ),
+  bug(
+    'unique-never-freed',
+    'A unique key stays with a job that has ended.',
+    ['leftover', 'unique'],
+    'core/src/engine/keys.ts',
+    "  freeUnique(store, now, row, row.state === 'succeeded')\n",
+    '',
+  ),
+  bug(
+    'key-of-waiting-holder',
+    'An ordering key whose holder waits for its retry is given to the next dispatch.',
+    ['I5'],
+    'core/src/engine/keys.ts',
+    'if (holder !== undefined) return holder === row.id',
+    "if (holder !== undefined && store.row(holder)?.state !== 'scheduled') return holder === row.id",
+  ),
+  bug(
+    'blocked-key-passed-on',
+    'A failed job passes its ordering key on although its policy is to block.',
+    ['I5'],
+    'core/src/engine/keys.ts',
+    "row.state === 'failed' && row.onFailure === 'block'",
+    'false',
+  ),
+  bug(
+    'due-without-key',
+    'A job that becomes due is ready whoever holds its key.',
+    ['I5'],
+    'core/src/engine/sweep.ts',
+    'const isHolder = takeKey(store, row)\n    if (isHolder) readyFrom',
+    'const isHolder = true\n    if (isHolder) readyFrom',
+  ),
+  bug(
+    'run-not-counted',
+    'A start does not raise the run counter.',
+    ['I7', 'I3'],
+    'core/src/engine/grant.ts',
+    'row.run += 1',
+    '',
+  ),
+  bug(
+    'attempt-not-counted',
+    'A start does not raise the attempt counter.',
+    ['I7'],
+    'core/src/engine/grant.ts',
+    'row.attempt += 1',
+    '',
+  ),
+  bug(
+    'crashed-runs-again',
+    "A job with onCrash: 'fail' runs again after a crash.",
+    ['I6'],
+    'core/src/engine/sweep.ts',
+    "row.onCrash === 'fail' || ",
+    '',
+  ),
+  bug(
+    'never-overdue',
+    'A ready job whose ticket was lost is never overdue: neither published again nor taken.',
+    ['liveness'],
+    'core/src/testing/memory-store.ts',
+    'inQueue(row.queue) && (row.publishAfter ?? 0) <= now',
+    'inQueue(row.queue) && (row.publishAfter ?? 0) < 0',
+  ),
+  bug(
+    'finished-starts-again',
+    'The ticket of a finished or cancelled job is granted.',
+    ['I4', 'I7'],
+    'core/src/engine/grant.ts',
+    "    if (isFinal(row.state)) return { ticket, verdict: 'drop', why: 'finished' }\n",
+    '',
+  ),
+  bug(
+    'cancelled-retries',
+    'A job whose cancellation was requested is retried after an error.',
+    ['I7'],
+    'core/src/engine/settle.ts',
+    'if (cancel || retryInMs === undefined) {',
+    'if (retryInMs === undefined) {',
+  ),
+  bug(
+    'stored-twice',
+    'An id that the log has already is stored once more.',
+    ['I7'],
+    'core/src/engine/append.ts',
+    "  if (store.row(job.id)) return { id: job.id, status: 'duplicate' }\n",
+    '',
+  ),
+  bug(
+    'outcome-forgotten',
+    'An outcome that the log did not answer is not offered again.',
+    ['I6'],
+    'core/src/worker/settler.ts',
+    "if (this.#givenUp.signal.aborted || isErrandError(error, 'E_CLOSED')) throw error",
+    'throw error',
+  ),
+  bug(
+    'stray-kept',
+    'A claim whose answer was lost is not given back.',
+    ['liveness'],
+    'core/src/worker/reconciler.ts',
+    'if (this.#isLost(stray, sentMs)) this.#giveBack(claim)',
+    '',
+  ),
+  bug(
+    'slots-leak',
+    'The slots of tickets that were refused are not given back.',
+    ['liveness'],
+    'core/src/worker/ticket-claims.ts',
+    'demand.slots.giveUnused(slots - started)',
+    '',
+  ),
+  bug(
+    'begins-after-lease',
+    'A handler begins although the lease of its worker is out.',
+    ['lease'],
+    'core/src/worker/runner.ts',
+    'if (crashes < aloneFromCrashes) {\n      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0)',
+    'if (crashes < aloneFromCrashes) {\n      if (stopping.aborted)',
+  ),
+]

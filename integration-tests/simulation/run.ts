@@ -1,0 +1,143 @@
+import { isFinal } from '@errand/core/ports'
+import { readHistory } from '@errand/testkit/history'
+import { check } from './checks.ts'
+import { Dispatching } from './dispatching.ts'
+import { Fleet } from './fleet.ts'
+import { Follower } from './follower.ts'
+import { enterWorld } from './globals.ts'
+import { Operator } from './operator.ts'
+import { Stage } from './stage.ts'
+import type { Wrong } from './stage.ts'
+import type { StoreKind } from './store.ts'
+import { Trouble } from './trouble.ts'
+
+export interface RunOptions {
+  readonly traced?: boolean
+  readonly store?: StoreKind
+}
+
+export interface Run {
+  readonly seed: number
+  readonly store: StoreKind
+  /** Nothing, or what is wrong. */
+  readonly wrong: readonly Wrong[]
+  /** Of all that happened: the same for the same seed. */
+  readonly hash: string
+  readonly steps: number
+  readonly jobs: number
+  /** From the end of all trouble until nothing was left to do. */
+  readonly quietAfterMs: number
+  readonly trace: readonly string[] | undefined
+}
+
+/** Once nothing goes wrong any more, everything must be done within this. */
+const quietWithinMs = 180_000
+const lookEveryMs = 100
+const watchersMs = 15_000
+/** And every worker must have stopped within this, once it was asked to. */
+const stopWithinMs = 120_000
+
+/** Runs one seed from the beginning to the end, and checks it. */
+export async function simulate(seed: number, options: RunOptions = {}): Promise<Run> {
+  const { traced = false, store = 'memory' } = options
+  const stage = new Stage(seed, traced, store)
+  const { world } = stage
+  const leave = enterWorld(world)
+  const onRejection = (error: unknown): void =>
+    stage.found('I8', `a promise was left alone: ${describe(error)}`)
+  process.on('unhandledRejection', onRejection)
+  let quietAfterMs = 0
+  let jobs = 0
+  try {
+    const answered = await play(stage, (ms) => {
+      quietAfterMs = ms
+    })
+    await check(stage, answered)
+    jobs = (await stage.log.direct.list({}, { limit: 10_000 })).length
+  } catch (error) {
+    stage.found('I8', describe(error))
+  } finally {
+    leave()
+    stage.close()
+    process.off('unhandledRejection', onRejection)
+  }
+  const { wrong } = stage
+  const { hash, steps, trace } = world
+  return { seed, store, wrong, hash, steps, jobs, quietAfterMs, trace }
+}
+
+async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dispatching['answered']> {
+  const { world, scenario, log } = stage
+  const apps = new Dispatching(stage)
+  const fleet = new Fleet(stage)
+  const follower = new Follower(stage)
+  const operator = new Operator(stage, apps)
+  const trouble = new Trouble(stage, fleet, apps, follower)
+  await world.until(() => false, scenario.troubleMs)
+
+  world.note('', 'ALL TROUBLE ENDS')
+  const endMs = world.nowMs
+  operator.end()
+  trouble.end()
+  fleet.upgrade()
+  keepResumed(stage)
+  let lookMs = 0
+  const isOver = (): boolean => {
+    if (world.nowMs < lookMs) return false
+    lookMs = world.nowMs + lookEveryMs
+    return apps.isDone && operator.isDone && isQuiet(stage)
+  }
+  if (!(await world.until(isOver, quietWithinMs))) {
+    for (const text of unfinished(stage, apps)) stage.found('liveness', text)
+  }
+  quiet(world.nowMs - endMs)
+
+  // Whoever watches looks once a second where nothing wakes it.
+  const untold = (): string[] => apps.awaited.filter((id) => isFinal(log.store.row(id)?.state ?? 'ready'))
+  await world.until(() => untold().length === 0 && follower.hasSeen(log.store.span()[1]), watchersMs)
+  for (const id of untold()) {
+    stage.found('result', `job ${id} has ended, and who waits for it has not been told`)
+  }
+  follower.check((await readHistory(log.direct)).map(({ cursor }) => cursor))
+
+  fleet.close()
+  if (!(await world.until(() => fleet.members.length === 0, stopWithinMs))) {
+    stage.found('stop', `not stopped: ${fleet.members.map(({ process }) => process.name).join(', ')}`)
+  }
+  return apps.answered
+}
+
+/** A pause of an operator may still be on its way. */
+function keepResumed(stage: Stage): void {
+  const { world, log } = stage
+  for (const { name } of log.store.paused()) void log.direct.resume(name, { by: 'the simulation' })
+  world.at(1_000, () => keepResumed(stage))
+}
+
+/** Nothing is left to do: every job has ended, or stands behind one that has failed and blocks its key. */
+function isQuiet({ log, servedBrokers }: Stage): boolean {
+  let blocked = 0
+  for (const counts of log.store.counts().values()) {
+    if (counts.ready + counts.running + counts.scheduled > 0) return false
+    blocked += counts.blocked
+  }
+  if (!log.isIdle || servedBrokers.some((broker) => !broker.isEmpty)) return false
+  return blocked === 0 || blocked === waitingBehindFailed(log)
+}
+
+function waitingBehindFailed({ store }: Stage['log']): number {
+  return store.blockedKeys(1_000).reduce((sum, { waiting }) => sum + waiting, 0)
+}
+
+function unfinished({ log, servedBrokers }: Stage, apps: Dispatching): string[] {
+  const left = [...log.store.counts()].map(([queue, counts]) => `${queue}: ${JSON.stringify(counts)}`)
+  return [
+    ...(apps.isDone ? [] : ['a dispatch has no answer']),
+    ...servedBrokers.flatMap(({ isEmpty, place }) => (isEmpty ? [] : [`broker ${place} still has tickets`])),
+    ...(left.length > 0 ? [`jobs are left, in ${left.join(', ')}`] : []),
+  ]
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

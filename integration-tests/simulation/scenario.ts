@@ -1,0 +1,99 @@
+import { lanes } from '@errand/core/ports'
+import type { JobOptions } from '@errand/core'
+import type { Chance } from './chance.ts'
+import { defineJobs, newPayload } from './jobs.ts'
+import type { Payload, SimulatedJob } from './jobs.ts'
+
+export const driverUrls = ['simulated:a', 'simulated:b', 'database'] as const
+export type DriverUrl = (typeof driverUrls)[number]
+
+export interface PlannedDispatch {
+  readonly atMs: number
+  /** Inside a transaction of the caller's own. */
+  readonly inTransaction: boolean
+  /** The caller waits for the end of the job. */
+  readonly awaitsResult: boolean
+  /** More than one: all of them or none. */
+  readonly requests: readonly {
+    readonly job: SimulatedJob
+    readonly payload: Payload
+    readonly options: JobOptions
+  }[]
+}
+
+export interface WorkerSettings {
+  readonly concurrency: number | Readonly<Record<string, number>>
+  readonly lease: number
+  readonly heartbeat: number
+  readonly grace: number
+}
+
+/** What is to be done in one run; what goes wrong meanwhile is in `Faults`. */
+export class Scenario {
+  readonly queues: readonly string[]
+  readonly jobs: readonly SimulatedJob[]
+  readonly dispatches: readonly PlannedDispatch[]
+  readonly dispatchers: number
+  readonly workers: number
+  readonly driver: DriverUrl
+  /** The system moves from driver to driver. */
+  readonly moves: boolean
+  /** Operators meddle. */
+  readonly operated: boolean
+  /** Somebody follows the events. */
+  readonly followed: boolean
+  /** Some workers are of an older version, and do not know every job. */
+  readonly rolling: boolean
+  /** How long things go wrong. */
+  readonly troubleMs: number
+
+  constructor(chance: Chance) {
+    this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(1, 3))
+    this.jobs = defineJobs(chance, this.queues)
+    this.dispatchers = chance.whole(1, 2)
+    this.workers = chance.pick([1, 1, 2, 2, 3])
+    this.driver = chance.happens(0.2) ? 'database' : 'simulated:a'
+    this.moves = chance.happens(0.15)
+    this.operated = chance.happens(0.4)
+    this.followed = chance.happens(0.25)
+    this.rolling = chance.happens(0.15)
+    this.troubleMs = chance.pick([3_000, 8_000, 16_000])
+    const count = chance.whole(2, 14)
+    this.dispatches = Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs))
+  }
+}
+
+export function workerSettings(chance: Chance, queues: readonly string[]): WorkerSettings {
+  const lease = chance.pick([1_500, 3_000, 8_000])
+  return {
+    concurrency: chance.happens(0.2)
+      ? { [queues[0] ?? '*']: chance.whole(1, 2), '*': chance.whole(1, 3) }
+      : chance.whole(1, 4),
+    lease,
+    heartbeat: Math.floor(lease / chance.pick([3, 5])),
+    grace: chance.pick([500, 3_000]),
+  }
+}
+
+function planned(chance: Chance, jobs: readonly SimulatedJob[], withinMs: number): PlannedDispatch {
+  const together = chance.happens(0.15) ? chance.whole(2, 3) : 1
+  const requests = Array.from({ length: together }, () => ({
+    job: chance.pick(jobs),
+    payload: newPayload(chance),
+    options: optionsOf(chance),
+  }))
+  return {
+    atMs: chance.between(0, withinMs * 0.8),
+    inTransaction: chance.happens(0.1),
+    awaitsResult: chance.happens(0.1),
+    requests,
+  }
+}
+
+function optionsOf(chance: Chance): JobOptions {
+  return {
+    ...(chance.happens(0.3) ? { lane: chance.pick(lanes) } : {}),
+    ...(chance.happens(0.2) ? { delay: chance.whole(1, 8_000) } : {}),
+    ...(chance.happens(0.3) ? { id: chance.uuid() } : {}),
+  }
+}

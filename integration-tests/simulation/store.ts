@@ -1,0 +1,52 @@
+import { DatabaseSync } from 'node:sqlite'
+import type { JobStore } from '@errand/core/ports'
+import { MemoryStore } from '../../packages/core/src/testing/memory-store.ts'
+import { migrate } from '../../packages/job-log/src/sqlite/migrate.ts'
+import { Statements } from '../../packages/job-log/src/sqlite/statements.ts'
+import { sqliteStore } from '../../packages/job-log/src/sqlite/store.ts'
+
+export const storeKinds = ['memory', 'sqlite'] as const
+export type StoreKind = (typeof storeKinds)[number]
+
+/** Where the log's rows are. */
+export interface Rows {
+  /** As they are now. */
+  readonly store: JobStore
+  /** One transaction, alone; nothing of it is kept when it throws. */
+  transact<T>(rules: (store: JobStore) => T): T
+  close(): void
+}
+
+const logId = 'simulated'
+
+export function openRows(kind: StoreKind): Rows {
+  if (kind === 'sqlite') return openSqlite()
+  const store = new MemoryStore(logId)
+  return { store, transact: (rules) => rules(store), close: () => undefined }
+}
+
+/** The store that ships, over a database in memory: its statements are real, its file and its locks are not there. */
+function openSqlite(): Rows {
+  const database = new DatabaseSync(':memory:')
+  const sql = new Statements(database)
+  migrate(sql)
+  sql.run('update errand_log set log_id = ?', logId)
+  return {
+    // One for each transaction: it keeps what it has read of the log's facts.
+    get store() {
+      return sqliteStore(sql)
+    },
+    transact(rules) {
+      database.exec('begin immediate')
+      try {
+        const result = rules(sqliteStore(sql))
+        database.exec('commit')
+        return result
+      } catch (error) {
+        database.exec('rollback')
+        throw error
+      }
+    },
+    close: () => database.close(),
+  }
+}

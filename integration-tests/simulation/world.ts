@@ -1,0 +1,125 @@
+import { Chance } from './chance.ts'
+import { inTurns } from './globals.ts'
+import type { SimulatedProcess } from './process.ts'
+
+interface Moment {
+  readonly at: number
+  readonly order: number
+  run: (() => void) | undefined
+}
+
+/** So many steps mean that something turns in a circle. */
+const mostSteps = 400_000
+
+/**
+ * True time, and what is to happen in it. All that runs in a simulation runs in a step of the world: one callback, and
+ * every promise that follows from it, before time goes on.
+ */
+export class World {
+  readonly chance: Chance
+  /** Lines of the run, where they are asked for. */
+  readonly trace: string[] | undefined
+  readonly startMs: number = Date.UTC(2026, 0, 1)
+  /** Whose step it is. */
+  current: SimulatedProcess | undefined
+  steps = 0
+  #nowMs = this.startMs
+  #order = 0
+  #hash = 0x811c9dc5
+  readonly #heap: Moment[] = []
+
+  constructor(seed: number, traced: boolean) {
+    this.chance = new Chance(seed)
+    this.trace = traced ? [] : undefined
+  }
+
+  /** Ms since the epoch, with fractions. */
+  get nowMs(): number {
+    return this.#nowMs
+  }
+
+  /** Of everything that was noted, with its time: two runs with one hash went the same way. */
+  get hash(): string {
+    return (this.#hash >>> 0).toString(16).padStart(8, '0')
+  }
+
+  /** Something has happened that a reader of the trace wants to know. */
+  note(who: string, what: string, more?: () => string): void {
+    this.#mix(Math.round((this.#nowMs - this.startMs) * 1_000))
+    for (let index = 0; index < what.length; index += 1) this.#mix(what.charCodeAt(index))
+    for (let index = 0; index < who.length; index += 1) this.#mix(who.charCodeAt(index))
+    if (!this.trace) return
+    const at = ((this.#nowMs - this.startMs) / 1_000).toFixed(4).padStart(10)
+    const detail = more?.()
+    this.trace.push(`${at} ${who.padEnd(12)} ${what}${detail === undefined ? '' : ` ${detail}`}`)
+  }
+
+  /** Runs it so much later; the returned function calls it off. */
+  at(delayMs: number, run: () => void): () => void {
+    const moment: Moment = { at: this.#nowMs + delayMs, order: (this.#order += 1), run }
+    this.#push(moment)
+    return () => {
+      moment.run = undefined
+    }
+  }
+
+  /** Time goes on, and nobody was there: what was due meanwhile runs late. */
+  skip(ms: number): void {
+    this.#nowMs += ms
+  }
+
+  /** Goes on until the condition holds; false where it did not within so many milliseconds. */
+  until(done: () => boolean, withinMs: number): Promise<boolean> {
+    const endMs = this.#nowMs + withinMs
+    return inTurns(() => {
+      if (done()) return true
+      const next = this.#heap[0]
+      if (!next || next.at > endMs) return false
+      this.#pop()
+      if (!next.run) return undefined
+      if (next.at > this.#nowMs) this.#nowMs = next.at
+      this.steps += 1
+      if (this.steps > mostSteps) throw new Error(`${mostSteps} steps, and no end`)
+      this.current = undefined
+      next.run()
+      return undefined
+    })
+  }
+
+  #mix(value: number): void {
+    this.#hash = Math.imul(this.#hash ^ value, 0x01000193)
+  }
+
+  #push(moment: Moment): void {
+    const heap = this.#heap
+    let index = heap.length
+    heap.push(moment)
+    while (index > 0) {
+      const parent = (index - 1) >> 1
+      if (!isBefore(moment, heap[parent]!)) break
+      heap[index] = heap[parent]!
+      index = parent
+    }
+    heap[index] = moment
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()
+    if (!last || heap.length === 0) return
+    let index = 0
+    for (;;) {
+      let child = 2 * index + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child += 1
+      if (!isBefore(heap[child]!, last)) break
+      heap[index] = heap[child]!
+      index = child
+    }
+    heap[index] = last
+  }
+}
+
+function isBefore(a: Moment, b: Moment): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
+}
