@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { laneRank } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
@@ -26,7 +26,8 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     // The worst that can be known of the tables: nothing is in them. Plans are made now, and kept.
     await stage.sql('vacuum (analyze) errand.live, errand.jobs, errand.keys, errand.progress, errand.workers')
     await log.beat(by, { queues: ['deep', 'keyed'], taking: true, progress: [] })
-    for (let round = 0; round < 8; round++) await cycle()
+    for (let round = 0; round < 8; round++) await cycle(round % 2 === 0 ? null : everything)
+    await overdue()
     const jobs = Array.from({ length: backlog }, () => newJob({ queue: 'deep' }))
     const blocked = Array.from({ length: backlog }, () =>
       newJob({ queue: 'deep', ordering: { key: 'one', onFailure: 'block' } }),
@@ -61,11 +62,14 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     return Object.fromEntries(tables.map(({ relname, whole, rows }) => [relname, { whole, rows }]))
   }
 
+  /** Where a take begins that does not begin at the front: at the first job of every lane. */
+  const everything = [0, 0, 0, 0]
+
   /** Takes a batch and settles it. */
-  async function cycle(): Promise<void> {
+  async function cycle(from: readonly number[] | null = null): Promise<void> {
     const { rows } = await client.query<{ id: string | null; run: number }>(
-      `select id, run from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 1, false, null)`,
-      [batch, by.id, randomUUID()],
+      `select id, run from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 1, false, $4)`,
+      [batch, by.id, randomUUID(), from],
     )
     const taken = rows.filter(({ id }) => id !== null)
     if (taken.length === 0) return
@@ -78,12 +82,35 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     ])
   }
 
+  /** Both who look for jobs that no ticket has fetched: workers and relays. */
+  async function overdue(): Promise<void> {
+    await client.query(
+      `select * from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 0, true, null)`,
+      [batch, by.id, randomUUID()],
+    )
+    await client.query(`select * from ${stage.schema}.sweep_unpublished($1, clock_timestamp(), '{}')`, [
+      batch,
+    ])
+  }
+
   it('is a few per job, whatever waits in the queue, and no table is read whole', async () => {
     const read = await reads(cycle)
     expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
     expect(read['jobs']!.rows).toBeLessThanOrEqual(2 * batch)
     for (const table of ['live', 'jobs', 'keys', 'workers', 'progress'])
       expect(read[table]?.whole ?? 0, table).toBe(0)
+  })
+
+  it('is no more where a take begins behind the front', async () => {
+    const read = await reads(() => cycle(everything))
+    expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
+    expect(read['live']!.whole).toBe(0)
+  })
+
+  it('is none where jobs wait, and none of them for too long', async () => {
+    const read = await reads(overdue)
+    expect(read['live']?.rows ?? 0).toBeLessThanOrEqual(10)
+    expect(read['live']?.whole ?? 0).toBe(0)
   })
 
   it('is one row for one job, in the same depth', async () => {
@@ -129,6 +156,46 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     expect(await takeFrom(1_000_000)).toEqual([])
   })
 })
+
+it.skipIf(url === undefined)(
+  'a take whose plan was made after a short queue finds the head of a long one, and reads no more',
+  { timeout: 60_000 },
+  async () => {
+    const stage = openStage(url!)
+    onTestFinished(() => stage.close())
+    const log = stage.open({ poolSize: 1 })
+    const by = workerRef({ leaseMs: 600_000 })
+    await log.migrate()
+    await log.beat(by, { queues: ['deep'], taking: true, progress: [] })
+    const append = (count: number) =>
+      log.append(Array.from({ length: count }, () => newJob({ queue: 'deep' })))
+    // The index by time is the smaller one now: its shorter way looks cheaper than that of the index in order.
+    await append(500)
+    await stage.sql('delete from errand.live')
+    const client = await stage.client()
+    const take = () =>
+      client.query(
+        `select id from ${stage.schema}.take('{deep}', 100, $1, $2, 1000, '{}', 1, false, '{0,0,0,0}')`,
+        [by.id, randomUUID()],
+      )
+    await take()
+    for (let round = 0; round < 6; round++) await append(500)
+
+    const fetched = async (): Promise<number> => {
+      const { rows } = await client.query<{ rows: number }>(
+        `select coalesce(idx_tup_fetch, 0)::int as rows from pg_stat_xact_all_tables
+          where schemaname = $1 and relname = 'live'`,
+        [stage.schema],
+      )
+      return rows[0]?.rows ?? 0
+    }
+    await client.query('begin')
+    const before = await fetched()
+    await take()
+    expect((await fetched()) - before).toBeLessThanOrEqual(300)
+    await client.query('commit')
+  },
+)
 
 describe('where a take begins', () => {
   const seen = [

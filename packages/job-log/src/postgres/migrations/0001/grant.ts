@@ -164,7 +164,7 @@ begin ${checkLease(s, '')}
         from unnest(p_queues) as q (name)
        cross join lateral (
          select l.id from ${s}.live l
-          where l.state = ${stateCode.ready} and l.queue = q.name and l.publish_after <= v_now
+          where ${stateIs('l', stateCode.ready)} and l.queue = q.name and l.publish_after <= v_now
           order by l.publish_after limit greatest(p_max, ${overdueLook})) o
        where not q.name = any (v_paused));
     ${pick(`from ${s}.live l

@@ -122,7 +122,7 @@ begin
     continue when v_queue = any (p_except);
     v_ids := array(
       select l.id from ${s}.live l
-       where l.state = ${stateCode.ready} and l.queue = v_queue and l.publish_after <= p_now
+       where ${stateIs('l', stateCode.ready)} and l.queue = v_queue and l.publish_after <= p_now
        order by l.publish_after limit v_left for update skip locked);
     v_left := v_left - cardinality(v_ids);
     return query
@@ -155,7 +155,7 @@ begin
     exit when v_count >= p_limit;
     v_ids := array(
       select l.id from ${s}.live l
-       where l.state = ${stateCode.ready} and l.queue = v_queue
+       where ${stateIs('l', stateCode.ready)} and l.queue = v_queue
          and l.publish_after > v_now + p_left_ms * interval '1 millisecond'
        order by l.publish_after desc limit p_limit - v_count for update skip locked);
     update ${s}.live l set publish_after = v_now, publishes = 0 where l.id = any (v_ids);

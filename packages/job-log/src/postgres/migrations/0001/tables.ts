@@ -93,7 +93,9 @@ create table ${s}.live (
   autovacuum_analyze_threshold = 1000
 );
 create index live_ready on ${s}.live (queue, lane, seq) where state = ${stateCode.ready};
-create index live_unpublished on ${s}.live (queue, publish_after) where state = ${stateCode.ready};
+-- Ready jobs, and they alone, are to be published. Not by their state: to a planner that believes the table to be tiny,
+-- reading a whole queue by this index and putting it in order is as cheap as reading its head by the one above.
+create index live_unpublished on ${s}.live (queue, publish_after) where publish_after is not null;
 create index live_due on ${s}.live (run_at) where state = ${stateCode.scheduled};
 create index live_running on ${s}.live (worker, request) where state = ${stateCode.running};
 create index live_keys on ${s}.live (queue, key, seq) where key is not null;
