@@ -1,0 +1,104 @@
+import { lasts } from '../faults/stories/common.ts'
+import { checkpoint, markOf } from './checkpoint.ts'
+import type { Checked } from './checkpoint.ts'
+import { choicesOf } from './choices.ts'
+import type { SoakFault } from './faults.ts'
+import { startFleet } from './fleet.ts'
+import { makers } from './makers.ts'
+import type { SoakOptions } from './options.ts'
+import type { Run } from './run.ts'
+import { startServers } from './servers.ts'
+import { summaryOf } from './summary.ts'
+import type { Summary } from './summary.ts'
+import { seconds } from './table.ts'
+
+const checkEveryMs = 60_000
+
+/**
+ * One fleet on servers of its own, and one fault after another, each begun when the fleet has recovered from the one
+ * before. It ends early when something never recovers, or a checkpoint finds a violation: what comes after says nothing.
+ */
+export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
+  const { place, seed, minutes } = options
+  const { say } = run
+  say(`starting servers and a fleet on ${place}; seed ${seed}`)
+  const servers = await startServers(place, run.atTheEnd)
+  const fleet = await startFleet(servers, options.rate, run)
+  const beganMs = performance.now()
+  const sofar = (): string => seconds(performance.now() - beganMs).padStart(8)
+  const faults: SoakFault[] = []
+  const totals = new Totals()
+  let mark = await markOf(fleet.log)
+
+  const check = async (): Promise<void> => {
+    const checked = await checkpoint(fleet, mark)
+    mark = checked.next
+    totals.add(checked)
+    say(`${sofar()}  checkpoint ${totals.checkpoints}: ${totals.jobs()} jobs have ended`)
+    fleet.violations.push(...checked.violations)
+  }
+  try {
+    fleet.resume()
+    await fleet.goesOn(10)
+    let checkedMs = performance.now()
+    for (const choice of choicesOf(options.only, seed)) {
+      await lasts(Math.max(1, choice.pauseMs))
+      if (performance.now() - beganMs >= minutes * 60_000) break
+      faults.push(choice.fault)
+      fleet.suffers(choice.fault)
+      const before = fleet.recoveries.length
+      await makers[choice.fault](fleet, choice)
+      const recovered = fleet.recoveries
+        .slice(before)
+        .map(({ what, ms }) => `${what} after ${seconds(ms ?? 0)}`)
+      say(`${sofar()}  ${[choice.fault, ...recovered].join('; ')}`)
+      if (fleet.violations.length > 0) break
+      if (performance.now() - checkedMs < checkEveryMs) continue
+      await check()
+      if (fleet.violations.length > 0) break
+      fleet.resume()
+      checkedMs = performance.now()
+    }
+    await check()
+  } catch (error) {
+    fleet.violations.push(`the soak ended early, at ${faults.at(-1) ?? 'its start'}: ${messageOf(error)}`)
+  }
+  fleet.end()
+  return summaryOf({
+    place,
+    seed,
+    lastedMs: performance.now() - beganMs,
+    checkpoints: totals.checkpoints,
+    jobs: totals.states,
+    events: totals.events,
+    faults,
+    recoveries: fleet.recoveries,
+    lives: fleet.lives,
+    violations: fleet.violations,
+  })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** What all checkpoints have counted. */
+class Totals {
+  checkpoints = 0
+  readonly states: Record<string, number> = {}
+  readonly events: Record<string, number> = {}
+
+  add({ jobs, events }: Checked): void {
+    this.checkpoints += 1
+    for (const [into, counts] of [
+      [this.states, jobs],
+      [this.events, events],
+    ] as const) {
+      for (const [name, count] of Object.entries(counts)) into[name] = (into[name] ?? 0) + count
+    }
+  }
+
+  jobs(): number {
+    return Object.values(this.states).reduce((sum, count) => sum + count, 0)
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Random faults on a running fleet of real processes, for as long as it is told; or a million jobs in one queue:
+ * `pnpm soak --help`. Everything that it starts is gone when it ends, however it ends.
+ */
+import { constants } from 'node:os'
+import { randomInt } from 'node:crypto'
+import { backlog, passed as backlogPassed, textOf as backlogText } from './backlog.ts'
+import { soak } from './life.ts'
+import { readOptions, usage } from './options.ts'
+import type { Options } from './options.ts'
+import type { Run } from './run.ts'
+import { passed, textOf } from './summary.ts'
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+const acts: (() => void | Promise<void>)[] = []
+const ending = new AbortController()
+const run: Run = { say, atTheEnd: (act) => void acts.push(act), ending: ending.signal }
+let closing: Promise<void> | undefined
+
+/** The last first; one that fails holds up none of the others. */
+function close(): Promise<void> {
+  ending.abort()
+  closing ??= (async () => {
+    for (const act of acts.toReversed()) {
+      try {
+        await act()
+      } catch (error) {
+        say(`while closing: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  })()
+  return closing
+}
+
+function leaveOn(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): void {
+  process.once(signal, () => {
+    say(`${signal}: stopping every process and server`)
+    void close().then(() => process.exit(128 + constants.signals[signal]))
+  })
+}
+
+async function main(options: Options): Promise<boolean> {
+  if (options.mode === 'help') {
+    process.stdout.write(usage)
+    return true
+  }
+  const print = (summary: unknown, text: string): void => {
+    // Of what was interrupted nothing can be said.
+    if (!ending.signal.aborted) process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : text)
+  }
+  if (options.mode === 'backlog') {
+    const summary = await backlog(options, run)
+    print(summary, backlogText(summary))
+    return backlogPassed(summary)
+  }
+  const summary = await soak(options, run)
+  print(summary, textOf(summary))
+  return passed(summary)
+}
+
+function optionsOf(given: readonly string[]): Options | undefined {
+  try {
+    return readOptions(given, () => randomInt(1_000_000))
+  } catch (error) {
+    say(`${error instanceof Error ? error.message : String(error)} (pnpm soak --help)`)
+    return undefined
+  }
+}
+
+const options = optionsOf(process.argv.slice(2))
+if (options === undefined) process.exitCode = 2
+else {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) leaveOn(signal)
+  let code = 1
+  try {
+    code = (await main(options)) ? 0 : 1
+  } catch (error) {
+    if (!ending.signal.aborted) say(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+  // A run that was interrupted fails on what was taken from it: then the signal decides how this ends.
+  const interrupted = ending.signal.aborted
+  await close()
+  if (!interrupted) process.exit(code)
+}
