@@ -55,11 +55,20 @@ export default defineConfig({
       project('testkit', 'packages/testkit', { servers: true }),
       project('cli', 'packages/cli', { servers: true }),
       project('errand', 'packages/errand', { servers: true }),
-      project('integration-tests', 'integration-tests', { servers: true, exclude: 'rabbitmq/**' }),
+      project('integration-tests', 'integration-tests', {
+        servers: true,
+        exclude: '{rabbitmq,faults,simulation}/**',
+      }),
       project('rabbitmq', 'integration-tests', {
         servers: true,
         include: 'rabbitmq/**/*.test.ts',
         maxWorkers: 3,
+      }),
+      // Its tests are processes that work as hard as they can.
+      project('simulation', 'integration-tests', {
+        servers: false,
+        include: 'simulation/**/*.test.ts',
+        maxConcurrency: 2,
       }),
     ],
     reporters: ['default', reporter],

@@ -6,39 +6,81 @@ import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
 import type { Finally } from './scene.ts'
 
-/** A worker process of the fleet, with the signals that a test sends it. */
-export interface WorkerProcess {
-  /** The worker's id, as the log knows it. */
+type Signal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'
+
+/** A process of the fleet, with the signals that a test sends it. */
+export interface FleetProcess {
+  /** What it said when it was ready: a worker's id, as the log knows it. */
   readonly id: string
-  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void
+  readonly pid: number
+  signal(signal: Signal): void
+  /** Writes a line to its standard input. */
+  tell(line: string): void
   /** Its exit code, or the signal that ended it. */
   readonly exited: Promise<number | NodeJS.Signals>
+  /** The same, once it has ended. */
+  readonly ended: number | NodeJS.Signals | undefined
   /** What it logged. */
   readonly output: () => string
 }
 
-/** Starts one and waits until it takes jobs. It does not outlive the test. `app`: another program of the folder. */
-export async function startWorker(
+export type WorkerProcess = FleetProcess
+
+export interface ProcessOptions {
+  /** Default: when the test has finished. It does not outlive that. */
+  readonly finally?: Finally | undefined
+  /** Node's own options, such as a small heap. */
+  readonly execArgv?: readonly string[] | undefined
+  /** Told of every line of its standard output; true keeps it out of `output()`. */
+  readonly line?: ((line: string) => boolean) | undefined
+}
+
+/** Starts a program and waits until it says that it is ready. */
+export async function startProcess(
+  program: string,
+  env: Readonly<Record<string, string>>,
+  options: ProcessOptions = {},
+): Promise<FleetProcess> {
+  const child = spawn(process.execPath, [...(options.execArgv ?? []), program], {
+    env: { ...process.env, ERRAND_LOG_LEVEL: 'warn', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  ;(options.finally ?? onTestFinished)(() => end(child))
+  let output = ''
+  let ended: number | NodeJS.Signals | undefined
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  // It may have ended before it has read everything.
+  child.stdin.on('error', () => {})
+  const exited = once(child, 'exit').then(
+    ([code, signal]) => (ended = (code ?? signal) as number | NodeJS.Signals),
+  )
+  const ready = new Promise<string>((resolve, reject) => {
+    createInterface(child.stdout).on('line', (line) => {
+      if (!options.line?.(line)) output += `${line}\n`
+      if (line.startsWith('ready ')) resolve(line.slice('ready '.length))
+    })
+    void exited.then((how) => reject(new Error(`the process ended (${how}) before it was ready:\n${output}`)))
+  })
+  return {
+    id: await ready,
+    pid: child.pid ?? 0,
+    signal: (signal) => void child.kill(signal),
+    tell: (line) => void child.stdin.write(`${line}\n`),
+    exited,
+    get ended() {
+      return ended
+    },
+    output: () => output,
+  }
+}
+
+/** Starts a worker and waits until it takes jobs. `app`: another program of the folder. */
+export function startWorker(
   env: Readonly<Record<string, string>>,
   app: string = 'worker.ts',
   atTheEnd: Finally = onTestFinished,
 ): Promise<WorkerProcess> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'app', app)], {
-    env: { ...process.env, ERRAND_LOG_LEVEL: 'warn', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  atTheEnd(() => end(child))
-  let output = ''
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
-  const ready = new Promise<string>((resolve, reject) => {
-    createInterface(child.stdout).on('line', (line) => {
-      output += `${line}\n`
-      if (line.startsWith('ready ')) resolve(line.slice('ready '.length))
-    })
-    void exited.then((how) => reject(new Error(`the worker ended (${how}) before it was ready:\n${output}`)))
-  })
-  return { id: await ready, signal: (signal) => void child.kill(signal), exited, output: () => output }
+  return startProcess(join(import.meta.dirname, 'app', app), env, { finally: atTheEnd })
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -7,7 +7,7 @@ import { inject, onTestFinished } from 'vitest'
 import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
-import type { JobLog, LogFactory } from '@errand/core/ports'
+import type { JobLog } from '@errand/core/ports'
 import { fromUrl } from '@errand/job-log'
 import {
   checkHistory,
@@ -17,6 +17,7 @@ import {
   readHistory,
   until,
 } from '@errand/testkit'
+import { withGrace } from './app/grace.ts'
 import { readLedger } from './app/ledger.ts'
 import { pause } from './looks.ts'
 
@@ -51,10 +52,16 @@ export interface SceneOptions {
 }
 
 export async function scene(name: string, options: SceneOptions = {}): Promise<Scene> {
-  const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
+  const { finally: atTheEnd = onTestFinished } = options
   const folder = mkdtempSync(join(tmpdir(), 'errand-fleet-'))
   atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
   const url = name === 'sqlite' ? `sqlite:${join(folder, 'errand.db')}` : await schemaOfItsOwn(atTheEnd)
+  return sceneOn(url, folder, options)
+}
+
+/** @param folder for the ledger; removed by whoever made it. */
+export async function sceneOn(url: string, folder: string, options: SceneOptions = {}): Promise<Scene> {
+  const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
   const log = fromUrl(url).open({ clock: systemClock, logger: quietLogger })
   atTheEnd(() => log.close())
   await log.migrate()
@@ -88,23 +95,6 @@ export async function scene(name: string, options: SceneOptions = {}): Promise<S
         () => {},
       )
       return found
-    },
-  }
-}
-
-function withGrace(factory: LogFactory, publishGraceMs: number): LogFactory {
-  return {
-    ...factory,
-    open(context) {
-      const log = factory.open(context)
-      return {
-        ...log,
-        append: (jobs, appendOptions) =>
-          log.append(
-            jobs.map((job) => (job.lane === 'critical' ? job : { ...job, publishGraceMs })),
-            appendOptions,
-          ),
-      }
     },
   }
 }

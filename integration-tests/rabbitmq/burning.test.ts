@@ -12,6 +12,7 @@ import type { WorkerProcess } from '../fleet/process.ts'
 import { scene } from '../fleet/scene.ts'
 import type { Scene } from '../fleet/scene.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
+import { whileAlarmed } from './alarm.ts'
 import { brokerQueue, deleteQueues, fateOfHeldMessage, laneOf, onBroker } from './broker.ts'
 import { driverUrl, fleetLog, newPrefix, startFleet } from './fleet.ts'
 import type { Fleet } from './fleet.ts'
@@ -61,15 +62,12 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', { timeout: 120
   })
 
   test('a memory alarm: dispatch still commits, workers go on, and all is as before when it is over', async () => {
-    await node.rabbitmqctl('set_vm_memory_high_watermark', 'absolute', '1')
-    try {
+    await whileAlarmed(node, async (blocked) => {
       await dispatchGoesOn()
-      await until(() => isAlarmed(), { what: 'publishers are blocked', pause })
+      await blocked()
       // What is dispatched from here on is taken from the log.
       await fleet.goesOn(100)
-    } finally {
-      await node.rabbitmqctl('set_vm_memory_high_watermark', 'absolute', '1GB')
-    }
+    })
     await fleet.takesAgain()
   })
 
@@ -187,8 +185,4 @@ async function startLongJob(): Promise<typeof long> {
 async function dispatchGoesOn(jobs = 40): Promise<void> {
   const enough = fleet.dispatched.length + jobs
   await until(() => fleet.dispatched.length >= enough, { what: 'dispatch goes on', withinMs: 20_000, pause })
-}
-
-async function isAlarmed(): Promise<boolean> {
-  return (await node.rabbitmqctl('list_connections', 'state')).includes('block')
 }

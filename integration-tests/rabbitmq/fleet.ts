@@ -6,6 +6,7 @@ import { until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, idsOf, pause } from '../fleet/looks.ts'
+import { allTake, startsByTicket } from '../fleet/recovery.ts'
 import { startWorker } from '../fleet/process.ts'
 import type { WorkerProcess } from '../fleet/process.ts'
 import { logs, scene } from '../fleet/scene.ts'
@@ -111,25 +112,6 @@ export async function startFleet(broker: string, options: FleetOptions = {}): Pr
       const succeeded = await idsOf(on.errand.jobs.list({ state: 'succeeded' }))
       expect(dispatching.ids.filter((id) => !succeeded.has(id))).toEqual([])
     },
-  }
-}
-
-async function allTake(errand: Errand, count: number): Promise<boolean> {
-  const alive = (await errand.workers.list()).filter((worker) => worker.alive)
-  return alive.length === count && alive.every(({ taking }) => taking)
-}
-
-/** Dispatches a job whose grace is 30 s: if it starts now, its ticket was published and delivered. */
-async function startsByTicket({ errand, log }: Scene): Promise<boolean> {
-  const { id } = await errand.dispatch(work, { n: -1, failures: 0, ms: 0 }, { lane: 'critical' })
-  const hasStarted = async (): Promise<boolean> =>
-    (await log.eventsOf(id)).some(({ type }) => type === 'started')
-  try {
-    return await until(hasStarted, { withinMs: 500 })
-  } catch {
-    // Its ticket is lost: nobody shall wait half a minute for it.
-    await errand.jobs.cancel(id, { by: 'the test' })
-    return false
   }
 }
 

@@ -14,8 +14,18 @@ export {
   workerRef,
 } from './fixtures.ts'
 export { checkHistory, describeViolations } from './history/check.ts'
+export { checkProcesses } from './history/processes.ts'
 export { readDispatched, readHistory } from './history/read.ts'
-export type { DispatchedJob, HistoryToCheck, Invariant, LedgerLine, Violation } from './history/types.ts'
+export type {
+  DispatchedJob,
+  HistoryToCheck,
+  Invariant,
+  LedgerLine,
+  ProcessRecord,
+  ProcessViolation,
+  Recovery,
+  Violation,
+} from './history/types.ts'
 export { steppedClock } from './stepped-clock.ts'
 export type { SteppedClock } from './stepped-clock.ts'
 export { until } from './until.ts'

@@ -4,7 +4,7 @@ import { checkLedger } from './ledger.ts'
 import { checkOrder } from './order.ts'
 import { checkPath } from './path.ts'
 import { checkPresence } from './presence.ts'
-import type { HistoryToCheck, JobHistory, Violation } from './types.ts'
+import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './types.ts'
 
 /**
  * Checks what a log has recorded, and what handlers did, against the invariants I1–I7. Pure: it reads nothing but its
@@ -27,8 +27,13 @@ export function checkHistory(history: HistoryToCheck): Violation[] {
 }
 
 /** The violations as text, one to a line, for a test's message or a report. */
-export function describeViolations(violations: readonly Violation[]): string {
-  return violations.map(({ invariant, jobId, text }) => `${invariant} job ${jobId}: ${text}`).join('\n')
+export function describeViolations(violations: readonly (Violation | ProcessViolation)[]): string {
+  return violations
+    .map((violation) => {
+      const where = violation.invariant === 'I8' ? violation.subject : `job ${violation.jobId}`
+      return `${violation.invariant} ${where}: ${violation.text}`
+    })
+    .join('\n')
 }
 
 function historiesOf({ events, dispatched }: HistoryToCheck): Map<string, JobHistory> {

@@ -12,6 +12,28 @@ export interface HistoryToCheck {
   readonly live?: Iterable<string> | undefined
 }
 
+export interface ProcessRecord {
+  /** For people. */
+  readonly name: string
+  /** Its exit code, or the signal that ended it. Undefined while it runs. */
+  readonly ended?: number | string | undefined
+  /** The ends that it was asked for, or made to have: a killed one `['SIGKILL']`. Default none: it has to stay up. */
+  readonly expected?: readonly (number | string)[] | undefined
+  /** What it said, on both of its outputs. */
+  readonly said: string
+  /** Its resident memory at even intervals, in bytes, and what it may use at most. */
+  readonly memory?: { readonly samples: readonly number[]; readonly limitBytes: number } | undefined
+}
+
+/** How long one thing took to come back. */
+export interface Recovery {
+  /** For people: "the job of the killed worker runs again". */
+  readonly what: string
+  /** From the end of the fault. Undefined: it was waited for in vain. */
+  readonly ms: number | undefined
+  readonly limitMs: number
+}
+
 export interface DispatchedJob {
   readonly id: string
   /** Not known: a failed job may or may not pass its ordering key on. */
@@ -37,6 +59,14 @@ export interface Violation {
   readonly invariant: Invariant
   readonly jobId: string
   /** What is wrong, for a reader. */
+  readonly text: string
+}
+
+/** I8, which no history tells: processes stay up, or end loudly; their memory is bounded; work goes on in time. */
+export interface ProcessViolation {
+  readonly invariant: 'I8'
+  /** The process, or what was waited for. */
+  readonly subject: string
   readonly text: string
 }
 

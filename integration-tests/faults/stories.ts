@@ -1,0 +1,17 @@
+import { brokerStories } from './stories/broker.ts'
+import { databaseStories } from './stories/database.ts'
+import { handlerStories } from './stories/handlers.ts'
+import { jobStories } from './stories/jobs.ts'
+import { ticketStories } from './stories/tickets.ts'
+import { workerStories } from './stories/workers.ts'
+import type { Story } from './story.ts'
+
+/** In this order, to one fleet. */
+export const stories: readonly Story[] = [
+  ...workerStories,
+  ...handlerStories,
+  ...ticketStories,
+  ...brokerStories,
+  ...databaseStories,
+  ...jobStories,
+]

@@ -1,0 +1,80 @@
+import { expect } from 'vitest'
+import { until } from '@errand/testkit'
+import type { FaultProxy } from '@errand/testkit'
+import { pause } from '../../fleet/looks.ts'
+import type { Fleet, Member } from '../fleet.ts'
+
+let gates = 0
+
+/** A name that nobody has used, for a gate or a queue. */
+export function newName(what: string): string {
+  return `${what}-${(gates += 1)}`
+}
+
+/** For parts that a place has by its name. */
+export function present<T>(part: T | undefined): T {
+  expect(part).toBeDefined()
+  return part as T
+}
+
+export async function typesOf({ log }: Fleet, id: string): Promise<readonly string[]> {
+  return (await log.eventsOf(id)).map(({ type }) => type)
+}
+
+/** Waits until the job's handler has said that it began, so many times. */
+export async function hasBegun(fleet: Fleet, id: string, times = 1): Promise<void> {
+  const began = (): number =>
+    fleet.ledgerLines().filter(({ jobId, mark }) => jobId === id && mark === 'began').length
+  try {
+    await until(() => began() >= times, { withinMs: 20_000, pause })
+  } catch {
+    const workers = (await fleet.errand.workers.list()).map(
+      ({ id: worker, queues, taking, why, alive }) =>
+        `${worker} ${queues.join()} ${alive ? '' : 'dead '}${taking ? 'takes' : why}`,
+    )
+    const events = await typesOf(fleet, id)
+    throw new Error(`job ${id} has not begun: ${events.join(', ')}; workers:\n${workers.join('\n')}`)
+  }
+}
+
+/** The worker of the four that runs the job, once it does. */
+export async function runnerOf(fleet: Fleet, id: string): Promise<Member> {
+  await hasBegun(fleet, id)
+  const worker = (await fleet.log.get(id))?.worker
+  return present(fleet.workers.find((each) => each.id === worker))
+}
+
+/** Each of these jobs was started again, or has ended, and the worker has none left. */
+export async function ranAgain(fleet: Fleet, ids: readonly string[], dead: string): Promise<boolean> {
+  const jobs = await Promise.all(ids.map((id) => fleet.log.get(id)))
+  const moved = jobs.every((job) => job?.finishedAt !== undefined || (job?.run ?? 0) > 1)
+  return moved && (await fleet.heldBy(dead)).length === 0
+}
+
+/** What a worker says of itself. */
+export async function isTaking({ errand }: Fleet, worker: string): Promise<boolean> {
+  return (await errand.workers.list()).some(({ id, taking, alive }) => id === worker && taking && alive)
+}
+
+/** Waits for a real span of time: what is broken stays broken for so long. */
+export async function lasts(ms: number): Promise<void> {
+  const sinceMs = performance.now()
+  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
+}
+
+/** In every way in which a network does it. */
+export async function tearApart(proxy: FaultProxy, afterEach: () => Promise<void>): Promise<void> {
+  const ways = [
+    () => proxy.cutAfter(1_000, 'up'),
+    () => proxy.cutAfter(1_000, 'down'),
+    () => proxy.cutAfter(5_000, 'up'),
+    () => proxy.cutAfter(5_000, 'down'),
+    () => proxy.halfClose(),
+    () => proxy.cut(),
+  ]
+  for (const tear of ways) {
+    tear()
+    await afterEach()
+  }
+  proxy.heal()
+}

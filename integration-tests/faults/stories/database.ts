@@ -1,0 +1,148 @@
+// A job log that is away, slow, or busy with somebody else.
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { Client } from 'pg'
+import { expect } from 'vitest'
+import { until } from '@errand/testkit'
+import { work } from '../../fleet/app/jobs.ts'
+import { openGate } from '../../fleet/app/ledger.ts'
+import { pause } from '../../fleet/looks.ts'
+import { held } from '../app/jobs.ts'
+import { leaseMs } from '../limits.ts'
+import type { Fleet } from '../fleet.ts'
+import { story } from '../story.ts'
+import type { Story } from '../story.ts'
+import { hasBegun, lasts, newName, present, tearApart, typesOf } from './common.ts'
+
+const downMs = 60_000
+const lockedMs = 20_000
+
+async function onDatabase<T>(fleet: Fleet, act: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client(present(fleet.place.postgres).url)
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await act(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** Nobody else reads or writes meanwhile, or on SQLite: writes. */
+async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void> {
+  const { log } = fleet.place
+  if (log.startsWith('sqlite:')) {
+    const file = new DatabaseSync(log.slice('sqlite:'.length), { timeout: 5_000 })
+    file.exec('begin immediate')
+    await act()
+    file.exec('rollback')
+    file.close()
+    return
+  }
+  await onDatabase(fleet, async (client) => {
+    await client.query('begin')
+    await client.query('lock table faults.live, faults.jobs, faults.workers in access exclusive mode')
+    await act()
+    await client.query('rollback')
+  })
+}
+
+export const databaseStories: readonly Story[] = [
+  story('database backends killed', async (fleet) => {
+    for (let round = 0; round < 3; round += 1) {
+      await onDatabase(fleet, (client) =>
+        client.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+            where pid <> pg_backend_pid() and backend_type = 'client backend'`,
+        ),
+      )
+      await fleet.goesOn()
+    }
+    await fleet.takesAgain()
+  }),
+
+  story('database connections torn', async (fleet) => {
+    await tearApart(present(fleet.place.proxies.log), () => fleet.goesOn())
+    await fleet.takesAgain()
+  }),
+
+  story('database down', async (fleet) => {
+    const gate = newName('gate')
+    const job = await fleet.errand.dispatch(held, { gate })
+    await hasBegun(fleet, job.id)
+    const postgres = present(fleet.place.postgres)
+    await postgres.kill()
+    // Its handler ends while nobody can hear of it.
+    openGate(`${fleet.ledger}.${gate}`)
+    await lasts(downMs)
+    await postgres.start()
+    await fleet.takesAgain()
+    await fleet.errand.result(job, { timeout: '20s' })
+    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+  }),
+
+  story('database locked', async (fleet) => {
+    await whileLocked(fleet, () => lasts(lockedMs))
+    await fleet.takesAgain()
+  }),
+
+  story('database slow', async (fleet) => {
+    const proxy = present(fleet.place.proxies.log)
+    proxy.delay(200)
+    await fleet.dispatchGoesOn(20)
+    await fleet.goesOn(20)
+    proxy.heal()
+    await fleet.takesAgain()
+  }),
+
+  story('eight processes on one file', async (fleet) => {
+    const env = { EVERY_MS: '5' }
+    const saidBefore = [...fleet.workers, fleet.dispatcher].map((member) => ({
+      member,
+      length: member.output().length,
+    }))
+    const started = await Promise.all([
+      ...Array.from({ length: 4 }, () => fleet.start()),
+      ...Array.from({ length: 4 }, () => fleet.start({ program: 'dispatcher', env })),
+    ])
+    await fleet.goesOn(1_000)
+    await fleet.takesAgain()
+    for (const { member, length } of [...saidBefore, ...started.map((each) => ({ member: each, length: 0 }))])
+      expect(member.output().slice(length)).not.toMatch(/SQLITE_BUSY|database is locked/)
+  }),
+
+  story('clock off', async (fleet) => {
+    const queue = newName('clock')
+    const shift = join(import.meta.dirname, '..', 'app', 'shift.ts')
+    const workers = await Promise.all(
+      ['3600000', '-3600000'].map((CLOCK_OFF_MS) =>
+        fleet.start({ env: { QUEUES: queue, CLOCK_OFF_MS }, execArgv: ['--import', shift] }),
+      ),
+    )
+    const gate = newName('gate')
+    const long = await fleet.errand.dispatchMany(
+      Array.from({ length: 20 }, () => held.with({ gate }, { queue })),
+    )
+    for (const { id } of long) await hasBegun(fleet, id)
+    const runners = new Set(await Promise.all(long.map(async ({ id }) => (await fleet.log.get(id))?.worker)))
+    expect(runners).toEqual(new Set(workers.map(({ id }) => id)))
+    await lasts(2 * leaseMs)
+    openGate(`${fleet.ledger}.${gate}`)
+    const delayed = await fleet.errand.dispatch(work, { n: 1, failures: 1, ms: 0 }, { queue, delay: '2s' })
+    await fleet.errand.result(delayed, { timeout: '20s' })
+
+    const events = await fleet.log.eventsOf(delayed.id)
+    const [first = 0, second = 0] = events.filter(({ type }) => type === 'started').map(({ at }) => at)
+    expect(first - (events[0]?.at ?? 0)).toBeGreaterThanOrEqual(2_000)
+    expect(second - (events[0]?.at ?? 0)).toBeLessThan(10_000)
+    await until(
+      async () =>
+        (await Promise.all(long.map(({ id }) => fleet.log.get(id)))).every(
+          (job) => job?.state === 'succeeded',
+        ),
+      { pause },
+    )
+    for (const { id } of long)
+      expect(await typesOf(fleet, id)).toEqual(['dispatched', 'started', 'succeeded'])
+  }),
+]

@@ -1,0 +1,117 @@
+// Handlers that do what no handler should.
+import { expect } from 'vitest'
+import type { AnyJob, Receipt } from '@errand/core'
+import { until } from '@errand/testkit'
+import { openGate } from '../../fleet/app/ledger.ts'
+import { pause } from '../../fleet/looks.ts'
+import { carrying, deaf, greedy, held, rejecting, stuck, suicidal } from '../app/jobs.ts'
+import { afterReturnMs } from '../limits.ts'
+import type { Fleet, Member, MemberOptions } from '../fleet.ts'
+import { story } from '../story.ts'
+import type { Story } from '../story.ts'
+import { hasBegun, isTaking, newName, typesOf } from './common.ts'
+
+/** As a supervisor would: whenever the worker has died, the next one is started, until the job has ended. */
+async function superviseUntilEnded(
+  fleet: Fleet,
+  queue: string,
+  receipt: Receipt<unknown>,
+  options: MemberOptions,
+): Promise<readonly Member[]> {
+  const workers: Member[] = []
+  const hasEnded = async (): Promise<boolean> => (await fleet.log.get(receipt.id))?.finishedAt !== undefined
+  for (;;) {
+    const worker = await fleet.start({ ...options, env: { ...options.env, QUEUES: queue } })
+    workers.push(worker)
+    await until(async () => worker.ended !== undefined || (await hasEnded()), { withinMs: 60_000, pause })
+    if (worker.ended === undefined) return workers
+  }
+}
+
+/** It takes its worker with it, twice; then it has failed, and the next worker lives. */
+async function failsAfterItsCrashes(
+  fleet: Fleet,
+  job: typeof greedy,
+  ends: readonly (number | string)[],
+  says: RegExp | undefined,
+  options: MemberOptions = {},
+): Promise<void> {
+  const queue = newName('risky')
+  const receipt = await fleet.errand.dispatch(job, {}, { queue })
+  const workers = await superviseUntilEnded(fleet, queue, receipt, { ...options, expects: ends })
+  const dead = workers.slice(0, -1)
+  expect(dead.map(({ ended }) => ends.includes(ended ?? ''))).toEqual([true, true])
+  if (says) for (const worker of dead) expect(worker.output()).toMatch(says)
+  expect(await typesOf(fleet, receipt.id)).toEqual([
+    'dispatched',
+    'started',
+    'lost',
+    'started',
+    'lost',
+    'failed',
+  ])
+  const after = await fleet.errand.dispatch(carrying, { text: 'all is well' }, { queue })
+  await fleet.recovers('the worker after it runs other jobs', afterReturnMs, async () =>
+    (await typesOf(fleet, after.id)).includes('succeeded'),
+  )
+}
+
+async function failed(fleet: Fleet, job: AnyJob & typeof stuck, queue: string): Promise<Receipt<unknown>> {
+  const receipt = await fleet.errand.dispatch(job, {}, { queue })
+  await expect(fleet.errand.result(receipt, { timeout: '30s' })).rejects.toMatchObject({
+    code: 'E_RESULT_FAILED',
+    cause: { name: 'TimeoutError' },
+  })
+  return receipt
+}
+
+export const handlerStories: readonly Story[] = [
+  story('out of memory', (fleet) =>
+    failsAfterItsCrashes(fleet, greedy, ['SIGABRT', 134], /heap out of memory/, {
+      execArgv: ['--max-old-space-size=40'],
+    }),
+  ),
+  story('unhandled rejection', (fleet) =>
+    failsAfterItsCrashes(fleet, rejecting, [1], /nobody waits for this promise/),
+  ),
+  story('kills its process', (fleet) => failsAfterItsCrashes(fleet, suicidal, [1], undefined)),
+
+  story('never settles', async (fleet) => {
+    const queue = newName('stuck')
+    const env = { QUEUES: queue, CONCURRENCY: '3', GRACE_MS: '1000' }
+    const worker = await fleet.start({ env })
+    const receipt = await failed(fleet, stuck, queue)
+    const errors = (await fleet.log.eventsOf(receipt.id)).filter(({ type }) => type === 'errored')
+    expect(errors).toHaveLength(2)
+    // As many as it has slots, at one moment: none of them is taken by what never settled.
+    const gate = newName('gate')
+    const jobs = await fleet.errand.dispatchMany([1, 2, 3].map(() => held.with({ gate }, { queue })))
+    await fleet.recovers('all of its slots are free', afterReturnMs, async () => {
+      const states = await Promise.all(jobs.map(async ({ id }) => (await fleet.log.get(id))?.state))
+      return states.every((state) => state === 'running')
+    })
+    openGate(`${fleet.ledger}.${gate}`)
+    expect(await isTaking(fleet, worker.id)).toBe(true)
+  }),
+
+  story('ignores the signal', async (fleet) => {
+    const queue = newName('deaf')
+    const gate = newName('gate')
+    await fleet.start({ env: { QUEUES: queue, GRACE_MS: '1000' } })
+    const receipt = await fleet.errand.dispatch(deaf, { gate }, { queue })
+    const sinceMs = performance.now()
+    await fleet.recovers(
+      'it is waited for no longer',
+      afterReturnMs,
+      async () => (await fleet.log.get(receipt.id))?.state === 'failed',
+      sinceMs,
+    )
+    const before = await typesOf(fleet, receipt.id)
+    expect(before).toEqual(['dispatched', 'started', 'errored', 'failed'])
+    openGate(`${fleet.ledger}.${gate}`)
+    const next = await fleet.errand.dispatch(deaf, { gate }, { queue })
+    await hasBegun(fleet, next.id)
+    await fleet.errand.result(next, { timeout: '20s' })
+    expect(await typesOf(fleet, receipt.id)).toEqual(before)
+  }),
+]

@@ -1,0 +1,127 @@
+// Tickets that are repeated, late, lost, forged, or no tickets at all.
+import { expect } from 'vitest'
+import { newTicket, until } from '@errand/testkit'
+import type { SqsFaultRates } from '@errand/testkit/sqs-faults'
+import { work } from '../../fleet/app/jobs.ts'
+import { pause } from '../../fleet/looks.ts'
+import { brokerQueue, onBroker } from '../../rabbitmq/broker.ts'
+import { malformed, message } from '../../rabbitmq/forged.ts'
+import type { Disturbance } from '../app/tickets.ts'
+import type { Fleet, Member } from '../fleet.ts'
+import { story } from '../story.ts'
+import type { Story } from '../story.ts'
+import { lasts, present, typesOf } from './common.ts'
+import { sendRaw } from './sqs.ts'
+
+/** One dispatcher more, of which the broker gets tickets like that. */
+async function whileDisturbed(fleet: Fleet, tickets: Disturbance): Promise<void> {
+  await fleet.start({ program: 'dispatcher', env: { TICKETS: tickets, EVERY_MS: '100', LINES: '5' } })
+  await fleet.goesOn(200)
+  await fleet.takesAgain()
+}
+
+async function whileSqs(fleet: Fleet, rates: SqsFaultRates, act: () => Promise<unknown>): Promise<void> {
+  fleet.tell(JSON.stringify(rates))
+  await act()
+  fleet.tell('{}')
+  await fleet.takesAgain()
+}
+
+/** What a worker has asked of SQS between the last two times that it was told of its faults. */
+function requestsMeanwhile(worker: Member): number {
+  const told = [...worker.output().matchAll(/^requests (\d+)$/gm)].map(([, count]) => Number(count))
+  expect(told.length).toBeGreaterThanOrEqual(2)
+  return (told.at(-1) ?? 0) - (told.at(-2) ?? 0)
+}
+
+/** Puts messages on a lane, past the driver. */
+async function put(
+  { place }: Fleet,
+  lane: 'normal' | 'critical',
+  contents: readonly Buffer[],
+): Promise<void> {
+  if (place.sqs) {
+    // SQS takes no empty message, and no bytes that are not XML's characters.
+    const bodies = contents.map((content) => content.toString()).filter((body) => /^[\t\n\r -~]+$/.test(body))
+    return sendRaw(present(place.driver), `work-${lane}`, bodies)
+  }
+  await onBroker(present(place.rabbitmq).url, async (channel) => {
+    for (const content of contents) channel.sendToQueue(brokerQueue(place.prefix, 'work', lane), content)
+  })
+}
+
+async function aWorkerSays(fleet: Fleet, text: RegExp): Promise<void> {
+  const says = (): boolean => fleet.workers.some((worker) => text.test(worker.output()))
+  await until(says, { what: `a worker says ${text}`, pause })
+}
+
+export const ticketStories: readonly Story[] = [
+  story('tickets repeated', (fleet) => whileDisturbed(fleet, 'repeated')),
+  story('tickets shuffled', (fleet) => whileDisturbed(fleet, 'shuffled')),
+
+  story('SQS delete fails', (fleet) =>
+    whileSqs(fleet, { failedDelete: 0.3, halfBatch: 0.3, duplicate: 0.2 }, () => fleet.goesOn(200)),
+  ),
+
+  story('SQS throttled', async (fleet) => {
+    for (const fault of ['throttle', 'unavailable', 'missingQueue'] as const) {
+      await whileSqs(fleet, { [fault]: 1 }, () => Promise.all([fleet.dispatchGoesOn(20), lasts(3_000)]))
+      // Four lanes, three attempts of the SDK for each poll, waits that double from 100 ms; and some sends.
+      for (const worker of fleet.workers) expect(requestsMeanwhile(worker)).toBeLessThan(4 * 3 * 10 + 3 * 40)
+    }
+  }),
+
+  story('visibility ends', async (fleet) => {
+    const own: (() => void | Promise<void>)[] = []
+    const { env, broker } = await fleet.place.throughItsOwn((act) => void own.push(act))
+    try {
+      const ERRAND_DRIVER = (env['ERRAND_DRIVER'] ?? '').replace('visibility=3s', 'visibility=1s')
+      const late = await fleet.start({ env: { ...env, ERRAND_DRIVER } })
+      // What it receives is old by the time that it can read it.
+      present(broker).delay(700)
+      await fleet.goesOn(200)
+      await fleet.takesAgain()
+      late.signal('SIGTERM')
+      expect(await late.exited, late.output()).toBe(0)
+    } finally {
+      for (const act of own) await act()
+    }
+  }),
+
+  story('malformed ticket', async (fleet) => {
+    const contents = malformed.map(([, content]) => content)
+    await put(fleet, 'normal', [...contents, ...contents])
+    await aWorkerSays(fleet, /a message that is not a ticket was (set aside|deleted)/)
+    await fleet.goesOn()
+    await fleet.takesAgain()
+  }),
+
+  story('foreign ticket', async (fleet) => {
+    const { errand, log, dispatched } = fleet
+    const { logId } = await log.connect()
+    const later = await errand.dispatch(work, { n: 1, failures: 0, ms: 0 }, { delay: '1h' })
+    const finished = dispatched.at(-1) ?? ''
+    await until(async () => (await log.get(finished))?.finishedAt !== undefined, {
+      what: 'a job has ended',
+      pause,
+    })
+    const before = await typesOf(fleet, finished)
+    const forged = [
+      newTicket({ queue: 'work', log: logId }),
+      newTicket({ queue: 'work', log: logId, id: "'; drop table jobs; --" }),
+      newTicket({ queue: 'work', log: logId, id: 'x'.repeat(2_000) }),
+      newTicket({ queue: 'elsewhere', log: logId, id: later.id }),
+      newTicket({ queue: 'work', log: logId, id: later.id }),
+      newTicket({ queue: 'work', log: logId, id: finished }),
+      newTicket({ queue: 'work', log: 'another', id: later.id }),
+    ].map(message)
+    for (const lane of ['normal', 'critical'] as const)
+      await put(fleet, lane, [...forged, ...forged, ...forged])
+    await aWorkerSays(fleet, /a ticket of another job log was dropped/)
+    await fleet.goesOn()
+    await fleet.takesAgain()
+    expect(await typesOf(fleet, later.id)).toEqual(['dispatched'])
+    expect(await typesOf(fleet, finished)).toEqual(before)
+    await errand.jobs.cancel(later.id, { by: 'the test' })
+  }),
+]

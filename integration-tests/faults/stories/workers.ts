@@ -1,0 +1,194 @@
+// Worker processes that die, freeze, block and stop.
+import { expect } from 'vitest'
+import { readDispatched, until } from '@errand/testkit'
+import { hog, once } from '../../fleet/app/jobs.ts'
+import { openGate } from '../../fleet/app/ledger.ts'
+import { freeze } from '../../fleet/freeze.ts'
+import { pause } from '../../fleet/looks.ts'
+import { held, heldOnce, paid } from '../app/jobs.ts'
+import { readEffects } from '../app/effects.ts'
+import { afterCrashMs, afterReturnMs } from '../limits.ts'
+import type { Fleet } from '../fleet.ts'
+import { story } from '../story.ts'
+import type { Story } from '../story.ts'
+import { hasBegun, isTaking, newName, present, ranAgain, runnerOf, typesOf } from './common.ts'
+
+/** One worker more, that dies at a line of the code as soon as it comes there. */
+async function diesAt(
+  fleet: Fleet,
+  failpoint: string,
+): Promise<{ readonly id: string; readonly atMs: number }> {
+  const worker = await fleet.start({ env: { ERRAND_FAILPOINT: failpoint }, expects: ['SIGKILL'] })
+  expect(await worker.exited, worker.output()).toBe('SIGKILL')
+  return { id: worker.id, atMs: performance.now() }
+}
+
+async function noneHeldBy(fleet: Fleet, dead: { readonly id: string; readonly atMs: number }): Promise<void> {
+  await fleet.recovers(
+    'its jobs are free again',
+    afterCrashMs,
+    async () => (await fleet.heldBy(dead.id)).length === 0,
+    dead.atMs,
+  )
+}
+
+/** Every completed job has its row, and no job has two. */
+async function effectsAreThereOnce(fleet: Fleet): Promise<void> {
+  const rows = await readEffects(fleet.place.log)
+  const succeeded = await readDispatched(fleet.log, { name: paid.name, state: 'succeeded' })
+  expect(rows.toSorted()).toEqual(succeeded.toSorted())
+}
+
+export const workerStories: readonly Story[] = [
+  story('worker killed', async (fleet) => {
+    const gate = newName('gate')
+    const job = await fleet.errand.dispatch(held, { gate })
+    const interrupted = await fleet.errand.dispatch(heldOnce, { gate: 'never' })
+    const [runner, other] = [await runnerOf(fleet, job.id), await runnerOf(fleet, interrupted.id)]
+    const dead = [...new Set([runner, other])]
+    for (const worker of dead) worker.signal('SIGKILL')
+    const sinceMs = performance.now()
+    await fleet.recovers(
+      'its job runs again',
+      afterCrashMs,
+      () => ranAgain(fleet, [job.id, interrupted.id], runner.id),
+      sinceMs,
+    )
+    openGate(`${fleet.ledger}.${gate}`)
+    await fleet.errand.result(job, { timeout: '20s' })
+    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'lost', 'started', 'succeeded'])
+    expect(await typesOf(fleet, interrupted.id)).toEqual(['dispatched', 'started', 'lost', 'failed'])
+  }),
+
+  story('dies with a claim', async (fleet) => noneHeldBy(fleet, await diesAt(fleet, 'claimed'))),
+
+  story('dies before the settle', async (fleet) => {
+    const receipts = await fleet.errand.dispatchMany(Array.from({ length: 40 }, (_, n) => paid.with({ n })))
+    await fleet.errand.dispatchMany(Array.from({ length: 20 }, (_, n) => once.with({ n, ms: 5 })))
+    await noneHeldBy(fleet, await diesAt(fleet, 'settling'))
+    for (const receipt of receipts) await fleet.errand.result(receipt, { timeout: '60s' })
+    // A row and its completion commit together, while others go on.
+    await until(
+      () =>
+        effectsAreThereOnce(fleet).then(
+          () => true,
+          () => false,
+        ),
+      { pause, withinMs: 5_000 },
+    ).catch(() => effectsAreThereOnce(fleet))
+  }),
+
+  story('dies after the settle', async (fleet) => noneHeldBy(fleet, await diesAt(fleet, 'settled'))),
+
+  story('reply of a settle lost', async (fleet) => {
+    const own: (() => void | Promise<void>)[] = []
+    const { env, log } = await fleet.place.throughItsOwn((act) => void own.push(act))
+    try {
+      const gate = newName('gate')
+      const queue = `lost-${gate}`
+      const worker = await fleet.start({ env: { ...env, QUEUES: queue } })
+      const job = await fleet.errand.dispatch(held, { gate }, { queue })
+      await hasBegun(fleet, job.id)
+      present(log).blackHole('down')
+      openGate(`${fleet.ledger}.${gate}`)
+      await fleet.errand.result(job, { timeout: '20s' })
+      present(log).heal()
+      const sinceMs = performance.now()
+      await fleet.recovers('the worker takes jobs', afterReturnMs, () => isTaking(fleet, worker.id), sinceMs)
+      const next = await fleet.errand.dispatch(held, { gate }, { queue })
+      await fleet.errand.result(next, { timeout: '20s' })
+      worker.signal('SIGTERM')
+      expect(await worker.exited, worker.output()).toBe(0)
+      expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+    } finally {
+      for (const act of own) await act()
+    }
+  }),
+
+  story('frozen past its lease', async (fleet) => {
+    const gate = newName('gate')
+    const job = await fleet.errand.dispatch(held, { gate })
+    const frozen = await runnerOf(fleet, job.id)
+    await freeze(frozen, fleet.place.log)
+    const sinceMs = performance.now()
+    await fleet.recovers(
+      'its job runs elsewhere',
+      afterCrashMs,
+      () => ranAgain(fleet, [job.id], frozen.id),
+      sinceMs,
+    )
+    openGate(`${fleet.ledger}.${gate}`)
+    await fleet.errand.result(job, { timeout: '20s' })
+    frozen.signal('SIGCONT')
+    const settlesLate = async (): Promise<boolean> =>
+      (await fleet.log.eventsOf(job.id)).some(({ type, worker }) => type === 'fenced' && worker === frozen.id)
+    await fleet.recovers('its late result is fenced', afterReturnMs, settlesLate)
+    await fleet.takesAgain()
+  }),
+
+  story('event loop blocked', async (fleet) => {
+    const queue = newName('hog')
+    const longMs = 5_000
+    const env = { QUEUES: queue, LEASE_MS: String(longMs) }
+    // The second one has nothing to do but to sweep, which would take the job away if the lease ran out.
+    await Promise.all([fleet.start({ env }), fleet.start({ env })])
+    const job = await fleet.errand.dispatch(hog, { ms: 2 * longMs }, { queue })
+    await fleet.errand.result(job, { timeout: '60s' })
+    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+  }),
+
+  story('SIGTERM', async (fleet) => {
+    const gate = newName('gate')
+    const job = await fleet.errand.dispatch(held, { gate })
+    const stopped = await runnerOf(fleet, job.id)
+    stopped.signal('SIGTERM')
+    const sinceMs = performance.now()
+    expect(await stopped.exited, stopped.output()).toBe(0)
+    await fleet.recovers(
+      'what it could not end runs elsewhere',
+      afterReturnMs,
+      () => ranAgain(fleet, [job.id], stopped.id),
+      sinceMs,
+    )
+    openGate(`${fleet.ledger}.${gate}`)
+    await fleet.errand.result(job, { timeout: '20s' })
+    expect(await typesOf(fleet, job.id)).toEqual([
+      'dispatched',
+      'started',
+      'released',
+      'started',
+      'succeeded',
+    ])
+  }),
+
+  story('second SIGTERM', async (fleet) => {
+    const gate = newName('gate')
+    const queue = `twice-${gate}`
+    const worker = await fleet.start({ env: { QUEUES: queue, GRACE_MS: '30000' }, expects: [143] })
+    const job = await fleet.errand.dispatch(held, { gate }, { queue })
+    await hasBegun(fleet, job.id)
+    await fleet.start({ env: { QUEUES: queue } })
+    process.kill(worker.pid, 'SIGTERM')
+    const stopping = async (): Promise<boolean> =>
+      (await fleet.errand.workers.list()).some(({ id, taking }) => id === worker.id && !taking)
+    await until(stopping, { what: 'it has heard the first one', pause })
+    process.kill(worker.pid, 'SIGTERM')
+    expect(await worker.exited, worker.output()).toBe(143)
+    const sinceMs = performance.now()
+    await fleet.recovers(
+      'its job runs again',
+      afterReturnMs,
+      () => ranAgain(fleet, [job.id], worker.id),
+      sinceMs,
+    )
+    openGate(`${fleet.ledger}.${gate}`)
+    await fleet.errand.result(job, { timeout: '20s' })
+    expect(await typesOf(fleet, job.id)).toEqual([
+      'dispatched',
+      'started',
+      'released',
+      'started',
+      'succeeded',
+    ])
+  }),
+]

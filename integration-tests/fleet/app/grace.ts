@@ -1,0 +1,19 @@
+import type { LogFactory } from '@errand/core/ports'
+
+/** The same log, where the jobs of all lanes but the critical one count as overdue after so long, instead of 30 s. */
+export function withGrace(factory: LogFactory, publishGraceMs: number): LogFactory {
+  return {
+    ...factory,
+    open(context) {
+      const log = factory.open(context)
+      return {
+        ...log,
+        append: (jobs, appendOptions) =>
+          log.append(
+            jobs.map((job) => (job.lane === 'critical' ? job : { ...job, publishGraceMs })),
+            appendOptions,
+          ),
+      }
+    },
+  }
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config'
+
+const folder = new URL('integration-tests/faults', import.meta.url).pathname
+
+/** The faults that Errand must survive, on servers that the tests kill: `pnpm test:faults`, and not a part of `pnpm test`. */
+export default defineConfig({
+  test: {
+    name: 'faults',
+    root: folder,
+    include: ['**/*.test.ts'],
+    // One place each, and mostly waiting for what was broken to come back.
+    maxWorkers: 4,
+    hookTimeout: 120_000,
+    reporters: ['default', `${folder}/reporter.ts`],
+  },
+})
