@@ -37,7 +37,9 @@ function onPostgres(url: string): Effects {
     connectionTimeoutMillis: 5_000,
     query_timeout: 5_000,
   })
+  // A connection that breaks, idle or in use, must not end the process: the statement under way hears of it as well.
   pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   return {
     async write(ctx) {
       const client = await pool.connect()

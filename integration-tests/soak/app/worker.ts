@@ -2,15 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, defineWorker, handle } from '@errand/core'
 import { driverOf } from '../../faults/app/driver.ts'
+import { effectsIn } from '../../faults/app/effects.ts'
 import { blocking, paid, skipping } from '../../faults/app/jobs.ts'
 import { onLine } from '../../faults/app/leash.ts'
 import { fleetHandlers, notedIn } from '../../fleet/app/handlers.ts'
-import { completesIn } from './effect.ts'
 
 const log = process.env['ERRAND_LOG'] ?? ''
 const ledger = process.env['LEDGER'] ?? ''
 const noted = notedIn(ledger)
-const complete = completesIn(log)
+const effects = effectsIn(log)
 const { driver, disturb } = await driverOf(process.env['ERRAND_DRIVER'])
 onLine((line) => {
   if (line.startsWith('{')) disturb(line)
@@ -30,7 +30,7 @@ const worker = errand.work(
       handle(paid, async ({ ms }, ctx) => {
         await noted(ctx, () => sleep(ms, undefined, { signal: ctx.signal }))
         // Beyond the ledger's last line: a commit whose reply is lost throws, and the job has succeeded all the same.
-        await complete(ctx)
+        await effects.write(ctx)
       }),
       handle(blocking, (payload, ctx) => noted(ctx, () => fail(payload))),
       handle(skipping, (payload, ctx) => noted(ctx, () => fail(payload))),
