@@ -22,7 +22,7 @@ import { lane, maybe, number, strings, transferOf } from './rows.ts'
 /** Operators may wait for a row, but not for ever. */
 const rowWait = '10s'
 const changedGraceMs = 30_000
-const republishedAtOnce = 5_000
+const expeditedAtOnce = 5_000
 
 /** What operators do: to jobs, queues and workers. */
 export class Operations {
@@ -129,11 +129,12 @@ export class Operations {
     await this.#database.query('errand_resume', `delete from ${this.#schema}.paused_queues where name = $1`, [
       queue,
     ])
-    for (let moved = republishedAtOnce; moved === republishedAtOnce;) {
+    // Tickets that came during the pause were dropped: what is ready is due for publishing at once, a part at a time.
+    for (let moved = expeditedAtOnce; moved === expeditedAtOnce;) {
       const [row] = await this.#database.query(
-        'errand_republish',
-        `select ${this.#schema}.republish($1, $2)`,
-        [queue, republishedAtOnce],
+        'errand_expedite',
+        `select ${this.#schema}.expedite($1, $2, $3)`,
+        [arrayLiteral([queue]), expeditedAtOnce, 0],
       )
       moved = number(row?.[0])
     }

@@ -58,17 +58,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   },
   operator: {
     does: 'looks at everything, and acts on jobs, queues and workers',
-    functions: [
-      'cancel',
-      'replay',
-      'skip',
-      'change',
-      'republish',
-      'published',
-      'expedite',
-      'prune',
-      'drop_events',
-    ],
+    functions: ['cancel', 'replay', 'skip', 'change', 'published', 'expedite', 'prune', 'drop_events'],
     tables: [
       'select on jobs, live, job_events, job_events_default, progress, keys, key_notes, unique_keys, workers',
       'select on paused_queues, sweeps, prunes',

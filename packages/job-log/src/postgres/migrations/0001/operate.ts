@@ -223,19 +223,4 @@ begin
         from moved m)
     select 'ok', m.state, m.queue, m.lane from moved m;
 end $$;
-
--- After a pause: ready jobs are due for publishing at once. So many at a time, until it answers 0.
-create function ${s}.republish(p_queue text, p_limit integer) returns bigint language plpgsql ${hot} as $$
-declare
-  v_now timestamptz := ${s}.clock();
-  v_count bigint;
-begin
-  with late as materialized (
-    select l.id from ${s}.live l
-     where l.state = ${ready} and l.queue = p_queue and (l.publish_after > v_now or l.publishes > 0)
-     order by l.id limit p_limit for update skip locked)
-  update ${s}.live l set publish_after = v_now, publishes = 0 from late where l.id = late.id;
-  get diagnostics v_count = row_count;
-  return v_count;
-end $$;
 `
