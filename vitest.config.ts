@@ -1,4 +1,5 @@
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 
 const servers = new URL('integration-tests/services/setup.ts', import.meta.url).pathname
@@ -45,6 +46,8 @@ function project(
 
 export default defineConfig({
   test: {
+    // Most tests wait for servers and processes: two files side by side, where vitest would give two cores one.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       project('core', 'packages/core', { servers: false }),
       project('job-log', 'packages/job-log', { servers: true }),

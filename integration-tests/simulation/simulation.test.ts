@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { plantedBugs } from './planted.ts'
+import type { PlantedBug } from './planted.ts'
 import { search } from './search-planted.ts'
 
 const command = fileURLToPath(new URL('simulate.ts', import.meta.url))
 const page = readFileSync(new URL('../../docs/simulation.md', import.meta.url), 'utf8')
 
-const inOneTest = 1_000
+const inOneTest = 500
 const onSqlite = 100
 /** A machine that does much else at the same time is slow. */
 const limitMs = 600_000
@@ -70,8 +71,19 @@ describe.concurrent('the whole runtime, simulated', () => {
   )
 })
 
+/** How many seeds it took to find the bug when the page was written. */
+function seedsOf({ name }: PlantedBug): number {
+  const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` `))
+  return Number(row?.split('|')[3])
+}
+
 describe.concurrent('bugs that are planted in the real code', () => {
-  it.for(plantedBugs)('$name is found: $what', { timeout: limitMs }, async (bug, { expect }) => {
+  // The others are found as surely, but cost ten times as much: `pnpm simulate --planted all`.
+  const quick = plantedBugs.filter((bug) => seedsOf(bug) <= 50)
+
+  it('are ten and more', () => expect(quick.length).toBeGreaterThan(10))
+
+  it.for(quick)('$name is found: $what', { timeout: limitMs }, async (bug, { expect }) => {
     const { seeds, invariants, output } = await search(bug, patienceSeconds)
     expect(seeds, output).toBeGreaterThan(0)
     expect(
