@@ -119,8 +119,7 @@ export class LaneReader {
   async #fetch(max: number, hurry: boolean): Promise<Taken> {
     const channel = await this.#open()
     const waiting = await this.#waiting(channel)
-    // Where more will be asked for soon a consumer tells when something comes: no need to ask again each time.
-    if (waiting === 0 && !hurry) return { deliveries: [], more: false }
+    if (waiting === 0) return { deliveries: [], more: false }
     if (hurry || max > fewTickets) {
       await this.#consume(windowFor(max, hurry))
       const taken = this.#takeHeld(max)

@@ -166,16 +166,6 @@ describe.skipIf(url === undefined)('demand', { timeout: 30_000 }, () => {
     await until(async () => (await other.depth('q')) === 30, { what: 'all tickets are on the broker' })
   })
 
-  it('a busy worker asks nothing about lanes that stay empty', async () => {
-    const { proxy, publish, subscription } = await scene()
-    await publish('normal', 2_000)
-    await run(subscription, 500, 50)
-    const before = proxy.passed.up
-    await run(subscription, 1_000, 50)
-    // Twenty acks of 21 bytes, and some more where tickets come in parts; a look at one lane would be 60 to 80 each time.
-    expect(proxy.passed.up - before).toBeLessThan(20 * 2 * 60)
-  })
-
   it('acks of a batch go out as one frame', async () => {
     const { publish, subscription, proxy, other } = await scene()
     await publish('normal', 100)
