@@ -52,8 +52,8 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
   let closed = false
 
   function nextBatch(): Waiting<Item, Result>[] {
-    const share = Math.max(smallestPart, Math.ceil(waiting.length / (lines - batchesUnderWay)))
-    const most = Math.min(options.maxItems, lines === 1 ? Infinity : share)
+    const share = Math.ceil(waiting.length / (lines - batchesUnderWay))
+    const most = Math.min(options.maxItems, Math.max(smallestPart, share))
     let weight = 0
     let count = 0
     for (const { item } of waiting) {

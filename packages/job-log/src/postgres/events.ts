@@ -4,7 +4,7 @@ import { cursorOf, positionOf } from './cursors.ts'
 import type { Position } from './cursors.ts'
 import type { Database, Row } from './database.ts'
 import { isUuid } from './literals.ts'
-import { OneJob } from './one-job.ts'
+import type { OneJob } from './one-job.ts'
 import { daysOf, eventColumns, eventOf } from './rows.ts'
 
 /** How many events one read looks at for those that a filter asks for. */
@@ -15,9 +15,9 @@ export class Events {
   readonly #database: Database
   readonly #oneJob: OneJob
 
-  constructor(database: Database) {
+  constructor(database: Database, oneJob: OneJob) {
     this.#database = database
-    this.#oneJob = new OneJob(database)
+    this.#oneJob = oneJob
   }
 
   async eventsOf(id: string): Promise<readonly EventRecord[]> {

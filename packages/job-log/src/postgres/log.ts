@@ -9,6 +9,7 @@ import { Events } from './events.ts'
 import { Listener } from './listener.ts'
 import { inspect, migrate } from './migrate.ts'
 import { Notifier } from './notifier.ts'
+import { OneJob } from './one-job.ts'
 import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Records } from './records.ts'
@@ -52,9 +53,10 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
   const settler = new Settler(database, logId)
   const beats = new Beats(database)
   const sweeps = new Sweeps(database, logger, logId)
-  const events = new Events(database)
-  const records = new Records(database)
-  const operations = new Operations(database, logId)
+  const oneJob = new OneJob(database)
+  const events = new Events(database, oneJob)
+  const records = new Records(database, oneJob)
+  const operations = new Operations(database, logId, sweeps)
 
   return {
     port: 1,

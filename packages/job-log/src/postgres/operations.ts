@@ -18,6 +18,7 @@ import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { lane, maybe, number, strings, transferOf } from './rows.ts'
+import type { Sweeps } from './sweeps.ts'
 
 /** Operators may wait for a row, but not for ever. */
 const rowWait = '10s'
@@ -28,10 +29,12 @@ const expeditedAtOnce = 5_000
 export class Operations {
   readonly #database: Database
   readonly #logId: () => string
+  readonly #sweeps: Sweeps
 
-  constructor(database: Database, logId: () => string) {
+  constructor(database: Database, logId: () => string, sweeps: Sweeps) {
     this.#database = database
     this.#logId = logId
+    this.#sweeps = sweeps
   }
 
   async cancel(ids: readonly string[], note: Note): Promise<CancelReport> {
@@ -130,14 +133,7 @@ export class Operations {
       queue,
     ])
     // Tickets that came during the pause were dropped: what is ready is due for publishing at once, a part at a time.
-    for (let moved = expeditedAtOnce; moved === expeditedAtOnce;) {
-      const [row] = await this.#database.query(
-        'errand_expedite',
-        `select ${this.#schema}.expedite($1, $2, $3)`,
-        [arrayLiteral([queue]), expeditedAtOnce, 0],
-      )
-      moved = number(row?.[0])
-    }
+    while ((await this.#sweeps.expedite([queue], { limit: expeditedAtOnce })).more);
   }
 
   async queues(): Promise<readonly QueueRecord[]> {

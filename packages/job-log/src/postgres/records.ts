@@ -3,8 +3,7 @@ import type { JobFilter, JobRecord } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
-import { OneJob } from './one-job.ts'
-import type { Source } from './one-job.ts'
+import type { OneJob, Source } from './one-job.ts'
 import { daysOf, maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
@@ -25,9 +24,9 @@ export class Records {
   readonly #database: Database
   readonly #oneJob: OneJob
 
-  constructor(database: Database) {
+  constructor(database: Database, oneJob: OneJob) {
     this.#database = database
-    this.#oneJob = new OneJob(database)
+    this.#oneJob = oneJob
   }
 
   async get(id: string): Promise<JobRecord | undefined> {

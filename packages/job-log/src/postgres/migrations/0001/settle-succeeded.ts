@@ -22,7 +22,7 @@ begin
                      as u (id, run, codec, body, data)
              order by u.id) r
      where l.id = r.id and l.run = r.run and ${stateIs('l', stateCode.running)} and l.worker = p_worker
-       and l.key is null and l.unique_mode + 0 = ${uniqueCode.none}
+       and l.key is null and l.unique_mode = ${uniqueCode.none}
     returning l.id, l.version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.data),
   noted as (
     insert into ${s}.job_events (

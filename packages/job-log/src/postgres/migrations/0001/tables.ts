@@ -1,4 +1,4 @@
-import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { eventCode, stateCode } from '../../codes.ts'
 
 /**
  * Three kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
@@ -99,7 +99,6 @@ create index live_unpublished on ${s}.live (queue, publish_after) where publish_
 create index live_due on ${s}.live (run_at) where state = ${stateCode.scheduled};
 create index live_running on ${s}.live (worker, request) where state = ${stateCode.running};
 create index live_keys on ${s}.live (queue, key, seq) where key is not null;
-create index live_until_started on ${s}.live (id) where unique_mode = ${uniqueCode.untilStarted};
 create index live_failed on ${s}.live (seq) where state = ${stateCode.failed};
 
 -- A sequence of its own, cached per connection: it orders the events of one transaction, which has one connection.
