@@ -8,9 +8,7 @@
 //
 // A chapter reads only what has happened since it began, so that a fleet can live for long. `describePlace`
 // (describe.ts) makes one chapter of each story; who needs other lives begins and ends chapters by itself.
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { expect } from 'vitest'
 import type { Errand } from '@errand/core'
 import type { JobLog, JobRecord } from '@errand/core/ports'
@@ -19,6 +17,7 @@ import type { DispatchedJob, LedgerLine, ProcessRecord, Recovery } from '@errand
 import { once, ordered } from '../fleet/app/jobs.ts'
 import { ledgerReader } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
+import { watchMemory } from '../fleet/memory.ts'
 import { startProcess } from '../fleet/process.ts'
 import type { FleetProcess } from '../fleet/process.ts'
 import { allTake, startsByTicket } from '../fleet/recovery.ts'
@@ -32,6 +31,7 @@ import type { Place } from './place.ts'
 /** What a process may use of memory. */
 const memoryLimitBytes = 400 * 1_048_576
 const workerCount = 4
+const sampleEveryMs = 2_000
 /** Only ends what hangs: a slow machine may take its time. */
 const patienceMs = (jobs: number): number => 30_000 + 500 * jobs
 
@@ -104,7 +104,7 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
   await createEffects(place.log)
   const members: (Member & { readonly record: () => ProcessRecord })[] = []
   const dispatched: string[] = []
-  const watch = watchMemory()
+  const watch = watchMemory(sampleEveryMs)
   atTheEnd(() => watch.stop())
   let pauses = 0
   let count = 0
@@ -124,7 +124,7 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
         return true
       },
     })
-    const samples = watch.of(started.pid)
+    const memory = watch.of(started.pid)
     const member = {
       name,
       id: started.id,
@@ -146,7 +146,7 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
         ended: started.ended,
         expected: started.ended === undefined ? [] : expected,
         said: started.output(),
-        memory: { samples, limitBytes: memoryLimitBytes },
+        memory: { samples: memory.values, limitBytes: memoryLimitBytes },
       }),
     }
     members.push(member)
@@ -297,34 +297,4 @@ async function jobsSince(log: JobLog, newest: string | undefined): Promise<Dispa
     if (last >= 0 || page.length === 0) break
   }
   return newestFirst.toReversed().map(({ id, name }) => ({ id, ...policies[name] }))
-}
-
-const run = promisify(execFile)
-const sampleEveryMs = 2_000
-
-/** Looks at the resident memory of processes, at even intervals. */
-function watchMemory(): { of(pid: number): readonly number[]; stop(): void } {
-  const samplesOf = new Map<number, number[]>()
-  const look = async (): Promise<void> => {
-    const pids = [...samplesOf.keys()]
-    if (pids.length === 0) return
-    // It fails when none of them runs any more, and says nothing of those that do not.
-    const { stdout } = await run('ps', ['-o', 'pid=,rss=', '-p', pids.join(',')]).catch(() => ({
-      stdout: '',
-    }))
-    for (const line of stdout.split('\n')) {
-      const [pid = 0, kibibytes = 0] = line.trim().split(/\s+/).map(Number)
-      if (kibibytes > 0) samplesOf.get(pid)?.push(kibibytes * 1_024)
-    }
-  }
-  const timer = setInterval(() => void look(), sampleEveryMs)
-  timer.unref()
-  return {
-    of(pid) {
-      const samples: number[] = []
-      samplesOf.set(pid, samples)
-      return samples
-    },
-    stop: () => clearInterval(timer),
-  }
 }

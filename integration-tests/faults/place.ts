@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startFaultProxy } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import type { Finally } from '../fleet/scene.ts'
 import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
@@ -14,6 +13,7 @@ import { startPrivateSqs } from '../services/private-sqs.ts'
 import type { PrivateSqs } from '../services/private-sqs.ts'
 import { resolveServer } from '../services/servers.ts'
 import type { PlaceName } from './places.ts'
+import { hastyLog, proxied, rerouted } from './proxied.ts'
 
 export interface Place {
   readonly name: PlaceName
@@ -45,9 +45,6 @@ export function missingAt(name: PlaceName): string | undefined {
   return name === 'rabbitmq' && !isRabbitmqInstalled() ? 'no RabbitMQ is installed' : undefined
 }
 
-/** Statements are given up after three seconds, so that a deaf server is noticed soon. */
-const logOptions = { schema: 'faults', poolSize: '4', statementTimeout: '3000' }
-
 /** @throws where the machine cannot have it: see `missingAt`. */
 export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
@@ -60,20 +57,15 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
   for (const server of [postgres, rabbitmq, sqs]) if (server) atTheEnd(() => server.stop())
 
   const prefix = newPrefix()
-  const log = postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : withOptions(postgres.url)
+  const log =
+    postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, 'faults')
   const driver = rabbitmq
     ? driverUrl(rabbitmq.url, prefix)
     : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
   const broker = rabbitmq ?? sqs
 
   const through = async (finallyDo: Finally) => {
-    const open = async (server: { readonly port: number } | undefined): Promise<FaultProxy | undefined> => {
-      if (server === undefined) return undefined
-      const proxy = await startFaultProxy({ host: '127.0.0.1', port: server.port })
-      finallyDo(() => proxy.close())
-      return proxy
-    }
-    const proxies = { log: await open(postgres), broker: await open(broker) }
+    const proxies = { log: await proxied(postgres, finallyDo), broker: await proxied(broker, finallyDo) }
     const env: Record<string, string> = { ERRAND_LOG: rerouted(log, postgres?.port, proxies.log) }
     if (driver !== undefined) env['ERRAND_DRIVER'] = rerouted(driver, broker?.port, proxies.broker)
     return { ...proxies, env }
@@ -92,14 +84,4 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
     prefix,
     throughItsOwn: through,
   }
-}
-
-function withOptions(url: string): string {
-  const own = new URL(url)
-  for (const [key, value] of Object.entries(logOptions)) own.searchParams.set(key, value)
-  return own.href
-}
-
-function rerouted(url: string, port: number | undefined, proxy: FaultProxy | undefined): string {
-  return proxy === undefined ? url : url.replace(`:${port}`, `:${proxy.port}`)
 }

@@ -1,13 +1,13 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client } from 'pg'
 import { createErrand, defineJob, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { ownSchema } from './schema.ts'
 
 /** In every text that a job has: found nowhere but in the clear. */
 const marker = 'XYZZY-4111-1111'
@@ -58,18 +58,9 @@ const vaults: Readonly<Record<string, () => Promise<Vault>>> = {
     }
   },
   postgres: async () => {
-    const schema = `security_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-    const client = new Client({ connectionString: inject('postgres') })
-    await client.connect()
-    onTestFinished(async () => {
-      await client.query(`drop schema if exists ${schema} cascade`)
-      await client.end()
-    })
-    const url = new URL(inject('postgres')!)
-    for (const [name, value] of Object.entries({ schema, poolSize: '2', migrate: 'true' }))
-      url.searchParams.set(name, value)
+    const { url, schema, client } = await ownSchema()
     return {
-      open: (keys) => opened(url.href, keys),
+      open: (keys) => opened(url, keys),
       bytes: async () => {
         const { rows } = await client.query<{ name: string }>(
           "select relname as name from pg_class where relnamespace = $1::regnamespace and relkind in ('r', 'p')",

@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
-import { Client } from 'pg'
 import { createErrand, defineJob, handle, isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { ownSchema } from './schema.ts'
 
 const inherited = [
   'constructor',
@@ -58,19 +57,7 @@ const logs: Readonly<Record<string, () => Promise<string>>> = {
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     return `sqlite:${join(folder, 'errand.db')}`
   },
-  postgres: async () => {
-    const schema = `security_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-    const client = new Client({ connectionString: inject('postgres') })
-    await client.connect()
-    onTestFinished(async () => {
-      await client.query(`drop schema if exists ${schema} cascade`)
-      await client.end()
-    })
-    const url = new URL(inject('postgres')!)
-    for (const [name, value] of Object.entries({ schema, poolSize: '2', migrate: 'true' }))
-      url.searchParams.set(name, value)
-    return url.href
-  },
+  postgres: async () => (await ownSchema()).url,
 }
 const names = inject('postgres') === undefined ? ['sqlite'] : Object.keys(logs)
 

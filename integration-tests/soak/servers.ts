@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startFaultProxy } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import type { PlaceName } from '../faults/places.ts'
+import { hastyLog, proxied, rerouted } from '../faults/proxied.ts'
 import type { Finally } from '../fleet/scene.ts'
 import { startPrivatePostgres } from '../services/private-postgres.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
@@ -33,9 +33,6 @@ export interface Servers {
 
 /** Where the log lies in its database. */
 export const schema = 'soak'
-
-/** Statements are given up after three seconds, so that a deaf server is noticed soon. */
-const logOptions = { schema, poolSize: '4', statementTimeout: '3000' }
 
 /** @throws where this machine cannot have them. */
 export async function startServers(place: PlaceName, atTheEnd: Finally): Promise<Servers> {
@@ -67,18 +64,12 @@ export async function startServers(place: PlaceName, atTheEnd: Finally): Promise
   ])
 
   const prefix = `soak-${randomBytes(6).toString('hex')}`
-  const log = postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : withOptions(postgres.url)
+  const log = postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, schema)
   const driver = rabbitmq
     ? `${rabbitmq.url}?prefix=${prefix}`
     : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
   const broker = rabbitmq ?? sqs
-  const open = async (server: { readonly port: number } | undefined): Promise<FaultProxy | undefined> => {
-    if (server === undefined) return undefined
-    const proxy = await startFaultProxy({ host: '127.0.0.1', port: server.port })
-    atTheEnd(() => proxy.close())
-    return proxy
-  }
-  const proxies = { log: await open(postgres), broker: await open(broker) }
+  const proxies = { log: await proxied(postgres, atTheEnd), broker: await proxied(broker, atTheEnd) }
   return {
     place,
     folder,
@@ -94,14 +85,4 @@ export async function startServers(place: PlaceName, atTheEnd: Finally): Promise
     proxies,
     prefix,
   }
-}
-
-function withOptions(url: string): string {
-  const own = new URL(url)
-  for (const [key, value] of Object.entries(logOptions)) own.searchParams.set(key, value)
-  return own.href
-}
-
-function rerouted(url: string, port: number | undefined, proxy: FaultProxy | undefined): string {
-  return proxy === undefined ? url : url.replace(`:${port}`, `:${proxy.port}`)
 }

@@ -1,5 +1,6 @@
 // Worker processes that die, freeze, block and stop.
 import { expect } from 'vitest'
+import type { Receipt } from '@errand/core'
 import { readDispatched, until } from '@errand/testkit'
 import { hog, once } from '../../fleet/app/jobs.ts'
 import { openGate } from '../../fleet/app/ledger.ts'
@@ -174,21 +175,18 @@ export const workerStories: readonly Story[] = [
     await until(stopping, { what: 'it has heard the first one', pause })
     process.kill(worker.pid, 'SIGTERM')
     expect(await worker.exited, worker.output()).toBe(143)
-    const sinceMs = performance.now()
-    await fleet.recovers(
-      'its job runs again',
-      afterReturnMs,
-      () => ranAgain(fleet, [job.id], worker.id),
-      sinceMs,
-    )
-    openGate(`${fleet.ledger}.${gate}`)
-    await fleet.errand.result(job, { timeout: '20s' })
-    expect(await typesOf(fleet, job.id)).toEqual([
-      'dispatched',
-      'started',
-      'released',
-      'started',
-      'succeeded',
-    ])
+    await endsElsewhere(fleet, { job, gate, stopped: worker.id, what: 'its job runs again' })
   }),
 ]
+
+/** The worker has exited a moment ago: the job that it released runs again, and ends once its gate is open. */
+async function endsElsewhere(
+  fleet: Fleet,
+  { job, gate, stopped, what }: { job: Receipt<unknown>; gate: string; stopped: string; what: string },
+): Promise<void> {
+  const sinceMs = performance.now()
+  await fleet.recovers(what, afterReturnMs, () => ranAgain(fleet, [job.id], stopped), sinceMs)
+  openGate(`${fleet.ledger}.${gate}`)
+  await fleet.errand.result(job, { timeout: '20s' })
+  expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+}
