@@ -71,8 +71,22 @@ export class Claims {
     options: TakeOptions = {},
   ): Promise<readonly Claim[]> {
     const asked = [...new Set(queues)]
+    const from = options.overdue ? null : this.#marks.from(asked)
+    const claims = await this.#take(asked, max, by, request, options, from)
+    if (from === null || claims.length > 0 || !this.#marks.areCheap(asked)) return claims
+    // A job that became ready again lies before the marks.
+    return this.#take(asked, max, by, request, options, null)
+  }
+
+  async #take(
+    asked: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    request: RequestId,
+    options: TakeOptions,
+    from: readonly number[] | null,
+  ): Promise<readonly Claim[]> {
     const overdue = options.overdue ?? false
-    const from = overdue ? null : this.#marks.from(asked)
     const [search, ...rows] = await this.#database.query('errand_take', this.#takeText, [
       arrayLiteral(asked) ?? '{}',
       max,

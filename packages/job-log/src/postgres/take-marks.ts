@@ -1,21 +1,24 @@
 import { lanes } from '@errand/core/ports'
 import type { Lane, QueueName } from '@errand/core/ports'
 
-/** A search from the front that took longer met dead rows: it is not repeated for every take. */
-const slowSearchUs = 5_000
-/** A slow search may take this part of the time, so that a job that became ready behind the marks waits little. */
+/** A search from the front that took longer has met dead rows: it is not repeated for every take. A clean one takes half. */
+const slowSearchUs = 500
+/** One that took longer is not even repeated where nothing was found behind the marks. */
+const dearSearchUs = 5_000
+/** Slow searches may take this part of the time, so that a job that became ready before the marks waits little. */
 const searchShare = 1 / 20
 const longestMs = 5_000
 
 interface Mark {
   slowUntil: number
+  searchUs: number
   readonly lanes: Map<Lane, number>
 }
 
 /**
- * Where `take` begins to look. Normally at the front of a queue. Behind an old snapshot the front of the index fills with
- * rows that are dead and cannot be removed yet; then takes begin where the last one found its first job, and only now and
- * then at the front again.
+ * Where `take` begins to look. Normally at the front of a queue. The front of the index fills with rows that are dead, until
+ * a vacuum removes them, which an old snapshot can keep it from; then takes begin where the last one found its first job,
+ * and only now and then, or when there is nothing else, at the front again.
  */
 export class TakeMarks {
   readonly #marks = new Map<QueueName, Mark>()
@@ -28,6 +31,11 @@ export class TakeMarks {
       const mark = this.#marks.get(queue)
       return lanes.map((lane) => (mark && mark.slowUntil > now ? (mark.lanes.get(lane) ?? 0) : 0))
     })
+  }
+
+  /** Whether to look at the front after all, when there was nothing behind the marks. */
+  areCheap(queues: readonly QueueName[]): boolean {
+    return queues.every((queue) => (this.#marks.get(queue)?.searchUs ?? 0) <= dearSearchUs)
   }
 
   /** What a take has met: how long it searched, and whether all of it from the front. */
@@ -44,7 +52,7 @@ export class TakeMarks {
     }
     if (fromFront) {
       const restMs = Math.min(longestMs, searchUs / 1_000 / searchShare)
-      for (const queue of queues) this.#markOf(queue).slowUntil = now + restMs
+      for (const queue of queues) Object.assign(this.#markOf(queue), { slowUntil: now + restMs, searchUs })
     }
     const lowest = new Map<string, number>()
     for (const { queue, lane, sequence } of seen) {
@@ -59,7 +67,7 @@ export class TakeMarks {
   #markOf(queue: QueueName): Mark {
     let mark = this.#marks.get(queue)
     if (!mark) {
-      mark = { slowUntil: 0, lanes: new Map() }
+      mark = { slowUntil: 0, searchUs: 0, lanes: new Map() }
       this.#marks.set(queue, mark)
     }
     return mark

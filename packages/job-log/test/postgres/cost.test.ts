@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } fro
 import { laneRank } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
+import { Claims } from '../../src/postgres/claims.ts'
+import type { Database, Row } from '../../src/postgres/database.ts'
 import { TakeMarks } from '../../src/postgres/take-marks.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
@@ -139,9 +141,10 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   })
 
   it('may begin behind the front: what was dead there costs nothing', async () => {
+    // Of three, one from the lowest lane: that look begins there as well.
     const takeFrom = async (sequence: number): Promise<number[]> => {
       const { rows } = await client.query<{ seq: string; id: string | null }>(
-        `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 0, false, $3)`,
+        `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 1, false, $3)`,
         [by.id, randomUUID(), [sequence, sequence, sequence, sequence]],
       )
       return rows.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))
@@ -216,7 +219,52 @@ describe('where a take begins', () => {
     marks.note(['q'], false, 100, [{ queue: 'q', lane: 'normal', sequence: 90 }], 2)
     expect(marks.from(['q'], 3)).toEqual([0, 0, 90, 0])
     expect(marks.from(['q'], 1_001)).toBeNull()
-    marks.note(['q'], true, 900, [], 1_001)
+    marks.note(['q'], true, 300, [], 1_001)
     expect(marks.from(['q'], 1_002)).toBeNull()
   })
+
+  it('is the front once more where nothing was found behind the marks, unless that took very long', () => {
+    const marks = new TakeMarks()
+    expect(marks.areCheap(['q'])).toBe(true)
+    marks.note(['q'], true, 2_000, seen, 0)
+    expect(marks.areCheap(['q'])).toBe(true)
+    marks.note(['q'], true, 50_000, seen, 100)
+    expect(marks.areCheap(['other', 'q'])).toBe(false)
+  })
+})
+
+it('a take that finds nothing behind the marks looks at the front: a job that is ready again lies there', async () => {
+  const columns = [
+    '60',
+    randomUUID(),
+    '1',
+    '1',
+    '0',
+    '0',
+    null,
+    null,
+    '5',
+    '3',
+    'f',
+    null,
+    'test.job',
+    '1',
+    'q',
+    String(laneRank.normal),
+    'json',
+    '1',
+  ]
+  const job = [...columns, null, null, null, null, '0']
+  const search = ['2000', ...job.slice(1).map(() => null)]
+  const asked: unknown[] = []
+  // What the server would answer where searches from the front are slow, and find a job, and behind it there is none.
+  const query = (_name: string, _text: string, values: readonly unknown[]): Promise<readonly Row[]> => {
+    asked.push(values.at(-1))
+    return Promise.resolve(values.at(-1) === null ? [search, job] : [search])
+  }
+  const claims = new Claims({ schema: 'errand', query } as Database, () => 'log')
+  const take = () => claims.take(['q'], 10, workerRef(), randomUUID())
+  await take()
+  expect(await take()).toHaveLength(1)
+  expect(asked).toEqual([null, '{0,0,60,0}', null])
 })

@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { foundBy, hot } from './hot.ts'
 
 /**
  * Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
@@ -43,7 +43,7 @@ begin
   if v_keys is not null or v_unique_keys is not null then
     -- Before any key is taken: a job that is stored already must take none.
     select array_agg(j.id order by t.ord) into v_holders
-      from unnest(v_ids) with ordinality as t (id, ord) left join ${s}.jobs j on j.id = t.id;
+      from unnest(v_ids) with ordinality as t (id, ord) left join ${s}.jobs j on ${foundBy('j.id', 't.id')};
     if v_unique_keys is not null then
       v_holders := ${s}.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
     end if;

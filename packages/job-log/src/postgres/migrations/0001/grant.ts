@@ -1,6 +1,6 @@
 import { laneRank, lanes } from '@errand/core/ports'
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot, isEarlier, stateIs } from './hot.ts'
+import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 /** Overdue jobs of one queue that are put in order before the oldest are taken. */
 const overdueLook = 1_000
@@ -58,6 +58,9 @@ const pick = (rows: string): string => `
           from (select l.ctid, l.id, l.unique_mode ${rows} for update skip locked) f;
         v_rows := v_rows || v_more;`
 
+/** Where a take begins in one lane of one queue. */
+const from = 'p_from[(v_at - 1) * cardinality(v_lanes) + v_lane]'
+
 /** Claims: the log's grants, by ticket and by order. */
 export const granting = (s: string): string => `
 /*
@@ -91,12 +94,13 @@ begin ${checkLease(s, 'and l.id = any (p_ids)')}
   if v_repeated <> '{}' then
     return query
       select 'run', null::bigint, ${claimOf(s, 'l')}
-        from ${s}.live l join ${s}.jobs j on j.id = l.id where l.id = any (v_repeated);
+        from ${s}.live l join ${s}.jobs j on ${foundBy('j.id', 'l.id')}
+       where l.id = any (v_repeated);
   end if;
   if v_ids is not null then
     return query
       with ${grant(s)}
-      select 'run', null::bigint, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on j.id = g.id;
+      select 'run', null::bigint, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on ${foundBy('j.id', 'g.id')};
     if v_started is not null then perform ${s}.free_unique(v_started, true); end if;
     if cardinality(v_ids) + cardinality(v_repeated) = cardinality(p_ids) then return; end if;
   end if;
@@ -104,7 +108,8 @@ begin ${checkLease(s, 'and l.id = any (p_ids)')}
   return query
     select case
              when l.id is null then
-               case when exists (select from ${s}.jobs j where j.id = t.id) then 'finished' else 'unknown' end
+               case when exists (select from ${s}.jobs j where ${foundBy('j.id', 't.id')}) then 'finished'
+                    else 'unknown' end
              when l.state = ${stateCode.running} then 'busy'
              when l.state = ${stateCode.blocked} then 'blocked'
              when l.state = ${stateCode.scheduled} then 'later'
@@ -118,14 +123,14 @@ begin ${checkLease(s, 'and l.id = any (p_ids)')}
            null::integer, null::boolean, null::bigint, null::text, null::integer, null::text, null::smallint, null::text,
            null::text, null::text[], null::text, null::text, null::text, null::bigint
       from unnest(p_ids) as t (id)
-      left join ${s}.live l on l.id = t.id
+      left join ${s}.live l on ${foundBy('l.id', 't.id')}
      where (v_ids is null or not t.id = any (v_ids)) and not t.id = any (v_repeated);
 end $$;
 
 /*
  * Claims by order: the queues in the order given, lanes from the highest, then older jobs; p_lowest of each queue's from
- * the lowest lane that waits. p_from: where to begin per queue and lane (queue by queue), null from the front; behind an
- * old snapshot the front of the index is full of dead rows. p_overdue: what no ticket has fetched in time, oldest first.
+ * the lowest lane that waits. p_from: where to begin per queue and lane (queue by queue), null from the front; until a
+ * vacuum has been there the front of the index is full of dead rows. p_overdue: what no ticket has fetched in time, oldest first.
  * The first row answers only how long the search took, in microseconds.
  */
 create function ${s}.take(
@@ -151,7 +156,9 @@ declare
 begin ${checkLease(s, '')}
   if v_repeated <> '{}' then
     return query
-      select l.seq, ${claimOf(s, 'l')} from ${s}.live l join ${s}.jobs j on j.id = l.id where l.id = any (v_repeated)
+      select l.seq, ${claimOf(s, 'l')}
+        from ${s}.live l join ${s}.jobs j on ${foundBy('j.id', 'l.id')}
+       where l.id = any (v_repeated)
        order by array_position(p_queues, l.queue), l.lane, l.seq;
     return;
   end if;
@@ -181,7 +188,7 @@ begin ${checkLease(s, '')}
         exit when v_low <= 0;
         ${pick(`from ${s}.live l
                  where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-                   and ${isEarlier('l')}
+                   and l.seq >= coalesce(${from}, 0) and ${isEarlier('l')}
                  order by l.seq limit v_low`)}
         v_low := v_low - cardinality(v_more);
         v_left := v_left - cardinality(v_more);
@@ -198,7 +205,7 @@ begin ${checkLease(s, '')}
           exit when v_left <= 0;
           ${pick(`from ${s}.live l
                    where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-                     and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and not l.ctid = any (v_rows)
+                     and l.seq >= ${from} and not l.ctid = any (v_rows)
                      and ${isEarlier('l')}
                    order by l.seq limit v_left`)}
           v_left := v_left - cardinality(v_more);
@@ -212,7 +219,7 @@ begin ${checkLease(s, '')}
 
   return query
     with ${grant(s)}
-    select g.seq, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on j.id = g.id
+    select g.seq, ${claimOf(s, 'g')} from granted g join ${s}.jobs j on ${foundBy('j.id', 'g.id')}
      order by case when p_overdue then 0 else array_position(p_queues, g.queue) end,
               case when p_overdue then 0 else g.lane end, g.seq;
   if v_started <> '{}' then perform ${s}.free_unique(v_started, true); end if;

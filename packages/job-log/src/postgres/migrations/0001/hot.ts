@@ -8,6 +8,7 @@ export const hot: string = `
 set search_path to pg_catalog, pg_temp
 set plan_cache_mode to force_generic_plan
 set enable_seqscan to off
+set enable_indexonlyscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
 set jit to off`
@@ -24,3 +25,10 @@ export const isEarlier = (row: string): string => `age(${row}.xmin) >= 0`
  * that believes the table to be tiny, reading all running jobs for each id looks as cheap as looking the id up.
  */
 export const stateIs = (row: string, code: number): string => `${row}.state + 0 = ${code}`
+
+/**
+ * `column = value`, where a row is found by what another row says and `column` is the first of an index: in a form that is
+ * good for nothing but a look into that index. With a plain equality a planner that believes the table to be tiny walks the
+ * whole index in order, and compares. Further columns of the index are to be said plainly, or they become filters.
+ */
+export const foundBy = (column: string, value: string): string => `${column} = any (array[${value}])`

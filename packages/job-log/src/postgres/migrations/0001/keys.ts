@@ -1,5 +1,5 @@
 import { eventCode, stateCode } from '../../codes.ts'
-import { hot, isEarlier } from './hot.ts'
+import { foundBy, hot, isEarlier } from './hot.ts'
 
 /**
  * Ordering keys. Each row names the only job of its key that may be ready or running. Whoever takes or passes a key
@@ -11,8 +11,8 @@ create function ${s}.lock_keys(p_queues text[], p_keys text[]) returns void lang
 begin
   perform 1 from (
     select from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key) order by 1, 2) d
-      join ${s}.keys k on k.queue = d.queue and k.key = d.key
-     order by k.queue, k.key
+      join ${s}.keys k on ${foundBy('k.queue', 'd.queue')} and k.key = d.key
+     order by d.queue, d.key
        for update of k) locked;
 end $$;
 
@@ -32,8 +32,8 @@ begin
   select array_agg(locked.queue), array_agg(locked.key) into v_queues, v_keys
     from (select k.queue, k.key
             from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key)) d
-            join ${s}.keys k on k.queue = d.queue and k.key = d.key
-           order by k.queue, k.key
+            join ${s}.keys k on ${foundBy('k.queue', 'd.queue')} and k.key = d.key
+           order by d.queue, d.key
              for update of k skip locked) locked;
 
   if coalesce(cardinality(v_keys), 0) < cardinality(p_keys) then
@@ -41,7 +41,7 @@ begin
       with missed as (
         select distinct t.queue, t.key
           from unnest(p_queues, p_keys) as t (queue, key)
-          join ${s}.keys k on k.queue = t.queue and k.key = t.key
+          join ${s}.keys k on ${foundBy('k.queue', 't.queue')} and k.key = t.key
          where not exists (select from unnest(v_queues, v_keys) as l (queue, key) where l.queue = t.queue and l.key = t.key)),
       noted as (insert into ${s}.key_notes (queue, key) select missed.queue, missed.key from missed)
       select missed.queue, missed.key, null::uuid, null::smallint, true from missed;
@@ -52,8 +52,8 @@ begin
     with ended as materialized (
       select k.queue, k.key
         from unnest(v_queues, v_keys) as t (queue, key)
-        join ${s}.keys k on k.queue = t.queue and k.key = t.key
-       where not exists (select from ${s}.live l where l.id = k.holder)),
+        join ${s}.keys k on ${foundBy('k.queue', 't.queue')} and k.key = t.key
+       where not exists (select from ${s}.live l where ${foundBy('l.id', 'k.holder')})),
     heir as materialized (
       select ended.queue, ended.key, next.id, next.state, next.is_late
         from ended
@@ -65,15 +65,16 @@ begin
     late as (
       insert into ${s}.key_notes (queue, key) select heir.queue, heir.key from heir where heir.is_late),
     freed as (
-      delete from ${s}.keys k using heir where k.queue = heir.queue and k.key = heir.key and heir.id is null),
+      delete from ${s}.keys k using heir
+       where ${foundBy('k.queue', 'heir.queue')} and k.key = heir.key and heir.id is null),
     passed as (
       update ${s}.keys k set holder = heir.id from heir
-       where k.queue = heir.queue and k.key = heir.key and not heir.is_late),
+       where ${foundBy('k.queue', 'heir.queue')} and k.key = heir.key and not heir.is_late),
     woken as (
       update ${s}.live l
          set state = ${stateCode.ready}, version = l.version + 1, publish_after = p_publish_after, publishes = 0
         from heir
-       where l.id = heir.id and heir.state = ${stateCode.blocked} and not heir.is_late
+       where ${foundBy('l.id', 'heir.id')} and heir.state = ${stateCode.blocked} and not heir.is_late
       returning l.*),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt)

@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot, stateIs } from './hot.ts'
+import { foundBy, hot, stateIs } from './hot.ts'
 
 const { scheduled, blocked, ready, running, succeeded, failed, cancelled } = stateCode
 
@@ -17,17 +17,18 @@ declare
   v_unique_mode smallint;
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
-  select array_agg(l.queue), array_agg(l.key) into v_queues, v_keys
-    from ${s}.live l where l.id = any (p_ids) and l.key is not null;
+  select array_agg(l.queue) filter (where l.key is not null), array_agg(l.key) filter (where l.key is not null)
+    into v_queues, v_keys
+    from ${s}.live l where l.id = any (p_ids);
   if v_keys is not null then perform ${s}.lock_keys(v_queues, v_keys); end if;
 
   for kind, id, queue, lane, worker, v_unique_mode in
     with found as materialized (
       select l.* from ${s}.live l where l.id = any (p_ids) and l.state <> ${failed} order by l.id for update),
-    gone as (delete from ${s}.live l using found f where l.id = f.id and f.state <> ${running}),
+    gone as (delete from ${s}.live l using found f where ${foundBy('l.id', 'f.id')} and f.state <> ${running}),
     asked as (
       update ${s}.live l set cancel = p_note, version = l.version + 1
-        from found f where l.id = f.id and f.state = ${running} and f.cancel is null),
+        from found f where ${foundBy('l.id', 'f.id')} and f.state = ${running} and f.cancel is null),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
       select f.id, f.version + 1,
@@ -69,8 +70,8 @@ begin
   v_ids := array(
     select j.id from ${s}.jobs j
      where j.id = any (p_ids)
-       and not exists (select from ${s}.live l where l.id = j.id and l.state <> ${failed})
-       and exists (select from ${s}.job_events e where e.job_id = j.id));
+       and not exists (select from ${s}.live l where ${foundBy('l.id', 'j.id')} and l.state <> ${failed})
+       and exists (select from ${s}.job_events e where ${foundBy('e.job_id', 'j.id')}));
 
   select array_agg(j.name), array_agg(j.unique_key), array_agg(j.id) into v_names, v_unique_keys, v_unique_ids
     from ${s}.jobs j where j.id = any (v_ids) and j.unique_key is not null;
@@ -78,7 +79,8 @@ begin
     v_holders := ${s}.take_unique(v_names, v_unique_keys, v_unique_ids);
     -- Its own key, kept for a time after its end, is held again until the new one.
     update ${s}.unique_keys u set free_at = null from ${s}.jobs j
-     where j.id = any (v_unique_ids) and u.name = j.name and u.key = j.unique_key and u.job_id = j.id and u.free_at is not null;
+     where j.id = any (v_unique_ids) and ${foundBy('u.name', 'j.name')} and u.key = j.unique_key
+       and u.job_id = j.id and u.free_at is not null;
     return query
       select 'duplicate', t.id, null::text, null::smallint
         from unnest(v_unique_ids, v_holders) as t (id, holder) where t.id <> t.holder;
@@ -108,13 +110,15 @@ begin
              j.replays + (coalesce(l.state, e.state) = ${succeeded})::integer as replays,
              case when j.key is null or j.id = any (v_mine) then ${ready} else ${blocked} end::smallint as becomes
         from ${s}.jobs j
-        left join ${s}.live l on l.id = j.id
+        left join ${s}.live l on ${foundBy('l.id', 'j.id')}
         left join lateral (
           select e.version, e.run, e.state from ${s}.job_events e
            where e.job_id = j.id and e.at >= j.dispatched_at - interval '1 hour' order by e.version desc limit 1
         ) e on true
        where j.id = any (v_ids) and (l.id is null or l.state = ${failed}) and (l.id is not null or e.version is not null)),
-    counted as (update ${s}.jobs j set replays = f.replays from final f where j.id = f.id and j.replays <> f.replays),
+    counted as (
+      update ${s}.jobs j set replays = f.replays from final f
+       where ${foundBy('j.id', 'f.id')} and j.replays <> f.replays),
     put as (
       insert into ${s}.live as l (
         id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, unique_mode, fails_on_crash,
@@ -149,7 +153,7 @@ begin
   return query
     with found as materialized (
       select l.* from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)} order by l.id for update),
-    gone as (delete from ${s}.live l using found f where l.id = f.id),
+    gone as (delete from ${s}.live l using found f where ${foundBy('l.id', 'f.id')}),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
       select f.id, f.version + 1, ${eventCode.skipped}, ${failed}, f.name, f.queue, f.tags, f.run, f.attempt, p_data

@@ -1,5 +1,5 @@
 import { eventCode } from '../../codes.ts'
-import { hot } from './hot.ts'
+import { foundBy, hot } from './hot.ts'
 
 const ends = [eventCode.succeeded, eventCode.failed, eventCode.cancelled, eventCode.skipped].join(', ')
 
@@ -28,19 +28,20 @@ begin
       into v_ids, v_names, v_keys, v_until
       from (select e.job_id, e.at, j.name, j.unique_key
               from ${s}.job_events e
-              join ${s}.jobs j on j.id = e.job_id
+              join ${s}.jobs j on ${foundBy('j.id', 'e.job_id')}
              where e.type = v_type and e.type in (${ends}) and e.at >= v_from and e.at < p_before
-               and not exists (select from ${s}.live l where l.id = e.job_id)
+               and not exists (select from ${s}.live l where ${foundBy('l.id', 'e.job_id')})
                and not exists (
                  select from ${s}.job_events n
-                  where n.job_id = e.job_id and n.version > e.version and n.type in (${ends}, ${eventCode.replayed}))
+                  where ${foundBy('n.job_id', 'e.job_id')} and n.version > e.version
+                    and n.type in (${ends}, ${eventCode.replayed}))
              order by e.at limit p_limit - v_gone
                for update of j) e;
     if v_ids is not null then
       delete from ${s}.jobs j where j.id = any (v_ids);
       delete from ${s}.progress p where p.job_id = any (v_ids);
       delete from ${s}.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
-       where u.name = t.name and u.key = t.key and u.job_id = t.id;
+       where ${foundBy('u.name', 't.name')} and u.key = t.key and u.job_id = t.id;
       v_gone := v_gone + cardinality(v_ids);
     end if;
     insert into ${s}.prunes as p (type, looked_until)

@@ -1,5 +1,5 @@
 import { eventCode, settleCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot, stateIs } from './hot.ts'
+import { foundBy, hot, stateIs } from './hot.ts'
 
 const { succeed, error, fail, snooze, park, releaseBegun, releaseUnbegun, cancel, completed } = settleCode
 const { scheduled, ready, running, succeeded, failed, cancelled } = stateCode
@@ -70,14 +70,14 @@ begin
             where l.id = s.id and l.run = s.run and ${stateIs('l', running)} and l.worker = p_worker
               for update skip locked) l) f),
   gone as (
-    delete from ${s}.live l using c where l.id = c.id and not c.stays),
+    delete from ${s}.live l using c where ${foundBy('l.id', 'c.id')} and not c.stays),
   kept as (
     update ${s}.live l
        set state = c.becomes, run_at = c.run_at, attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = 0,
            publish_after = case when c.becomes = ${ready} then v_now end, publishes = 0,
            parked_since = case when c.kind = ${park} then coalesce(l.parked_since, v_now) end,
            worker = null, request = null, deadline = null
-      from c where l.id = c.id and c.stays),
+      from c where ${foundBy('l.id', 'c.id')} and c.stays),
   noted as (
     insert into ${s}.job_events (
       job_id, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, body)
@@ -184,8 +184,8 @@ begin
       -- The completion passed the key on inside its transaction: its tickets follow now.
       select string_agg(concat_ws(E'\\t', 'next', p_id, l.id, l.lane, l.queue), '') into v_next
         from ${s}.jobs j
-        join ${s}.keys k on k.queue = j.queue and k.key = j.key
-        join ${s}.live l on l.id = k.holder
+        join ${s}.keys k on ${foundBy('k.queue', 'j.queue')} and k.key = j.key
+        join ${s}.live l on ${foundBy('l.id', 'k.holder')}
        where j.id = p_id and l.state = ${ready} and l.id <> p_id;
       if v_next is null and exists (
         select from ${s}.jobs j join ${s}.key_notes n on n.queue = j.queue and n.key = j.key where j.id = p_id)

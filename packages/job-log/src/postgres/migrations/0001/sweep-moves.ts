@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { hot, stateIs } from './hot.ts'
+import { foundBy, hot, stateIs } from './hot.ts'
 import { publishGrace } from './sweep.ts'
 
 const { scheduled, blocked, ready, running, failed, cancelled } = stateCode
@@ -32,18 +32,21 @@ begin
   if v_keys is not null then
     -- A key without a holder goes to its first job.
     insert into ${s}.keys (queue, key, holder)
-    select distinct on (t.queue, t.key) t.queue, t.key, l.id
-      from unnest(v_queues, v_keys) as t (queue, key)
-      join ${s}.live l on l.queue = t.queue and l.key = t.key and l.state in (${scheduled}, ${blocked})
-     where not exists (select from ${s}.keys k where k.queue = t.queue and k.key = t.key)
-     order by t.queue, t.key, l.seq
+    select t.queue, t.key, first.id
+      from (select distinct t.queue, t.key from unnest(v_queues, v_keys) as t (queue, key)) t
+     cross join lateral (
+       select l.id from ${s}.live l
+        where l.queue = t.queue and l.key = t.key and l.state in (${scheduled}, ${blocked})
+        order by l.seq limit 1) first
+     where not exists (select from ${s}.keys k where ${foundBy('k.queue', 't.queue')} and k.key = t.key)
+     order by t.queue, t.key
     on conflict do nothing;
 
     select array_agg(k.queue), array_agg(k.key), array_agg(k.holder) into v_queues, v_keys, v_holders
       from (select k.queue, k.key, k.holder
               from (select distinct t.queue, t.key from unnest(v_queues, v_keys) as t (queue, key)) d
-              join ${s}.keys k on k.queue = d.queue and k.key = d.key
-             order by k.queue, k.key
+              join ${s}.keys k on ${foundBy('k.queue', 'd.queue')} and k.key = d.key
+             order by d.queue, d.key
                for update of k skip locked) k;
   end if;
 
@@ -60,7 +63,7 @@ begin
       update ${s}.live l
          set state = case when due.mine then ${ready} else ${blocked} end, run_at = null, version = l.version + 1,
              publish_after = case when due.mine then p_now + ${publishGrace} end, publishes = 0
-        from due where l.id = due.id
+        from due where ${foundBy('l.id', 'due.id')}
       returning l.*),
     noted as (
       insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
@@ -113,14 +116,14 @@ begin
       select f.*, f.becomes in (${failed}, ${cancelled}) as two,
              f.becomes in (${ready}, ${scheduled}) or (f.becomes = ${failed} and f.blocks) as stays
         from found f),
-    gone as (delete from ${s}.live l using c where l.id = c.id and not c.stays),
+    gone as (delete from ${s}.live l using c where ${foundBy('l.id', 'c.id')} and not c.stays),
     kept as (
       update ${s}.live l
          set state = c.becomes, attempt = c.attempt, crashes = c.crashes, streak = c.streak,
              version = c.version + 1 + c.two::integer, parked_since = null, worker = null, request = null, deadline = null,
              run_at = case when c.becomes = ${scheduled} then c.run_at end,
              publish_after = case when c.becomes = ${ready} then p_now + ${publishGrace} end, publishes = 0
-        from c where l.id = c.id and c.stays),
+        from c where ${foundBy('l.id', 'c.id')} and c.stays),
     noted as (
       insert into ${s}.job_events (
         job_id, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, body)

@@ -1,4 +1,4 @@
-import { hot } from './hot.ts'
+import { foundBy, hot } from './hot.ts'
 
 /** Unique keys: (job name, key) → the job that holds it. `free_at` null: until its holder frees it. */
 export const unique = (s: string): string => `
@@ -20,21 +20,22 @@ begin
     with free as materialized (
       select u.name, u.key
         from (select distinct t.name, t.key from unnest(p_names, p_keys) as t (name, key)) d
-        join ${s}.unique_keys u on u.name = d.name and u.key = d.key
+        join ${s}.unique_keys u on ${foundBy('u.name', 'd.name')} and u.key = d.key
        -- Found by its key: said so that the index of all free keys cannot be used.
        where coalesce(u.free_at, 'infinity') <= ${s}.clock()
-       order by u.name, u.key
+       order by d.name, d.key
          for update of u)
     update ${s}.unique_keys u set job_id = first.id, free_at = null
       from (select distinct on (t.name, t.key) t.name, t.key, t.id
               from unnest(p_names, p_keys, p_ids) with ordinality as t (name, key, id, ord)
               join free on free.name = t.name and free.key = t.key
              order by t.name, t.key, t.ord) first
-     where u.name = first.name and u.key = first.key;
+     where ${foundBy('u.name', 'first.name')} and u.key = first.key;
 
     select array_agg(u.job_id order by t.ord) into v_holders
       from unnest(p_names, p_keys) with ordinality as t (name, key, ord)
-      left join ${s}.unique_keys u on u.name = t.name and u.key = t.key and (u.free_at is null or u.free_at > ${s}.clock());
+      left join ${s}.unique_keys u on ${foundBy('u.name', 't.name')} and u.key = t.key
+       and (u.free_at is null or u.free_at > ${s}.clock());
     exit when array_position(v_holders, null) is null;
   end loop;
   return v_holders;
@@ -50,15 +51,16 @@ begin
     select u.name, u.key,
            case when p_keep then j.dispatched_at + j.unique_for_ms * interval '1 millisecond' end as until
       from ${s}.jobs j
-      join ${s}.unique_keys u on u.name = j.name and u.key = j.unique_key and u.job_id = j.id
+      join ${s}.unique_keys u on ${foundBy('u.name', 'j.name')} and u.key = j.unique_key and u.job_id = j.id
      where j.id = any (p_ids)
        and (u.free_at is null or (not p_keep and u.free_at > ${s}.clock()))
-     order by u.name, u.key
+     order by j.name, j.unique_key
        for update of u),
   gone as (
     delete from ${s}.unique_keys u using held
-     where u.name = held.name and u.key = held.key and (held.until is null or held.until <= ${s}.clock()))
+     where ${foundBy('u.name', 'held.name')} and u.key = held.key
+       and (held.until is null or held.until <= ${s}.clock()))
   update ${s}.unique_keys u set free_at = held.until from held
-   where u.name = held.name and u.key = held.key and held.until > ${s}.clock();
+   where ${foundBy('u.name', 'held.name')} and u.key = held.key and held.until > ${s}.clock();
 end $$;
 `
