@@ -21,6 +21,16 @@ export async function typesOf({ log }: Fleet, id: string): Promise<readonly stri
   return (await log.eventsOf(id)).map(({ type }) => type)
 }
 
+/** These are all the events of the job; when they are not, the failure shows them whole. */
+export async function expectTypes(fleet: Fleet, id: string, types: readonly string[]): Promise<void> {
+  const events = await fleet.log.eventsOf(id)
+  const told = events.map((event) => JSON.stringify(event)).join('\n')
+  expect(
+    events.map(({ type }) => type),
+    `the events of ${id}:\n${told}\n`,
+  ).toEqual(types)
+}
+
 /** Waits until the job's handler has said that it began, so many times. */
 export async function hasBegun(fleet: Fleet, id: string, times = 1): Promise<void> {
   const began = (): number =>

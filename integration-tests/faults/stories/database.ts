@@ -12,7 +12,7 @@ import { leaseMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { hasBegun, lasts, newName, present, tearApart, typesOf } from './common.ts'
+import { expectTypes, hasBegun, lasts, newName, present, tearApart } from './common.ts'
 
 const downMs = 60_000
 const lockedMs = 20_000
@@ -78,7 +78,7 @@ export const databaseStories: readonly Story[] = [
     await postgres.start()
     await fleet.takesAgain()
     await fleet.errand.result(job, { timeout: '20s' })
-    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+    await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
   }),
 
   story('database locked', async (fleet) => {
@@ -142,7 +142,6 @@ export const databaseStories: readonly Story[] = [
         ),
       { pause },
     )
-    for (const { id } of long)
-      expect(await typesOf(fleet, id)).toEqual(['dispatched', 'started', 'succeeded'])
+    for (const { id } of long) await expectTypes(fleet, id, ['dispatched', 'started', 'succeeded'])
   }),
 ]

@@ -9,7 +9,7 @@ import { afterReturnMs } from '../limits.ts'
 import type { Fleet, Member, MemberOptions } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { hasBegun, isTaking, newName, typesOf } from './common.ts'
+import { expectTypes, hasBegun, isTaking, newName, typesOf } from './common.ts'
 
 /** As a supervisor would: whenever the worker has died, the next one is started, until the job has ended. */
 async function superviseUntilEnded(
@@ -42,14 +42,7 @@ async function failsAfterItsCrashes(
   const dead = workers.slice(0, -1)
   expect(dead.map(({ ended }) => ends.includes(ended ?? ''))).toEqual([true, true])
   if (says) for (const worker of dead) expect(worker.output()).toMatch(says)
-  expect(await typesOf(fleet, receipt.id)).toEqual([
-    'dispatched',
-    'started',
-    'lost',
-    'started',
-    'lost',
-    'failed',
-  ])
+  await expectTypes(fleet, receipt.id, ['dispatched', 'started', 'lost', 'started', 'lost', 'failed'])
   const after = await fleet.errand.dispatch(carrying, { text: 'all is well' }, { queue })
   await fleet.recovers('the worker after it runs other jobs', afterReturnMs, async () =>
     (await typesOf(fleet, after.id)).includes('succeeded'),
@@ -112,6 +105,6 @@ export const handlerStories: readonly Story[] = [
     const next = await fleet.errand.dispatch(deaf, { gate }, { queue })
     await hasBegun(fleet, next.id)
     await fleet.errand.result(next, { timeout: '20s' })
-    expect(await typesOf(fleet, receipt.id)).toEqual(before)
+    await expectTypes(fleet, receipt.id, before)
   }),
 ]

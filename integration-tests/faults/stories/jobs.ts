@@ -15,7 +15,7 @@ import { afterReturnMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { newName, typesOf } from './common.ts'
+import { expectTypes, newName, typesOf } from './common.ts'
 import { freshLog } from './fresh-log.ts'
 
 const mib = 1_048_576
@@ -115,8 +115,7 @@ export const jobStories: readonly Story[] = [
       Array.from({ length: 400 }, (_, n) => work.with({ n, failures: 0, ms: 0 }, { delay: '2s' })),
     )
     await Promise.all(receipts.map((receipt) => fleet.errand.result(receipt, { timeout: '60s' })))
-    for (const { id } of receipts)
-      expect(await typesOf(fleet, id)).toEqual(['dispatched', 'due', 'started', 'succeeded'])
+    for (const { id } of receipts) await expectTypes(fleet, id, ['dispatched', 'due', 'started', 'succeeded'])
   }),
 
   story('empty database', async (fleet) => {
@@ -140,9 +139,14 @@ export const jobStories: readonly Story[] = [
     expect(await first?.exited, first?.output()).toBe(0)
     await fleet.goesOn()
     await fleet.takesAgain()
-    const started = (await readHistory(fleet.log, { after: since })).filter(({ type }) => type === 'started')
-    const runners = new Set(started.map(({ worker }) => worker))
-    for (const { id } of [...added, ...fleet.workers]) expect(runners).toContain(id)
+    const all = [...added, ...fleet.workers].filter(({ ended }) => ended === undefined)
+    const haveRun = async (): Promise<boolean> => {
+      const started = (await readHistory(fleet.log, { after: since })).filter(
+        ({ type }) => type === 'started',
+      )
+      return all.every(({ id }) => started.some(({ worker }) => worker === id))
+    }
+    await until(haveRun, { what: 'every worker, old and new, has run jobs', withinMs: 30_000, pause })
 
     const log = freshLog(fleet)
     const opened = fromUrl(log).open({ clock: systemClock, logger: quietLogger })

@@ -10,7 +10,7 @@ import type { Disturbance } from '../app/tickets.ts'
 import type { Fleet, Member } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { lasts, present, typesOf } from './common.ts'
+import { expectTypes, lasts, present, typesOf } from './common.ts'
 import { sendRaw } from './sqs.ts'
 
 /** One dispatcher more, of which the broker gets tickets like that. */
@@ -120,8 +120,8 @@ export const ticketStories: readonly Story[] = [
     await aWorkerSays(fleet, /a ticket of another job log was dropped/)
     await fleet.goesOn()
     await fleet.takesAgain()
-    expect(await typesOf(fleet, later.id)).toEqual(['dispatched'])
-    expect(await typesOf(fleet, finished)).toEqual(before)
+    await expectTypes(fleet, later.id, ['dispatched'])
+    await expectTypes(fleet, finished, before)
     await errand.jobs.cancel(later.id, { by: 'the test' })
   }),
 ]

@@ -12,7 +12,7 @@ import { afterCrashMs, afterReturnMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { hasBegun, isTaking, newName, present, ranAgain, runnerOf, typesOf } from './common.ts'
+import { expectTypes, hasBegun, isTaking, newName, present, ranAgain, runnerOf } from './common.ts'
 
 /** One worker more, that dies at a line of the code as soon as it comes there. */
 async function diesAt(
@@ -57,8 +57,8 @@ export const workerStories: readonly Story[] = [
     )
     openGate(`${fleet.ledger}.${gate}`)
     await fleet.errand.result(job, { timeout: '20s' })
-    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'lost', 'started', 'succeeded'])
-    expect(await typesOf(fleet, interrupted.id)).toEqual(['dispatched', 'started', 'lost', 'failed'])
+    await expectTypes(fleet, job.id, ['dispatched', 'started', 'lost', 'started', 'succeeded'])
+    await expectTypes(fleet, interrupted.id, ['dispatched', 'started', 'lost', 'failed'])
   }),
 
   story('dies with a claim', async (fleet) => noneHeldBy(fleet, await diesAt(fleet, 'claimed'))),
@@ -100,7 +100,7 @@ export const workerStories: readonly Story[] = [
       await fleet.errand.result(next, { timeout: '20s' })
       worker.signal('SIGTERM')
       expect(await worker.exited, worker.output()).toBe(0)
-      expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+      await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
     } finally {
       for (const act of own) await act()
     }
@@ -135,7 +135,7 @@ export const workerStories: readonly Story[] = [
     await Promise.all([fleet.start({ env }), fleet.start({ env })])
     const job = await fleet.errand.dispatch(hog, { ms: 2 * longMs }, { queue })
     await fleet.errand.result(job, { timeout: '60s' })
-    expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'succeeded'])
+    await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
   }),
 
   story('SIGTERM', async (fleet) => {
@@ -153,13 +153,7 @@ export const workerStories: readonly Story[] = [
     )
     openGate(`${fleet.ledger}.${gate}`)
     await fleet.errand.result(job, { timeout: '20s' })
-    expect(await typesOf(fleet, job.id)).toEqual([
-      'dispatched',
-      'started',
-      'released',
-      'started',
-      'succeeded',
-    ])
+    await expectTypes(fleet, job.id, ['dispatched', 'started', 'released', 'started', 'succeeded'])
   }),
 
   story('second SIGTERM', async (fleet) => {
@@ -188,5 +182,5 @@ async function endsElsewhere(
   await fleet.recovers(what, afterReturnMs, () => ranAgain(fleet, [job.id], stopped), sinceMs)
   openGate(`${fleet.ledger}.${gate}`)
   await fleet.errand.result(job, { timeout: '20s' })
-  expect(await typesOf(fleet, job.id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+  await expectTypes(fleet, job.id, ['dispatched', 'started', 'released', 'started', 'succeeded'])
 }
