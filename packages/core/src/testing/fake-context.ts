@@ -92,7 +92,7 @@ export function fakeContext<In, Out, Result>(
     job: resolved,
     view,
     ref: { id: randomUUID(), host: 'fake', pid: process.pid, leaseMs: 30_000, graceMs: 25_000 },
-    signal: signal.signal,
+    signal: () => signal.signal,
     stopping: stopping.signal,
     outcomes,
     deps: {

@@ -11,6 +11,7 @@ import { describeIssues, parseWith } from '../schema.ts'
 import { makeContext } from './context.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { HookRunner } from './hooks.ts'
+import { LateSignal } from './late-signal.ts'
 import { onion } from './middleware.ts'
 import { decide, Outcomes } from './outcome.ts'
 import type { Decision, End } from './outcome.ts'
@@ -51,7 +52,7 @@ const graceShare = 0.8
 export class Attempt {
   readonly #parts: AttemptParts
   readonly #job: ResolvedJob | undefined
-  readonly #controller = new AbortController()
+  readonly #late = new LateSignal()
   readonly #outcomes = new Outcomes()
   readonly #leave = Promise.withResolvers<End>()
   readonly #cancels: (() => void)[] = []
@@ -73,12 +74,12 @@ export class Attempt {
 
   /** Aborts the handler's signal; the first reason stays. */
   abort(reason: Error): void {
-    this.#controller.abort(reason)
+    this.#late.abort(reason)
   }
 
   /** Waits for the handler no longer. What it does from now on does not count. */
   leaveBehind(): void {
-    const error: unknown = this.#controller.signal.reason ?? new Error('the handler was left behind')
+    const error = this.#late.reason ?? new Error('the handler was left behind')
     this.#leave.resolve({ kind: 'threw', error })
   }
 
@@ -109,7 +110,7 @@ export class Attempt {
       elapsedMs,
       timeout: this.#timeout,
       completed: this.#completed,
-      aborted: this.#controller.signal.aborted ? this.#controller.signal.reason : undefined,
+      aborted: this.#late.reason,
       begun: this.#begun,
       policyFailed: (what, error) =>
         deps.logger.error({ job: claim.id, name: claim.job.name, err: error }, `${what} failed`),
@@ -152,7 +153,7 @@ export class Attempt {
     if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
     await hooks.before({ job: this.#view, attempt: claim.attempt, worker: ref.id })
     // The hook may have taken all the time that there was.
-    this.#controller.signal.throwIfAborted()
+    this.#late.throwIfAborted()
     this.#begun = true
     const layers = onion(
       [...middleware, ...handler.middleware],
@@ -169,7 +170,7 @@ export class Attempt {
       job,
       view: this.#view,
       ref,
-      signal: this.#controller.signal,
+      signal: () => this.#late.signal,
       stopping,
       outcomes: this.#outcomes,
       deps,

@@ -19,7 +19,8 @@ export interface ContextParts {
   readonly job: ResolvedJob
   readonly view: JobView
   readonly ref: WorkerRef
-  readonly signal: AbortSignal
+  /** Aborts when the run shall end. */
+  readonly signal: () => AbortSignal
   readonly stopping: AbortSignal
   readonly outcomes: Outcomes
   readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'logger' | 'settings' | 'dispatch'>
@@ -32,25 +33,32 @@ export interface ContextParts {
 export function makeContext(parts: ContextParts): Context {
   const { claim, job, view, ref, outcomes, deps } = parts
   const fence = { id: claim.id, run: claim.run }
-  const log = childLogger(deps.logger, { job: claim.id, name: view.name, attempt: claim.attempt })
+  let log: Logger | undefined
+  // Most handlers say nothing of their own, and a child logger costs more than their calls.
+  const logger = (): Logger =>
+    (log ??= childLogger(deps.logger, { job: claim.id, name: view.name, attempt: claim.attempt }))
   return {
     job: view,
     run: claim.run,
     attempt: claim.attempt,
     maxAttempts: claim.maxAttempts,
     idempotencyKey: claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`,
-    signal: parts.signal,
+    get signal() {
+      return parts.signal()
+    },
     stopping: parts.stopping,
-    log,
+    get log() {
+      return logger()
+    },
     progress(value, message) {
       if (Number.isFinite(value)) {
         const text = message === undefined ? undefined : seal(deps.codec, message, claim.id)
         const send = (sealed: string | undefined): void =>
           parts.progress({ ...fence, value, message: sealed })
         if (text instanceof Promise)
-          text.then(send, (error: unknown) => log.warn({ err: error }, 'a progress was not sent'))
+          text.then(send, (error: unknown) => logger().warn({ err: error }, 'a progress was not sent'))
         else send(text)
-      } else log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
+      } else logger().warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
     dispatch: ((child, payload, options) =>
       deps.dispatch({ job: child, payload, options }, { id: claim.id, meta: view.meta })) as Dispatch,

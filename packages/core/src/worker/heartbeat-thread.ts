@@ -40,8 +40,10 @@ function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
     // The whole process stood still (SIGSTOP, a sleeping laptop): the main thread gets a lease to show that it lives.
     if (nsToMs(now - lastLook) > leaseMs / 2) watchedSince = now
     lastLook = now
+    // Read before the tick: the main thread writes the tick first.
+    const { deadline } = memory
     const quietSince = memory.tick > watchedSince ? memory.tick : watchedSince
-    if (nsToMs(now - quietSince) <= leaseMs || memory.deadline > now) return
+    if (nsToMs(now - quietSince) <= leaseMs || deadline > now) return
     const stuckMs = Math.round(nsToMs(now - quietSince))
     writeSync(
       2,

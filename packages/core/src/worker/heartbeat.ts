@@ -184,6 +184,8 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
     },
     progress: (progress) => post({ type: 'progress', progress }),
     busyUntil(deadlineMs) {
+      // Who says so is awake, though the loop may have turned long ago: the handler that had it to itself ends right here.
+      memory.tick = hrNow()
       if (deadlineMs === undefined) memory.deadline = 0n
       else if (deadlineMs === Number.POSITIVE_INFINITY) memory.deadline = noDeadline
       else memory.deadline = hrNow() + msToNs(deadlineMs - clock.monotonicMs())

@@ -16,6 +16,15 @@ test('beats go on while a handler blocks the event loop for twice the lease, wit
   expect(child.out).toContain('many beats, the lease holds: true\nstopped\n')
 })
 
+test('a process lives on when a handler that blocked it for twice the lease, within its deadline, has ended', async () => {
+  await using folder = await temporaryFolder({ beats: '' })
+  await using child = startChild('heartbeat-process.ts', [
+    join(folder.path, 'beats'),
+    'a blocking handler ends, and the loop does not turn at once',
+  ])
+  expect(await child.exit, child.err).toEqual({ code: 0, signal: null })
+})
+
 test.for(['a handler blocks past its deadline', 'the loop blocks while nothing runs'])(
   '%s: the process is killed, and says why',
   async (scenario) => {
