@@ -197,7 +197,9 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
         chapter.push({ what, ms: performance.now() - sinceMs, limitMs })
       } catch (error) {
         chapter.push({ what, ms: undefined, limitMs })
-        throw error
+        throw new Error(`${(error as Error).message}; not ended yet:\n${await notEnded(log).catch(String)}`, {
+          cause: error,
+        })
       }
     },
     async takesAgain(sinceMs = performance.now()) {
@@ -273,6 +275,18 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
     await allEnded(log, 90_000)
     await stop('worker')
   }
+}
+
+/** For a failure: what there still was to do. */
+async function notEnded(log: JobLog): Promise<string> {
+  const states = ['running', 'ready', 'scheduled', 'blocked'] as const
+  const lists = await Promise.all(states.map((state) => log.list({ state }, { limit: 10 })))
+  const lines = lists
+    .flat()
+    .map(({ id, state, name, queue, lane, run, worker }) =>
+      [id, state, name, queue, lane, `run ${run}`, worker].join(' '),
+    )
+  return lines.join('\n')
 }
 
 async function jobsRunning(log: JobLog): Promise<readonly JobRecord[]> {

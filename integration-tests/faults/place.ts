@@ -59,8 +59,9 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
   const prefix = newPrefix()
   const log =
     postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, 'faults')
+  // Short, as the leases are: what a broker handed to a worker that is frozen comes back by these.
   const driver = rabbitmq
-    ? driverUrl(rabbitmq.url, prefix)
+    ? `${driverUrl(rabbitmq.url, prefix)}&heartbeat=2`
     : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
   const broker = rabbitmq ?? sqs
 

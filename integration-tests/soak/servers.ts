@@ -65,8 +65,9 @@ export async function startServers(place: PlaceName, atTheEnd: Finally): Promise
 
   const prefix = `soak-${randomBytes(6).toString('hex')}`
   const log = postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, schema)
+  // Short, as the leases are: what a broker handed to a worker that is frozen comes back by these.
   const driver = rabbitmq
-    ? `${rabbitmq.url}?prefix=${prefix}`
+    ? `${rabbitmq.url}?prefix=${prefix}&heartbeat=2`
     : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
   const broker = rabbitmq ?? sqs
   const proxies = { log: await proxied(postgres, atTheEnd), broker: await proxied(broker, atTheEnd) }
