@@ -7,6 +7,8 @@ import { newJob, workerRef } from '@errand/testkit'
 import { Claims } from '../../src/postgres/claims.ts'
 import type { Database, Row } from '../../src/postgres/database.ts'
 import { TakeMarks } from '../../src/postgres/take-marks.ts'
+import { readsOf } from './reads.ts'
+import type { Reads } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -38,31 +40,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   }, 120_000)
   afterAll(() => stage?.close())
 
-  type Reads = Readonly<Record<string, { readonly whole: number; readonly rows: number }>>
-
-  /** What `work` read, by table. The server's counts go on from one transaction to the next until it reports them. */
-  async function reads(work: () => Promise<void>): Promise<Reads> {
-    await client.query('begin')
-    const before = await counts()
-    await work()
-    const after = await counts()
-    await client.query('commit')
-    return Object.fromEntries(
-      Object.entries(after).map(([table, { whole, rows }]) => [
-        table,
-        { whole: whole - (before[table]?.whole ?? 0), rows: rows - (before[table]?.rows ?? 0) },
-      ]),
-    )
-  }
-
-  async function counts(): Promise<Reads> {
-    const { rows: tables } = await client.query<{ relname: string; whole: number; rows: number }>(
-      `select relname, seq_tup_read::int as whole, coalesce(idx_tup_fetch, 0)::int as rows
-         from pg_stat_xact_all_tables where schemaname = $1`,
-      [stage.schema],
-    )
-    return Object.fromEntries(tables.map(({ relname, whole, rows }) => [relname, { whole, rows }]))
-  }
+  const reads = (work: () => Promise<void>): Promise<Reads> => readsOf(client, stage.schema, work)
 
   /** Where a take begins that does not begin at the front: at the first job of every lane. */
   const everything = [0, 0, 0, 0]
@@ -184,19 +162,8 @@ it.skipIf(url === undefined)(
     await take()
     for (let round = 0; round < 6; round++) await append(500)
 
-    const fetched = async (): Promise<number> => {
-      const { rows } = await client.query<{ rows: number }>(
-        `select coalesce(idx_tup_fetch, 0)::int as rows from pg_stat_xact_all_tables
-          where schemaname = $1 and relname = 'live'`,
-        [stage.schema],
-      )
-      return rows[0]?.rows ?? 0
-    }
-    await client.query('begin')
-    const before = await fetched()
-    await take()
-    expect((await fetched()) - before).toBeLessThanOrEqual(300)
-    await client.query('commit')
+    const read = await readsOf(client, stage.schema, take)
+    expect(read['live']!.rows).toBeLessThanOrEqual(300)
   },
 )
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import type { JobLog, NewJob } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
 import { settleCode } from '../../src/postgres/codes.ts'
+import { readsOf } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -164,20 +165,10 @@ describe.skipIf(url === undefined)(
     ]
 
     async function rowsRead(work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {
-      const counts = async (): Promise<Record<string, number>> => {
-        const { rows } = await call(
-          `select relname, (coalesce(idx_tup_fetch, 0) + seq_tup_read)::int as rows
-           from pg_stat_xact_all_tables where schemaname = $1`,
-          [stage.schema],
-        )
-        return Object.fromEntries(rows.map(({ relname, rows: count }) => [relname, count as number]))
-      }
-      await call('begin')
-      const before = await counts()
-      await work()
-      const after = await counts()
-      await call('commit')
-      return Object.fromEntries(tables.map((table) => [table, (after[table] ?? 0) - (before[table] ?? 0)]))
+      const read = await readsOf(client, stage.schema, work)
+      return Object.fromEntries(
+        tables.map((table) => [table, (read[table]?.whole ?? 0) + (read[table]?.rows ?? 0)]),
+      )
     }
 
     it.each(calls)('$name reads some rows for each job and not the table', async ({ act }) => {
