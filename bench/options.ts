@@ -23,7 +23,7 @@ export const usage = `pnpm bench [options]
   --phases A,B      only these figures; of: ${phases.join(', ')}
   --processes N     drain with a fleet of N worker processes as well
   --backlog N       drain with N finished jobs behind the queue as well (Errand only: the others keep no history)
-  --profile         instead: for each subject of --only, the CPU profile of enqueue1 and drain, and the calls per job
+  --profile         instead: for each subject of --only, the steps of one job, the CPU profile of enqueue1 and drain, and the calls per job
   --json            a line of JSON for each subject instead of the table
 
 Servers: ERRAND_TEST_POSTGRES, ERRAND_TEST_AMQP, ERRAND_TEST_SQS, ERRAND_BENCH_REDIS (URLs, or none); by default those on

@@ -1,6 +1,7 @@
 /** A process that does one thing for one subject, told by its parent, and ends with it. */
 import { countCalls } from '../profile/calls.ts'
 import { Sampling } from '../profile/sampling.ts'
+import { Steps } from '../profile/steps.ts'
 import { subjectNamed } from '../subjects/index.ts'
 import type { Subject } from '../subjects/subject.ts'
 import { enqueue1, enqueueBulk, warmUp } from './enqueue.ts'
@@ -30,10 +31,15 @@ process.on('message', (message: ToChild) => {
 
 async function run(task: Task): Promise<void> {
   const { profileTo } = task
-  const calls = profileTo === undefined ? undefined : countCalls(task.subject)
+  // Of a latency not the whole counts but each step, and a profiler would be in the way.
+  const isLatency = task.role === 'latency' || task.role === 'latency-worker'
+  const profiled = profileTo !== undefined
+  const steps =
+    profiled && isLatency ? new Steps(task.role === 'latency' ? 'dispatcher' : 'worker') : undefined
+  const calls = profiled && !isLatency ? countCalls(task.subject) : undefined
   const open = await subjectNamed(task.subject).load()
   const subject = await open(task.place)
-  const sampling = profileTo === undefined ? undefined : new Sampling(profileTo)
+  const sampling = profiled && !isLatency ? new Sampling(profileTo) : undefined
   const timed = async (): Promise<void> => {
     await sampling?.begin()
     usage.begin()
@@ -45,7 +51,7 @@ async function run(task: Task): Promise<void> {
     // A drain begins with its first handler.
     if (task.role !== 'drain') await timed()
   }
-  const measured = await perform(subject, task, begin, timed)
+  const measured = await perform(subject, task, begin, timed, steps)
   const counted = calls?.read()
   await sampling?.end()
   await new Promise<void>((sent) => {
@@ -62,6 +68,7 @@ async function perform(
   task: Task,
   begin: () => Promise<void>,
   timed: () => Promise<void>,
+  steps: Steps | undefined,
 ): Promise<Measured> {
   const { role, n } = task
   switch (role) {
@@ -87,13 +94,13 @@ async function perform(
       return drain(subject, timed)
     case 'latency':
       await begin()
-      return { latencies: await latencies(subject, task), ...usage.read() }
+      return { ...(await latencies(subject, task, steps)), ...usage.read() }
     case 'latency-worker':
       await begin()
-      await subject.work(
-        ({ index }) => send({ type: 'started', index, atMs: clockMs() }),
-        workload.concurrency,
-      )
+      await subject.work(({ index }) => {
+        const atMs = clockMs()
+        send({ type: 'started', index, atMs, ...(steps ? { steps: steps.take() } : {}) })
+      }, workload.concurrency)
       await told.finish.promise
       return usage.read()
     default:

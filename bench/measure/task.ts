@@ -1,5 +1,6 @@
 import type { Place } from '../subjects/subject.ts'
 import type { Counted } from '../profile/calls.ts'
+import type { Step, StepTime } from '../profile/steps.ts'
 
 /** What a child process is for. */
 export type Role = 'prepare' | 'backlog' | 'enqueue1' | 'enqueueBulk' | 'drain' | 'latency' | 'latency-worker'
@@ -25,6 +26,7 @@ export interface Measured {
   /** Peak of the whole process. */
   readonly rssMb: number
   readonly calls?: readonly Counted[]
+  readonly steps?: readonly StepTime[]
 }
 
 /** How far a drain is. */
@@ -45,7 +47,12 @@ export type FromChild =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly progress: Progress }
   /** A latency worker: a handler has started. */
-  | { readonly type: 'started'; readonly index: number; readonly atMs: number }
+  | {
+      readonly type: 'started'
+      readonly index: number
+      readonly atMs: number
+      readonly steps?: readonly Step[]
+    }
   | { readonly type: 'measured'; readonly measured: Measured }
   | { readonly type: 'failed'; readonly error: string }
 

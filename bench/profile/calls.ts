@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest } from 'node:http'
-import { createRequire } from 'node:module'
 import { DatabaseSync, StatementSync } from 'node:sqlite'
+import { intercept, pgClients } from './intercept.ts'
 
 /** One kind of call to a server (or to SQLite), in the timed part. */
 export interface Counted {
@@ -18,8 +18,7 @@ export interface Calls {
 const shown = 72
 
 /**
- * Counts calls where the client libraries make them: each call of pg's `Client.query` is one round trip, as nothing here
- * pipelines; each request of the AWS SDK is one; a statement of node:sqlite is a call into the library.
+ * Counts calls where the client libraries make them: each call of pg's `Client.query` is one statement; each request of the AWS SDK is one; a statement of node:sqlite is a call into the library.
  */
 export function countCalls(subject: string): Calls {
   const counts = new Map<string, number>()
@@ -37,15 +36,8 @@ export function countCalls(subject: string): Calls {
 }
 
 type Query = string | { readonly name?: string; readonly text?: string }
-interface Pg {
-  readonly Client: { readonly prototype: object }
-}
-
-/** The peers' copy of pg, and the job log's own. */
 function countPg(count: (name: string) => void): void {
-  const jobLog = createRequire(import.meta.url).resolve('@errand/job-log')
-  const copies = [import.meta.url, jobLog].map((from) => createRequire(from)('pg') as Pg)
-  for (const prototype of new Set(copies.map(({ Client }) => Client.prototype))) {
+  for (const prototype of pgClients()) {
     listen(prototype, 'query', (_, [given]) => {
       const query = given as Query
       count(typeof query === 'string' ? query : (query.name ?? query.text ?? '?'))
@@ -68,14 +60,13 @@ function countSqlite(count: (name: string) => void): void {
 }
 
 /** Calls `heard` before each call of a method. */
-function listen(prototype: object, method: string, heard: (self: unknown, given: unknown[]) => void): void {
-  const original = Reflect.get(prototype, method) as (...given: unknown[]) => unknown
-  Object.defineProperty(prototype, method, {
-    configurable: true,
-    writable: true,
-    value(this: unknown, ...given: unknown[]): unknown {
-      heard(this, given)
-      return original.apply(this, given)
-    },
+function listen(
+  prototype: object,
+  method: string,
+  heard: (self: unknown, given: readonly unknown[]) => void,
+): void {
+  intercept(prototype, method, (call, given, self) => {
+    heard(self, given)
+    return call()
   })
 }

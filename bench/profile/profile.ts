@@ -17,6 +17,7 @@ const mostCalls = 20
 export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>): Promise<string> {
   const variant: Variant = { entry, name: entry.name, processes: 1, backlog: 0, phases: profiled }
   const parts: string[] = []
+  if (entry.needs.includes('postgres')) parts.push(await latencyOf({ ...variant, phases: ['latency'] }, base))
   for (const phase of profiled) {
     const folder = join(base.folder, `${entry.name}-${phase}`)
     mkdirSync(folder, { recursive: true })
@@ -34,6 +35,17 @@ export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>):
     if (inside) parts.push(await inside.read(base.n))
   }
   return parts.join('\n\n')
+}
+
+/** The way of one job, from the call of dispatch to the handler's start. */
+async function latencyOf(variant: Variant, base: Omit<Round, 'number'>): Promise<string> {
+  await using scene = await setScene(variant, 'latency', { ...base, number: 0 }, base.folder)
+  const { steps = [], latencies = [] } = await scene.perform('latency')
+  const often = steps.filter(({ seen }) => seen > latencies.length / 2)
+  return aligned([
+    [`${variant.name}, one job at a time: median time of each step`, 'ms'],
+    ...often.map(({ what, ms }) => [what, ms.toFixed(2)]),
+  ])
 }
 
 function rateOf(measured: Measured | undefined): string {

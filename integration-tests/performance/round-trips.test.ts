@@ -24,6 +24,22 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.of('errand_append_alike')).toBeLessThan(jobs / 20)
   })
 
+  it('a dispatch on an idle system wakes workers right behind its job: before the answer to that is here', async () => {
+    const { errand } = await scene('postgres')
+    await errand.dispatch(count)
+    const statements = countStatements()
+    let from = 0
+    // A wake-up of a moment ago keeps the next one waiting, which then has a statement of its own.
+    await until(async () => {
+      from = statements.order.length
+      await errand.dispatch(count)
+      return statements.order[from + 1] === 'sent errand_notify'
+    })
+    // Of the wake-up itself nobody waits for the answer.
+    const order = statements.order.slice(from).filter((step) => step !== 'answered errand_notify')
+    expect(order).toEqual(['sent errand_append_alike', 'sent errand_notify', 'answered errand_append_alike'])
+  })
+
   it('dispatchMany of 500 jobs is one statement', async () => {
     const { errand } = await scene('postgres')
     await errand.connect()

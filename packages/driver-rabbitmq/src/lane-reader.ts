@@ -43,6 +43,7 @@ export class LaneReader {
   #consumers = 0
   #held: Held[] = []
   #heldSinceMs = 0
+  #seen: { readonly waiting: number | undefined } | undefined
   /** The window was full since it was last known that nothing waits. */
   #saturated = false
   #failure: Error | undefined
@@ -63,6 +64,21 @@ export class LaneReader {
 
   get failure(): Error | undefined {
     return this.#failure
+  }
+
+  get hasConsumer(): boolean {
+    return this.#consumer !== undefined
+  }
+
+  /** Asks how many wait, for the next `take`: so the lanes are asked at the same time, and taken from in their order. */
+  look(): void {
+    void this.#inTurn(async () => {
+      this.#seen = undefined
+      if (this.#over || this.#consumer) return
+      await this.#mended(async () => {
+        this.#seen = { waiting: await this.#waiting(await this.#open()) }
+      })
+    }).catch(() => {}) // `take` asks for itself then.
   }
 
   /** At most `max`, of those that are there now. `hurry`: more will be asked for soon. */
@@ -118,7 +134,8 @@ export class LaneReader {
   /** Without a consumer. */
   async #fetch(max: number, hurry: boolean): Promise<Taken> {
     const channel = await this.#open()
-    const waiting = await this.#waiting(channel)
+    const { waiting } = this.#seen ?? { waiting: await this.#waiting(channel) }
+    this.#seen = undefined
     if (waiting === 0) return { deliveries: [], more: false }
     if (hurry || max > fewTickets) {
       await this.#consume(windowFor(max, hurry))

@@ -132,6 +132,7 @@ export class RabbitmqSubscription implements Subscription {
       return more
     }
     const reserved = this.#policy.fromLowest(max)
+    for (const lane of this.#surelyAsked(reserved)) lane.look()
     let more = false
     for (const lane of this.#lanes) {
       if (left > reserved && !more) more = await takeFrom(lane, left - reserved)
@@ -144,6 +145,15 @@ export class RabbitmqSubscription implements Subscription {
       if (left > leaves) await takeFrom(lane, left - leaves)
     }
     return { deliveries: [...byLane.values()].flat(), more }
+  }
+
+  /** Lanes without a consumer that will be asked whatever the others answer. */
+  #surelyAsked(reserved: number): readonly LaneReader[] {
+    const first = this.#lanes.findIndex((lane) => lane.hasConsumer)
+    if (first === -1) return this.#lanes
+    const lowest = this.#lanes.at(-1)
+    const above = this.#lanes.slice(0, first)
+    return reserved > 0 && lowest && !lowest.hasConsumer ? [...above, lowest] : above
   }
 
   /** Resolves when there may be something; at once when something has come meanwhile. */

@@ -18,6 +18,8 @@ export interface FaultProxy {
   readonly connections: number
   /** Bytes that went each way so far: whether somebody is talking. */
   readonly passed: Readonly<Record<Direction, number>>
+  /** Bytes that a black hole has swallowed so far: whether it has done any harm yet. */
+  readonly swallowed: Readonly<Record<Direction, number>>
   /** The same URL, through the proxy. */
   url(of: string): string
   /** From now on everything takes so many milliseconds longer, each way. 0 ends it. */
@@ -54,6 +56,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
   const pipes = new Set<Pipe>()
   const holes = { up: false, down: false }
   const passed: Record<Direction, number> = { up: 0, down: 0 }
+  const swallowed: Record<Direction, number> = { up: 0, down: 0 }
   const budget: Record<Direction, number> = { up: Infinity, down: Infinity }
   let latencyMs = 0
   let refusing = false
@@ -71,6 +74,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
   function pass(pipe: Pipe, direction: Direction, bytes: Buffer): void {
     if (holes[direction]) {
       pipe.deaf = true
+      swallowed[direction] += bytes.length
       return
     }
     passed[direction] += bytes.length
@@ -120,6 +124,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       return pipes.size
     },
     passed,
+    swallowed,
     url(of) {
       const url = new URL(of)
       url.hostname = '127.0.0.1'

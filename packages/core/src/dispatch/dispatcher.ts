@@ -3,10 +3,10 @@ import type { AnyJob, JobRequest, RequestOfJob } from '../define/job.ts'
 import { resolvedJob } from '../define/job.ts'
 import { ErrandError, isErrandError } from '../errors.ts'
 import type { NewJob } from '../job/job.ts'
-import type { Ticket } from '../job/ticket.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
 import { describe } from '../options.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Appended, AppendOptions, JobLog } from '../ports/job-log.ts'
+import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import type { CurrentDriver } from '../transfer/current-driver.ts'
 import { prepare } from './prepare.ts'
@@ -21,7 +21,7 @@ import { uncommittedTickets } from './uncommitted.ts'
 interface Connected {
   readonly log: JobLog
   readonly publisher: Publisher
-  readonly driver: Pick<CurrentDriver, 'glance'>
+  readonly driver: Pick<CurrentDriver, 'glance' | 'looked' | 'capabilities'>
 }
 
 export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
@@ -68,16 +68,28 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     // Beside the append, so that its tickets go to the right one as a rule.
     driver.glance()
     try {
-      return await log.append(jobs, options)
+      return await log.append(
+        jobs,
+        options?.tx ? options : { ...options, wake: topicsOf(jobs.filter(isReady)) },
+      )
     } catch (error) {
       throw options?.tx === undefined ? fateOf(error) : error
     }
   }
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
-    const { log, publisher } = await deps.connected()
-    void log.notify(['events']).catch(() => undefined) // A wake-up may be lost: whoever follows polls as well.
+    const { driver, publisher } = await deps.connected()
+    await driver.looked()
+    // Who takes straight from the log needs no ticket, and was woken as the jobs were stored.
+    if (driver.capabilities.delivers === 'claims') return
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
+  }
+
+  /** What was dispatched inside a transaction, once that has committed. */
+  async function announce(tickets: readonly Ticket[]): Promise<void> {
+    const { log } = await deps.connected()
+    await log.notify(topicsOf(tickets))
+    await publish(tickets)
   }
 
   /** Counts the call, so that closing waits for its answer. */
@@ -127,7 +139,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     wake() {
       const tickets = uncommitted.take()
       // What is lost here the relay publishes: it is the safe path, this is the fast one.
-      if (tickets.length > 0 && !closed) void publish(tickets).catch(() => undefined)
+      if (tickets.length > 0 && !closed) void announce(tickets).catch(() => undefined)
     },
 
     async close() {
@@ -225,6 +237,17 @@ function receiptOf(job: NewJob, appended: Appended | undefined): Receipt<unknown
   throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${appended?.why ?? 'it gave no answer'}`, {
     ids: [job.id],
   })
+}
+
+/** Or blocked by an ordering key, which only the log knows. */
+function isReady({ due }: NewJob): boolean {
+  return due === undefined
+}
+
+/** What a dispatch wakes: those who follow events, and those who take these queues straight from the log. */
+function topicsOf(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
+  const queues = new Set(jobs.map(({ queue }) => queue))
+  return ['events', ...[...queues].map((queue): Topic => `queue:${queue}`)]
 }
 
 function ticketsOf(appended: readonly (Appended | undefined)[]): readonly Ticket[] {

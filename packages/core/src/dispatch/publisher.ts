@@ -34,6 +34,8 @@ type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refuse
 const unknown: Fate = { fate: 'unknown' }
 /** While the broker is down, one publish in so long looks whether it is back. */
 const probeEveryMs = 1_000
+/** A broker answers when it has stored the tickets safely: it is given the next ones meanwhile. */
+const lines = 4
 /** How long closing waits for a broker. */
 const closeWaitMs = 1_000
 /** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
@@ -43,12 +45,12 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   let down = false
   let probedAtMs = Number.NEGATIVE_INFINITY
   let place = driver.places?.[0]
-  let underWay: AbortController | undefined
+  const underWay = new Set<AbortController>()
   let givenUp = false
 
   // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
   const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
-  const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems })
+  const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems, lines })
 
   // What is known of the driver that was left says nothing about the new one.
   driver.watch?.(() => {
@@ -56,7 +58,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     place = driver.places?.[0]
     down = false
     probedAtMs = Number.NEGATIVE_INFINITY
-    underWay?.abort()
+    for (const gaveUp of underWay) gaveUp.abort()
   })
 
   function setDown(why: string, error?: unknown): void {
@@ -74,7 +76,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     probedAtMs = clock.monotonicMs()
     const gaveUp = new AbortController()
     const at = place
-    underWay = gaveUp
+    underWay.add(gaveUp)
     const stopSlow = clock.after(slowAfterMs, () => at === place && setDown('it does not answer'), {
       unref: true,
     })
@@ -90,6 +92,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
       if (at === place && !givenUp) setDown('publishing failed', error)
       return tickets.map(() => unknown)
     } finally {
+      underWay.delete(gaveUp)
       stopSlow()
       stopDeadline()
     }
@@ -132,7 +135,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     async close() {
       const stop = clock.after(closeWaitMs, () => {
         givenUp = true
-        underWay?.abort()
+        for (const gaveUp of underWay) gaveUp.abort()
       })
       await line.close()
       stop()

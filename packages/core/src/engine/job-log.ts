@@ -1,5 +1,6 @@
 import { ErrandError } from '../errors.ts'
-import type { AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
+import type { NewJob } from '../job/job.ts'
+import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
 import { beat } from './beat.ts'
@@ -48,12 +49,14 @@ export function engineLog(host: EngineHost): JobLog {
     diagnose: () => host.diagnose(),
     close: () => host.close(),
 
-    append: (jobs, options: AppendOptions = {}) => {
-      const { tx } = options
+    append: async (jobs, options: AppendOptions = {}) => {
+      const { tx, atomic = false, wake } = options
       if (tx) return host.inside(tx, (store) => append(store, now(), jobs, true))
-      if (options.atomic || jobs.length <= appendChunk)
-        return host.write((store) => append(store, now(), jobs, options.atomic === true))
-      return inChunks(jobs, (chunk) => host.write((store) => append(store, now(), chunk, false)))
+      const write = (some: readonly NewJob[]): Promise<Appended[]> =>
+        host.write((store) => append(store, now(), some, atomic))
+      const appended = await (atomic ? write(jobs) : inChunks(jobs, write))
+      if (wake) await host.notify(wake)
+      return appended
     },
     claim: (tickets, max, by, request) =>
       host.write((store) => claim(store, now(), tickets, max, by, request)),
@@ -106,10 +109,8 @@ export function engineLog(host: EngineHost): JobLog {
   }
 }
 
-async function inChunks<T, R>(
-  items: readonly T[],
-  run: (chunk: readonly T[]) => Promise<readonly R[]>,
-): Promise<R[]> {
+async function inChunks<T, R>(items: readonly T[], run: (chunk: readonly T[]) => Promise<R[]>): Promise<R[]> {
+  if (items.length <= appendChunk) return run(items)
   const results: R[] = []
   for (let from = 0; from < items.length; from += appendChunk) {
     results.push(...(await run(items.slice(from, from + appendChunk))))

@@ -122,6 +122,11 @@ export interface MigrationReport {
 export interface AppendOptions {
   readonly tx?: Transaction | undefined
   readonly atomic?: boolean | undefined
+  /**
+   * Wakes whoever listens to these topics once the jobs are stored, as `notify` does, and sooner: nobody waits for the
+   * answer in between. Not with `tx`, whose commit nobody tells the log.
+   */
+  readonly wake?: readonly Topic[] | undefined
 }
 
 export type Appended =

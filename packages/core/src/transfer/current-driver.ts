@@ -47,6 +47,7 @@ export class CurrentDriver implements Driver {
   #leaving: Promise<unknown> = Promise.resolve()
   #lookedMs = Number.NEGATIVE_INFINITY
   #looking: Promise<void> | undefined
+  #looked: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   constructor(parts: CurrentDriverParts) {
@@ -93,6 +94,7 @@ export class CurrentDriver implements Driver {
     const { clock, log, logger } = this.#parts.context
     if (this.#closing || clock.monotonicMs() - this.#lookedMs < lookEveryMs) return
     this.#lookedMs = clock.monotonicMs()
+    this.#looked = undefined
     this.#looking = log
       .transfer()
       .then((transfer) => this.learn(transfer))
@@ -193,9 +195,19 @@ export class CurrentDriver implements Driver {
     )
   }
 
+  /**
+   * Resolves when a look that is under way has been answered, or takes too long. It began beside the append, so it has
+   * been as a rule. A process that has been idle finds the move so.
+   */
+  async looked(): Promise<void> {
+    if (!this.#looking) return
+    // Once for each look: whoever comes later has waited already, or need not.
+    this.#looked ??= inTime(this.#looking, lookWaitMs, this.#parts.context.clock, () => undefined)
+    await this.#looked
+  }
+
   async publish(tickets: readonly Ticket[], call?: CallOptions): Promise<PublishReport> {
-    // It began beside the append, so it has been answered as a rule. A process that has been idle finds the move so.
-    if (this.#looking) await inTime(this.#looking, lookWaitMs, this.#parts.context.clock, () => undefined)
+    await this.looked()
     return this.#current.publish(tickets, call)
   }
 

@@ -52,6 +52,9 @@ export class Feed {
   #trouble: string | undefined
   #lost = false
   #deliveredMs: number
+  readonly #claiming = new Set<Promise<void>>()
+  /** Why the last claim failed, where that is no matter of the lease. */
+  #failure: Error | undefined
 
   constructor(parts: FeedParts) {
     this.queue = parts.queue
@@ -111,6 +114,7 @@ export class Feed {
     const { driver, ref, logger } = this.#parts
     await this.#gate.opened(stop)
     if (stop.aborted) return
+    this.#failure = undefined
     let subscription: CurrentSubscription | undefined
     try {
       subscription = await driver.subscribe(this.queue, { worker: ref })
@@ -126,6 +130,8 @@ export class Feed {
     } finally {
       this.#connected = false
       this.#begun.resolve()
+      // What is granted yet, and begins no more, goes back first.
+      await Promise.all(this.#claiming)
       await subscription?.close().catch((error: unknown) => {
         logger.warn({ err: error, queue: this.queue }, 'a subscription did not close in order')
       })
@@ -144,6 +150,7 @@ export class Feed {
     while (!stop.aborted && !this.paused) {
       await this.#gate.opened(stop)
       if (stop.aborted || this.paused) return
+      if (this.#failure) throw this.#failure
       const ask = await demand.ask(line, this.#gate.signal)
       if (!ask) continue
       let received = 0
@@ -176,20 +183,32 @@ export class Feed {
   }
 
   /** How many deliveries came. What is granted starts. */
-  async #receive(deliveries: readonly Delivery[], ask: Ask): Promise<number> {
+  #receive(deliveries: readonly Delivery[], ask: Ask): number {
     if (deliveries.length === 0) return 0
-    const { demand, runner, claims, clock } = this.#parts
+    const { demand, runner, clock, started } = this.#parts
     this.#deliveredMs = clock.monotonicMs()
     const granted = deliveries.flatMap((delivery) => delivery.granted ?? [])
     // More than were asked for, when the answer to an old request is repeated.
     const slots = ask.take(granted.length)
     for (const claim of granted.slice(0, slots)) runner.start(claim, demand.slots)
     for (const claim of granted.slice(slots)) runner.giveBack(claim)
-    this.#parts.started()
+    if (granted.length > 0) started()
     const tickets = deliveries.filter((delivery) => !delivery.granted)
-    if (tickets.length > 0) {
-      await claims.claim(this.queue, tickets, ask.take(Math.min(tickets.length, ask.max)))
-    }
+    if (tickets.length > 0) this.#claim(tickets, ask.take(Math.min(tickets.length, ask.max)))
     return deliveries.length
+  }
+
+  /** Not awaited: the next tickets are asked for meanwhile, and claimed together when this claim is answered. */
+  #claim(tickets: readonly Delivery[], slots: number): void {
+    const { claims, runs, leaseOut, started } = this.#parts
+    const claiming = runs
+      .asking(() => claims.claim(this.queue, tickets, slots))
+      .then(started)
+      .catch((error: unknown) => {
+        if (isErrandError(error, 'E_LEASE_OUT')) leaseOut()
+        else this.#failure ??= error instanceof Error ? error : new Error(String(error))
+      })
+      .finally(() => this.#claiming.delete(claiming))
+    this.#claiming.add(claiming)
   }
 }

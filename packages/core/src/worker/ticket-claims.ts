@@ -1,3 +1,5 @@
+import { batcher } from '../batching.ts'
+import type { Batcher } from '../batching.ts'
 import { workerDefaults } from '../config/defaults.ts'
 import { isErrandError } from '../errors.ts'
 import type { QueueName } from '../job/ticket.ts'
@@ -27,9 +29,16 @@ const againRounds = 5
 /** How much a batch of verdicts moves the picture of how many tickets are stale. */
 const weight = 0.3
 
-/** Turns deliveries of tickets into claims, in one batch, and tells the broker what to forget. */
+interface Asked {
+  readonly delivery: Delivery
+  /** A slot has been taken for it, or for another one of its batch. */
+  readonly slot: boolean
+}
+
+/** Turns deliveries of tickets into claims, in natural batches, and tells the broker what to forget. */
 export class TicketClaims {
   readonly #parts: TicketClaimsParts
+  readonly #lines = new Map<QueueName, Batcher<Asked, undefined>>()
   readonly #stale = new Map<QueueName, number>()
   readonly #background = new Set<Promise<void>>()
 
@@ -44,10 +53,28 @@ export class TicketClaims {
 
   /**
    * Claims what it can and starts it in the slots that were taken for it; the others are given back. Acks what the log
-   * is done with.
+   * is done with. What comes while a claim of this queue is under way goes with the next.
    * @throws what the log throws; then every ticket has been handed back.
    */
   async claim(queue: QueueName, deliveries: readonly Delivery[], slots: number): Promise<void> {
+    const line = this.#lineOf(queue)
+    await Promise.all(deliveries.map((delivery, index) => line.add({ delivery, slot: index < slots })))
+  }
+
+  #lineOf(queue: QueueName): Batcher<Asked, undefined> {
+    const known = this.#lines.get(queue)
+    if (known) return known
+    const run = async (asked: readonly Asked[]): Promise<readonly undefined[]> => {
+      const deliveries = asked.map(({ delivery }) => delivery)
+      await this.#claim(queue, deliveries, asked.filter(({ slot }) => slot).length)
+      return asked.map(() => undefined)
+    }
+    const line = batcher({ run, maxItems: Number.POSITIVE_INFINITY })
+    this.#lines.set(queue, line)
+    return line
+  }
+
+  async #claim(queue: QueueName, deliveries: readonly Delivery[], slots: number): Promise<void> {
     const { again, stale } = await this.#round(queue, deliveries, slots)
     this.#stale.set(
       queue,

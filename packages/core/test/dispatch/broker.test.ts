@@ -23,6 +23,23 @@ test('a dispatched job’s ticket is on the broker when dispatch resolves', asyn
   expect(delivery?.ticket).toMatchObject({ id: receipt.id, queue: 'q', lane: 'normal' })
 })
 
+test('where jobs are taken straight from the log nothing is published: the log wakes whoever takes them as it stores them', async () => {
+  const woken: unknown[] = []
+  let published = 0
+  await using test = testInstance({
+    log: (log) => ({ append: (jobs, options) => (woken.push(options?.wake), log.append(jobs, options)) }),
+    driver: (driver) => ({
+      capabilities: { delivers: 'claims', depth: 'unknown' },
+      publish: (tickets) => ((published += 1), driver.publish(tickets)),
+    }),
+  })
+  await test.errand.dispatch(job, 1)
+  await test.errand.dispatch(job, 2, { delay: '1m' })
+  await test.errand.dispatchMany([job.with(3), job.with(4)])
+  expect(woken).toEqual([['events', 'queue:q'], ['events'], ['events', 'queue:q']])
+  expect(published).toBe(0)
+})
+
 test('a delayed or blocked job has no ticket yet', async () => {
   await using test = testInstance()
   await test.errand.dispatch(job, 1, { orderingKey: 'k' })

@@ -143,7 +143,7 @@ test('many are stored in one transaction, and answered in their order', async ()
   ])
   expect(receipts.map(({ status }) => status)).toEqual(['added', 'added', 'duplicate', 'added'])
   expect(receipts[2]?.id).toBe(receipts[1]?.id)
-  expect(options).toEqual([{ atomic: true }])
+  expect(options).toEqual([{ atomic: true, wake: ['events', 'queue:default'] }])
   expect(await test.errand.dispatchMany([])).toEqual([])
 })
 

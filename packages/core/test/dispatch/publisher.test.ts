@@ -34,6 +34,37 @@ test('closing waits a second for a broker that hangs, however much is still to b
   expect(await publishing).toEqual({ accepted: [], refused: [] })
 })
 
+test('tickets do not wait for the answer to those before them: four publishes may be under way', async () => {
+  const clock = virtualClock()
+  const logger = recordingLogger()
+  const answers: (() => void)[] = []
+  const published: string[][] = []
+  const driver: Driver = {
+    ...hangingDriver(),
+    publish: (tickets) =>
+      new Promise((resolve) => {
+        published.push(tickets.map(({ id }) => id))
+        answers.push(() => resolve({ accepted: tickets, refused: [] }))
+      }),
+  }
+  const { settings } = resolveConfig({ logger })
+  const publisher = publisherOf({ driver, clock, logger, settings })
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+  const reports = []
+  for (const id of ['1', '2', '3', '4', '5', '6']) {
+    reports.push(publisher.publish([ticket(id)]))
+    await turn()
+  }
+  expect(published).toEqual([['1'], ['2'], ['3'], ['4']])
+  // What gathered goes together.
+  answers[1]?.()
+  await turn()
+  expect(published.slice(4)).toEqual([['5', '6']])
+  for (const answer of answers) answer()
+  for (const report of reports) expect((await report).accepted).toHaveLength(1)
+  await publisher.close()
+})
+
 test('a driver that was left while it hung does not hold up what is published to the new one', async () => {
   const changed = new Set<() => void>()
   let places = ['the old one']

@@ -142,7 +142,12 @@ test('after a restart it goes on from the cursor: no event missed, none repeated
 })
 
 test('a wake-up that is lost costs a second, not the event', async () => {
-  await using test = testInstance({ log: () => ({ notify: async () => undefined }) })
+  await using test = testInstance({
+    log: (log) => ({
+      notify: async () => undefined,
+      append: (jobs, options) => log.append(jobs, { ...options, wake: undefined }),
+    }),
+  })
   const stop = new AbortController()
   const live = following(test.errand.events.follow({ signal: stop.signal }))
   for (let index = 0; index < 20; index += 1) await turn()

@@ -20,6 +20,48 @@ test('tickets that are delivered five times, to three workers, start each job on
   for (const { id } of receipts) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
 })
 
+test('tickets are asked for while a claim is under way, as many as there are slots left, and claimed together after it', async () => {
+  const claimed: number[] = []
+  let delivered = 0
+  const first = hold()
+  const end = hold()
+  await using on = stage({
+    driver: faultyDriver((real) => ({
+      async subscribe(queue, options) {
+        const subscription = await real.subscribe(queue, options)
+        return {
+          close: () => subscription.close(),
+          next: async (max, signal) => {
+            const deliveries = await subscription.next(max, signal)
+            delivered += deliveries.length
+            return deliveries
+          },
+        }
+      },
+    })),
+    wrap: (log) => ({
+      ...log,
+      claim: async (tickets, ...rest) => {
+        claimed.push(tickets.length)
+        if (claimed.length === 1) await first.promise
+        return log.claim(tickets, ...rest)
+      },
+    }),
+  })
+  const seen: number[] = []
+  await on.work({
+    concurrency: 5,
+    handlers: [handle(work, async ({ n }) => (seen.push(n), end.promise))],
+  })
+  for (const n of numbers(8)) await on.errand.dispatch(work, { n })
+  await eventually(() => expect(delivered).toBe(5))
+  expect(claimed).toEqual([1])
+  first.resolve()
+  await eventually(() => expect(seen).toEqual(numbers(5)))
+  expect(claimed).toEqual([1, 4])
+  end.resolve()
+})
+
 test('jobs whose tickets the broker has lost are taken from the log', async () => {
   const clock = virtualClock()
   await using on = stage({ clock, driver: losingDriver() })

@@ -9,7 +9,7 @@ import {
 } from './append-parameters.ts'
 import { batchesOf, halving } from './batches.ts'
 import { stateOf } from './codes.ts'
-import type { Database, Row, Value } from './database.ts'
+import type { Behind, Database, Row, Value } from './database.ts'
 import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
 import { isStorable, isUuid } from './literals.ts'
 import { insideOf } from './transaction.ts'
@@ -40,7 +40,12 @@ export class Appender {
     this.#logId = logId
   }
 
-  async append(jobs: readonly NewJob[], options: AppendOptions): Promise<readonly Appended[]> {
+  /** @param behind is sent right behind the jobs where one statement stores them all. */
+  async append(
+    jobs: readonly NewJob[],
+    options: AppendOptions,
+    behind?: Behind,
+  ): Promise<readonly Appended[]> {
     const answers = new Map<string, Appended>()
     const fit: NewJob[] = []
     const seen = new Set<string>()
@@ -57,8 +62,8 @@ export class Appender {
     const appended = options.tx
       ? await this.#inside(fit, options.tx)
       : atomic
-        ? await this.#atomic(fit)
-        : await this.#lines(fit)
+        ? await this.#atomic(fit, behind)
+        : await this.#lines(fit, behind)
     for (const [index, job] of fit.entries()) answers.set(job.id, appended[index]!)
 
     // Of one id twice in a call, the second is the duplicate.
@@ -71,20 +76,23 @@ export class Appender {
   }
 
   /** Jobs with a key may have to wait for somebody's transaction, so they have a line of their own. */
-  async #lines(jobs: readonly NewJob[]): Promise<readonly Appended[]> {
+  async #lines(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const plain = jobs.filter((job) => !hasKey(job))
     const keyed = jobs.filter((job) => hasKey(job))
+    if (plain.length === 0) return this.#line(keyed, behind)
+    if (keyed.length === 0) return this.#line(plain, behind)
     const [ofPlain, ofKeyed] = await Promise.all([this.#line(plain), this.#line(keyed)])
     const next = [ofPlain[Symbol.iterator](), ofKeyed[Symbol.iterator]()] as const
     return jobs.map((job) => next[hasKey(job) ? 1 : 0].next().value!)
   }
 
-  async #line(jobs: readonly NewJob[]): Promise<readonly Appended[]> {
+  async #line(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const appended: Appended[] = []
-    for (const batch of batchesOf(jobs, bytesOf)) {
+    const batches = batchesOf(jobs, bytesOf)
+    for (const batch of batches) {
       appended.push(
         ...(await halving<NewJob, Appended>(batch, {
-          run: (part, half) => this.#store(part, half),
+          run: (part, half) => this.#store(part, half, half || batches.length > 1 ? undefined : behind),
           isCulprit: (error) => isRefusedData(error) || isLockTimeout(error),
           alone: ({ id }, error) => ({
             id,
@@ -99,15 +107,15 @@ export class Appender {
     return appended
   }
 
-  async #store(jobs: readonly NewJob[], half: boolean): Promise<readonly Appended[]> {
+  async #store(jobs: readonly NewJob[], half: boolean, behind?: Behind): Promise<readonly Appended[]> {
     const wait = jobs.some(hasKey) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
     // In the order of the calls, so that jobs are handed out in it; those that may wait for a lock keep nobody waiting.
     const inLine = wait === null
-    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine })
+    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine, behind })
     return this.#unlessStored((alike) => this.#batch(jobs, wait, ask, alike))
   }
 
-  async #atomic(jobs: readonly NewJob[]): Promise<readonly Appended[]> {
+  async #atomic(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const wait = `${keyWaitMs}ms`
     const batches = batchesOf(jobs, bytesOf)
     const all = async (ask: Ask, alike: boolean): Promise<readonly Appended[]> => {
@@ -120,7 +128,8 @@ export class Appender {
         batches.length === 1
           ? // One statement is a transaction of its own: one round trip instead of three.
             all(
-              ({ name, text, values }) => this.#database.query(name, text, values, { repeatable: false }),
+              ({ name, text, values }) =>
+                this.#database.query(name, text, values, { repeatable: false, behind }),
               alike,
             )
           : this.#database.transaction((run) => all(({ text, values }) => run(text, values), alike)),

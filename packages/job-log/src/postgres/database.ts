@@ -24,6 +24,16 @@ export interface QueryOptions {
    * calls, and no time is lost between two of them. Each is still a transaction of its own.
    */
   readonly inLine?: boolean | undefined
+  readonly behind?: Behind | undefined
+}
+
+/** A statement that is sent right behind another one, on its connection, and is a transaction of its own. */
+export interface Behind {
+  readonly name: string
+  readonly text: string
+  readonly values: readonly Value[]
+  /** It is on its way, once for each time that the other one is: what becomes of both is the caller's to watch. */
+  sent(other: Promise<unknown>, own: Promise<unknown>): void
 }
 
 /** Runs statements on one connection, for those that need several in one transaction. */
@@ -57,7 +67,7 @@ export class Database {
       idleTimeoutMillis: 60_000,
       // A script that has dispatched its jobs may end; workers have other things that keep them alive.
       allowExitOnIdle: true,
-      // Only statements `inLine` make use of it: all others have their connection for themselves.
+      // Only statements `inLine` and `behind` make use of it: all others have their connection for themselves.
       pipeline: true,
     })
     // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
@@ -93,7 +103,12 @@ export class Database {
     let again = options.repeatable ?? true
     for (let tries = 1; ; tries++) {
       try {
-        const send = (client: PoolClient): Promise<readonly Row[]> => this.#send(client, name, text, values)
+        const send = (client: PoolClient): Promise<readonly Row[]> => {
+          const answer = this.#send(client, name, text, values)
+          const { behind } = options
+          if (behind) behind.sent(answer, this.#send(client, behind.name, behind.text, behind.values))
+          return answer
+        }
         return await (options.inLine === true
           ? this.#withLine(options.deadlineMs, send)
           : this.#withClient(options.deadlineMs, send))

@@ -75,7 +75,15 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
     },
 
     append: (jobs, given = {}) =>
-      connected(async () => (jobs.length === 0 ? [] : appender.append(jobs, given))),
+      connected(async () => {
+        if (jobs.length === 0) return []
+        const { wake = [] } = given
+        const behind = notifier.behind(wake)
+        const appended = await appender.append(jobs, given, behind)
+        bus.notify(wake)
+        if (behind?.used !== true) notifier.send(wake)
+        return appended
+      }),
     claim: (tickets, max, by, request) => connected(() => claims.claim(tickets, max, by, request)),
     take: (queues, max, by, request, given) => connected(() => claims.take(queues, max, by, request, given)),
     settle: (settlements, by) => connected(() => settler.settle(settlements, by)),

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { Logger, Topic } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
-import type { Database } from './database.ts'
+import type { Behind, Database } from './database.ts'
 import { keepAlive } from './socket.ts'
 
 /** A commit with NOTIFY takes a lock of the whole instance: at most this part of the time is spent notifying. */
@@ -11,9 +12,18 @@ const shortestMs = 2
 const longestMs = 250
 
 /**
+ * Nothing is written that could be lost, and waiting for the disk would hold that lock all the while. For this transaction
+ * only: the connection may be one that stores jobs.
+ */
+const text = `select set_config('synchronous_commit', 'off', true), pg_notify(channel, $2)
+  from unnest($1::text[]) as t (channel)`
+const name = 'errand_notify'
+
+/**
  * Sends wake-ups, debounced at both edges: the first one at once, and what gathers until the next may go as one, each topic
- * once. On a connection of its own and in a transaction of its own, because a commit that notifies keeps all others that
- * notify waiting. A wake-up that cannot be sent is dropped: whoever waits for it polls as well.
+ * once. In a transaction of its own, because a commit that notifies keeps all others that notify waiting: right behind
+ * the statement that they tell of, or on a connection of its own. A wake-up that cannot be sent is dropped: whoever waits
+ * for it polls as well.
  */
 export class Notifier {
   /** Tells this process's own wake-ups, which it has delivered already, from others'. */
@@ -34,6 +44,34 @@ export class Notifier {
     if (this.#closed) return
     for (const topic of topics) this.#pending.add(topic)
     if (this.#pending.size > 0) this.#pumping ??= this.#pump()
+  }
+
+  /**
+   * The same, right behind a statement: that saves its answer's way to this process and back. Undefined while others are
+   * being sent or were a moment ago; then, and where it was not made use of, `send` is the way.
+   */
+  behind(topics: readonly Topic[]): (Behind & { readonly used: boolean }) | undefined {
+    if (this.#closed || this.#pumping || topics.length === 0) return undefined
+    let used = false
+    const valuesOf = (): readonly [string, string] => this.#values(topics)
+    return {
+      name,
+      text,
+      // Made when the other one has been sent: it is under way meanwhile.
+      get values() {
+        return valuesOf()
+      },
+      get used() {
+        return used
+      },
+      sent: (other, own) => {
+        used = true
+        // Then it told of nothing, and came too soon for what is tried next.
+        other.catch(() => (used = false))
+        this.#pumping ??= this.#follow(other, own)
+        own.catch(() => this.send(topics))
+      },
+    }
   }
 
   /** Sends what is left, and closes the connection. */
@@ -59,21 +97,37 @@ export class Notifier {
         this.#logger.debug({ reason: (error as Error).message }, 'a wake-up could not be sent')
         this.#hangUp()
       }
-      const tookMs = performance.now() - since
-      if (!this.#closed) await pause(Math.min(longestMs, Math.max(shortestMs, tookMs / share)))
+      await this.#rest(performance.now() - since)
     }
     this.#pumping = undefined
+  }
+
+  /** What was sent behind another statement took its time from the end of that one. */
+  async #follow(other: Promise<unknown>, own: Promise<unknown>): Promise<void> {
+    await other.catch(() => {})
+    const since = performance.now()
+    // No answer is no reason to keep those waiting that come after it.
+    await Promise.race([own.catch(() => {}), pause(longestMs, undefined, { ref: false })])
+    await this.#rest(performance.now() - since)
+    await this.#pump()
+  }
+
+  async #rest(tookMs: number): Promise<void> {
+    if (!this.#closed) await pause(Math.min(longestMs, Math.max(shortestMs, tookMs / share)))
+  }
+
+  #values(topics: readonly Topic[]): readonly [string, string] {
+    const channels = topics.map((topic) => channelOf(this.#database.schema, topic))
+    return [`{${channels.join(',')}}`, this.sender]
   }
 
   async #notify(topics: readonly Topic[]): Promise<void> {
     this.#client ??= this.#connect()
     const client = await this.#client
-    const channels = topics.map((topic) => channelOf(this.#database.schema, topic))
-    const named = this.#database.options.preparedStatements ? { name: 'errand_notify' } : {}
     const statement = {
-      ...named,
-      text: 'select pg_notify(channel, $2) from unnest($1::text[]) as t (channel)',
-      values: [`{${channels.join(',')}}`, this.sender],
+      ...(this.#database.options.preparedStatements ? { name } : {}),
+      text,
+      values: [...this.#values(topics)],
       query_timeout: this.#database.options.statementTimeoutMs,
     }
     // Between wake-ups the connection shall not keep a process alive; under way it must.
@@ -92,10 +146,7 @@ export class Notifier {
   }
 
   async #connect(): Promise<Client> {
-    const options = this.#database.clientOptions()
-    // Nothing is written that could be lost, and waiting for the disk would hold that lock all the while.
-    if (options.options !== undefined) options.options += ' -c synchronous_commit=off'
-    const client = new Client(options)
+    const client = new Client(this.#database.clientOptions())
     client.on('error', () => {
       this.#client = undefined
     })
@@ -108,11 +159,5 @@ export class Notifier {
 function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve)
-  })
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
   })
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { JobLog, NewJob, WorkerRef } from '@errand/core/ports'
 import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { openStage } from './stage.ts'
@@ -124,6 +125,29 @@ describe.skipIf(url === undefined)('many connections at once', () => {
       'select deadlocks::int from pg_stat_database where datname = current_database()',
     )
     expect(after).toEqual(before)
+  })
+
+  it('a dispatch whose key a transaction holds for too long is refused alone; the others are stored, and woken for', async () => {
+    const client = new Client({ connectionString: stage.url })
+    await client.connect()
+    onTestFinished(() => client.end())
+    await client.query('begin')
+    const keyed = (key: string): NewJob => newJob({ queue, ordering: { key, onFailure: 'block' } })
+    await log.append([keyed('held')], { tx: client as never })
+
+    const other = keyed('free')
+    const stop = new AbortController()
+    let found = false
+    const listening = (async () => {
+      for await (const _ of stage.open().wakeups([`queue:${queue}`], stop.signal)) {
+        if ((await log.get(other.id)) !== undefined) found = true
+      }
+    })()
+    const answers = await log.append([keyed('held'), other], { wake: [`queue:${queue}`] })
+    expect(answers.map(({ status }) => status)).toEqual(['refused', 'added'])
+    await until(() => found, { what: 'the other one was found when it was heard of' })
+    stop.abort()
+    await listening
   })
 
   it('a fleet that takes and settles one line of keyed jobs keeps their order', async () => {

@@ -24,6 +24,29 @@ export function describeWakeups(harness: JobLogHarness): void {
     return { heard, stop, loop, ended: () => ended }
   }
 
+  /** Listens, and looks for a job whenever it hears something. Answers how to wait until it has found one. */
+  const reader = async (on: Scene, log: JobLog, topic: Topic) => {
+    const stop = new AbortController()
+    const found = new Set<string>()
+    let wanted = ''
+    let started = false
+    const loop = (async () => {
+      for await (const _ of log.wakeups([topic], stop.signal)) {
+        started = true
+        if (wanted !== '' && (await log.get(wanted))) found.add(wanted)
+      }
+    })()
+    onTestFinished(async () => {
+      stop.abort()
+      await loop
+    })
+    await on.until(() => started, 'the listener has started')
+    return (id: string): Promise<true> => {
+      wanted = id
+      return on.until(() => found.has(id), 'the job was found when it was heard of')
+    }
+  }
+
   /**
    * As every caller does: first something is written, then those who wait for it are woken. A log may notice the write
    * itself, where a bare notification does not reach other processes.
@@ -55,6 +78,37 @@ export function describeWakeups(harness: JobLogHarness): void {
       const { heard } = await listen(on, on.log, ['worker:7'])
       await writeAndNotify(on, await on.another(), ['worker:7'])
       await on.until(() => heard.includes('worker:7'), 'heard')
+    })
+
+    it('an append wakes whoever listens to its topics, in this process and in others, once its jobs can be read', async () => {
+      const on = await scene()
+      const topic: Topic = `queue:${on.queue}`
+      const readers = [await reader(on, on.log, topic), await reader(on, await on.another(), topic)]
+      for (let round = 1; round <= 5; round += 1) {
+        const job = on.newJob()
+        const found = readers.map((find) => find(job.id))
+        await on.log.append([job], { wake: [topic] })
+        await Promise.all(found)
+      }
+    })
+
+    it('an append wakes for what it stores beside duplicates, jobs with keys, and jobs that are refused', async () => {
+      const on = await scene()
+      const topic: Topic = `queue:${on.queue}`
+      const find = await reader(on, await on.another(), topic)
+      const duplicate = on.newJob()
+      await on.log.append([duplicate])
+      const others = [
+        duplicate,
+        on.newJob({ ordering: { key: 'k', onFailure: 'block' } }),
+        on.newJob({ name: 'a\0' }),
+      ]
+      for (const other of others) {
+        const job = on.newJob()
+        const found = find(job.id)
+        await on.log.append([other, job], { wake: [topic] })
+        await found
+      }
     })
 
     it('every topic reaches who listens to it, when many are notified at once', async () => {

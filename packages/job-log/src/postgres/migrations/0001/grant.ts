@@ -151,6 +151,7 @@ declare
   v_queue text;
   v_left integer := p_max;
   v_low integer;
+  v_top integer;
   v_at integer := 0;
   v_search timestamptz;
 begin ${checkLease(s, '')}
@@ -182,35 +183,36 @@ begin ${checkLease(s, '')}
       v_at := v_at + 1;
       exit when v_left <= 0;
       continue when v_queue = any (v_paused);
-      -- From the lowest lane that waits, then the next lowest.
       v_low := least(p_lowest, v_left);
+      v_top := v_left - v_low;
+      if p_from is null then
+        ${pick(`from ${s}.live l
+                 where l.state = ${stateCode.ready} and l.queue = v_queue and ${isEarlier('l')}
+                 order by l.lane, l.seq limit v_top`)}
+        v_top := v_top - cardinality(v_more);
+      else
+        for v_lane in 1 .. cardinality(v_lanes) loop
+          exit when v_top <= 0;
+          ${pick(`from ${s}.live l
+                   where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                     and l.seq >= ${from} and ${isEarlier('l')}
+                   order by l.seq limit v_top`)}
+          v_top := v_top - cardinality(v_more);
+        end loop;
+      end if;
+      v_left := v_top + v_low;
+      -- Fewer than were asked for: nothing else waits, whatever the lane.
+      continue when v_top > 0;
+      -- From the lowest lane that waits, then the next lowest. What was locked above is met again here: looked past.
       for v_lane in reverse cardinality(v_lanes) .. 1 loop
         exit when v_low <= 0;
         ${pick(`from ${s}.live l
                  where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-                   and l.seq >= coalesce(${from}, 0) and ${isEarlier('l')}
+                   and l.seq >= coalesce(${from}, 0) and not l.ctid = any (v_rows) and ${isEarlier('l')}
                  order by l.seq limit v_low`)}
         v_low := v_low - cardinality(v_more);
-        v_left := v_left - cardinality(v_more);
       end loop;
-      -- What was locked above is this transaction's own, so it is met again here: looked past.
-      if p_from is null then
-        ${pick(`from ${s}.live l
-                 where l.state = ${stateCode.ready} and l.queue = v_queue and not l.ctid = any (v_rows)
-                   and ${isEarlier('l')}
-                 order by l.lane, l.seq limit v_left`)}
-        v_left := v_left - cardinality(v_more);
-      else
-        for v_lane in 1 .. cardinality(v_lanes) loop
-          exit when v_left <= 0;
-          ${pick(`from ${s}.live l
-                   where l.state = ${stateCode.ready} and l.queue = v_queue and l.lane = v_lanes[v_lane]
-                     and l.seq >= ${from} and not l.ctid = any (v_rows)
-                     and ${isEarlier('l')}
-                   order by l.seq limit v_left`)}
-          v_left := v_left - cardinality(v_more);
-        end loop;
-      end if;
+      v_left := v_low;
     end loop;
   end if;
   seq := (extract(epoch from clock_timestamp() - v_search) * 1000000)::bigint;

@@ -1,0 +1,28 @@
+import { createRequire } from 'node:module'
+
+interface Pg {
+  readonly Client: { readonly prototype: object }
+}
+
+/** The prototypes of pg's clients: of the peers' copy, and of the job log's own. */
+export function pgClients(): ReadonlySet<object> {
+  const jobLog = createRequire(import.meta.url).resolve('@errand/job-log')
+  const copies = [import.meta.url, jobLog].map((from) => createRequire(from)('pg') as Pg)
+  return new Set(copies.map(({ Client }) => Client.prototype))
+}
+
+/** Puts a function in front of a method, which is given the call to make. */
+export function intercept(
+  prototype: object,
+  method: string,
+  instead: (call: () => unknown, given: readonly unknown[], self: unknown) => unknown,
+): void {
+  const original = Reflect.get(prototype, method) as (...given: unknown[]) => unknown
+  Object.defineProperty(prototype, method, {
+    configurable: true,
+    writable: true,
+    value(this: unknown, ...given: unknown[]): unknown {
+      return instead(() => original.apply(this, given), given, this)
+    },
+  })
+}
