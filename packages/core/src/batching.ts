@@ -13,6 +13,8 @@ export interface BatcherOptions<Item, Result> {
    * of the items, and has to keep it.
    */
   readonly lines?: number | undefined
+  /** Sends at the end of this turn of the event loop instead of at once: what matters more goes first. Default false. */
+  readonly late?: boolean | undefined
 }
 
 /** A part of what waits is at least so large: each part has a price of its own. */
@@ -84,15 +86,18 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     pumpSoon()
   }
 
-  /** A microtask later, so that everything added in this tick is in the first batch. */
+  /** A microtask later at least, so that everything added in this tick is in the first batch. */
   function pumpSoon(): void {
     if (pumping) return
     pumping = true
-    queueMicrotask(() => {
-      pumping = false
-      while (waiting.length > 0 && batchesUnderWay < lines) void send(nextBatch())
-      if (itemsUnderWay === 0) rested.resolve()
-    })
+    if (options.late === true) setImmediate(pump)
+    else queueMicrotask(pump)
+  }
+
+  function pump(): void {
+    pumping = false
+    while (waiting.length > 0 && batchesUnderWay < lines) void send(nextBatch())
+    if (itemsUnderWay === 0) rested.resolve()
   }
 
   return {

@@ -3,12 +3,13 @@ import { batcher } from '../src/batching.ts'
 import { refusalOf } from './code-of.ts'
 
 /** A batcher whose batches are answered by hand. */
-function byHand(options: { maxItems?: number; maxWeight?: number; lines?: number } = {}) {
+function byHand(options: { maxItems?: number; maxWeight?: number; lines?: number; late?: boolean } = {}) {
   const batches: { items: readonly number[]; answer: () => void; fail: (error: Error) => void }[] = []
   const line = batcher<number, number>({
     maxItems: options.maxItems ?? 100,
     maxWeight: options.maxWeight,
     lines: options.lines,
+    late: options.late,
     weigh: (item) => item,
     run: (items) =>
       new Promise((resolve, reject) => {
@@ -111,6 +112,21 @@ test('with two lines, what gathered goes in two halves, one right behind the oth
   batches[1]?.answer()
   batches[2]?.answer()
   expect(await Promise.all([...all, ...next])).toEqual([...items, 64, 65].map((item) => item * 2))
+})
+
+test('a late one sends behind what else is done in this turn of the event loop', async () => {
+  const { line, batches, sent } = byHand({ late: true })
+  const seen: unknown[] = []
+  setImmediate(() => seen.push(sent()))
+  const results = [line.add(1)]
+  await Promise.resolve()
+  results.push(line.add(2))
+  await settled()
+  seen.push(sent())
+  expect(seen).toEqual([[], [[1, 2]]])
+  batches[0]?.answer()
+  expect(await Promise.all(results)).toEqual([2, 4])
+  await line.close()
 })
 
 test('with two lines, few items are not divided', async () => {

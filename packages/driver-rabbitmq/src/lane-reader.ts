@@ -27,6 +27,11 @@ export interface Taken {
   readonly more: boolean
 }
 
+/** What a look at a lane found: how many tickets wait; undefined where the user may not look. */
+export interface Seen {
+  readonly waiting: number | undefined
+}
+
 /** Up to so many tickets are fetched one by one where no consumer runs: it costs the broker less than to start one. */
 const fewTickets = 2
 /** As AMQP counts. */
@@ -43,7 +48,6 @@ export class LaneReader {
   #consumers = 0
   #held: Held[] = []
   #heldSinceMs = 0
-  #seen: { readonly waiting: number | undefined } | undefined
   /** The window was full since it was last known that nothing waits. */
   #saturated = false
   #failure: Error | undefined
@@ -70,23 +74,24 @@ export class LaneReader {
     return this.#consumer !== undefined
   }
 
-  /** Asks how many wait, for the next `take`: so the lanes are asked at the same time, and taken from in their order. */
-  look(): void {
-    void this.#inTurn(async () => {
-      this.#seen = undefined
-      if (this.#over || this.#consumer) return
-      await this.#mended(async () => {
-        this.#seen = { waiting: await this.#waiting(await this.#open()) }
-      })
-    }).catch(() => {}) // `take` asks for itself then.
+  /**
+   * How many wait, for a `take` right after it: so the lanes are asked at the same time, and taken from in their order.
+   * Undefined where a consumer runs, or it could not be found out; never rejects.
+   */
+  async look(): Promise<Seen | undefined> {
+    const look = this.#inTurn(async () => {
+      if (this.#over || this.#consumer) return undefined
+      return this.#mended(async () => ({ waiting: await this.#waiting(await this.#open()) }))
+    })
+    return look.catch(() => undefined)
   }
 
   /** At most `max`, of those that are there now. `hurry`: more will be asked for soon. */
-  take(max: number, hurry: boolean): Promise<Taken> {
+  take(max: number, hurry: boolean, seen?: Seen): Promise<Taken> {
     return this.#inTurn(async () => {
       // A look that was given up goes on from lane to lane: it must not open anew what has just been closed.
       if (this.#over) return { deliveries: [], more: false }
-      return this.#mended(() => this.#take(max, hurry))
+      return this.#mended(() => this.#take(max, hurry, seen))
     })
   }
 
@@ -121,8 +126,8 @@ export class LaneReader {
     await this.#inTurn(async () => this.#channel?.close())
   }
 
-  async #take(max: number, hurry: boolean): Promise<Taken> {
-    if (!this.#consumer) return this.#fetch(max, hurry)
+  async #take(max: number, hurry: boolean, seen: Seen | undefined): Promise<Taken> {
+    if (!this.#consumer) return this.#fetch(max, hurry, seen)
     const deliveries = this.#takeHeld(max)
     if (deliveries.length === max) return { deliveries, more: false }
     const more = await this.#hasMore()
@@ -132,10 +137,9 @@ export class LaneReader {
   }
 
   /** Without a consumer. */
-  async #fetch(max: number, hurry: boolean): Promise<Taken> {
+  async #fetch(max: number, hurry: boolean, seen: Seen | undefined): Promise<Taken> {
     const channel = await this.#open()
-    const { waiting } = this.#seen ?? { waiting: await this.#waiting(channel) }
-    this.#seen = undefined
+    const { waiting } = seen ?? { waiting: await this.#waiting(channel) }
     if (waiting === 0) return { deliveries: [], more: false }
     if (hurry || max > fewTickets) {
       await this.#consume(windowFor(max, hurry))

@@ -126,13 +126,15 @@ export class RabbitmqSubscription implements Subscription {
     const byLane = new Map<LaneReader, Delivery[]>(this.#lanes.map((lane) => [lane, []]))
     let left = max
     const takeFrom = async (lane: LaneReader, most: number): Promise<boolean> => {
-      const { deliveries, more } = await lane.take(most, this.#hurry)
+      const seen = await looks.get(lane)
+      looks.delete(lane)
+      const { deliveries, more } = await lane.take(most, this.#hurry, seen)
       byLane.get(lane)?.push(...deliveries)
       left -= deliveries.length
       return more
     }
     const reserved = this.#policy.fromLowest(max)
-    for (const lane of this.#surelyAsked(reserved)) lane.look()
+    const looks = new Map(this.#surelyAsked(reserved).map((lane) => [lane, lane.look()]))
     let more = false
     for (const lane of this.#lanes) {
       if (left > reserved && !more) more = await takeFrom(lane, left - reserved)

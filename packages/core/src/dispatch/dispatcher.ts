@@ -88,7 +88,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   /** What was dispatched inside a transaction, once that has committed. */
   async function announce(tickets: readonly Ticket[]): Promise<void> {
     const { log } = await deps.connected()
-    await log.notify(topicsOf(tickets))
+    void log.notify(topicsOf(tickets)).catch(() => undefined) // Whoever waits for it polls as well.
     await publish(tickets)
   }
 

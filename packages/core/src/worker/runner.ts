@@ -107,9 +107,10 @@ export class Runner {
         return
       }
       if (attempted.leftBehind) this.#leftBehind(run, attempted.leftBehind, slots)
-      // The slot is free for the next job while this one is recorded, unless that is slow or hooks are still to come.
+      // The slot is free for the next job while this one is recorded, unless hooks are still to come, or that is slow: one
+      // round of outcomes may be under way, and one more wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
-      if (!followed && settler.waiting < slots.size) giveSlot()
+      if (!followed && settler.waiting < 2 * slots.size) giveSlot()
       const outcome = await encode(deps.codec, claim, attempted.decision, attempted.json)
       const { durationMs } = attempted
       const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })

@@ -45,6 +45,8 @@ export class Settler {
       maxItems: options.settings.batchItems,
       maxWeight: options.settings.batchBytes,
       weigh: bytesOf,
+      // The next jobs are asked for first: handlers wait for those, and nobody for this.
+      late: true,
     })
   }
 

@@ -79,6 +79,19 @@ test('wake() publishes what was dispatched in transactions', async () => {
   expect(await test.driver().depth('q')).toBe(1)
 })
 
+test('wake() wakes whoever takes jobs straight from the log', async () => {
+  const woken: unknown[] = []
+  await using test = testInstance({
+    log: (log) => ({ notify: async (topics) => (woken.push(topics), log.notify(topics)) }),
+    driver: () => ({ capabilities: { delivers: 'claims', depth: 'unknown' } }),
+  })
+  await test.errand.dispatch(job, 1, { tx: pgClient })
+  expect(woken).toEqual([])
+  test.errand.wake()
+  await test.clock.advance(0)
+  expect(woken).toEqual([['events', 'queue:q']])
+})
+
 test('a neighbour’s wake() does not use up the ticket of a transaction that is still open', async () => {
   await using test = testInstance()
   await test.errand.dispatch(job, 1, { tx: pgClient })

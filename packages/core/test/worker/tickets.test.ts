@@ -62,6 +62,30 @@ test('tickets are asked for while a claim is under way, as many as there are slo
   end.resolve()
 })
 
+test('slots are free while outcomes are recorded, until two rounds of them wait for the log', async () => {
+  const recorded = hold()
+  await using on = stage({
+    wrap: (log) => ({
+      ...log,
+      settle: async (...given) => {
+        await recorded.promise
+        return log.settle(...given)
+      },
+    }),
+  })
+  const seen: number[] = []
+  await on.work({ concurrency: 2, handlers: [handle(work, ({ n }) => void seen.push(n))] })
+  const receipts = await on.errand.dispatchMany(numbers(10).map((n) => work.with({ n })))
+  await eventually(() => expect(seen).toHaveLength(6))
+  const running = async (): Promise<number> => {
+    const types = await Promise.all(receipts.map(({ id }) => on.history(id)))
+    return types.filter((each) => each.at(-1) === 'started').length
+  }
+  expect(await running()).toBe(6)
+  recorded.resolve()
+  for (const { id } of receipts) await on.until(id, 'succeeded')
+})
+
 test('jobs whose tickets the broker has lost are taken from the log', async () => {
   const clock = virtualClock()
   await using on = stage({ clock, driver: losingDriver() })

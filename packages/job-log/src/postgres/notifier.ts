@@ -33,6 +33,8 @@ export class Notifier {
   readonly #pending = new Set<Topic>()
   #client: Promise<Client> | undefined
   #pumping: Promise<void> | undefined
+  /** Statements sent behind others that have not been answered. */
+  #behind = 0
   #closed = false
 
   constructor(database: Database, logger: Logger) {
@@ -48,10 +50,11 @@ export class Notifier {
 
   /**
    * The same, right behind a statement: that saves its answer's way to this process and back. Undefined while others are
-   * being sent or were a moment ago; then, and where it was not made use of, `send` is the way.
+   * being sent or were a moment ago; then, and where it was not made use of, `send` is the way. One whose commit waits for
+   * somebody else's keeps its connection waiting, and no second one.
    */
   behind(topics: readonly Topic[]): (Behind & { readonly used: boolean }) | undefined {
-    if (this.#closed || this.#pumping || topics.length === 0) return undefined
+    if (this.#closed || this.#pumping || this.#behind > 0 || topics.length === 0) return undefined
     let used = false
     const valuesOf = (): readonly [string, string] => this.#values(topics)
     return {
@@ -68,8 +71,9 @@ export class Notifier {
         used = true
         // Then it told of nothing, and came too soon for what is tried next.
         other.catch(() => (used = false))
+        this.#behind += 1
         this.#pumping ??= this.#follow(other, own)
-        own.catch(() => this.send(topics))
+        own.catch(() => this.send(topics)).finally(() => (this.#behind -= 1))
       },
     }
   }
