@@ -146,6 +146,9 @@ export const jobStories: readonly Story[] = [
       )
       return all.every(({ id }) => started.some(({ worker }) => worker === id))
     }
+    // More than some of them could run: with little to do the broker may always turn to the same ones.
+    const burst = Array.from({ length: 150 }, (_, n) => work.with({ n, failures: 0, ms: 200 }))
+    await fleet.errand.dispatchMany(burst)
     await until(haveRun, { what: 'every worker, old and new, has run jobs', withinMs: 30_000, pause })
 
     const log = freshLog(fleet)
