@@ -38,10 +38,12 @@ export async function latencies(
     const late = setTimeout(() => heard.reject(new Error(`a job did not start within ${lostMs} ms`)), lostMs)
     const { atMs, steps: theirs = [] } = await heard.promise
     clearTimeout(late)
-    const all = [...(steps?.take() ?? []), ...theirs, { what: 'handler started', atMs }]
-    jobs.push(
-      all.filter((step) => step.atMs >= from).map(({ what, atMs: at }) => ({ what, atMs: at - from })),
-    )
+    if (steps) {
+      const all = [...steps.take(), ...theirs, { what: 'handler started', atMs }]
+      jobs.push(
+        all.filter((step) => step.atMs >= from).map(({ what, atMs: at }) => ({ what, atMs: at - from })),
+      )
+    }
     return atMs - from
   }
   for (let index = 0; index < warmUps; index++) await one(index)

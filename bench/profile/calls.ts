@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest } from 'node:http'
 import { DatabaseSync, StatementSync } from 'node:sqlite'
-import { intercept, pgClients } from './intercept.ts'
+import { intercept, pgClients, shortened, statementName } from './intercept.ts'
 
 /** One kind of call to a server (or to SQLite), in the timed part. */
 export interface Counted {
@@ -15,15 +15,14 @@ export interface Calls {
   read(): readonly Counted[]
 }
 
-const shown = 72
-
 /**
- * Counts calls where the client libraries make them: each call of pg's `Client.query` is one statement; each request of the AWS SDK is one; a statement of node:sqlite is a call into the library.
+ * Counts calls where the client libraries make them: each call of pg's `Client.query` is one statement; each request of the
+ * AWS SDK is one; a statement of node:sqlite is a call into the library.
  */
 export function countCalls(subject: string): Calls {
   const counts = new Map<string, number>()
   const count = (name: string): void => {
-    const short = name.replaceAll(/\s+/g, ' ').trim().slice(0, shown)
+    const short = shortened(name)
     counts.set(short, (counts.get(short) ?? 0) + 1)
   }
   countPg(count)
@@ -35,13 +34,9 @@ export function countCalls(subject: string): Calls {
   }
 }
 
-type Query = string | { readonly name?: string; readonly text?: string }
 function countPg(count: (name: string) => void): void {
   for (const prototype of pgClients()) {
-    listen(prototype, 'query', (_, [given]) => {
-      const query = given as Query
-      count(typeof query === 'string' ? query : (query.name ?? query.text ?? '?'))
-    })
+    listen(prototype, 'query', (_, [query]) => count(statementName(query)))
   }
 }
 

@@ -26,3 +26,18 @@ export function intercept(
     },
   })
 }
+
+const shown = 72
+
+/** What a call of pg's `Client.query` is called: its plan's name, or the beginning of its text. */
+export function statementName(query: unknown): string {
+  const { name, text } = (typeof query === 'string' ? { text: query } : query) as {
+    readonly name?: string
+    readonly text?: string
+  }
+  return shortened(name ?? text ?? '?')
+}
+
+export function shortened(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, shown)
+}

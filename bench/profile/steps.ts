@@ -1,5 +1,6 @@
 import { clockMs } from '../measure/task.ts'
-import { intercept, pgClients } from './intercept.ts'
+import { quantile } from '../report/summary.ts'
+import { intercept, pgClients, statementName } from './intercept.ts'
 
 /** A statement was sent or answered, or a notification heard. */
 export interface Step {
@@ -14,8 +15,6 @@ export interface StepTime {
   readonly seen: number
 }
 
-const shown = 60
-
 /** Notes when this process's statements on PostgreSQL are sent and answered, and when it hears a notification. */
 export class Steps {
   #steps: Step[] = []
@@ -26,7 +25,7 @@ export class Steps {
     }
     for (const prototype of pgClients()) {
       intercept(prototype, 'query', (call, [query]) => {
-        const name = nameOf(query)
+        const name = statementName(query)
         note(`sent ${name}`)
         const answer = call()
         if (answer instanceof Promise) {
@@ -63,20 +62,6 @@ export function stepTimes(jobs: readonly (readonly Step[])[]): readonly StepTime
     }
   }
   return [...times]
-    .map(([what, all]) => ({ what, ms: median(all), seen: all.length }))
+    .map(([what, all]) => ({ what, ms: quantile(all, 0.5) ?? Number.NaN, seen: all.length }))
     .toSorted((a, b) => a.ms - b.ms)
-}
-
-function nameOf(query: unknown): string {
-  const { name, text } = typeof query === 'string' ? { name: undefined, text: query } : (query as Query)
-  return (name ?? text ?? '?').replaceAll(/\s+/g, ' ').trim().slice(0, shown)
-}
-
-interface Query {
-  readonly name?: string
-  readonly text?: string
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

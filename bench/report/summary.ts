@@ -47,7 +47,7 @@ export function summaryOf(
   }
 }
 
-function quantile(values: readonly number[], share: number): number | null {
+export function quantile(values: readonly number[], share: number): number | null {
   const sorted = values.toSorted((a, b) => a - b)
   if (share === 0.5 && sorted.length > 0 && sorted.length % 2 === 0) {
     const middle = sorted.length / 2

@@ -144,3 +144,8 @@ export function toFailure(thrown: unknown): Failure {
     return { name: 'Error', message: 'a value was thrown that cannot be read' }
   }
 }
+
+/** What was thrown, as an Error: anything can be thrown. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
+}

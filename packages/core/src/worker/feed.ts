@@ -1,5 +1,5 @@
 import { workerDefaults } from '../config/defaults.ts'
-import { ErrandError, isErrandError, toFailure } from '../errors.ts'
+import { ErrandError, isErrandError, toError, toFailure } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
@@ -206,7 +206,7 @@ export class Feed {
       .then(started)
       .catch((error: unknown) => {
         if (isErrandError(error, 'E_LEASE_OUT')) leaseOut()
-        else this.#failure ??= error instanceof Error ? error : new Error(String(error))
+        else this.#failure ??= toError(error)
       })
       .finally(() => this.#claiming.delete(claiming))
     this.#claiming.add(claiming)

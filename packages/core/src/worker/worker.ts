@@ -2,7 +2,7 @@ import { resolveWorker } from '../define/worker.ts'
 import type { Worker, WorkerSource, WorkOptions } from '../define/worker.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
-import { ErrandError, shutdownError } from '../errors.ts'
+import { ErrandError, shutdownError, toError } from '../errors.ts'
 import { checkQueueName } from '../names.ts'
 import type { BeatReply, Topic } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
@@ -80,7 +80,7 @@ class RunningWorker implements Worker {
     }
     void this.#boot().catch((error: unknown) => {
       this.#assembled.resolve()
-      this.#failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#failure ??= toError(error)
       this.#ready.reject(this.#failure)
       void this.#stop(0)
     })
@@ -229,7 +229,7 @@ class RunningWorker implements Worker {
         )
       }
     } catch (error) {
-      this.#failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#failure ??= toError(error)
     }
     this.#forgetSignals?.()
     this.#forgetDriver?.()
