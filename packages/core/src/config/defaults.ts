@@ -30,6 +30,13 @@ export const workerDefaults = {
   graceMs: 25_000,
   /** Jobs that one process runs at a time, over all queues without a number of their own. */
   concurrency: 10,
+  /**
+   * Of brief jobs so many are granted ahead of a slot as will begin within the first time, and no more than so many for
+   * each slot. After the second time they go back.
+   */
+  inHandMs: 10,
+  inHandMaxMs: 250,
+  inHandPerSlot: 4,
   /** How long one hook may take. */
   hookDeadlineMs: 10_000,
   /** How often a worker takes overdue jobs, at least; jittered. */

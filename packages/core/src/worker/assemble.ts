@@ -113,7 +113,8 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     exhausted,
   })
   const resubscribed = (queue: QueueName): void => relay.returned(queue)
-  const poolParts = { deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
+  const ahead = ![...worker.handlers.values()].some(({ job }) => resolvedJob(job).onCrash === 'fail')
+  const poolParts = { ahead, deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
   const sizes = poolSizes(queues, worker.concurrency)
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {

@@ -1,5 +1,6 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { resolvedJob } from '../define/job.ts'
-import type { Context, Middleware, ResolvedHandler } from '../define/handler.ts'
+import type { Context, Maybe, Middleware, ResolvedHandler } from '../define/handler.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
@@ -7,7 +8,8 @@ import { ErrandError, isErrandError, timeoutError } from '../errors.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import { payloadOf } from '../ports/codec.ts'
 import type { Progress } from '../ports/job-log.ts'
-import { describeIssues, parseWith } from '../schema.ts'
+import { describeIssues, parseSyncWith } from '../schema.ts'
+import type { Parsed } from '../schema.ts'
 import { makeContext } from './context.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { HookRunner } from './hooks.ts'
@@ -54,9 +56,11 @@ export class Attempt {
   readonly #job: ResolvedJob | undefined
   readonly #late = new LateSignal()
   readonly #outcomes = new Outcomes()
-  readonly #leave = Promise.withResolvers<End>()
+  #left: End | undefined
+  #leave: ((end: End) => void) | undefined
   readonly #cancels: (() => void)[] = []
   readonly #claimedMs: number
+  #begunMs = 0
   #view: JobView
   #parsed: { readonly payload: unknown } | undefined
   #result: { readonly value: unknown; readonly json: string | undefined } | undefined
@@ -80,7 +84,8 @@ export class Attempt {
   /** Waits for the handler no longer. What it does from now on does not count. */
   leaveBehind(): void {
     const error = this.#late.reason ?? new Error('the handler was left behind')
-    this.#leave.resolve({ kind: 'threw', error })
+    this.#left ??= { kind: 'threw', error }
+    this.#leave?.(this.#left)
   }
 
   /** When the log will call the run lost: ms by the monotonic clock, Infinity without a timeout. */
@@ -92,22 +97,22 @@ export class Attempt {
 
   /** Never rejects. */
   async run(): Promise<Attempted> {
+    this.#begunMs = this.#parts.deps.clock.monotonicMs()
     this.#watchTimeout()
-    let ended = false
     const body = this.#body()
-      .catch((error: unknown): End => ({ kind: 'threw', error }))
-      .finally(() => {
-        ended = true
-      })
-    const end = await Promise.race([body, this.#leave.promise])
+    const end = await new Promise<End>((resolve) => {
+      this.#leave = resolve
+      if (this.#left) resolve(this.#left)
+      void body.then(resolve)
+    })
     this.#over = true
     for (const cancel of this.#cancels) cancel()
-    const elapsedMs = this.#parts.deps.clock.monotonicMs() - this.#claimedMs
     const { claim, deps } = this.#parts
+    const endedMs = deps.clock.monotonicMs()
     const decision = decide(end, {
       claim,
       retry: this.#job?.retry,
-      elapsedMs,
+      elapsedMs: endedMs - this.#claimedMs,
       timeout: this.#timeout,
       completed: this.#completed,
       aborted: this.#late.reason,
@@ -119,10 +124,10 @@ export class Attempt {
       decision,
       result: this.#result?.value,
       json: this.#result?.json,
-      durationMs: Math.round(elapsedMs),
+      durationMs: Math.round(endedMs - this.#begunMs),
       job: this.#view,
       parsed: this.#parsed,
-      leftBehind: ended ? undefined : body,
+      leftBehind: end === this.#left ? body : undefined,
     }
   }
 
@@ -132,7 +137,7 @@ export class Attempt {
     if (timeoutMs === null) return
     const { clock } = deps
     // Counted from now; but where it waited to run alone, not further into the grace than half of it.
-    const waitedMs = clock.monotonicMs() - this.#claimedMs
+    const waitedMs = this.#begunMs - this.#claimedMs
     const waitMs = Math.max(0, Math.min(timeoutMs, timeoutMs + ref.graceMs / 2 - waitedMs))
     const onTimeout = (): void => {
       this.#timeout = timeoutError(`the run took longer than its timeout of ${timeoutMs} ms`)
@@ -143,24 +148,37 @@ export class Attempt {
     this.#cancels.push(clock.after(waitMs, onTimeout))
   }
 
+  /** Never rejects. */
   async #body(): Promise<End> {
-    const { claim, handler, hooks, middleware, ref } = this.#parts
-    const unreadable = await this.#readPayload()
-    if (!handler || !this.#job) {
-      const error = new ErrandError('E_UNKNOWN_JOB', `no handler of this worker is for '${claim.job.name}'`)
-      return { kind: 'parked', cause: 'unknown-job', error }
+    try {
+      const { claim, handler, hooks, middleware, ref } = this.#parts
+      // Awaited only where there is something to wait for, here and below: it costs more than most of what is called.
+      const reading = this.#readPayload()
+      const unreadable = reading instanceof Promise ? await reading : reading
+      const job = this.#job
+      if (!handler || !job) {
+        const error = new ErrandError('E_UNKNOWN_JOB', `no handler of this worker is for '${claim.job.name}'`)
+        return { kind: 'parked', cause: 'unknown-job', error }
+      }
+      if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
+      if (hooks.precedesRuns) {
+        await hooks.before({ job: this.#view, attempt: claim.attempt, worker: ref.id })
+      }
+      // The hook may have taken all the time that there was.
+      this.#late.throwIfAborted()
+      this.#begun = true
+      const returned = (value: unknown): void => this.#outcomes.returned(value)
+      const run = (ctx: Context): unknown => handler.handler(this.#parsed?.payload, ctx)
+      const layers = [...middleware, ...handler.middleware]
+      const ctx = this.#context(job)
+      const running = layers.length === 0 ? run(ctx) : onion(layers, run, returned, ctx)
+      const value = isThenable(running) ? await running : running
+      returned(value)
+      const end = this.#ended(job, value)
+      return end instanceof Promise ? await end : end
+    } catch (error) {
+      return { kind: 'threw', error }
     }
-    if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
-    await hooks.before({ job: this.#view, attempt: claim.attempt, worker: ref.id })
-    // The hook may have taken all the time that there was.
-    this.#late.throwIfAborted()
-    this.#begun = true
-    const layers = onion(
-      [...middleware, ...handler.middleware],
-      (ctx) => handler.handler(this.#parsed?.payload, ctx),
-      (value) => this.#outcomes.returned(value),
-    )
-    return this.#ended(this.#job, await layers(this.#context(this.#job)))
   }
 
   #context(job: ResolvedJob): Context {
@@ -184,7 +202,7 @@ export class Attempt {
     })
   }
 
-  async #ended(job: ResolvedJob, value: unknown): Promise<End> {
+  #ended(job: ResolvedJob, value: unknown): End | Promise<End> {
     const wish = this.#outcomes.wishOf(value)
     if (wish === 'foreign') {
       throw new ErrandError('E_OUTCOME', `the handler of '${job.name}' returned the outcome of another run`)
@@ -198,37 +216,63 @@ export class Attempt {
     }
     // Completed in the handler's own transaction: the result was given there.
     if (wish || this.#completed) return { kind: 'returned', wish }
+    return job.returns ? this.#keepResult(job, job.returns, value) : { kind: 'returned', wish: undefined }
+  }
+
+  async #keepResult(job: ResolvedJob, returns: StandardSchemaV1, value: unknown): Promise<End> {
     const { resultLimitBytes } = this.#parts.deps.settings
-    this.#result = await checkResult(job.name, job.returns, value, resultLimitBytes)
+    this.#result = await checkResult(job.name, returns, value, resultLimitBytes)
     return { kind: 'returned', wish: undefined }
   }
 
   /** The stored payload for the view, and parsed for the handler; an error where this process cannot read it. */
-  async #readPayload(): Promise<ErrandError | undefined> {
+  #readPayload(): Maybe<ErrandError | undefined> {
     const { claim, deps } = this.#parts
-    const { name } = claim.job
     try {
-      const stored: unknown = JSON.parse(await deps.codec.decode(claim.job.payload, payloadOf(claim.job)))
-      this.#view = jobView(claim.job, stored)
-      if (!this.#job) return undefined
-      const parsed = this.#job.payload ? await parseWith(this.#job.payload, stored) : { value: undefined }
-      if (!parsed.issues) this.#parsed = { payload: parsed.value }
-      return (
-        parsed.issues &&
-        new ErrandError(
-          'E_PAYLOAD_INVALID',
-          `the stored payload does not fit the schema of '${name}' here: ${describeIssues(parsed.issues)}`,
-        )
-      )
+      const text = deps.codec.decode(claim.job.payload, payloadOf(claim.job))
+      const parsed =
+        text instanceof Promise ? text.then((read) => this.#parsePayload(read)) : this.#parsePayload(text)
+      return parsed instanceof Promise ? parsed.catch((error: unknown) => this.#unreadable(error)) : parsed
     } catch (error) {
-      if (isErrandError(error, 'E_CODEC')) {
-        return new ErrandError(
-          'E_CODEC',
-          `the stored payload of '${name}' cannot be read here: ${error.message}`,
-        )
-      }
-      // Without the parser's error: its message quotes the text, and errors are logged.
-      return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is no JSON`)
+      return this.#unreadable(error)
     }
   }
+
+  #parsePayload(text: string): Maybe<ErrandError | undefined> {
+    const stored: unknown = JSON.parse(text)
+    this.#view = jobView(this.#parts.claim.job, stored)
+    if (!this.#job) return undefined
+    const { payload } = this.#job
+    const parsed = payload ? parseSyncWith(payload, stored) : { value: undefined }
+    return parsed instanceof Promise
+      ? parsed.then((its) => this.#checkParsed(its))
+      : this.#checkParsed(parsed)
+  }
+
+  #checkParsed(parsed: Parsed): ErrandError | undefined {
+    if (!parsed.issues) {
+      this.#parsed = { payload: parsed.value }
+      return undefined
+    }
+    const { name } = this.#parts.claim.job
+    const issues = describeIssues(parsed.issues)
+    const message = `the stored payload does not fit the schema of '${name}' here: ${issues}`
+    return new ErrandError('E_PAYLOAD_INVALID', message)
+  }
+
+  #unreadable(error: unknown): ErrandError {
+    const { name } = this.#parts.claim.job
+    if (isErrandError(error, 'E_CODEC')) {
+      return new ErrandError(
+        'E_CODEC',
+        `the stored payload of '${name}' cannot be read here: ${error.message}`,
+      )
+    }
+    // Without the parser's error: its message quotes the text, and errors are logged.
+    return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is no JSON`)
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return ((typeof value === 'object' && value !== null) || typeof value === 'function') && 'then' in value
 }

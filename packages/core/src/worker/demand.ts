@@ -53,11 +53,13 @@ export class Demand {
   #timer: (() => void) | undefined
   #roomSinceMs = Number.NEGATIVE_INFINITY
 
-  constructor(size: number, clock: Clock) {
-    this.slots = new Slots(size, (wereFull) => {
-      if (wereFull) this.#roomSinceMs = clock.monotonicMs()
+  /** @param ahead whether brief jobs may be granted ahead of a slot. */
+  constructor(size: number, clock: Clock, ahead = false) {
+    const freed = (wasFull: boolean): void => {
+      if (wasFull) this.#roomSinceMs = clock.monotonicMs()
       this.#dealSoon()
-    })
+    }
+    this.slots = new Slots({ size, ahead, clock, freed })
     this.#clock = clock
   }
 
@@ -102,7 +104,7 @@ export class Demand {
       max: open.max,
       signal: open.controller.signal,
       take: (count) => {
-        const taken = this.tryBorrow(count)
+        const taken = this.slots.take(count)
         open.max = Math.max(0, open.max - taken)
         return taken
       },
@@ -144,9 +146,7 @@ export class Demand {
 
   /** As `borrow`, without waiting. */
   tryBorrow(max: number): number {
-    const count = Math.max(0, Math.min(max, this.slots.free))
-    this.slots.take(count)
-    return count
+    return this.slots.isStocked ? 0 : this.slots.take(Math.min(max, this.slots.free))
   }
 
   /** After borrowed slots were filled: asks that now ask for more than is free give way. */
@@ -175,6 +175,7 @@ export class Demand {
   }
 
   #deal(): void {
+    if (this.slots.isStocked) return
     while (this.slots.free > 0) {
       const borrower = this.#borrowers.shift()
       if (!borrower) break

@@ -50,8 +50,20 @@ export function notBegun(why: string): Decision {
   return { kind: 'release', begun: false, failure: toFailure(shutdownError(why)) }
 }
 
+const plainSuccess: SettledOutcome = { kind: 'succeed', result: undefined }
+
 /** The decision, its texts through the codec. What the codec cannot write is an error that anybody can read. */
-export async function encode(
+export function encode(
+  codec: Codec,
+  claim: Pick<Claim, 'id' | 'attempt' | 'maxAttempts'>,
+  decision: Decision,
+  json: string | undefined,
+): SettledOutcome | Promise<SettledOutcome> {
+  if (decision.kind === 'succeed' && json === undefined) return plainSuccess
+  return encodeTexts(codec, claim, decision, json)
+}
+
+async function encodeTexts(
   codec: Codec,
   claim: Pick<Claim, 'id' | 'attempt' | 'maxAttempts'>,
   decision: Decision,

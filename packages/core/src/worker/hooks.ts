@@ -18,6 +18,11 @@ export class HookRunner {
     this.#logger = logger
   }
 
+  /** Whether a run's start calls a hook of the worker. */
+  get precedesRuns(): boolean {
+    return this.#hooks.before !== undefined
+  }
+
   /** Whether a run's end calls a hook of the worker, so that its slot must wait for that. */
   get followsRuns(): boolean {
     return this.#hooks.after !== undefined

@@ -16,37 +16,37 @@ export type Wish =
 
 class Made {
   readonly wish: Wish
-  constructor(wish: Wish) {
+  readonly by: Outcomes
+  constructor(wish: Wish, by: Outcomes) {
     this.wish = wish
+    this.by = by
   }
 }
 
 /** The outcomes that one run has made, and whether each was returned: one that was not would silently do nothing. */
 export class Outcomes {
-  readonly #open = new Set<Made>()
-  readonly #mine = new WeakSet<Made>()
+  #open: Made[] = []
 
   make(wish: Wish): Outcome {
-    const made = new Made(wish)
-    this.#open.add(made)
-    this.#mine.add(made)
+    const made = new Made(wish, this)
+    this.#open.push(made)
     return made as unknown as Outcome
   }
 
   /** A handler or a middleware has returned this value. */
   returned(value: unknown): void {
-    if (value instanceof Made) this.#open.delete(value)
+    if (value instanceof Made) this.#open = this.#open.filter((made) => made !== value)
   }
 
   /** The wish behind a value; undefined where it is a plain result; `'foreign'` when another run made it. */
   wishOf(value: unknown): Wish | 'foreign' | undefined {
     if (!(value instanceof Made)) return undefined
-    return this.#mine.has(value) ? value.wish : 'foreign'
+    return value.by === this ? value.wish : 'foreign'
   }
 
   /** An outcome that was made and not returned. */
   get forgotten(): Wish | undefined {
-    return this.#open.values().next().value?.wish
+    return this.#open[0]?.wish
   }
 }
 

@@ -23,6 +23,8 @@ export interface PoolParts {
   readonly leaseOut: () => void
   /** A subscription that was lost is back. */
   readonly resubscribed: (queue: QueueName) => void
+  /** Whether brief jobs may be granted ahead of a slot. */
+  readonly ahead: boolean
 }
 
 /** Slots, and the queues that share them: one subscription each. */
@@ -37,7 +39,7 @@ export class Pool {
     const { deps } = parts
     const { clock, driver, log, logger } = deps
     const started = (): void => void log.notify(['events']).catch(() => undefined)
-    this.#demand = new Demand(size, clock)
+    this.#demand = new Demand(size, clock, parts.ahead)
     this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
     this.feeds = queues.map(
       (queue) =>
@@ -63,6 +65,9 @@ export class Pool {
   /** Ends when the signal aborts and every ticket has been handed back. */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, driver, logger } = this.#parts.deps
+    const { slots } = this.#demand
+    if (stop.aborted) slots.close()
+    else stop.addEventListener('abort', () => slots.close(), { once: true })
     const loops = this.feeds.map((feed) => feed.run(stop))
     const overdue = new LogSubscription({
       ...this.#parts,

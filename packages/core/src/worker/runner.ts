@@ -42,10 +42,10 @@ export class Runner {
     this.#parts = parts
   }
 
-  /** Runs a claim in a slot that has been taken for it, and gives the slot back. */
+  /** Runs a claim for which room has been taken, now or when its slot is free, and gives the room back. */
   start(claim: Claim, slots: Slots): void {
     const { worker, deps, runs, progress, hooks, ref, stopping } = this.#parts
-    if (this.#parts.isDisowned(claim)) return slots.give(1)
+    if (this.#parts.isDisowned(claim)) return slots.giveUnused(1)
     const attempt = new Attempt({
       claim,
       handler: worker.handlers.get(claim.job.name),
@@ -65,9 +65,19 @@ export class Runner {
       leaveBehind: () => attempt.leaveBehind(),
     }
     runs.add(run)
-    void this.#run(run, attempt, slots).catch((error: unknown) => {
-      // Only when the log was given up on: the sweep judges what it did not hear of.
-      deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
+    slots.start({
+      begin: () => {
+        void this.#run(run, attempt, slots).catch((error: unknown) => {
+          // Only when the log was given up on: the sweep judges what it did not hear of.
+          deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
+        })
+      },
+      giveBack: () => {
+        run.ended = true
+        slots.giveUnused(1)
+        const why = stopping.aborted ? 'the worker stops' : 'its slot did not come free in time'
+        void this.release(claim, why).then(() => runs.delete(run))
+      },
     })
   }
 
@@ -91,13 +101,15 @@ export class Runner {
   async #run(run: Run, attempt: Attempt, slots: Slots): Promise<void> {
     const { hooks, runs, settler, deps } = this.#parts
     const { claim } = run
+    const begunMs = deps.clock.monotonicMs()
     let slotTaken = true
     const giveSlot = (): void => {
-      if (slotTaken) slots.give(1)
+      if (slotTaken) slots.give(deps.clock.monotonicMs() - begunMs)
       slotTaken = false
     }
     try {
-      const attempted = await this.#attempt(run, attempt)
+      const isSuspect = claim.crashes >= aloneFromCrashes
+      const attempted = await (isSuspect ? this.#attemptAlone(run, attempt) : this.#attempt(run, attempt))
       run.ended = true
       runs.busy(run, undefined)
       if (attempted === undefined) {
@@ -110,12 +122,14 @@ export class Runner {
       // The slot is free for the next job while this one is recorded, unless hooks are still to come, or that is slow: one
       // round of outcomes may be under way, and one more wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
-      if (!followed && settler.waiting < 2 * slots.size) giveSlot()
-      const outcome = await encode(deps.codec, claim, attempted.decision, attempted.json)
+      if (!followed && settler.waiting < slots.backlog) giveSlot()
+      const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
+      const outcome = encoding instanceof Promise ? await encoding : encoding
       const { durationMs } = attempted
       const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
-      await this.#follow(run, attempted, settled)
+      // A result that cannot be stored may fail a job that has succeeded.
+      if (followed || settled.event === 'failed') await this.#follow(run, attempted, settled)
     } finally {
       runs.delete(run)
       giveSlot()
@@ -123,21 +137,22 @@ export class Runner {
   }
 
   /** Undefined when it must not begin. */
-  async #attempt(run: Run, attempt: Attempt): Promise<Attempted | undefined> {
-    const { solitude, stopping, heartbeat, runs, ref } = this.#parts
-    const { crashes, timeoutMs } = run.claim
-    if (crashes < aloneFromCrashes) {
-      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
-      runs.busy(run, attempt.deadlineMs)
-      return attempt.run()
-    }
+  #attempt(run: Run, attempt: Attempt): Promise<Attempted> | undefined {
+    const { stopping, heartbeat, runs } = this.#parts
+    if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
+    runs.busy(run, attempt.deadlineMs)
+    return attempt.run()
+  }
+
+  /** As `#attempt`, while nothing else runs. */
+  async #attemptAlone(run: Run, attempt: Attempt): Promise<Attempted | undefined> {
+    const { solitude, stopping, ref } = this.#parts
+    const { timeoutMs } = run.claim
     // What it waits is lost to its run: the log's deadline counts from the claim.
     const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
     if (!(await solitude.enter(run, spareMs, stopping))) return undefined
     try {
-      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
-      runs.busy(run, attempt.deadlineMs)
-      return await attempt.run()
+      return await this.#attempt(run, attempt)
     } finally {
       solitude.leave(run)
     }

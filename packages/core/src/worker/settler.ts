@@ -56,11 +56,8 @@ export class Settler {
   }
 
   /** Rejects only when the worker has given up waiting for the log. */
-  async settle(settlement: Settlement): Promise<Settled> {
-    const settled = await this.#batcher.add(settlement)
-    this.#publish(settled.tickets)
-    if (settled.keyPending) this.#passKeysSoon()
-    return settled
+  settle(settlement: Settlement): Promise<Settled> {
+    return this.#batcher.add(settlement)
   }
 
   /** Offers no longer: what is unanswered is judged by the sweep, once the lease is out. */
@@ -81,6 +78,8 @@ export class Settler {
         const settled = await log.settle(settlements, ref)
         // Not awaited: whoever follows polls as well.
         void log.notify(['events']).catch(() => undefined)
+        this.#publish(settled.flatMap(({ tickets }) => tickets))
+        if (settled.some(({ keyPending }) => keyPending)) this.#passKeysSoon()
         return settled
       } catch (error) {
         failures += 1

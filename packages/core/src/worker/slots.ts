@@ -1,40 +1,104 @@
+import type { Clock } from '../ports/clock.ts'
+import { Hand } from './hand.ts'
+import type { Granted } from './hand.ts'
+
+export interface SlotsOptions {
+  /** How many jobs run at a time. */
+  readonly size: number
+  /** Whether brief jobs may be granted ahead of a slot. */
+  readonly ahead: boolean
+  readonly clock: Clock
+  /** Called after room has been given back, and told whether jobs had taken all of it. */
+  readonly freed: (wasFull: boolean) => void
+}
+
 /**
- * How many jobs of one pool run at a time. A slot is taken when a job is granted and given back when its handler has
- * really ended, or its grace is over.
+ * The jobs of one pool: those that run, and those in hand that run next. Room is taken for a job when it is granted, or
+ * asked for by its ticket, and given back when its handler has really ended, or its grace is over.
  */
 export class Slots {
   readonly size: number
-  readonly #freed: (wereFull: boolean) => void
+  readonly #hand: Hand
+  readonly #freed: (wasFull: boolean) => void
   #taken = 0
+  #running = 0
+  /** Set while the next ones in hand are about to begin: whether there was no room before. */
+  #turn: { wasFull: boolean } | undefined
 
-  /** @param freed is called after slots have been given back, and told whether jobs had taken all of them. */
-  constructor(size: number, freed: (wereFull: boolean) => void) {
+  constructor({ size, ahead, clock, freed }: SlotsOptions) {
     this.size = size
+    this.#hand = new Hand(size, ahead, clock)
     this.#freed = freed
   }
 
+  /** How many more jobs are wanted. */
   get free(): number {
-    return this.size - this.#taken
+    return Math.max(0, this.size + this.#hand.wanted - this.#taken)
   }
 
-  take(count: number): void {
-    if (count > this.free) throw new RangeError(`${count} slots taken of ${this.free} free ones`)
-    this.#taken += count
+  /** There are jobs enough in hand: to ask for more would be too early. */
+  get isStocked(): boolean {
+    return this.#hand.count > 0 && this.#hand.isStocked
   }
 
-  /** Of jobs that have ended. */
-  give(count: number): void {
-    this.#give(count, this.free === 0)
+  /** Outcomes that may wait for the log before slots wait for them: those of two rounds. */
+  get backlog(): number {
+    return 2 * (this.size + this.#hand.wanted)
   }
 
-  /** Of jobs that did not come. */
+  /** Takes room for as many jobs of these as there is, and says for how many. */
+  take(count: number): number {
+    const taken = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
+    this.#taken += taken
+    return taken
+  }
+
+  /** Begins a job for which room was taken, now or when those before it have begun. */
+  start(job: Granted): void {
+    if (this.#running >= this.size || this.#hand.count > 0) return this.#hand.put(job)
+    this.#running += 1
+    job.begin()
+  }
+
+  /** A job that had its slot for so long has ended. */
+  give(ms: number): void {
+    const wasFull = this.free === 0
+    this.#hand.ran(ms)
+    this.#running -= 1
+    this.#taken -= 1
+    if (this.#hand.count > 0) this.#beginSoon(wasFull)
+    else this.#freed(wasFull)
+  }
+
+  /** Room of jobs that did not come, or did not begin. */
   giveUnused(count: number): void {
-    this.#give(count, false)
-  }
-
-  #give(count: number, wereFull: boolean): void {
     if (count === 0) return
     this.#taken -= count
-    this.#freed(wereFull)
+    this.#freed(false)
+  }
+
+  /** What is in hand goes back, and what still comes without a slot. */
+  close(): void {
+    this.#hand.close()
+  }
+
+  /** In the next turn of the event loop, so that brief jobs do not keep it from what else there is. */
+  #beginSoon(wasFull: boolean): void {
+    if (this.#turn) {
+      this.#turn.wasFull ||= wasFull
+      return
+    }
+    this.#turn = { wasFull }
+    setImmediate(() => this.#begin())
+  }
+
+  #begin(): void {
+    const wasFull = this.#turn?.wasFull ?? false
+    this.#turn = undefined
+    for (let job; this.#running < this.size && (job = this.#hand.next());) {
+      this.#running += 1
+      job.begin()
+    }
+    this.#freed(wasFull)
   }
 }

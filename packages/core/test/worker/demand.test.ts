@@ -41,7 +41,7 @@ test('slots that come free in one turn of the event loop are one ask', async () 
   const second = asking(demand, line)
   await turn()
   expect(second.got).toBeUndefined()
-  for (let slot = 0; slot < 3; slot += 1) demand.slots.give(1)
+  for (let slot = 0; slot < 3; slot += 1) demand.slots.give(1_000)
   await turn()
   await turn()
   expect(second.got?.max).toBe(3)
@@ -81,7 +81,7 @@ test('an idle ask gives its slot to a busy queue that needs it, and gets a turn 
   await clock.advance(1_000)
   answer(more.got, 1)
   const greedy = asking(demand, busy)
-  demand.slots.give(1)
+  demand.slots.give(1_000)
   await turn()
   await turn()
   expect(patient.got?.max).toBe(1)
@@ -145,7 +145,7 @@ test('whatever happens, no more is asked for in all than is free, and no slot is
           }
           if (does === 'end' && running > 0) {
             running -= 1
-            demand.slots.give(1)
+            demand.slots.give(1_000)
           }
           if (does === 'wait') await clock.advance(jobs * 100)
           await turn()

@@ -1,0 +1,94 @@
+import { workerDefaults } from '../config/defaults.ts'
+import type { Clock } from '../ports/clock.ts'
+
+/** A job that was granted to this worker and has not begun. */
+export interface Granted {
+  /** Its slot has been taken. */
+  begin(): void
+  giveBack(): void
+}
+
+/** How much one run moves the picture of how long they take. */
+const weight = 0.05
+
+/**
+ * Jobs that were granted ahead of a slot. A worker of brief jobs would spend as long on waiting for the next ones as on
+ * running them, so it asks for as many more as will begin within `inHandMs`. When that proves wrong, because handlers
+ * take longer all of a sudden, they go back.
+ */
+export class Hand {
+  readonly most: number
+  readonly #slots: number
+  readonly #clock: Clock
+  #held: { readonly job: Granted; readonly sinceMs: number }[] = []
+  #look: (() => void) | undefined
+  /** So long do jobs have their slots, by and large. */
+  #runMs: number = workerDefaults.inHandMaxMs
+  #closed = false
+
+  /** @param isAllowed false keeps it empty. */
+  constructor(slots: number, isAllowed: boolean, clock: Clock) {
+    this.most = isAllowed ? workerDefaults.inHandPerSlot * slots : 0
+    this.#slots = slots
+    this.#clock = clock
+  }
+
+  get count(): number {
+    return this.#held.length
+  }
+
+  /** How many to hold. */
+  get wanted(): number {
+    const { inHandMs } = workerDefaults
+    if (this.#closed || this.#runMs > inHandMs) return 0
+    return Math.min(this.most, Math.floor((this.#slots * inHandMs) / this.#runMs))
+  }
+
+  /** It is filled when half of it is gone: each ask has a price of its own. */
+  get isStocked(): boolean {
+    return this.count * 2 > this.wanted
+  }
+
+  /** A job has had its slot for so long. */
+  ran(ms: number): void {
+    this.#runMs += weight * (ms - this.#runMs)
+  }
+
+  put(job: Granted): void {
+    if (this.#closed) return job.giveBack()
+    this.#held.push({ job, sinceMs: this.#clock.monotonicMs() })
+    this.#lookIn(workerDefaults.inHandMaxMs)
+  }
+
+  /** The one that was granted first. */
+  next(): Granted | undefined {
+    return this.#held.shift()?.job
+  }
+
+  /** Gives all back, and whatever still comes. */
+  close(): void {
+    this.#closed = true
+    this.#look?.()
+    this.#giveBack(this.#held.length)
+  }
+
+  #lookIn(ms: number): void {
+    this.#look ??= this.#clock.after(ms, () => this.#lookNow(), { unref: true })
+  }
+
+  #lookNow(): void {
+    this.#look = undefined
+    const { inHandMaxMs } = workerDefaults
+    const beforeMs = this.#clock.monotonicMs() - inHandMaxMs
+    const late = this.#held.findIndex(({ sinceMs }) => sinceMs > beforeMs)
+    const count = late === -1 ? this.#held.length : late
+    if (count > 0) this.#runMs = Math.max(this.#runMs, inHandMaxMs)
+    this.#giveBack(count)
+    const [oldest] = this.#held
+    if (oldest) this.#lookIn(oldest.sinceMs - beforeMs)
+  }
+
+  #giveBack(count: number): void {
+    for (const { job } of this.#held.splice(0, count)) job.giveBack()
+  }
+}

@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob, handle } from '../../src/index.ts'
+import type { JobHandler } from '../../src/index.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { eventually, hold, stage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const task = defineJob({ name: 'task', payload: z.object({ long: z.boolean() }) })
+const careful = defineJob({ name: 'careful', onCrash: 'fail' })
+
+const slots = 2
+/** Four for each slot. */
+const inHand = 8
+
+/** A worker of two slots, and what is in its handlers: brief jobs end at once, long ones when `go` says so. */
+async function atWork(on: Stage, go: PromiseWithResolvers<void>, also: readonly JobHandler[] = []) {
+  const seen = { begun: [] as string[], now: 0, most: 0 }
+  const run = handle(task, async ({ long }, ctx) => {
+    seen.now += 1
+    seen.most = Math.max(seen.most, seen.now)
+    seen.begun.push(ctx.job.id)
+    if (long) await go.promise
+    seen.now -= 1
+  })
+  const worker = await on.work({ concurrency: slots, handlers: [run, ...also] })
+  return { worker, seen }
+}
+
+async function dispatch(on: Stage, count: number, long: boolean): Promise<readonly string[]> {
+  const receipts = await on.errand.dispatchMany(Array.from({ length: count }, () => task.with({ long })))
+  return receipts.map(({ id }) => id)
+}
+
+/** So many brief jobs that the worker knows them to be brief. */
+async function learn(on: Stage): Promise<void> {
+  const ids = await dispatch(on, 150, false)
+  for (const id of ids) await on.until(id, 'succeeded')
+}
+
+const startedOf = async (on: Stage, ids: readonly string[]): Promise<number> => {
+  const histories = await Promise.all(ids.map((id) => on.history(id)))
+  return histories.filter((types) => types.includes('started')).length
+}
+
+test('jobs that prove brief are granted ahead of their slots, begin in order, and no more run at a time than before', async () => {
+  await using on = stage({ clock: virtualClock() })
+  const go = hold()
+  const { worker, seen } = await atWork(on, go)
+  await learn(on)
+  const ids = await dispatch(on, 30, true)
+  await eventually(() => expect(worker.health().running).toBe(slots + inHand))
+  expect(await startedOf(on, ids)).toBe(slots + inHand)
+  go.resolve()
+  for (const id of ids) await on.until(id, 'succeeded')
+  expect(seen.begun.slice(-ids.length)).toEqual(ids)
+  expect(seen.most).toBe(slots)
+})
+
+test('as long as nothing says that jobs are brief, none is granted without a slot', async () => {
+  await using on = stage({ clock: virtualClock() })
+  const go = hold()
+  const { worker } = await atWork(on, go)
+  const ids = await dispatch(on, 30, true)
+  await eventually(() => expect(worker.health().running).toBe(slots))
+  expect(await startedOf(on, ids)).toBe(slots)
+  go.resolve()
+})
+
+test('a job in hand whose slot does not come free in time goes back, and another worker runs it', async () => {
+  const clock = virtualClock()
+  await using on = stage({ clock })
+  const go = hold()
+  const { worker, seen } = await atWork(on, go)
+  await learn(on)
+  const ids = await dispatch(on, slots + inHand, true)
+  await eventually(() => expect(worker.health().running).toBe(slots + inHand))
+  await clock.advance(250)
+  await eventually(() => expect(worker.health().running).toBe(slots))
+  for (const id of ids.slice(slots)) {
+    expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+  }
+  const done = hold()
+  done.resolve()
+  await atWork(on, done)
+  for (const id of ids.slice(slots)) await on.until(id, 'succeeded')
+  expect(await on.log.get(ids.at(-1)!)).toMatchObject({ attempt: 1, run: 2 })
+  expect(seen.begun.slice(-slots)).toEqual(ids.slice(0, slots))
+  go.resolve()
+})
+
+test('a worker that stops gives back at once what it has in hand, and lets what runs finish', async () => {
+  await using on = stage({ clock: virtualClock() })
+  const go = hold()
+  const { worker } = await atWork(on, go)
+  await learn(on)
+  const ids = await dispatch(on, slots + inHand, true)
+  await eventually(() => expect(worker.health().running).toBe(slots + inHand))
+  const stopped = worker.stop()
+  for (const id of ids.slice(slots)) await on.until(id, 'released')
+  expect(worker.health().running).toBe(slots)
+  go.resolve()
+  await stopped
+  for (const id of ids.slice(0, slots)) {
+    expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
+  }
+})
+
+test('a worker that has a job with onCrash: fail is granted nothing ahead: what it was granted would count as begun', async () => {
+  await using on = stage({ clock: virtualClock() })
+  const go = hold()
+  const { worker } = await atWork(on, go, [handle(careful, () => undefined)])
+  await learn(on)
+  const ids = await dispatch(on, 30, true)
+  await eventually(() => expect(worker.health().running).toBe(slots))
+  expect(await startedOf(on, ids)).toBe(slots)
+  go.resolve()
+})

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { Hand } from '../../src/worker/hand.ts'
+
+/** How many a worker of ten slots wants in hand once its jobs have had their slots for so long. */
+function wantedAfter(...runs: readonly { readonly ms: number; readonly times: number }[]): number {
+  const hand = new Hand(10, true, virtualClock())
+  for (const { ms, times } of runs) for (let run = 0; run < times; run += 1) hand.ran(ms)
+  return hand.wanted
+}
+
+test('it wants as many as begin within ten milliseconds, at most four for each slot, and none of what takes longer', () => {
+  expect(wantedAfter({ ms: 0.1, times: 500 })).toBe(40)
+  expect(wantedAfter({ ms: 4, times: 500 })).toBe(24)
+  expect(wantedAfter({ ms: 9.9, times: 500 })).toBe(10)
+  expect(wantedAfter({ ms: 11, times: 500 })).toBe(0)
+  expect(wantedAfter()).toBe(0)
+})
+
+test('a single run that takes long is enough to want none', () => {
+  expect(wantedAfter({ ms: 1, times: 500 }, { ms: 1_000, times: 1 })).toBe(0)
+})
+
+test('it wants none once something in it has waited too long', async () => {
+  const clock = virtualClock()
+  const hand = new Hand(10, true, clock)
+  for (let run = 0; run < 500; run += 1) hand.ran(1)
+  const back: string[] = []
+  hand.put({ begin: () => undefined, giveBack: () => back.push('first') })
+  await clock.advance(100)
+  hand.put({ begin: () => undefined, giveBack: () => back.push('second') })
+  await clock.advance(150)
+  expect([back, hand.count, hand.wanted]).toEqual([['first'], 1, 0])
+  await clock.advance(100)
+  expect([back, hand.count]).toEqual([['first', 'second'], 0])
+})
