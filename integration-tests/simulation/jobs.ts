@@ -65,12 +65,24 @@ const payload: PayloadSchema = {
 }
 
 /** Job definitions of one run. The first is plain, so that it can be anybody's child. */
-export function defineJobs(chance: Chance, queues: readonly string[]): readonly SimulatedJob[] {
+export function defineJobs(
+  chance: Chance,
+  queues: readonly string[],
+  areRepeatable: boolean,
+): readonly SimulatedJob[] {
   const count = chance.whole(2, 6)
-  return Array.from({ length: count }, (_, index) => defineOne(chance, `job-${index}`, queues, index === 0))
+  return Array.from({ length: count }, (_, index) =>
+    defineOne(chance, `job-${index}`, queues, index === 0, areRepeatable),
+  )
 }
 
-function defineOne(chance: Chance, name: string, queues: readonly string[], isPlain: boolean): SimulatedJob {
+function defineOne(
+  chance: Chance,
+  name: string,
+  queues: readonly string[],
+  isPlain: boolean,
+  isRepeatable: boolean,
+): SimulatedJob {
   const kind = isPlain ? 'plain' : chance.pick(['plain', 'ordered', 'ordered', 'unique', 'both'])
   const isOrdered = kind === 'ordered' || kind === 'both'
   const isUnique = kind === 'unique' || kind === 'both'
@@ -81,7 +93,7 @@ function defineOne(chance: Chance, name: string, queues: readonly string[], isPl
     timeout: chance.pick([1_500, 4_000, 15_000, 'none']),
     retry: { attempts: chance.whole(1, 4), backoff: exponential(chance.pick([100, 1_000]), { max: 5_000 }) },
     crashes: chance.whole(1, 4),
-    onCrash: chance.pick(['retry', 'retry', 'fail']),
+    onCrash: isRepeatable ? 'retry' : chance.pick(['retry', 'retry', 'fail']),
     ...(isOrdered ? { order: { key: ({ key }) => key, onFailure: chance.pick(['block', 'skip']) } } : {}),
     ...(isUnique
       ? {
@@ -107,6 +119,8 @@ export function newPayload(chance: Chance): Payload {
     acts: [...acts, ...child, newAct(chance, last)],
   }
 }
+
+export const briefPayload: Payload = { key: 'key-0', unique: 'unique-0', acts: [{ does: 'succeed', ms: 0 }] }
 
 function newAct(chance: Chance, does: Act['does']): Act {
   return {

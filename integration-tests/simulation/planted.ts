@@ -201,6 +201,22 @@ export const plantedBugs: readonly PlantedBug[] = [
     '',
   ),
   bug(
+    'hand-forgets',
+    'Jobs in hand whose slots do not come free are dropped instead of given back.',
+    ['liveness', 'stop', 'I1'],
+    'core/src/worker/hand.ts',
+    'for (const { job } of this.#held.splice(0, count)) job.giveBack()',
+    'this.#held.splice(0, count)',
+  ),
+  bug(
+    'hand-leaks',
+    'A job that is given back from hand keeps its room.',
+    ['liveness'],
+    'core/src/worker/runner.ts',
+    'run.ended = true\n        slots.giveUnused(1)',
+    'run.ended = true',
+  ),
+  bug(
     'slots-leak',
     'The slots of tickets that were refused are not given back.',
     ['liveness'],
@@ -213,7 +229,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A handler begins although the lease of its worker is out.',
     ['lease'],
     'core/src/worker/runner.ts',
-    'if (crashes < aloneFromCrashes) {\n      if (stopping.aborted || heartbeat.leaseLeftMs() <= 0)',
-    'if (crashes < aloneFromCrashes) {\n      if (stopping.aborted)',
+    'if (stopping.aborted || heartbeat.leaseLeftMs() <= 0)',
+    'if (stopping.aborted)',
   ),
 ]

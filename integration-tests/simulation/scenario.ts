@@ -1,7 +1,7 @@
 import { lanes } from '@errand/core/ports'
 import type { JobOptions } from '@errand/core'
 import type { Chance } from './chance.ts'
-import { defineJobs, newPayload } from './jobs.ts'
+import { briefPayload, defineJobs, newPayload } from './jobs.ts'
 import type { Payload, SimulatedJob } from './jobs.ts'
 
 export const driverUrls = ['simulated:a', 'simulated:b', 'database'] as const
@@ -28,6 +28,9 @@ export interface WorkerSettings {
   readonly grace: number
 }
 
+/** One seed in so many has jobs that are brief. */
+const briefEvery = 8
+
 /** What is to be done in one run; what goes wrong meanwhile is in `Faults`. */
 export class Scenario {
   readonly queues: readonly string[]
@@ -44,12 +47,15 @@ export class Scenario {
   readonly followed: boolean
   /** Some workers are of an older version, and do not know every job. */
   readonly rolling: boolean
+  /** Many jobs that end at once, so that workers have some in hand. */
+  readonly brief: boolean
   /** How long things go wrong. */
   readonly troubleMs: number
 
-  constructor(chance: Chance) {
+  constructor(seed: number, chance: Chance) {
+    this.brief = seed % briefEvery === 0
     this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(1, 3))
-    this.jobs = defineJobs(chance, this.queues)
+    this.jobs = defineJobs(chance, this.queues, this.brief)
     this.dispatchers = chance.whole(1, 2)
     this.workers = chance.pick([1, 1, 2, 2, 3])
     this.driver = chance.happens(0.2) ? 'database' : 'simulated:a'
@@ -59,7 +65,10 @@ export class Scenario {
     this.rolling = chance.happens(0.15)
     this.troubleMs = chance.pick([3_000, 8_000, 16_000])
     const count = chance.whole(2, 14)
-    this.dispatches = Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs))
+    this.dispatches = [
+      ...Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs)),
+      ...(this.brief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
+    ]
   }
 }
 
@@ -88,6 +97,25 @@ function planned(chance: Chance, jobs: readonly SimulatedJob[], withinMs: number
     awaitsResult: chance.happens(0.1),
     requests,
   }
+}
+
+/** Enough at a time for a worker to learn how brief they are, and a long one among them now and then. */
+function briefOnes(
+  chance: Chance,
+  [job]: readonly SimulatedJob[],
+  withinMs: number,
+): readonly PlannedDispatch[] {
+  if (!job) return []
+  return Array.from({ length: 3 }, () => ({
+    atMs: chance.between(0, withinMs * 0.8),
+    inTransaction: false,
+    awaitsResult: false,
+    requests: Array.from({ length: 60 }, () => ({
+      job,
+      payload: chance.happens(0.02) ? newPayload(chance) : briefPayload,
+      options: {},
+    })),
+  }))
 }
 
 function optionsOf(chance: Chance): JobOptions {

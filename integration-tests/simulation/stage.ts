@@ -27,7 +27,7 @@ export class Stage {
   constructor(seed: number, traced: boolean, store: StoreKind) {
     this.world = new World(seed, traced)
     const { chance } = this.world
-    this.scenario = new Scenario(chance)
+    this.scenario = new Scenario(seed, chance)
     this.faults = new Faults(chance)
     this.#rows = openRows(store)
     this.log = new LogServer(this.world, this.faults, this.#rows)

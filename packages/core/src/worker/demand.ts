@@ -195,10 +195,8 @@ export class Demand {
       free -= max
       this.#open(place, max, now)
     }
-    this.#makeRoom(
-      waiting.filter((place) => place.waiting),
-      now,
-    )
+    // Looked at anew: a queue that rests leaves the slots to busy ones that wait, and those may have theirs now.
+    this.#makeRoom(this.#inTurn(now), now)
   }
 
   /** The places that wait, longest without a turn first. */

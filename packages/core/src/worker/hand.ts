@@ -9,7 +9,7 @@ export interface Granted {
 }
 
 /** How much one run moves the picture of how long they take. */
-const weight = 0.05
+const weight = 0.1
 
 /**
  * Jobs that were granted ahead of a slot. A worker of brief jobs would spend as long on waiting for the next ones as on

@@ -88,6 +88,37 @@ test('an idle ask gives its slot to a busy queue that needs it, and gets a turn 
   expect(greedy.got).toBeUndefined()
 })
 
+test('a queue that gave its slot to a busy one gets it back when that one has no more jobs', async () => {
+  const clock = virtualClock()
+  const demand = new Demand(1, clock)
+  const [busy, idle] = [demand.join('busy'), demand.join('idle')]
+  const first = asking(demand, busy)
+  await turn()
+  answer(first.got, 1)
+  const waiting = asking(demand, idle)
+  demand.slots.give(1_000)
+  await turn()
+  await turn()
+  const more = asking(demand, busy)
+  await clock.advance(100)
+  expect(waiting.got?.signal.aborted).toBe(true)
+  // It rests now. The busy one has a job, and then no more.
+  waiting.got?.done(0)
+  await turn()
+  answer(more.got, 1)
+  const patient = asking(demand, idle)
+  const last = asking(demand, busy)
+  demand.slots.give(1_000)
+  await turn()
+  await turn()
+  expect(last.got?.max).toBe(1)
+  await clock.advance(1_000)
+  expect(last.got?.signal.aborted).toBe(true)
+  last.got?.done(0)
+  await turn()
+  expect(patient.got?.max).toBe(1)
+})
+
 test('more idle queues than slots take turns', async () => {
   const clock = virtualClock()
   const demand = new Demand(1, clock)
