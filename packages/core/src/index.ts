@@ -19,7 +19,7 @@ export { defineJob } from './define/job.ts'
 export type { AnyJob, JobDefinition, JobOptions, JobPolicy, JobRequest } from './define/job.ts'
 export type { JobView } from './define/view.ts'
 export { defineWorker } from './define/worker.ts'
-export type { Worker, WorkerDefinition, WorkerSource, WorkOptions } from './define/worker.ts'
+export type { Worker, WorkerDefinition, WorkerHealth, WorkerSource, WorkOptions } from './define/worker.ts'
 
 export type { Dispatch, DispatchOptions, Receipt } from './dispatch/request.ts'
 export type { Duration } from './duration.ts'

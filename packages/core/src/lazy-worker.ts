@@ -1,3 +1,4 @@
+import { noneEnded } from './define/worker.ts'
 import type { Worker } from './define/worker.ts'
 import type { Logger } from './logging.ts'
 
@@ -24,7 +25,7 @@ export function lazyWorker(id: string, logger: Logger, start: () => Promise<Work
     id,
     ready,
     finished,
-    health: () => started?.health() ?? { taking: false, running: 0, why: 'it is starting' },
+    health: () => started?.health() ?? { taking: false, running: 0, ended: noneEnded, why: 'it is starting' },
     stop,
     [Symbol.asyncDispose]: () => stop(),
   }

@@ -83,12 +83,14 @@ async function runWorker(
     stopWhenEmpty: once || options.stopWhenEmpty,
     queues: options.queues,
   }
-  const progress = new Progress(terminal, tally)
+  const progress = new Progress(terminal)
   const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
   const definition = counted(source, tally, {
     concurrency: once ? 1 : options.concurrency,
     maxJobs: limits.maxJobs,
-    ended: (attempt) => progress.ended(attempt),
+    isLimited: [limits.maxJobs, limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
+    // Only for who sees it: the slot of a run waits for what follows it.
+    ended: progress.shown ? (attempt) => progress.ended(attempt) : undefined,
   })
   const worker = errand.work(definition, { queues: options.queues, label: options.label, signals: true })
   const stopped = new AbortController()

@@ -35,7 +35,7 @@ export const workerDefaults = {
    * each slot. After the second time they go back.
    */
   inHandMs: 10,
-  inHandMaxMs: 250,
+  inHandMaxMs: 1_000,
   inHandPerSlot: 4,
   /** How long one hook may take. */
   hookDeadlineMs: 10_000,

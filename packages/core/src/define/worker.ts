@@ -7,7 +7,7 @@ import { checkQueueName } from '../names.ts'
 import { checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
 import { checkMiddleware, resolvedHandler } from './handler.ts'
 import type { JobHandler, Maybe, Middleware, ResolvedHandler } from './handler.ts'
-import type { Hooks } from './hooks.ts'
+import type { Ended, Hooks } from './hooks.ts'
 import { resolvedJob } from './job.ts'
 
 /** What a worker process does: its handlers, how many at a time, and what happens around them. */
@@ -43,6 +43,29 @@ export interface WorkOptions {
   readonly label?: string | undefined
 }
 
+/** What a worker says of itself. */
+export interface WorkerHealth {
+  /** Whether it asks for jobs at present. */
+  readonly taking: boolean
+  /** Why it does not. */
+  readonly why?: string
+  /** Jobs that it has been granted, and whose end is not on record yet. */
+  readonly running: number
+  /** Runs that have ended since it started, by what was recorded. */
+  readonly ended: Readonly<Record<Ended['outcome'], number>>
+}
+
+/** Of a worker that has just begun. */
+export const noneEnded: WorkerHealth['ended'] = {
+  succeeded: 0,
+  errored: 0,
+  failed: 0,
+  snoozed: 0,
+  released: 0,
+  cancelled: 0,
+  fenced: 0,
+}
+
 /** A worker that runs in this process. */
 export interface Worker extends AsyncDisposable {
   readonly id: string
@@ -50,8 +73,7 @@ export interface Worker extends AsyncDisposable {
   readonly ready: Promise<void>
   /** Resolves when it has stopped; rejects when it could not start or had to give up. */
   readonly finished: Promise<void>
-  /** `taking`: whether it asks for jobs at present, and if not, why. */
-  health(): { readonly taking: boolean; readonly running: number; readonly why?: string }
+  health(): WorkerHealth
   /**
    * Takes no more, lets running jobs finish within the grace, then aborts and releases them. Idempotent: a second
    * caller awaits the same stop.

@@ -21,6 +21,7 @@ import { Runner } from './runner.ts'
 import { Runs } from './runs.ts'
 import { Settler } from './settler.ts'
 import { Solitude } from './solitude.ts'
+import { Tally } from './tally.ts'
 
 /** A worker's parts, which exist once its definition is known. */
 export interface Parts {
@@ -31,6 +32,7 @@ export interface Parts {
   readonly heartbeat: Heartbeat
   readonly reconciler: Reconciler
   readonly settler: Settler
+  readonly tally: Tally
   readonly pools: readonly Pool[]
   readonly relay: Relay
 }
@@ -97,7 +99,9 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     quiet: () => pools.flatMap((pool) => pool.quiet),
     failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
   })
+  const tally = new Tally()
   const runner = new Runner({
+    tally,
     worker,
     ref,
     deps,
@@ -125,6 +129,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     heartbeat: beats,
     reconciler,
     settler,
+    tally,
     pools,
     relay,
   }

@@ -1,10 +1,12 @@
 import { seal } from '../codec/sealed-text.ts'
 import { jobDefaults } from '../config/defaults.ts'
 import type { Ended } from '../define/hooks.ts'
+import { noneEnded } from '../define/worker.ts'
 import { shutdownError, toFailure } from '../errors.ts'
 import type { Failure } from '../errors.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../job/outcome.ts'
+import type { EventType } from '../job/state.ts'
 import { resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Decision } from './outcome.ts'
@@ -14,14 +16,23 @@ type WithoutDuration<T> = T extends unknown ? Omit<T, 'durationMs'> : never
 
 /** How the run ended, as the log recorded it; that may be otherwise than was decided here. */
 export function endedOf(decision: Decision, result: unknown, settled: Settled): WithoutDuration<Ended> {
-  if (settled.result === 'claim-lost') return { outcome: 'fenced' }
+  const outcome = outcomeOf(settled)
   const again = new Date(settled.runAt ?? 0)
-  const { event } = settled
-  if (event === 'succeeded') return { outcome: 'succeeded', result }
-  if (event === 'errored') return { outcome: 'errored', error: failureOf(decision), retryAt: again }
-  if (event === 'failed') return { outcome: 'failed', error: failureOf(decision) }
-  if (event === 'snoozed') return { outcome: 'snoozed', until: again }
-  return { outcome: event === 'released' || event === 'cancelled' ? event : 'fenced' }
+  if (outcome === 'succeeded') return { outcome, result }
+  if (outcome === 'errored') return { outcome, error: failureOf(decision), retryAt: again }
+  if (outcome === 'failed') return { outcome, error: failureOf(decision) }
+  if (outcome === 'snoozed') return { outcome, until: again }
+  return { outcome }
+}
+
+/** What became of the run. */
+export function outcomeOf({ result, event }: Settled): Ended['outcome'] {
+  if (result === 'claim-lost') return 'fenced'
+  return isOutcome(event) ? event : 'fenced'
+}
+
+function isOutcome(event: EventType): event is EventType & Ended['outcome'] {
+  return event in noneEnded
 }
 
 function failureOf(decision: Decision): Failure {

@@ -4,7 +4,7 @@ import type { Settled } from '../job/outcome.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted } from './attempt.ts'
 import type { WorkerDeps } from './deps.ts'
-import { causeOf, delayOf, encode, endedOf, mayFail, notBegun } from './ending.ts'
+import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from './ending.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
@@ -13,6 +13,7 @@ import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
 import { aloneFromCrashes } from './solitude.ts'
 import type { Solitude } from './solitude.ts'
+import type { Tally } from './tally.ts'
 
 export interface RunnerParts {
   readonly worker: ResolvedWorker
@@ -22,6 +23,7 @@ export interface RunnerParts {
   readonly settler: Settler
   readonly runs: Runs
   readonly solitude: Solitude
+  readonly tally: Tally
   readonly heartbeat: Heartbeat
   readonly progress: ProgressReports
   readonly stopping: AbortSignal
@@ -127,6 +129,7 @@ export class Runner {
       const outcome = encoding instanceof Promise ? await encoding : encoding
       const { durationMs } = attempted
       const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
+      this.#parts.tally.add(outcomeOf(settled))
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.
       if (followed || settled.event === 'failed') await this.#follow(run, attempted, settled)

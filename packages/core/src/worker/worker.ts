@@ -1,5 +1,5 @@
-import { resolveWorker } from '../define/worker.ts'
-import type { Worker, WorkerSource, WorkOptions } from '../define/worker.ts'
+import { noneEnded, resolveWorker } from '../define/worker.ts'
+import type { Worker, WorkerHealth, WorkerSource, WorkOptions } from '../define/worker.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError, shutdownError, toError } from '../errors.ts'
@@ -86,10 +86,11 @@ class RunningWorker implements Worker {
     })
   }
 
-  health(): { readonly taking: boolean; readonly running: number; readonly why?: string } {
+  health(): WorkerHealth {
     const why = this.#why()
     const running = this.#parts?.runs.count ?? 0
-    return why === undefined ? { taking: true, running } : { taking: false, running, why }
+    const ended = this.#parts?.tally.counts ?? noneEnded
+    return why === undefined ? { taking: true, running, ended } : { taking: false, running, ended, why }
   }
 
   async stop(options: { readonly grace?: Duration | undefined } = {}): Promise<void> {

@@ -75,7 +75,7 @@ test('a job in hand whose slot does not come free in time goes back, and another
   await learn(on)
   const ids = await dispatch(on, slots + inHand, true)
   await eventually(() => expect(worker.health().running).toBe(slots + inHand))
-  await clock.advance(250)
+  await clock.advance(1_000)
   await eventually(() => expect(worker.health().running).toBe(slots))
   for (const id of ids.slice(slots)) {
     expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])

@@ -27,10 +27,10 @@ test('it wants none once something in it has waited too long', async () => {
   for (let run = 0; run < 500; run += 1) hand.ran(1)
   const back: string[] = []
   hand.put({ begin: () => undefined, giveBack: () => back.push('first') })
-  await clock.advance(100)
+  await clock.advance(400)
   hand.put({ begin: () => undefined, giveBack: () => back.push('second') })
-  await clock.advance(150)
+  await clock.advance(600)
   expect([back, hand.count, hand.wanted]).toEqual([['first'], 1, 0])
-  await clock.advance(100)
+  await clock.advance(400)
   expect([back, hand.count]).toEqual([['first', 'second'], 0])
 })

@@ -4,7 +4,6 @@ import type { Terminal } from '../../output/terminal.ts'
 import { harmless } from '../../output/text.ts'
 import { clock, relative, spanText } from '../../output/times.ts'
 import { healthOf, StatusLine } from './status-line.ts'
-import type { Tally } from './tally.ts'
 
 const marks: Readonly<Record<Ended['outcome'], readonly [mark: string, style: Style]>> = {
   succeeded: ['✓', 'good'],
@@ -21,7 +20,6 @@ export class Progress {
   /** Somebody watches: log lines belong above the status line. */
   readonly shown: boolean
   readonly #terminal: Terminal
-  readonly #tally: Tally
   readonly #began = Date.now()
   #worker: Worker | undefined
   #status: StatusLine | undefined
@@ -29,16 +27,15 @@ export class Progress {
   #said: string | undefined
   #ended = false
 
-  constructor(terminal: Terminal, tally: Tally) {
+  constructor(terminal: Terminal) {
     this.#terminal = terminal
-    this.#tally = tally
     this.shown = terminal.watched && terminal.width !== undefined
   }
 
   begin(worker: Worker): void {
     this.#worker = worker
     if (this.shown) {
-      this.#status = new StatusLine(worker, this.#tally, this.#terminal.notePaint)
+      this.#status = new StatusLine(worker, this.#terminal.notePaint)
     } else if (!this.#terminal.json) {
       this.#say()
       this.#timer = setInterval(() => this.#say(), 5_000)
@@ -53,7 +50,6 @@ export class Progress {
   }
 
   ended(attempt: AttemptInfo & Ended): void {
-    if (!this.shown) return
     const paint = this.#terminal.notePaint
     const [mark, style] = marks[attempt.outcome]
     const time = paint('faint', clock(Date.now()))
@@ -68,14 +64,14 @@ export class Progress {
     clearInterval(this.#timer)
     this.#status?.end()
     if (!this.#worker || this.#terminal.json) return
-    const { rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    const { rest } = healthOf(this.#worker, Date.now() - this.#began)
     this.#terminal.note(`worker stopped${reason === undefined ? '' : `: ${reason}`} · ${rest}`)
   }
 
   /** Where nobody watches, a line each time that it begins or ceases to take. */
   #say(): void {
     if (!this.#worker) return
-    const { state, rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    const { state, rest } = healthOf(this.#worker, Date.now() - this.#began)
     if (state === this.#said) return
     this.#said = state
     this.#terminal.note(`worker ${this.#worker.id} ${state} · ${rest}`)

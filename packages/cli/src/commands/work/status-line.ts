@@ -2,20 +2,17 @@ import type { Worker } from '@errand/core'
 import type { Paint } from '../../output/paint.ts'
 import { truncate } from '../../output/text.ts'
 import { spanText } from '../../output/times.ts'
-import type { Tally } from './tally.ts'
 
 /** The last line of a worker's terminal: whether it takes, what runs, what is done. Other lines are written above it. */
 export class StatusLine {
   readonly #worker: Worker
-  readonly #tally: Tally
   readonly #paint: Paint
   readonly #began = Date.now()
   readonly #timer: NodeJS.Timeout
   #shown = false
 
-  constructor(worker: Worker, tally: Tally, paint: Paint) {
+  constructor(worker: Worker, paint: Paint) {
     this.#worker = worker
-    this.#tally = tally
     this.#paint = paint
     this.#timer = setInterval(() => this.#draw(), 1_000)
     this.#timer.unref()
@@ -41,7 +38,7 @@ export class StatusLine {
 
   #draw(): void {
     this.#clear()
-    const { state, good, rest } = healthOf(this.#worker, this.#tally, Date.now() - this.#began)
+    const { state, good, rest } = healthOf(this.#worker, Date.now() - this.#began)
     // One row only: a line that wraps could not be cleared again.
     const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
     const painted = line.startsWith(state)
@@ -60,9 +57,9 @@ export interface Health {
   readonly rest: string
 }
 
-export function healthOf(worker: Worker, tally: Tally, upMs: number): Health {
-  const { taking, why, running } = worker.health()
-  const ended = Object.entries(tally.ended)
+export function healthOf(worker: Worker, upMs: number): Health {
+  const { taking, why, running, ...health } = worker.health()
+  const ended = Object.entries(health.ended)
     .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')
     .map(([outcome, count]) => `${count} ${outcome}`)
   const memory = `${Math.round(process.memoryUsage.rss() / 1_048_576)} MB`

@@ -1,10 +1,9 @@
-import type { AttemptInfo, Ended, WorkerDefinition, WorkerSource } from '@errand/core'
+import type { AttemptInfo, Ended, Hooks, WorkerDefinition, WorkerSource } from '@errand/core'
 
 /** What a worker has done so far, and whether it shall go on. */
 export interface Tally {
-  /** Runs that have begun. */
+  /** Runs that have begun, counted where their number is limited. */
   started: number
-  readonly ended: Record<Ended['outcome'], number>
   /** No more is asked for. */
   draining: boolean
   /** The queues that the handlers' jobs are for, once the definition is known. */
@@ -12,8 +11,7 @@ export interface Tally {
 }
 
 export function newTally(): Tally {
-  const ended = { succeeded: 0, errored: 0, failed: 0, snoozed: 0, released: 0, cancelled: 0, fenced: 0 }
-  return { started: 0, ended, draining: false, queues: [] }
+  return { started: 0, draining: false, queues: [] }
 }
 
 export interface Counted {
@@ -21,6 +19,8 @@ export interface Counted {
   readonly concurrency?: WorkerDefinition['concurrency']
   /** Ask for nothing once so many runs have begun. */
   readonly maxJobs?: number | undefined
+  /** It may drain one day. */
+  readonly isLimited?: boolean | undefined
   readonly ended?: ((attempt: AttemptInfo & Ended) => void) | undefined
 }
 
@@ -34,22 +34,27 @@ export function counted(
     const worker = typeof source === 'function' ? await source() : source
     tally.queues = [...new Set(worker.handlers.map((handler) => handler.job.queue))]
     const { before, after, looping } = worker
-    return {
-      ...worker,
-      ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    const { concurrency, maxJobs, ended } = options
+    const hooks: Hooks = {
       before: (attempt) => {
         tally.started += 1
         return before?.(attempt)
       },
       after: (attempt) => {
-        tally.ended[attempt.outcome] += 1
-        options.ended?.(attempt)
+        ended?.(attempt)
         return after?.(attempt)
       },
       looping: (loop) => {
-        if (tally.draining || tally.started >= (options.maxJobs ?? Number.POSITIVE_INFINITY)) return false
+        if (tally.draining || tally.started >= (maxJobs ?? Number.POSITIVE_INFINITY)) return false
         return looping?.(loop)
       },
+    }
+    return {
+      ...worker,
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(maxJobs === undefined ? {} : { before: hooks.before }),
+      ...(ended === undefined ? {} : { after: hooks.after }),
+      ...(options.isLimited === true ? { looping: hooks.looping } : {}),
     }
   }
 }

@@ -1,0 +1,15 @@
+import type { Ended } from '../define/hooks.ts'
+import { noneEnded } from '../define/worker.ts'
+
+/** How many runs of this worker have ended, and how. */
+export class Tally {
+  readonly #counts = { ...noneEnded }
+
+  get counts(): Readonly<Record<Ended['outcome'], number>> {
+    return { ...this.#counts }
+  }
+
+  add(outcome: Ended['outcome']): void {
+    this.#counts[outcome] += 1
+  }
+}
