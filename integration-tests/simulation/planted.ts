@@ -205,8 +205,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'Jobs in hand whose slots do not come free are dropped instead of given back.',
     ['liveness', 'stop', 'I1'],
     'core/src/worker/hand.ts',
-    'for (const { job } of this.#held.splice(0, count)) job.giveBack()',
-    'this.#held.splice(0, count)',
+    'for (const job of this.#held.splice(0)) job.giveBack()',
+    'this.#held.splice(0)',
   ),
   bug(
     'hand-leaks',

@@ -32,7 +32,7 @@ export const workerDefaults = {
   concurrency: 10,
   /**
    * Of brief jobs so many are granted ahead of a slot as will begin within the first time, and no more than so many for
-   * each slot. After the second time they go back.
+   * each slot. They go back when no slot has come free for the second time.
    */
   inHandMs: 10,
   inHandMaxMs: 1_000,

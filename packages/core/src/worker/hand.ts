@@ -20,7 +20,9 @@ export class Hand {
   readonly most: number
   readonly #slots: number
   readonly #clock: Clock
-  #held: { readonly job: Granted; readonly sinceMs: number }[] = []
+  #held: Granted[] = []
+  /** When the last one began, or the first one came. */
+  #movedMs = 0
   #look: (() => void) | undefined
   /** So long do jobs have their slots, by and large. */
   #runMs: number = workerDefaults.inHandMaxMs
@@ -56,20 +58,22 @@ export class Hand {
 
   put(job: Granted): void {
     if (this.#closed) return job.giveBack()
-    this.#held.push({ job, sinceMs: this.#clock.monotonicMs() })
+    if (this.count === 0) this.#movedMs = this.#clock.monotonicMs()
+    this.#held.push(job)
     this.#lookIn(workerDefaults.inHandMaxMs)
   }
 
   /** The one that was granted first. */
   next(): Granted | undefined {
-    return this.#held.shift()?.job
+    this.#movedMs = this.#clock.monotonicMs()
+    return this.#held.shift()
   }
 
   /** Gives all back, and whatever still comes. */
   close(): void {
     this.#closed = true
     this.#look?.()
-    this.#giveBack(this.#held.length)
+    this.#giveBack()
   }
 
   #lookIn(ms: number): void {
@@ -78,17 +82,15 @@ export class Hand {
 
   #lookNow(): void {
     this.#look = undefined
+    if (this.count === 0) return
     const { inHandMaxMs } = workerDefaults
-    const beforeMs = this.#clock.monotonicMs() - inHandMaxMs
-    const late = this.#held.findIndex(({ sinceMs }) => sinceMs > beforeMs)
-    const count = late === -1 ? this.#held.length : late
-    if (count > 0) this.#runMs = Math.max(this.#runMs, inHandMaxMs)
-    this.#giveBack(count)
-    const [oldest] = this.#held
-    if (oldest) this.#lookIn(oldest.sinceMs - beforeMs)
+    const leftMs = this.#movedMs + inHandMaxMs - this.#clock.monotonicMs()
+    if (leftMs > 0) return this.#lookIn(leftMs)
+    this.#runMs = Math.max(this.#runMs, inHandMaxMs)
+    this.#giveBack()
   }
 
-  #giveBack(count: number): void {
-    for (const { job } of this.#held.splice(0, count)) job.giveBack()
+  #giveBack(): void {
+    for (const job of this.#held.splice(0)) job.giveBack()
   }
 }

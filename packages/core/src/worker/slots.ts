@@ -38,7 +38,7 @@ export class Slots {
 
   /** There are jobs enough in hand: to ask for more would be too early. */
   get isStocked(): boolean {
-    return this.#hand.count > 0 && this.#hand.isStocked
+    return this.#hand.isStocked
   }
 
   /** Outcomes that may wait for the log before slots wait for them: those of two rounds. */
@@ -46,7 +46,7 @@ export class Slots {
     return 2 * (this.size + this.#hand.wanted)
   }
 
-  /** Takes room for as many jobs of these as there is, and says for how many. */
+  /** Takes room for as many of so many jobs as there is, in hand included, whatever is wanted by now; says for how many. */
   take(count: number): number {
     const taken = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
     this.#taken += taken

@@ -67,7 +67,7 @@ test('as long as nothing says that jobs are brief, none is granted without a slo
   go.resolve()
 })
 
-test('a job in hand whose slot does not come free in time goes back, and another worker runs it', async () => {
+test('jobs in hand go back when no slot comes free for a second, and another worker runs them', async () => {
   const clock = virtualClock()
   await using on = stage({ clock })
   const go = hold()

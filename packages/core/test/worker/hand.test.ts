@@ -21,16 +21,18 @@ test('a single run that takes long is enough to want none', () => {
   expect(wantedAfter({ ms: 1, times: 500 }, { ms: 1_000, times: 1 })).toBe(0)
 })
 
-test('it wants none once something in it has waited too long', async () => {
+test('all of it goes back when no slot has come free for a second, and then it wants none', async () => {
   const clock = virtualClock()
   const hand = new Hand(10, true, clock)
   for (let run = 0; run < 500; run += 1) hand.ran(1)
   const back: string[] = []
-  hand.put({ begin: () => undefined, giveBack: () => back.push('first') })
-  await clock.advance(400)
-  hand.put({ begin: () => undefined, giveBack: () => back.push('second') })
-  await clock.advance(600)
-  expect([back, hand.count, hand.wanted]).toEqual([['first'], 1, 0])
-  await clock.advance(400)
-  expect([back, hand.count]).toEqual([['first', 'second'], 0])
+  for (const name of ['first', 'second', 'third']) {
+    hand.put({ begin: () => undefined, giveBack: () => back.push(name) })
+  }
+  await clock.advance(900)
+  hand.next()
+  await clock.advance(900)
+  expect([back, hand.count]).toEqual([[], 2])
+  await clock.advance(100)
+  expect([back, hand.count, hand.wanted]).toEqual([['second', 'third'], 0, 0])
 })
