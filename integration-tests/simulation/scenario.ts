@@ -28,7 +28,7 @@ export interface WorkerSettings {
   readonly grace: number
 }
 
-/** One seed in so many has jobs that are brief. */
+/** One seed in so many has jobs that end at once, so that workers have some in hand. */
 const briefEvery = 8
 
 /** What is to be done in one run; what goes wrong meanwhile is in `Faults`. */
@@ -47,15 +47,13 @@ export class Scenario {
   readonly followed: boolean
   /** Some workers are of an older version, and do not know every job. */
   readonly rolling: boolean
-  /** Many jobs that end at once, so that workers have some in hand. */
-  readonly brief: boolean
   /** How long things go wrong. */
   readonly troubleMs: number
 
   constructor(seed: number, chance: Chance) {
-    this.brief = seed % briefEvery === 0
+    const hasBrief = seed % briefEvery === 0
     this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(1, 3))
-    this.jobs = defineJobs(chance, this.queues, this.brief)
+    this.jobs = defineJobs(chance, this.queues, hasBrief)
     this.dispatchers = chance.whole(1, 2)
     this.workers = chance.pick([1, 1, 2, 2, 3])
     this.driver = chance.happens(0.2) ? 'database' : 'simulated:a'
@@ -67,7 +65,7 @@ export class Scenario {
     const count = chance.whole(2, 14)
     this.dispatches = [
       ...Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs)),
-      ...(this.brief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
+      ...(hasBrief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
     ]
   }
 }

@@ -1,11 +1,12 @@
 import type { Ended } from '../define/hooks.ts'
 import { noneEnded } from '../define/worker.ts'
+import type { WorkerHealth } from '../define/worker.ts'
 
 /** How many runs of this worker have ended, and how. */
 export class Tally {
   readonly #counts = { ...noneEnded }
 
-  get counts(): Readonly<Record<Ended['outcome'], number>> {
+  get counts(): WorkerHealth['ended'] {
     return { ...this.#counts }
   }
 
