@@ -20,19 +20,24 @@ export class Hand {
   readonly most: number
   readonly #slots: number
   readonly #clock: Clock
+  readonly #isHeldUp: () => boolean
   #held: Granted[] = []
-  /** When the last one began, or the first one came. */
+  /** When the last one began, or the first one came, or the slots were held up. */
   #movedMs = 0
   #look: (() => void) | undefined
   /** So long do jobs have their slots, by and large. */
   #runMs: number = workerDefaults.inHandMaxMs
   #closed = false
 
-  /** @param isAllowed false keeps it empty. */
-  constructor(slots: number, isAllowed: boolean, clock: Clock) {
+  /**
+   * @param isAllowed false keeps it empty.
+   * @param isHeldUp whether a slot is not free for another reason than its handler: nothing goes back meanwhile.
+   */
+  constructor(slots: number, isAllowed: boolean, clock: Clock, isHeldUp: () => boolean) {
     this.most = isAllowed ? workerDefaults.inHandPerSlot * slots : 0
     this.#slots = slots
     this.#clock = clock
+    this.#isHeldUp = isHeldUp
   }
 
   get count(): number {
@@ -58,15 +63,20 @@ export class Hand {
 
   put(job: Granted): void {
     if (this.#closed) return job.giveBack()
-    if (this.count === 0) this.#movedMs = this.#clock.monotonicMs()
+    if (this.count === 0) this.moved()
     this.#held.push(job)
     this.#lookIn(workerDefaults.inHandMaxMs)
   }
 
   /** The one that was granted first. */
   next(): Granted | undefined {
-    this.#movedMs = this.#clock.monotonicMs()
+    this.moved()
     return this.#held.shift()
+  }
+
+  /** From now on a slot has its time to come free. */
+  moved(): void {
+    this.#movedMs = this.#clock.monotonicMs()
   }
 
   /** Gives all back, and whatever still comes. */
@@ -84,6 +94,7 @@ export class Hand {
     this.#look = undefined
     if (this.count === 0) return
     const { inHandMaxMs } = workerDefaults
+    if (this.#isHeldUp()) return this.#lookIn(inHandMaxMs)
     const leftMs = this.#movedMs + inHandMaxMs - this.#clock.monotonicMs()
     if (leftMs > 0) return this.#lookIn(leftMs)
     this.#runMs = Math.max(this.#runMs, inHandMaxMs)

@@ -128,7 +128,8 @@ export class Runner {
       const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
       const outcome = encoding instanceof Promise ? await encoding : encoding
       const { durationMs } = attempted
-      const settled = await settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
+      const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
+      const settled = await (slotTaken ? slots.untilRecorded(recording) : recording)
       this.#parts.tally.add(outcomeOf(settled))
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.

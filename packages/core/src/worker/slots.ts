@@ -22,12 +22,15 @@ export class Slots {
   readonly #freed: (wasFull: boolean) => void
   #taken = 0
   #running = 0
+  /** Slots of jobs that have ended and wait for the log. */
+  #recording = 0
   /** Set while the next ones in hand are about to begin: whether there was no room before. */
   #turn: { wasFull: boolean } | undefined
 
   constructor({ size, ahead, clock, freed }: SlotsOptions) {
     this.size = size
-    this.#hand = new Hand(size, ahead, clock)
+    // The log that is slow to hear of an end would be as slow to hear that a job goes back, and run it later for that.
+    this.#hand = new Hand(size, ahead, clock, () => this.#recording > 0)
     this.#freed = freed
   }
 
@@ -58,6 +61,17 @@ export class Slots {
     if (this.#running >= this.size || this.#hand.count > 0) return this.#hand.put(job)
     this.#running += 1
     job.begin()
+  }
+
+  /** Keeps the slot of a job that has ended until the log has answered. */
+  async untilRecorded<T>(recording: Promise<T>): Promise<T> {
+    this.#recording += 1
+    try {
+      return await recording
+    } finally {
+      this.#recording -= 1
+      this.#hand.moved()
+    }
   }
 
   /** A job that had its slot for so long has ended. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, handle } from '../../src/index.ts'
-import type { JobHandler } from '../../src/index.ts'
+import type { Hooks, JobHandler } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { eventually, hold, stage } from './stage.ts'
 import type { Stage } from './stage.ts'
@@ -14,7 +14,12 @@ const slots = 2
 const inHand = 8
 
 /** A worker of two slots, and what is in its handlers: brief jobs end at once, long ones when `go` says so. */
-async function atWork(on: Stage, go: PromiseWithResolvers<void>, also: readonly JobHandler[] = []) {
+async function atWork(
+  on: Stage,
+  go: PromiseWithResolvers<void>,
+  also: readonly JobHandler[] = [],
+  hooks: Hooks = {},
+) {
   const seen = { begun: [] as string[], now: 0, most: 0 }
   const run = handle(task, async ({ long }, ctx) => {
     seen.now += 1
@@ -23,7 +28,7 @@ async function atWork(on: Stage, go: PromiseWithResolvers<void>, also: readonly 
     if (long) await go.promise
     seen.now -= 1
   })
-  const worker = await on.work({ concurrency: slots, handlers: [run, ...also] })
+  const worker = await on.work({ concurrency: slots, handlers: [run, ...also], ...hooks })
   return { worker, seen }
 }
 
@@ -87,6 +92,35 @@ test('jobs in hand go back when no slot comes free for a second, and another wor
   expect(await on.log.get(ids.at(-1)!)).toMatchObject({ attempt: 1, run: 2 })
   expect(seen.begun.slice(-slots)).toEqual(ids.slice(0, slots))
   go.resolve()
+})
+
+test('nothing in hand goes back while the slots wait for a slow log', async () => {
+  const clock = virtualClock()
+  const wait = { for: Promise.resolve() }
+  await using on = stage({
+    clock,
+    wrap: (log) => ({
+      ...log,
+      settle: async (settlements, ref) => {
+        await wait.for
+        return log.settle(settlements, ref)
+      },
+    }),
+  })
+  const go = hold()
+  // A slot waits for the `after` hook of its run, and that for the log.
+  const { worker } = await atWork(on, go, [], { after: () => undefined })
+  await learn(on)
+  const ids = await dispatch(on, slots + inHand, true)
+  await eventually(() => expect(worker.health().running).toBe(slots + inHand))
+  const slow = hold()
+  wait.for = slow.promise
+  go.resolve()
+  await clock.advance(5_000)
+  expect(worker.health().running).toBe(slots + inHand)
+  slow.resolve()
+  for (const id of ids) await on.until(id, 'succeeded')
+  for (const id of ids) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
 })
 
 test('a worker that stops gives back at once what it has in hand, and lets what runs finish', async () => {

@@ -4,7 +4,7 @@ import { Hand } from '../../src/worker/hand.ts'
 
 /** How many a worker of ten slots wants in hand once its jobs have had their slots for so long. */
 function wantedAfter(...runs: readonly { readonly ms: number; readonly times: number }[]): number {
-  const hand = new Hand(10, true, virtualClock())
+  const hand = new Hand(10, true, virtualClock(), () => false)
   for (const { ms, times } of runs) for (let run = 0; run < times; run += 1) hand.ran(ms)
   return hand.wanted
 }
@@ -23,7 +23,7 @@ test('a single run that takes long is enough to want none', () => {
 
 test('all of it goes back when no slot has come free for a second, and then it wants none', async () => {
   const clock = virtualClock()
-  const hand = new Hand(10, true, clock)
+  const hand = new Hand(10, true, clock, () => false)
   for (let run = 0; run < 500; run += 1) hand.ran(1)
   const back: string[] = []
   for (const name of ['first', 'second', 'third']) {
