@@ -25,7 +25,8 @@ export function lazyWorker(id: string, logger: Logger, start: () => Promise<Work
     id,
     ready,
     finished,
-    health: () => started?.health() ?? { taking: false, running: 0, ended: noneEnded, why: 'it is starting' },
+    health: () =>
+      started?.health() ?? { taking: false, running: 0, inHand: 0, ended: noneEnded, why: 'it is starting' },
     stop,
     [Symbol.asyncDispose]: () => stop(),
   }

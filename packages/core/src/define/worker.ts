@@ -49,8 +49,10 @@ export interface WorkerHealth {
   readonly taking: boolean
   /** Why it does not. */
   readonly why?: string
-  /** Jobs that it has been granted, and whose end is not on record yet. */
+  /** Jobs that have a slot, or have ended and are not on record yet. */
   readonly running: number
+  /** Brief jobs that it has been granted ahead of a slot: they begin next, or go back. */
+  readonly inHand: number
   /** Runs that have ended since it started, by what was recorded. */
   readonly ended: Readonly<Record<Ended['outcome'], number>>
 }

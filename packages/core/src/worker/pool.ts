@@ -62,6 +62,10 @@ export class Pool {
     return quiet.map((feed) => feed.queue)
   }
 
+  get inHand(): number {
+    return this.#demand.slots.inHand
+  }
+
   /** Ends when the signal aborts and every ticket has been handed back. */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, driver, logger } = this.#parts.deps

@@ -39,6 +39,11 @@ export class Slots {
     return Math.max(0, this.size + this.#hand.wanted - this.#taken)
   }
 
+  /** Jobs that were granted and have no slot yet. */
+  get inHand(): number {
+    return this.#hand.count
+  }
+
   /** There are jobs enough in hand: to ask for more would be too early. */
   get isStocked(): boolean {
     return this.#hand.isStocked

@@ -88,9 +88,11 @@ class RunningWorker implements Worker {
 
   health(): WorkerHealth {
     const why = this.#why()
-    const running = this.#parts?.runs.count ?? 0
+    const granted = this.#parts?.runs.count ?? 0
+    const inHand = this.#parts?.pools.reduce((sum, pool) => sum + pool.inHand, 0) ?? 0
     const ended = this.#parts?.tally.counts ?? noneEnded
-    return why === undefined ? { taking: true, running, ended } : { taking: false, running, ended, why }
+    const counts = { running: granted - inHand, inHand, ended }
+    return why === undefined ? { taking: true, ...counts } : { taking: false, ...counts, why }
   }
 
   async stop(options: { readonly grace?: Duration | undefined } = {}): Promise<void> {

@@ -29,15 +29,20 @@ export async function limitReached(
   while (!signal.aborted) {
     reason ??= limitOf(limits, tally, performance.now() - began)
     if (reason !== undefined) tally.draining = true
-    const idle = worker.health().running === 0
+    const idle = hasNothing(worker)
     if (reason !== undefined && idle) return reason
     if (limits.stopWhenEmpty && idle && (await isEmpty(errand, limits.queues ?? tally.queues))) {
       // A job may have been taken while the log was asked.
-      if (worker.health().running === 0) return 'nothing is ready'
+      if (hasNothing(worker)) return 'nothing is ready'
     }
     await sleep(everyMs, undefined, { signal }).catch(() => {})
   }
   return undefined
+}
+
+function hasNothing(worker: Worker): boolean {
+  const { running, inHand } = worker.health()
+  return running + inHand === 0
 }
 
 function limitOf(limits: Limits, tally: Tally, elapsedMs: number): string | undefined {

@@ -58,7 +58,7 @@ export interface Health {
 }
 
 export function healthOf(worker: Worker, upMs: number): Health {
-  const { taking, why, running, ...health } = worker.health()
+  const { taking, why, running, inHand, ...health } = worker.health()
   const ended = Object.entries(health.ended)
     .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')
     .map(([outcome, count]) => `${count} ${outcome}`)
@@ -66,6 +66,12 @@ export function healthOf(worker: Worker, upMs: number): Health {
   return {
     state: taking ? 'taking' : `not taking${why ? `: ${why}` : ''}`,
     good: taking,
-    rest: [`${running} running`, ...ended, memory, `up ${spanText(upMs)}`].join(' · '),
+    rest: [
+      `${running} running`,
+      ...(inHand > 0 ? [`${inHand} in hand`] : []),
+      ...ended,
+      memory,
+      `up ${spanText(upMs)}`,
+    ].join(' · '),
   }
 }
