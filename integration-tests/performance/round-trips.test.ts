@@ -65,4 +65,18 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.of('errand_settle')).toBe(0)
     expect(statements.total()).toBeLessThan(jobs / 10)
   })
+
+  it('those who wait for results ask together, and read them together: less than one statement for each, all told', async () => {
+    const { errand } = await scene('postgres')
+    const worker = errand.work({ concurrency: 50, handlers: [handle(count, () => {})] }, { signals: false })
+    await worker.ready
+    const jobs = 500
+    const statements = countStatements()
+    const receipts = await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
+    await Promise.all(receipts.map((receipt) => errand.result(receipt)))
+    expect(statements.of('errand_get')).toBeGreaterThan(0)
+    expect(statements.of('errand_get')).toBe(statements.of('errand_past'))
+    expect(statements.total()).toBeLessThan(jobs)
+    await worker.stop()
+  })
 })

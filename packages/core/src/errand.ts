@@ -58,7 +58,8 @@ export interface Errand extends AsyncDisposable {
   /**
    * Waits for the end of a job, in whatever process it runs, and resolves with its result.
    * @throws `E_RESULT_FAILED` when it failed (its error is the `cause`) or was cancelled, `E_RESULT_TIMEOUT`,
-   * `E_NOT_FOUND`, `E_CLOSED`; the signal's reason when that aborts.
+   * `E_NOT_FOUND`, `E_CLOSED`, `E_LOG_UNREACHABLE` when the log goes away (the job goes on: ask again); the signal's
+   * reason when that aborts.
    * @example const { path } = await errand.result(receipt, { timeout: '1m' })
    */
   result<R>(receipt: Receipt<R>, options?: ResultOptions): Promise<R>

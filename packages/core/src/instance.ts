@@ -8,6 +8,7 @@ import { idMaker } from './ids.ts'
 import { bellOf } from './operate/bell.ts'
 import type { Bell } from './operate/bell.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
+import { unfinishedOf } from './operate/unfinished.ts'
 import type { Clock } from './ports/clock.ts'
 import { CurrentDriver } from './transfer/current-driver.ts'
 import type { LogFactory, LogRoles } from './ports/job-log.ts'
@@ -56,7 +57,11 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       factoryAt: (url) => config.driverAt(url),
     })
     const publisher = publisherOf({ driver, clock, logger, settings })
-    return { logFactory, connection: { log, driver, publisher }, bell: bellOf({ log, clock, logger }) }
+    return {
+      logFactory,
+      connection: { log, driver, publisher, unfinished: unfinishedOf(log, settings) },
+      bell: bellOf({ log, clock, logger }),
+    }
   }
 
   function opened(): Promise<Opened> {

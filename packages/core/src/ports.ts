@@ -1,4 +1,6 @@
 /** For authors of drivers and job logs. Applications import `@errand/core`. */
+export { batcher } from './batching.ts'
+export type { Batcher, BatcherOptions } from './batching.ts'
 export type { Claim, DropReason, Fence, QueueKey, RequestId, Verdict, WorkerRef } from './job/claim.ts'
 export type { Cursor, EventData, EventRecord } from './job/events.ts'
 export type { NewJob, OnCrash, OnFailure, StoredJob, StoredPolicy } from './job/job.ts'

@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
+import type { Unfinished } from './unfinished.ts'
 import type { CurrentDriver } from '../transfer/current-driver.ts'
 
 /** A connected instance, as operators' functions need it. */
@@ -13,6 +14,7 @@ export interface Connection {
   readonly driver: CurrentDriver
   readonly publisher: Publisher
   readonly info: LogInfo
+  readonly unfinished: Unfinished
 }
 
 export interface OperateDeps {

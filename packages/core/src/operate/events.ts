@@ -1,4 +1,3 @@
-import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
 import type { JobState } from '../job/state.ts'
@@ -8,6 +7,7 @@ import type { Bell } from './bell.ts'
 import type { OperateDeps } from './connection.ts'
 import { jobEvent } from './job-event.ts'
 import type { JobEvent } from './job-event.ts'
+import { knownJob } from './known-job.ts'
 
 export interface FollowOptions {
   /** Only this job: from its first event, and ending with it. */
@@ -89,7 +89,7 @@ async function* follow(
       after = page.next
       if (page.events.length === pageSize) continue
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
-      if (job !== undefined && isFinal((state ??= await stateOf(log, job)))) return
+      if (job !== undefined && isFinal((state ??= (await knownJob(log, job)).state))) return
       await listening.rung(deps.settings.followEveryMs)
     }
   } finally {
@@ -101,7 +101,7 @@ async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<
   const { signal } = options
   const job = options.job === undefined ? undefined : checkId(options.job)
   const { log } = await deps.connected()
-  if (job !== undefined) await stateOf(log, job)
+  if (job !== undefined) await knownJob(log, job)
   let after = options.after === 'start' ? undefined : options.after
   for (;;) {
     const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
@@ -122,13 +122,6 @@ async function startOf(
   if (after === 'start') return undefined
   if (after !== undefined) return after
   return job === undefined ? log.end() : undefined
-}
-
-async function stateOf(log: JobLog, id: string): Promise<JobState> {
-  const record = await log.get(id)
-  if (!record)
-    throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log (was its transaction committed?)`)
-  return record.state
 }
 
 function filterOf(options: FollowOptions, job: string | undefined): Omit<ReadOptions, 'limit' | 'after'> {

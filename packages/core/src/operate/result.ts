@@ -10,6 +10,7 @@ import type { JobRecord } from '../ports/history.ts'
 import type { Bell } from './bell.ts'
 import type { OperateDeps } from './connection.ts'
 import { decoded, decodedFailure } from './decode.ts'
+import { knownJob } from './known-job.ts'
 
 export interface ResultOptions {
   /** Rejects with `E_RESULT_TIMEOUT` after so long; the job goes on. Default: waits as long as it takes. */
@@ -34,23 +35,20 @@ export async function resultOf(
   const stop = new AbortController()
   const ended = AbortSignal.any([stop.signal, deps.closing, ...(signal ? [signal] : [])])
   try {
-    const { log } = await deps.connected()
+    const { log, unfinished } = await deps.connected()
     const listening = (await bell()).listen(ended)
     for (;;) {
-      const record = await log.get(jobId)
+      const goesOn = await unfinished(jobId)
       signal?.throwIfAborted()
-      if (!record) {
-        throw new ErrandError(
-          'E_NOT_FOUND',
-          `there is no job ${jobId} in this log (was its transaction committed?)`,
-        )
-      }
-      if (isFinal(record.state)) return await endOf(deps, record)
       const leftMs = endsAtMs - deps.clock.monotonicMs()
-      if (leftMs <= 0) {
-        throw new ErrandError('E_RESULT_TIMEOUT', `job ${jobId} is ${record.state} after ${timeoutMs} ms`, {
-          ids: [jobId],
-        })
+      if (!goesOn || leftMs <= 0) {
+        const record = await knownJob(log, jobId)
+        if (isFinal(record.state)) return await endOf(deps, record)
+        if (leftMs <= 0) {
+          throw new ErrandError('E_RESULT_TIMEOUT', `job ${jobId} is ${record.state} after ${timeoutMs} ms`, {
+            ids: [jobId],
+          })
+        }
       }
       await listening.rung(Math.min(leftMs, deps.settings.followEveryMs))
       if (deps.closing.aborted) throw new ErrandError('E_CLOSED', 'the instance was closed; the job goes on')

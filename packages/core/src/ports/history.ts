@@ -8,6 +8,8 @@ import type { Encoded } from './codec.ts'
 export interface History {
   /** The job with its state, or undefined. */
   get(id: string): Promise<JobRecord | undefined>
+  /** Those of the jobs that have not ended, in any order. */
+  unfinished(ids: readonly string[]): Promise<readonly string[]>
   /** One page of jobs, newest dispatch first; `after` is the id of the last job of the page before. */
   list(
     filter: JobFilter,

@@ -57,6 +57,32 @@ test('a cancelled job rejects', async () => {
   })
 })
 
+test('however many wait, they ask the log together, and read the record of a job that has ended', async () => {
+  const asked = { together: [] as number[], records: 0 }
+  await using test = testInstance({
+    log: (log) => ({
+      unfinished: (ids) => {
+        asked.together.push(ids.length)
+        return log.unfinished(ids)
+      },
+      get: (id) => {
+        asked.records += 1
+        return log.get(id)
+      },
+    }),
+  })
+  const receipts = await test.errand.dispatchMany(Array.from({ length: 200 }, () => job.with('x')))
+  const waiting = Promise.all(receipts.map((receipt) => test.errand.result(receipt)))
+  await turns(10)
+  const worker = await handWorker(test.log())
+  for (const n of receipts.keys()) await worker.settle(await worker.take(), succeed({ n }))
+  await test.log().notify(['events'])
+  expect(await waiting).toEqual(Array.from(receipts.keys(), (n) => ({ n })))
+  expect(new Set(asked.together)).toEqual(new Set([200]))
+  expect(asked.together.length).toBeLessThan(5)
+  expect(asked.records).toBe(200)
+})
+
 test('a timeout rejects and leaves the job alone', async () => {
   await using test = testInstance()
   const receipt = await test.errand.dispatch(job, 'x')

@@ -103,6 +103,7 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
       options.listen ? listener.listen(topics, signal) : bus.listen(topics, signal),
 
     get: (id) => connected(() => records.get(id)),
+    unfinished: (ids) => connected(() => records.unfinished(ids)),
     list: (filter, page) => connected(() => records.list(filter, page)),
     eventsOf: (id) => connected(() => events.eventsOf(id)),
     read: (given) => connected(() => events.read(given)),

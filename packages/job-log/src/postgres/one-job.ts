@@ -14,19 +14,19 @@ export interface Source {
  * refusal.
  */
 export class OneJob {
-  readonly #tables: Source
+  readonly tables: Source
   readonly #functions: Source
   #refused = false
 
   constructor({ schema }: Database) {
-    this.#tables = { name: '', rows: (table) => `${schema}.${table}` }
+    this.tables = { name: '', rows: (table) => `${schema}.${table}` }
     this.#functions = { name: '_granted', rows: (table, id) => `${schema}.granted_${table}(${id})` }
   }
 
   async read<T>(ask: (source: Source) => Promise<T>): Promise<T> {
     if (this.#refused) return ask(this.#functions)
     try {
-      return await ask(this.#tables)
+      return await ask(this.tables)
     } catch (error) {
       if (!isErrandError(error, 'E_RIGHTS')) throw error
       try {

@@ -1,5 +1,5 @@
-import { isFinal } from '@errand/core/ports'
-import type { JobFilter, JobRecord } from '@errand/core/ports'
+import { batcher, isFinal } from '@errand/core/ports'
+import type { Batcher, JobFilter, JobRecord } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
@@ -19,25 +19,52 @@ interface Past {
 const ends: readonly number[] = [eventCode.succeeded, eventCode.failed, eventCode.cancelled]
 const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCode.lost]
 
+/** Records that are read at a time: each has its payload with it. */
+const mostTogether = 50
+
 /** Jobs with their state: `get` and `list` of the port. */
 export class Records {
   readonly #database: Database
   readonly #oneJob: OneJob
 
+  /** Those who wait for results ask for the records of one batch of outcomes at the same moment. */
+  readonly #gets: Batcher<string, JobRecord | undefined>
+
   constructor(database: Database, oneJob: OneJob) {
     this.#database = database
     this.#oneJob = oneJob
+    this.#gets = batcher({ run: (ids) => this.#getAll(ids), maxItems: mostTogether })
   }
 
   async get(id: string): Promise<JobRecord | undefined> {
-    if (!isUuid(id)) return undefined
-    const [record] = await this.#oneJob.read(async (source) => {
-      const found = await this.#rows(`errand_get${source.name}`, 'j.id = $1', [id], (table) =>
-        source.rows(table, '$1'),
+    return isUuid(id) ? this.#gets.add(id) : undefined
+  }
+
+  async #getAll(ids: readonly string[]): Promise<readonly (JobRecord | undefined)[]> {
+    const records = await this.#oneJob.read(async (source) => {
+      const rows = await this.#rows(
+        `errand_get${source.name}`,
+        `unnest($1::uuid[]) u (id) join ${rowsOf(source, 'jobs')} j on true
+           left join ${rowsOf(source, 'live')} l on true
+           left join ${rowsOf(source, 'progress', 'job_id')} p on true`,
+        'true',
+        [arrayLiteral(ids)],
       )
-      return this.#records(found, source)
+      return this.#records(rows, source)
     })
-    return record
+    const byId = new Map(records.map((record) => [record.id, record]))
+    return ids.map((id) => byId.get(id.toLowerCase()))
+  }
+
+  async unfinished(ids: readonly string[]): Promise<readonly string[]> {
+    const rows = await this.#oneJob.read((source) =>
+      this.#database.query(
+        `errand_unfinished${source.name}`,
+        `select l.id from unnest($1::uuid[]) u (id) join ${rowsOf(source, 'live')} l on l.state <> ${stateCode.failed}`,
+        [arrayLiteral(ids.filter(isUuid))],
+      ),
+    )
+    return rows.map(([id]) => id!)
   }
 
   async list(
@@ -59,10 +86,11 @@ export class Records {
     if (filter.state !== undefined) where.push(this.#inState(filter.state))
     const rows = await this.#rows(
       '',
+      `${schema}.jobs j left join ${schema}.live l on l.id = j.id left join ${schema}.progress p on p.job_id = j.id`,
       `${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
       values,
     )
-    return this.#records(rows)
+    return this.#records(rows, this.#oneJob.tables)
   }
 
   /** Live states stand on the live row; a final one is that of the newest event. */
@@ -79,27 +107,20 @@ export class Records {
                         and e.type in (${[...ends, eventCode.skipped].join(', ')})) and ${past}) or l.state = ${code})`
   }
 
-  #rows(
-    name: string,
-    where: string,
-    values: readonly Value[],
-    from = (table: string): string => `${this.#database.schema}.${table}`,
-  ): Promise<readonly Row[]> {
+  #rows(name: string, from: string, where: string, values: readonly Value[]): Promise<readonly Row[]> {
     const { schema } = this.#database
     return this.#database.query(
       name,
       `select ${storedColumns(schema, 'j', 'l')},
               l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
               j.max_attempts, j.unique_key, p.value, p.message
-         from ${from('jobs')} j
-         left join ${from('live')} l on l.id = j.id
-         left join ${from('progress')} p on p.job_id = j.id
+         from ${from}
         where ${where}`,
       values,
     )
   }
 
-  async #records(rows: readonly Row[], source?: Source): Promise<readonly JobRecord[]> {
+  async #records(rows: readonly Row[], source: Source): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
     const since = Math.min(...rows.map((row) => number(row[storedCount - 1])))
     const events = await this.#events(
@@ -114,17 +135,17 @@ export class Records {
   async #events(
     ids: readonly string[],
     since: number,
-    source?: Source,
+    source: Source,
   ): Promise<ReadonlyMap<string, readonly Row[]>> {
     const { schema } = this.#database
     const rows = await this.#database.query(
-      `errand_past${source?.name ?? ''}`,
+      `errand_past${source.name}`,
       `select e.job_id, e.type, e.state, e.run, e.attempt, ${schema}.ms(e.at), e.codec,
               case when row_number() over (
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
                 order by e.version desc) = 1 then e.body end
-         from ${source?.rows('job_events', '($1::uuid[])[1]') ?? `${schema}.job_events`} e
-        where e.job_id = any ($1::uuid[]) and ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
+         from unnest($1::uuid[]) u (id) join ${rowsOf(source, 'job_events', 'job_id')} e on true
+        where ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
           and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,
       [arrayLiteral(ids), since],
@@ -137,6 +158,14 @@ export class Records {
     }
     return events
   }
+}
+
+/**
+ * A table's rows of `u.id`, in a form that is good for nothing but a look into the index, however small the planner
+ * believes the table to be.
+ */
+function rowsOf(source: Source, table: string, id = 'id'): string {
+  return `lateral (select * from ${source.rows(table, 'u.id')} t where t.${id} = any (array[u.id]))`
 }
 
 function pastOf(events: readonly Row[]): Past {

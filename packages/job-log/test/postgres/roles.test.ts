@@ -51,6 +51,11 @@ const calls: readonly (readonly [
     async ({ log, jobId }) => expect(await log.get(jobId)).toMatchObject({ id: jobId }),
   ],
   [
+    'know whether jobs have ended',
+    roleNames,
+    async ({ log, jobId }) => expect(await log.unfinished([randomUUID(), jobId])).toEqual([jobId]),
+  ],
+  [
     'read the history of one job',
     roleNames,
     async ({ log, jobId }) => expect(await log.eventsOf(jobId)).toHaveLength(1),

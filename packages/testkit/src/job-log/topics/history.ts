@@ -64,6 +64,27 @@ export function describeHistory(harness: JobLogHarness): void {
       expect(await on.record(job)).toMatchObject({ result: encoded(42), error: undefined })
     })
 
+    it('of many jobs those are told that have not ended', async () => {
+      const on = await scene()
+      const held = { ordering: { key: 'k', onFailure: 'block' } } as const
+      const failed = await on.ended(outcomes.fail(), held)
+      const blocked = await on.add(held)
+      const ended = [
+        failed,
+        await on.ended(outcomes.succeed()),
+        await on.ended(outcomes.fail()),
+        await on.ended(outcomes.cancel()),
+      ]
+      const { job: running } = await on.start()
+      const open = [await on.add(), await on.add({ due: { delayMs: 3_600_000 } }), running, blocked]
+      const ids = [...ended, ...open].map(({ id }) => id)
+      const unfinished = await on.log.unfinished([...ids, randomUUID(), 'no id'])
+      expect(unfinished.toSorted()).toEqual(open.map(({ id }) => id).toSorted())
+      await on.log.replay([failed.id], { by: 'ada' })
+      expect(await on.log.unfinished(ended.map(({ id }) => id))).toEqual([failed.id])
+      expect(await on.log.unfinished([])).toEqual([])
+    })
+
     it('jobs are listed newest dispatch first', async () => {
       const on = await scene()
       const jobs = await on.addAll([{}, { lane: 'critical' }, { due: { delayMs: 3_600_000 } }, {}])
