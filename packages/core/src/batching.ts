@@ -76,7 +76,7 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
       if (results.length !== batch.length) {
         throw new ErrandError('E_LOG', `${batch.length} items were sent and ${results.length} answered`)
       }
-      for (const [index, { resolve }] of batch.entries()) resolve(results[index] as Result)
+      for (let index = 0; index < batch.length; index += 1) batch[index]?.resolve(results[index] as Result)
     } catch (error) {
       for (const { reject } of batch) reject(error)
     } finally {

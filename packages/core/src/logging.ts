@@ -17,6 +17,18 @@ export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
   return pino({ name: 'errand', level })
 }
 
+/** A pino child where the logger can make one; else the same lines with the bindings in each. */
+export function childLogger(logger: Logger, bindings: Readonly<Record<string, unknown>>): Logger {
+  const makesChildren = logger as Logger & { child?(bindings: object): Logger }
+  if (typeof makesChildren.child === 'function') return makesChildren.child(bindings)
+  return {
+    debug: (o, m) => logger.debug({ ...bindings, ...o }, m),
+    info: (o, m) => logger.info({ ...bindings, ...o }, m),
+    warn: (o, m) => logger.warn({ ...bindings, ...o }, m),
+    error: (o, m) => logger.error({ ...bindings, ...o }, m),
+  }
+}
+
 /**
  * The same logger, with credentials in URLs masked: errors of client libraries carry connection strings. Payloads and
  * results are never handed to a logger in the first place.

@@ -9,6 +9,7 @@ import type {
   QueueName,
   RequestId,
   Subscription,
+  Ticket,
   Topic,
   WorkerRef,
 } from '@errand/core/ports'
@@ -47,12 +48,13 @@ export class DatabaseSubscription implements Subscription {
    * the heartbeat to give them back.
    */
   async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    const { log, worker } = this.#parts
     // Listening comes before the first take: what is dispatched in between is woken for.
     await this.#wakeups.started(signal)
     while (!signal.aborted && !this.#end.signal.aborted) {
       const since = this.#wakeups.count
       const claims = await this.#take(max)
-      if (claims.length > 0) return claims.map((claim) => this.#deliver(claim))
+      if (claims.length > 0) return claims.map((claim) => new Grant(claim, log, worker))
       await this.#wakeups.next(since, this.#parts.pollMs * (0.5 + Math.random()), signal)
     }
     return []
@@ -82,22 +84,34 @@ export class DatabaseSubscription implements Subscription {
       throw error
     }
   }
+}
 
-  #deliver(claim: Claim): Delivery {
-    const { log, worker } = this.#parts
-    const { id, run, job } = claim
-    return {
-      ticket: { id, queue: job.queue, lane: job.lane, log: '' },
-      granted: claim,
-      // The claim is committed: there is nothing that a broker would have to forget.
-      ack: async () => undefined,
-      release: async () => {
-        const error = { codec: 'json', text: JSON.stringify({ name: 'Released', message: 'not begun' }) }
-        await log.settle(
-          [{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }],
-          worker,
-        )
-      },
-    }
+/** A job that is claimed by being delivered. */
+class Grant implements Delivery {
+  readonly granted: Claim
+  readonly #log: JobLog
+  readonly #worker: WorkerRef
+
+  constructor(claim: Claim, log: JobLog, worker: WorkerRef) {
+    this.granted = claim
+    this.#log = log
+    this.#worker = worker
+  }
+
+  get ticket(): Ticket {
+    const { id, job } = this.granted
+    return { id, queue: job.queue, lane: job.lane, log: '' }
+  }
+
+  /** The claim is committed: there is nothing that a broker would have to forget. */
+  async ack(): Promise<void> {}
+
+  async release(): Promise<void> {
+    const { id, run } = this.granted
+    const error = { codec: 'json', text: JSON.stringify({ name: 'Released', message: 'not begun' }) }
+    await this.#log.settle(
+      [{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }],
+      this.#worker,
+    )
   }
 }

@@ -20,7 +20,7 @@ export type Handler<Out, Result> = (
   ctx: Context<Result>,
 ) => [Result] extends [undefined] ? unknown : Maybe<Result | Outcome>
 
-/** What a handler knows about its run, and may do with it. */
+/** What a handler knows about its run, and may do with it. Its functions need no `this`: they may be taken out of it. */
 export interface Context<Result = unknown> {
   readonly job: JobView
   /**
@@ -40,7 +40,7 @@ export interface Context<Result = unknown> {
   /** The worker's logger, with the job's id, name and attempt in every line. */
   readonly log: Logger
   /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log. */
-  progress(value: number, message?: string): void
+  readonly progress: (value: number, message?: string) => void
   /** Dispatches a child: `meta` is passed on, and this job is recorded as its parent. */
   readonly dispatch: Dispatch
   /**
@@ -54,14 +54,17 @@ export interface Context<Result = unknown> {
       : { readonly result: Result }),
   ): Promise<void>
   /** Errs on purpose: runs again after `after`, or after the policy's backoff. It counts as an attempt. */
-  retry(options?: { readonly after?: Duration | undefined; readonly reason?: string | undefined }): Outcome
+  readonly retry: (options?: {
+    readonly after?: Duration | undefined
+    readonly reason?: string | undefined
+  }) => Outcome
   /** Runs again after the delay; it does not count as an attempt. */
-  snooze(delay: Duration, reason?: string): Outcome
+  readonly snooze: (delay: Duration, reason?: string) => Outcome
   /** Fails for good. */
-  fail(reason: string | Error): Outcome
-  cancel(reason?: string): Outcome
+  readonly fail: (reason: string | Error) => Outcome
+  readonly cancel: (reason?: string) => Outcome
   /** Gives the job back, ready for another worker; it does not count as an attempt. */
-  release(): Outcome
+  readonly release: () => Outcome
 }
 
 declare const outcome: unique symbol

@@ -8,14 +8,10 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, callback, options = {}) {
-    let timer: NodeJS.Timeout
-    const arm = (leftMs: number): void => {
-      const next = leftMs > longestTimerMs ? (): void => arm(leftMs - longestTimerMs) : callback
-      // A moment that is past already is now; Node would warn of a negative delay.
-      timer = setTimeout(next, Math.max(0, Math.min(leftMs, longestTimerMs)))
-      if (options.unref) timer.unref()
-    }
-    arm(delayMs)
+    if (delayMs > longestTimerMs) return afterLong(delayMs, callback, options)
+    // A moment that is past already is now; Node would warn of a negative delay.
+    const timer = setTimeout(callback, Math.max(0, delayMs))
+    if (options.unref) timer.unref()
     return () => clearTimeout(timer)
   },
   sleep(delayMs, signal) {
@@ -30,4 +26,16 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', finish)
     })
   },
+}
+
+/** As `after`, in several timers, one after the other. */
+function afterLong(...[delayMs, callback, options]: Parameters<Clock['after']>): () => void {
+  let cancel = systemClock.after(
+    longestTimerMs,
+    () => {
+      cancel = systemClock.after(delayMs - longestTimerMs, callback, options)
+    },
+    options,
+  )
+  return () => cancel()
 }

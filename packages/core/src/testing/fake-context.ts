@@ -8,12 +8,14 @@ import type { JobView } from '../define/view.ts'
 import type { DispatchOptions } from '../dispatch/request.ts'
 import { idMaker } from '../ids.ts'
 import type { Claim } from '../job/claim.ts'
+import { childLogger } from '../logging.ts'
 import type { Logger } from '../logging.ts'
 import { systemClock } from '../ports/system-clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { cancelledError } from '../errors.ts'
 import { makeContext } from '../worker/context.ts'
+import type { ContextRun } from '../worker/context.ts'
 import { Outcomes } from '../worker/outcome.ts'
 import type { Wish } from '../worker/outcome.ts'
 import { memoryLog } from './memory-log.ts'
@@ -87,27 +89,28 @@ export function fakeContext<In, Out, Result>(
       completed = { tx, result: completing }
     },
   }
-  const context = makeContext({
+  const run: ContextRun = {
     claim: claimOf(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
-    job: resolved,
     view,
-    ref: { id: randomUUID(), host: 'fake', pid: process.pid, leaseMs: 30_000, graceMs: 25_000 },
-    signal: () => signal.signal,
-    stopping: stopping.signal,
     outcomes,
+    signal: signal.signal,
+    log: childLogger(logger, { job: view.id, name: view.name, attempt: options.attempt ?? 1 }),
+    progress: ({ value, message }) => progressed.push({ value, message }),
+    completing: (result) => {
+      completing = result
+    },
+  }
+  const context = makeContext(resolved, run, {
+    ref: { id: randomUUID(), host: 'fake', pid: process.pid, leaseMs: 30_000, graceMs: 25_000 },
+    stopping: stopping.signal,
     deps: {
       log,
       codec: jsonCodec,
-      logger,
       settings: settingsDefaults,
       dispatch: async (request) => {
         dispatched.push(request)
         return { id: newId(), status: 'added' }
       },
-    },
-    progress: ({ value, message }) => progressed.push({ value, message }),
-    completing: (result) => {
-      completing = result
     },
   })
   return {

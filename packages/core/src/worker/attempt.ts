@@ -6,22 +6,26 @@ import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
 import { ErrandError, isErrandError, timeoutError } from '../errors.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
+import { childLogger } from '../logging.ts'
+import type { Logger } from '../logging.ts'
 import { payloadOf } from '../ports/codec.ts'
 import type { Progress } from '../ports/job-log.ts'
 import { describeIssues, parseSyncWith } from '../schema.ts'
 import type { Parsed } from '../schema.ts'
 import { makeContext } from './context.ts'
+import type { ContextRun } from './context.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { HookRunner } from './hooks.ts'
 import { LateSignal } from './late-signal.ts'
 import { onion } from './middleware.ts'
-import { decide, Outcomes } from './outcome.ts'
+import { decide, Outcomes, returnedPlain, succeeded } from './outcome.ts'
 import type { Decision, End } from './outcome.ts'
 import { checkResult } from './result.ts'
+import { keyOf } from './runs.ts'
+import type { Run } from './runs.ts'
 
+/** What all runs of a worker have in common. */
 export interface AttemptParts {
-  readonly claim: Claim
-  readonly handler: ResolvedHandler | undefined
   readonly middleware: readonly Middleware[]
   readonly hooks: HookRunner
   readonly ref: WorkerRef
@@ -51,29 +55,51 @@ export interface Attempted {
 const graceShare = 0.8
 
 /** One run of a job: payload, hooks, middleware, handler, under a deadline and a signal; it ends in a decision. */
-export class Attempt {
-  readonly #parts: AttemptParts
+export class Attempt implements Run, ContextRun {
+  readonly claim: Claim
+  readonly key: string
+  readonly grantedMs: number
+  busyUntilMs: number | undefined = undefined
+  ended = false
+  readonly outcomes: Outcomes = new Outcomes()
+  readonly #handler: ResolvedHandler | undefined
   readonly #job: ResolvedJob | undefined
+  readonly #parts: AttemptParts
   readonly #late = new LateSignal()
-  readonly #outcomes = new Outcomes()
+  #log: Logger | undefined
+  #view: JobView | undefined
+  #parsed: { readonly payload: unknown } | undefined
+  #begunMs = 0
+  #cancelTimer: (() => void) | undefined
   #left: End | undefined
   #leave: ((end: End) => void) | undefined
-  readonly #cancels: (() => void)[] = []
-  readonly #claimedMs: number
-  #begunMs = 0
-  #view: JobView
-  #parsed: { readonly payload: unknown } | undefined
   #result: { readonly value: unknown; readonly json: string | undefined } | undefined
   #timeout: ErrandError | undefined
   #begun = false
   #completed = false
   #over = false
 
-  constructor(parts: AttemptParts) {
+  constructor(claim: Claim, handler: ResolvedHandler | undefined, parts: AttemptParts) {
+    this.claim = claim
+    this.key = keyOf(claim)
+    this.grantedMs = parts.deps.clock.monotonicMs()
+    this.#handler = handler
+    this.#job = handler && resolvedJob(handler.job)
     this.#parts = parts
-    this.#job = parts.handler && resolvedJob(parts.handler.job)
-    this.#claimedMs = parts.deps.clock.monotonicMs()
-    this.#view = jobView(parts.claim.job, undefined)
+  }
+
+  /** The job, without its payload as long as that has not been read. */
+  get view(): JobView {
+    return (this.#view ??= jobView(this.claim.job, undefined))
+  }
+
+  get signal(): AbortSignal {
+    return this.#late.signal
+  }
+
+  get log(): Logger {
+    const { id, attempt, job } = this.claim
+    return (this.#log ??= childLogger(this.#parts.deps.logger, { job: id, name: job.name, attempt }))
   }
 
   /** Aborts the handler's signal; the first reason stays. */
@@ -88,148 +114,185 @@ export class Attempt {
     this.#leave?.(this.#left)
   }
 
-  /** When the log will call the run lost: ms by the monotonic clock, Infinity without a timeout. */
-  get deadlineMs(): number {
-    const { claim, ref } = this.#parts
-    if (claim.timeoutMs === null) return Number.POSITIVE_INFINITY
-    return this.#claimedMs + claim.timeoutMs + ref.graceMs
+  progress(progress: Progress): void {
+    if (!this.#over) this.#parts.progress(progress)
   }
 
-  /** Never rejects. */
-  async run(): Promise<Attempted> {
+  completing(result: unknown): void {
+    this.#completed = true
+    this.#result = { value: result, json: undefined }
+  }
+
+  /** When the log will call the run lost: ms by the monotonic clock, Infinity without a timeout. */
+  get deadlineMs(): number {
+    const { timeoutMs } = this.claim
+    return timeoutMs === null
+      ? Number.POSITIVE_INFINITY
+      : this.grantedMs + timeoutMs + this.#parts.ref.graceMs
+  }
+
+  /**
+   * Neither throws nor rejects. A promise only where there is something to wait for, here and below: each costs more than
+   * most of what is called.
+   */
+  run(): Maybe<Attempted> {
     this.#begunMs = this.#parts.deps.clock.monotonicMs()
-    this.#watchTimeout()
     const body = this.#body()
-    const end = await new Promise<End>((resolve) => {
-      this.#leave = resolve
-      if (this.#left) resolve(this.#left)
-      void body.then(resolve)
+    if (!(body instanceof Promise)) return this.#attempted(this.#left ?? body, body)
+    this.#watchTimeout()
+    return new Promise<Attempted>((resolve) => {
+      this.#leave = (end) => {
+        if (!this.#over) resolve(this.#attempted(end, body))
+      }
+      if (this.#left) this.#leave(this.#left)
+      void body.then(this.#leave)
     })
+  }
+
+  #attempted(end: End, body: Maybe<End>): Attempted {
     this.#over = true
-    for (const cancel of this.#cancels) cancel()
-    const { claim, deps } = this.#parts
-    const endedMs = deps.clock.monotonicMs()
-    const decision = decide(end, {
+    this.#cancelTimer?.()
+    const endedMs = this.#parts.deps.clock.monotonicMs()
+    return {
+      decision: this.#decide(end, endedMs),
+      result: this.#result?.value,
+      json: this.#result?.json,
+      durationMs: Math.round(endedMs - this.#begunMs),
+      job: this.view,
+      parsed: this.#parsed,
+      leftBehind: end === this.#left ? Promise.resolve(body) : undefined,
+    }
+  }
+
+  #decide(end: End, endedMs: number): Decision {
+    if (end === returnedPlain && !this.#completed && !this.#timeout) return succeeded
+    const { claim } = this
+    const { logger } = this.#parts.deps
+    return decide(end, {
       claim,
       retry: this.#job?.retry,
-      elapsedMs: endedMs - this.#claimedMs,
+      elapsedMs: endedMs - this.grantedMs,
       timeout: this.#timeout,
       completed: this.#completed,
       aborted: this.#late.reason,
       begun: this.#begun,
       policyFailed: (what, error) =>
-        deps.logger.error({ job: claim.id, name: claim.job.name, err: error }, `${what} failed`),
+        logger.error({ job: claim.id, name: claim.job.name, err: error }, `${what} failed`),
     })
-    return {
-      decision,
-      result: this.#result?.value,
-      json: this.#result?.json,
-      durationMs: Math.round(endedMs - this.#begunMs),
-      job: this.#view,
-      parsed: this.#parsed,
-      leftBehind: end === this.#left ? body : undefined,
-    }
   }
 
   #watchTimeout(): void {
-    const { claim, deps, ref } = this.#parts
-    const { timeoutMs } = claim
+    const { deps, ref } = this.#parts
+    const { timeoutMs } = this.claim
     if (timeoutMs === null) return
     const { clock } = deps
-    // Counted from now; but where it waited to run alone, not further into the grace than half of it.
-    const waitedMs = this.#begunMs - this.#claimedMs
-    const waitMs = Math.max(0, Math.min(timeoutMs, timeoutMs + ref.graceMs / 2 - waitedMs))
+    // Counted from its beginning; but where it waited to run alone, not further into the grace than half of it.
+    const waitedMs = this.#begunMs - this.grantedMs
+    const waitMs = Math.min(timeoutMs, timeoutMs + ref.graceMs / 2 - waitedMs)
     const onTimeout = (): void => {
       this.#timeout = timeoutError(`the run took longer than its timeout of ${timeoutMs} ms`)
       this.abort(this.#timeout)
       const leaveMs = this.deadlineMs - (1 - graceShare) * ref.graceMs - clock.monotonicMs()
-      this.#cancels.push(clock.after(Math.max(0, leaveMs), () => this.leaveBehind()))
+      this.#cancelTimer = clock.after(Math.max(0, leaveMs), () => this.leaveBehind())
     }
-    this.#cancels.push(clock.after(waitMs, onTimeout))
+    // A handler may have kept the event loop to itself for a while.
+    const pastMs = clock.monotonicMs() - this.#begunMs
+    this.#cancelTimer = clock.after(Math.max(0, waitMs - pastMs), onTimeout)
   }
 
-  /** Never rejects. */
-  async #body(): Promise<End> {
+  #body(): Maybe<End> {
     try {
-      const { claim, handler, hooks, middleware, ref } = this.#parts
-      // Awaited only where there is something to wait for, here and below: it costs more than most of what is called.
       const reading = this.#readPayload()
-      const unreadable = reading instanceof Promise ? await reading : reading
-      const job = this.#job
-      if (!handler || !job) {
-        const error = new ErrandError('E_UNKNOWN_JOB', `no handler of this worker is for '${claim.job.name}'`)
-        return { kind: 'parked', cause: 'unknown-job', error }
-      }
-      if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
-      if (hooks.precedesRuns) {
-        await hooks.before({ job: this.#view, attempt: claim.attempt, worker: ref.id })
-      }
-      // The hook may have taken all the time that there was.
-      this.#late.throwIfAborted()
-      this.#begun = true
-      const returned = (value: unknown): void => this.#outcomes.returned(value)
-      const run = (ctx: Context): unknown => handler.handler(this.#parsed?.payload, ctx)
-      const layers = [...middleware, ...handler.middleware]
-      const ctx = this.#context(job)
-      const running = layers.length === 0 ? run(ctx) : onion(layers, run, returned, ctx)
-      const value = isThenable(running) ? await running : running
-      returned(value)
-      const end = this.#ended(job, value)
-      return end instanceof Promise ? await end : end
+      const { precedesRuns } = this.#parts.hooks
+      return reading instanceof Promise || precedesRuns ? this.#bodyLater(reading) : this.#handle(reading)
     } catch (error) {
-      return { kind: 'threw', error }
+      return threw(error)
     }
   }
 
-  #context(job: ResolvedJob): Context {
-    const { claim, ref, deps, stopping, progress } = this.#parts
-    return makeContext({
-      claim,
-      job,
-      view: this.#view,
-      ref,
-      signal: () => this.#late.signal,
-      stopping,
-      outcomes: this.#outcomes,
-      deps,
-      progress: (each) => {
-        if (!this.#over) progress(each)
-      },
-      completing: (value) => {
-        this.#completed = true
-        this.#result = { value, json: undefined }
-      },
-    })
+  async #bodyLater(reading: Maybe<ErrandError | undefined>): Promise<End> {
+    try {
+      return await this.#handle(await reading)
+    } catch (error) {
+      return threw(error)
+    }
   }
 
-  #ended(job: ResolvedJob, value: unknown): End | Promise<End> {
-    const wish = this.#outcomes.wishOf(value)
+  #handle(unreadable: ErrandError | undefined): Maybe<End> {
+    const { claim } = this
+    const { hooks, ref } = this.#parts
+    const handler = this.#handler
+    const job = this.#job
+    if (!handler || !job) {
+      const error = new ErrandError('E_UNKNOWN_JOB', `no handler of this worker is for '${claim.job.name}'`)
+      return { kind: 'parked', cause: 'unknown-job', error }
+    }
+    if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
+    if (!hooks.precedesRuns) return this.#call(job, handler)
+    const before = hooks.before({ job: this.view, attempt: claim.attempt, worker: ref.id })
+    return before.then(() => this.#call(job, handler))
+  }
+
+  #call(job: ResolvedJob, handler: ResolvedHandler): Maybe<End> {
+    // The hook may have taken all the time that there was.
+    this.#late.throwIfAborted()
+    this.#begun = true
+    const ctx = makeContext(job, this, this.#parts)
+    const running = this.#run(handler, ctx)
+    return isThenable(running) ? this.#returnedLater(job, running) : this.#returned(job, running)
+  }
+
+  #run(handler: ResolvedHandler, ctx: Context): unknown {
+    const payload = this.#parsed?.payload
+    const { middleware } = this.#parts
+    if (middleware.length + handler.middleware.length === 0) return handler.handler(payload, ctx)
+    const layers = [...middleware, ...handler.middleware]
+    const innermost = (given: Context): unknown => handler.handler(payload, given)
+    return onion(layers, innermost, (value) => this.outcomes.returned(value), ctx)
+  }
+
+  async #returnedLater(job: ResolvedJob, running: PromiseLike<unknown>): Promise<End> {
+    try {
+      return await this.#returned(job, await running)
+    } catch (error) {
+      return threw(error)
+    }
+  }
+
+  #returned(job: ResolvedJob, value: unknown): Maybe<End> {
+    this.outcomes.returned(value)
+    const wish = this.outcomes.wishOf(value)
     if (wish === 'foreign') {
       throw new ErrandError('E_OUTCOME', `the handler of '${job.name}' returned the outcome of another run`)
     }
-    const { forgotten } = this.#outcomes
+    const { forgotten } = this.outcomes
     if (forgotten) {
       throw new ErrandError(
         'E_OUTCOME',
         `the handler of '${job.name}' made ctx.${forgotten.kind}(…) and did not return it; write: return ctx.${forgotten.kind}(…)`,
       )
     }
+    if (wish) return { kind: 'returned', wish }
     // Completed in the handler's own transaction: the result was given there.
-    if (wish || this.#completed) return { kind: 'returned', wish }
-    return job.returns ? this.#keepResult(job, job.returns, value) : { kind: 'returned', wish: undefined }
+    const keeps = job.returns && !this.#completed
+    return keeps ? this.#keepResult(job, job.returns, value) : returnedPlain
   }
 
   async #keepResult(job: ResolvedJob, returns: StandardSchemaV1, value: unknown): Promise<End> {
     const { resultLimitBytes } = this.#parts.deps.settings
-    this.#result = await checkResult(job.name, returns, value, resultLimitBytes)
-    return { kind: 'returned', wish: undefined }
+    try {
+      this.#result = await checkResult(job.name, returns, value, resultLimitBytes)
+      return returnedPlain
+    } catch (error) {
+      return threw(error)
+    }
   }
 
   /** The stored payload for the view, and parsed for the handler; an error where this process cannot read it. */
   #readPayload(): Maybe<ErrandError | undefined> {
-    const { claim, deps } = this.#parts
+    const { job } = this.claim
     try {
-      const text = deps.codec.decode(claim.job.payload, payloadOf(claim.job))
+      const text = this.#parts.deps.codec.decode(job.payload, payloadOf(job))
       const parsed =
         text instanceof Promise ? text.then((read) => this.#parsePayload(read)) : this.#parsePayload(text)
       return parsed instanceof Promise ? parsed.catch((error: unknown) => this.#unreadable(error)) : parsed
@@ -240,7 +303,7 @@ export class Attempt {
 
   #parsePayload(text: string): Maybe<ErrandError | undefined> {
     const stored: unknown = JSON.parse(text)
-    this.#view = jobView(this.#parts.claim.job, stored)
+    this.#view = jobView(this.claim.job, stored)
     if (!this.#job) return undefined
     const { payload } = this.#job
     const parsed = payload ? parseSyncWith(payload, stored) : { value: undefined }
@@ -254,14 +317,14 @@ export class Attempt {
       this.#parsed = { payload: parsed.value }
       return undefined
     }
-    const { name } = this.#parts.claim.job
+    const { name } = this.claim.job
     const issues = describeIssues(parsed.issues)
     const message = `the stored payload does not fit the schema of '${name}' here: ${issues}`
     return new ErrandError('E_PAYLOAD_INVALID', message)
   }
 
   #unreadable(error: unknown): ErrandError {
-    const { name } = this.#parts.claim.job
+    const { name } = this.claim.job
     if (isErrandError(error, 'E_CODEC')) {
       return new ErrandError(
         'E_CODEC',
@@ -271,6 +334,10 @@ export class Attempt {
     // Without the parser's error: its message quotes the text, and errors are logged.
     return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is no JSON`)
   }
+}
+
+function threw(error: unknown): End {
+  return { kind: 'threw', error }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

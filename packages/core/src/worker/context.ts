@@ -14,51 +14,70 @@ import type { WorkerDeps } from './deps.ts'
 import type { Outcomes } from './outcome.ts'
 import { checkResult } from './result.ts'
 
-export interface ContextParts {
+/** The run behind a context. */
+export interface ContextRun {
   readonly claim: Claim
-  readonly job: ResolvedJob
   readonly view: JobView
-  readonly ref: WorkerRef
-  /** Aborts when the run shall end. */
-  readonly signal: () => AbortSignal
-  readonly stopping: AbortSignal
   readonly outcomes: Outcomes
-  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'logger' | 'settings' | 'dispatch'>
-  readonly progress: (progress: Progress) => void
+  /** Aborts when the run shall end. */
+  readonly signal: AbortSignal
+  /** Its lines name the job. */
+  readonly log: Logger
+  progress(progress: Progress): void
   /** `ctx.complete` is about to write: from now on only the log knows whether the run has succeeded. */
-  readonly completing: (result: unknown) => void
+  completing(result: unknown): void
 }
 
+export interface ContextParts {
+  readonly ref: WorkerRef
+  readonly stopping: AbortSignal
+  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'settings' | 'dispatch'>
+}
+
+const runKey = Symbol('errand.run')
+
+type Made = Omit<Context, 'signal' | 'log'> & { readonly [runKey]: ContextRun }
+
+/**
+ * What is made when it is asked for: most handlers never do, and it costs more than their calls. Getters that all contexts
+ * share; with getters of its own each would be an object of a shape of its own, which takes ten times as long to make.
+ */
+const lateMembers = {
+  signal: {
+    enumerable: true,
+    get(this: Made) {
+      return this[runKey].signal
+    },
+  },
+  log: {
+    enumerable: true,
+    get(this: Made) {
+      return this[runKey].log
+    },
+  },
+} as const
+
 /** What a handler gets. Its functions need no `this`, so they may be taken out of it. */
-export function makeContext(parts: ContextParts): Context {
-  const { claim, job, view, ref, outcomes, deps } = parts
-  const fence = { id: claim.id, run: claim.run }
-  let log: Logger | undefined
-  // Most handlers say nothing of their own, and a child logger costs more than their calls.
-  const logger = (): Logger =>
-    (log ??= childLogger(deps.logger, { job: claim.id, name: view.name, attempt: claim.attempt }))
-  return {
+export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextParts): Context {
+  const { claim, view, outcomes } = run
+  const { ref, stopping, deps } = parts
+  const made: Made = {
+    [runKey]: run,
     job: view,
     run: claim.run,
     attempt: claim.attempt,
     maxAttempts: claim.maxAttempts,
     idempotencyKey: claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`,
-    get signal() {
-      return parts.signal()
-    },
-    stopping: parts.stopping,
-    get log() {
-      return logger()
-    },
+    stopping,
     progress(value, message) {
       if (Number.isFinite(value)) {
         const text = message === undefined ? undefined : seal(deps.codec, message, claim.id)
         const send = (sealed: string | undefined): void =>
-          parts.progress({ ...fence, value, message: sealed })
+          run.progress({ id: claim.id, run: claim.run, value, message: sealed })
         if (text instanceof Promise)
-          text.then(send, (error: unknown) => logger().warn({ err: error }, 'a progress was not sent'))
+          text.then(send, (error: unknown) => run.log.warn({ err: error }, 'a progress was not sent'))
         else send(text)
-      } else logger().warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
+      } else run.log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
     dispatch: ((child, payload, options) =>
       deps.dispatch({ job: child, payload, options }, { id: claim.id, meta: view.meta })) as Dispatch,
@@ -68,8 +87,8 @@ export function makeContext(parts: ContextParts): Context {
       const { resultLimitBytes } = deps.settings
       const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
       const result = json === undefined ? undefined : await deps.codec.encode(json, resultOf(claim.id))
-      parts.completing(value)
-      await deps.log.complete(fence, result, ref, tx)
+      run.completing(value)
+      await deps.log.complete({ id: claim.id, run: claim.run }, result, ref, tx)
     },
     retry: ({ after, reason } = {}) => {
       const afterMs = after === undefined ? undefined : durationMs(after, 'ctx.retry({ after })')
@@ -85,16 +104,6 @@ export function makeContext(parts: ContextParts): Context {
     cancel: (reason) => outcomes.make({ kind: 'cancel', reason }),
     release: () => outcomes.make({ kind: 'release' }),
   }
-}
-
-/** A pino child where the logger can make one; else the same lines with the bindings in each. */
-export function childLogger(logger: Logger, bindings: Readonly<Record<string, unknown>>): Logger {
-  const makesChildren = logger as Logger & { child?(bindings: object): Logger }
-  if (typeof makesChildren.child === 'function') return makesChildren.child(bindings)
-  return {
-    debug: (o, m) => logger.debug({ ...bindings, ...o }, m),
-    info: (o, m) => logger.info({ ...bindings, ...o }, m),
-    warn: (o, m) => logger.warn({ ...bindings, ...o }, m),
-    error: (o, m) => logger.error({ ...bindings, ...o }, m),
-  }
+  Object.defineProperty(made, 'signal', lateMembers.signal)
+  return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
 }

@@ -23,13 +23,15 @@ class Made {
   }
 }
 
+const none: readonly Made[] = []
+
 /** The outcomes that one run has made, and whether each was returned: one that was not would silently do nothing. */
 export class Outcomes {
-  #open: Made[] = []
+  #open: readonly Made[] = none
 
   make(wish: Wish): Outcome {
     const made = new Made(wish, this)
-    this.#open.push(made)
+    this.#open = [...this.#open, made]
     return made as unknown as Outcome
   }
 
@@ -56,6 +58,9 @@ export type End =
   | { readonly kind: 'threw'; readonly error: unknown }
   /** No handler ran: nobody here knows the name, or the payload does not fit. */
   | { readonly kind: 'parked'; readonly cause: 'unknown-job' | 'payload'; readonly error: ErrandError }
+
+/** What nearly every run comes to. */
+export const returnedPlain: End = { kind: 'returned', wish: undefined }
 
 /** What is to be recorded; `SettledOutcome` before its texts go through the codec. */
 export type Decision =
@@ -95,6 +100,9 @@ export interface Facts {
   readonly policyFailed: (what: string, error: unknown) => void
 }
 
+/** A run that returned what is no outcome, in time. */
+export const succeeded: Decision = { kind: 'succeed' }
+
 /** What to record of a run. Whether it counts is decided by the log's fence. */
 export function decide(end: End, facts: Facts): Decision {
   if (end.kind === 'parked') return park(end, facts)
@@ -108,7 +116,7 @@ export function decide(end: End, facts: Facts): Decision {
     }
     return errored(end.error, 'error', facts)
   }
-  return end.wish ? granted(end.wish, facts) : { kind: 'succeed' }
+  return end.wish ? granted(end.wish, facts) : succeeded
 }
 
 function granted(wish: Wish, facts: Facts): Decision {

@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { BeatReply } from '../ports/job-log.ts'
 import { encodeFailure } from './result.ts'
+import { keyOf } from './runs.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 
@@ -43,7 +44,7 @@ export class Reconciler {
 
   /** True for a claim that was given back before its grant arrived: it must not start. */
   hasDisowned(fence: Fence): boolean {
-    return this.#disowned.has(keyOf(fence))
+    return this.#disowned.size > 0 && this.#disowned.has(keyOf(fence))
   }
 
   answered(reply: BeatReply, sentMs: number): void {
@@ -68,7 +69,7 @@ export class Reconciler {
     this.#strays = strays
     for (const run of runs) {
       // A run that was granted after the beat had been sent cannot be in its answer.
-      if (run.ended || run.grantedMs >= sentMs || listed.has(keyOf(run.claim))) continue
+      if (run.ended || run.grantedMs >= sentMs || listed.has(run.key)) continue
       run.abort(claimLostError(`run ${run.claim.run} of job ${run.claim.id} is no longer this worker's`))
     }
   }
@@ -103,8 +104,4 @@ export class Reconciler {
         logger.error({ job: id, err: error }, 'a stray claim could not be given back')
       })
   }
-}
-
-function keyOf({ id, run }: Fence): string {
-  return `${id}:${run}`
 }

@@ -1,14 +1,15 @@
+import type { Maybe } from '../define/handler.ts'
 import type { ResolvedWorker } from '../define/worker.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Settled } from '../job/outcome.ts'
 import { Attempt } from './attempt.ts'
-import type { Attempted } from './attempt.ts'
+import type { Attempted, AttemptParts } from './attempt.ts'
 import type { WorkerDeps } from './deps.ts'
 import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from './ending.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
-import type { Run, Runs } from './runs.ts'
+import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
 import { aloneFromCrashes } from './solitude.ts'
@@ -38,47 +39,40 @@ export interface RunnerParts {
 /** Takes a claim from the grant to its recorded end. */
 export class Runner {
   readonly #parts: RunnerParts
+  readonly #attempts: AttemptParts
   readonly #zombies = new Map<Slots, number>()
 
   constructor(parts: RunnerParts) {
+    const { worker, hooks, ref, stopping, deps, progress } = parts
     this.#parts = parts
-  }
-
-  /** Runs a claim for which room has been taken, now or when its slot is free, and gives the room back. */
-  start(claim: Claim, slots: Slots): void {
-    const { worker, deps, runs, progress, hooks, ref, stopping } = this.#parts
-    if (this.#parts.isDisowned(claim)) return slots.giveUnused(1)
-    const attempt = new Attempt({
-      claim,
-      handler: worker.handlers.get(claim.job.name),
+    this.#attempts = {
       middleware: worker.middleware,
       hooks,
       ref,
       stopping,
       deps,
       progress: (each) => progress.add(each),
-    })
-    const run: Run = {
-      claim,
-      grantedMs: deps.clock.monotonicMs(),
-      busyUntilMs: undefined,
-      ended: false,
-      abort: (reason) => attempt.abort(reason),
-      leaveBehind: () => attempt.leaveBehind(),
     }
-    runs.add(run)
+  }
+
+  /** Runs a claim for which room has been taken, now or when its slot is free, and gives the room back. */
+  start(claim: Claim, slots: Slots): void {
+    const { worker, deps, runs, stopping, isDisowned } = this.#parts
+    if (isDisowned(claim)) return slots.giveUnused(1)
+    const attempt = new Attempt(claim, worker.handlers.get(claim.job.name), this.#attempts)
+    runs.add(attempt)
     slots.start({
       begin: () => {
-        void this.#run(run, attempt, slots).catch((error: unknown) => {
+        void this.#run(attempt, slots).catch((error: unknown) => {
           // Only when the log was given up on: the sweep judges what it did not hear of.
           deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
         })
       },
       giveBack: () => {
-        run.ended = true
+        attempt.ended = true
         slots.giveUnused(1)
         const why = stopping.aborted ? 'the worker stops' : 'its slot did not come free in time'
-        void this.release(claim, why).then(() => runs.delete(run))
+        void this.release(claim, why).then(() => runs.delete(attempt))
       },
     })
   }
@@ -100,7 +94,7 @@ export class Runner {
     }
   }
 
-  async #run(run: Run, attempt: Attempt, slots: Slots): Promise<void> {
+  async #run(run: Attempt, slots: Slots): Promise<void> {
     const { hooks, runs, settler, deps } = this.#parts
     const { claim } = run
     const begunMs = deps.clock.monotonicMs()
@@ -111,16 +105,16 @@ export class Runner {
     }
     try {
       const isSuspect = claim.crashes >= aloneFromCrashes
-      const attempted = await (isSuspect ? this.#attemptAlone(run, attempt) : this.#attempt(run, attempt))
+      // Awaited in any case: jobs that end at once would all run before the next ones had been asked for.
+      const attempted = await (isSuspect ? this.#attemptAlone(run) : this.#attempt(run))
       run.ended = true
       runs.busy(run, undefined)
       if (attempted === undefined) {
         giveSlot()
-        const release = await encode(deps.codec, claim, notBegun('this worker could not begin it'), undefined)
-        await settler.settle({ id: claim.id, run: claim.run, durationMs: 0, outcome: release })
+        await this.release(claim, 'this worker could not begin it')
         return
       }
-      if (attempted.leftBehind) this.#leftBehind(run, attempted.leftBehind, slots)
+      if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slots)
       // The slot is free for the next job while this one is recorded, unless hooks are still to come, or that is slow: one
       // round of outcomes may be under way, and one more wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
@@ -133,7 +127,7 @@ export class Runner {
       this.#parts.tally.add(outcomeOf(settled))
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.
-      if (followed || settled.event === 'failed') await this.#follow(run, attempted, settled)
+      if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
     } finally {
       runs.delete(run)
       giveSlot()
@@ -141,41 +135,41 @@ export class Runner {
   }
 
   /** Undefined when it must not begin. */
-  #attempt(run: Run, attempt: Attempt): Promise<Attempted> | undefined {
+  #attempt(run: Attempt): Maybe<Attempted> | undefined {
     const { stopping, heartbeat, runs } = this.#parts
     if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
-    runs.busy(run, attempt.deadlineMs)
-    return attempt.run()
+    runs.busy(run, run.deadlineMs)
+    return run.run()
   }
 
   /** As `#attempt`, while nothing else runs. */
-  async #attemptAlone(run: Run, attempt: Attempt): Promise<Attempted | undefined> {
+  async #attemptAlone(run: Attempt): Promise<Attempted | undefined> {
     const { solitude, stopping, ref } = this.#parts
     const { timeoutMs } = run.claim
     // What it waits is lost to its run: the log's deadline counts from the claim.
     const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
     if (!(await solitude.enter(run, spareMs, stopping))) return undefined
     try {
-      return await this.#attempt(run, attempt)
+      return await this.#attempt(run)
     } finally {
       solitude.leave(run)
     }
   }
 
-  async #follow(run: Run, attempted: Attempted, settled: Settled): Promise<void> {
+  async #follow(claim: Claim, attempted: Attempted, settled: Settled): Promise<void> {
     const { hooks, ref, worker } = this.#parts
     const { decision, job, durationMs } = attempted
     const ended = endedOf(decision, attempted.result, settled)
-    await hooks.after({ job, attempt: run.claim.attempt, worker: ref.id, durationMs, ...ended })
+    await hooks.after({ job, attempt: claim.attempt, worker: ref.id, durationMs, ...ended })
     if (ended.outcome !== 'failed') return
     const handler = worker.handlers.get(job.name)
     await hooks.failing({ job, error: ended.error, cause: causeOf(decision) }, handler, attempted.parsed)
   }
 
   /** A handler that did not end within its grace goes on without a slot. Too many of them, and nothing is left to work with. */
-  #leftBehind(run: Run, end: Promise<unknown>, slots: Slots): void {
+  #leftBehind(claim: Claim, end: Promise<unknown>, slots: Slots): void {
     const { deps, exhausted, stopping } = this.#parts
-    const { id, job } = run.claim
+    const { id, job } = claim
     const count = (this.#zombies.get(slots) ?? 0) + 1
     this.#zombies.set(slots, count)
     void end.then(() => this.#zombies.set(slots, (this.#zombies.get(slots) ?? 1) - 1))

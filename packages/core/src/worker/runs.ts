@@ -1,8 +1,10 @@
-import type { Claim } from '../job/claim.ts'
+import type { Claim, Fence } from '../job/claim.ts'
 
 /** A run that this process has been granted, from the grant until its outcome is recorded. */
 export interface Run {
   readonly claim: Claim
+  /** Of its fence. */
+  readonly key: string
   /** By the monotonic clock. A beat that was sent before cannot know of it. */
   readonly grantedMs: number
   /** Until when its handler may keep the event loop to itself; undefined before it begins and after it has ended. */
@@ -19,6 +21,8 @@ export interface Run {
 export class Runs {
   readonly #runs = new Map<string, Run>()
   readonly #onBusy: (untilMs: number | undefined) => void
+  /** Handlers that run. */
+  #busy = 0
   #latestMs: number | undefined
   #waiting: (() => void)[] = []
   #asks = 0
@@ -33,11 +37,11 @@ export class Runs {
   }
 
   add(run: Run): void {
-    this.#runs.set(keyOf(run.claim), run)
+    this.#runs.set(run.key, run)
   }
 
   delete(run: Run): void {
-    this.#runs.delete(keyOf(run.claim))
+    this.#runs.delete(run.key)
     this.#wake()
   }
 
@@ -57,7 +61,7 @@ export class Runs {
     }
   }
 
-  get(fence: { readonly id: string; readonly run: number }): Run | undefined {
+  get(fence: Fence): Run | undefined {
     return this.#runs.get(keyOf(fence))
   }
 
@@ -69,9 +73,10 @@ export class Runs {
   busy(run: Run, untilMs: number | undefined): void {
     const before = run.busyUntilMs
     run.busyUntilMs = untilMs
+    this.#busy += Number(untilMs !== undefined) - Number(before !== undefined)
     // Mostly the newest run has the latest deadline, so that looking at all of them is rare.
     if (untilMs !== undefined && untilMs >= (this.#latestMs ?? 0)) this.#latest(untilMs)
-    else if (before === this.#latestMs) this.#latest(this.#latestOfAll())
+    else if (before === this.#latestMs) this.#latest(this.#busy > 0 ? this.#latestOfAll() : undefined)
   }
 
   /** Resolves when `done()` is true, which is asked each time a run or an ask is over; or when the signal aborts. */
@@ -90,6 +95,7 @@ export class Runs {
   }
 
   #wake(): void {
+    if (this.#waiting.length === 0) return
     const waiting = this.#waiting
     this.#waiting = []
     for (const wake of waiting) wake()
@@ -110,6 +116,6 @@ export class Runs {
   }
 }
 
-function keyOf({ id, run }: { readonly id: string; readonly run: number }): string {
+export function keyOf({ id, run }: Fence): string {
   return `${id}:${run}`
 }

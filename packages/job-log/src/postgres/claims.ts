@@ -103,7 +103,11 @@ export class Claims {
     // A request that was asked again has no search: its first row is a claim.
     if (search[takeAt] !== null) return [claimOf(search, takeAt), ...claims]
     if (!overdue) {
-      const seen = claims.map(({ job }, index) => ({ ...job, sequence: number(rows[index]?.[0]) }))
+      const seen = claims.map(({ job: { queue, lane } }, index) => ({
+        queue,
+        lane,
+        sequence: number(rows[index]?.[0]),
+      }))
       this.#marks.note(asked, from === null, number(search[0]), seen)
     }
     return claims

@@ -50,6 +50,8 @@ export class Settler {
   }
 
   async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
+    if (new Set(settlements.map(({ id }) => id)).size === settlements.length)
+      return this.#round(settlements, by)
     const answers: Settled[] = []
     answers.length = settlements.length
     // The same job twice: the second is answered after the first.
@@ -89,7 +91,11 @@ export class Settler {
   }
 
   async #round(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
-    const encoded = await Promise.all(settlements.map((settlement) => this.#encode(settlement)))
+    const encoded = settlements.map(encodingOf)
+    for (let at = 0; at < encoded.length; at += 1) {
+      const one = encoded[at]!
+      if (one.body && !isStorable(one.body.text)) encoded[at] = await this.#unstorable(one)
+    }
     const facts = new Facts(this.#logId())
     for (const batch of batchesOf(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
       const lines = await halving<Encoding, string>(batch, {
@@ -119,8 +125,13 @@ export class Settler {
         arrayLiteral(part.map(({ durationMs }) => jsonMembers({ durationMs }))),
         by.id,
       ])
-      const settled = row?.[0] === null || row === undefined ? undefined : new Set(row[0]?.split(','))
-      const isSettled = ({ id }: Encoding): boolean => settled?.has(id.toLowerCase()) ?? true
+      const answer = row?.[0]
+      if (answer === null || answer === undefined) {
+        facts.succeeded(part)
+        return []
+      }
+      const settled = new Set(answer.split(','))
+      const isSettled = ({ id }: Encoding): boolean => settled.has(id.toLowerCase())
       facts.succeeded(part.filter(isSettled))
       return part.filter((one) => !isSettled(one))
     } catch (error) {
@@ -151,11 +162,6 @@ export class Settler {
     return row?.[0]?.split('\n') ?? []
   }
 
-  async #encode({ id, run, durationMs, outcome }: Settlement): Promise<Encoding> {
-    const one: Encoding = { id, run, durationMs: Math.round(durationMs), ...encodingOf(outcome) }
-    return one.body === undefined || isStorable(one.body.text) ? one : this.#unstorable(one)
-  }
-
   /** An outcome that no text can hold is an error of its run: it must fail none of its neighbours, and never be lost. */
   async #unstorable(one: Encoding): Promise<Encoding> {
     if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable') }
@@ -175,10 +181,16 @@ export class Settler {
   }
 }
 
-function encodingOf(outcome: SettledOutcome): Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'> {
+function encodingOf({ id, run, durationMs: ms, outcome }: Settlement): Encoding {
+  const durationMs = Math.round(ms)
+  if (outcome.kind !== 'succeed') return { id, run, durationMs, ...partsOf(outcome) }
+  return { id, run, durationMs, kind: settleCode.succeed, body: outcome.result }
+}
+
+type OutcomeParts = Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'>
+
+function partsOf(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>): OutcomeParts {
   switch (outcome.kind) {
-    case 'succeed':
-      return { kind: settleCode.succeed, body: outcome.result }
     case 'error':
       return errorOf(settleCode.error, outcome.error, outcome.cause, outcome.retryInMs)
     case 'completed':
@@ -205,12 +217,7 @@ function encodingOf(outcome: SettledOutcome): Pick<Encoding, 'kind' | 'delayMs' 
   }
 }
 
-function errorOf(
-  kind: number,
-  body: Encoded,
-  cause: string,
-  retryInMs: number | undefined,
-): Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'> {
+function errorOf(kind: number, body: Encoded, cause: string, retryInMs: number | undefined): OutcomeParts {
   const delayMs = retryInMs === undefined ? undefined : Math.round(retryInMs)
   return { kind, delayMs, body, extra: jsonMembers({ cause }) }
 }
@@ -225,6 +232,9 @@ interface Fact {
   readonly state: JobState
   readonly runAt: number | undefined
 }
+
+const success: Fact = { result: 'settled', event: 'succeeded', state: 'succeeded', runAt: undefined }
+const noTickets: readonly Ticket[] = []
 
 /** What the function answered, line by line; see its migration. */
 class Facts {
@@ -249,13 +259,7 @@ class Facts {
   }
 
   succeeded(fences: readonly Fence[]): void {
-    for (const { id } of fences)
-      this.#facts.set(id.toLowerCase(), {
-        result: 'settled',
-        event: 'succeeded',
-        state: 'succeeded',
-        runAt: undefined,
-      })
+    for (const { id } of fences) this.#facts.set(id.toLowerCase(), success)
   }
 
   answer({ id: asked, run }: Fence): Settled {
@@ -284,7 +288,7 @@ class Facts {
       event: fact.event,
       state: fact.state,
       runAt: fact.runAt,
-      tickets: this.#tickets.get(id) ?? [],
+      tickets: this.#tickets.get(id) ?? noTickets,
       keyPending: this.#pending.has(id),
     }
   }
