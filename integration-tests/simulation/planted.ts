@@ -213,8 +213,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A job that is given back from hand keeps its room.',
     ['liveness'],
     'core/src/worker/runner.ts',
-    'run.ended = true\n        slots.giveUnused(1)',
-    'run.ended = true',
+    'attempt.ended = true\n        slots.giveUnused(1)',
+    'attempt.ended = true',
   ),
   bug(
     'slots-leak',
