@@ -146,9 +146,8 @@ export class Api {
 
   /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
   async #within<T>(ms: number, call: (signal: AbortSignal) => Promise<T>, outer?: AbortSignal): Promise<T> {
-    const late = Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(late), ms)
+    const timer = setTimeout(() => controller.abort(lateError(ms)), ms)
     const signals = outer ? [this.#closed.signal, outer] : [this.#closed.signal]
     const abort = (): void => controller.abort(signals.find(({ aborted }) => aborted)?.reason)
     for (const signal of signals) signal.addEventListener('abort', abort)
@@ -164,6 +163,10 @@ export class Api {
       for (const signal of signals) signal.removeEventListener('abort', abort)
     }
   }
+}
+
+function lateError(ms: number): Error {
+  return Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
 }
 
 function whenAborted(signal: AbortSignal): Promise<never> {
