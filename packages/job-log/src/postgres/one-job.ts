@@ -6,7 +6,14 @@ export interface Source {
   readonly name: string
   /** @param id SQL of the job's id */
   rows(table: string, id: string): string
+  /**
+   * Those of several jobs, each table read once for all of them.
+   * @param ids SQL of an array of ids
+   */
+  rowsOf(table: keyof typeof idColumns, ids: string): string
 }
+
+const idColumns = { jobs: 'id', live: 'id', progress: 'job_id', job_events: 'job_id' } as const
 
 /**
  * Reads about one job. A dispatcher's role may not read the tables, where everybody's payloads lie; it has functions
@@ -19,8 +26,18 @@ export class OneJob {
   #refused = false
 
   constructor({ schema }: Database) {
-    this.tables = { name: '', rows: (table) => `${schema}.${table}` }
-    this.#functions = { name: '_granted', rows: (table, id) => `${schema}.granted_${table}(${id})` }
+    this.tables = {
+      name: '',
+      rows: (table) => `${schema}.${table}`,
+      rowsOf: (table, ids) =>
+        `(select * from ${schema}.${table} t where t.${idColumns[table]} = any (${ids}))`,
+    }
+    this.#functions = {
+      name: '_granted',
+      rows: (table, id) => `${schema}.granted_${table}(${id})`,
+      rowsOf: (table, ids) =>
+        `(select t.* from unnest(${ids}) u (id) cross join lateral ${schema}.granted_${table}(u.id) t)`,
+    }
   }
 
   async read<T>(ask: (source: Source) => Promise<T>): Promise<T> {

@@ -44,9 +44,9 @@ export class Records {
     const records = await this.#oneJob.read(async (source) => {
       const rows = await this.#rows(
         `errand_get${source.name}`,
-        `unnest($1::uuid[]) u (id) join ${rowsOf(source, 'jobs')} j on true
-           left join ${rowsOf(source, 'live')} l on true
-           left join ${rowsOf(source, 'progress', 'job_id')} p on true`,
+        `${source.rowsOf('jobs', '$1::uuid[]')} j
+           left join ${source.rowsOf('live', '$1::uuid[]')} l on l.id = j.id
+           left join ${source.rowsOf('progress', '$1::uuid[]')} p on p.job_id = j.id`,
         'true',
         [arrayLiteral(ids)],
       )
@@ -60,7 +60,7 @@ export class Records {
     const rows = await this.#oneJob.read((source) =>
       this.#database.query(
         `errand_unfinished${source.name}`,
-        `select l.id from unnest($1::uuid[]) u (id) join ${rowsOf(source, 'live')} l on l.state <> ${stateCode.failed}`,
+        `select l.id from ${source.rowsOf('live', '$1::uuid[]')} l where l.state <> ${stateCode.failed}`,
         [arrayLiteral(ids.filter(isUuid))],
       ),
     )
@@ -144,7 +144,7 @@ export class Records {
               case when row_number() over (
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
                 order by e.version desc) = 1 then e.body end
-         from unnest($1::uuid[]) u (id) join ${rowsOf(source, 'job_events', 'job_id')} e on true
+         from ${source.rowsOf('job_events', '$1::uuid[]')} e
         where ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
           and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,
@@ -158,14 +158,6 @@ export class Records {
     }
     return events
   }
-}
-
-/**
- * A table's rows of `u.id`, in a form that is good for nothing but a look into the index, however small the planner
- * believes the table to be.
- */
-function rowsOf(source: Source, table: string, id = 'id'): string {
-  return `lateral (select * from ${source.rows(table, 'u.id')} t where t.${id} = any (array[u.id]))`
 }
 
 function pastOf(events: readonly Row[]): Past {
