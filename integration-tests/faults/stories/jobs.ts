@@ -15,7 +15,7 @@ import { afterReturnMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { expectTypes, newName, typesOf } from './common.ts'
+import { newName, typesOf } from './common.ts'
 import { freshLog } from './fresh-log.ts'
 
 const mib = 1_048_576
@@ -75,14 +75,17 @@ export const jobStories: readonly Story[] = [
         (await Promise.all(ids.map((id) => typesOf(fleet, id)))).every((types) => types.includes('snoozed')),
       { what: 'the old worker gives back what it does not know', withinMs: 20_000, pause },
     )
-    await fleet.start({ env: { QUEUES: queue, VERSION: '2' } })
-    await fleet.recovers('a worker that knows them runs them', 30_000, () => hurries(fleet, ids))
+    const renewed = await fleet.start({ env: { QUEUES: queue, VERSION: '2' } })
+    // Of two that ask, a broker may always turn to the same one: an emulator of SQS did so 270 times.
     old.signal('SIGTERM')
     expect(await old.exited, old.output()).toBe(0)
+    await fleet.recovers('a worker that knows them runs them', 30_000, () => hurries(fleet, ids))
     // And the other way round: what is left of the version before waits for a worker of that version.
     const left = await fleet.errand.dispatch(grown[1], { n: 1 }, { queue })
     await until(async () => (await typesOf(fleet, left.id)).includes('snoozed'), { withinMs: 20_000, pause })
     await fleet.start({ env: { QUEUES: queue } })
+    renewed.signal('SIGTERM')
+    expect(await renewed.exited, renewed.output()).toBe(0)
     await until(() => hurries(fleet, [left.id]), { what: 'the old job runs', withinMs: 30_000, pause })
   }),
 
@@ -115,7 +118,11 @@ export const jobStories: readonly Story[] = [
       Array.from({ length: 400 }, (_, n) => work.with({ n, failures: 0, ms: 0 }, { delay: '2s' })),
     )
     await Promise.all(receipts.map((receipt) => fleet.errand.result(receipt, { timeout: '60s' })))
-    for (const { id } of receipts) await expectTypes(fleet, id, ['dispatched', 'due', 'started', 'succeeded'])
+    for (const { id } of receipts) {
+      const types = (await typesOf(fleet, id)).join(' ')
+      // What has not begun goes back where a lease runs out, as it may on a machine with too much to do: so it was not done.
+      expect(types.replaceAll('started released ', ''), id).toBe('dispatched due started succeeded')
+    }
   }),
 
   story('empty database', async (fleet) => {
