@@ -22,11 +22,10 @@ const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCod
 /** Records that are read at a time: each has its payload with it. */
 const mostTogether = 50
 
-/** Jobs with their state: `get` and `list` of the port. */
+/** Jobs with their state: `get`, `unfinished` and `list` of the port. */
 export class Records {
   readonly #database: Database
   readonly #oneJob: OneJob
-
   /** Those who wait for results ask for the records of one batch of outcomes at the same moment. */
   readonly #gets: Batcher<string, JobRecord | undefined>
 
@@ -47,7 +46,6 @@ export class Records {
         `${source.rowsOf('jobs', '$1::uuid[]')} j
            left join ${source.rowsOf('live', '$1::uuid[]')} l on l.id = j.id
            left join ${source.rowsOf('progress', '$1::uuid[]')} p on p.job_id = j.id`,
-        'true',
         [arrayLiteral(ids)],
       )
       return this.#records(rows, source)
@@ -86,8 +84,8 @@ export class Records {
     if (filter.state !== undefined) where.push(this.#inState(filter.state))
     const rows = await this.#rows(
       '',
-      `${schema}.jobs j left join ${schema}.live l on l.id = j.id left join ${schema}.progress p on p.job_id = j.id`,
-      `${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
+      `${schema}.jobs j left join ${schema}.live l on l.id = j.id left join ${schema}.progress p on p.job_id = j.id
+        where ${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
       values,
     )
     return this.#records(rows, this.#oneJob.tables)
@@ -107,15 +105,15 @@ export class Records {
                         and e.type in (${[...ends, eventCode.skipped].join(', ')})) and ${past}) or l.state = ${code})`
   }
 
-  #rows(name: string, from: string, where: string, values: readonly Value[]): Promise<readonly Row[]> {
+  /** @param from the tables as `j`, `l` and `p`, and which of their rows */
+  #rows(name: string, from: string, values: readonly Value[]): Promise<readonly Row[]> {
     const { schema } = this.#database
     return this.#database.query(
       name,
       `select ${storedColumns(schema, 'j', 'l')},
               l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
               j.max_attempts, j.unique_key, p.value, p.message
-         from ${from}
-        where ${where}`,
+         from ${from}`,
       values,
     )
   }
