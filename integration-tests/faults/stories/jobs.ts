@@ -118,7 +118,9 @@ export const jobStories: readonly Story[] = [
       Array.from({ length: 400 }, (_, n) => work.with({ n, failures: 0, ms: 0 }, { delay: '2s' })),
     )
     await Promise.all(receipts.map((receipt) => fleet.errand.result(receipt, { timeout: '60s' })))
+    const began = fleet.ledgerLines().flatMap(({ jobId, mark }) => (mark === 'began' ? [jobId] : []))
     for (const { id } of receipts) {
+      expect(began.filter((jobId) => jobId === id)).toEqual([id])
       const types = (await typesOf(fleet, id)).join(' ')
       // What has not begun goes back where a lease runs out, as it may on a machine with too much to do: so it was not done.
       expect(types.replaceAll('started released ', ''), id).toBe('dispatched due started succeeded')
