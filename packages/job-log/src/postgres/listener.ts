@@ -8,6 +8,7 @@ const firstBackoffMs = 100
 const longestBackoffMs = 10_000
 /** A connection that the network has forgotten says nothing: it is asked. */
 const pingEveryMs = 30_000
+const answerMs = 5_000
 
 /**
  * Receives wake-ups, on one connection for all who listen in this process. After a lost connection it listens again, with
@@ -23,6 +24,8 @@ export class Listener {
   #client: Client | undefined
   #connecting: Promise<void> | undefined
   #ping: NodeJS.Timeout | undefined
+  /** The statement before, on this connection: pg takes one at a time, and from version 9 refuses a second one. */
+  #last: Promise<unknown> = Promise.resolve()
   readonly #closing = new AbortController()
 
   constructor(database: Database, logger: Logger, bus: TopicBus, sender: string) {
@@ -66,7 +69,7 @@ export class Listener {
     if (wanted.users > 0) return
     this.#wanted.delete(channel)
     if (this.#wanted.size === 0) this.#hangUp()
-    else this.#client?.query(`unlisten "${channel}"`).catch(() => {})
+    else if (this.#client) this.#ask(this.#client, `unlisten "${channel}"`).catch(() => {})
   }
 
   #hangUp(): void {
@@ -81,9 +84,10 @@ export class Listener {
       const client = this.#client
       if (client) {
         try {
-          await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
+          await this.#ask(client, channels.map((channel) => `listen "${channel}"`).join('; '))
           return
         } catch {
+          client.end().catch(() => {})
           this.#lost(client)
         }
       } else await Promise.race([this.#connect(), aborted(stop)])
@@ -115,6 +119,7 @@ export class Listener {
           await client.end()
           return
         }
+        this.#last = Promise.resolve()
         this.#client = client
         this.#watch(client)
         this.#bus.notifyAll()
@@ -134,13 +139,18 @@ export class Listener {
   #watch(client: Client): void {
     clearInterval(this.#ping)
     this.#ping = setInterval(() => {
-      const ping = { text: 'select 1', query_timeout: 5_000 } as QueryConfig
-      client.query(ping).catch(() => {
+      this.#ask(client, 'select 1').catch(() => {
         client.end().catch(() => {})
         this.#lost(client)
       })
     }, pingEveryMs)
     this.#ping.unref()
+  }
+
+  #ask(client: Client, text: string): Promise<unknown> {
+    const asked = this.#last.then(() => client.query({ text, query_timeout: answerMs } as QueryConfig))
+    this.#last = asked.catch(() => {})
+    return asked
   }
 
   #lost(client: Client): void {

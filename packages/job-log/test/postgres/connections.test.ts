@@ -118,6 +118,27 @@ describe.skipIf(url === undefined)('lost connections', () => {
     await listening
   })
 
+  it('those who come and go on many topics at once ask one after another, as pg wants it', async () => {
+    const warnings: Error[] = []
+    const note = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', note)
+    onTestFinished(() => void process.off('warning', note))
+    const stop = new AbortController()
+    const stay = log.wakeups(['queue:stay'], stop.signal)[Symbol.asyncIterator]()
+    expect(await stay.next()).toMatchObject({ value: 'started' })
+    const comeAndGo = async (topic: string): Promise<void> => {
+      const leave = new AbortController()
+      const topics = log.wakeups([`queue:${topic}`], leave.signal)[Symbol.asyncIterator]()
+      expect(await topics.next()).toMatchObject({ value: 'started' })
+      leave.abort()
+      expect(await topics.next()).toMatchObject({ done: true })
+    }
+    await Promise.all(Array.from({ length: 10 }, (_, index) => comeAndGo(`topic-${index % 7}`)))
+    stop.abort()
+    await stay.next()
+    expect(warnings).toEqual([])
+  })
+
   it('a statement that outlives its deadline is given up, and the log goes on when it can', async () => {
     const hasty = stage.open({ statementTimeout: 300 })
     await hasty.connect()
