@@ -32,9 +32,9 @@ function project(
       ...(options.maxWorkers === undefined
         ? {}
         : { maxWorkers: options.maxWorkers, sequence: { groupOrder: 1 } }),
-      // No test waits by the clock, so a limit only ends what hangs: it is for slow machines.
-      testTimeout: 30_000,
-      hookTimeout: 60_000,
+      // No test waits by the clock, and each wait has a limit that knows how slow the machine is: these end what hangs.
+      testTimeout: 600_000,
+      hookTimeout: 600_000,
       typecheck: {
         enabled: globSync(typeTests, { cwd: root }).length > 0,
         include: [typeTests],

@@ -10,7 +10,9 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     // One place each, and mostly waiting for what was broken to come back.
     maxWorkers: 4,
-    hookTimeout: 120_000,
+    // They end what hangs: each wait has a limit of its own.
+    testTimeout: 900_000,
+    hookTimeout: 600_000,
     reporters: ['default', `${folder}/reporter.ts`],
   },
 })

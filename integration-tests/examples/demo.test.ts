@@ -15,7 +15,8 @@ import { join } from 'node:path'
 import { lanes } from '@errand/core'
 import { connect } from 'amqplib'
 import { Client } from 'pg'
-import { afterAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { afterAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { eventually } from '@errand/testkit'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
 import { errandCommand, examples, isAlive, node } from './commands.ts'
 import type { Command } from './commands.ts'
@@ -23,7 +24,6 @@ import type { Command } from './commands.ts'
 const postgres = inject('postgres')
 const amqp = inject('amqp')
 const folder = mkdtempSync(join(tmpdir(), 'errand-demo-test-'))
-const timeout = 300_000
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -68,38 +68,34 @@ function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
 }
 
 describe('the demo', () => {
-  it(
-    'in a pipe, on SQLite: 242 jobs, a killed worker, a swapped broker, a good audit, a contact sheet',
-    { timeout },
-    async () => {
-      const out = join(folder, 'sqlite')
-      await using show = demo('--out', out)
-      expect(await show.exitCode, show.output()).toBe(0)
-      expectGoodShow(show.output(), 242)
-      expect(show.output()).not.toContain('\u001B')
-      // The workers themselves tell of SQS, and not only the show.
-      const logs = ['worker-1', 'worker-2', 'worker-3'].map((file) =>
-        readFileSync(join(out, `${file}.log`), 'utf8'),
-      )
-      expect(logs.filter((log) => log.includes('"driver":"sqs"'))).not.toEqual([])
+  it('in a pipe, on SQLite: 242 jobs, a killed worker, a swapped broker, a good audit, a contact sheet', async () => {
+    const out = join(folder, 'sqlite')
+    await using show = demo('--out', out)
+    expect(await show.exitCode, show.output()).toBe(0)
+    expectGoodShow(show.output(), 242)
+    expect(show.output()).not.toContain('\u001B')
+    // The workers themselves tell of SQS, and not only the show.
+    const logs = ['worker-1', 'worker-2', 'worker-3'].map((file) =>
+      readFileSync(join(out, `${file}.log`), 'utf8'),
+    )
+    expect(logs.filter((log) => log.includes('"driver":"sqs"'))).not.toEqual([])
 
-      const page = readFileSync(join(out, 'index.html'), 'utf8')
-      const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) =>
-        join(out, decodeURIComponent(file ?? '')),
-      )
-      expect(linked).toHaveLength(242)
-      expect(linked.filter((file) => !existsSync(file))).toEqual([])
-      const leftovers = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((file) =>
-        file.endsWith('.part'),
-      )
-      expect(leftovers).toEqual([])
+    const page = readFileSync(join(out, 'index.html'), 'utf8')
+    const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) =>
+      join(out, decodeURIComponent(file ?? '')),
+    )
+    expect(linked).toHaveLength(242)
+    expect(linked.filter((file) => !existsSync(file))).toEqual([])
+    const leftovers = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.part'),
+    )
+    expect(leftovers).toEqual([])
 
-      await commandsWork(show.output())
-      await forgeryIsFound(out)
-    },
-  )
+    await commandsWork(show.output())
+    await forgeryIsFound(out)
+  })
 
-  it.skipIf(postgres === undefined)('on PostgreSQL, in a schema of its own', { timeout }, async () => {
+  it.skipIf(postgres === undefined)('on PostgreSQL, in a schema of its own', async () => {
     const out = join(folder, 'postgres')
     await using show = demo('--out', out, '--log', postgres ?? '')
     expect(await show.exitCode, show.output()).toBe(0)
@@ -113,7 +109,7 @@ describe('the demo', () => {
     expect(await schemaExists(schema)).toBe(false)
   })
 
-  it.skipIf(amqp === undefined)('moves to RabbitMQ as well', { timeout }, async () => {
+  it.skipIf(amqp === undefined)('moves to RabbitMQ as well', async () => {
     const prefix = `demo-${randomBytes(4).toString('hex')}`
     onTestFinished(() => deleteQueues(prefix))
     const url = new URL(amqp ?? '')
@@ -125,7 +121,7 @@ describe('the demo', () => {
     expect(await ticketsLeft(prefix)).toEqual([0, 0, 0, 0])
   })
 
-  it('takes the pictures of a folder, and leaves out what it cannot read', { timeout }, async () => {
+  it('takes the pictures of a folder, and leaves out what it cannot read', async () => {
     const mixed = pictures('mixed', ['dogs.jpg', 'fig.jpg'])
     writeFileSync(join(mixed, 'not really.png'), 'a text')
     writeFileSync(join(mixed, 'cut off.jpg'), readFileSync(join(mixed, 'fig.jpg')).subarray(0, 50_000))
@@ -158,7 +154,7 @@ describe('the demo', () => {
       () => ['--audit', '--out', join(folder, 'none')],
       /holds no finished demo/,
     ],
-  ])('given %s it says so and exits with 1', { timeout }, async (_, args, message) => {
+  ])('given %s it says so and exits with 1', async (_, args, message) => {
     await using show = demo(...[args()].flat())
     expect(await show.exitCode, show.output()).toBe(1)
     expect(show.output()).toMatch(message)
@@ -168,7 +164,7 @@ describe('the demo', () => {
   it.each([
     ['when a worker was killed', /dies holding/],
     ['while the broker is swapped', /starts again/],
-  ])('Ctrl-C %s ends all its processes and takes its output away', { timeout }, async (_, moment) => {
+  ])('Ctrl-C %s ends all its processes and takes its output away', async (_, moment) => {
     const out = join(folder, 'interrupted')
     await using show = demo('--out', out)
     await show.says(moment)
@@ -179,7 +175,7 @@ describe('the demo', () => {
     expect(existsSync(out)).toBe(false)
   })
 
-  it('Ctrl-C ends it when nothing is left to do but to swap the broker', { timeout }, async () => {
+  it('Ctrl-C ends it when nothing is left to do but to swap the broker', async () => {
     const out = join(folder, 'soon-done')
     await using show = demo(pictures('single', ['fig.jpg']), '--out', out)
     await show.says(/is at work on SQS/)
@@ -188,14 +184,14 @@ describe('the demo', () => {
     expect(existsSync(out)).toBe(false)
   })
 
-  it('leaves no process behind when it is killed itself', { timeout }, async () => {
+  it('leaves no process behind when it is killed itself', async () => {
     await using show = demo('--out', join(folder, 'killed'))
     await show.says(/is at work on SQS/)
     const processes = processesOf(show.output())
     expect(processes).toHaveLength(5)
     onTestFinished(() => processes.filter(isAlive).forEach((pid) => process.kill(pid, 'SIGKILL')))
     show.child.kill('SIGKILL')
-    await vi.waitFor(() => expect(processes.filter(isAlive)).toEqual([]), { timeout: 15_000 })
+    await eventually(() => expect(processes.filter(isAlive)).toEqual([]))
   })
 })
 

@@ -31,7 +31,7 @@ afterAll(async () => {
   if (amqp !== undefined) await deleteQueues(amqp)
 })
 
-describe('the thumbnails application', { timeout: 120_000 }, () => {
+describe('the thumbnails application', () => {
   it('runs on SQLite', () => run({ ERRAND_LOG: sqlite('alone') }))
 
   it.skipIf(postgres === undefined)('runs on PostgreSQL with only ERRAND_LOG changed', () =>

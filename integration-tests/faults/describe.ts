@@ -39,13 +39,13 @@ export function describePlace(place: PlaceName, stories: readonly Story[]): void
     }
     beforeAll(async () => {
       fleet = await open()
-    }, 300_000)
-    afterAll(close, 120_000)
+    })
+    afterAll(close)
 
     for (const { fault, run } of stories) {
       if (notAt(fault, place) !== undefined) continue
       const { fault: title, how } = faults[fault]
-      test(`${title} (${how})`, { timeout: 300_000 }, async ({ task }) => {
+      test(`${title} (${how})`, async ({ task }) => {
         let chapter: Chapter | undefined
         let good = false
         try {

@@ -5,24 +5,20 @@ import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
 
 describe.each(logs)('on %s', (name) => {
-  test(
-    'a handler that blocks the event loop for twice the lease runs once',
-    { timeout: 120_000 },
-    async () => {
-      const { errand, env, ledger, violations } = await scene(name)
-      await startWorker({ ...env, LEASE_MS: '5000' })
-      // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
-      await startWorker({ ...env, LEASE_MS: '5000' })
-      const receipt = await errand.dispatch(hog, { ms: 10_000 })
-      await errand.result(receipt, { timeout: '90s' })
+  test('a handler that blocks the event loop for twice the lease runs once', async () => {
+    const { errand, env, ledger, violations } = await scene(name)
+    await startWorker({ ...env, LEASE_MS: '5000' })
+    // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
+    await startWorker({ ...env, LEASE_MS: '5000' })
+    const receipt = await errand.dispatch(hog, { ms: 10_000 })
+    await errand.result(receipt, { timeout: '90s' })
 
-      expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([
-        'dispatched',
-        'started',
-        'succeeded',
-      ])
-      expect(readLedger(ledger)).toHaveLength(2)
-      expect(await violations()).toBe('')
-    },
-  )
+    expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([
+      'dispatched',
+      'started',
+      'succeeded',
+    ])
+    expect(readLedger(ledger)).toHaveLength(2)
+    expect(await violations()).toBe('')
+  })
 })

@@ -25,38 +25,34 @@ async function dispatchAll(errand: Errand): Promise<void> {
 }
 
 describe.each(logs)('four worker processes on %s', (name) => {
-  test(
-    'one killed with -9, one frozen past its lease, one stopped in order: 5,000 jobs over 100 keys, every promise kept',
-    { timeout: 240_000 },
-    async () => {
-      const { errand, env, ledger, log, url, violations } = await scene(name)
-      const [killed, frozen, stopped, steady] = await Promise.all(
-        Array.from({ length: 4 }, () => startWorker(env)),
-      )
-      const dispatched = dispatchAll(errand)
-      const ended = (): number => readLedger(ledger).filter((line) => line.mark === 'ended').length
+  test('one killed with -9, one frozen past its lease, one stopped in order: 5,000 jobs over 100 keys, every promise kept', async () => {
+    const { errand, env, ledger, log, url, violations } = await scene(name)
+    const [killed, frozen, stopped, steady] = await Promise.all(
+      Array.from({ length: 4 }, () => startWorker(env)),
+    )
+    const dispatched = dispatchAll(errand)
+    const ended = (): number => readLedger(ledger).filter((line) => line.mark === 'ended').length
 
-      await until(() => ended() > 500, { what: 'work is under way', withinMs: 60_000, pause })
-      killed!.signal('SIGKILL')
-      await freeze(frozen!, url)
-      await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 60_000, pause })
-      stopped!.signal('SIGTERM')
-      expect(await stopped!.exited, stopped!.output()).toBe(0)
-      await until(async () => (await lostBy(log, frozen!.id)) > 0, {
-        what: 'the frozen worker has lost its claims',
-        withinMs: 60_000,
-        pause,
-      })
-      frozen!.signal('SIGCONT')
-      await dispatched
-      await allEnded(log, 90_000)
-      steady!.signal('SIGTERM')
-      expect(await steady!.exited, steady!.output()).toBe(0)
+    await until(() => ended() > 500, { what: 'work is under way', withinMs: 60_000, pause })
+    killed!.signal('SIGKILL')
+    await freeze(frozen!, url)
+    await until(() => ended() > 1_000, { what: 'the others go on', withinMs: 60_000, pause })
+    stopped!.signal('SIGTERM')
+    expect(await stopped!.exited, stopped!.output()).toBe(0)
+    await until(async () => (await lostBy(log, frozen!.id)) > 0, {
+      what: 'the frozen worker has lost its claims',
+      withinMs: 60_000,
+      pause,
+    })
+    frozen!.signal('SIGCONT')
+    await dispatched
+    await allEnded(log, 90_000)
+    steady!.signal('SIGTERM')
+    expect(await steady!.exited, steady!.output()).toBe(0)
 
-      expect(await violations()).toBe('')
-      expect((await idsOf(errand.jobs.list({ state: 'succeeded' }))).size).toBe(jobs)
-    },
-  )
+    expect(await violations()).toBe('')
+    expect((await idsOf(errand.jobs.list({ state: 'succeeded' }))).size).toBe(jobs)
+  })
 })
 
 async function lostBy(log: Awaited<ReturnType<typeof scene>>['log'], worker: string): Promise<number> {
@@ -71,26 +67,22 @@ async function lostBy(log: Awaited<ReturnType<typeof scene>>['log'], worker: str
 }
 
 describe.each(logs)('one worker process on %s', (name) => {
-  test(
-    'SIGTERM with running jobs: they end, none is lost, the process exits 0',
-    { timeout: 240_000 },
-    async () => {
-      const { errand, env, ledger, violations } = await scene(name)
-      const receipts = await errand.dispatchMany(
-        Array.from({ length: 20 }, (_, n) => work.with({ n, failures: 0, ms: 300 })),
-      )
-      const first = await startWorker(env)
-      await until(() => readLedger(ledger).length > 0, { what: 'a handler has begun' })
-      first.signal('SIGTERM')
-      expect(await first.exited, first.output()).toBe(0)
-      const begun = readLedger(ledger)
-      expect(begun.filter((line) => line.mark === 'ended').length).toBe(
-        begun.filter((line) => line.mark === 'began').length,
-      )
+  test('SIGTERM with running jobs: they end, none is lost, the process exits 0', async () => {
+    const { errand, env, ledger, violations } = await scene(name)
+    const receipts = await errand.dispatchMany(
+      Array.from({ length: 20 }, (_, n) => work.with({ n, failures: 0, ms: 300 })),
+    )
+    const first = await startWorker(env)
+    await until(() => readLedger(ledger).length > 0, { what: 'a handler has begun' })
+    first.signal('SIGTERM')
+    expect(await first.exited, first.output()).toBe(0)
+    const begun = readLedger(ledger)
+    expect(begun.filter((line) => line.mark === 'ended').length).toBe(
+      begun.filter((line) => line.mark === 'began').length,
+    )
 
-      await startWorker(env)
-      await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: '90s' })))
-      expect(await violations()).toBe('')
-    },
-  )
+    await startWorker(env)
+    await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: '90s' })))
+    expect(await violations()).toBe('')
+  })
 })

@@ -32,63 +32,59 @@ function seenIn(file: string): Seen[] {
 }
 
 describe.each(logs)('a process that follows all events on %s', (name) => {
-  test(
-    'is killed and resumes from its cursor twice, and has seen every event exactly once, in order',
-    { timeout: 120_000 },
-    async () => {
-      const { errand, env, log, ledger } = await scene(name)
-      const file = `${ledger}.seen`
-      const follow = () => {
-        const child = spawn(process.execPath, [join(import.meta.dirname, 'app', 'follower.ts'), file], {
-          env: { ...process.env, ...env },
-          stdio: ['ignore', 'ignore', 'inherit'],
-        })
-        onTestFinished(() => void child.kill('SIGKILL'))
-        return child
+  test('is killed and resumes from its cursor twice, and has seen every event exactly once, in order', async () => {
+    const { errand, env, log, ledger } = await scene(name)
+    const file = `${ledger}.seen`
+    const follow = () => {
+      const child = spawn(process.execPath, [join(import.meta.dirname, 'app', 'follower.ts'), file], {
+        env: { ...process.env, ...env },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      })
+      onTestFinished(() => void child.kill('SIGKILL'))
+      return child
+    }
+    let follower = follow()
+    await Promise.all([startWorker(env), startWorker(env)])
+    const dispatched = (async () => {
+      for (let from = 0; from < jobs; from += 250) {
+        await errand.dispatchMany(
+          Array.from({ length: 250 }, (_, index) =>
+            ordered.with({
+              n: from + index,
+              key: `key-${index}`,
+              failures: index % 9 === 0 ? 1 : 0,
+              ms: 0,
+            }),
+          ),
+        )
       }
-      let follower = follow()
-      await Promise.all([startWorker(env), startWorker(env)])
-      const dispatched = (async () => {
-        for (let from = 0; from < jobs; from += 250) {
-          await errand.dispatchMany(
-            Array.from({ length: 250 }, (_, index) =>
-              ordered.with({
-                n: from + index,
-                key: `key-${index}`,
-                failures: index % 9 === 0 ? 1 : 0,
-                ms: 0,
-              }),
-            ),
-          )
-        }
-      })()
-      for (const mark of [4_000, 9_000]) {
-        await until(() => seenIn(file).length > mark, {
-          what: `the follower has seen ${mark} events`,
-          withinMs: 60_000,
-          pause,
-        })
-        follower.kill('SIGKILL')
-        await once(follower, 'exit')
-        follower = follow()
-      }
-      await dispatched
-      await allEnded(log, 60_000)
-      const history = await readHistory(log)
-      await until(() => seenIn(file).length >= history.length, {
-        what: 'the follower has caught up',
-        withinMs: 30_000,
+    })()
+    for (const mark of [4_000, 9_000]) {
+      await until(() => seenIn(file).length > mark, {
+        what: `the follower has seen ${mark} events`,
+        withinMs: 60_000,
         pause,
       })
+      follower.kill('SIGKILL')
+      await once(follower, 'exit')
+      follower = follow()
+    }
+    await dispatched
+    await allEnded(log, 60_000)
+    const history = await readHistory(log)
+    await until(() => seenIn(file).length >= history.length, {
+      what: 'the follower has caught up',
+      withinMs: 30_000,
+      pause,
+    })
 
-      const seen = seenIn(file)
-      const idOf = (event: { jobId: string; version: number }): string => `${event.jobId} ${event.version}`
-      expect(seen.map(idOf)).toEqual(history.map(idOf))
-      const versions = new Map<string, number>()
-      for (const { jobId, version } of seen) {
-        expect(version).toBe((versions.get(jobId) ?? 0) + 1)
-        versions.set(jobId, version)
-      }
-    },
-  )
+    const seen = seenIn(file)
+    const idOf = (event: { jobId: string; version: number }): string => `${event.jobId} ${event.version}`
+    expect(seen.map(idOf)).toEqual(history.map(idOf))
+    const versions = new Map<string, number>()
+    for (const { jobId, version } of seen) {
+      expect(version).toBe((versions.get(jobId) ?? 0) + 1)
+      versions.set(jobId, version)
+    }
+  })
 })

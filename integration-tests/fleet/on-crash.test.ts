@@ -17,7 +17,7 @@ async function killTheRunner(on: Scene, receipt: Promise<{ readonly id: string }
 }
 
 describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name) => {
-  test('its job runs again on another one, within the lease and a sweep', { timeout: 120_000 }, async () => {
+  test('its job runs again on another one, within the lease and a sweep', async () => {
     const on = await scene(name)
     const receipt = on.errand.dispatch(work, { n: 1, failures: 0, ms: 3_000 })
     await killTheRunner(on, receipt)
@@ -34,7 +34,7 @@ describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name
     expect(await on.violations()).toBe('')
   })
 
-  test("a job with onCrash: 'fail' does not: it fails as interrupted", { timeout: 120_000 }, async () => {
+  test("a job with onCrash: 'fail' does not: it fails as interrupted", async () => {
     const on = await scene(name)
     const receipt = on.errand.dispatch(once, { n: 1, ms: 3_000 })
     await killTheRunner(on, receipt)

@@ -40,7 +40,7 @@ async function applicationOn(name: string, url: string): Promise<Application> {
 }
 
 describe.each(logs)('1,000 jobs dispatched inside transactions on %s', (name) => {
-  test('exactly the half that commits runs', { timeout: 90_000 }, async () => {
+  test('exactly the half that commits runs', async () => {
     const { errand, env, ledger, log, url, violations } = await scene(name)
     const application = await applicationOn(name, url)
     const committed = new Set<string>()

@@ -31,7 +31,7 @@ let long: {
 }
 const atTheEnd: (() => void | Promise<void>)[] = []
 
-describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', { timeout: 120_000 }, () => {
+describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   beforeAll(async () => {
     node = await nodeOfItsOwn({
       config: () => ['consumer_timeout = 5000'],

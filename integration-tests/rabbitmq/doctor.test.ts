@@ -77,7 +77,7 @@ async function ward(): Promise<Ward> {
 
 const codesOf = ({ findings }: DoctorReport): readonly string[] => findings.map(({ code }) => code)
 
-describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', { timeout: 120_000 }, () => {
+describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
   it('the broker was emptied: doctor says so, --repair publishes the jobs again, and all run by their tickets', async () => {
     const on = await ward()
     await on.dispatch(200)

@@ -11,7 +11,7 @@ import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
 const url = inject('amqp')
 const graceMs = 1_000
 
-describe.skipIf(url === undefined)('two workers on RabbitMQ', { timeout: 180_000 }, () => {
+describe.skipIf(url === undefined)('two workers on RabbitMQ', () => {
   test('SIGTERM to one in the middle of 1,000 jobs of mixed length: it drains, exits 0, and what it releases starts elsewhere within a second', async () => {
     const broker = String(url)
     const prefix = newPrefix()

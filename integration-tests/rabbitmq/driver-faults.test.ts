@@ -35,7 +35,7 @@ function scene(queue: string) {
   return { publisher, consumer, queue }
 }
 
-describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', { timeout: 180_000 }, () => {
+describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
   beforeAll(async () => {
     tlsPort = await freePort()
     node = await nodeOfItsOwn({ config: withTls })

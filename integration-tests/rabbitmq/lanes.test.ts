@@ -21,7 +21,7 @@ async function sceneOfLanes(): Promise<Scene> {
   return scene(fleetLog, { driver: driverUrl(broker, prefix) })
 }
 
-describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', { timeout: 180_000 }, () => {
+describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
   test('ten critical jobs behind a backlog of 20,000 low ones start before any low one that had no slot yet', async () => {
     const on = await sceneOfLanes()
     for (let from = 0; from < 20_000; from += batch) {

@@ -20,38 +20,34 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
   'an idle system on RabbitMQ and PostgreSQL',
   () => {
     // Time cannot be judged on a busy machine, so the network is made slow, and round trips are what is counted.
-    test(
-      'a job starts two round trips after its dispatch: the ticket to the broker and on, the claim to the log',
-      { timeout: 120_000 },
-      async () => {
-        const prefix = newPrefix()
-        onTestFinished(() => deleteQueues(String(amqp), prefix, ['work']))
-        const on = await scene('postgres')
-        const [broker, database] = await Promise.all([slow(String(amqp)), slow(on.url)])
-        const driver = driverUrl(broker.url(String(amqp)), prefix)
-        const log = database.url(on.url)
-        await startWorker({ ...on.env, ERRAND_LOG: log, ERRAND_DRIVER: driver, LEASE_MS: '20000' })
-        const errand = createErrand({ log, driver, logger: quietLogger })
-        onTestFinished(() => errand.close())
+    test('a job starts two round trips after its dispatch: the ticket to the broker and on, the claim to the log', async () => {
+      const prefix = newPrefix()
+      onTestFinished(() => deleteQueues(String(amqp), prefix, ['work']))
+      const on = await scene('postgres')
+      const [broker, database] = await Promise.all([slow(String(amqp)), slow(on.url)])
+      const driver = driverUrl(broker.url(String(amqp)), prefix)
+      const log = database.url(on.url)
+      await startWorker({ ...on.env, ERRAND_LOG: log, ERRAND_DRIVER: driver, LEASE_MS: '20000' })
+      const errand = createErrand({ log, driver, logger: quietLogger })
+      onTestFinished(() => errand.close())
 
-        const latencies: number[] = []
-        // The first one opens connections, and declares.
-        for (let n = 0; n <= 5; n += 1) {
-          await isIdle(String(amqp), prefix)
-          const { id } = await errand.dispatch(work, { n, failures: 0, ms: 0 })
-          const events = await until(() => endedEvents(on.log.eventsOf(id)), {
-            what: 'it has run',
-            withinMs: 30_000,
-            pause,
-          })
-          if (n > 0) latencies.push(timeOf(events, 'started') - timeOf(events, 'dispatched'))
-        }
-        const median = latencies.toSorted((a, b) => a - b)[2] ?? Infinity
-        // From the append's commit: its reply, the ticket up and down, the claim up.
-        expect(median).toBeGreaterThan(3.5 * oneWayMs)
-        expect(median).toBeLessThan(6 * oneWayMs)
-      },
-    )
+      const latencies: number[] = []
+      // The first one opens connections, and declares.
+      for (let n = 0; n <= 5; n += 1) {
+        await isIdle(String(amqp), prefix)
+        const { id } = await errand.dispatch(work, { n, failures: 0, ms: 0 })
+        const events = await until(() => endedEvents(on.log.eventsOf(id)), {
+          what: 'it has run',
+          withinMs: 30_000,
+          pause,
+        })
+        if (n > 0) latencies.push(timeOf(events, 'started') - timeOf(events, 'dispatched'))
+      }
+      const median = latencies.toSorted((a, b) => a - b)[2] ?? Infinity
+      // From the append's commit: its reply, the ticket up and down, the claim up.
+      expect(median).toBeGreaterThan(3.5 * oneWayMs)
+      expect(median).toBeLessThan(6 * oneWayMs)
+    })
   },
 )
 

@@ -11,7 +11,7 @@ import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
 
 const url = inject('amqp')
 
-describe.skipIf(url === undefined)('slots of workers on RabbitMQ', { timeout: 120_000 }, () => {
+describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
   test('a worker whose only slot is busy for an hour holds no ticket that an idle worker could run', async () => {
     const broker = String(url)
     const prefix = newPrefix()

@@ -53,73 +53,69 @@ async function ticketsAt(broker: string, prefix: string): Promise<number> {
 }
 
 describe.skipIf(url === undefined || !logs.includes('postgres'))('a running system', () => {
-  test(
-    'moves from RabbitMQ to the database driver and back, with 5,000 jobs in flight and dispatching going on: every job runs once',
-    { timeout: 180_000 },
-    async () => {
-      const broker = String(url)
-      const prefix = newPrefix()
-      onTestFinished(() => deleteQueues(broker, prefix, ['work']))
-      const rabbit = driverUrl(broker, prefix)
-      const on = await scene('postgres', { driver: rabbit })
-      const ready = async (): Promise<number> =>
-        (await on.log.queues()).find(({ name }) => name === 'work')?.ready ?? 0
-      const drivers = async (): Promise<readonly string[]> =>
-        (await on.errand.workers.list()).filter(({ alive }) => alive).flatMap((worker) => worker.drivers)
+  test('moves from RabbitMQ to the database driver and back, with 5,000 jobs in flight and dispatching going on: every job runs once', async () => {
+    const broker = String(url)
+    const prefix = newPrefix()
+    onTestFinished(() => deleteQueues(broker, prefix, ['work']))
+    const rabbit = driverUrl(broker, prefix)
+    const on = await scene('postgres', { driver: rabbit })
+    const ready = async (): Promise<number> =>
+      (await on.log.queues()).find(({ name }) => name === 'work')?.ready ?? 0
+    const drivers = async (): Promise<readonly string[]> =>
+      (await on.errand.workers.list()).filter(({ alive }) => alive).flatMap((worker) => worker.drivers)
 
-      const begins = (who: string): Promise<unknown> =>
-        until(async () => (await on.log.transfer())?.by === who, { what: 'the move has begun', pause })
+    const begins = (who: string): Promise<unknown> =>
+      until(async () => (await on.log.transfer())?.by === who, { what: 'the move has begun', pause })
 
-      await dispatchAll(on)
-      const [dispatcher, ...workers] = await Promise.all([
-        startWorker(on.env, 'dispatcher.ts'),
-        ...Array.from({ length: 2 }, () => startWorker(on.env)),
-      ])
-      await until(() => readLedger(on.ledger).length > 0, { what: 'work is under way', pause })
-      const moving = transfer('database', on.env)
-      await begins('mia')
-      expect(await ticketsAt(broker, prefix)).toBeGreaterThan(inFlight / 5)
-      expect(await moving).toMatchObject({
-        phase: 'moved',
-        to: 'database',
-        behind: [],
-        left: [],
-      })
-      expect(await drivers()).toEqual(['database', 'database'])
-      expect(await ticketsAt(broker, prefix)).toBe(0)
+    await dispatchAll(on)
+    const [dispatcher, ...workers] = await Promise.all([
+      startWorker(on.env, 'dispatcher.ts'),
+      ...Array.from({ length: 2 }, () => startWorker(on.env)),
+    ])
+    await until(() => readLedger(on.ledger).length > 0, { what: 'work is under way', pause })
+    const moving = transfer('database', on.env)
+    await begins('mia')
+    expect(await ticketsAt(broker, prefix)).toBeGreaterThan(inFlight / 5)
+    expect(await moving).toMatchObject({
+      phase: 'moved',
+      to: 'database',
+      behind: [],
+      left: [],
+    })
+    expect(await drivers()).toEqual(['database', 'database'])
+    expect(await ticketsAt(broker, prefix)).toBe(0)
 
-      await dispatchAll(on)
-      expect(await ticketsAt(broker, prefix)).toBe(0)
-      const interrupted = command(on.env, '--to', rabbit, '--by', 'ada')
-      await begins('ada')
-      expect(await ready()).toBeGreaterThan(inFlight / 5)
-      interrupted.child.kill('SIGINT')
-      await expect(interrupted).rejects.toMatchObject({ code: 130 })
-      expect((await command(on.env, '--status')).stdout).toContain('moving: database → rabbitmq')
-      expect(await transfer(rabbit, on.env)).toMatchObject({
-        phase: 'moved',
-        from: 'database',
-        behind: [],
-        left: [],
-      })
-      const [place] = await drivers()
-      expect(place).toContain(prefix)
-      expect(await drivers()).toEqual([place, place])
+    await dispatchAll(on)
+    expect(await ticketsAt(broker, prefix)).toBe(0)
+    const interrupted = command(on.env, '--to', rabbit, '--by', 'ada')
+    await begins('ada')
+    expect(await ready()).toBeGreaterThan(inFlight / 5)
+    interrupted.child.kill('SIGINT')
+    await expect(interrupted).rejects.toMatchObject({ code: 130 })
+    expect((await command(on.env, '--status')).stdout).toContain('moving: database → rabbitmq')
+    expect(await transfer(rabbit, on.env)).toMatchObject({
+      phase: 'moved',
+      from: 'database',
+      behind: [],
+      left: [],
+    })
+    const [place] = await drivers()
+    expect(place).toContain(prefix)
+    expect(await drivers()).toEqual([place, place])
 
-      dispatcher.signal('SIGTERM')
-      expect(await dispatcher.exited, dispatcher.output()).toBe(0)
-      const dispatched = Number(/dispatched (\d+)/.exec(dispatcher.output())?.[1])
-      expect(dispatched).toBeGreaterThan(100)
-      await allEnded(on.log, 60_000)
-      expect(await on.violations()).toBe('')
-      const runs = readLedger(on.ledger).filter(({ mark }) => mark === 'ended')
-      expect(runs.length).toBe(2 * inFlight + dispatched)
-      expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length)
-      for (const worker of workers) {
-        worker.signal('SIGTERM')
-        expect(await worker.exited, worker.output()).toBe(0)
-        expect(worker.output()).not.toMatch(/"level":(?:50|60)/)
-      }
-    },
-  )
+    dispatcher.signal('SIGTERM')
+    expect(await dispatcher.exited, dispatcher.output()).toBe(0)
+    const dispatched = Number(/dispatched (\d+)/.exec(dispatcher.output())?.[1])
+    expect(dispatched).toBeGreaterThan(100)
+    await allEnded(on.log, 60_000)
+    expect(await on.violations()).toBe('')
+    const runs = readLedger(on.ledger).filter(({ mark }) => mark === 'ended')
+    expect(runs.length).toBe(2 * inFlight + dispatched)
+    expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length)
+    for (const worker of workers) {
+      worker.signal('SIGTERM')
+      expect(await worker.exited, worker.output()).toBe(0)
+      expect(worker.output()).not.toMatch(/"level":(?:50|60)/)
+    }
+  })
 })

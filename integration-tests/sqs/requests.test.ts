@@ -6,7 +6,7 @@ import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 
 /** What AWS bills: counted at the SDK's middleware, every attempt of every operation. */
-describe.skipIf(!hasSqs)('the requests of whole workers', { timeout: 120_000 }, () => {
+describe.skipIf(!hasSqs)('the requests of whole workers', () => {
   it.concurrent.for(logs)('at a full backlog are at most 0.35 for each job (%s)', async (name, test) => {
     const { begun, errand, faults, log, violations, work: start } = await scene(name, test)
     const jobs = 2_000

@@ -14,7 +14,7 @@ async function idle({ faults }: Scene): Promise<void> {
   await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
 }
 
-describe.skipIf(!hasSqs)('stopping a worker on SQS', { timeout: 60_000 }, () => {
+describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
   it('an idle process with its long polls open exits within two seconds, in order', async (test) => {
     const corner = new Corner(inject('sqs') ?? '')
     test.onTestFinished(() => corner.close())

@@ -24,7 +24,7 @@ async function timePasses({ advance, log }: Scene): Promise<void> {
 
 const jobs = (count: number) => Array.from({ length: count }, () => work.with({}))
 
-const options = { timeout: 120_000, concurrent: true }
+const options = { concurrent: true }
 
 describe.skipIf(!hasSqs).each(logs)('an SQS in trouble, with the log on %s', options, (name) => {
   it.for(['throttle', 'unavailable'] as const)(

@@ -1,4 +1,5 @@
-import { expect, test, vi } from 'vitest'
+import { eventually } from '@errand/testkit'
+import { expect, test } from 'vitest'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
 import type { Application } from './helpers/application.ts'
@@ -145,7 +146,7 @@ export default defineWorker({ handlers: [handle(greet, () => ({ text: said }))] 
   expect(await app.errand.result(receipt, { timeout: '30s' })).toEqual({ text: 'after' })
   worker.process.kill('SIGTERM')
   expect(await worker.ended).toMatchObject({ code: 0 })
-  await vi.waitFor(async () => expect(await app.errand.workers.list()).toEqual([]), 10_000)
+  await eventually(async () => expect(await app.errand.workers.list()).toEqual([]))
 })
 
 test.each([

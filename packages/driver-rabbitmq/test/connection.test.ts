@@ -29,7 +29,7 @@ describe.skipIf(url === undefined)('a question that is not answered', () => {
     await (await open.channel()).close()
   })
 
-  it('ends the connection when nothing else is answered either', { timeout: 20_000 }, async () => {
+  it('ends the connection when nothing else is answered either', async () => {
     const { open, proxy } = await connection()
     proxy.blackHole()
     await expect(open.answer('basic.consume', never)).rejects.toMatchObject({

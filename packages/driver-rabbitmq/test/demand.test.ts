@@ -50,7 +50,7 @@ async function consumersOf(broker: string, prefix: string): Promise<number> {
   })
 }
 
-describe.skipIf(url === undefined)('demand', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined)('demand', () => {
   it('a backlog of low tickets does not delay critical ones, and both have their share', async () => {
     const { publish, subscription } = await scene()
     await publish('low', 2_000)

@@ -58,7 +58,7 @@ async function failureOf(work: Promise<unknown>): Promise<{ code: string; messag
   )
 }
 
-describe.skipIf(url === undefined)('a broker that fails', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined)('a broker that fails', () => {
   it('confirms that never come leave the tickets unknown, in time, and the next publish works', async () => {
     const { logger, lines } = recordingLogger()
     const { proxy, driver } = await scene({ publishTimeout: '2s' }, logger)
@@ -161,7 +161,7 @@ describe.skipIf(url === undefined)('a broker that fails', { timeout: 30_000 }, (
   })
 })
 
-describe.skipIf(url === undefined)('queues that others change', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined)('queues that others change', () => {
   it('a queue that was deleted under a waiting consumer is declared anew, and tickets come again', async () => {
     const { driver, broker, prefix } = await scene()
     const subscription = await driver.subscribe('q', { worker: workerRef() })

@@ -50,7 +50,7 @@ async function took(work: Promise<unknown>): Promise<number> {
   return performance.now() - since
 }
 
-describe.concurrent('an SQS that does not answer', { timeout: 20_000 }, () => {
+describe.concurrent('an SQS that does not answer', () => {
   it.each([/./, /SendMessage/])(
     '%s: a close ends within two seconds, with 500 tickets unsent',
     async (hangs) => {

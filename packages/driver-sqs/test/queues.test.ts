@@ -10,7 +10,7 @@ import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
 
 const url = inject('sqs')
 
-describe.skipIf(url === undefined).concurrent('the SQS queues', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined).concurrent('the SQS queues', () => {
   const namesIn = async (corner: Corner): Promise<string[]> => {
     const { QueueUrls } = await corner
       .client()

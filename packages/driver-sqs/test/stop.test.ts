@@ -6,7 +6,7 @@ const url = inject('sqs')
 /** A ticket that is hidden and not handed back would come too late for these tests. */
 const visibility = '60s'
 
-describe.skipIf(url === undefined).concurrent('stopping', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined).concurrent('stopping', () => {
   it('an idle worker stops within two seconds, with long polls open on every lane', async () => {
     await using corner = new Corner(url!)
     const counter = new SqsFaults({ seed: 1 })

@@ -10,7 +10,7 @@ import { context, Corner, drain, ids, publish, subscribe, tickets, until } from 
 
 const url = inject('sqs')
 
-describe.skipIf(url === undefined).concurrent('when SQS is in trouble', { timeout: 60_000 }, () => {
+describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
   /** A caller without any patience: subscribes and asks again as soon as it was refused. */
   async function insist(
     driver: ReturnType<Corner['open']>,

@@ -1,7 +1,9 @@
+import { measureSlowness } from './slowness.ts'
+
 export interface UntilOptions {
   /** What is waited for, for the error. */
   readonly what?: string | undefined
-  /** Gives up after so many milliseconds. Default 10,000. */
+  /** Gives up after so many milliseconds of a quiet machine: a busy one gets more (`measureSlowness`). Default 10,000. */
   readonly withinMs?: number | undefined
   /** Between two looks. Default: 5 ms of real time. */
   readonly pause?: (() => Promise<void>) | undefined
@@ -18,17 +20,42 @@ export async function until<T>(
   options: UntilOptions = {},
 ): Promise<Exclude<T, undefined | null | false | void>> {
   const pause = options.pause ?? (() => realPause(5))
-  const givesUpAt = performance.now() + (options.withinMs ?? 10_000)
+  const since = performance.now()
+  let limitMs = options.withinMs ?? 10_000
+  let hasMeasured = false
   for (;;) {
     const answer = await look()
     if (answer !== undefined && answer !== null && answer !== false) {
       return answer as Exclude<T, undefined | null | false | void>
     }
-    if (performance.now() > givesUpAt) {
-      throw new Error(`waited ${options.withinMs ?? 10_000} ms in vain: ${options.what ?? String(look)}`)
+    if (performance.now() - since > limitMs) {
+      if (hasMeasured) throw new Error(`waited ${limitMs} ms in vain: ${options.what ?? String(look)}`)
+      // Most waits end long before: only one that is about to fail asks how slow the machine is.
+      limitMs = Math.round(limitMs * measureSlowness())
+      hasMeasured = true
     }
     await pause()
   }
+}
+
+/**
+ * Waits until the check no longer throws; when time is up, it throws what the check threw last. Limits as in `until`.
+ * @example await eventually(() => expect(seen).toHaveLength(3))
+ */
+export async function eventually(check: () => unknown, options: UntilOptions = {}): Promise<void> {
+  let last: unknown
+  const passes = async (): Promise<boolean> => {
+    try {
+      await check()
+      return true
+    } catch (error) {
+      last = error
+      return false
+    }
+  }
+  await until(passes, options).catch((error: unknown) => {
+    throw last ?? error
+  })
 }
 
 /** Real milliseconds, whatever clock the subject of the test has. */

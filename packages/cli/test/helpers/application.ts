@@ -4,7 +4,8 @@ import { createErrand } from '@errand/core'
 import type { Errand, JobDetails, Receipt } from '@errand/core'
 import { database } from '@errand/driver-database'
 import { sqlite } from '@errand/job-log'
-import { expect, onTestFinished, vi } from 'vitest'
+import { eventually } from '@errand/testkit'
+import { expect, onTestFinished } from 'vitest'
 import worker from '../fixtures/worker.ts'
 import { makeProject } from './project.ts'
 import type { Project, ProjectOptions } from './project.ts'
@@ -60,12 +61,15 @@ export function makeApplication(options: ProjectOptions = {}): Application {
     history: async ({ id }) => (await errand.events.of(id)).map(({ type }) => type),
     async drain() {
       const working = errand.work(worker, { signals: false })
-      await vi.waitFor(async () => {
-        const queues = await errand.queues.list()
-        expect(queues.every(({ ready, running, paused }) => (ready === 0 || paused) && running === 0)).toBe(
-          true,
-        )
-      }, 30_000)
+      await eventually(
+        async () => {
+          const queues = await errand.queues.list()
+          expect(queues.every(({ ready, running, paused }) => (ready === 0 || paused) && running === 0)).toBe(
+            true,
+          )
+        },
+        { withinMs: 30_000 },
+      )
       await working.stop()
     },
   }

@@ -35,9 +35,12 @@ export function startChild(fixture: string, args: readonly string[]): Child & As
     exit,
     kill: (signal) => void child.kill(signal),
     says: (text) =>
-      eventually(() => {
-        if (!out.includes(text)) throw new Error(`it has not said "${text}" but: ${out}${err}`)
-      }, 25_000),
+      eventually(
+        () => {
+          if (!out.includes(text)) throw new Error(`it has not said "${text}" but: ${out}${err}`)
+        },
+        { withinMs: 25_000 },
+      ),
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await exit

@@ -1,4 +1,4 @@
-import { vi } from 'vitest'
+import { eventually } from '@errand/testkit'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import type { WorkerDefinition, WorkOptions, Worker } from '../../src/define/worker.ts'
 import { errandOver } from '../../src/errand.ts'
@@ -14,6 +14,8 @@ import { memoryLog } from '../../src/testing/memory-log.ts'
 import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { recordingLogger } from '../recording-logger.ts'
 import type { RecordedLine } from '../recording-logger.ts'
+
+export { eventually }
 
 export interface StageOptions {
   readonly clock?: Clock
@@ -81,11 +83,6 @@ export function stage(options: StageOptions = {}): Stage {
 function letPass(clock: VirtualClock): () => void {
   const timer = setInterval(() => void clock.advance(1_000), 5)
   return () => clearInterval(timer)
-}
-
-/** Waits until the check no longer throws. */
-export async function eventually(check: () => unknown, timeoutMs = 10_000): Promise<void> {
-  await vi.waitFor(async () => await check(), { interval: 5, timeout: timeoutMs })
 }
 
 /** A promise that a test settles by hand. */

@@ -140,7 +140,6 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
 
 it.skipIf(url === undefined)(
   'a take whose plan was made after a short queue finds the head of a long one, and reads no more',
-  { timeout: 60_000 },
   async () => {
     const stage = openStage(url!)
     onTestFinished(() => stage.close())

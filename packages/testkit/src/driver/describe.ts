@@ -7,6 +7,7 @@ import { describeHostile } from './topics/hostile.ts'
 import { describeProcesses } from './topics/processes.ts'
 import { describeQueues } from './topics/queues.ts'
 import { describeSevered } from './topics/severed.ts'
+import { hangsAfterMs } from '../slowness.ts'
 
 /**
  * Everything that core expects of a driver, as tests. `docs/writing-a-driver.md` has the rules behind them.
@@ -14,7 +15,7 @@ import { describeSevered } from './topics/severed.ts'
  */
 export function describeDriver(name: string, harness: DriverHarness): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
-  describe(`driver ${name}`, { timeout: 60_000, concurrent: harness.concurrent ?? false }, () => {
+  describe(`driver ${name}`, { timeout: hangsAfterMs, concurrent: harness.concurrent ?? false }, () => {
     describeDelivery(harness)
     describeHandBack(harness)
     describeQueues(harness)

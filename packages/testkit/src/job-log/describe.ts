@@ -26,6 +26,7 @@ import { describeTransactions } from './topics/transactions.ts'
 import { describeTransfer } from './topics/transfer.ts'
 import { describeUniqueKeys } from './topics/unique-keys.ts'
 import { describeWakeups } from './topics/wakeups.ts'
+import { hangsAfterMs } from '../slowness.ts'
 
 /** The topics of the suite. */
 export type JobLogTopic =
@@ -103,7 +104,7 @@ export function describeJobLog(
   options: DescribeJobLogOptions = {},
 ): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
-  describe(`job log ${name}`, { timeout: 120_000 }, () => {
+  describe(`job log ${name}`, { timeout: hangsAfterMs }, () => {
     // A topic is a group, so that its log is closed with its last test, not with the suite's.
     for (const topic of options.topics ?? jobLogTopics) describe(topic, () => topics[topic](harness))
   })

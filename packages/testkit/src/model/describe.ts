@@ -7,6 +7,7 @@ import { dispatcherCommands } from './dispatchers.ts'
 import { operatorCommands, relayCommands, timeCommands } from './operators.ts'
 import { LifecycleRules } from './rules.ts'
 import { workerCommands } from './workers.ts'
+import { hangsAfterMs } from '../slowness.ts'
 import { times, World } from './world.ts'
 
 const mostCommands = 150
@@ -32,7 +33,7 @@ export function describeLifecycleModel(
 ): void {
   const { scene } = scenes(harness)
 
-  describe(`lifecycle model on ${name}`, { timeout: 300_000 }, () => {
+  describe(`lifecycle model on ${name}`, { timeout: hangsAfterMs }, () => {
     it('a log does what the rules say, whatever dispatchers, workers, operators and relays do', async () => {
       const commands = modelOfLifecycle({ advance: harness.capabilities.advance, commands: options.commands })
       await fc.assert(
