@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { hog } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { startWorker } from './process.ts'
@@ -11,7 +12,7 @@ describe.each(logs)('on %s', (name) => {
     // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
     await startWorker({ ...env, LEASE_MS: '5000' })
     const receipt = await errand.dispatch(hog, { ms: 10_000 })
-    await errand.result(receipt, { timeout: '90s' })
+    await errand.result(receipt, { timeout: scaleLimit(90_000) })
 
     expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([
       'dispatched',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import type { Errand } from '@errand/core'
 import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
@@ -82,7 +82,7 @@ describe.each(logs)('one worker process on %s', (name) => {
     )
 
     await startWorker(env)
-    await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: '90s' })))
+    await Promise.all(receipts.map((receipt) => errand.result(receipt, { timeout: scaleLimit(90_000) })))
     expect(await violations()).toBe('')
   })
 })

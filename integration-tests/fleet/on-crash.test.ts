@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { isErrandError } from '@errand/core'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { once, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { startWorker } from './process.ts'
@@ -21,7 +21,7 @@ describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name
     const on = await scene(name)
     const receipt = on.errand.dispatch(work, { n: 1, failures: 0, ms: 3_000 })
     await killTheRunner(on, receipt)
-    await on.errand.result(await receipt, { timeout: '90s' })
+    await on.errand.result(await receipt, { timeout: scaleLimit(90_000) })
 
     const events = await on.errand.events.of((await receipt).id)
     expect(events.map((event) => event.type)).toEqual([
@@ -38,7 +38,9 @@ describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name
     const on = await scene(name)
     const receipt = on.errand.dispatch(once, { n: 1, ms: 3_000 })
     await killTheRunner(on, receipt)
-    const error = await on.errand.result(await receipt, { timeout: '90s' }).catch((thrown: unknown) => thrown)
+    const error = await on.errand
+      .result(await receipt, { timeout: scaleLimit(90_000) })
+      .catch((thrown: unknown) => thrown)
 
     expect(isErrandError(error, 'E_RESULT_FAILED')).toBe(true)
     expect(readLedger(on.ledger).filter((line) => line.mark === 'began')).toHaveLength(1)

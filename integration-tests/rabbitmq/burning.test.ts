@@ -2,7 +2,7 @@
 // of its own, while jobs are dispatched all the time; the last test looks back at all of them.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Receipt } from '@errand/core'
-import { startFaultProxy, until } from '@errand/testkit'
+import { scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import { aside, gated } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
@@ -75,7 +75,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     proxy.blackHole('down')
     await dispatchGoesOn(100)
     // Not for each one: a broker that does not answer is not waited for again and again.
-    expect(fleet.slowestDispatchMs).toBeLessThan(5_000)
+    expect(fleet.slowestDispatchMs).toBeLessThan(scaleLimit(5_000))
     proxy.heal()
     await fleet.takesAgain()
   })
@@ -134,7 +134,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     // Nobody fetches its ticket: whoever has got nothing of the queue for 5 s takes the job from the log.
     await until(() => performance.now() - beganMs > 6_000, { pause })
     const receipt = await on.errand.dispatch(aside, { n: 1 }, { lane: 'high' })
-    await on.errand.result(receipt, { timeout: '60s' })
+    await on.errand.result(receipt, { timeout: scaleLimit(60_000) })
 
     await onBroker(node.url, (channel) => channel.deleteQueue(wrong))
     await until(async () => (await state())?.taking, { what: 'it takes from both', withinMs: 10_000, pause })
@@ -156,7 +156,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
       pause,
     })
     openGate(on.ledger)
-    await on.errand.result(job, { timeout: '30s' })
+    await on.errand.result(job, { timeout: scaleLimit(30_000) })
 
     const events = (await on.log.eventsOf(job.id)).map(({ type }) => type)
     expect(events).toEqual(['dispatched', 'started', 'succeeded'])

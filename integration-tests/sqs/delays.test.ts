@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { queue, work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 
@@ -18,15 +18,15 @@ describe.skipIf(!hasSqs).each(logs)('delays over SQS, with the log on %s', { con
     await advance(19 * minute)
     // A job of now has gone all the way: whoever was due had its chance.
     const first = await errand.dispatch(work, {})
-    await errand.result(first, { timeout: '20s' })
+    await errand.result(first, { timeout: scaleLimit(20_000) })
     expect((await errand.jobs.get(soon.id))?.state).toBe('scheduled')
 
     await advance(2 * minute)
-    await errand.result(soon, { timeout: '20s' })
+    await errand.result(soon, { timeout: scaleLimit(20_000) })
     expect((await errand.jobs.get(late.id))?.state).toBe('scheduled')
 
     await advance(3 * day)
-    await errand.result(late, { timeout: '20s' })
+    await errand.result(late, { timeout: scaleLimit(20_000) })
     expect(begun()).toEqual([first.id, soon.id, late.id])
     // Each was fetched by its ticket, when it was due.
     expect(faults.requests['SendMessageBatch']).toBe(3)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { queue, work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 
@@ -28,7 +28,9 @@ describe.skipIf(!hasSqs).each(logs)(
       expect(await corner.tickets(queue, 'normal')).toBe(3)
 
       await start({ concurrency: 1 })
-      await Promise.all([moved, first].map((receipt) => errand.result(receipt, { timeout: '20s' })))
+      await Promise.all(
+        [moved, first].map((receipt) => errand.result(receipt, { timeout: scaleLimit(20_000) })),
+      )
       await until(async () => (await corner.tickets(queue)) === 0, { what: 'no ticket is left' })
       expect(begun()).toEqual([moved.id, first.id])
       expect((await errand.events.of(cancelled.id)).map(({ type }) => type)).toEqual([
@@ -60,7 +62,7 @@ describe.skipIf(!hasSqs).each(logs)(
         what: 'its ticket is gone while it runs',
       })
       expect((await errand.jobs.get(receipt.id))?.state).toBe('running')
-      await errand.result(receipt, { timeout: '20s' })
+      await errand.result(receipt, { timeout: scaleLimit(20_000) })
       expect(begun()).toEqual([receipt.id])
       expect(faults.requests['ChangeMessageVisibilityBatch']).toBeUndefined()
       expect(await violations()).toBe('')

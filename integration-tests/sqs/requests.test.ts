@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { allEnded } from '../fleet/looks.ts'
 import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
@@ -32,7 +32,7 @@ describe.skipIf(!hasSqs)('the requests of whole workers', () => {
       // One long poll of each lane ended, and the next one began.
       expect(faults.totalRequests - before).toBe(4)
       // It was listening all the time.
-      await errand.result(await errand.dispatch(work, {}), { timeout: '5s' })
+      await errand.result(await errand.dispatch(work, {}), { timeout: scaleLimit(5_000) })
     },
   )
 })

@@ -1,6 +1,6 @@
 import type { ReceiveMessageCommandOutput, SQSClient } from '@aws-sdk/client-sqs'
 import { describe, expect, inject, it } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { work as fleetWork } from '../fleet/app/jobs.ts'
 import { startWorker } from '../fleet/process.ts'
 import { scene as fleetScene } from '../fleet/scene.ts'
@@ -28,7 +28,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
     const since = performance.now()
     worker.signal('SIGTERM')
     expect(await worker.exited, worker.output()).toBe(0)
-    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(performance.now() - since).toBeLessThan(scaleLimit(2_000))
     expect(await on.violations()).toBe('')
   })
 
@@ -44,7 +44,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
       expect(on.faults.requests['ChangeMessageVisibilityBatch']).toBe(1)
       await on.work()
       // Neither its visibility, nor its grace of 30 s, has ended by then.
-      await on.errand.result(receipt, { timeout: '15s' })
+      await on.errand.result(receipt, { timeout: scaleLimit(15_000) })
       expect(on.begun()).toEqual([receipt.id])
       expect(await on.violations()).toBe('')
     },
@@ -66,7 +66,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
 
       if (when === 'it is overdue') await on.advance(31_000)
       await on.work()
-      await on.errand.result(receipt, { timeout: '20s' })
+      await on.errand.result(receipt, { timeout: scaleLimit(20_000) })
       expect(on.begun()).toEqual([receipt.id])
       expect(await on.violations()).toBe('')
     },

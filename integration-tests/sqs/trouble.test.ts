@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { everySqsFault } from '@errand/testkit/sqs-faults'
 import { allEnded } from '../fleet/looks.ts'
 import { work } from './jobs.ts'
@@ -33,7 +33,7 @@ describe.skipIf(!hasSqs).each(logs)('an SQS in trouble, with the log on %s', opt
       const on = await scene(name, test)
       const { begun, errand, faults, violations, work: start } = on
       await start()
-      await errand.result(await errand.dispatch(work, {}), { timeout: '20s' })
+      await errand.result(await errand.dispatch(work, {}), { timeout: scaleLimit(20_000) })
 
       faults.rates = { [fault]: 1 }
       faults.sever()

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import { fromUrl as rabbitmq } from '@errand/driver-rabbitmq'
 import { fromUrl as sqs } from '@errand/driver-sqs'
-import { quietLogger, until } from '@errand/testkit'
+import { quietLogger, scaleLimit, until } from '@errand/testkit'
 import { aside, work } from '../../fleet/app/jobs.ts'
 import { pause } from '../../fleet/looks.ts'
 import { whileAlarmed } from '../../rabbitmq/alarm.ts'
@@ -120,11 +120,11 @@ export const brokerStories: readonly Story[] = [
       await until(async () => (await state())?.why?.includes(named), { what: 'the worker tells', pause })
       expect(worker.output()).toContain('x-queue-type')
       const other = await on.errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
-      await on.errand.result(other, { timeout: '20s' })
+      await on.errand.result(other, { timeout: scaleLimit(20_000) })
       // Nobody fetches its ticket: whoever has got nothing of the queue for 5 s takes the job from the log.
       await lasts(6_000)
       const receipt = await on.errand.dispatch(aside, { n: 1 }, { lane: 'high' })
-      await on.errand.result(receipt, { timeout: '60s' })
+      await on.errand.result(receipt, { timeout: scaleLimit(60_000) })
 
       await onBroker(url, (channel) => channel.deleteQueue(wrong))
       await fleet.recovers('the worker takes from both queues', afterReturnMs, async () =>

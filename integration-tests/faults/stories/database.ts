@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Client } from 'pg'
 import { expect } from 'vitest'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { pause } from '../../fleet/looks.ts'
@@ -77,7 +77,7 @@ export const databaseStories: readonly Story[] = [
     await lasts(downMs)
     await postgres.start()
     await fleet.takesAgain()
-    await fleet.errand.result(job, { timeout: '20s' })
+    await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
   }),
 
@@ -129,7 +129,7 @@ export const databaseStories: readonly Story[] = [
     await lasts(2 * leaseMs)
     openGate(`${fleet.ledger}.${gate}`)
     const delayed = await fleet.errand.dispatch(work, { n: 1, failures: 1, ms: 0 }, { queue, delay: '2s' })
-    await fleet.errand.result(delayed, { timeout: '20s' })
+    await fleet.errand.result(delayed, { timeout: scaleLimit(20_000) })
 
     const events = await fleet.log.eventsOf(delayed.id)
     const [first = 0, second = 0] = events.filter(({ type }) => type === 'started').map(({ at }) => at)

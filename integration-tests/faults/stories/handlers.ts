@@ -1,7 +1,7 @@
 // Handlers that do what no handler should.
 import { expect } from 'vitest'
 import type { AnyJob, Receipt } from '@errand/core'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { pause } from '../../fleet/looks.ts'
 import { carrying, deaf, greedy, held, rejecting, stuck, suicidal } from '../app/jobs.ts'
@@ -51,7 +51,7 @@ async function failsAfterItsCrashes(
 
 async function failed(fleet: Fleet, job: AnyJob & typeof stuck, queue: string): Promise<Receipt<unknown>> {
   const receipt = await fleet.errand.dispatch(job, {}, { queue })
-  await expect(fleet.errand.result(receipt, { timeout: '30s' })).rejects.toMatchObject({
+  await expect(fleet.errand.result(receipt, { timeout: scaleLimit(30_000) })).rejects.toMatchObject({
     code: 'E_RESULT_FAILED',
     cause: { name: 'TimeoutError' },
   })
@@ -105,7 +105,7 @@ export const handlerStories: readonly Story[] = [
     openGate(`${fleet.ledger}.${gate}`)
     const next = await fleet.errand.dispatch(deaf, { gate }, { queue })
     await hasBegun(fleet, next.id)
-    await fleet.errand.result(next, { timeout: '20s' })
+    await fleet.errand.result(next, { timeout: scaleLimit(20_000) })
     await expectTypes(fleet, receipt.id, timedOut)
   }),
 ]

@@ -5,7 +5,7 @@ import { Client } from 'pg'
 import { expect } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import { fromUrl } from '@errand/job-log'
-import { quietLogger, readHistory, until } from '@errand/testkit'
+import { quietLogger, readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { startsByTicket } from '../../fleet/recovery.ts'
 import { pause } from '../../fleet/looks.ts'
@@ -59,7 +59,7 @@ export const jobStories: readonly Story[] = [
       })
     }
     const largest = await errand.dispatch(carrying, { text: 'x'.repeat(mib - 100) })
-    await errand.result(largest, { timeout: '20s' })
+    await errand.result(largest, { timeout: scaleLimit(20_000) })
   }),
 
   story('unknown job', async (fleet) => {
@@ -95,7 +95,7 @@ export const jobStories: readonly Story[] = [
       fleet.errand.dispatchMany([true, false, false].map((fails) => job.with({ key, fails })))
     const [head, ...behind] = await dispatch(blocking, blocked)
     const [skipped, ...after] = await dispatch(skipping, passed)
-    for (const receipt of after) await fleet.errand.result(receipt, { timeout: '20s' })
+    for (const receipt of after) await fleet.errand.result(receipt, { timeout: scaleLimit(20_000) })
     const state = async (id: string | undefined) => (await fleet.log.get(id ?? ''))?.state
     await until(async () => (await state(head?.id)) === 'failed', { what: 'the head has failed', pause })
     expect(await state(skipped?.id)).toBe('failed')
@@ -117,7 +117,9 @@ export const jobStories: readonly Story[] = [
     const receipts = await fleet.errand.dispatchMany(
       Array.from({ length: 400 }, (_, n) => work.with({ n, failures: 0, ms: 0 }, { delay: '2s' })),
     )
-    await Promise.all(receipts.map((receipt) => fleet.errand.result(receipt, { timeout: '60s' })))
+    await Promise.all(
+      receipts.map((receipt) => fleet.errand.result(receipt, { timeout: scaleLimit(60_000) })),
+    )
     const began = fleet.ledgerLines().flatMap(({ jobId, mark }) => (mark === 'began' ? [jobId] : []))
     for (const { id } of receipts) {
       expect(began.filter((jobId) => jobId === id)).toEqual([id])

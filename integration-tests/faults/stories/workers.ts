@@ -1,7 +1,7 @@
 // Worker processes that die, freeze, block and stop.
 import { expect } from 'vitest'
 import type { Receipt } from '@errand/core'
-import { readDispatched, until } from '@errand/testkit'
+import { readDispatched, scaleLimit, until } from '@errand/testkit'
 import { hog, once } from '../../fleet/app/jobs.ts'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { freeze } from '../../fleet/freeze.ts'
@@ -56,7 +56,7 @@ export const workerStories: readonly Story[] = [
       sinceMs,
     )
     openGate(`${fleet.ledger}.${gate}`)
-    await fleet.errand.result(job, { timeout: '20s' })
+    await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     await expectTypes(fleet, job.id, ['dispatched', 'started', 'lost', 'started', 'succeeded'])
     await expectTypes(fleet, interrupted.id, ['dispatched', 'started', 'lost', 'failed'])
   }),
@@ -67,7 +67,7 @@ export const workerStories: readonly Story[] = [
     const receipts = await fleet.errand.dispatchMany(Array.from({ length: 40 }, (_, n) => paid.with({ n })))
     await fleet.errand.dispatchMany(Array.from({ length: 20 }, (_, n) => once.with({ n, ms: 5 })))
     await noneHeldBy(fleet, await diesAt(fleet, 'settling'))
-    for (const receipt of receipts) await fleet.errand.result(receipt, { timeout: '60s' })
+    for (const receipt of receipts) await fleet.errand.result(receipt, { timeout: scaleLimit(60_000) })
     // A row and its completion commit together, while others go on.
     await until(
       () =>
@@ -99,7 +99,7 @@ export const workerStories: readonly Story[] = [
           () => false,
         )
         present(log).heal()
-        await fleet.errand.result(job, { timeout: '20s' })
+        await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
         return isIn ? job : undefined
       }
       const gates = Array.from({ length: 5 }, () => newName('gate'))
@@ -109,7 +109,7 @@ export const workerStories: readonly Story[] = [
       const sinceMs = performance.now()
       await fleet.recovers('the worker takes jobs', afterReturnMs, () => isTaking(fleet, worker.id), sinceMs)
       const next = await fleet.errand.dispatch(held, { gate }, { queue })
-      await fleet.errand.result(next, { timeout: '20s' })
+      await fleet.errand.result(next, { timeout: scaleLimit(20_000) })
       worker.signal('SIGTERM')
       expect(await worker.exited, worker.output()).toBe(0)
       await expectTypes(fleet, present(job).id, ['dispatched', 'started', 'succeeded'])
@@ -131,7 +131,7 @@ export const workerStories: readonly Story[] = [
       sinceMs,
     )
     openGate(`${fleet.ledger}.${gate}`)
-    await fleet.errand.result(job, { timeout: '20s' })
+    await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     frozen.signal('SIGCONT')
     const settlesLate = async (): Promise<boolean> =>
       (await fleet.log.eventsOf(job.id)).some(({ type, worker }) => type === 'fenced' && worker === frozen.id)
@@ -146,7 +146,7 @@ export const workerStories: readonly Story[] = [
     // The second one has nothing to do but to sweep, which would take the job away if the lease ran out.
     await Promise.all([fleet.start({ env }), fleet.start({ env })])
     const job = await fleet.errand.dispatch(hog, { ms: 2 * longMs }, { queue })
-    await fleet.errand.result(job, { timeout: '60s' })
+    await fleet.errand.result(job, { timeout: scaleLimit(60_000) })
     await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
   }),
 
@@ -164,7 +164,7 @@ export const workerStories: readonly Story[] = [
       sinceMs,
     )
     openGate(`${fleet.ledger}.${gate}`)
-    await fleet.errand.result(job, { timeout: '20s' })
+    await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     await expectTypes(fleet, job.id, ['dispatched', 'started', 'released', 'started', 'succeeded'])
   }),
 
@@ -193,6 +193,6 @@ async function endsElsewhere(
   const sinceMs = performance.now()
   await fleet.recovers(what, afterReturnMs, () => ranAgain(fleet, [job.id], stopped), sinceMs)
   openGate(`${fleet.ledger}.${gate}`)
-  await fleet.errand.result(job, { timeout: '20s' })
+  await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
   await expectTypes(fleet, job.id, ['dispatched', 'started', 'released', 'started', 'succeeded'])
 }

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
 import { describe, expect, test } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { greet, linger, once, ordered } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
 
@@ -128,7 +129,7 @@ describe('jobs cancel', () => {
     const receipt = await app.errand.dispatch(linger)
     await worker.saying(/it lingers/)
     expect(await app.json('jobs', 'cancel', receipt.id)).toMatchObject({ cancelled: 1 })
-    await expect(app.errand.result(receipt, { timeout: '30s' })).rejects.toMatchObject({
+    await expect(app.errand.result(receipt, { timeout: scaleLimit(30_000) })).rejects.toMatchObject({
       code: 'E_RESULT_FAILED',
     })
     expect(await app.history(receipt)).toContain('cancel_requested')

@@ -1,4 +1,4 @@
-import { eventually } from '@errand/testkit'
+import { eventually, scaleLimit } from '@errand/testkit'
 import { expect, test } from 'vitest'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
@@ -107,7 +107,7 @@ export default defineWorker({
   worker.process.stderr?.destroy()
   for (let i = 0; i < 2; i += 1) {
     const receipt = await app.errand.dispatch(greet, { name: 'ada' })
-    expect(await app.errand.result(receipt, { timeout: '30s' })).toEqual({ text: 'hello, ada' })
+    expect(await app.errand.result(receipt, { timeout: scaleLimit(30_000) })).toEqual({ text: 'hello, ada' })
   }
 })
 
@@ -143,7 +143,7 @@ export default defineWorker({ handlers: [handle(greet, () => ({ text: said }))] 
   app.write('said.ts', `export const said = 'after'`)
   await worker.saying(/loaded after[\s\S]*[0-9a-f] taking/)
   const receipt = await app.errand.dispatch(greet, { name: 'ada' })
-  expect(await app.errand.result(receipt, { timeout: '30s' })).toEqual({ text: 'after' })
+  expect(await app.errand.result(receipt, { timeout: scaleLimit(30_000) })).toEqual({ text: 'after' })
   worker.process.kill('SIGTERM')
   expect(await worker.ended).toMatchObject({ code: 0 })
   await eventually(async () => expect(await app.errand.workers.list()).toEqual([]))

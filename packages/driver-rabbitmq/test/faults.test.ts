@@ -1,7 +1,7 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import type { Driver, Logger, PublishReport, Ticket } from '@errand/core/ports'
-import { newTicket, quietLogger, startFaultProxy, until, workerRef } from '@errand/testkit'
+import { newTicket, quietLogger, scaleLimit, startFaultProxy, until, workerRef } from '@errand/testkit'
 import type { RabbitmqOptions } from '../src/index.ts'
 import {
   deleteQueues,
@@ -39,7 +39,7 @@ const idsOf = (items: readonly Ticket[]): string[] => items.map(({ id }) => id).
 async function receive(driver: Driver, count: number, queue = 'q'): Promise<Ticket[]> {
   const subscription = await driver.subscribe(queue, { worker: workerRef() })
   const got: Ticket[] = []
-  const tooLong = AbortSignal.timeout(20_000)
+  const tooLong = AbortSignal.timeout(scaleLimit(20_000))
   while (got.length < count && !tooLong.aborted) {
     const deliveries = await subscription.next(10, tooLong)
     for (const delivery of deliveries) {
@@ -67,7 +67,7 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
     const began = performance.now()
     const silent: PublishReport = await driver.publish(ticketsOf(3))
     expect(silent).toEqual({ accepted: [], refused: [] })
-    expect(performance.now() - began).toBeLessThan(10_000)
+    expect(performance.now() - began).toBeLessThan(scaleLimit(10_000))
     // A connection that answers nothing is not trusted with the next tickets.
     await until(() => lines.some(({ facts }) => JSON.stringify(facts).includes('no confirm within 2000 ms')))
     proxy.heal()

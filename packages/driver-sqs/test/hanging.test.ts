@@ -1,6 +1,7 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { Driver } from '@errand/core/ports'
 import { describe, expect, it } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { sqs } from '../src/index.ts'
 import { context, subscribe, tickets, until } from './sqs.ts'
 
@@ -56,7 +57,7 @@ describe.concurrent('an SQS that does not answer', () => {
     async (hangs) => {
       const { driver } = new Hanging(hangs)
       const published = driver.publish(tickets(500, 'media')).catch((error: unknown) => error)
-      expect(await took(driver.close())).toBeLessThan(2_000)
+      expect(await took(driver.close())).toBeLessThan(scaleLimit(2_000))
       // Nothing is known of any of them.
       expect(await published).toMatchObject({ code: 'E_CLOSED' })
     },
@@ -65,7 +66,7 @@ describe.concurrent('an SQS that does not answer', () => {
   it('a close waits neither for open polls nor for tickets that cannot be handed back or deleted', async () => {
     const { asked, driver } = new Hanging(/Delete|Visibility/)
     const subscription = await subscribe(driver, 'media')
-    const [first] = await subscription.next(2, AbortSignal.timeout(5_000))
+    const [first] = await subscription.next(2, AbortSignal.timeout(scaleLimit(5_000)))
     await first?.ack()
     const duration = await took(driver.close())
     expect(asked).toMatchObject({ DeleteMessageBatchCommand: 1 })

@@ -1,6 +1,7 @@
 import type { ReceiveMessageCommandInput } from '@aws-sdk/client-sqs'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
 
 const url = inject('sqs')
@@ -46,7 +47,7 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
     await using _ = corner
     await publish(driver, tickets(10, 'media'))
     const subscription = await subscribe(driver, 'media')
-    const got = await subscription.next(10, AbortSignal.timeout(10_000))
+    const got = await subscription.next(10, AbortSignal.timeout(scaleLimit(10_000)))
     expect(got).toHaveLength(10)
     for (const delivery of got) {
       await delivery.ack()

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { Corner, publish, subscribe, tickets } from './sqs.ts'
 
 const url = inject('sqs')
@@ -42,9 +43,9 @@ describe.skipIf(url === undefined).concurrent('the least rights of the documenta
     await using _ = corner
     await publish(driver, tickets(2, 'media'))
     const subscription = await subscribe(driver, 'media')
-    const [first] = await subscription.next(1, AbortSignal.timeout(10_000))
+    const [first] = await subscription.next(1, AbortSignal.timeout(scaleLimit(10_000)))
     await first!.ack()
-    const [second] = await subscription.next(1, AbortSignal.timeout(10_000))
+    const [second] = await subscription.next(1, AbortSignal.timeout(scaleLimit(10_000)))
     await second!.release()
     await driver.depth('media')
     await subscription.close()

@@ -18,7 +18,7 @@ import type {
   Subscription,
   Ticket,
 } from '@errand/core/ports'
-import { newTicket, quietLogger, until, workerRef } from '@errand/testkit'
+import { newTicket, quietLogger, scaleLimit, until, workerRef } from '@errand/testkit'
 import type { SqsFaults } from '@errand/testkit/sqs-faults'
 import { sqs } from '../src/index.ts'
 import type { SqsOptions } from '../src/index.ts'
@@ -124,7 +124,7 @@ export async function publish(driver: Driver, all: readonly Ticket[]): Promise<r
 export async function drain(subscription: Subscription, count: number, max = 10): Promise<string[]> {
   const got = new Set<string>()
   const acks: Promise<void>[] = []
-  const patience = AbortSignal.timeout(30_000)
+  const patience = AbortSignal.timeout(scaleLimit(30_000))
   while (got.size < count && !patience.aborted) {
     const deliveries = await subscription.next(max, patience)
     acks.push(...deliveries.map((delivery) => delivery.ack()))

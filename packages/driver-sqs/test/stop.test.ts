@@ -1,5 +1,6 @@
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
+import { scaleLimit } from '@errand/testkit'
 import { Corner, drain, ids, publish, subscribe, tickets, until } from './sqs.ts'
 
 const url = inject('sqs')
@@ -16,7 +17,7 @@ describe.skipIf(url === undefined).concurrent('stopping', () => {
     await until(() => counter.requests['ReceiveMessage'] === 8)
     const since = performance.now()
     await subscription.close()
-    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(performance.now() - since).toBeLessThan(scaleLimit(2_000))
     expect(await waiting).toEqual([])
   })
 
@@ -45,7 +46,7 @@ describe.skipIf(url === undefined).concurrent('stopping', () => {
       (['critical', 'high', 'normal', 'low'] as const).flatMap((lane) => tickets(1, 'media', lane)),
     )
     const stopping = await subscribe(driver, 'media')
-    const [held] = await stopping.next(1, AbortSignal.timeout(5_000))
+    const [held] = await stopping.next(1, AbortSignal.timeout(scaleLimit(5_000)))
     expect(held?.ticket.lane).toBe('critical')
     await stopping.close()
     const other = await subscribe(driver, 'media')
@@ -60,7 +61,7 @@ describe.skipIf(url === undefined).concurrent('stopping', () => {
     )
     // All lanes are asked at once, so it receives four tickets for its one slot.
     const busy = await subscribe(corner.open({ visibility }), 'media')
-    const [held] = await busy.next(1, AbortSignal.timeout(5_000))
+    const [held] = await busy.next(1, AbortSignal.timeout(scaleLimit(5_000)))
     const other = await subscribe(corner.open({ visibility }), 'media')
     expect(await drain(other, 3)).toEqual(ids(all).filter((id) => id !== held?.ticket.id))
   })
@@ -93,7 +94,7 @@ describe.skipIf(url === undefined).concurrent('stopping', () => {
     const driver = corner.open({ client, visibility })
     await publish(driver, tickets(100, 'media'))
     const subscription = await subscribe(driver, 'media')
-    const deliveries = await subscription.next(5, AbortSignal.timeout(5_000))
+    const deliveries = await subscription.next(5, AbortSignal.timeout(scaleLimit(5_000)))
     expect(deliveries.length).toBeGreaterThan(0)
     const closed = subscription.close()
     stopped = true

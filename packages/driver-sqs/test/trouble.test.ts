@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { isErrandError } from '@errand/core/ports'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
-import { quietLogger } from '@errand/testkit'
+import { quietLogger, scaleLimit } from '@errand/testkit'
 import { describe, expect, inject, it } from 'vitest'
 import { sqs } from '../src/index.ts'
 import { context, Corner, drain, ids, publish, subscribe, tickets, until } from './sqs.ts'
@@ -39,7 +39,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
       await subscribe(driver, 'media')
       faults.rates = { [fault]: 1 }
       const before = faults.totalRequests
-      await insist(driver, 'media', AbortSignal.timeout(5_000))
+      await insist(driver, 'media', AbortSignal.timeout(scaleLimit(5_000)))
       // Four lanes, three attempts of the SDK each; 100 ms doubling reach 3.2 s with the sixth failure.
       expect(faults.totalRequests - before).toBeLessThanOrEqual(4 * 3 * 7)
       faults.rates = {}
@@ -71,7 +71,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     const driver = corner.open({ client: corner.faulty(faults, { maxAttempts: 1 }) })
     const subscription = await subscribe(driver, 'media')
     faults.rates = { unavailable: 1 }
-    await expect(subscription.next(10, AbortSignal.timeout(10_000))).rejects.toMatchObject({
+    await expect(subscription.next(10, AbortSignal.timeout(scaleLimit(10_000)))).rejects.toMatchObject({
       code: 'E_DRIVER',
     })
     await subscription.close()
@@ -117,14 +117,14 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
         },
       { step: 'initialize' },
     )
-    const waiting = subscription.next(10, AbortSignal.timeout(20_000))
+    const waiting = subscription.next(10, AbortSignal.timeout(scaleLimit(20_000)))
     await until(() => said.some((line) => line.includes('"lane":"high"')))
     const all = await publish(driver, tickets(1, 'media'))
     expect(ids(await waiting)).toEqual(ids(all))
     await subscription.close()
     denied = /./
     const next = await subscribe(driver, 'media')
-    await expect(next.next(10, AbortSignal.timeout(20_000))).rejects.toMatchObject({
+    await expect(next.next(10, AbortSignal.timeout(scaleLimit(20_000)))).rejects.toMatchObject({
       code: 'E_DRIVER',
       message: expect.stringContaining('policy'),
     })
@@ -213,10 +213,12 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     const got = new Set<string>()
     await until(
       async () => {
-        const some = await subscription.next(10, AbortSignal.timeout(5_000)).catch((error: unknown) => {
-          expect(isErrandError(error, 'E_DRIVER')).toBe(true)
-          return []
-        })
+        const some = await subscription
+          .next(10, AbortSignal.timeout(scaleLimit(5_000)))
+          .catch((error: unknown) => {
+            expect(isErrandError(error, 'E_DRIVER')).toBe(true)
+            return []
+          })
         await Promise.all(some.map((delivery) => delivery.ack()))
         for (const { ticket } of some) got.add(ticket.id)
         return got.size === all.length
@@ -233,13 +235,13 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     const driver = corner.open({ client: corner.faulty(faults), visibility: '1s' })
     const [ticket] = await publish(driver, tickets(1, 'media'))
     const subscription = await subscribe(driver, 'media')
-    const [first] = await subscription.next(1, AbortSignal.timeout(5_000))
+    const [first] = await subscription.next(1, AbortSignal.timeout(scaleLimit(5_000)))
     faults.rates = { halfBatch: 1, failedDelete: 1 }
     await first!.ack()
     // Four times, and then it is left to its visibility.
     await until(() => (faults.made.halfBatch ?? 0) === 4)
     faults.rates = {}
-    const [again] = await subscription.next(1, AbortSignal.timeout(10_000))
+    const [again] = await subscription.next(1, AbortSignal.timeout(scaleLimit(10_000)))
     expect(again?.ticket).toEqual(ticket)
     await again!.ack()
   })

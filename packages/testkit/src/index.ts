@@ -28,7 +28,7 @@ export type {
 } from './history/types.ts'
 export { steppedClock } from './stepped-clock.ts'
 export type { SteppedClock } from './stepped-clock.ts'
-export { measureSlowness } from './slowness.ts'
+export { scaleLimit } from './slowness.ts'
 export { eventually, until } from './until.ts'
 export type { UntilOptions } from './until.ts'
 export { startFaultProxy } from './fault-proxy.ts'

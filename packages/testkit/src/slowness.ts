@@ -13,13 +13,20 @@ export const hangsAfterMs = 600_000
 const most = 30
 
 /**
+ * A time limit of a quiet machine, in milliseconds, as it is right on this one at this moment (`measureSlowness`).
+ * @example await errand.result(receipt, { timeout: scaleLimit(20_000) })
+ */
+export function scaleLimit(ms: number): number {
+  return Math.round(ms * measureSlowness())
+}
+
+/**
  * How many times as long as on a quiet machine things take here, at this moment: from 1 to 30. Time limits of tests are
  * multiplied by it, so that a limit says what the code may take, and not what a machine has to do besides.
  *
  * It is measured in two ways that miss different things. A small piece of work shows a slow or throttled processor; but
  * the scheduler favours processes that mostly sleep, as tests do. The number of processes that want a processor shows
  * what others have to share; Windows does not tell it.
- * @example expect(tookMs).toBeLessThan(2_000 * measureSlowness())
  */
 export function measureSlowness(): number {
   const waiting = (loadavg()[0] ?? 0) / availableParallelism()

@@ -1,9 +1,9 @@
-import { measureSlowness } from './slowness.ts'
+import { scaleLimit } from './slowness.ts'
 
 export interface UntilOptions {
   /** What is waited for, for the error. */
   readonly what?: string | undefined
-  /** Gives up after so many milliseconds of a quiet machine: a busy one gets more (`measureSlowness`). Default 10,000. */
+  /** Gives up after so many milliseconds of a quiet machine: a busy one gets more (`scaleLimit`). Default 10,000. */
   readonly withinMs?: number | undefined
   /** Between two looks. Default: 5 ms of real time. */
   readonly pause?: (() => Promise<void>) | undefined
@@ -31,7 +31,7 @@ export async function until<T>(
     if (performance.now() - since > limitMs) {
       if (hasMeasured) throw new Error(`waited ${limitMs} ms in vain: ${options.what ?? String(look)}`)
       // Most waits end long before: only one that is about to fail asks how slow the machine is.
-      limitMs = Math.round(limitMs * measureSlowness())
+      limitMs = scaleLimit(limitMs)
       hasMeasured = true
     }
     await pause()

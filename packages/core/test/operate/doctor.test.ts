@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { scaleLimit } from '@errand/testkit'
 import { defineJob } from '../../src/index.ts'
 import type { DoctorOptions, DoctorReport } from '../../src/index.ts'
 import { testInstance } from '../instance.ts'
@@ -145,7 +146,7 @@ test('--repair publishes again what has lost its ticket, in the order of dispatc
   expect(await test.driver().depth('well')).toBe(1)
   const worker = { id: 'w', host: 'here', pid: 1, leaseMs: 30_000, graceMs: 1_000 }
   const subscription = await test.driver().subscribe('q', { worker })
-  const deliveries = await subscription.next(500, AbortSignal.timeout(1_000))
+  const deliveries = await subscription.next(500, AbortSignal.timeout(scaleLimit(1_000)))
   expect(deliveries.map(({ ticket }) => ticket.id)).toEqual(receipts.map(({ id }) => id))
   await subscription.close()
 })

@@ -3,6 +3,7 @@ import type { TestContext } from 'vitest'
 import type { Subscription } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, idsOf } from '../scene.ts'
+import { scaleLimit } from '../../slowness.ts'
 
 export function describeHandBack(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -122,7 +123,7 @@ export function describeHandBack(harness: DriverHarness): void {
       const got = await on.drain(idle, 5)
       expect(idsOf([held!, ...got])).toEqual(idsOf(offered))
       // Half a second for the busy one to let go, and some for the way there and back.
-      expect(performance.now() - since).toBeLessThan(5_000)
+      expect(performance.now() - since).toBeLessThan(scaleLimit(5_000))
     })
 
     it('a worker that asks again after a pause gets tickets as before', async (test) => {
