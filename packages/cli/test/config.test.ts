@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { greet } from './fixtures/jobs.ts'
@@ -55,6 +55,19 @@ test('--log is used in place of the configured log, and is relative to where the
   expect(await project.json('jobs', 'list')).toMatchObject({ jobs: [] })
   expect(await project.json('jobs', 'list', '--log', 'sqlite:sub/other.db')).toMatchObject({
     jobs: [{ name: 'greet' }],
+  })
+})
+
+test('--log is a path in a folder with a % and a # in its name', async () => {
+  const project = makeProject()
+  const cwd = join(project.folder, '50% #1')
+  mkdirSync(cwd)
+  const ran = await project.run(['migrate', '--log', 'sqlite:./a%20b.db'], { cwd })
+  expect(ran, ran.stderr).toMatchObject({ code: 0 })
+  expect(existsSync(join(cwd, 'a b.db'))).toBe(true)
+  expect(await project.run(['migrate', '--log', 'sqlite:./50%.db'], { cwd })).toMatchObject({
+    code: 5,
+    stderr: expect.stringMatching(/E_URL.*%25/),
   })
 })
 

@@ -9,11 +9,43 @@ export function checkOptions(what: string, given: unknown, known: readonly strin
     throw new ErrandError('E_OPTION', `${what} takes an object of options, not ${describe(given)}`)
   }
   for (const key of Object.keys(given)) {
-    if (known.includes(key)) continue
-    const near = nearest(key, known)
-    const hint = near ? `did you mean "${near}"?` : `known: ${known.join(', ')}`
-    throw new ErrandError('E_OPTION', `${what} has no option "${key}"; ${hint}`)
+    if (!known.includes(key)) {
+      throw new ErrandError('E_OPTION', `${what} has no option "${key}"; ${didYouMean(key, known)}`)
+    }
   }
+}
+
+/**
+ * The parameters in the query of a URL. One that nobody reads is refused, and one that is given twice.
+ * @param what `the URL of RabbitMQ`
+ * @param query what stands behind the `?`; without one, nothing.
+ * @throws `E_OPTION`, which shows no value: any of them may be a password.
+ */
+export function checkParameters<const Name extends string>(
+  what: string,
+  query: string | undefined,
+  known: readonly Name[],
+): Readonly<Partial<Record<Name, string>>> {
+  const found: Partial<Record<string, string>> = {}
+  for (const [name, value] of new URLSearchParams(query ?? '')) {
+    if (!(known as readonly string[]).includes(name)) {
+      // Behind a ? that belongs to a password stands the rest of the password.
+      const shown = /^[\w.-]{1,60}$/.test(name)
+        ? `no parameter "${name}"; ${didYouMean(name, known)}`
+        : 'a parameter that is none; a ? in a user or a password is written %3F'
+      throw new ErrandError('E_OPTION', `${what} has ${shown}`)
+    }
+    if (Object.hasOwn(found, name)) throw new ErrandError('E_OPTION', `${what} names ${name} twice`)
+    found[name] = value
+  }
+  return found as Partial<Record<Name, string>>
+}
+
+/** A parameter that is `true` or `false`. @throws `E_OPTION` */
+export function flagOf(what: string, text: string | undefined): boolean | undefined {
+  if (text === undefined || text === 'true' || text === 'false')
+    return text === undefined ? undefined : text === 'true'
+  throw new ErrandError('E_OPTION', `${what} is ${describe(text)}; use true or false`)
 }
 
 /** @throws `E_OPTION` unless the value is one of those allowed. */
@@ -46,6 +78,13 @@ export function describe(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol'
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
   return `${value as number}`
+}
+
+/** For a name that nobody knows: the known one that it resembles, or all of them. */
+export function didYouMean(name: string, known: readonly string[]): string {
+  const near = nearest(name, known)
+  if (near !== undefined) return `did you mean "${near}"?`
+  return known.length === 0 ? 'it takes none' : `known: ${known.join(', ')}`
 }
 
 function nearest(word: string, known: readonly string[]): string | undefined {

@@ -1,6 +1,6 @@
 import { ErrandError } from '@errand/core'
 import type { Duration } from '@errand/core'
-import { durationMs } from '@errand/core/ports'
+import { checkOptions, checkParameters, durationMs } from '@errand/core/ports'
 import type { Driver, DriverContext, DriverFactory, QueueName, RequestId, Topic } from '@errand/core/ports'
 import { DatabaseSubscription } from './subscription.ts'
 
@@ -17,10 +17,11 @@ const defaultPollMs = 2_000
 /**
  * The default driver: takes jobs straight from the job log, so that there is nothing else to run. Jobs are granted as
  * they are taken, in one round trip; wake-ups come from the log, and polling covers those that are lost.
- * @throws `E_DURATION` for a bad `poll`, `E_OPTION` for one of 0.
+ * @throws `E_DURATION` for a bad `poll`, `E_OPTION` for one of 0 and for an unknown option.
  * @example const errand = createErrand({ log: process.env.DATABASE_URL, driver: database({ poll: '500ms' }) })
  */
 export function database(options: DatabaseOptions = {}): DriverFactory {
+  checkOptions('database()', options, ['poll'])
   const pollMs = durationMs(options.poll ?? defaultPollMs, 'database({ poll })')
   if (pollMs === 0) {
     throw new ErrandError(
@@ -33,23 +34,15 @@ export function database(options: DatabaseOptions = {}): DriverFactory {
 
 /**
  * `database`, or `database:?poll=500ms`.
- * @throws `E_URL` for anything else in it.
+ * @throws `E_URL` for anything else in it, `E_OPTION` for another parameter.
  */
 export function fromUrl(url: string): DriverFactory {
   if (url === 'database') return database()
   const match = /^database:(?:\/\/)?(?:\?(?<query>.*))?$/.exec(url)
   if (!match)
     throw new ErrandError('E_URL', "the database driver's URL is 'database', or 'database:?poll=500ms'")
-  const settings = new URLSearchParams(match.groups?.['query'] ?? '')
-  const unknown = [...settings.keys()].find((name) => name !== 'poll')
-  if (unknown !== undefined) {
-    throw new ErrandError(
-      'E_URL',
-      `the database driver's URL has the unknown setting "${unknown}"; known: poll`,
-    )
-  }
-  const poll = settings.get('poll')
-  return poll === null ? database() : database({ poll: poll as Duration })
+  const { poll } = checkParameters("the database driver's URL", match.groups?.['query'], ['poll'])
+  return poll === undefined ? database() : database({ poll: poll as Duration })
 }
 
 function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {

@@ -36,7 +36,7 @@ describe('the URL', () => {
   )
 
   test.for([
-    ['database:?pool=5', 'E_URL'],
+    ['database:?pool=5', 'E_OPTION'],
     ['database://host/name', 'E_URL'],
     ['database:?poll=soon', 'E_DURATION'],
     ['database:?poll=0ms', 'E_OPTION'],

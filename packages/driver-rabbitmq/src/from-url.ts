@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { ErrandError } from '@errand/core/ports'
+import { checkParameters, ErrandError, flagOf } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
 import { refuse } from './endpoint.ts'
 import type { RabbitmqOptions, TlsOptions } from './options.ts'
@@ -24,25 +24,16 @@ const known = [
 export function optionsOfUrl(url: string): RabbitmqOptions {
   const begin = url.indexOf('?')
   if (begin < 0) return { url }
-  const query = new URLSearchParams(url.slice(begin + 1))
-  for (const key of query.keys()) {
-    if (!(known as readonly string[]).includes(key)) {
-      throw new ErrandError(
-        'E_OPTION',
-        `the URL of RabbitMQ has the unknown option "${key}"; known: ${known.join(', ')}`,
-      )
-    }
-  }
-  const read = (key: (typeof known)[number]): string | undefined => query.get(key) ?? undefined
-  const tls = tlsOf(read('cacertfile'), read('certfile'), read('keyfile'))
+  const query = checkParameters('the URL of RabbitMQ', url.slice(begin + 1), known)
+  const tls = tlsOf(query.cacertfile, query.certfile, query.keyfile)
   return {
     url: url.slice(0, begin),
-    prefix: read('prefix'),
-    declare: booleanOf('declare', read('declare')),
-    auth: authOf(read('auth_mechanism')),
-    heartbeat: withUnit(read('heartbeat'), 's', 'heartbeat'),
-    connectTimeout: withUnit(read('connection_timeout'), 'ms', 'connection_timeout'),
-    publishTimeout: read('publishTimeout') as Duration | undefined,
+    prefix: query.prefix,
+    declare: flagOf('declare in the URL of RabbitMQ', query.declare),
+    auth: authOf(query.auth_mechanism),
+    heartbeat: withUnit(query.heartbeat, 's', 'heartbeat'),
+    connectTimeout: withUnit(query.connection_timeout, 'ms', 'connection_timeout'),
+    publishTimeout: query.publishTimeout as Duration | undefined,
     ...(tls ? { tls } : {}),
   }
 }
@@ -61,12 +52,6 @@ function tlsOf(ca?: string, cert?: string, key?: string): TlsOptions | undefined
     }
   }
   return { ca: read('cacertfile', ca), cert: read('certfile', cert), key: read('keyfile', key) }
-}
-
-function booleanOf(what: string, text: string | undefined): boolean | undefined {
-  if (text === undefined) return undefined
-  if (text === 'true' || text === 'false') return text === 'true'
-  throw refuse(`has ${what}=${JSON.stringify(text)}, and it is true or false`)
 }
 
 function authOf(text: string | undefined): 'plain' | 'external' | undefined {

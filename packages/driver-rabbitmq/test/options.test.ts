@@ -66,7 +66,7 @@ describe('options', () => {
     ['no heartbeat', () => rabbitmq({ url, heartbeat: 0 }), 'E_OPTION'],
     ['half a second of heartbeat', () => rabbitmq({ url, heartbeat: '500ms' }), 'E_OPTION'],
     ['a bad duration', () => rabbitmq({ url, publishTimeout: '5 s' as never }), 'E_DURATION'],
-    ['declare=maybe', () => rabbitmq(`${url}?declare=maybe`), 'E_URL'],
+    ['declare=maybe', () => rabbitmq(`${url}?declare=maybe`), 'E_OPTION'],
     ['a certificate that is not there', () => rabbitmq(`${url}?cacertfile=/no/such/file`), 'E_OPTION'],
   ])('refuse %s with a code, and show no password', (_, make, code) => {
     let thrown: unknown

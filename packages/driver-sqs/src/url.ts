@@ -1,14 +1,14 @@
-import { ErrandError } from '@errand/core/ports'
+import { checkParameters, ErrandError, flagOf } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
 import type { SqsOptions } from './options.ts'
 
 const forms = 'sqs://REGION?prefix=…&endpoint=…, or https://sqs.REGION.amazonaws.com?prefix=…'
 const region = /^[a-z]{2,}(?:-[a-z]+)+-\d+$/
-const known: readonly string[] = ['prefix', 'endpoint', 'region', 'createQueues', 'visibility']
+const known = ['prefix', 'endpoint', 'region', 'createQueues', 'visibility'] as const
 
 /**
  * `sqs://eu-west-1?prefix=shop-`, `sqs://eu-west-1?endpoint=http://localhost:4566`, `https://sqs.eu-west-1.amazonaws.com`.
- * @throws `E_URL`; the message never holds the URL, which may hold credentials.
+ * @throws `E_URL`, `E_OPTION`; the message never holds the URL, which may hold credentials.
  */
 export function optionsOf(text: string): SqsOptions {
   const url = URL.canParse(text) ? new URL(text) : refuse('cannot be read')
@@ -41,21 +41,12 @@ function endpointPlace(url: URL): Place {
 }
 
 function query(url: URL): SqsOptions {
-  const given = url.searchParams
-  const seen = new Set<string>()
-  for (const key of given.keys()) {
-    if (!known.includes(key)) refuse(`has the unknown option "${key}"; known: ${known.join(', ')}`)
-    if (seen.has(key)) refuse(`names ${key} twice`)
-    seen.add(key)
-  }
-  const createQueues = given.get('createQueues')
-  if (createQueues !== null && createQueues !== 'true' && createQueues !== 'false')
-    refuse('has a createQueues that is neither true nor false')
+  const given = checkParameters('the URL of SQS', url.search, known)
   return {
-    prefix: given.get('prefix') ?? undefined,
-    createQueues: createQueues === null ? undefined : createQueues === 'true',
+    prefix: given.prefix,
+    createQueues: flagOf('createQueues in the URL of SQS', given.createQueues),
     // Checked with the other options.
-    visibility: (given.get('visibility') ?? undefined) as Duration | undefined,
+    visibility: given.visibility as Duration | undefined,
   }
 }
 

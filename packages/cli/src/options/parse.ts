@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { userInfo } from 'node:os'
+import { pathToFileURL } from 'node:url'
 import { durationMs, ErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
 import { InvalidArgumentError } from 'commander'
@@ -13,8 +14,10 @@ export function path(value: string): string {
 
 /** A log's URL; the path of a SQLite file is relative to where the command was started. */
 export function logUrl(value: string): string {
-  const [, file] = /^sqlite:(?!\/\/)([^:].*)$/.exec(value) ?? []
-  return file === undefined ? value : `sqlite:${resolve(file)}`
+  const [, file] = /^sqlite:(?!\/)([^:].*)$/.exec(value) ?? []
+  if (file === undefined) return value
+  // As a URL has it: the folder may have a % or a # in its name, which what stands behind it has written out.
+  return `sqlite:${pathToFileURL(process.cwd()).pathname}/${file}`
 }
 
 /** A driver's URL, or the environment variable that holds it. Core knows the schemes. */

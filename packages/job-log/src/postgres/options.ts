@@ -1,9 +1,13 @@
 import { Client } from 'pg'
-import { ErrandError } from '@errand/core/ports'
+import { checkOptions, ErrandError } from '@errand/core/ports'
 import { quoteSchema } from './names.ts'
+import { splitUrl } from './url-parameters.ts'
 
 export interface PostgresOptions {
-  /** `postgres://user:password@host:port/database`; TLS by `?sslmode=…`, as in every client of PostgreSQL. */
+  /**
+   * `postgres://user:password@host:port/database`; TLS by `?sslmode=…`, as in every client of PostgreSQL. It may carry the
+   * other options, too: `?schema=jobs&poolSize=20`.
+   */
   readonly url: string
   /** Schema of the log's tables. Default `errand`. */
   readonly schema?: string | undefined
@@ -34,11 +38,7 @@ const known = ['url', 'schema', 'poolSize', 'statementTimeout', 'migrate', 'list
 
 /** @throws `E_URL`, `E_OPTION`; no message ever shows the URL, which may hold a password */
 export function resolveOptions(given: string | PostgresOptions): ResolvedOptions {
-  const options: PostgresOptions = typeof given === 'string' ? { url: given } : given
-  const unknown = Object.keys(options).find((name) => !known.includes(name))
-  if (unknown !== undefined)
-    throw new ErrandError('E_OPTION', `postgres() has no option "${unknown}"; it has ${known.join(', ')}`)
-  checkUrl(options.url)
+  const options = merged(given)
   const { schema = 'errand', poolSize = 10, statementTimeout = 15_000 } = options
   quoteSchema(schema)
   checkWhole('poolSize', poolSize, 1, 1_000)
@@ -54,24 +54,51 @@ export function resolveOptions(given: string | PostgresOptions): ResolvedOptions
   })
 }
 
+/** The options, and those that the URL holds. */
+function merged(given: string | PostgresOptions): PostgresOptions {
+  if (typeof given !== 'string') checkOptions('postgres()', given, known)
+  const { url, ...beside } = typeof given === 'string' ? { url: given } : given
+  checkUrl(url)
+  const inUrl = splitUrl(url)
+  for (const [name, value] of Object.entries(beside)) {
+    if (value !== undefined && inUrl[name as keyof PostgresOptions] !== undefined)
+      throw new ErrandError('E_OPTION', `${name} is an option of postgres() and stands in its URL as well`)
+  }
+  const said = Object.entries(beside).filter(([, value]) => value !== undefined)
+  return { ...inUrl, ...Object.fromEntries(said) }
+}
+
 /** Where the log is, for people: host, port and database, and nothing of who connects. */
 export function placeOf(options: ResolvedOptions): string {
   const { host, port, database } = new Client({ connectionString: options.url })
   return `${host}:${port}/${database ?? ''}`
 }
 
-function checkUrl(url: unknown): void {
+function checkUrl(url: unknown): asserts url is string {
   if (typeof url !== 'string' || !/^postgres(ql)?:\/\//.test(url))
     throw new ErrandError('E_URL', 'the URL of a PostgreSQL log begins with postgres:// (or postgresql://)')
   try {
     // The same reading as the client's, which knows sockets and several forms of a host.
     void new Client({ connectionString: url })
-  } catch {
+  } catch (error) {
+    const file = unreadableFile(error)
+    if (file !== undefined)
+      throw new ErrandError(
+        'E_OPTION',
+        `the URL of the PostgreSQL log names the file ${file} for TLS (sslrootcert, sslcert or sslkey), and it cannot be read: give its path as this process sees it`,
+        { cause: error },
+      )
     throw new ErrandError(
       'E_URL',
       'the URL of the PostgreSQL log cannot be read; write postgres://user:password@host:5432/database, with special characters of the password percent-encoded',
     )
   }
+}
+
+/** The client opens the files of TLS while it reads the URL. */
+function unreadableFile(error: unknown): string | undefined {
+  const isOfSystem = error instanceof Error && 'syscall' in error && 'path' in error
+  return isOfSystem && typeof error.path === 'string' ? error.path : undefined
 }
 
 function checkWhole(name: string, value: unknown, least: number, most: number): void {

@@ -51,6 +51,15 @@ describe('options', () => {
     expect(printed(thrown)).not.toContain(secret)
   })
 
+  it('a certificate that is not there is named, and the password is not blamed', () => {
+    expect(() => postgres(`postgres://app:${secret}@localhost/db?sslrootcert=/no/such/ca.pem`)).toThrow(
+      expect.objectContaining({
+        code: 'E_OPTION',
+        message: expect.stringMatching(/\/no\/such\/ca\.pem.*sslrootcert(?!.*password)/),
+      }),
+    )
+  })
+
   it('a database that does not answer is named by host, port and database, and nothing more', async () => {
     const log = postgres(`postgres://app:${secret}@127.0.0.1:1/shop`).open(context)
     const error = await refusal(log.connect())

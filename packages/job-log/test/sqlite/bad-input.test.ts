@@ -11,7 +11,9 @@ describe('a wrong URL is refused before anything is opened', () => {
     ['sqlite:', 'names no file'],
     ['sqlite:./folder/', 'names no file'],
     ['sqlite::memory:', 'a log of its own'],
-    ['sqlite:./a.db?mode=ro', 'is not a URL'],
+    ['sqlite:./50%.db', 'write it as %25'],
+    ['sqlite:///srv/50%zz.db', 'write it as %25'],
+    ['sqlite:./a#1.db', '%23'],
     ['file:./a.db', 'is not a URL'],
   ])('%s', (url, why) => {
     expect(() => sqlite(url)).toThrow(
@@ -19,6 +21,13 @@ describe('a wrong URL is refused before anything is opened', () => {
     )
   })
 })
+
+test.each([{ file: '' }, { file: 7 }, { file: './a\0b.db' }, {}, { flie: './a.db' }, null])(
+  'the options %o are refused',
+  (options) => {
+    expect(() => sqlite(options as never)).toThrow(expect.objectContaining({ code: 'E_OPTION' }))
+  },
+)
 
 test('a path in a URL may be relative, absolute, with two slashes, or percent-encoded', async () => {
   const folder = temporaryFolder()
