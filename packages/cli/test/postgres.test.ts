@@ -58,3 +58,29 @@ test.skipIf(url === '')('a follower on PostgreSQL sees what another process does
   await app.run(['work', '--stop-when-empty'], { env })
   await follower.saying(/dispatched[\s\S]*started[\s\S]*succeeded/)
 })
+
+test.skipIf(url === '')(
+  'the follower of a job that has ended tells all of it beside an open transaction',
+  async () => {
+    const app = makeApplication()
+    const env = { TEST_LOG: schemaUrl() }
+    await app.run(['migrate'], { env })
+    const somebody = new Client({ connectionString: url })
+    await somebody.connect()
+    onTestFinished(() => somebody.end())
+    await somebody.query('begin')
+    await somebody.query('select pg_current_xact_id()')
+
+    const sent = await app.run(['dispatch', 'greet', '{"name":"ada"}', '--json'], { env })
+    await app.run(['work', '--stop-when-empty'], { env })
+    const { id } = JSON.parse(sent.stdout) as { id: string }
+    for (const follow of [['--follow'], []]) {
+      const told = await app.run(['events', ...follow, '--job', id, '--json'], { env })
+      expect(told, told.stderr).toMatchObject({ code: 0 })
+      const types = told.stdout
+        .split('\n')
+        .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as { type: string }]))
+      expect(types.map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
+    }
+  },
+)

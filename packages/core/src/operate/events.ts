@@ -89,7 +89,12 @@ async function* follow(
       after = page.next
       if (page.events.length === pageSize) continue
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
-      if (job !== undefined && isFinal((state ??= (await knownJob(log, job)).state))) return
+      if (job !== undefined && state !== undefined && isFinal(state)) return
+      if (job !== undefined && state === undefined) {
+        // Nothing happened behind the cursor. The job may end between the two looks, so its end is looked for once more.
+        state = (await knownJob(log, job)).state
+        if (isFinal(state)) continue
+      }
       await listening.rung(deps.settings.followEveryMs)
     }
   } finally {

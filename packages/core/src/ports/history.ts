@@ -29,6 +29,7 @@ export interface History {
 export interface ReadOptions {
   readonly after?: Cursor | undefined
   readonly limit: number
+  /** Every committed event of this job is shown, whatever transactions are open elsewhere. */
   readonly job?: string | undefined
   readonly queue?: QueueName | undefined
   readonly tag?: string | undefined

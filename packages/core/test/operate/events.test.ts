@@ -85,6 +85,27 @@ test('following a job starts with its first event and ends with its last, also w
   expect(await collect(test.errand.events.follow({ job: id, after: last }))).toEqual([])
 })
 
+test('a job that ends between two looks of its follower is followed to its end', async () => {
+  let beforeGet = async (): Promise<void> => {}
+  await using test = testInstance({
+    log: (log) => ({
+      get: async (id) => {
+        await beforeGet()
+        return log.get(id)
+      },
+    }),
+  })
+  const { id } = await test.errand.dispatch(job, 'x')
+  const [dispatched] = await test.errand.events.of(id)
+  const worker = await handWorker(test.log())
+  beforeGet = async () => {
+    beforeGet = async () => {}
+    await worker.settle(await worker.take(), succeed({ n: 1 }))
+  }
+  const seen = await collect(test.errand.events.follow({ job: id, after: dispatched?.cursor }))
+  expect(seen.map(({ type }) => type)).toEqual(['started', 'succeeded'])
+})
+
 test('a job that was replayed is followed past its first end', async () => {
   await using test = testInstance()
   const { id } = await test.errand.dispatch(job, 'x')

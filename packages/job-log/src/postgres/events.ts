@@ -39,7 +39,8 @@ export class Events {
 
   /**
    * Only what is older than every open transaction: behind a position that was handed out nothing can appear any more.
-   * The lag is the longest open write transaction of the cluster.
+   * The lag is the longest open write transaction of the cluster. The events of one job wait for nobody: each is written
+   * by a transaction that has seen the one before it, and has a later number.
    */
   async read(
     options: ReadOptions,
@@ -108,7 +109,7 @@ export class Events {
           from (select * from ${ofJob ?? `${schema}.job_events`} e
                  where (e.tx, e.seq) > (coalesce($1::xid8, (select dropped_tx from facts)),
                                           coalesce($2::bigint, (select dropped_seq from facts)))
-                   and e.tx < (select oldest from facts)
+                   ${ofJob === undefined ? 'and e.tx < (select oldest from facts)' : ''}
                    and ($3::pg_snapshot is null or not pg_visible_in_snapshot(e.tx, $3::pg_snapshot))
                    ${ofJob !== undefined ? 'and e.job_id = $8::uuid' : ''}
                  order by e.tx, e.seq limit $4) e),

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { EventRecord, ReadOptions } from '@errand/core/ports'
 import { outcomes } from '../../fixtures.ts'
 import { readHistory } from '../../history/read.ts'
@@ -15,8 +15,9 @@ const shown = (on: Scene, options: Omit<ReadOptions, 'limit'>, count: number) =>
 
 /** Everything that has happened so far is shown. */
 const caughtUp = async (on: Scene): Promise<void> => {
-  const marker = await on.add({ queue: on.newQueue() })
-  await shown(on, { job: marker.id }, 1)
+  const after = await on.log.end()
+  const { queue } = await on.add({ queue: on.newQueue() })
+  await shown(on, { after, queue }, 1)
 }
 
 const brief = (events: readonly EventRecord[]) =>
@@ -49,6 +50,24 @@ export function describeFollow(harness: JobLogHarness): void {
       const followed = await shown(on, { job: job.id }, events.length)
       expect(followed.events).toEqual(events)
     })
+
+    it.runIf(harness.capabilities.transactions === 'row-locks')(
+      'the events of one job can be read at once, whatever transaction is open: no page ends with a hole',
+      async () => {
+        const on = await scene()
+        const open = await on.begin()
+        onTestFinished(open.rollback)
+        await on.log.append([on.newJob()], { tx: open.tx })
+        const job = await on.ended(outcomes.exhaust())
+        const events = await on.events(job)
+        expect(events.map(({ type }) => type)).toEqual(['dispatched', 'started', 'errored', 'failed'])
+        expect((await on.log.read({ job: job.id, limit: 100 })).events).toEqual(events)
+        for (const [index, { cursor }] of events.entries()) {
+          const { events: rest } = await on.log.read({ after: cursor, job: job.id, limit: 100 })
+          expect(rest).toEqual(events.slice(index + 1))
+        }
+      },
+    )
 
     it('following from now on sees what comes, and not what was', async () => {
       const on = await scene()
