@@ -166,7 +166,6 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
         p_codec: 'json',
         p_expires: null,
         p_parent: null,
-        p_batch: null,
         p_grace: '0',
         p_attempts: '1',
         p_crashes: '1',

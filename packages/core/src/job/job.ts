@@ -38,7 +38,6 @@ export interface NewJob extends StoredPolicy {
   /** Retries end this long after the dispatch. */
   readonly expiresMs?: number | undefined
   readonly parentId?: string | undefined
-  readonly batchId?: string | undefined
   /** How long after it became ready the job is overdue if no ticket has fetched it. 0: publish at the next sweep. */
   readonly publishGraceMs: number
 }

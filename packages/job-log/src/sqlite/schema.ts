@@ -47,8 +47,7 @@ const jobs = `create table errand_jobs (
   tags text not null,
   dispatched_at integer not null,
   expires_at integer,
-  parent_id text,
-  batch_id text
+  parent_id text
 ) strict`
 
 const payloads = `create table errand_payloads (

@@ -32,7 +32,6 @@ const inserted = [
   'dispatched_at',
   'expires_at',
   'parent_id',
-  'batch_id',
 ] as const
 const insertJob = `insert into errand_jobs (${inserted.join(', ')}) values (${marks(inserted.length)}) returning sequence`
 
@@ -109,7 +108,6 @@ export function jobTables(
         row.dispatchedAt,
         or(row.expiresAt),
         or(job.parentId),
-        or(job.batchId),
       )
       const sequence = Number(returned?.sequence)
       sql.run(

@@ -11,7 +11,7 @@ import { hot } from './hot.ts'
 export const appendAlike = (s: string): string => `
 create function ${s}.append_alike(
   p_ids text, p_payloads text, p_tags text, p_metas text, p_name text, p_payload_version text, p_queue text, p_lane text,
-  p_codec text, p_expires text, p_parent text, p_batch text, p_grace text, p_attempts text, p_crashes text,
+  p_codec text, p_expires text, p_parent text, p_grace text, p_attempts text, p_crashes text,
   p_crash_fails text, p_timeout text, p_data text
 ) returns void language plpgsql ${hot} as $$
 declare
@@ -30,9 +30,9 @@ begin
   with stored as (
     insert into ${s}.jobs (
       id, seq, dispatched_at, expires_at, timeout_ms, payload_version, max_attempts, max_crashes, lane, fails_on_crash,
-      skips_on_failure, unique_mode, name, queue, parent_id, batch_id, tags, meta, codec, payload)
+      skips_on_failure, unique_mode, name, queue, parent_id, tags, meta, codec, payload)
     select t.id, nextval('${s}.jobs_seq'), v_now, v_expires_at, v_timeout_ms, v_payload_version, v_attempts, v_crashes,
-           v_lane, v_crash_fails, false, ${uniqueCode.none}, p_name, p_queue, p_parent, p_batch, t.tags::text[], t.meta,
+           v_lane, v_crash_fails, false, ${uniqueCode.none}, p_name, p_queue, p_parent, t.tags::text[], t.meta,
            p_codec, t.payload
       from unnest(v_ids, p_payloads::text[], p_tags::text[], p_metas::text[]) as t (id, payload, tags, meta)
     returning id, seq, tags),

@@ -10,7 +10,7 @@ export const append = (s: string): string => `
 create function ${s}.append(
   p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
   p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text,
-  p_delays text, p_ats text, p_expires text, p_parents text, p_batches text, p_graces text, p_attempts text,
+  p_delays text, p_ats text, p_expires text, p_parents text, p_graces text, p_attempts text,
   p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
 ) returns text language plpgsql ${hot} as $$
 declare
@@ -84,18 +84,18 @@ begin
   with stored as (
     insert into ${s}.jobs (
       id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
-      fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, batch_id, tags, meta, codec,
+      fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
       payload)
     select t.id, t.seq, v_now, v_now + t.expires * interval '1 millisecond', t.timeout, t.unique_for, t.payload_version,
            t.attempts, t.crashes, t.lane, coalesce(t.crash_fails, false), coalesce(t.skips, false),
-           coalesce(t.unique_mode, ${uniqueCode.none}), t.name, t.queue, t.key, t.unique_key, t.parent, t.batch,
+           coalesce(t.unique_mode, ${uniqueCode.none}), t.name, t.queue, t.key, t.unique_key, t.parent,
            t.tags::text[], t.meta, t.codec, t.payload
       from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                   p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
-                  v_keys, v_unique_keys, p_parents::text[], p_batches::text[], v_tags, p_metas::text[], p_codecs::text[],
+                  v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
                   p_payloads::text[], v_holders)
         as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
-              unique_mode, name, queue, key, unique_key, parent, batch, tags, meta, codec, payload, holder)
+              unique_mode, name, queue, key, unique_key, parent, tags, meta, codec, payload, holder)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing

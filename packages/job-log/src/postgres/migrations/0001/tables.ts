@@ -45,7 +45,6 @@ create table ${s}.jobs (
   key text,
   unique_key text,
   parent_id text,
-  batch_id text,
   tags text[],
   meta text,
   codec text not null,
