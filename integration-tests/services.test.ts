@@ -1,6 +1,12 @@
+import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { describe, expect, inject, it } from 'vitest'
+import { until } from '@errand/testkit'
+import { node } from './examples/commands.ts'
 import { startContainer } from './services/container.ts'
+import { isRabbitmqInstalled } from './services/private-rabbitmq.ts'
 import { find, type Server, type Service } from './services/service.ts'
 
 const url = inject('postgres')
@@ -13,6 +19,47 @@ describe.skipIf(url === undefined)('the PostgreSQL of this run', () => {
     await client.end()
     expect(rows).toEqual([{ sum: 2 }])
   })
+})
+
+/** A test run that has started a server of its own, and is killed. */
+async function killedWith(start: string): Promise<{ readonly folder: string; readonly port: number }> {
+  const program = `import { ${start} as start } from './services/${
+    start === 'startPrivatePostgres' ? 'private-postgres' : 'private-rabbitmq'
+  }.ts'
+    const { folder, port } = await start()
+    console.log(JSON.stringify({ folder, port }) + ';')`
+  const cwd = fileURLToPath(new URL('.', import.meta.url))
+  await using run = node(['--input-type=module', '--eval', program], { cwd })
+  const [, said = '{}'] = await run.says(/(\{.*\});/)
+  const server = JSON.parse(said) as { readonly folder: string; readonly port: number }
+  expect(existsSync(server.folder)).toBe(true)
+  expect(await accepts(server.port)).toBe(true)
+  return server
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+describe('a server of a test run that is killed', { timeout: 120_000 }, () => {
+  const servers = [
+    { what: 'PostgreSQL', start: 'startPrivatePostgres', here: true },
+    { what: 'RabbitMQ', start: 'startPrivateRabbitmq', here: isRabbitmqInstalled() },
+  ]
+
+  it.each(servers.filter(({ here }) => here))(
+    '$what ends with it, and leaves no folder behind',
+    async ({ start }) => {
+      const { folder, port } = await killedWith(start)
+      await until(async () => !(await accepts(port)) && !existsSync(folder), { withinMs: 20_000 })
+    },
+  )
 })
 
 describe('finding a service', () => {

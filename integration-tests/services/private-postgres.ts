@@ -1,10 +1,12 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { freePort } from './free-port.ts'
+import { leashed } from './leash.ts'
+import type { Leashed } from './leash.ts'
 import { resolveServer } from './servers.ts'
 
 export interface PrivatePostgres {
@@ -48,41 +50,28 @@ async function boot(bin: string, folder: string, user: User | undefined): Promis
   const { stdout } = await run(join(bin, 'postgres'), ['--version'], options)
   const port = await freePort()
 
-  let server: ChildProcess | undefined
+  let server: Leashed | undefined
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const ending = server
     server = undefined
-    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return
-    const ended = once(ending, 'exit')
-    ending.kill(signal)
-    await ended
+    if (!ending) return
+    const { process: postgres } = ending
+    if (postgres.exitCode === null && postgres.signalCode === null) {
+      const ended = once(postgres, 'exit')
+      postgres.kill(signal)
+      await ended
+    }
+    ending.letGo()
   }
-  const onExit = (): void => {
-    server?.kill('SIGQUIT')
-  }
-  process.once('exit', onExit)
-
   const start = async (): Promise<void> => {
-    server = spawn(
+    // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
+    const settings = ['-c', 'fsync=off', '-c', 'max_connections=300']
+    server = leashed(
       join(bin, 'postgres'),
-      // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
-      [
-        '-D',
-        data,
-        '-p',
-        String(port),
-        '-h',
-        '127.0.0.1',
-        '-k',
-        folder,
-        '-c',
-        'fsync=off',
-        '-c',
-        'max_connections=300',
-      ],
-      { ...options, stdio: ['ignore', 'ignore', 'pipe'] },
+      ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', folder, ...settings],
+      { ...options, folder, ends: 'QUIT' },
     )
-    await ready(server)
+    await ready(server.process)
   }
   await start()
 
@@ -94,7 +83,6 @@ async function boot(bin: string, folder: string, user: User | undefined): Promis
     start,
     kill: () => end('SIGQUIT'),
     stop: async () => {
-      process.off('exit', onExit)
       await end('SIGINT')
       rmSync(folder, { recursive: true, force: true })
     },

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import {
@@ -16,6 +16,8 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { freePort } from './free-port.ts'
+import { leashed } from './leash.ts'
+import type { Leashed } from './leash.ts'
 
 export interface PrivateRabbitmq {
   readonly url: string
@@ -42,12 +44,6 @@ export interface PrivateRabbitmqOptions {
   readonly advanced?: string | undefined
 }
 
-/**
- * Runs the node, and beside it a watcher that kills the whole group when the pipe from this process closes: a test run
- * that is killed itself has no chance to do so.
- */
-const leashed = '(cat <&3 >/dev/null; kill -9 0) & exec "$0"'
-
 export function isRabbitmqInstalled(): boolean {
   return executable('rabbitmq-server') !== undefined && executable('rabbitmqctl') !== undefined
 }
@@ -67,7 +63,7 @@ export async function startPrivateRabbitmq(
   }
   own(folder)
   const node = await layOut(folder, options, own)
-  const running = {
+  const surroundings = {
     cwd: folder,
     ...user,
     // The machine's own settings of RabbitMQ, in /etc and in the environment, are for the machine's own node.
@@ -76,42 +72,31 @@ export async function startPrivateRabbitmq(
 
   const run = promisify(execFile)
   const rabbitmqctl = async (...parameters: readonly string[]): Promise<string> => {
-    const { stdout } = await run(tool, ['--quiet', '--node', node.name, ...parameters], running)
+    const { stdout } = await run(tool, ['--quiet', '--node', node.name, ...parameters], surroundings)
     return stdout
   }
 
-  let child: ChildProcess | undefined
-  // A group of its own: the node is several processes, and an interrupted test run must not leave one of them.
-  const signal = (which: NodeJS.Signals): void => {
-    if (child?.pid === undefined) return
-    try {
-      process.kill(-child.pid, which)
-    } catch {
-      // It has ended already.
+  let running: Leashed | undefined
+  const ended = async (how: (server: Leashed) => void): Promise<void> => {
+    const ending = running
+    running = undefined
+    if (!ending) return
+    const { process: server } = ending
+    if (server.exitCode === null && server.signalCode === null) {
+      const exit = once(server, 'exit')
+      how(ending)
+      await exit
     }
-  }
-  const onExit = (): void => signal('SIGKILL')
-  process.once('exit', onExit)
-
-  const ended = async (how: () => Promise<unknown> | void): Promise<void> => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    const exit = once(child, 'exit')
-    await how()
-    await exit
-    signal('SIGKILL')
-    child = undefined
-    // The script that was started has ended; the node itself may take a moment longer to let go of its port.
+    // The node is several processes, and the script that was started may have ended before them.
+    ending.letGo()
+    ending.signal('SIGKILL')
     while (await accepts(node.port)) await moment()
   }
   const start = async (): Promise<void> => {
-    child = spawn('/bin/sh', ['-c', leashed, server], {
-      ...running,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    })
-    await ready(child, node.port)
+    running = leashed(server, [], { ...surroundings, folder })
+    await ready(running.process, node.port)
   }
-  const kill = (): Promise<void> => ended(() => signal('SIGKILL'))
+  const kill = (): Promise<void> => ended((node) => node.signal('SIGKILL'))
 
   try {
     await start()
@@ -123,18 +108,16 @@ export async function startPrivateRabbitmq(
       folder,
       start,
       kill,
-      shutDown: () => ended(() => signal('SIGTERM')),
+      shutDown: () => ended((node) => node.signal('SIGTERM')),
       wipe: () => rmSync(node.data, { recursive: true, force: true }),
       rabbitmqctl,
       stop: async () => {
         await kill()
-        process.off('exit', onExit)
         rmSync(folder, { recursive: true, force: true })
       },
     }
   } catch (error) {
     await kill()
-    process.off('exit', onExit)
     rmSync(folder, { recursive: true, force: true })
     throw error
   }

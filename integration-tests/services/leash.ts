@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { SpawnOptions } from 'node:child_process'
+import type { Writable } from 'node:stream'
+
+export interface Leashed {
+  readonly process: ChildProcess
+  /** To the whole group: a server is several processes. Nothing happens once they have ended. */
+  signal(which: NodeJS.Signals): void
+  /** The server has been ended in order: its folder stays, for a start to come. */
+  letGo(): void
+}
+
+export interface LeashOptions extends Omit<SpawnOptions, 'stdio' | 'detached'> {
+  /** What the server has stored, which goes with it. */
+  readonly folder: string
+  /** The signal by which the server ends its own children at once; default: all of its group are killed. */
+  readonly ends?: 'QUIT' | undefined
+}
+
+/**
+ * Beside the server a watcher waits for the end of a pipe that only this process holds. When it comes without a word, this
+ * process was killed and could not tidy up itself: the watcher ends the server and removes its folder.
+ */
+const watched = `
+(
+  exec 2>/dev/null
+  if read -r word <&3; then exit 0; fi
+  if [ -n "$LEASH_ENDS" ]; then
+    kill "-$LEASH_ENDS" $$
+    while kill -0 $$; do sleep 0.1; done
+    rm -rf "$LEASH_FOLDER"
+  else
+    rm -rf "$LEASH_FOLDER"
+    kill -9 0
+  fi
+) &
+exec "$@" 3<&-`
+
+/** Starts a server that outlives neither this process nor its being killed. */
+export function leashed(
+  command: string,
+  parameters: readonly string[],
+  { folder, ends, env, ...options }: LeashOptions,
+): Leashed {
+  const child = spawn('/bin/sh', ['-c', watched, 'sh', command, ...parameters], {
+    ...options,
+    // A group of its own: what ends this process from the keyboard leaves the server to whoever ends it in order.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: { ...env, LEASH_FOLDER: folder, LEASH_ENDS: ends ?? '' },
+  })
+  // What nobody reads must not stop it.
+  child.stdout?.resume()
+  child.stderr?.resume()
+  const leash = child.stdio[3] as Writable
+  leash.on('error', () => {})
+  return {
+    process: child,
+    signal(which) {
+      if (child.pid === undefined) return
+      try {
+        process.kill(-child.pid, which)
+      } catch {
+        // It has ended already.
+      }
+    },
+    letGo: () => void leash.end('done\n'),
+  }
+}
