@@ -8,10 +8,11 @@ import { logs, scene } from './scene.ts'
 describe.each(logs)('on %s', (name) => {
   test('a handler that blocks the event loop for twice the lease runs once', async () => {
     const { errand, env, ledger, violations } = await scene(name)
-    await startWorker({ ...env, LEASE_MS: '5000' })
+    const leaseMs = scaleLimit(5_000)
+    await startWorker({ ...env, LEASE_MS: String(leaseMs) })
     // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
-    await startWorker({ ...env, LEASE_MS: '5000' })
-    const receipt = await errand.dispatch(hog, { ms: 10_000 })
+    await startWorker({ ...env, LEASE_MS: String(leaseMs) })
+    const receipt = await errand.dispatch(hog, { ms: 2 * leaseMs })
     await errand.result(receipt, { timeout: scaleLimit(90_000) })
 
     expect((await errand.events.of(receipt.id)).map((event) => event.type)).toEqual([

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { isErrandError } from '@errand/core'
 import { scaleLimit, until } from '@errand/testkit'
-import { once, work } from './app/jobs.ts'
-import { readLedger } from './app/ledger.ts'
+import { gated, once } from './app/jobs.ts'
+import { openGate, readLedger } from './app/ledger.ts'
 import { startWorker } from './process.ts'
 import { logs, scene } from './scene.ts'
 import type { Scene } from './scene.ts'
@@ -19,8 +19,9 @@ async function killTheRunner(on: Scene, receipt: Promise<{ readonly id: string }
 describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name) => {
   test('its job runs again on another one, within the lease and a sweep', async () => {
     const on = await scene(name)
-    const receipt = on.errand.dispatch(work, { n: 1, failures: 0, ms: 3_000 })
+    const receipt = on.errand.dispatch(gated, { n: 1 })
     await killTheRunner(on, receipt)
+    openGate(on.ledger)
     await on.errand.result(await receipt, { timeout: scaleLimit(90_000) })
 
     const events = await on.errand.events.of((await receipt).id)
@@ -36,7 +37,7 @@ describe.each(logs)('a worker that is killed with -9 in a handler, on %s', (name
 
   test("a job with onCrash: 'fail' does not: it fails as interrupted", async () => {
     const on = await scene(name)
-    const receipt = on.errand.dispatch(once, { n: 1, ms: 3_000 })
+    const receipt = on.errand.dispatch(once, { n: 1, ms: 600_000 })
     await killTheRunner(on, receipt)
     const error = await on.errand
       .result(await receipt, { timeout: scaleLimit(90_000) })

@@ -15,6 +15,7 @@ import {
   quietLogger,
   readDispatched,
   readHistory,
+  scaleLimit,
   until,
 } from '@errand/testkit'
 import { withGrace } from './app/grace.ts'
@@ -83,7 +84,13 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
     )
   return {
     url,
-    env: { ERRAND_LOG: url, LEDGER: ledger, ...(driver === undefined ? {} : { ERRAND_DRIVER: driver }) },
+    env: {
+      ERRAND_LOG: url,
+      LEDGER: ledger,
+      // Beside other busy programs, workers are late with their beats: that is no fault of theirs.
+      LEASE_MS: String(scaleLimit(2_000)),
+      ...(driver === undefined ? {} : { ERRAND_DRIVER: driver }),
+    },
     ledger,
     errand,
     log,

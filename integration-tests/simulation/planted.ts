@@ -232,4 +232,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     'if (stopping.aborted || heartbeat.leaseLeftMs() <= 0)',
     'if (stopping.aborted)',
   ),
+  bug(
+    'lease-from-answer',
+    'A lease counts from the answer to a beat instead of from its sending.',
+    ['lease', 'I3', 'I6'],
+    'core/src/worker/beater.ts',
+    'leaseUntilMs: sentMs + leaseMs',
+    'leaseUntilMs: clock.monotonicMs() + leaseMs',
+  ),
 ]

@@ -10,12 +10,9 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished, vi } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { start } from './command.ts'
 import type { CommandOptions, Ran, Running } from './command.ts'
-
-// Each command is a process, and two cores start one in half a second.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 export interface ProjectOptions {
   /** Files by their path in the project. */

@@ -5,13 +5,21 @@ import { backoffMs } from '../supervise.ts'
 /** What the next beat says, progress apart. */
 export type Standing = Omit<BeatReport, 'progress'>
 
+/** A beat that was answered. */
+export interface AnsweredBeat {
+  /** When it was sent, in milliseconds of the clock given. */
+  readonly sentMs: number
+  /** Until when the lease holds now, by the same clock. */
+  readonly leaseUntilMs: number
+}
+
 export interface BeaterOptions {
   readonly beat: (report: BeatReport) => Promise<BeatReply>
   readonly intervalMs: number
+  readonly leaseMs: number
   readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>
   readonly standing: Standing
-  /** `sentMs`: when the beat was sent, by the clock given; the lease counts from then. */
-  readonly answered: (reply: BeatReply, sentMs: number) => void
+  readonly answered: (reply: BeatReply, beat: AnsweredBeat) => void
   readonly failed: (error: unknown) => void
 }
 
@@ -60,13 +68,14 @@ export class Beater {
   }
 
   async #beat(): Promise<boolean> {
-    const { beat, clock, answered, failed } = this.#options
+    const { beat, clock, leaseMs, answered, failed } = this.#options
     const progress = [...this.#progress]
     const sentMs = clock.monotonicMs()
     try {
       const reply = await beat({ ...this.#standing, progress: progress.map(([, each]) => each) })
       for (const [key, each] of progress) if (this.#progress.get(key) === each) this.#progress.delete(key)
-      answered(reply, sentMs)
+      // From the sending: the log may have read its clock at any moment since, and nobody knows when.
+      answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs })
       return true
     } catch (error) {
       failed(error)

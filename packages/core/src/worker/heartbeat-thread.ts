@@ -68,12 +68,12 @@ async function main(thread: ThreadData): Promise<void> {
   const beater = new Beater({
     beat: (report) => log.beat(thread.ref, report),
     intervalMs: thread.intervalMs,
+    leaseMs: thread.ref.leaseMs,
     standing: thread.standing,
     clock: { monotonicMs: () => nsToMs(hrNow()), sleep: (ms, signal) => systemClock.sleep(ms, signal) },
-    answered(reply, sentMs) {
-      const sentNs = msToNs(sentMs)
-      memory.leaseUntil = sentNs + msToNs(thread.ref.leaseMs)
-      post({ type: 'answered', reply, sentNs })
+    answered(reply, { sentMs, leaseUntilMs }) {
+      memory.leaseUntil = msToNs(leaseUntilMs)
+      post({ type: 'answered', reply, sentNs: msToNs(sentMs) })
     },
     failed(error) {
       const message = error instanceof Error ? error.message : String(error)

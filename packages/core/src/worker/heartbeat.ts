@@ -63,10 +63,11 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
   const beater = new Beater({
     beat: (report) => log.beat(ref, report),
     intervalMs: options.intervalMs,
+    leaseMs: ref.leaseMs,
     clock,
     standing: options.standing,
-    answered(reply, sentMs) {
-      leaseUntil = sentMs + ref.leaseMs
+    answered(reply, { sentMs, leaseUntilMs }) {
+      leaseUntil = leaseUntilMs
       lease.renewed()
       first.resolve()
       options.answered(reply, sentMs)

@@ -1,8 +1,5 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startChild } from './child.ts'
-
-// Processes take seconds to start on a busy machine.
-vi.setConfig({ testTimeout: 60_000 })
 
 test.for(['SIGTERM', 'SIGINT'] as const)(
   '%s drains: what runs finishes, and the process exits in order',
