@@ -41,11 +41,14 @@ test('--stop-when-empty does not wait for a queue that is paused', async () => {
   expect(await states(app)).toEqual(['ready'])
 })
 
-test('--max-jobs ends after that many', async () => {
+test('--max-jobs 2 with ten slots runs two of seven, starts no other, and ends', async () => {
   const app = makeApplication()
-  await greetings(app, 3)
-  expect(await app.command('work', '--max-jobs', '2', '--concurrency', '1')).toMatchObject({ code: 0 })
-  expect(await states(app)).toEqual(['ready', 'succeeded', 'succeeded'])
+  await greetings(app, 7)
+  const ran = await app.command('work', '--max-jobs', '2', '--concurrency', '10')
+  expect(ran, ran.stderr).toMatchObject({ code: 0 })
+  expect(ran.stderr).toMatch(/worker stopped: 2 jobs were run/)
+  expect(await states(app)).toEqual([...Array.from({ length: 5 }, () => 'ready'), 'succeeded', 'succeeded'])
+  expect((await app.jobs()).filter(({ run }) => run > 0)).toHaveLength(2)
 })
 
 test('--max-time and --max-rss end a worker that has nothing else to end for', async () => {

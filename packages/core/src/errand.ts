@@ -22,7 +22,7 @@ import type { Transfers } from './operate/transfer.ts'
 import type { ResultOptions } from './operate/result.ts'
 import { workersOf } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
-import { checkFunction, checkOptions, describe } from './options.ts'
+import { checkFunction, checkInteger, checkOptions, describe } from './options.ts'
 import { systemClock } from './ports/system-clock.ts'
 import type { LogRoles, MigrationReport } from './ports/job-log.ts'
 import type { Transaction } from './ports/transaction.ts'
@@ -219,7 +219,9 @@ function partsOf(instance: Instance): Parts {
 }
 
 function work(instance: Instance, source: WorkerSource, options: WorkOptions = {}): Worker {
-  checkOptions('work()', options, ['queues', 'signals', 'label'])
+  checkOptions('work()', options, ['queues', 'maxJobs', 'signals', 'label'])
+  const { maxJobs } = options
+  if (maxJobs !== undefined) checkInteger('work() maxJobs', maxJobs, 1, Number.MAX_SAFE_INTEGER)
   if (typeof source === 'object') resolveWorker(source)
   else checkFunction('the worker', source)
   const id = instance.newWorkerId()

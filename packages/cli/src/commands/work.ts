@@ -1,4 +1,4 @@
-import type { WorkerDefinition } from '@errand/core'
+import type { Worker, WorkerDefinition } from '@errand/core'
 import type { Logger } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -76,8 +76,8 @@ async function runWorker(
 
   const tally = newTally()
   const once = options.once === true
+  const maxJobs = once ? 1 : options.maxJobs
   const limits = {
-    maxJobs: once ? 1 : options.maxJobs,
     maxTimeMs: options.maxTime,
     maxRssBytes: options.maxRss,
     stopWhenEmpty: once || options.stopWhenEmpty,
@@ -87,19 +87,20 @@ async function runWorker(
   const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
   const definition = counted(source, tally, {
     concurrency: once ? 1 : options.concurrency,
-    maxJobs: limits.maxJobs,
-    isLimited: [limits.maxJobs, limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
+    isLimited: [limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
     // Only for who sees it: the slot of a run waits for what follows it.
     ended: progress.shown ? (attempt) => progress.ended(attempt) : undefined,
   })
-  const worker = errand.work(definition, { queues: options.queues, label: options.label, signals: true })
+  const { queues, label } = options
+  const worker = errand.work(definition, { queues, label, maxJobs, signals: true })
   const stopped = new AbortController()
   try {
     await worker.ready
     progress.begin(worker)
     const limit = limitReached(worker, errand, tally, limits, stopped.signal)
-    // A worker that gives up must not wait for a limit.
-    const reason = await Promise.race([limit, worker.finished.then(() => undefined)])
+    // A worker that gives up must not wait for a limit, nor one that has run as many jobs as it may.
+    const ended = worker.finished.then(() => (maxJobs === undefined ? undefined : ranAll(worker, maxJobs)))
+    const reason = await Promise.race([limit, ended])
     await worker.stop()
     progress.end(reason)
     await worker.finished
@@ -109,6 +110,11 @@ async function runWorker(
     await errand.close()
   }
   return exitCodes.ok
+}
+
+function ranAll(worker: Worker, maxJobs: number): string | undefined {
+  const ran = Object.values(worker.health().ended).reduce((sum, count) => sum + count, 0)
+  return ran < maxJobs ? undefined : ran === 1 ? 'one job was run' : `${ran} jobs were run`
 }
 
 /** On a terminal, lines for people above the status line; else the default, pino's JSON on stdout. */

@@ -37,6 +37,11 @@ export type WorkerSource = WorkerDefinition | (() => Maybe<WorkerDefinition>)
 export interface WorkOptions {
   /** Serve only these queues. Default: every queue of the handlers' jobs. */
   readonly queues?: readonly string[] | undefined
+  /**
+   * Begin so many jobs, let them end however long they take, and stop. It is never granted more than are left, retries
+   * count, and so does a job that no handler of it knows. Default: no limit.
+   */
+  readonly maxJobs?: number | undefined
   /** Stop on SIGTERM and SIGINT. Default true. */
   readonly signals?: boolean | undefined
   /** A name for people, in `workers.list()` and in logs. */

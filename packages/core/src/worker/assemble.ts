@@ -8,6 +8,7 @@ import type { QueueName } from '../job/ticket.ts'
 import type { BeatReply } from '../ports/job-log.ts'
 import { Relay } from '../relay/relay.ts'
 import type { WorkerDeps } from './deps.ts'
+import type { Allowance } from './allowance.ts'
 import type { Gate } from './gate.ts'
 import { Grants } from './grants.ts'
 import { heartbeat } from './heartbeat.ts'
@@ -43,6 +44,8 @@ export interface Surroundings {
   /** Serve only these. */
   readonly queues: readonly QueueName[] | undefined
   readonly gate: Gate
+  /** How many jobs it may begin in all, where that is limited. */
+  readonly allowance: Allowance | undefined
   readonly stopping: AbortSignal
   readonly answered: (reply: BeatReply, sentMs: number) => void
   readonly leaseOut: () => void
@@ -55,7 +58,7 @@ const sweepsPerLease = 4
 
 /** @throws `E_OPTION` when there is no queue to serve. */
 export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
-  const { deps, gate, stopping, leaseOut, exhausted } = surroundings
+  const { deps, gate, allowance, stopping, leaseOut, exhausted } = surroundings
   const { log, clock, logger, codec, driver, publisher, settings } = deps
   const queues = surroundings.queues ?? queuesOf(worker)
   if (queues.length === 0) {
@@ -118,7 +121,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   })
   const resubscribed = (queue: QueueName): void => relay.returned(queue)
   const ahead = ![...worker.handlers.values()].some(({ job }) => resolvedJob(job).onCrash === 'fail')
-  const poolParts = { ahead, deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
+  const poolParts = { ahead, allowance, deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
   const sizes = poolSizes(queues, worker.concurrency)
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts'
+import type { Allowance, Loan } from './allowance.ts'
 import { Slots } from './slots.ts'
 
 /** A queue's place in the line for the slots of its pool. */
@@ -22,6 +23,14 @@ interface OpenAsk {
   max: number
   readonly since: number
   readonly controller: AbortController
+  /** Of the worker's allowance, where it has one. */
+  loan: Loan | undefined
+}
+
+interface Borrower {
+  readonly max: number
+  readonly loan: Loan | undefined
+  readonly resolve: (count: number) => void
 }
 
 interface Place extends Line {
@@ -47,20 +56,25 @@ export class Demand {
   readonly slots: Slots
   readonly #clock: Clock
   readonly #places = new Set<Place>()
-  #borrowers: { readonly max: number; readonly resolve: (count: number) => void }[] = []
+  readonly #allowance: Allowance | undefined
+  #borrowers: Borrower[] = []
   #turns = 0
   #dealing = false
   #timer: (() => void) | undefined
   #roomSinceMs = Number.NEGATIVE_INFINITY
 
-  /** @param ahead whether brief jobs may be granted ahead of a slot. */
-  constructor(size: number, clock: Clock, ahead = false) {
+  /**
+   * @param ahead whether brief jobs may be granted ahead of a slot.
+   * @param allowance what the whole worker may still begin, where that is limited.
+   */
+  constructor(size: number, clock: Clock, ahead = false, allowance?: Allowance) {
     const freed = (wasFull: boolean): void => {
       if (wasFull) this.#roomSinceMs = clock.monotonicMs()
       this.#dealSoon()
     }
-    this.slots = new Slots({ size, ahead, clock, freed })
+    this.slots = new Slots({ size, ahead, clock, freed, allowance })
     this.#clock = clock
+    this.#allowance = allowance
   }
 
   /** How long there has been a free slot without a break. */
@@ -93,7 +107,18 @@ export class Demand {
       place.waiting = finish
       this.#deal()
     })
-    return place.open && this.#handOut(place, place.open, signal)
+    const { open } = place
+    if (!open) return undefined
+    const ask = this.#handOut(place, open, signal)
+    if (!this.#allowance) return ask
+    const giveWay = (): void => open.controller.abort()
+    open.loan = await this.#allowance.lend(open.max, ask.signal, giveWay)
+    if (!open.loan) {
+      ask.done(0)
+      return undefined
+    }
+    open.max = open.loan.max
+    return { ...ask, max: open.max }
   }
 
   #handOut(place: Place, open: OpenAsk, signal: AbortSignal): Ask {
@@ -104,7 +129,7 @@ export class Demand {
       max: open.max,
       signal: open.controller.signal,
       take: (count) => {
-        const taken = this.slots.take(count)
+        const taken = this.slots.take(count, open.loan)
         open.max = Math.max(0, open.max - taken)
         return taken
       },
@@ -115,6 +140,7 @@ export class Demand {
         place.restsUntil = gaveWay ? this.#clock.monotonicMs() + idleTurnMs : 0
         place.busy = received > 0
         place.open = undefined
+        open.loan?.done()
         this.#deal()
       },
     }
@@ -125,12 +151,25 @@ export class Demand {
    * one. Slots that turn out not to be needed are given back. 0 when the signal aborts.
    */
   async borrow(max: number, signal: AbortSignal): Promise<number> {
-    const count = this.tryBorrow(max)
+    if (!this.#allowance) return this.#borrow(max, undefined, signal)
+    const given = new AbortController()
+    const loan = await this.#allowance.lend(max, signal, () => given.abort())
+    if (!loan) return 0
+    try {
+      return await this.#borrow(loan.max, loan, AbortSignal.any([signal, given.signal]))
+    } finally {
+      loan.done()
+    }
+  }
+
+  async #borrow(max: number, loan: Loan | undefined, signal: AbortSignal): Promise<number> {
+    const count = this.tryBorrow(max, loan)
     if (count > 0 || signal.aborted) return count
     return new Promise<number>((resolve) => {
-      const borrower = {
+      const borrower: Borrower = {
         max,
-        resolve: (granted: number): void => {
+        loan,
+        resolve: (granted) => {
           signal.removeEventListener('abort', giveUp)
           resolve(granted)
         },
@@ -145,8 +184,8 @@ export class Demand {
   }
 
   /** As `borrow`, without waiting. */
-  tryBorrow(max: number): number {
-    return this.slots.isStocked ? 0 : this.slots.take(Math.min(max, this.slots.free))
+  tryBorrow(max: number, loan?: Loan): number {
+    return this.slots.isStocked ? 0 : this.slots.take(Math.min(max, this.slots.free), loan)
   }
 
   /** After borrowed slots were filled: asks that now ask for more than is free give way. */
@@ -179,7 +218,7 @@ export class Demand {
     while (this.slots.free > 0) {
       const borrower = this.#borrowers.shift()
       if (!borrower) break
-      borrower.resolve(this.tryBorrow(borrower.max))
+      borrower.resolve(this.tryBorrow(borrower.max, borrower.loan))
     }
     const now = this.#clock.monotonicMs()
     const waiting = this.#inTurn(now)
@@ -212,7 +251,7 @@ export class Demand {
   #open(place: Place, max: number, now: number): void {
     this.#turns += 1
     place.turn = this.#turns
-    place.open = { max, since: now, controller: new AbortController() }
+    place.open = { max, since: now, controller: new AbortController(), loan: undefined }
     place.waiting?.()
   }
 

@@ -1,6 +1,7 @@
 import { workerDefaults } from '../config/defaults.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { WorkerRef } from '../job/claim.ts'
+import type { Allowance } from './allowance.ts'
 import { Demand } from './demand.ts'
 import type { WorkerDeps } from './deps.ts'
 import { Feed } from './feed.ts'
@@ -25,6 +26,8 @@ export interface PoolParts {
   readonly resubscribed: (queue: QueueName) => void
   /** Whether brief jobs may be granted ahead of a slot. */
   readonly ahead: boolean
+  /** What the whole worker may still begin, where that is limited. */
+  readonly allowance: Allowance | undefined
 }
 
 /** Slots, and the queues that share them: one subscription each. */
@@ -39,7 +42,7 @@ export class Pool {
     const { deps } = parts
     const { clock, driver, log, logger } = deps
     const started = (): void => void log.notify(['events']).catch(() => undefined)
-    this.#demand = new Demand(size, clock, parts.ahead)
+    this.#demand = new Demand(size, clock, parts.ahead, parts.allowance)
     this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
     this.feeds = queues.map(
       (queue) =>

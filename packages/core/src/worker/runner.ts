@@ -110,6 +110,7 @@ export class Runner {
       run.ended = true
       runs.busy(run, undefined)
       if (attempted === undefined) {
+        slots.takeBack()
         giveSlot()
         await this.release(claim, 'this worker could not begin it')
         return

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts'
+import type { Allowance, Budget } from './allowance.ts'
 import { Hand } from './hand.ts'
 import type { Granted } from './hand.ts'
 
@@ -8,6 +9,8 @@ export interface SlotsOptions {
   /** Whether brief jobs may be granted ahead of a slot. */
   readonly ahead: boolean
   readonly clock: Clock
+  /** What the whole worker may still begin, where that is limited. */
+  readonly allowance: Allowance | undefined
   /** Called after room has been given back, and told whether jobs had taken all of it. */
   readonly freed: (wasFull: boolean) => void
 }
@@ -20,6 +23,7 @@ export class Slots {
   readonly size: number
   readonly #hand: Hand
   readonly #freed: (wasFull: boolean) => void
+  readonly #allowance: Allowance | undefined
   #taken = 0
   #running = 0
   /** Slots of jobs that have ended and wait for the log. */
@@ -27,11 +31,12 @@ export class Slots {
   /** Set while the next ones in hand are about to begin: whether there was no room before. */
   #turn: { wasFull: boolean } | undefined
 
-  constructor({ size, ahead, clock, freed }: SlotsOptions) {
+  constructor({ size, ahead, clock, freed, allowance }: SlotsOptions) {
     this.size = size
     // The log that is slow to hear of an end would be as slow to hear that a job goes back, and run it later for that.
     this.#hand = new Hand(size, ahead, clock, () => this.#recording > 0)
     this.#freed = freed
+    this.#allowance = allowance
   }
 
   /** How many more jobs are wanted. */
@@ -54,9 +59,13 @@ export class Slots {
     return 2 * (this.size + this.#hand.wanted)
   }
 
-  /** Takes room for as many of so many jobs as there is, in hand included, whatever is wanted by now; says for how many. */
-  take(count: number): number {
-    const taken = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
+  /**
+   * Takes room for as many of so many jobs as there is, in hand included, whatever is wanted by now; says for how many.
+   * @param budget what they are taken from, where the worker's runs are limited. Default: what nobody has been lent.
+   */
+  take(count: number, budget: Budget | undefined = this.#allowance): number {
+    const room = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
+    const taken = budget === undefined ? room : budget.take(room)
     this.#taken += taken
     return taken
   }
@@ -65,7 +74,13 @@ export class Slots {
   start(job: Granted): void {
     if (this.#running >= this.size || this.#hand.count > 0) return this.#hand.put(job)
     this.#running += 1
+    this.#allowance?.begin()
     job.begin()
+  }
+
+  /** One that has begun goes back unbegun; its slot is given back as that of others. */
+  takeBack(): void {
+    this.#allowance?.takeBack()
   }
 
   /** Keeps the slot of a job that has ended until the log has answered. */
@@ -93,6 +108,7 @@ export class Slots {
   giveUnused(count: number): void {
     if (count === 0) return
     this.#taken -= count
+    this.#allowance?.giveBack(count)
     this.#freed(false)
   }
 
@@ -116,6 +132,7 @@ export class Slots {
     this.#turn = undefined
     for (let job; this.#running < this.size && (job = this.#hand.next());) {
       this.#running += 1
+      this.#allowance?.begin()
       job.begin()
     }
     this.#freed(wasFull)

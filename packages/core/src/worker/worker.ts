@@ -7,6 +7,7 @@ import { childLogger } from '../logging.ts'
 import { checkQueueName } from '../names.ts'
 import type { BeatReply, Topic } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
+import { Allowance } from './allowance.ts'
 import { assemble } from './assemble.ts'
 import type { Parts } from './assemble.ts'
 import type { WorkerDeps } from './deps.ts'
@@ -44,6 +45,7 @@ class RunningWorker implements Worker {
   readonly #feedsStop = new AbortController()
   readonly #relayStop = new AbortController()
   readonly #hurry = new AbortController()
+  readonly #allowance: Allowance | undefined
   #parts: Parts | undefined
   #loops: { readonly feeds: Promise<unknown>; readonly relay: Promise<unknown> } | undefined
   #stopped: Promise<Shutdown> | undefined
@@ -57,6 +59,13 @@ class RunningWorker implements Worker {
     this.#options = options
     this.#deps = deps
     this.#gate.shut('starting', 'it is starting')
+    const { maxJobs } = options
+    if (maxJobs !== undefined) {
+      this.#allowance = new Allowance(maxJobs, deps.clock, (isSpent) => {
+        if (isSpent) this.#gate.shut('spent', `it has begun as many jobs as it may: ${maxJobs}`)
+        else this.#gate.clear('spent')
+      })
+    }
     // Hardly anybody awaits both: a rejection that nobody handles would end the process.
     this.ready.catch(() => undefined)
     this.finished.catch(() => undefined)
@@ -111,6 +120,7 @@ class RunningWorker implements Worker {
       label: this.#options.label,
       queues: this.#options.queues,
       gate: this.#gate,
+      allowance: this.#allowance,
       stopping: this.#stopping.signal,
       answered: (reply, sentMs) => this.#answered(reply, sentMs),
       leaseOut: () => this.#leaseOut(),
@@ -131,6 +141,7 @@ class RunningWorker implements Worker {
     await parts.heartbeat.start()
     if (this.#stopping.signal.aborted) return
     void this.#listen(parts)
+    if (this.#allowance) void this.#stopWhenSpent(parts, this.#allowance)
     const feeds = Promise.all(parts.pools.map((pool) => pool.run(this.#feedsStop.signal)))
     this.#loops = { feeds, relay: parts.relay.run(this.#relayStop.signal) }
     this.#gate.clear('starting')
@@ -138,6 +149,12 @@ class RunningWorker implements Worker {
     this.#stand(parts)
     this.#ready.resolve()
     this.#deps.logger.info({ queues: parts.queues }, 'the worker takes jobs')
+  }
+
+  /** Those that run end by themselves, however long they take. */
+  async #stopWhenSpent({ runs }: Parts, allowance: Allowance): Promise<void> {
+    await runs.until(() => allowance.isSpent && runs.count === 0, this.#stopping.signal)
+    await this.#stop(undefined)
   }
 
   /** Somebody has changed something that only a beat can tell, such as a cancellation. */

@@ -4,7 +4,6 @@ import type { Tally } from './tally.ts'
 
 /** When a worker ends by itself: a supervisor starts it anew, or the deployment wanted no more. */
 export interface Limits {
-  readonly maxJobs?: number | undefined
   readonly maxTimeMs?: number | undefined
   readonly maxRssBytes?: number | undefined
   /** Nothing that it may take is ready, and nothing runs. Jobs that are due later do not count. */
@@ -27,7 +26,7 @@ export async function limitReached(
   const began = performance.now()
   let reason: string | undefined
   while (!signal.aborted) {
-    reason ??= limitOf(limits, tally, performance.now() - began)
+    reason ??= limitOf(limits, performance.now() - began)
     if (reason !== undefined) tally.draining = true
     const idle = hasNothing(worker)
     if (reason !== undefined && idle) return reason
@@ -45,8 +44,7 @@ function hasNothing(worker: Worker): boolean {
   return running + inHand === 0
 }
 
-function limitOf(limits: Limits, tally: Tally, elapsedMs: number): string | undefined {
-  if (tally.started >= (limits.maxJobs ?? Number.POSITIVE_INFINITY)) return `${tally.started} jobs were run`
+function limitOf(limits: Limits, elapsedMs: number): string | undefined {
   if (elapsedMs >= (limits.maxTimeMs ?? Number.POSITIVE_INFINITY)) return 'its time is over'
   const rss = limits.maxRssBytes === undefined ? 0 : process.memoryUsage.rss()
   if (limits.maxRssBytes !== undefined && rss >= limits.maxRssBytes)
