@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handle } from '@errand/core'
 import type { Context, JobHandler } from '@errand/core'
-import { aside, gated, hog, once, ordered, work } from './jobs.ts'
+import { aside, family, gated, hog, member, once, ordered, work } from './jobs.ts'
 import { isGateOpen, note } from './ledger.ts'
 
 /** Runs a handler's work between two lines of its own in the ledger. */
@@ -33,6 +33,14 @@ export function fleetHandlers(ledger: string): readonly JobHandler[] {
         while (!isGateOpen(ledger)) await sleep(20, undefined, { signal: ctx.signal })
       }),
     ),
+    handle(family, ({ members, ms }, ctx) =>
+      noted(ctx, async () => {
+        for (let n = 0; n < members; n += 1) await ctx.dispatch(member, { n })
+        if (ctx.run === 1) await sleep(ms, undefined, { signal: ctx.signal })
+        if (ctx.run === 2) throw new Error('after its children')
+      }),
+    ),
+    handle(member, (_, ctx) => noted(ctx, () => {})),
     handle(once, ({ ms }, ctx) => noted(ctx, () => sleep(ms))),
     handle(hog, ({ ms }, ctx) =>
       noted(ctx, () => {

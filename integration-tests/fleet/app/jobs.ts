@@ -32,6 +32,20 @@ export const once = defineJob({
   retry: { attempts: 1 },
 })
 
+/** Dispatches members; its first run then takes its time, and the second one fails. */
+export const family = defineJob({
+  name: 'fleet.family',
+  queue: 'work',
+  payload: z.object({ members: z.number(), ms: z.number() }),
+  retry: { attempts: 3, backoff: fixed('20ms') },
+})
+
+export const member = defineJob({
+  name: 'fleet.member',
+  queue: 'work',
+  payload: z.object({ n: z.number() }),
+})
+
 /** Keeps the event loop busy without a pause. */
 export const hog = defineJob({
   name: 'fleet.hog',

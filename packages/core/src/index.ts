@@ -21,7 +21,7 @@ export type { JobView } from './define/view.ts'
 export { defineWorker } from './define/worker.ts'
 export type { Worker, WorkerDefinition, WorkerHealth, WorkerSource, WorkOptions } from './define/worker.ts'
 
-export type { Dispatch, DispatchOptions, Receipt } from './dispatch/request.ts'
+export type { ChildOptions, Dispatch, DispatchOptions, Receipt } from './dispatch/request.ts'
 export type { Duration } from './duration.ts'
 export { ErrandError, errorCodes, isErrandError, PermanentError } from './errors.ts'
 export type { ErrorCode, ErrorDetails, Failure } from './errors.ts'

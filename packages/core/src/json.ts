@@ -22,6 +22,15 @@ export function toJson(value: unknown, root: string): { readonly text: string } 
   }
 }
 
+/** JSON text with the members of every object in one order: equal values have equal texts. */
+export function canonicalJson(text: string): string {
+  return JSON.stringify(JSON.parse(text), (_, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  )
+}
+
 /** Steps from the place outwards: written down on the way back, so that a value that is all right costs none. */
 interface Flaw {
   readonly problem: string

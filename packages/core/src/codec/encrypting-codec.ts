@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 import { ErrandError } from '../errors.ts'
 import type { Belongs, Codec, Encoded } from '../ports/codec.ts'
 import { jsonCodec } from './json-codec.ts'
@@ -25,6 +25,10 @@ export function encryptingCodec(keys: readonly string[]): Codec {
   if (!newest) throw new ErrandError('E_OPTION', 'encrypt.keys is empty')
   return {
     encode: (json, of) => ({ codec: newest[0], text: encrypt(json, newest[1], of) }),
+    digest: (text, like) =>
+      createHmac('sha256', byName.get(like.codec) ?? newest[1])
+        .update(text)
+        .digest(),
     decode: (stored, of) => {
       if (!stored.codec.startsWith(prefix)) return jsonCodec.decode(stored, of)
       const key = byName.get(stored.codec)

@@ -1,7 +1,7 @@
 import type { Duration } from '../duration.ts'
 import type { Failure } from '../errors.ts'
 import { ErrandError } from '../errors.ts'
-import type { Dispatch } from '../dispatch/request.ts'
+import type { ChildOptions, Dispatch } from '../dispatch/request.ts'
 import type { Logger } from '../logging.ts'
 import { checkFunction, checkOptions, describe } from '../options.ts'
 import type { Transaction } from '../ports/transaction.ts'
@@ -41,8 +41,14 @@ export interface Context<Result = unknown> {
   readonly log: Logger
   /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log. */
   readonly progress: (value: number, message?: string) => void
-  /** Dispatches a child: `meta` is passed on, and this job is recorded as its parent. */
-  readonly dispatch: Dispatch
+  /**
+   * Dispatches a child: `meta` is passed on, and this job is recorded as its parent. A later run of this job that
+   * dispatches the same again gets `duplicate`, and the id of the job that is there already, for as long as the log keeps
+   * that: the same name, ordering key, unique key and payload, for the same time in this run. `once` names a child
+   * whose payload differs from run to run; `each: 'run'` makes a new one in each run.
+   * @example await ctx.dispatch(sendReport, { at: new Date().toISOString() }, { once: 'report' })
+   */
+  readonly dispatch: Dispatch<ChildOptions>
   /**
    * Completes the job inside a transaction of your own, so that your writes and the completion commit together. It
    * throws `E_CLAIM_LOST`, and so rolls the transaction back, when this run's claim is no longer valid.

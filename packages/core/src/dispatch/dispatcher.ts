@@ -62,6 +62,8 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   // Jobs with a key may wait for a lock that somebody's transaction holds; those without shall not wait with them.
   const plain = line(2)
   const keyed = line(1)
+  // A child's id may be in a transaction that an earlier run of its parent has left open.
+  const children = line(1)
 
   async function append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]> {
     const { log, driver } = await deps.connected()
@@ -113,7 +115,8 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
         const tx = request.options?.tx
         const appended = await withIds([job.id], async () => {
           if (tx !== undefined) return (await append([job], { tx }))[0]
-          return job.ordering || job.unique ? keyed.add(job) : plain.add(job)
+          if (job.ordering || job.unique) return keyed.add(job)
+          return (job.parentId === undefined ? plain : children).add(job)
         })
         const receipt = receiptOf(job, appended)
         const tickets = ticketsOf([appended])
@@ -145,7 +148,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     async close() {
       closed = true
       await Promise.allSettled(calls)
-      await Promise.all([plain.close(), keyed.close()])
+      await Promise.all([plain.close(), keyed.close(), children.close()])
     },
   }
 }

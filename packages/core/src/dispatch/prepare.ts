@@ -25,6 +25,7 @@ export interface PrepareDeps {
 }
 
 const optionNames: readonly string[] = [...jobOptionNames, 'tx']
+const childOptionNames: readonly string[] = [...optionNames, 'once', 'each']
 /** JSON of no payload. */
 const nothing = 'null'
 
@@ -41,7 +42,7 @@ export function prepare(
 ): NewJob | Promise<NewJob> {
   const policy = resolvedJob(job)
   const what = policy.name
-  checkOptions(`dispatch(${what}) options`, options, optionNames)
+  checkOptions(`dispatch(${what}) options`, options, parent ? childOptionNames : optionNames)
   if (options.tx !== undefined) checkTransaction(options.tx)
 
   const json = jsonOf(policy, payload)
@@ -52,16 +53,20 @@ export function prepare(
       `the payload of ${what} is ${bytes} bytes; the limit is ${settings.payloadLimitBytes} (raise payloadLimit, or store it elsewhere and pass a reference)`,
     )
   }
+  const ordering = orderingOf(policy, payload, options)
+  const unique = uniqueOf(policy, payload, options)
+  const ownId = (): string =>
+    parent?.childId?.({ name: what, orderingKey: ordering?.key, uniqueKey: unique?.key, json }) ?? newId()
   const job_: Omit<NewJob, 'payload'> = {
-    id: options.id === undefined ? newId() : checkId(options.id),
+    id: options.id === undefined ? ownId() : checkId(options.id),
     name: policy.name,
     payloadVersion: policy.payloadVersion,
     queue: options.queue === undefined ? policy.queue : checkQueueName(options.queue),
     lane: options.lane === undefined ? policy.lane : checkOneOf(`lane of ${what}`, options.lane, lanes),
     tags: tagsOf(what, policy.tags, payload, options.tags),
     meta: metaOf(what, options.meta, parent?.meta),
-    ordering: orderingOf(policy, payload, options),
-    unique: uniqueOf(policy, payload, options),
+    ordering,
+    unique,
     due: dueOf(what, options),
     expiresMs: policy.retry.untilMs,
     parentId: parent?.id,

@@ -22,16 +22,31 @@ export interface Receipt<Result> {
   readonly [types]?: Result
 }
 
+/** Options of `ctx.dispatch`. */
+export type ChildOptions = DispatchOptions &
+  (
+    | {
+        /** Names the child for this job: whatever its payload, it is dispatched once, by whichever run comes first. */
+        readonly once?: string | undefined
+        readonly each?: never
+      }
+    | {
+        /** `'run'`: each run of this job dispatches one of its own. */
+        readonly each?: 'run' | undefined
+        readonly once?: never
+      }
+  )
+
 /**
  * Creates a job. A rest tuple, not overloads: errors point at the wrong field.
  * @example const receipt = await errand.dispatch(makeThumbnail, { file }, { lane: 'high', delay: '10m' })
  */
-export interface Dispatch {
+export interface Dispatch<Options = DispatchOptions> {
   <In, Result>(
     job: JobDefinition<In, unknown, Result>,
     ...args: [In] extends [void]
-      ? [payload?: undefined, options?: DispatchOptions]
-      : [payload: NoInfer<In>, options?: DispatchOptions]
+      ? [payload?: undefined, options?: Options]
+      : [payload: NoInfer<In>, options?: Options]
   ): Promise<Receipt<Result>>
 }
 
@@ -39,11 +54,22 @@ export interface Dispatch {
 export interface DispatchRequest {
   readonly job: AnyJob
   readonly payload: unknown
-  readonly options: DispatchOptions | undefined
+  readonly options: ChildOptions | undefined
 }
 
 /** The job whose handler dispatches: its id is recorded, its meta passed on. */
 export interface Parent {
   readonly id: string
   readonly meta: Readonly<Record<string, string>>
+  /** The id of a child that has none of its own, in place of a new one. */
+  readonly childId?: ((child: Child) => string) | undefined
+}
+
+/** What makes one child of a job the same as another. Lane, time, tags and meta do not. */
+export interface Child {
+  readonly name: string
+  readonly orderingKey: string | undefined
+  readonly uniqueKey: string | undefined
+  /** The payload, before its codec. */
+  readonly json: string
 }

@@ -19,6 +19,12 @@ export interface Belongs {
 export interface Codec {
   encode(json: string, of: Belongs): Encoded | Promise<Encoded>
   decode(stored: Encoded, of: Belongs): string | Promise<string>
+  /**
+   * A digest of at least 16 bytes, from which ids are made that everybody may read; the same for the same text and the
+   * same `like`, a text that this codec reads. Where texts are secret it takes the key of `like`, so that nobody without
+   * it can try what a text might have been. Default: SHA-256.
+   */
+  digest?(text: string, like: Encoded): Buffer
 }
 
 /** A payload belongs to its job by id and name: one under another name would be for another handler. */

@@ -5,7 +5,7 @@ import type { Context } from '../define/handler.ts'
 import { resolvedJob } from '../define/job.ts'
 import type { AnyJob, JobDefinition } from '../define/job.ts'
 import type { JobView } from '../define/view.ts'
-import type { DispatchOptions } from '../dispatch/request.ts'
+import type { ChildOptions } from '../dispatch/request.ts'
 import { idMaker } from '../ids.ts'
 import type { Claim } from '../job/claim.ts'
 import { childLogger } from '../logging.ts'
@@ -40,7 +40,7 @@ export interface FakeContext<Result> extends Context<Result> {
   readonly dispatched: readonly {
     readonly job: AnyJob
     readonly payload: unknown
-    readonly options: DispatchOptions | undefined
+    readonly options: ChildOptions | undefined
   }[]
   /** What it completed with `ctx.complete`. */
   readonly completed: { readonly tx: Transaction; readonly result: unknown } | undefined
@@ -77,7 +77,7 @@ export function fakeContext<In, Out, Result>(
   const stopping = new AbortController()
   const outcomes = new Outcomes()
   const progressed: { value: number; message: string | undefined }[] = []
-  const dispatched: { job: AnyJob; payload: unknown; options: DispatchOptions | undefined }[] = []
+  const dispatched: { job: AnyJob; payload: unknown; options: ChildOptions | undefined }[] = []
   let completed: FakeContext<Result>['completed']
   let completing: unknown
 

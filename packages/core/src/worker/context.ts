@@ -2,7 +2,8 @@ import type { Context } from '../define/handler.ts'
 import { seal } from '../codec/sealed-text.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import type { JobView } from '../define/view.ts'
-import type { Dispatch } from '../dispatch/request.ts'
+import { Children } from '../dispatch/children.ts'
+import type { ChildOptions, Dispatch } from '../dispatch/request.ts'
 import { checkTransaction } from '../dispatch/transaction.ts'
 import { durationMs } from '../duration.ts'
 import { toFailure } from '../errors.ts'
@@ -61,13 +62,16 @@ const lateMembers = {
 export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextParts): Context {
   const { claim, view, outcomes } = run
   const { ref, stopping, deps } = parts
+  const idempotencyKey = claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`
+  // Made with the first one: most runs dispatch none.
+  let children: Children | undefined
   const made: Made = {
     [runKey]: run,
     job: view,
     run: claim.run,
     attempt: claim.attempt,
     maxAttempts: claim.maxAttempts,
-    idempotencyKey: claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`,
+    idempotencyKey,
     stopping,
     progress(value, message) {
       if (Number.isFinite(value)) {
@@ -79,8 +83,10 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
         else send(text)
       } else run.log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
-    dispatch: ((child, payload, options) =>
-      deps.dispatch({ job: child, payload, options }, { id: claim.id, meta: view.meta })) as Dispatch,
+    dispatch: (async (child, payload, options) => {
+      children ??= new Children({ claim, idempotencyKey, codec: deps.codec, dispatch: deps.dispatch })
+      return children.dispatch({ job: child, payload, options })
+    }) as Dispatch<ChildOptions>,
     async complete(completion: { readonly tx: unknown; readonly result?: unknown }) {
       const { tx } = completion
       checkTransaction(tx)

@@ -72,7 +72,7 @@ export function appendParameters(jobs: readonly NewJob[], lockTimeout: string | 
 /** Of `append_alike`; undefined when the jobs are not ready at once, or differ in more than their ids, payloads, tags and meta. */
 export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   const [first] = jobs
-  if (!first || jobs.some((job) => hasKey(job) || job.due !== undefined)) return undefined
+  if (!first || jobs.some((job) => mayWait(job) || job.due !== undefined)) return undefined
   const shared = common.map((column) => column(first))
   if (jobs.some((job) => common.some((column, index) => column(job) !== shared[index]))) return undefined
   return [
@@ -82,7 +82,7 @@ export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   ]
 }
 
-/** It may have to wait for somebody's transaction. */
-export function hasKey(job: NewJob): boolean {
-  return job.ordering !== undefined || job.unique !== undefined
+/** It may have to wait for somebody's transaction: for its keys, or as a child, whose id an earlier run may have stored there. */
+export function mayWait(job: NewJob): boolean {
+  return job.ordering !== undefined || job.unique !== undefined || job.parentId !== undefined
 }

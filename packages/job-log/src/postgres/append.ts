@@ -5,7 +5,7 @@ import {
   appendAlikeCall,
   appendCall,
   appendParameters,
-  hasKey,
+  mayWait,
 } from './append-parameters.ts'
 import { batchesOf, halving } from './batches.ts'
 import { stateOf } from './codes.ts'
@@ -77,13 +77,13 @@ export class Appender {
 
   /** Jobs with a key may have to wait for somebody's transaction, so they have a line of their own. */
   async #lines(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
-    const plain = jobs.filter((job) => !hasKey(job))
-    const keyed = jobs.filter((job) => hasKey(job))
+    const plain = jobs.filter((job) => !mayWait(job))
+    const keyed = jobs.filter((job) => mayWait(job))
     if (plain.length === 0) return this.#line(keyed, behind)
     if (keyed.length === 0) return this.#line(plain, behind)
     const [ofPlain, ofKeyed] = await Promise.all([this.#line(plain), this.#line(keyed)])
     const next = [ofPlain[Symbol.iterator](), ofKeyed[Symbol.iterator]()] as const
-    return jobs.map((job) => next[hasKey(job) ? 1 : 0].next().value!)
+    return jobs.map((job) => next[mayWait(job) ? 1 : 0].next().value!)
   }
 
   async #line(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
@@ -98,7 +98,7 @@ export class Appender {
             id,
             status: 'refused',
             why: isLockTimeout(error)
-              ? 'another transaction holds its ordering key or unique key; dispatch it again'
+              ? 'another transaction holds its ordering key, its unique key or its id; dispatch it again'
               : (error as Error).message,
           }),
         })),
@@ -108,7 +108,7 @@ export class Appender {
   }
 
   async #store(jobs: readonly NewJob[], half: boolean, behind?: Behind): Promise<readonly Appended[]> {
-    const wait = jobs.some(hasKey) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
+    const wait = jobs.some(mayWait) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
     // In the order of the calls, so that jobs are handed out in it; those that may wait for a lock keep nobody waiting.
     const inLine = wait === null
     const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine, behind })

@@ -1,0 +1,84 @@
+import { describe, expect, inject, test } from 'vitest'
+import { until } from '@errand/testkit'
+import { deleteQueues } from '../rabbitmq/broker.ts'
+import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import { Corner } from '../sqs/corner.ts'
+import { family, member } from './app/jobs.ts'
+import { readLedger } from './app/ledger.ts'
+import { allEnded, idsOf } from './looks.ts'
+import { startWorker } from './process.ts'
+import { logs, scene } from './scene.ts'
+import type { Finally } from './scene.ts'
+
+const sqs = inject('sqs')
+const amqp = inject('amqp')
+
+/** A log, and a driver on it: each log with the database driver, and each broker on the log that a fleet would have. */
+const places: readonly {
+  readonly name: string
+  readonly log: string
+  readonly driver?: (atTheEnd: Finally) => string
+}[] = [
+  ...logs.map((log) => ({ name: log, log })),
+  ...(amqp === undefined
+    ? []
+    : [
+        {
+          name: `RabbitMQ and ${logs.at(-1)}`,
+          log: logs.at(-1)!,
+          driver(atTheEnd: Finally) {
+            const prefix = newPrefix()
+            atTheEnd(() => deleteQueues(amqp, prefix, ['work']))
+            return driverUrl(amqp, prefix)
+          },
+        },
+      ]),
+  ...(sqs === undefined
+    ? []
+    : [
+        {
+          name: `SQS and ${logs.at(-1)}`,
+          log: logs.at(-1)!,
+          driver(atTheEnd: Finally) {
+            const corner = new Corner(sqs)
+            atTheEnd(() => corner.close())
+            return corner.url
+          },
+        },
+      ]),
+]
+
+describe.each(places)('a parent, on $name', { timeout: 120_000 }, ({ log, driver }) => {
+  test('whose worker is killed after it has dispatched, and whose next run fails, has each child once', async ({
+    onTestFinished,
+  }) => {
+    const on = await scene(log, { driver: driver?.(onTestFinished), publishGraceMs: 2_000 })
+    const workers = await Promise.all([startWorker(on.env), startWorker(on.env)])
+    const { id } = await on.errand.dispatch(family, { members: 5, ms: 20_000 })
+    const succeeded = () => idsOf(on.errand.jobs.list({ job: member, state: 'succeeded' }))
+    await until(async () => (await succeeded()).size === 5, {
+      what: 'its children have ended',
+      withinMs: 30_000,
+    })
+    const started = (await on.log.eventsOf(id)).find((event) => event.type === 'started')
+    workers.find((worker) => worker.id === started?.worker)?.signal('SIGKILL')
+    await allEnded(on.log, 60_000)
+
+    const types = (await on.log.eventsOf(id)).map(({ type }) => type)
+    expect(types).toEqual([
+      'dispatched',
+      'started',
+      'lost',
+      'started',
+      'errored',
+      'due',
+      'started',
+      'succeeded',
+    ])
+    const ids = await idsOf(on.errand.jobs.list({ job: member }))
+    expect(ids.size).toBe(5)
+    const ended = readLedger(on.ledger).filter((line) => line.mark === 'ended' && line.jobId !== id)
+    expect(ended.map(({ jobId }) => jobId).toSorted()).toEqual([...ids].toSorted())
+    expect(await on.violations()).toBe('')
+  })
+})
