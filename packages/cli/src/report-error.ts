@@ -1,7 +1,8 @@
-import { isErrandError, maskCredentials } from '@errand/core/ports'
+import { isErrandError, maskCredentials, toFailure } from '@errand/core/ports'
 import { CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import type { ExitCode } from './exit-codes.ts'
+import { failureText } from './output/failure-text.ts'
 import { harmless } from './output/text.ts'
 import type { Terminal } from './output/terminal.ts'
 
@@ -19,7 +20,7 @@ export function reportError(terminal: Terminal, error: unknown, verbose: boolean
   const title = code ?? (error instanceof Error ? error.name : 'Error')
   terminal.note(`${terminal.notePaint('bad', title)}  ${harmless(message, 'many')}`)
   if (ids && ids.length > 0) terminal.note(`ids: ${ids.join(', ')}`)
-  if (verbose) terminal.note(terminal.notePaint('faint', harmless(maskCredentials(stacks(error)), 'many')))
+  if (verbose) terminal.note(terminal.notePaint('faint', harmless(failureText(toFailure(error)), 'many')))
   else if (code === undefined) terminal.note(terminal.notePaint('faint', '(--verbose shows the stack)'))
   return exitCodeOf(error)
 }
@@ -33,14 +34,4 @@ function reportUsage(terminal: Terminal, error: CommanderError): ExitCode {
   if (terminal.json) terminal.note(JSON.stringify({ error: { code: 'E_OPTION', message } }))
   else terminal.note(`${terminal.notePaint('bad', 'E_OPTION')}  ${harmless(message, 'many')}`)
   return exitCodes.usage
-}
-
-function stacks(error: unknown): string {
-  const lines: string[] = []
-  const seen = new Set<unknown>()
-  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
-    seen.add(at)
-    lines.push(seen.size > 1 ? `caused by ${at.stack ?? at.message}` : (at.stack ?? at.message))
-  }
-  return lines.join('\n')
 }

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
-import { greet, linger, once, ordered } from './fixtures/jobs.ts'
+import { greet, linger, once, ordered, stumble } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
 
 const unknown = '01890000-0000-7000-8000-000000000000'
@@ -49,6 +49,22 @@ describe('jobs list and show', () => {
     const text = await app.command('jobs', 'show', id)
     expect(text.stdout).toMatch(/error +Error: out of order/)
     expect(text.stdout).toMatch(/4 .*failed/)
+  })
+
+  test('shows the whole reason of an error: its cause, its code and its plain fields', async () => {
+    const app = makeApplication()
+    const { id } = await app.errand.dispatch(stumble, { why: 'fetch failed' })
+    await app.drain()
+    const { stdout } = await app.command('jobs', 'show', id)
+    expect(stdout).toMatch(/error +TypeError: fetch failed ← Error: connect ECONNREFUSED\n/)
+    expect(stdout).toMatch(/errored .*fetch failed ← Error: connect ECONNREFUSED/)
+    expect(stdout).toMatch(/caused by: Error: connect ECONNREFUSED\n.* at /)
+    expect(stdout).toContain('code=ECONNREFUSED errno=-111')
+    const cause = { code: 'ECONNREFUSED', fields: { errno: -111 } }
+    expect(await app.json('jobs', 'show', id)).toMatchObject({
+      error: { message: 'fetch failed', cause },
+      history: [{}, {}, { type: 'errored', error: { cause } }],
+    })
   })
 
   test('an unknown job is exit 3, an id that is none is exit 2', async () => {

@@ -1,3 +1,6 @@
+import { toFailure } from './failure/to-failure.ts'
+import { causesOf, isError, read } from './failure/thrown.ts'
+
 /** Every code that Errand throws, with what it means. `docs/errors.md` is made from this table. */
 export const errorCodes = {
   E_BATCH_REFUSED:
@@ -25,6 +28,8 @@ export const errorCodes = {
   E_LOG: 'The job log failed.',
   E_LOG_UNREACHABLE: 'The job log cannot be reached.',
   E_LOG_VERSION: 'The schema of the job log is older or newer than this code can use.',
+  E_LOST:
+    'A run ended without a word: its worker was killed or lost its lease, or the run passed its deadline.',
   E_MISSING_LOG: 'No job log is configured and NODE_ENV is production.',
   E_NAME: 'A name is empty or malformed.',
   E_NOT_FOUND: 'There is no such job, queue or worker.',
@@ -79,10 +84,11 @@ export class ErrandError extends Error {
   }
 }
 
-/** True when `error` is an ErrandError, of the given code where one is given. */
+/** True when `error` is an ErrandError, of the given code where one is given; of any realm and any copy of this package. */
 export function isErrandError(error: unknown, code?: ErrorCode): error is ErrandError {
-  if (!(error instanceof Error) || !('code' in error)) return false
-  return code === undefined ? Object.hasOwn(errorCodes, String(error.code)) : error.code === code
+  if (!isError(error)) return false
+  const its = read(error as object, 'code')
+  return code === undefined ? typeof its === 'string' && Object.hasOwn(errorCodes, its) : its === code
 }
 
 /**
@@ -98,12 +104,7 @@ export class PermanentError extends ErrandError {
 
 /** Whether the error, or one that it was caused by, is a PermanentError. */
 export function isPermanent(error: unknown): boolean {
-  const seen = new Set<unknown>()
-  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
-    if (isErrandError(at, 'E_PERMANENT')) return true
-    seen.add(at)
-  }
-  return false
+  return causesOf(error).some((each) => isErrandError(each, 'E_PERMANENT'))
 }
 
 /** Why `ctx.signal` aborted: the run took longer than its timeout. Code `E_TIMEOUT`. */
@@ -119,33 +120,7 @@ export const claimLostError = (message: string): ErrandError =>
 export const shutdownError = (message: string): ErrandError =>
   new ErrandError('E_SHUTDOWN', message, { name: 'ShutdownError' })
 
-/** What is kept of an error: enough to read, nothing that cannot be stored. */
-export interface Failure {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-}
-
-const messageLimit = 8_192
-const stackLimit = 16_384
-
-/** Anything that was thrown, as a Failure; long texts are cut. Never throws, whatever the value does when it is read. */
-export function toFailure(thrown: unknown): Failure {
-  try {
-    if (thrown instanceof Error) {
-      const stack = typeof thrown.stack === 'string' ? thrown.stack.slice(0, stackLimit) : undefined
-      // What a thrown object calls its name and message may be anything.
-      const { name, message }: { readonly name: unknown; readonly message: unknown } = thrown
-      return { name: String(name), message: String(message).slice(0, messageLimit), stack }
-    }
-    const message = typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? String(thrown))
-    return { name: 'Error', message: message.slice(0, messageLimit) }
-  } catch {
-    return { name: 'Error', message: 'a value was thrown that cannot be read' }
-  }
-}
-
 /** What was thrown, as an Error: anything can be thrown. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown))
+  return thrown instanceof Error ? thrown : new Error(toFailure(thrown).message, { cause: thrown })
 }

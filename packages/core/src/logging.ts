@@ -1,4 +1,8 @@
 import { pino } from 'pino'
+import type { Failure } from './failure/failure.ts'
+import { isError } from './failure/thrown.ts'
+import { toFailure } from './failure/to-failure.ts'
+import { maskCredentials } from './masking.ts'
 import { checkOneOf } from './options.ts'
 
 /** What Errand logs to: pino's methods, so that any pino instance, or a child of one, fits. */
@@ -42,33 +46,6 @@ export function maskingLogger(logger: Logger): Logger {
   }
 }
 
-/**
- * `amqp://user:secret@host` becomes `amqp://***@host`, and `password=secret` `password=***`, wherever in a text it stands.
- * In time that grows with the text and no faster: anybody may have written it.
- */
-export function maskCredentials(text: string): string {
-  return text.replaceAll(quotedPassword, '$1***').replaceAll(/[^\s"'<>]+/g, maskedWord)
-}
-
-/** As libpq has it in a connection string; without the quotes it is a word like others. */
-const quotedPassword = /(\bpassword ?= ?)'[^']{0,500}'/gi
-const parameter = /([?&;]|^)([\w.-]{1,60})=[^&;]*/g
-const isSecret = /password|passwd|passphrase|pwd|secret|token|accesskey/i
-
-function maskedWord(word: string): string {
-  const scheme = word.indexOf('://')
-  const at = word.lastIndexOf('@')
-  // Stacks name the files of packages, with their versions behind an @.
-  const isFile = word.slice(0, scheme).endsWith('file') && !word.includes('://', scheme + 1)
-  const masked =
-    scheme > 0 && at > scheme && !isFile
-      ? `${word.slice(0, scheme + '://'.length)}***${word.slice(at)}`
-      : word
-  return masked.replaceAll(parameter, (whole, before: string, name: string) =>
-    isSecret.test(name) ? `${before}${name}=***` : whole,
-  )
-}
-
 function maskedMessage(message: string | undefined): string | undefined {
   return message === undefined ? undefined : maskCredentials(message)
 }
@@ -79,20 +56,25 @@ function masked(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return maskCredentials(value)
   if (typeof value !== 'object' || value === null) return value
   if (depth > deepest) return '[…]'
-  if (value instanceof Error) return maskedError(value, depth)
+  if (isError(value)) return failureLine(toFailure(value))
   if (Array.isArray(value)) return value.map((each) => masked(each, depth + 1))
   // A URL, for one: what would be written of it is what must be masked.
   if ('toJSON' in value && typeof value.toJSON === 'function') return masked(value.toJSON(), depth + 1)
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, masked(each, depth + 1)]))
 }
 
-/** An error by what is safe to show: the properties that libraries hang on errors may hold a whole configuration. */
-function maskedError(error: Error, depth: number): object {
-  return {
-    type: error.name,
-    message: maskCredentials(error.message),
-    ...(error.stack === undefined ? {} : { stack: maskCredentials(error.stack) }),
-    ...('code' in error && typeof error.code === 'string' ? { code: error.code } : {}),
-    ...(error.cause === undefined ? {} : { cause: masked(error.cause, depth + 1) }),
-  }
+/**
+ * A Failure as a line of a log has an error: with a `type`, its code and fields beside the message. Without a prototype,
+ * since pino takes the name of the constructor for the type.
+ */
+function failureLine({ name, message, stack, code, fields, cause, errors }: Failure): object {
+  return Object.assign(Object.create(null) as object, {
+    ...fields,
+    type: name,
+    message,
+    ...(stack === undefined ? {} : { stack }),
+    ...(code === undefined ? {} : { code }),
+    ...(cause === undefined ? {} : { cause: failureLine(cause) }),
+    ...(errors === undefined ? {} : { aggregateErrors: errors.map(failureLine) }),
+  })
 }

@@ -11,6 +11,7 @@ import type { Command, GlobalOptions, Invocation } from '../command.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { json, list, operator, path } from '../options/parse.ts'
+import { failureText } from '../output/failure-text.ts'
 import { humanLogger } from '../output/logger.ts'
 import type { Terminal } from '../output/terminal.ts'
 import { harmless } from '../output/text.ts'
@@ -118,11 +119,9 @@ function tell(terminal: Terminal, job: JobDetails | undefined, ended: Ended | un
   } else if (succeeded) {
     if (ended.result !== undefined) terminal.value(ended.result)
   } else {
-    const error = job?.error
+    const error = job?.error ? failureText(job.error) : ''
     const what = ended?.outcome ?? 'interrupted'
-    terminal.note(
-      `${terminal.notePaint('bad', what)}  ${harmless(error?.stack ?? error?.message ?? '', 'many')}`.trimEnd(),
-    )
+    terminal.note(`${terminal.notePaint('bad', what)}  ${harmless(error, 'many')}`.trimEnd())
   }
   if (ended === undefined) return exitCodes.interrupted
   return succeeded ? exitCodes.ok : exitCodes.failure

@@ -1,3 +1,4 @@
+import { reasonOf } from '@errand/core'
 import type { JobEvent } from '@errand/core'
 import { relative, spanText } from './times.ts'
 
@@ -31,7 +32,7 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'succeeded':
       return [took(event.durationMs)]
     case 'errored':
-      return [failure(event.error), took(event.durationMs), again(event.retryAt)]
+      return [reasonOf(event.error), took(event.durationMs), again(event.retryAt)]
     case 'snoozed':
       return [event.reason, again(event.until)]
     case 'released':
@@ -41,7 +42,7 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'fenced':
       return [`a late result of run ${event.fencedRun ?? '?'} was refused`]
     case 'failed':
-      return [event.cause, failure(event.error)]
+      return [event.cause, reasonOf(event.error)]
     case 'cancel_requested':
     case 'cancelled':
     case 'skipped':
@@ -56,8 +57,4 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
 
 function took(durationMs: number | undefined): string | undefined {
   return durationMs === undefined ? undefined : `in ${spanText(durationMs)}`
-}
-
-function failure(error: { readonly name: string; readonly message: string }): string {
-  return `${error.name}: ${error.message}`
 }

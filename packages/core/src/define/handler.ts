@@ -1,5 +1,5 @@
 import type { Duration } from '../duration.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import { ErrandError } from '../errors.ts'
 import type { ChildOptions, Dispatch } from '../dispatch/request.ts'
 import type { Logger } from '../logging.ts'

@@ -1,4 +1,4 @@
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { Maybe } from './handler.ts'
 import type { JobView } from './view.ts'

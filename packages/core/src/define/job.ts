@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { OnCrash, OnFailure } from '../job/job.ts'
 import type { Lane } from '../job/lane.ts'
 import { checkOptions, describe } from '../options.ts'

@@ -1,6 +1,7 @@
 import type { NewJob } from '../job/job.ts'
 import type { SettledOutcome } from '../job/outcome.ts'
 import { ErrandError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobRow } from './store.ts'
 
@@ -30,14 +31,19 @@ export function storableOutcome(row: JobRow, outcome: SettledOutcome): SettledOu
   if (outcome.kind === 'succeed') {
     if (!outcome.result || isStorable(outcome.result)) return outcome
     const retryInMs = row.attempt < row.maxAttempts ? unstorableRetryMs : undefined
-    return { kind: 'error', error: plainError('result not storable'), cause: 'error', retryInMs }
+    return {
+      kind: 'error',
+      error: plainError('result not storable', 'E_RESULT_INVALID'),
+      cause: 'error',
+      retryInMs,
+    }
   }
   return 'error' in outcome && !isStorable(outcome.error)
-    ? { ...outcome, error: plainError('error not storable') }
+    ? { ...outcome, error: plainError('error not storable', 'E_LOG') }
     : outcome
 }
 
 /** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
-function plainError(message: string): Encoded {
-  return { codec: 'json', text: JSON.stringify({ name: 'Error', message }) }
+function plainError(message: string, code: ErrorCode): Encoded {
+  return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code }) }
 }

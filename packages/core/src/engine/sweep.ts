@@ -124,5 +124,5 @@ function loseRun(store: JobStore, now: number, row: JobRow): Encoded {
 
 /** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
 function lostError(message: string): Encoded {
-  return { codec: 'json', text: JSON.stringify({ name: 'LostError', message }) }
+  return { codec: 'json', text: JSON.stringify({ name: 'LostError', message, code: 'E_LOST' }) }
 }

@@ -1,5 +1,6 @@
-import { isErrandError, toFailure } from '../errors.ts'
-import type { Failure } from '../errors.ts'
+import { isErrandError } from '../errors.ts'
+import { storedFailure } from '../failure/from-failure.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { Belongs, Codec, Encoded } from '../ports/codec.ts'
 
 /** The value that was stored. @throws `E_CODEC` when this process does not have the codec or its key. */
@@ -26,7 +27,8 @@ export async function readableFailure(codec: Codec, stored: Encoded, of: Belongs
   try {
     return await decodedFailure(codec, stored, of)
   } catch (error) {
-    return { name: 'Unreadable', message: whyUnreadable(stored, error).unreadable }
+    const code = isErrandError(error, 'E_CODEC') ? { code: error.code } : {}
+    return { name: 'Unreadable', message: whyUnreadable(stored, error).unreadable, ...code }
   }
 }
 
@@ -41,10 +43,5 @@ function whyUnreadable({ codec }: Encoded, error: unknown): Unreadable {
 
 /** The failure that was stored; anything else that is stored in its place is told as its message. */
 export async function decodedFailure(codec: Codec, stored: Encoded, of: Belongs): Promise<Failure> {
-  const value = await decoded(codec, stored, of)
-  if (typeof value !== 'object' || value === null || !('message' in value)) return toFailure(value)
-  const { message } = value
-  const name = 'name' in value && typeof value.name === 'string' ? value.name : 'Error'
-  const stack = 'stack' in value && typeof value.stack === 'string' ? { stack: value.stack } : {}
-  return { name, message: String(message), ...stack }
+  return storedFailure(await decoded(codec, stored, of))
 }

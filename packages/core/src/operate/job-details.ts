@@ -1,7 +1,7 @@
 import { unseal } from '../codec/sealed-text.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { JobState } from '../job/state.ts'
 import { errorOf, payloadOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'

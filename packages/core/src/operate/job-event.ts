@@ -1,5 +1,5 @@
 import { unseal } from '../codec/sealed-text.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { JobState } from '../job/state.ts'

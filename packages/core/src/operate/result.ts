@@ -1,7 +1,8 @@
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
-import type { Failure } from '../errors.ts'
+import { summaryOf } from '../failure/failure.ts'
+import { errorFrom } from '../failure/from-failure.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
 import { checkOptions } from '../options.ts'
@@ -64,18 +65,11 @@ async function endOf({ codec }: OperateDeps, record: JobRecord): Promise<unknown
   if (state === 'succeeded') return record.result && decoded(codec, record.result, belongsToResult(id))
   const failure = record.error && (await decodedFailure(codec, record.error, belongsToError(id)))
   const why =
-    state === 'cancelled' ? 'was cancelled' : `failed: ${failure?.message ?? 'no error was recorded'}`
+    state === 'cancelled'
+      ? 'was cancelled'
+      : `failed: ${failure ? summaryOf(failure) : 'no error was recorded'}`
   throw new ErrandError('E_RESULT_FAILED', `${name} (${id}) ${why}`, {
     ids: [id],
-    cause: failure && errorOf(failure),
+    cause: failure && errorFrom(failure),
   })
-}
-
-/** The stored failure as an error again, with the name and stack of the handler's. */
-function errorOf({ name, message, stack }: Failure): Error {
-  const error = new Error(message)
-  error.name = name
-  if (stack === undefined) delete error.stack
-  else error.stack = stack
-  return error
 }

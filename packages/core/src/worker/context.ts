@@ -6,7 +6,7 @@ import { Children } from '../dispatch/children.ts'
 import type { ChildOptions, Dispatch } from '../dispatch/request.ts'
 import { checkTransaction } from '../dispatch/transaction.ts'
 import { durationMs } from '../duration.ts'
-import { toFailure } from '../errors.ts'
+import { toFailure } from '../failure/to-failure.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Logger } from '../logging.ts'
 import { resultOf } from '../ports/codec.ts'
@@ -105,7 +105,10 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     fail: (reason) =>
       outcomes.make({
         kind: 'fail',
-        failure: typeof reason === 'string' ? { name: 'Failed', message: reason } : toFailure(reason),
+        failure:
+          typeof reason === 'string'
+            ? { name: 'Failed', message: reason, code: 'E_PERMANENT' }
+            : toFailure(reason),
       }),
     cancel: (reason) => outcomes.make({ kind: 'cancel', reason }),
     release: () => outcomes.make({ kind: 'release' }),

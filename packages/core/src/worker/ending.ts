@@ -2,8 +2,9 @@ import { seal } from '../codec/sealed-text.ts'
 import { jobDefaults } from '../config/defaults.ts'
 import type { Ended } from '../define/hooks.ts'
 import { noneEnded } from '../define/worker.ts'
-import { shutdownError, toFailure } from '../errors.ts'
-import type { Failure } from '../errors.ts'
+import { shutdownError } from '../errors.ts'
+import { toFailure } from '../failure/to-failure.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../job/outcome.ts'
 import type { EventType } from '../job/state.ts'
@@ -37,7 +38,11 @@ function isOutcome(event: EventType): event is EventType & Ended['outcome'] {
 
 function failureOf(decision: Decision): Failure {
   if ('failure' in decision) return decision.failure
-  return { name: 'ErrandError', message: `the log could not keep the outcome '${decision.kind}'` }
+  return {
+    name: 'ErrandError',
+    message: `the log could not keep the outcome '${decision.kind}'`,
+    code: 'E_RESULT_INVALID',
+  }
 }
 
 export function causeOf(decision: Decision): FailureCause {
@@ -83,8 +88,9 @@ async function encodeTexts(
   try {
     return await encoded(codec, claim.id, decision, json)
   } catch (error) {
-    const { name, message } = toFailure(error)
-    const failure = { name, message: `the codec could not write the outcome '${decision.kind}': ${message}` }
+    const why = toFailure(error)
+    const message = `the codec could not write the outcome '${decision.kind}': ${why.message}`
+    const failure = { ...why, message }
     const written = { codec: 'json', text: JSON.stringify(failure) }
     if ('failure' in decision) {
       const { failure: _, ...rest } = decision

@@ -1,5 +1,6 @@
 import { workerDefaults } from '../config/defaults.ts'
-import { ErrandError, isErrandError, toError, toFailure } from '../errors.ts'
+import { ErrandError, isErrandError, toError } from '../errors.ts'
+import { toFailure } from '../failure/to-failure.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'

@@ -1,7 +1,8 @@
 import { resolvedJob } from '../define/job.ts'
 import { jobView } from '../define/view.ts'
 import type { ResolvedWorker } from '../define/worker.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
+import { storedFailure } from '../failure/from-failure.ts'
 import type { StoredJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
 import { errorOf, payloadOf as belongs } from '../ports/codec.ts'
@@ -53,5 +54,5 @@ async function parsedOf(
 async function failureOf(error: Encoded, job: string, codec: Codec): Promise<Failure> {
   // The log writes this error itself, as plain JSON, whatever the codec.
   const text = error.codec === 'json' ? error.text : await codec.decode(error, errorOf(job))
-  return JSON.parse(text) as Failure
+  return storedFailure(JSON.parse(text))
 }

@@ -1,6 +1,9 @@
 import type { Outcome } from '../define/handler.ts'
-import { isErrandError, isPermanent, toFailure } from '../errors.ts'
-import type { ErrandError, Failure } from '../errors.ts'
+import { isErrandError, isPermanent } from '../errors.ts'
+import { causesOf, read } from '../failure/thrown.ts'
+import { toFailure } from '../failure/to-failure.ts'
+import type { ErrandError } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { ResolvedJob } from '../define/policy.ts'
@@ -141,7 +144,7 @@ function granted(wish: Wish, facts: Facts): Decision {
 function released({ begun }: Facts, why: ErrandError | undefined): Decision {
   const failure = why
     ? toFailure(why)
-    : { name: 'Released', message: 'the handler gave the job back after it had begun' }
+    : { name: 'Released', message: 'the handler gave the job back after it had begun', code: 'E_LOST' }
   return { kind: 'release', begun, failure }
 }
 
@@ -157,6 +160,7 @@ function completed(end: Exclude<End, { kind: 'parked' }>, facts: Facts): Decisio
   }
   const failure = {
     name: 'CompletionLostError',
+    code: 'E_COMPLETION_LOST',
     message: 'ctx.complete was called, but its transaction was rolled back or its fate is unknown',
   }
   return { kind: 'completed', failure, retryInMs: retryIn(facts, undefined) }
@@ -203,8 +207,5 @@ function backoffOf({ retry, claim, policyFailed }: Facts): number {
 
 /** Whether the handler ended because it was told to: with the signal's own reason, or what fetch and others make of it. */
 function isAbort(error: unknown, reason: unknown): boolean {
-  for (let at = error, depth = 0; at instanceof Error && depth < 10; at = at.cause, depth += 1) {
-    if (at === reason || at.name === 'AbortError') return true
-  }
-  return false
+  return causesOf(error).some((each) => each === reason || read(each, 'name') === 'AbortError')
 }

@@ -1,4 +1,5 @@
-import { cancelledError, claimLostError, shutdownError, toFailure } from '../errors.ts'
+import { cancelledError, claimLostError, shutdownError } from '../errors.ts'
+import { toFailure } from '../failure/to-failure.ts'
 import type { Fence } from '../job/claim.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ErrandError } from '../errors.ts'
-import type { Failure } from '../errors.ts'
+import type { Failure } from '../failure/failure.ts'
 import { errorOf } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import { describeIssues, parseWith } from '../schema.ts'

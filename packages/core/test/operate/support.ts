@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { toFailure } from '../../src/errors.ts'
+import { toFailure } from '../../src/failure/to-failure.ts'
 import type { Claim, JobLog, SettledOutcome, WorkerRef } from '../../src/ports.ts'
 
 /** A worker played by hand on a log: it beats, takes and settles when the test says so. */

@@ -1,6 +1,7 @@
 import { ErrandError } from '@errand/core/ports'
 import type {
   Encoded,
+  ErrorCode,
   EventType,
   Fence,
   JobState,
@@ -164,7 +165,7 @@ export class Settler {
 
   /** An outcome that no text can hold is an error of its run: it must fail none of its neighbours, and never be lost. */
   async #unstorable(one: Encoding): Promise<Encoding> {
-    if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable') }
+    if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable', 'E_LOG') }
     const { schema } = this.#database
     const [row] = await this.#database.query(
       'errand_attempts',
@@ -175,7 +176,7 @@ export class Settler {
       ...one,
       kind: settleCode.error,
       delayMs: row?.[0] === 't' ? unstorableRetryMs : undefined,
-      body: failureBody('result not storable'),
+      body: failureBody('result not storable', 'E_RESULT_INVALID'),
       extra: jsonMembers({ cause: 'error' }),
     }
   }
@@ -222,8 +223,8 @@ function errorOf(kind: number, body: Encoded, cause: string, retryInMs: number |
   return { kind, delayMs, body, extra: jsonMembers({ cause }) }
 }
 
-function failureBody(message: string): Encoded {
-  return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
+function failureBody(message: string, code: ErrorCode): Encoded {
+  return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code }) }
 }
 
 interface Fact {

@@ -1,9 +1,11 @@
+import { reasonOf } from '@errand/core'
 import type { JobDetails, JobEvent } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 import { eventText } from '../../output/event-text.ts'
+import { failureText } from '../../output/failure-text.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
 import { harmless } from '../../output/text.ts'
@@ -29,8 +31,7 @@ export function show(jobs: Command): void {
       }
       terminal.print('')
       printHistory(terminal, history)
-      if (job.error?.stack !== undefined)
-        terminal.print(`\n${terminal.paint('faint', harmless(job.error.stack, 'many'))}`)
+      if (job.error) terminal.print(`\n${terminal.paint('faint', harmless(failureText(job.error), 'many'))}`)
     }),
   )
 }
@@ -61,7 +62,7 @@ function facts(terminal: Terminal, job: JobDetails): readonly (readonly [string,
     ['finished', when(job.finishedAt)],
     ['payload', text(JSON.stringify(job.payload))],
     ['result', text(JSON.stringify(job.result))],
-    ['error', job.error && terminal.paint('bad', harmless(`${job.error.name}: ${job.error.message}`))],
+    ['error', job.error && terminal.paint('bad', harmless(reasonOf(job.error)))],
   ]
 }
 

@@ -1,3 +1,4 @@
+import { reasonOf } from '@errand/core'
 import type { AttemptInfo, Ended, Worker } from '@errand/core'
 import type { Style } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
@@ -81,9 +82,9 @@ export class Progress {
 function whatNext(attempt: Ended): string {
   switch (attempt.outcome) {
     case 'errored':
-      return `  ${attempt.error.name}: ${attempt.error.message} · again ${relative(attempt.retryAt.getTime(), Date.now())}`
+      return `  ${reasonOf(attempt.error)} · again ${relative(attempt.retryAt.getTime(), Date.now())}`
     case 'failed':
-      return `  ${attempt.error.name}: ${attempt.error.message}`
+      return `  ${reasonOf(attempt.error)}`
     case 'snoozed':
       return `  again ${relative(attempt.until.getTime(), Date.now())}`
     case 'fenced':

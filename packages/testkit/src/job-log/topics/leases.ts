@@ -34,7 +34,11 @@ export function describeLeases(harness: JobLogHarness): void {
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
       const lost = await on.lastEvent(job)
       expect(lost).toMatchObject({ type: 'lost', state: 'ready', worker: worker.id, run: 1, attempt: 0 })
-      expect(lost.body?.text).toMatch(/\w/)
+      expect(JSON.parse(lost.body?.text ?? '')).toMatchObject({
+        name: 'LostError',
+        message: expect.stringMatching(/lease/),
+        code: 'E_LOST',
+      })
       const record = await on.record(job)
       expect(record).toMatchObject({ crashes: 1, attempt: 0, worker: undefined })
       expect(record.error).toEqual(lost.body)

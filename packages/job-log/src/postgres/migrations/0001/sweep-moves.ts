@@ -5,7 +5,8 @@ import { publishGrace } from './sweep.ts'
 const { scheduled, blocked, ready, running, failed, cancelled } = stateCode
 
 /** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
-const lostError = (message: string): string => `'${JSON.stringify({ name: 'LostError', message })}'`
+const lostError = (message: string): string =>
+  `'${JSON.stringify({ name: 'LostError', message, code: 'E_LOST' })}'`
 
 /** What a sweep does to jobs. Every time is measured against the sweep's own moment, by the database's clock. */
 export const sweepMoves = (s: string): string => `

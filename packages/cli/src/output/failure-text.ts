@@ -1,0 +1,24 @@
+import { reasonOf } from '@errand/core'
+import type { Failure } from '@errand/core'
+
+/** An error with its stack, its plain fields, what it was caused by and its parts: each deeper one further to the right. */
+export function failureText(failure: Failure): string {
+  return linesOf(failure).join('\n')
+}
+
+function linesOf(failure: Failure): readonly string[] {
+  const { stack, code, fields = {}, cause, errors = [] } = failure
+  const told = Object.entries({ ...(code === undefined ? {} : { code }), ...fields })
+  return [
+    // A stack begins with the name and the message.
+    ...(stack ?? reasonOf({ ...failure, code: undefined, cause: undefined, errors: undefined })).split('\n'),
+    ...(told.length === 0 ? [] : [`  ${told.map(([name, value]) => `${name}=${String(value)}`).join(' ')}`]),
+    ...(cause === undefined ? [] : below('caused by', cause)),
+    ...errors.flatMap((each, index) => below(`part ${index + 1} of ${errors.length}`, each)),
+  ]
+}
+
+function below(title: string, failure: Failure): readonly string[] {
+  const [first = '', ...rest] = linesOf(failure)
+  return [`  ${title}: ${first}`, ...rest.map((line) => `  ${line}`)]
+}
