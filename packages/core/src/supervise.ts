@@ -17,6 +17,14 @@ export function backoffMs(
   return wait * (0.5 + random() / 2)
 }
 
+/** What a loop has met, and when it is tried again. */
+export interface Trouble {
+  readonly error: unknown
+  /** In a row. */
+  readonly failures: number
+  readonly waitMs: number
+}
+
 export interface Supervision {
   /** For the log: `the relay`, `the subscription of queue media`. */
   readonly what: string
@@ -25,6 +33,8 @@ export interface Supervision {
   readonly logger: Logger
   readonly minMs: number
   readonly maxMs: number
+  /** Told instead of the log, where somebody says for many loops together what they meet. */
+  readonly failed?: ((trouble: Trouble) => void) | undefined
 }
 
 /**
@@ -34,7 +44,7 @@ export interface Supervision {
  */
 export async function supervised(
   body: (healthy: () => void) => Promise<void>,
-  { what, signal, clock, logger, minMs, maxMs }: Supervision,
+  { what, signal, clock, logger, minMs, maxMs, failed }: Supervision,
 ): Promise<void> {
   let failures = 0
   const healthy = (): void => {
@@ -49,7 +59,8 @@ export async function supervised(
       if (clock.monotonicMs() - began > maxMs) failures = 0
       failures += 1
       const waitMs = Math.round(backoffMs(failures, minMs, maxMs))
-      logger.warn({ err: error, failures, waitMs }, `${what} failed; it is tried again`)
+      if (failed) failed({ error, failures, waitMs })
+      else logger.warn({ err: error, failures, waitMs }, `${what} failed; it is tried again`)
       await clock.sleep(waitMs, signal)
     }
   }

@@ -40,11 +40,19 @@ export function ticketFindings(first: Survey, second: Survey, driver: Driver): F
   })
 }
 
-/** A broker that does not answer. */
+/** How many queues of one trouble are named. */
+const namedQueues = 5
+
+/** A broker that does not answer. What all queues meet is one finding, and not one for each. */
 export function brokerFindings({ depths }: Survey, driver: Driver): Finding[] {
-  return [...depths].flatMap(([queue, { trouble }]): Finding[] => {
+  const met = Map.groupBy(depths, ([, { trouble }]) => trouble)
+  return [...met].flatMap(([trouble, those]): Finding[] => {
     if (trouble === undefined) return []
-    const message = `${driver.name} does not answer for queue ${queue}: ${trouble}`
-    return [{ severity: 'error', code: 'broker-unreachable', queue, message }]
+    const queues = those.map(([queue]) => queue)
+    const more = queues.length > namedQueues ? ` and ${queues.length - namedQueues} more` : ''
+    const which = `queue${queues.length > 1 ? 's' : ''} ${queues.slice(0, namedQueues).join(', ')}${more}`
+    const message = `${driver.name} does not answer for ${which}: ${trouble}`
+    const [only] = queues.length === 1 ? queues : []
+    return [{ severity: 'error', code: 'broker-unreachable', queue: only, message }]
   })
 }

@@ -20,6 +20,7 @@ import { ProgressReports } from './progress.ts'
 import { Reconciler } from './reconciler.ts'
 import { Runner } from './runner.ts'
 import { Runs } from './runs.ts'
+import { Service } from './service.ts'
 import { Settler } from './settler.ts'
 import { Solitude } from './solitude.ts'
 import { Tally } from './tally.ts'
@@ -49,6 +50,8 @@ export interface Surroundings {
   readonly stopping: AbortSignal
   readonly answered: (reply: BeatReply, sentMs: number) => void
   readonly leaseOut: () => void
+  /** A queue is subscribed. */
+  readonly served: () => void
   /** The worker cannot go on. */
   readonly exhausted: (why: string) => void
 }
@@ -121,7 +124,9 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   })
   const resubscribed = (queue: QueueName): void => relay.returned(queue)
   const ahead = ![...worker.handlers.values()].some(({ job }) => resolvedJob(job).onCrash === 'fail')
-  const poolParts = { ahead, allowance, deps, ref, gate, runs, runner, grants, hooks, leaseOut, resubscribed }
+  const service = new Service(clock, logger, surroundings.served)
+  const shared = { ahead, allowance, deps, ref, gate, runs, runner }
+  const poolParts = { ...shared, grants, hooks, leaseOut, resubscribed, service }
   const sizes = poolSizes(queues, worker.concurrency)
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {

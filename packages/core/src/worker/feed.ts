@@ -14,6 +14,7 @@ import { Gate } from './gate.ts'
 import type { HookRunner } from './hooks.ts'
 import type { Runner } from './runner.ts'
 import type { Runs } from './runs.ts'
+import type { Service } from './service.ts'
 import type { TicketClaims } from './ticket-claims.ts'
 
 export interface FeedParts {
@@ -35,6 +36,7 @@ export interface FeedParts {
   readonly started: () => void
   /** A subscription that was lost is back. */
   readonly resubscribed: (queue: QueueName) => void
+  readonly service: Service
 }
 
 /** How long a pass is skipped when the `looping` hook said so. */
@@ -97,7 +99,7 @@ export class Feed {
 
   /** Ends when the signal aborts; it hands back what it has then. */
   async run(stop: AbortSignal): Promise<void> {
-    const { demand, clock, logger } = this.#parts
+    const { demand, clock, logger, service } = this.#parts
     const line = demand.join(this.queue)
     const { resubscribeMinMs: minMs, resubscribeMaxMs: maxMs } = workerDefaults
     await supervised((healthy) => this.#subscribed(line, stop, healthy), {
@@ -107,6 +109,7 @@ export class Feed {
       logger,
       minMs,
       maxMs,
+      failed: (trouble) => service.failed(this.queue, trouble),
     })
     demand.leave(line)
   }
@@ -120,6 +123,7 @@ export class Feed {
     try {
       subscription = await driver.subscribe(this.queue, { worker: ref })
       this.#connected = true
+      this.#parts.service.subscribed(this.queue)
       if (this.#lost) this.#parts.resubscribed(this.queue)
       this.#lost = false
       this.#begun.resolve()

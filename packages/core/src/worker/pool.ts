@@ -11,6 +11,7 @@ import type { HookRunner } from './hooks.ts'
 import { LogSubscription } from './log-subscription.ts'
 import type { Runner } from './runner.ts'
 import type { Runs } from './runs.ts'
+import type { Service } from './service.ts'
 import { TicketClaims } from './ticket-claims.ts'
 
 export interface PoolParts {
@@ -24,6 +25,7 @@ export interface PoolParts {
   readonly leaseOut: () => void
   /** A subscription that was lost is back. */
   readonly resubscribed: (queue: QueueName) => void
+  readonly service: Service
   /** Whether brief jobs may be granted ahead of a slot. */
   readonly ahead: boolean
   /** What the whole worker may still begin, where that is limited. */

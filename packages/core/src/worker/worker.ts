@@ -50,6 +50,8 @@ class RunningWorker implements Worker {
   #loops: { readonly feeds: Promise<unknown>; readonly relay: Promise<unknown> } | undefined
   #stopped: Promise<Shutdown> | undefined
   #failure: Error | undefined
+  /** Whether any queue is subscribed; undefined before each was tried. */
+  #isServed: boolean | undefined
   #forgetSignals: (() => void) | undefined
   #forgetDriver: (() => void) | undefined
 
@@ -124,6 +126,9 @@ class RunningWorker implements Worker {
       stopping: this.#stopping.signal,
       answered: (reply, sentMs) => this.#answered(reply, sentMs),
       leaseOut: () => this.#leaseOut(),
+      served: () => {
+        if (this.#isServed === false && this.#parts) this.#sayWhetherItTakes(this.#parts)
+      },
       exhausted: (why) => this.#exhausted(why),
     })
     this.#parts = parts
@@ -148,7 +153,17 @@ class RunningWorker implements Worker {
     await Promise.all(parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun)))
     this.#stand(parts)
     this.#ready.resolve()
-    this.#deps.logger.info({ queues: parts.queues }, 'the worker takes jobs')
+    this.#sayWhetherItTakes(parts)
+  }
+
+  /** Once, and again when the first queue could be subscribed after all. */
+  #sayWhetherItTakes({ pools }: Parts): void {
+    const feeds = pools.flatMap((pool) => pool.feeds)
+    const served = feeds.filter((feed) => feed.trouble === undefined)
+    const queues = served.map((feed) => feed.queue)
+    this.#isServed = served.length > 0
+    if (this.#isServed) this.#deps.logger.info({ queues }, 'the worker takes jobs')
+    else this.#deps.logger.warn({ why: this.#why() }, 'the worker takes no jobs yet')
   }
 
   /** Those that run end by themselves, however long they take. */

@@ -41,6 +41,26 @@ test('doctor finds nothing in a fleet that is well', async () => {
   })
 })
 
+test('a broker that refuses all queues alike is one finding, and one that refuses a single queue names it', async () => {
+  await using test = testInstance({
+    driver: () => ({
+      depth: async (queue) => {
+        throw new Error(queue === 'q7' ? 'no such queue' : 'wrong password')
+      },
+    }),
+  })
+  for (const n of numbers(10)) await test.errand.dispatch(job, n, { queue: `q${n}` })
+  const { findings } = await examined(test)
+  const broker = findings.filter(({ code }) => code === 'broker-unreachable')
+  expect(broker).toEqual([
+    expect.objectContaining({
+      queue: undefined,
+      message: 'memory does not answer for queues q0, q1, q2, q3, q4 and 4 more: wrong password',
+    }),
+    expect.objectContaining({ queue: 'q7', message: 'memory does not answer for queue q7: no such queue' }),
+  ])
+})
+
 test('doctor names what is wrong, worst first', async () => {
   await using test = testInstance({
     driver: (driver) => ({

@@ -142,6 +142,45 @@ test('dispatch succeeds and jobs run while the broker is down', async () => {
   await on.until(id, 'succeeded')
 })
 
+test('what ten queues of one broker meet is said once; the worker says that it takes jobs when it does', async () => {
+  const clock = virtualClock()
+  let refused = 'RabbitMQ at amqp://broker refuses this user'
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      if (refused !== '') throw new Error(refused)
+      return real.subscribe(queue, options)
+    },
+  }))
+  await using on = stage({ clock, driver })
+  const queues = numbers(10).map((n) => defineJob({ name: `job-${n}`, queue: `queue-${n}` }))
+  const worker = await on.work({ handlers: queues.map((queue) => handle(queue, () => undefined)) })
+  const said = (): string[] =>
+    on.lines
+      .filter(({ level }) => level !== 'debug')
+      .map(({ message = '', fields }) => {
+        const { err } = fields as { readonly err?: { readonly message: string } }
+        return err ? `${message}: ${err.message}` : message
+      })
+  await clock.advance(60_000)
+  expect(said()).toEqual([
+    'the worker takes no jobs yet',
+    'no tickets can be fetched; it is tried again: RabbitMQ at amqp://broker refuses this user',
+  ])
+  // Another reason is said, and the same one again after a while.
+  refused = 'RabbitMQ at amqp://broker has no vhost "shop"'
+  await clock.advance(60_000)
+  expect(said().slice(2)).toEqual([
+    'no tickets can be fetched; it is tried again: RabbitMQ at amqp://broker has no vhost "shop"',
+  ])
+  await clock.advance(10 * 60_000)
+  expect(said().length).toBeLessThanOrEqual(6)
+  const before = said().length
+  refused = ''
+  await clock.advance(60_000)
+  expect(said().slice(before)).toEqual(['the worker takes jobs', 'tickets of all queues are fetched again'])
+  expect(worker.health().taking).toBe(true)
+})
+
 test('a subscription that is lost is opened again, and the jobs go on', async () => {
   const clock = virtualClock()
   let broken = 3
@@ -166,7 +205,8 @@ test('a subscription that is lost is opened again, and the jobs go on', async ()
   await clock.advance(5_000)
   await on.until(id, 'succeeded')
   expect(worker.health()).toMatchObject({ taking: true })
-  expect(on.lines.filter((line) => line.level === 'warn')).toHaveLength(3)
+  // What it meets three times in a row is one fact.
+  expect(on.lines.filter((line) => line.level === 'warn')).toHaveLength(1)
 })
 
 test('a subscription that is back may have lost its tickets: jobs do not wait out the grace of those', async () => {

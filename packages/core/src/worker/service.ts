@@ -1,0 +1,45 @@
+import type { QueueName } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import { News } from '../news.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Trouble } from '../supervise.ts'
+
+/**
+ * Says which queues of a worker are served. Its queues share a broker, so what they meet together is said once, and that it
+ * is over as well.
+ */
+export class Service {
+  readonly #logger: Logger
+  readonly #news: News
+  readonly #served: () => void
+  readonly #failing = new Set<QueueName>()
+  /** Said to be failing, and not yet that all is well. */
+  #isSaid = false
+
+  /** @param served told of each subscription. */
+  constructor(clock: Clock, logger: Logger, served: () => void) {
+    this.#served = served
+    this.#logger = logger
+    this.#news = new News(clock)
+  }
+
+  failed(queue: QueueName, { error, failures, waitMs }: Trouble): void {
+    this.#failing.add(queue)
+    const facts = { err: error, queue, failures, waitMs }
+    const fact = error instanceof Error ? error.message : String(error)
+    if (this.#news.isNew(fact)) {
+      this.#isSaid = true
+      this.#logger.warn(facts, 'no tickets can be fetched; it is tried again')
+    } else this.#logger.debug(facts, `no tickets can be fetched for queue ${queue}; it is tried again`)
+  }
+
+  subscribed(queue: QueueName): void {
+    this.#served()
+    this.#failing.delete(queue)
+    if (this.#failing.size > 0) return
+    this.#news.over()
+    if (!this.#isSaid) return
+    this.#isSaid = false
+    this.#logger.info({}, 'tickets of all queues are fetched again')
+  }
+}
