@@ -4,11 +4,14 @@ import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } fr
 import { ErrandError } from '@errand/core/ports'
 import type { Clock } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
-import { connectError, driverError, textOf } from './errors.ts'
+import { driverError, isVhostRefusal, textOf } from './errors.ts'
 import type { Settings } from './options.ts'
+import { refusalOf } from './refusal.ts'
 
 /** The broker answers in milliseconds, and a first declaration in a busy cluster in seconds. */
 const answerTimeoutMs = 15_000
+/** However many hosts share the time for connecting. */
+const leastTimeoutMs = 1_000
 /** How long a connection that is alive may take to show it. */
 const signOfLifeMs = 5_000
 /** How long an orderly goodbye may take before the socket is destroyed. */
@@ -161,7 +164,7 @@ export class Connection {
   }
 }
 
-/** @throws `E_DRIVER` that says what to check. */
+/** @throws what amqplib, the socket or the broker said. */
 export async function connect(
   endpoint: Endpoint,
   purpose: Purpose,
@@ -179,23 +182,36 @@ export async function connect(
     vhost: encodeURIComponent(vhost),
     heartbeat: settings.heartbeatSeconds,
   }
+  const { auth, endpoints, connectTimeoutMs } = settings
+  const timeoutMs = Math.max(leastTimeoutMs, connectTimeoutMs / endpoints.length)
   try {
-    const model = await amqpConnect(target, socketOptions(purpose, settings))
+    const model = await amqpConnect(target, socketOptions(purpose, settings, timeoutMs))
     return new Connection(model, endpoint.where, clock)
   } catch (error) {
-    throw connectError(error, endpoint)
+    if (!isVhostRefusal(error)) throw error
+    const refusal = await refusalOf(endpoint, auth, tlsOptions(settings), timeoutMs)
+    throw refusal ? Object.assign(new Error(refusal.text), { code: refusal.code }) : error
   }
 }
 
-function socketOptions(purpose: Purpose, { prefix, tls, auth, connectTimeoutMs }: Settings): SocketOptions {
-  const { ca, cert, key, passphrase, serverName } = tls
+function socketOptions(purpose: Purpose, settings: Settings, timeout: number): SocketOptions {
+  const { prefix, auth } = settings
   return {
     // Without it every publish waits up to 40 ms for a delayed ack of TCP.
     noDelay: true,
     keepAlive: true,
-    timeout: connectTimeoutMs,
+    timeout,
     clientProperties: { connection_name: `${prefix} ${purpose} ${hostname()}:${process.pid}` },
     ...(auth === 'external' ? { credentials: credentials.external() } : {}),
+    ...tlsOptions(settings),
+  }
+}
+
+function tlsOptions({
+  tls,
+}: Settings): Pick<SocketOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 'servername'> {
+  const { ca, cert, key, passphrase, serverName } = tls
+  return {
     ...(ca === undefined ? {} : { ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? ca : [...ca] }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),

@@ -1,4 +1,4 @@
-import { ErrandError } from '@errand/core/ports'
+import { eachHost, ErrandError } from '@errand/core/ports'
 
 /** Where a broker listens, and who asks. */
 export interface Endpoint {
@@ -14,8 +14,16 @@ export interface Endpoint {
 
 const ports = { amqp: 5672, amqps: 5671 } as const
 
-/** As RabbitMQ's URI specification says. @throws `E_URL`, which shows nothing of the URL: it may hold a password. */
-export function endpointOf(url: unknown): Endpoint {
+/**
+ * One for each host of the URL: `amqp://user:password@a,b:5673/vhost` names two nodes of a cluster.
+ * @throws `E_URL`, which shows nothing of the URL: it may hold a password.
+ */
+export function endpointsOf(url: unknown): readonly Endpoint[] {
+  return eachHost(String(url)).map((each) => endpointOf(each))
+}
+
+/** As RabbitMQ's URI specification says. */
+function endpointOf(url: string): Endpoint {
   const { parsed, protocol } = parse(url)
   if (parsed.hash !== '') throw refuse('has a fragment (#…): a # in a password must be written %23')
   if (parsed.search !== '')
@@ -38,9 +46,9 @@ export function endpointOf(url: unknown): Endpoint {
   }
 }
 
-function parse(url: unknown): { readonly parsed: URL; readonly protocol: Endpoint['protocol'] } {
+function parse(url: string): { readonly parsed: URL; readonly protocol: Endpoint['protocol'] } {
   try {
-    const parsed = new URL(String(url))
+    const parsed = new URL(url)
     if (parsed.protocol === 'amqp:') return { parsed, protocol: 'amqp' }
     if (parsed.protocol === 'amqps:') return { parsed, protocol: 'amqps' }
   } catch {

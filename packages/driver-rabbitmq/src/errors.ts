@@ -22,32 +22,77 @@ export function closedError(): ErrandError {
   return new ErrandError('E_CLOSED', 'this RabbitMQ driver has been closed')
 }
 
-/** Trying again soon will not help: somebody has to change something first. */
-export function isPermanent(error: unknown): boolean {
-  const code = replyCode(error)
-  return code === 403 || code === 530 || isTlsError(error)
+/** One host, and why it did not let this process in. */
+export interface Refused {
+  readonly endpoint: Endpoint
+  readonly error: unknown
 }
 
-/** Why no connection could be made, and what to do about it. */
-export function connectError(error: unknown, { where, vhost, protocol }: Endpoint): ErrandError {
-  return driverError(`RabbitMQ at ${where} ${whyNot(error, vhost, protocol)}`, error)
+/** Trying again soon will not help: somebody has to change something first, on every host. */
+export function isPermanent(refused: readonly Refused[]): boolean {
+  return refused.every(({ error }) => [402, 403, 530].includes(replyCode(error) ?? 0) || isTlsError(error))
 }
 
-function whyNot(error: unknown, vhost: string, protocol: Endpoint['protocol']): string {
+/** Why no connection could be made to any of the hosts, and what to do about it. */
+export function connectError(refused: readonly Refused[]): ErrandError {
+  const causes = refused.map(({ error }) => error)
+  const [cause] = causes
+  return driverError(
+    refused
+      .map(({ endpoint, error }) => `RabbitMQ at ${endpoint.where} ${whyNot(error, endpoint)}`)
+      .join('; '),
+    causes.length === 1 ? cause : new AggregateError(causes, 'no host of RabbitMQ could be used'),
+  )
+}
+
+function whyNot(error: unknown, endpoint: Endpoint): string {
+  const { protocol, vhost } = endpoint
   const text = textOf(error)
-  const code = replyCode(error)
-  if (code === 403) return 'refuses this user: check the user and the password in the URL'
-  if (code === 530 && /not found/i.test(text))
-    return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost`
-  if (code === 530)
-    return `does not let this user into the vhost "${vhost}": rabbitmqctl set_permissions gives it the right`
+  const said = whatRefused(replyCode(error), text, endpoint)
+  if (said !== undefined) return said
   if (isTlsError(error)) {
     return `cannot be trusted or does not speak TLS (${text}): check the scheme and the port, and give the certificate of its signer as tls.ca`
+  }
+  if (isVhostRefusal(error)) {
+    return `does not let this user into the vhost "${vhost}": is there such a vhost, and has the user permissions in it?`
   }
   if (/closed abruptly/i.test(text) && protocol === 'amqp') {
     return `ended the connection in the handshake: is this its AMQP port, and does it want amqps:// there?`
   }
   return `cannot be reached (${text}): is it running, and is the URL right?`
+}
+
+/** By the code with which the broker ends a handshake; undefined where it gave none. */
+function whatRefused(code: number | undefined, text: string, { vhost, user }: Endpoint): string | undefined {
+  switch (code) {
+    case 403:
+      return user === 'guest'
+        ? 'refuses the user guest: it may come from the machine of the broker alone, with its own password; put another user and the password into the URL'
+        : 'refuses this user: check the user and the password in the URL'
+    case 402:
+      return `takes "${vhost}" for no vhost: check the path of the URL`
+    case 530:
+      if (/limit/i.test(text))
+        return `lets no more connections in (${text}): close some, or raise the limit with rabbitmqctl set_vhost_limits or set_user_limits`
+      if (/not found/i.test(text))
+        return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost, or mend the path of the URL`
+      return `does not let this user into the vhost "${vhost}": rabbitmqctl set_permissions gives it the right`
+    case 541:
+      if (/down/i.test(text))
+        return `has stopped the vhost "${vhost}": rabbitmqctl restart_vhost, and its log says why`
+      return `has failed (${text}): its log says why`
+    case 320:
+      return `is being stopped, or an operator closes its connections (${text})`
+    case undefined:
+      return undefined
+    default:
+      return `ended the handshake with ${code} (${text})`
+  }
+}
+
+/** amqplib does not hand over what the broker answers to the question for a vhost. */
+export function isVhostRefusal(error: unknown): boolean {
+  return /Expected ConnectionOpenOk; got <ConnectionClose/.test(textOf(error))
 }
 
 function isTlsError(error: unknown): boolean {

@@ -2,7 +2,9 @@ import { backoffMs } from '@errand/core/ports'
 import type { Clock, Logger } from '@errand/core/ports'
 import { connect } from './connection.ts'
 import type { Connection, Purpose } from './connection.ts'
-import { closedError, driverError, isPermanent } from './errors.ts'
+import type { Endpoint } from './endpoint.ts'
+import { closedError, connectError, isPermanent } from './errors.ts'
+import type { Refused } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /** The first and the longest pause between two attempts. */
@@ -11,7 +13,10 @@ const maxPauseMs = 5_000
 /** A connection that held so long was a good one: the pauses begin anew. */
 const steadyMs = 5_000
 
-/** Keeps one connection alive: makes it on first use, and again whenever it is lost, with jittered backoff. */
+/**
+ * Keeps one connection alive: makes it on first use, and again whenever it is lost, with jittered backoff. What goes wrong
+ * is said by whoever asked for the connection, and had the error.
+ */
 export class Link {
   readonly #purpose: Purpose
   readonly #settings: Settings
@@ -20,7 +25,10 @@ export class Link {
   readonly #stop = new AbortController()
   #current: Connection | undefined
   #attempt: Promise<Connection> | undefined
-  #tries = 0
+  /** Whose turn it is among the hosts. */
+  #turn = 0
+  /** The last attempt failed for reasons that somebody has to mend. */
+  #isPermanent = false
   #failures = 0
 
   constructor(
@@ -59,7 +67,7 @@ export class Link {
     }
     if (this.#stop.signal.aborted) throw closedError()
     try {
-      const connection = await connect(this.#endpoint(), this.#purpose, this.#settings, this.#clock)
+      const connection = await this.#connect()
       this.#attempt = undefined
       if (this.#stop.signal.aborted) {
         await connection.close()
@@ -73,18 +81,30 @@ export class Link {
     }
   }
 
-  /** The nodes of a cluster in turn. */
-  #endpoint(): Settings['endpoints'][number] {
+  /** To the first host that lets it in, beginning with the one whose turn it is. */
+  async #connect(): Promise<Connection> {
     const { endpoints } = this.#settings
-    const endpoint = endpoints[this.#tries % endpoints.length]
-    if (!endpoint) throw driverError('there is no URL of RabbitMQ')
-    return endpoint
+    const refused: Refused[] = []
+    for (const [index] of endpoints.entries()) {
+      if (this.#stop.signal.aborted) throw closedError()
+      const endpoint = endpoints[(this.#turn + index) % endpoints.length] as Endpoint
+      try {
+        const connection = await connect(endpoint, this.#purpose, this.#settings, this.#clock)
+        // The next one is for another host: this one has failed by then.
+        this.#turn += index + 1
+        return connection
+      } catch (error) {
+        refused.push({ endpoint, error })
+      }
+    }
+    this.#isPermanent = isPermanent(refused)
+    throw connectError(refused)
   }
 
   #up(connection: Connection): Connection {
     const { where } = connection
     if (this.#failures > 0)
-      this.#logger.info({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
+      this.#logger.debug({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
     const sinceMs = this.#clock.monotonicMs()
     this.#current = connection
     connection.ended.addEventListener('abort', () => {
@@ -92,7 +112,7 @@ export class Link {
       if (this.#stop.signal.aborted) return
       // One at least: a broker that restarts meets its clients one after another, not all at once.
       this.#failures = this.#clock.monotonicMs() - sinceMs > steadyMs ? 1 : this.#failures + 1
-      this.#logger.warn(
+      this.#logger.debug(
         { where, purpose: this.#purpose, why: connection.reason.message },
         'connection to RabbitMQ lost',
       )
@@ -103,12 +123,10 @@ export class Link {
 
   #failed(error: unknown): void {
     this.#failures += 1
-    this.#tries += 1
     const facts = { purpose: this.#purpose, failures: this.#failures, err: error }
-    if (this.#failures === 1) this.#logger.warn(facts, 'cannot connect to RabbitMQ; it is tried again')
-    else this.#logger.debug(facts, 'cannot connect to RabbitMQ')
+    this.#logger.debug(facts, 'cannot connect to RabbitMQ; it is tried again')
     // A wrong password is tried again when somebody asks, not in a loop that fills the broker's log.
-    if (!isPermanent(causeOf(error))) this.#again()
+    if (!this.#isPermanent) this.#again()
   }
 
   /** The next attempt needs nobody to ask for it. */
@@ -116,8 +134,4 @@ export class Link {
     this.#attempt ??= this.#try()
     this.#attempt.catch(() => {})
   }
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? error.cause : error
 }

@@ -1,6 +1,6 @@
 import { checkOptions, durationMs, ErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
-import { endpointOf } from './endpoint.ts'
+import { endpointsOf } from './endpoint.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export interface TlsOptions {
@@ -15,7 +15,10 @@ export interface TlsOptions {
 }
 
 export interface RabbitmqOptions {
-  /** `amqp://user:password@host:5672/vhost`, or `amqps://…`; several of them for the nodes of one cluster, tried in turn. */
+  /**
+   * `amqp://user:password@host:5672/vhost`, or `amqps://…`. For the nodes of one cluster several hosts, or several URLs:
+   * `amqp://user:password@a,b:5673/vhost`; they are tried in turn.
+   */
   readonly url: string | readonly string[]
   /** Begins the names of the queues: `errand:media:high:v1`. One for each environment that shares a vhost. Default `errand`. */
   readonly prefix?: string | undefined
@@ -27,7 +30,7 @@ export interface RabbitmqOptions {
   readonly auth?: 'plain' | 'external' | undefined
   /** After two of these without a sign of life a connection is given up; whole seconds. Default `10s`. */
   readonly heartbeat?: Duration | undefined
-  /** How long connecting may take, the handshake included. Default `10s`. */
+  /** How long connecting may take, the handshake included; several hosts share it. Default `10s`. */
   readonly connectTimeout?: Duration | undefined
   /** How long to wait for confirms; a ticket without one is then unknown, and the relay publishes it again. Default `5s`. */
   readonly publishTimeout?: Duration | undefined
@@ -66,7 +69,7 @@ export function resolveOptions(options: RabbitmqOptions): Settings {
     throw new ErrandError('E_OPTION', 'rabbitmq() needs a url, such as amqp://user:password@host/vhost')
   }
   return Object.freeze({
-    endpoints: urls.map((url: unknown) => endpointOf(url)),
+    endpoints: urls.flatMap((url: unknown) => endpointsOf(url)),
     prefix: checkPrefix(options.prefix ?? defaults.prefix),
     declare: checkBoolean('declare', options.declare ?? defaults.declare),
     tls: Object.freeze({ ...options.tls }),

@@ -31,6 +31,18 @@ describe('options', () => {
     expect(resolveOptions({ url: text }).endpoints[0]).toMatchObject(expected)
   })
 
+  it('read several hosts of one cluster, with the user, the vhost and the options of them all', () => {
+    const { endpoints, prefix } = resolveOptions(optionsOfUrl('amqp://u:p,w@a,b:5673,[::1]/shop?prefix=eu'))
+    expect(prefix).toBe('eu')
+    expect(endpoints.map(({ where, user, password }) => [where, user, password])).toEqual(
+      ['amqp://a:5672/shop', 'amqp://b:5673/shop', 'amqp://[::1]:5672/shop'].map((where) => [
+        where,
+        'u',
+        'p,w',
+      ]),
+    )
+  })
+
   it('may stand in a URL, RabbitMQ’s own with their own units', () => {
     const options = optionsOfUrl(
       `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external`,
