@@ -1,8 +1,11 @@
 import { ErrandError } from './errors.ts'
 
 export interface BatcherOptions<Item, Result> {
-  /** One statement for all items; one result for each, in their order. A throw rejects every item of the batch. */
-  readonly run: (items: readonly Item[]) => Promise<readonly Result[]>
+  /**
+   * One statement for all items; one result for each, in their order. A throw rejects every item of the batch. An item whose
+   * result is a promise is answered later, and keeps no other one waiting.
+   */
+  readonly run: (items: readonly Item[]) => Promise<readonly (Result | Promise<Result>)[]>
   readonly maxItems: number
   /** The sum of `weigh(item)` in one batch; a single item may exceed it. */
   readonly maxWeight?: number | undefined

@@ -8,7 +8,7 @@ export type { NewJob, OnCrash, OnFailure, StoredJob, StoredPolicy } from './job/
 export { laneOfRank, laneRank, lanes } from './job/lane.ts'
 export type { Lane } from './job/lane.ts'
 export { LanePolicy, lowestLaneEvery } from './job/lane-policy.ts'
-export type { FailureCause, Settled, SettledOutcome, Settlement } from './job/outcome.ts'
+export type { FailureCause, Refused, Settled, SettledOutcome, Settlement } from './job/outcome.ts'
 export { eventTypes, finalStates, isFinal, isLegal, jobStates, transitions } from './job/state.ts'
 export type { EventType, FinalState, JobState, LiveState, Transition } from './job/state.ts'
 export type { QueueName, Ticket } from './job/ticket.ts'

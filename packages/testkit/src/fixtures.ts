@@ -3,6 +3,8 @@ import type {
   Encoded,
   Logger,
   NewJob,
+  Refused,
+  Settled,
   Settlement,
   SettledOutcome,
   Ticket,
@@ -61,6 +63,14 @@ export function settlement(
   outcome: SettledOutcome,
 ): Settlement {
   return { id: fence.id, run: fence.run, durationMs: 12, outcome }
+}
+
+/** The answers of a log that refused no settlement. */
+export function recorded(answers: readonly (Settled | Refused)[]): Settled[] {
+  return answers.map((answer) => {
+    if (answer.result !== 'refused') return answer
+    throw new Error(`the log refused the outcome of job ${answer.id}: ${answer.why}`)
+  })
 }
 
 /** Every outcome that a run can have, with parts that rarely matter filled in. */

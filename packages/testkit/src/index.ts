@@ -10,6 +10,7 @@ export {
   newTicket,
   outcomes,
   quietLogger,
+  recorded,
   settlement,
   workerRef,
 } from './fixtures.ts'

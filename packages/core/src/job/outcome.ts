@@ -36,6 +36,9 @@ export type SettledOutcome =
   /** The handler completed it in its own transaction: succeeded if that is in the log, else errored with this. */
   | { readonly kind: 'completed'; readonly error: Encoded; readonly retryInMs: number | undefined }
 
+/** The log cannot record this settlement now, or ever; its neighbours of the same call are recorded. It is offered again. */
+export type Refused = Fence & { readonly result: 'refused'; readonly why: string }
+
 /** The log's answer to one settlement. A lost claim is a value. */
 export type Settled = Fence & {
   /** `already`: this very run was settled before by this worker (a lost reply). */

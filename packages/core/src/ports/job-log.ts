@@ -1,6 +1,6 @@
 import type { Claim, Fence, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
-import type { FailureCause, Settled, Settlement } from '../job/outcome.ts'
+import type { FailureCause, Refused, Settled, Settlement } from '../job/outcome.ts'
 import type { JobState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
@@ -55,8 +55,8 @@ export interface JobLog extends History, Operations {
     options?: TakeOptions,
   ): Promise<readonly Claim[]>
 
-  /** Records how runs ended. One answer per settlement, in their order. Refuses none for its neighbours' data. */
-  settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]>
+  /** Records how runs ended. One answer per settlement, in their order; what it cannot record is `refused` alone. */
+  settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]>
   /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST`, so that the transaction rolls back, when the fence does not match. */
   complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void>
   /** Passes on the ordering keys whose row was locked when their holder ended. At most `limit`. */

@@ -1,5 +1,6 @@
 import type { Progress, BeatReply, BeatReport } from '../ports/job-log.ts'
 import type { Clock } from '../ports/clock.ts'
+import { isErrandError } from '../errors.ts'
 import { backoffMs } from '../supervise.ts'
 
 /** What the next beat says, progress apart. */
@@ -30,6 +31,10 @@ export interface BeaterOptions {
 export class Beater {
   readonly #options: BeaterOptions
   readonly #progress = new Map<string, Progress>()
+  /** How many of them go with the next beat: one that the log refuses must cost neither the lease nor the others. */
+  #most = Number.POSITIVE_INFINITY
+  /** The next beat has no progress with it, because one that had was refused. */
+  #bare = false
   #standing: Standing
   #wake = new AbortController()
 
@@ -69,17 +74,33 @@ export class Beater {
 
   async #beat(): Promise<boolean> {
     const { beat, clock, leaseMs, answered, failed } = this.#options
-    const progress = [...this.#progress]
+    const progress = this.#bare ? [] : [...this.#progress].slice(0, this.#most)
     const sentMs = clock.monotonicMs()
     try {
       const reply = await beat({ ...this.#standing, progress: progress.map(([, each]) => each) })
-      for (const [key, each] of progress) if (this.#progress.get(key) === each) this.#progress.delete(key)
+      this.#forget(progress)
+      if (!this.#bare) this.#most = Number.POSITIVE_INFINITY
+      // What was held back for the sake of one that is refused goes at once.
+      if (this.#bare || (progress.length > 0 && this.#progress.size > 0)) this.#wake.abort()
+      this.#bare = false
       // From the sending: the log may have read its clock at any moment since, and nobody knows when.
       answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs })
       return true
     } catch (error) {
       failed(error)
+      if (isErrandError(error, 'E_LOG') && progress.length > 0) this.#narrow(progress)
       return false
     }
+  }
+
+  /** Half of them with the next beat; none where the one that is alone is refused: the newest of its run may be another. */
+  #narrow(progress: readonly (readonly [string, Progress])[]): void {
+    this.#bare = true
+    if (progress.length > 1) this.#most = Math.ceil(progress.length / 2)
+    else this.#forget(progress)
+  }
+
+  #forget(progress: readonly (readonly [string, Progress])[]): void {
+    for (const [key, each] of progress) if (this.#progress.get(key) === each) this.#progress.delete(key)
   }
 }

@@ -57,6 +57,8 @@ export class Reconciler {
       listed.add(key)
       const run = runs.get(claim)
       if (!run) {
+        // Its end is known, and offered: it must not run again before its deadline.
+        if (this.#parts.settler.hasAside(claim)) continue
         const stray = this.#strays.get(key) ?? { sentMs, readMs: this.#parts.clock.monotonicMs() }
         strays.set(key, stray)
         if (this.#isLost(stray, sentMs)) this.#giveBack(claim)

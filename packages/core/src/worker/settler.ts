@@ -2,14 +2,15 @@ import { batcher } from '../batching.ts'
 import type { Batcher } from '../batching.ts'
 import type { Settings } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
-import { isErrandError } from '../errors.ts'
-import type { WorkerRef } from '../job/claim.ts'
-import type { Settled, Settlement } from '../job/outcome.ts'
+import { ErrandError, isErrandError } from '../errors.ts'
+import type { Fence, WorkerRef } from '../job/claim.ts'
+import type { Refused, Settled, Settlement } from '../job/outcome.ts'
 import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import { backoffMs } from '../supervise.ts'
+import { keyOf } from './runs.ts'
 
 export interface SettlerOptions {
   readonly log: JobLog
@@ -22,6 +23,9 @@ export interface SettlerOptions {
 
 const retryMinMs = 50
 const retryMaxMs = 5_000
+/** Refusals of one settlement, half a minute of them, until it is set aside; and how often it is offered from then on. */
+const mostRefusals = 12
+const asideMs = 60_000
 /** Keys whose row was locked are tried so often, then left to the sweep. */
 const passKeysTries = 5
 const passKeysMs = 10
@@ -29,7 +33,8 @@ const passKeysLimit = 500
 
 /**
  * Records outcomes, in natural batches. A settlement is offered until the log has answered it: the lease may be out and
- * the log down, but only the fence decides whether a run counts.
+ * the log down, but only the fence decides whether a run counts. One that the log refuses is offered apart from the
+ * others, and set aside when that goes on: its run counts as lost where it is never recorded.
  */
 export class Settler {
   readonly #options: SettlerOptions
@@ -37,11 +42,21 @@ export class Settler {
   readonly #givenUp = new AbortController()
   readonly #passing = new AbortController()
   #passes: Promise<void> | undefined
+  readonly #aside = new Set<string>()
+  /** When the log last recorded something, by the monotonic clock. */
+  #recordedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: SettlerOptions) {
     this.#options = options
     this.#batcher = batcher({
-      run: (settlements) => this.#untilAnswered(settlements),
+      run: async (settlements) => {
+        const answers = await this.#untilAnswered(settlements)
+        return answers.some(isRefused)
+          ? answers.map((answer, index) =>
+              isRefused(answer) ? this.#insist(settlements[index]!, answer) : answer,
+            )
+          : (answers as readonly Settled[])
+      },
       maxItems: options.settings.batchItems,
       maxWeight: options.settings.batchBytes,
       weigh: bytesOf,
@@ -55,9 +70,14 @@ export class Settler {
     return this.#batcher.size
   }
 
-  /** Rejects only when the worker has given up waiting for the log. */
+  /** Rejects only when the worker has given up waiting for the log, or the settlement was set aside. */
   settle(settlement: Settlement): Promise<Settled> {
     return this.#batcher.add(settlement)
+  }
+
+  /** It was set aside, and is still offered now and then. */
+  hasAside(fence: Fence): boolean {
+    return this.#aside.size > 0 && this.#aside.has(keyOf(fence))
   }
 
   /** Offers no longer: what is unanswered is judged by the sweep, once the lease is out. */
@@ -71,19 +91,29 @@ export class Settler {
     await this.#passes
   }
 
-  async #untilAnswered(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
+  async #untilAnswered(
+    settlements: readonly Settlement[],
+    failuresBefore = 0,
+  ): Promise<readonly (Settled | Refused)[]> {
     const { log, ref, clock, logger } = this.#options
-    for (let failures = 0; ;) {
+    for (let failures = failuresBefore; ;) {
       try {
-        const settled = await log.settle(settlements, ref)
-        // Not awaited: whoever follows polls as well.
-        void log.notify(['events']).catch(() => undefined)
-        this.#publish(settled.flatMap(({ tickets }) => tickets))
-        if (settled.some(({ keyPending }) => keyPending)) this.#passKeysSoon()
-        return settled
+        const answers = await log.settle(settlements, ref)
+        this.#answered(answers)
+        return answers
       } catch (error) {
         failures += 1
         if (this.#givenUp.signal.aborted || isErrandError(error, 'E_CLOSED')) throw error
+        // Not the log, but something in this batch, it may be: its halves show.
+        if (failures > 1 && isErrandError(error, 'E_LOG')) {
+          const [first] = settlements
+          if (first && settlements.length === 1) return [refusedBy(first, error)]
+          const middle = Math.ceil(settlements.length / 2)
+          return [
+            ...(await this.#untilAnswered(settlements.slice(0, middle), failures)),
+            ...(await this.#untilAnswered(settlements.slice(middle), failures)),
+          ]
+        }
         const waitMs = Math.round(backoffMs(failures, retryMinMs, retryMaxMs))
         logger.warn(
           { err: error, count: settlements.length, failures, waitMs },
@@ -92,6 +122,61 @@ export class Settler {
         await clock.sleep(waitMs, this.#givenUp.signal)
       }
     }
+  }
+
+  #answered(answers: readonly (Settled | Refused)[]): void {
+    const { log, clock } = this.#options
+    if (answers.every(isRefused)) return
+    this.#recordedMs = clock.monotonicMs()
+    // Not awaited: whoever follows polls as well.
+    void log.notify(['events']).catch(() => undefined)
+    this.#publish(answers.flatMap((answer) => (isRefused(answer) ? [] : answer.tickets)))
+    if (answers.some((answer) => !isRefused(answer) && answer.keyPending)) this.#passKeysSoon()
+  }
+
+  /** Offers alone what the log refuses. A log that records nothing else either is not the settlement's fault. */
+  async #insist(settlement: Settlement, refused: Refused & { readonly thrown?: boolean }): Promise<Settled> {
+    const { clock, logger } = this.#options
+    const { id, run } = settlement
+    const sinceMs = clock.monotonicMs()
+    let { why, thrown } = refused
+    for (let refusals = 1, tries = 1; refusals < mostRefusals; tries += 1) {
+      await clock.sleep(backoffMs(tries, retryMinMs, retryMaxMs), this.#givenUp.signal)
+      const answer = await this.#once(settlement)
+      if (!isRefused(answer)) return answer
+      ;({ why, thrown } = answer)
+      if (thrown !== true || this.#recordedMs > sinceMs) refusals += 1
+      logger.warn({ job: id, run, why }, 'the log refuses the outcome of a run; it is offered again')
+    }
+    const instead = await this.#once(failureInstead(settlement, why))
+    if (!isRefused(instead)) return instead
+    logger.error(
+      { job: id, run, outcome: settlement.outcome.kind, why },
+      'the log keeps refusing the outcome of a run: it is set aside, and counts as lost if it is not recorded before the deadline of its run',
+    )
+    this.#aside.add(keyOf(settlement))
+    void this.#offerNowAndThen(settlement)
+    throw new ErrandError('E_LOG', `the log keeps refusing the outcome of job ${id}: ${why}`)
+  }
+
+  async #offerNowAndThen(settlement: Settlement): Promise<void> {
+    const { clock } = this.#options
+    const { signal } = this.#givenUp
+    try {
+      do await clock.sleep(asideMs, signal)
+      while (isRefused(await this.#once(settlement)))
+    } catch {
+      // The worker stops; its lease ends, and the sweep judges the run.
+    }
+    this.#aside.delete(keyOf(settlement))
+  }
+
+  /** Rejects when the worker has given up. */
+  async #once(settlement: Settlement): Promise<Settled | (Refused & { readonly thrown?: boolean })> {
+    this.#givenUp.signal.throwIfAborted()
+    const [answer] = await this.#untilAnswered([settlement], 1)
+    if (answer) return answer
+    return { ...settlement, result: 'refused', why: 'the log gave no answer' }
   }
 
   /** Not awaited: whatever does not reach the broker is published by the relay, or taken from the log. */
@@ -119,6 +204,22 @@ export class Settler {
       }
     }
   }
+}
+
+function isRefused(answer: Settled | Refused): answer is Refused {
+  return answer.result === 'refused'
+}
+
+/** The log did not name it: it threw, with nothing but this settlement in the call. */
+function refusedBy({ id, run }: Fence, error: ErrandError): Refused & { readonly thrown: boolean } {
+  return { id, run, result: 'refused', why: error.message, thrown: true }
+}
+
+/** Rather a failure that says why than a run that nobody hears of again. */
+function failureInstead({ id, run, durationMs, outcome }: Settlement, why: string): Settlement {
+  const message = `the log refused the outcome '${outcome.kind}' of this run: ${why}`
+  const error = { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
+  return { id, run, durationMs, outcome: { kind: 'fail', error, cause: 'error' } }
 }
 
 /** What a settlement weighs in a statement: the text that it carries, and some for the rest. */

@@ -3,6 +3,7 @@ import type { Publisher } from '../../src/dispatch/publisher.ts'
 import type { Settled, Settlement } from '../../src/job/outcome.ts'
 import type { Ticket } from '../../src/job/ticket.ts'
 import type { JobLog } from '../../src/ports/job-log.ts'
+import { ErrandError } from '../../src/errors.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { Settler } from '../../src/worker/settler.ts'
 import { recordingLogger } from '../recording-logger.ts'
@@ -22,7 +23,11 @@ const settled = (id: string, more: Partial<Settled> = {}): Settled => ({
   ...more,
 })
 
-function settlerOn(log: Partial<JobLog>): { readonly settler: Settler; readonly published: string[] } {
+function settlerOn(log: Partial<JobLog>): {
+  readonly settler: Settler
+  readonly published: string[]
+  readonly logger: ReturnType<typeof recordingLogger>
+} {
   const published: string[] = []
   const publisher: Publisher = {
     down: false,
@@ -44,6 +49,7 @@ function settlerOn(log: Partial<JobLog>): { readonly settler: Settler; readonly 
       settings,
     }),
     published,
+    logger,
   }
 }
 
@@ -115,4 +121,80 @@ test('it offers outcomes until it is told to give up', async () => {
   settler.giveUp()
   await refused
   await settler.close()
+})
+
+/** A log that never records the outcome of `poisoned`: it names it, or the whole call throws. */
+function refusing(how: 'named' | 'thrown', also: () => boolean = () => true): Partial<JobLog> {
+  return {
+    settle: async (settlements) => {
+      const poisoned = settlements.some(({ id }) => id === 'poisoned') && also()
+      if (poisoned && how === 'thrown') throw new ErrandError('E_LOG', 'null value in column "version"')
+      return settlements.map(({ id, run }) =>
+        poisoned && id === 'poisoned'
+          ? { id, run, result: 'refused', why: 'null value in column "version"' }
+          : settled(id),
+      )
+    },
+  }
+}
+
+test.each(['named', 'thrown'] as const)(
+  'an outcome that is refused for good, %s, holds up no other and is set aside loudly',
+  async (how) => {
+    const { settler, logger } = settlerOn(refusing(how))
+    const poisoned = settler.settle(succeed('poisoned'))
+    const refused = poisoned.catch((error: unknown) => error)
+    const others = Array.from({ length: 20 }, (_, index) => settler.settle(succeed(`other ${index}`)))
+    await clock.advance(200)
+    expect((await Promise.all(others)).every(({ result }) => result === 'settled')).toBe(true)
+    expect(settler.hasAside(succeed('poisoned'))).toBe(false)
+    for (let tries = 0; !settler.hasAside(succeed('poisoned')); tries += 1) {
+      expect(tries).toBeLessThan(100)
+      await clock.advance(5_000)
+      await settler.settle(succeed('later'))
+    }
+    expect(await refused).toMatchObject({
+      code: 'E_LOG',
+      message: expect.stringContaining('null value') as unknown,
+    })
+    expect(logger.lines.filter(({ level }) => level === 'error')).toMatchObject([
+      { message: expect.stringContaining('set aside') as unknown },
+    ])
+    settler.giveUp()
+    await settler.close()
+  },
+)
+
+test('an outcome that was set aside is recorded when the log takes it after all', async () => {
+  let damaged = true
+  const { settler } = settlerOn(refusing('named', () => damaged))
+  settler.settle(succeed('poisoned')).catch(() => undefined)
+  while (!settler.hasAside(succeed('poisoned'))) await clock.advance(5_000)
+  damaged = false
+  await clock.advance(120_000)
+  expect(settler.hasAside(succeed('poisoned'))).toBe(false)
+})
+
+test('a log that records nothing at all is not the fault of an outcome: none is set aside', async () => {
+  let down = true
+  const { settler } = settlerOn({
+    settle: async (settlements) => {
+      if (down) throw new ErrandError('E_LOG', 'could not extend file: No space left on device')
+      return settlements.map(({ id }) => settled(id))
+    },
+  })
+  const all = ['a', 'b', 'c'].map((id) => settler.settle(succeed(id)))
+  for (let minutes = 0; minutes < 30; minutes += 1) await clock.advance(60_000)
+  down = false
+  await clock.advance(60_000)
+  expect((await Promise.all(all)).map(({ result }) => result)).toEqual(['settled', 'settled', 'settled'])
+})
+
+test('a worker that stops waits for no outcome that is refused', async () => {
+  const { settler } = settlerOn(refusing('thrown'))
+  const end = settler.settle(succeed('poisoned')).catch(() => 'given up')
+  await clock.advance(10_000)
+  settler.giveUp()
+  await settler.close()
+  expect(await end).toBe('given up')
 })

@@ -5,7 +5,7 @@ import type { Position } from './cursors.ts'
 import type { Database, Row } from './database.ts'
 import { isUuid } from './literals.ts'
 import type { OneJob } from './one-job.ts'
-import { daysOf, eventColumns, eventOf } from './rows.ts'
+import { eventColumns, eventOf } from './rows.ts'
 
 /** How many events one read looks at for those that a filter asks for. */
 const filteredLook = 10_000
@@ -29,7 +29,6 @@ export class Events {
         `select m.epoch, ${eventColumns(schema)}
            from ${source.rows('job_events', '$1')} e cross join ${schema}.meta m
           where e.job_id = $1
-            and ${daysOf(schema, `coalesce((select j.dispatched_at from ${source.rows('jobs', '$1')} j where j.id = $1), '-infinity')`)}
           order by e.version`,
         [id],
       ),

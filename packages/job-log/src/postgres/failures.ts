@@ -47,10 +47,9 @@ export function isDuplicateId(error: unknown): boolean {
   return stateOfError(error) === '23505'
 }
 
-/** The data of some row was refused: invalid or too large for a column, an index or the program. */
+/** The data of some row was refused: invalid or too large for a column, an index or the program, or damaged where it lies. */
 export function isRefusedData(error: unknown): boolean {
-  const state = stateOfError(error) ?? ''
-  return state.startsWith('22') || state.startsWith('23') || state.startsWith('54')
+  return /^(22|23|54|XX)/.test(stateOfError(error) ?? '')
 }
 
 const lostConnection = new Set(

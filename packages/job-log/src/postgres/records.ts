@@ -4,7 +4,7 @@ import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { OneJob, Source } from './one-job.ts'
-import { daysOf, maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
+import { maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
 interface Past {
@@ -18,6 +18,10 @@ interface Past {
 
 const ends: readonly number[] = [eventCode.succeeded, eventCode.failed, eventCode.cancelled]
 const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCode.lost]
+
+/** Where a record's row has the version of the live row, and the time before which it has no events. */
+const liveVersionAt = storedCount + 11
+const sinceAt = storedCount + 12
 
 /** Records that are read at a time: each has its payload with it. */
 const mostTogether = 50
@@ -112,7 +116,8 @@ export class Records {
       name,
       `select ${storedColumns(schema, 'j', 'l')},
               l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
-              j.max_attempts, j.unique_key, p.value, p.message
+              j.max_attempts, j.unique_key, p.value, p.message, l.version,
+              ${schema}.ms(coalesce(j.events_since, j.dispatched_at))
          from ${from}`,
       values,
     )
@@ -120,33 +125,40 @@ export class Records {
 
   async #records(rows: readonly Row[], source: Source): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
-    const since = Math.min(...rows.map((row) => number(row[storedCount - 1])))
-    const events = await this.#events(
-      rows.map((row) => row[0]!),
-      since,
-      source,
-    )
+    const idsOf = (some: readonly Row[]): string[] => some.map((row) => row[0]!)
+    const since = Math.min(...rows.map((row) => number(row[sinceAt])))
+    const events = new Map(await this.#events(idsOf(rows), since, source))
+    // The time of an event only says where to look first: it comes from a clock that may have been set back.
+    const torn = rows.filter((row) => !isWhole(row, events.get(row[0]!) ?? []))
+    if (torn.length > 0)
+      for (const [id, all] of await this.#events(idsOf(torn), undefined, source)) events.set(id, all)
     return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
   }
 
-  /** What the records need of the jobs' events, newest first: only the last result and the last error with their text. */
+  /**
+   * What the records need of the jobs' events, newest first: only the last result and the last error with their text.
+   * @param since ms since the epoch: days that ended an hour before are not looked at
+   */
   async #events(
     ids: readonly string[],
-    since: number,
+    since: number | undefined,
     source: Source,
   ): Promise<ReadonlyMap<string, readonly Row[]>> {
     const { schema } = this.#database
     const rows = await this.#database.query(
-      `errand_past${source.name}`,
+      `errand_past${since === undefined ? '_all' : ''}${source.name}`,
       `select e.job_id, e.type, e.state, e.run, e.attempt, ${schema}.ms(e.at), e.codec,
               case when row_number() over (
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
-                order by e.version desc) = 1 then e.body end
-         from ${source.rowsOf('job_events', '$1::uuid[]')} e
-        where ${daysOf(schema, 'to_timestamp($2 / 1000.0)')}
-          and e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
+                order by e.version desc) = 1 then e.body end,
+              e.version, e.newest, e.found
+         from (select e.*, max(e.version) over (partition by e.job_id) as newest,
+                      count(*) over (partition by e.job_id) as found
+                 from ${source.rowsOf('job_events', '$1::uuid[]')} e
+                ${since === undefined ? '' : `where e.at >= to_timestamp($2 / 1000.0) - interval '1 hour'`}) e
+        where e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,
-      [arrayLiteral(ids), since],
+      since === undefined ? [arrayLiteral(ids)] : [arrayLiteral(ids), since],
     )
     const events = new Map<string, Row[]>()
     for (const row of rows) {
@@ -156,6 +168,14 @@ export class Records {
     }
     return events
   }
+}
+
+/** Versions count without a gap, up to that of the live row or to an end: so it shows where an event was not found. */
+function isWhole(row: Row, events: readonly Row[]): boolean {
+  const [last] = events
+  if (!last || last[9] !== last[10]) return false
+  const live = row[liveVersionAt]
+  return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(stateOf(last[2]))
 }
 
 function pastOf(events: readonly Row[]): Past {

@@ -112,13 +112,6 @@ export function claimOf(row: Row, at: number): Claim {
   }
 }
 
-/**
- * The days in which events of a job can be that was dispatched at `since`: none is older (an hour for a clock that was set
- * back), and the days ahead are empty. Without it every day that is kept would be looked at.
- */
-export const daysOf = (s: string, since: string): string =>
-  `e.at >= ${since} - interval '1 hour' and e.at < ${s}.clock() + interval '1 day'`
-
 /** Events, in this order: */
 export const eventColumns = (s: string): string =>
   `e.tx, e.seq, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +

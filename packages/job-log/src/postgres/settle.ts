@@ -5,6 +5,7 @@ import type {
   EventType,
   Fence,
   JobState,
+  Refused,
   SettledOutcome,
   Settled,
   Settlement,
@@ -50,10 +51,10 @@ export class Settler {
     this.#succeededText = `select ${database.schema}.settle_succeeded($1, $2, $3, $4, $5, $6)`
   }
 
-  async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
+  async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]> {
     if (new Set(settlements.map(({ id }) => id)).size === settlements.length)
       return this.#round(settlements, by)
-    const answers: Settled[] = []
+    const answers: (Settled | Refused)[] = []
     answers.length = settlements.length
     // The same job twice: the second is answered after the first.
     let open = settlements.map((settlement, index) => ({ settlement, index }))
@@ -91,7 +92,7 @@ export class Settler {
     }
   }
 
-  async #round(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly Settled[]> {
+  async #round(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]> {
     const encoded = settlements.map(encodingOf)
     for (let at = 0; at < encoded.length; at += 1) {
       const one = encoded[at]!
@@ -102,16 +103,36 @@ export class Settler {
       const lines = await halving<Encoding, string>(batch, {
         run: async (part) => this.#send(await this.#succeed(part, by, facts), by, null),
         isCulprit: isRefusedData,
-        alone: async (one) => (await this.#send([await this.#unstorable(one)], by, null)).join('\n'),
+        alone: (one, error) => this.#instead(one, by, facts, error),
       })
       facts.read(lines)
     }
     // Rows that somebody has locked: a caller's transaction that completes the job, most often. Nobody waited for them.
     for (const id of facts.locked) {
       const one = encoded.find((settlement) => settlement.id.toLowerCase() === id)
-      if (one) facts.read(await this.#send([one], by, rowWait))
+      if (one) facts.read(await this.#waiting(one, by))
     }
     return settlements.map((settlement) => facts.answer(settlement))
+  }
+
+  async #waiting(one: Encoding, by: WorkerRef): Promise<readonly string[]> {
+    try {
+      return await this.#send([one], by, rowWait)
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error
+      return []
+    }
+  }
+
+  /** What the data of a settlement, or of its job, is refused for keeps none of its neighbours from being recorded. */
+  async #instead(one: Encoding, by: WorkerRef, facts: Facts, refusal: unknown): Promise<string> {
+    try {
+      return (await this.#send([await this.#unstorable(one)], by, null)).join('\n')
+    } catch (error) {
+      if (!isRefusedData(error)) throw error
+      facts.refused(one, (refusal as Error).message)
+      return ''
+    }
   }
 
   /** Settles what has succeeded and holds no key, in short. What is left is for `settle` to judge. */
@@ -244,6 +265,7 @@ class Facts {
   readonly #facts = new Map<string, Fact>()
   readonly #tickets = new Map<string, Ticket[]>()
   readonly #pending = new Set<string>()
+  readonly #refused = new Map<string, string>()
 
   constructor(logId: string) {
     this.#logId = logId
@@ -252,6 +274,7 @@ class Facts {
   read(lines: readonly string[]): void {
     for (const line of lines.flatMap((text) => text.split('\n'))) {
       const [word, id = '', ...rest] = line.split('\t')
+      if (word === '') continue
       if (word === 'settled' || word === 'already' || word === 'claim-lost') this.#settled(word, id, rest)
       else if (word === 'next') this.#ticket(id, rest[0]!, lane(rest[1]), rest[2]!)
       else if (word === 'pending') this.#pending.add(id)
@@ -259,19 +282,22 @@ class Facts {
     }
   }
 
+  refused({ id }: Fence, why: string): void {
+    this.#refused.set(id.toLowerCase(), why)
+  }
+
   succeeded(fences: readonly Fence[]): void {
     for (const { id } of fences) this.#facts.set(id.toLowerCase(), success)
   }
 
-  answer({ id: asked, run }: Fence): Settled {
+  answer({ id: asked, run }: Fence): Settled | Refused {
     const id = asked.toLowerCase()
     const fact = this.#facts.get(id)
     if (!fact) {
-      if (this.locked.has(id))
-        throw new ErrandError(
-          'E_LOG',
-          `job ${id} is locked by another transaction for too long; settle it again`,
-        )
+      const why = this.locked.has(id)
+        ? 'another transaction has locked the job for too long'
+        : this.#refused.get(id)
+      if (why !== undefined) return { id: asked, run, result: 'refused', why }
       return {
         id: asked,
         run,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { JobLog, NewJob, WorkerRef } from '@errand/core/ports'
-import { checkHistory, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import { checkHistory, newJob, outcomes, settlement, until, workerRef, recorded } from '@errand/testkit'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -102,6 +102,112 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     expect(ordered.map(({ version }) => version)).toEqual([1, 2, 3])
   })
 
+  describe('a transaction that has had its number before the last event of a job', () => {
+    /** A job whose last event is younger than the number of a transaction that is open: of the client given. */
+    const late = async (to: 'ready' | 'running' | 'failed' | 'succeeded' | 'scheduled') => {
+      const [by, client] = [await worker(), await stage.client()]
+      await client.query('begin')
+      await client.query('select pg_current_xact_id()')
+      const held = { key: randomUUID(), onFailure: 'block' } as const
+      const [job] = jobs(1, () => ({
+        ...(to === 'failed' ? { ordering: held } : {}),
+        ...(to === 'scheduled' ? { due: { delayMs: 1 } } : {}),
+        publishGraceMs: 0,
+      }))
+      await log.append([job!])
+      const id = job!.id
+      if (to === 'scheduled' || to === 'ready') return { by, client, id }
+      const [claim] = await log.claim([{ id, queue, lane: 'normal', log: logId }], 1, by, randomUUID())
+      if (claim?.verdict !== 'run') throw new Error('it was not granted')
+      if (to === 'failed') await log.settle([settlement(claim.claim, outcomes.fail())], by)
+      if (to === 'succeeded') await log.settle([settlement(claim.claim, outcomes.succeed())], by)
+      return { by, client, id }
+    }
+    let logId: string
+    beforeAll(async () => {
+      logId = (await log.connect()).logId
+    })
+    const inOrder = async (id: string): Promise<string[]> => {
+      const rows = await stage.sql(
+        `select version, type from errand.job_events where job_id = '${id}' order by tx, seq`,
+      )
+      expect(rows.map(({ version }) => version)).toEqual(rows.map((_, index) => index + 1))
+      return rows.map(({ type }) => String(type))
+    }
+
+    it('passes its job over: it grants, settles, loses and makes due only what is older', async () => {
+      const ready = await late('ready')
+      const call = async (client: Client, text: string, values: readonly unknown[] = []) =>
+        (
+          await client.query<Record<string, unknown>>(text.replaceAll('errand.', `${stage.schema}.`), [
+            ...values,
+          ])
+        ).rows
+      const claim = `select verdict from errand.claim($1, 1, $2, $3, 1000, '{}')`
+      expect(await call(ready.client, claim, [[ready.id], ready.by.id, randomUUID()])).toEqual([
+        { verdict: 'again' },
+      ])
+      const overdue = `select id from errand.take('{${queue}}', 1000, $1, $2, 1000, '{}', 0, true, null)`
+      const taken = await call(ready.client, overdue, [ready.by.id, randomUUID()])
+      expect(taken.map(({ id }) => id)).not.toContain(ready.id)
+
+      const running = await late('running')
+      const settle = `select errand.settle($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`
+      expect(await call(running.client, settle, [`{${running.id}}`, running.by.id])).toEqual([
+        { answer: `locked\t${running.id}` },
+      ])
+      const succeed = `select errand.settle_succeeded($1, '{1}', '{null}', '{null}', '{null}', $2) as answer`
+      expect(await call(running.client, succeed, [`{${running.id}}`, running.by.id])).toEqual([
+        { answer: '' },
+      ])
+      const lost = `select id from errand.sweep_lost(1000, clock_timestamp() + interval '1 day')`
+      expect((await call(running.client, lost)).map(({ id }) => id)).not.toContain(running.id)
+
+      const scheduled = await late('scheduled')
+      const due = `select id from errand.sweep_due(1000, clock_timestamp() + interval '1 day')`
+      expect((await call(scheduled.client, due)).map(({ id }) => id)).not.toContain(scheduled.id)
+
+      const over = await late('succeeded')
+      expect(await call(over.client, settle, [`{${over.id}}`, randomUUID()])).toEqual([
+        { answer: `locked\t${over.id}` },
+      ])
+      for (const { client } of [ready, running, scheduled, over]) await client.query('rollback')
+    })
+
+    it.each([
+      ['ready', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
+      ['running', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
+      ['ready', `select * from errand.change($1, 0::smallint, null, null, null, null, '{}', 0, '1s')`],
+      ['failed', `select * from errand.skip(array[$1::uuid], '{}', '1s')`],
+      ['failed', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
+      ['succeeded', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
+      [
+        'running',
+        `select * from errand.beat((select worker from errand.live where id = $1), 'h', 1, null, 120000,
+         '{many}', true, null, array[$1::uuid], '{1}', '{50}', '{x}', array['"progress":50'], '{}')`,
+      ],
+    ] as const)('does not touch a %s job, and is begun again: %s', async (state, text) => {
+      const { client, id } = await late(state)
+      const call = text.replaceAll('errand.', `${stage.schema}.`)
+      await expect(client.query(call, [id])).rejects.toMatchObject({ code: '40001' })
+      await client.query('rollback')
+      await client.query(call, [id])
+      await inOrder(id)
+    })
+
+    it('completes its job all the same, and the end is read behind all that came before', async () => {
+      const { by, client, id } = await late('running')
+      const tx = client as never
+      await log.beat(by, { queues: [queue], taking: true, progress: [{ id, run: 1, value: 50 }] })
+      const followed = await log.read({ job: id, limit: 10 })
+      await log.complete({ id, run: 1 }, undefined, by, tx)
+      await client.query('commit')
+      await inOrder(id)
+      const { events } = await log.read({ job: id, after: followed.next, limit: 10 })
+      expect(events.map(({ type }) => type)).toEqual(['succeeded'])
+    })
+  })
+
   it('dispatches with keys and unique keys in any order deadlock nobody', async () => {
     const before = await stage.sql(
       'select deadlocks::int from pg_stat_database where datname = current_database()',
@@ -163,9 +269,11 @@ describe.skipIf(url === undefined)('many connections at once', () => {
         await until(
           async () => {
             const claims = await each.take(['fleet'], 5, by, randomUUID())
-            const settled = await each.settle(
-              claims.map((claim) => settlement(claim, outcomes.succeed())),
-              by,
+            const settled = recorded(
+              await each.settle(
+                claims.map((claim) => settlement(claim, outcomes.succeed())),
+                by,
+              ),
             )
             left -= claims.length
             if (settled.some(({ keyPending }) => keyPending)) await each.passKeys(100)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { newJob, settlement, workerRef } from '@errand/testkit'
+import { newJob, settlement, workerRef, recorded } from '@errand/testkit'
 import { openLog, temporaryFolder } from './temporary.ts'
 
 const jobsOf = async (file: string) => (await openLog(file).list({}, { limit: 10 })).map((job) => job.id)
@@ -42,7 +42,9 @@ test('a completion in the handler’s transaction commits or rolls back with it'
     app.exec(end)
   }
   const notCommitted = { kind: 'completed', error: { codec: 'json', text: '{}' }, retryInMs: 0 } as const
-  const settled = await log.settle([settlement(first!, notCommitted), settlement(second!, notCommitted)], by)
+  const settled = recorded(
+    await log.settle([settlement(first!, notCommitted), settlement(second!, notCommitted)], by),
+  )
   expect(settled.map(({ event, state }) => [event, state])).toEqual([
     ['succeeded', 'succeeded'],
     ['errored', 'scheduled'],

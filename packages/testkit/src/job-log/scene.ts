@@ -18,7 +18,7 @@ import type {
   Ticket,
   WorkerRef,
 } from '@errand/core/ports'
-import { newJob, outcomes, settlement, workerRef } from '../fixtures.ts'
+import { recorded, newJob, outcomes, settlement, workerRef } from '../fixtures.ts'
 import { realPause, until } from '../until.ts'
 import type { LogUnderTest, OpenTransaction } from './harness.ts'
 
@@ -161,7 +161,7 @@ export class Scene {
     claim: { readonly id: string; readonly run: number },
     outcome: SettledOutcome,
   ): Promise<Settled> {
-    const [settled] = await this.log.settle([settlement(claim, outcome)], worker)
+    const [settled] = recorded(await this.log.settle([settlement(claim, outcome)], worker))
     if (!settled) throw new Error('the log gave no answer to a settlement')
     return settled
   }

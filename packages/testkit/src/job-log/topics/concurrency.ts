@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Claim, JobLog, NewJob, WorkerRef } from '@errand/core/ports'
-import { outcomes, settlement } from '../../fixtures.ts'
+import { recorded, outcomes, settlement } from '../../fixtures.ts'
 import { checkHistory, describeViolations } from '../../history/check.ts'
 import { readDispatched } from '../../history/read.ts'
 import type { JobLogHarness } from '../harness.ts'
@@ -208,7 +208,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
             const verdicts = await log.claim(tickets, 10, worker, randomUUID())
             const claims = verdicts.flatMap((verdict) => (verdict.verdict === 'run' ? [verdict.claim] : []))
             const ended = shuffled(claims, round).map((claim) => settlement(claim, outcomes.succeed()))
-            const settled = await log.settle(ended, worker)
+            const settled = recorded(await log.settle(ended, worker))
             expect(settled.every(({ result }) => result === 'settled')).toBe(true)
             await log.cancel(
               shuffled(jobs, round)
@@ -263,9 +263,11 @@ export function describeConcurrency(harness: JobLogHarness): void {
         on.until(async () => {
           await log.sweep({ limit: 50, republish: false, skipQueues: [] })
           const claims = await log.take([on.queue], 3, worker, randomUUID())
-          const settled = await log.settle(
-            claims.map((claim) => settlement(claim, endOf(claim, (count += 1)))),
-            worker,
+          const settled = recorded(
+            await log.settle(
+              claims.map((claim) => settlement(claim, endOf(claim, (count += 1)))),
+              worker,
+            ),
           )
           expect(settled.every(({ result }) => result === 'settled')).toBe(true)
           if (settled.some(({ keyPending }) => keyPending)) await log.passKeys(50)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Encoded, NewJob } from '@errand/core/ports'
-import { encoded, failure, outcomes, settlement } from '../../fixtures.ts'
+import { recorded, encoded, failure, outcomes, settlement } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
 
@@ -131,11 +131,13 @@ export function describeData(harness: JobLogHarness): void {
       const worker = await on.worker()
       await on.addAll([{}, { maxAttempts: 2 }, { maxAttempts: 1 }, {}])
       const claims = await on.take(worker)
-      const settled = await on.log.settle(
-        claims.map((claim, index) =>
-          settlement(claim, outcomes.succeed(index === 1 || index === 2 ? raw(text) : encoded(index))),
+      const settled = recorded(
+        await on.log.settle(
+          claims.map((claim, index) =>
+            settlement(claim, outcomes.succeed(index === 1 || index === 2 ? raw(text) : encoded(index))),
+          ),
+          worker,
         ),
-        worker,
       )
       expect(settled.map(({ result }) => result)).toEqual(['settled', 'settled', 'settled', 'settled'])
       expect([settled[0]?.event, settled[3]?.event]).toEqual(['succeeded', 'succeeded'])
@@ -158,11 +160,13 @@ export function describeData(harness: JobLogHarness): void {
         const worker = await on.worker()
         await on.addAll([{}, {}, {}])
         const claims = await on.take(worker)
-        const settled = await on.log.settle(
-          claims.map((claim, index) =>
-            settlement(claim, outcomes.exhaust(index === 1 ? raw(text) : failure('plain'))),
+        const settled = recorded(
+          await on.log.settle(
+            claims.map((claim, index) =>
+              settlement(claim, outcomes.exhaust(index === 1 ? raw(text) : failure('plain'))),
+            ),
+            worker,
           ),
-          worker,
         )
         expect(settled.map(({ result, state }) => [result, state])).toEqual(
           claims.map(() => ['settled', 'failed']),
@@ -181,9 +185,11 @@ export function describeData(harness: JobLogHarness): void {
       const worker = await on.worker()
       const claims = await on.take(worker, 1_300)
       expect(claims.map(({ id }) => id)).toEqual(jobs.map(({ id }) => id))
-      const settled = await on.log.settle(
-        claims.map((claim) => settlement(claim, outcomes.succeed())),
-        worker,
+      const settled = recorded(
+        await on.log.settle(
+          claims.map((claim) => settlement(claim, outcomes.succeed())),
+          worker,
+        ),
       )
       expect(settled.every(({ result }) => result === 'settled')).toBe(true)
     })

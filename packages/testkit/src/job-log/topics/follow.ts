@@ -56,7 +56,7 @@ export function describeFollow(harness: JobLogHarness): void {
       async () => {
         const on = await scene()
         const open = await on.begin()
-        onTestFinished(open.rollback)
+        onTestFinished(() => open.rollback())
         await on.log.append([on.newJob()], { tx: open.tx })
         const job = await on.ended(outcomes.exhaust())
         const events = await on.events(job)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { NewJob } from '@errand/core/ports'
-import { outcomes } from '../../fixtures.ts'
+import { recorded, outcomes } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
 
@@ -230,9 +230,16 @@ export function describeOrderingKeys(harness: JobLogHarness): void {
       const worker = await on.worker()
       const claims = await on.take(worker)
       expect(claims.map(({ id }) => id)).toEqual([a1?.id, b1?.id])
-      const settled = await on.log.settle(
-        claims.map((claim) => ({ id: claim.id, run: claim.run, durationMs: 1, outcome: outcomes.succeed() })),
-        worker,
+      const settled = recorded(
+        await on.log.settle(
+          claims.map((claim) => ({
+            id: claim.id,
+            run: claim.run,
+            durationMs: 1,
+            outcome: outcomes.succeed(),
+          })),
+          worker,
+        ),
       )
       expect(settled.flatMap(({ tickets }) => tickets.map(({ id }) => id)).toSorted()).toEqual(
         [a2!.id, b2!.id].toSorted(),

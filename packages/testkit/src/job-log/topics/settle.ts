@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { SettledOutcome } from '@errand/core/ports'
-import { encoded, failure, outcomes, settlement } from '../../fixtures.ts'
+import { recorded, encoded, failure, outcomes, settlement } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
 
@@ -189,15 +189,17 @@ export function describeSettle(harness: JobLogHarness): void {
       await on.addAll([{}, {}, {}, {}])
       const [a, b, c, d] = await on.take(worker)
       const lost = { id: randomUUID(), run: 1 }
-      const settled = await on.log.settle(
-        [
-          settlement(d!, outcomes.snooze(1_000)),
-          settlement(a!, outcomes.succeed()),
-          settlement(lost, outcomes.succeed()),
-          settlement(c!, outcomes.release(false)),
-          settlement(b!, outcomes.fail()),
-        ],
-        worker,
+      const settled = recorded(
+        await on.log.settle(
+          [
+            settlement(d!, outcomes.snooze(1_000)),
+            settlement(a!, outcomes.succeed()),
+            settlement(lost, outcomes.succeed()),
+            settlement(c!, outcomes.release(false)),
+            settlement(b!, outcomes.fail()),
+          ],
+          worker,
+        ),
       )
       expect(settled.map(({ id, result, event }) => [id, result, event])).toEqual([
         [d?.id, 'settled', 'snoozed'],

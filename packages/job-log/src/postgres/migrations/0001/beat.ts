@@ -1,5 +1,5 @@
 import { eventCode, stateCode } from '../../codes.ts'
-import { hot, stateIs } from './hot.ts'
+import { againIf, hot, isEarlier, stateIs } from './hot.ts'
 
 /** The heartbeat of a whole process: one row per worker. */
 export const beat = (s: string): string => `
@@ -18,6 +18,7 @@ create function ${s}.beat(
 declare
   v_now timestamptz := ${s}.clock();
   v_stop boolean;
+  v_late boolean;
 begin
   insert into ${s}.workers as w (
     id, host, pid, label, lease_ms, queues, taking, why, drivers, started_at, last_seen, lease_until)
@@ -30,11 +31,11 @@ begin
 
   if p_jobs is not null then
     with fit as materialized (
-      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, t.value, t.message, t.data, t.ord
+      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, l.is_late, t.value, t.message, t.data, t.ord
         from unnest(p_jobs, p_runs, p_values, p_messages, p_data) with ordinality
           as t (id, run, value, message, data, ord)
        cross join lateral (
-         select * from ${s}.live l
+         select *, not ${isEarlier('l')} as is_late from ${s}.live l
           where l.id = t.id and l.run = t.run and ${stateIs('l', stateCode.running)} and l.worker = p_id
             for update skip locked) l),
     counted as (
@@ -49,8 +50,10 @@ begin
     shown as (
       insert into ${s}.progress as p (job_id, value, message)
       select c.id, c.value, c.message from counted c where c.nth = c.many
-      on conflict (job_id) do update set value = excluded.value, message = excluded.message)
-    update ${s}.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many;
+      on conflict (job_id) do update set value = excluded.value, message = excluded.message),
+    moved as (
+      update ${s}.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many)
+    select bool_or(c.is_late) into v_late from counted c;${againIf('v_late').replaceAll('\n', '\n  ')}
   end if;
 
   return query

@@ -84,7 +84,7 @@ begin ${checkLease(s, 'and l.id = any (p_ids)')}
     into v_ids, v_rows, v_started
     from (select f.id, f.place, f.unique_mode
             from (select l.id, l.ctid as place, l.unique_mode from ${s}.live l
-                   where l.id = any (p_ids) and ${stateIs('l', stateCode.ready)}
+                   where l.id = any (p_ids) and ${stateIs('l', stateCode.ready)} and ${isEarlier('l')}
                      and l.queue = any (v_served) and not l.queue = any (v_paused)
                    order by l.id
                      for update skip locked) f
@@ -177,6 +177,7 @@ begin ${checkLease(s, '')}
        where not q.name = any (v_paused));
     ${pick(`from ${s}.live l
                  where l.id = any (v_ids) and ${stateIs('l', stateCode.ready)} and l.publish_after <= v_now
+                   and ${isEarlier('l')}
                  order by l.seq limit p_max`)}
   else
     foreach v_queue in array p_queues loop

@@ -20,6 +20,12 @@ set jit to off`
  */
 export const isEarlier = (row: string): string => `age(${row}.xmin) >= 0`
 
+/** For functions that cannot leave a row to the next transaction: all of it again, in a transaction with a later number. */
+export const againIf = (condition: string): string => `
+  if ${condition} then
+    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+  end if;`
+
 /**
  * A job's state where its row is found by its id. Said so that no partial index of that state can be used: to a planner
  * that believes the table to be tiny, reading all running jobs for each id looks as cheap as looking the id up.

@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { foundBy, hot, stateIs } from './hot.ts'
+import { againIf, foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 const { scheduled, blocked, ready, running, succeeded, failed, cancelled } = stateCode
 
@@ -15,6 +15,7 @@ declare
   v_keys text[];
   v_freed uuid[] := '{}';
   v_unique_mode smallint;
+  v_is_late boolean;
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select array_agg(l.queue) filter (where l.key is not null), array_agg(l.key) filter (where l.key is not null)
@@ -22,9 +23,10 @@ begin
     from ${s}.live l where l.id = any (p_ids);
   if v_keys is not null then perform ${s}.lock_keys(v_queues, v_keys); end if;
 
-  for kind, id, queue, lane, worker, v_unique_mode in
+  for kind, id, queue, lane, worker, v_unique_mode, v_is_late in
     with found as materialized (
-      select l.* from ${s}.live l where l.id = any (p_ids) and l.state <> ${failed} order by l.id for update),
+      select l.*, not ${isEarlier('l')} as is_late
+        from ${s}.live l where l.id = any (p_ids) and l.state <> ${failed} order by l.id for update),
     gone as (delete from ${s}.live l using found f where ${foundBy('l.id', 'f.id')} and f.state <> ${running}),
     asked as (
       update ${s}.live l set cancel = p_note, version = l.version + 1
@@ -37,9 +39,9 @@ begin
              f.name, f.queue, f.tags, f.run, f.attempt, '{' || p_note || '}'
         from found f where f.state <> ${running} or f.cancel is null)
     select case when f.state <> ${running} then 'cancelled' when f.cancel is null then 'requested' else 'asked' end,
-           f.id, f.queue, f.lane, f.worker, f.unique_mode
+           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.is_late
       from found f
-  loop
+  loop${againIf('v_is_late').replaceAll('\n', '\n  ')}
     if kind = 'cancelled' and v_unique_mode <> ${uniqueCode.none} then v_freed := v_freed || id; end if;
     return next;
   end loop;
@@ -102,6 +104,8 @@ begin
   select array_agg(locked.holder) into v_mine from locked;
   perform 1 from (select from ${s}.live l where l.id = any (v_ids) order by l.id for update) locked;
   perform 1 from (select from ${s}.jobs j where j.id = any (v_ids) order by j.id for update) locked;
+  ${againIf(`exists (select from ${s}.live l where l.id = any (v_ids) and not ${isEarlier('l')})
+     or exists (select from ${s}.job_events e where e.job_id = any (v_ids) and e.tx > pg_current_xact_id())`)}
 
   return query
     with final as materialized (
@@ -113,12 +117,13 @@ begin
         left join ${s}.live l on ${foundBy('l.id', 'j.id')}
         left join lateral (
           select e.version, e.run, e.state from ${s}.job_events e
-           where e.job_id = j.id and e.at >= j.dispatched_at - interval '1 hour' order by e.version desc limit 1
+           where e.job_id = j.id order by e.version desc limit 1
         ) e on true
        where j.id = any (v_ids) and (l.id is null or l.state = ${failed}) and (l.id is not null or e.version is not null)),
     counted as (
-      update ${s}.jobs j set replays = f.replays from final f
-       where ${foundBy('j.id', 'f.id')} and j.replays <> f.replays),
+      update ${s}.jobs j set replays = f.replays, events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
+        from final f
+       where ${foundBy('j.id', 'f.id')} and (j.replays <> f.replays or v_now < j.dispatched_at)),
     put as (
       insert into ${s}.live as l (
         id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, unique_mode, fails_on_crash,
@@ -150,6 +155,10 @@ begin
     from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)};
   if v_keys is null then return; end if;
   perform ${s}.lock_keys(v_queues, v_keys);
+  perform 1 from (
+    select from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)} order by l.id for update) locked;${againIf(
+      `exists (select from ${s}.live l where l.id = any (p_ids) and not ${isEarlier('l')})`,
+    )}
   return query
     with found as materialized (
       select l.* from ${s}.live l where l.id = any (p_ids) and ${stateIs('l', failed)} order by l.id for update),
@@ -193,7 +202,7 @@ begin
   if verdict <> 'ok' then
     return next;
     return;
-  end if;
+  end if;${againIf(`exists (select from ${s}.live l where l.id = p_id and not ${isEarlier('l')})`)}
 
   v_state := v_live.state;
   if v_run_at > v_now then

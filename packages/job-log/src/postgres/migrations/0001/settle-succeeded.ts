@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { foundBy, hot, stateIs } from './hot.ts'
+import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 /**
  * Settles runs that have succeeded, of jobs that hold no key: most of all. A row is deleted where it is found, without
@@ -22,7 +22,7 @@ begin
                      as u (id, run, codec, body, data)
              order by u.id) r
      where ${foundBy('l.id', 'r.id')} and l.run = r.run and ${stateIs('l', stateCode.running)} and l.worker = p_worker
-       and l.key is null and l.unique_mode = ${uniqueCode.none}
+       and l.key is null and l.unique_mode = ${uniqueCode.none} and ${isEarlier('l')}
     returning l.id, l.version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.data),
   noted as (
     insert into ${s}.job_events (

@@ -1,5 +1,5 @@
 import { eventCode, settleCode, stateCode, uniqueCode } from '../../codes.ts'
-import { foundBy, hot, stateIs } from './hot.ts'
+import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 const { succeed, error, fail, snooze, park, releaseBegun, releaseUnbegun, cancel, completed } = settleCode
 const { scheduled, ready, running, succeeded, failed, cancelled } = stateCode
@@ -28,7 +28,7 @@ const json = (...members: string[]): string =>
 export const settle = (s: string): string => `
 create function ${s}.settle(
   p_ids text, p_runs text, p_kinds text, p_delays text, p_codecs text, p_bodies text, p_durations text, p_extras text,
-  p_worker text, p_lock_timeout text
+  p_worker text, p_lock_timeout text, p_inside boolean default false
 ) returns text language plpgsql ${hot} as $$
 declare
   v_now timestamptz := ${s}.clock();
@@ -68,6 +68,7 @@ begin
          cross join lateral (
            select * from ${s}.live l
             where l.id = s.id and l.run = s.run and ${stateIs('l', running)} and l.worker = p_worker
+              and (p_inside or ${isEarlier('l')})
               for update skip locked) l) f),
   gone as (
     delete from ${s}.live l using c where ${foundBy('l.id', 'c.id')} and not c.stays),
@@ -151,9 +152,6 @@ language plpgsql ${hot} as $$
 declare
   v_live ${s}.live;
   v_job ${s}.jobs;
-  -- Events are kept by the day: none of this job's is older than it, and the days ahead are empty.
-  v_since timestamptz := (select j.dispatched_at - interval '1 hour' from ${s}.jobs j where j.id = p_id);
-  v_until timestamptz := ${s}.clock() + interval '1 day';
   v_last record;
   v_found record;
   v_next text;
@@ -175,7 +173,7 @@ begin
 
   select e.type, e.state, ${s}.ms(e.run_at) as run_at into v_found
     from ${s}.job_events e
-   where e.job_id = p_id and e.at >= v_since and e.at < v_until and e.run = p_run and e.worker = p_worker
+   where e.job_id = p_id and e.run = p_run and e.worker = p_worker
      and e.type in (${eventCode.succeeded}, ${eventCode.errored}, ${eventCode.snoozed}, ${eventCode.released},
                     ${eventCode.failed}, ${eventCode.cancelled})
    order by e.version desc limit 1;
@@ -198,17 +196,20 @@ begin
   end if;
 
   if v_live.id is null then
-    select e.version, e.state, e.name, e.queue, e.tags, e.run, e.attempt into v_last
-      from ${s}.job_events e where e.job_id = p_id and e.at >= v_since and e.at < v_until
-     order by e.version desc limit 1;
+    select e.version, e.state, e.name, e.queue, e.tags, e.run, e.attempt, e.tx > pg_current_xact_id() as is_late into v_last
+      from ${s}.job_events e where e.job_id = p_id order by e.version desc limit 1;
+    -- Its history has been dropped.
+    if not found then return concat_ws(E'\\t', 'unknown', p_id); end if;
   else
     select v_live.version as version, v_live.state as state, v_live.name as name, v_live.queue as queue,
-           v_live.tags as tags, v_live.run as run, v_live.attempt as attempt
+           v_live.tags as tags, v_live.run as run, v_live.attempt as attempt,
+           (select not ${isEarlier('l')} from ${s}.live l where l.id = p_id) as is_late
       into v_last;
   end if;
+  if v_last.is_late then return concat_ws(E'\\t', 'locked', p_id); end if;
   if not exists (
     select from ${s}.job_events e
-     where e.job_id = p_id and e.at >= v_since and e.at < v_until and e.type = ${eventCode.fenced} and e.data = format('{"fencedRun":%s}', p_run))
+     where e.job_id = p_id and e.type = ${eventCode.fenced} and e.data = format('{"fencedRun":%s}', p_run))
   then
     insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
     values (p_id, v_last.version + 1, ${eventCode.fenced}, v_last.state, v_last.name, v_last.queue, v_last.tags,
@@ -218,17 +219,38 @@ begin
   return concat_ws(E'\\t', 'claim-lost', p_id, ${eventCode.fenced}, v_last.state);
 end $$;
 
--- Succeeds a run inside the caller's transaction. Without the fence the transaction itself fails: it cannot commit.
+/*
+ * Succeeds a run inside the caller's transaction. Without the fence the transaction itself fails: it cannot commit.
+ * That transaction may have had its number long before the job's last event was written, and events are read in the order
+ * of those numbers: then this one gets the number of a subtransaction, which comes later than all that there were.
+ */
 create function ${s}.complete(p_id text, p_run text, p_codec text, p_body text, p_worker text) returns text
 language plpgsql ${hot} as $$
 declare
   v_answer text;
+  v_version integer;
+  v_is_late boolean;
+  v_tx bigint;
 begin
   perform 1 from (select from ${s}.live l where l.id = p_id::uuid for update) locked;
+  select l.version, not ${isEarlier('l')} into v_version, v_is_late from ${s}.live l where l.id = p_id::uuid;
+  if v_is_late then
+    begin
+      update ${s}.live l set version = l.version where l.id = p_id::uuid returning xmin::text::bigint into v_tx;
+    exception when others then raise;
+    end;
+    -- Numbers have 64 bits, and rows the lower half of them.
+    v_tx := v_tx + ((pg_current_xact_id()::text::bigint >> 32) << 32);
+    if v_tx < pg_current_xact_id()::text::bigint then v_tx := v_tx + (1::bigint << 32); end if;
+  end if;
   v_answer := ${s}.settle('{' || p_id || '}', '{' || p_run || '}', '{${succeed}}', null,
-                          array[p_codec]::text, array[p_body]::text, null, null, p_worker, null);
+                          array[p_codec]::text, array[p_body]::text, null, null, p_worker, null, true);
   if v_answer not like 'settled%' then
     raise exception 'errand: the claim on job % is lost', p_id using errcode = 'ERR02';
+  end if;
+  if v_tx is not null then
+    update ${s}.job_events e set tx = v_tx::text::xid8
+     where e.job_id = p_id::uuid and e.version > v_version and e.tx = pg_current_xact_id();
   end if;
   return v_answer;
 end $$;

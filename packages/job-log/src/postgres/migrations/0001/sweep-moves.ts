@@ -1,5 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { foundBy, hot, stateIs } from './hot.ts'
+import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 import { publishGrace } from './sweep.ts'
 
 const { scheduled, blocked, ready, running, failed, cancelled } = stateCode
@@ -57,7 +57,7 @@ begin
         from ${s}.live l
         left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
        where l.id = any (v_ids) and ${stateIs('l', scheduled)} and l.run_at <= p_now
-         and (l.key is null or k.holder is not null)
+         and (l.key is null or k.holder is not null) and ${isEarlier('l')}
        order by l.id
          for update of l skip locked),
     moved as (
@@ -109,7 +109,7 @@ begin
              p_now + least(interval '1 second' * power(2, least(l.streak - 1, 10)), interval '1 minute') as run_at,
              l.key is not null and not l.skips_on_failure as blocks
         from ${s}.live l left join ${s}.workers w on w.id = l.worker
-       where l.id = any (v_ids) and ${stateIs('l', running)}
+       where l.id = any (v_ids) and ${stateIs('l', running)} and ${isEarlier('l')}
          and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
        order by l.id
          for update of l skip locked),

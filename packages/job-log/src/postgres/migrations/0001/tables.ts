@@ -29,6 +29,8 @@ create table ${s}.jobs (
   id uuid primary key,
   seq bigint not null,
   dispatched_at timestamptz not null,
+  -- Set where its events may be older than that: it was replayed by a clock that had been set back.
+  events_since timestamptz,
   expires_at timestamptz,
   timeout_ms bigint,
   unique_for_ms bigint,
