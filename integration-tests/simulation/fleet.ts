@@ -4,6 +4,7 @@ import { startWorker } from '../../packages/core/src/worker/worker.ts'
 import { handlersOf } from './jobs.ts'
 import { Peer } from './peer.ts'
 import { workerSettings } from './scenario.ts'
+import type { Probe } from './probe.ts'
 import type { Stage } from './stage.ts'
 
 export interface Member extends Peer {
@@ -24,14 +25,16 @@ class WorkerPeer extends Peer implements Member {
 /** The worker processes, and what starts a new one wherever one has ended. */
 export class Fleet {
   readonly #stage: Stage
+  readonly #probe: Probe
   readonly #members = new Set<WorkerPeer>()
   readonly #leaving = new Set<WorkerPeer>()
   #count = 0
   #isClosing = false
   #isUpgraded = false
 
-  constructor(stage: Stage) {
+  constructor(stage: Stage, probe: Probe) {
     this.#stage = stage
+    this.#probe = probe
     const { scenario } = stage
     for (let index = 0; index < scenario.workers; index += 1) this.start(scenario.rolling && index > 0)
   }
@@ -107,7 +110,7 @@ export class Fleet {
     const settings = workerSettings(chance, scenario.queues)
     const handlers = handlersOf(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
     return defineWorker({
-      handlers,
+      handlers: [...handlers, ...this.#probe.handlersIn(process, worker)],
       ...settings,
       ...(chance.happens(0.3) ? { after: () => undefined, failing: () => undefined } : {}),
     })

@@ -219,7 +219,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   bug(
     'slots-leak',
     'The slots of tickets that were refused are not given back.',
-    ['liveness'],
+    ['idle', 'liveness'],
     'core/src/worker/ticket-claims.ts',
     'demand.slots.giveUnused(slots - started)',
     '',
@@ -239,5 +239,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     'core/src/worker/beater.ts',
     'leaseUntilMs: sentMs + leaseMs',
     'leaseUntilMs: clock.monotonicMs() + leaseMs',
+  ),
+  bug(
+    'subscription-not-rebuilt',
+    'A subscription that was lost is not opened again: its worker is up, and takes nothing.',
+    ['idle'],
+    'core/src/worker/feed.ts',
+    '      this.#lost = true\n      throw error',
+    "      this.#lost = true\n      if (!stop.aborted) await new Promise((resolve) => stop.addEventListener('abort', resolve))",
   ),
 ]

@@ -6,6 +6,7 @@ import { Fleet } from './fleet.ts'
 import { Follower } from './follower.ts'
 import { enterWorld } from './globals.ts'
 import { Operator } from './operator.ts'
+import { Probe } from './probe.ts'
 import { Stage } from './stage.ts'
 import type { Wrong } from './stage.ts'
 import type { StoreKind } from './store.ts'
@@ -69,7 +70,8 @@ export async function simulate(seed: number, options: RunOptions = {}): Promise<
 async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dispatching['answered']> {
   const { world, scenario, log } = stage
   const apps = new Dispatching(stage)
-  const fleet = new Fleet(stage)
+  const probe = new Probe(stage)
+  const fleet = new Fleet(stage, probe)
   const follower = new Follower(stage)
   const operator = new Operator(stage, apps)
   const trouble = new Trouble(stage, fleet, apps, follower)
@@ -99,6 +101,8 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
     stage.found('result', `job ${id} has ended, and who waits for it has not been told`)
   }
   follower.check((await readHistory(log.direct)).map(({ cursor }) => cursor))
+
+  if (stage.wrong.length === 0) await probe.run(fleet)
 
   fleet.close()
   if (!(await world.until(() => fleet.members.length === 0, stopWithinMs))) {

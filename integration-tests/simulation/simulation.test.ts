@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { scaleLimit } from '@errand/testkit'
 import { describe, expect, it } from 'vitest'
 import { plantedBugs } from './planted.ts'
 import type { PlantedBug } from './planted.ts'
@@ -11,9 +12,8 @@ const page = readFileSync(new URL('../../docs/simulation.md', import.meta.url), 
 
 const inOneTest = 500
 const onSqlite = 100
-/** A machine that does much else at the same time is slow. */
-const limitMs = 600_000
-const patienceSeconds = 200
+/** Of a quiet machine. */
+const patienceMs = 200_000
 
 function simulate(...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
   return new Promise((resolve) => {
@@ -29,7 +29,6 @@ function simulate(...args: readonly string[]): Promise<{ readonly code: number; 
 describe.concurrent('the whole runtime, simulated', () => {
   it.for([1, 1 + inOneTest])(
     `whatever goes wrong, every promise is kept: ${inOneTest} seeds from %i`,
-    { timeout: limitMs },
     async (from, { expect }) => {
       const { code, output } = await simulate('--from', String(from), '--runs', String(inOneTest))
       expect(output).toContain(`${inOneTest} runs from seed ${from}`)
@@ -37,13 +36,13 @@ describe.concurrent('the whole runtime, simulated', () => {
     },
   )
 
-  it('the same on the tables of SQLite', { timeout: limitMs }, async ({ expect }) => {
+  it('the same on the tables of SQLite', async ({ expect }) => {
     const { code, output } = await simulate('--store', 'sqlite', '--runs', String(onSqlite))
     expect(output).toContain(`${onSqlite} runs from seed 1`)
     expect(code, output).toBe(0)
   })
 
-  it('a seed goes one way, in this process and in every other', { timeout: limitMs }, async ({ expect }) => {
+  it('a seed goes one way, in this process and in every other', async ({ expect }) => {
     const once = await simulate('--from', '1', '--runs', '40', '--hashes')
     const again = await simulate('--from', '1', '--runs', '40', '--hashes')
     const alone = await simulate('--seed', '40')
@@ -55,20 +54,16 @@ describe.concurrent('the whole runtime, simulated', () => {
     expect(alone.output).toContain(hashes.at(-1))
   })
 
-  it(
-    'a run that fails prints its seed, and the replay fails in the same way',
-    { timeout: limitMs },
-    async ({ expect }) => {
-      const { code, output } = await simulate('--plant', 'crashed-runs-again', '--runs', '500')
-      expect(code).toBe(1)
-      const verdict = /seed (\d+) failed:\n( {2}I6: .*)\n/.exec(output)
-      expect(output).toContain(`replay: pnpm simulate --seed ${verdict?.[1]}`)
-      const replay = await simulate('--plant', 'crashed-runs-again', '--seed', verdict?.[1] ?? '')
-      expect(replay.code).toBe(1)
-      expect(replay.output).toContain(verdict?.[2])
-      expect(replay.output).toContain('WRONG I6')
-    },
-  )
+  it('a run that fails prints its seed, and the replay fails in the same way', async ({ expect }) => {
+    const { code, output } = await simulate('--plant', 'crashed-runs-again', '--runs', '500')
+    expect(code).toBe(1)
+    const verdict = /seed (\d+) failed:\n( {2}I6: .*)\n/.exec(output)
+    expect(output).toContain(`replay: pnpm simulate --seed ${verdict?.[1]}`)
+    const replay = await simulate('--plant', 'crashed-runs-again', '--seed', verdict?.[1] ?? '')
+    expect(replay.code).toBe(1)
+    expect(replay.output).toContain(verdict?.[2])
+    expect(replay.output).toContain('WRONG I6')
+  })
 })
 
 /** How many seeds it took to find the bug when the page was written. */
@@ -83,8 +78,8 @@ describe.concurrent('bugs that are planted in the real code', () => {
 
   it('are ten and more', () => expect(quick.length).toBeGreaterThan(10))
 
-  it.for(quick)('$name is found: $what', { timeout: limitMs }, async (bug, { expect }) => {
-    const { seeds, invariants, output } = await search(bug, patienceSeconds)
+  it.for(quick)('$name is found: $what', async (bug, { expect }) => {
+    const { seeds, invariants, output } = await search(bug, scaleLimit(patienceMs) / 1_000)
     expect(seeds, output).toBeGreaterThan(0)
     expect(
       bug.breaks.filter((name) => invariants.includes(name)),
