@@ -106,7 +106,8 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
   }
 }
 
-async function schemaOfItsOwn(atTheEnd: Finally): Promise<string> {
+/** The URL of a log in a schema that only the test uses. */
+export async function schemaOfItsOwn(atTheEnd: Finally): Promise<string> {
   const url = new URL(inject('postgres') ?? '')
   const schema = `fleet_${randomUUID().replaceAll('-', '').slice(0, 12)}`
   atTheEnd(async () => {

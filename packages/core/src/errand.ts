@@ -7,6 +7,7 @@ import type { Dispatch, Receipt } from './dispatch/request.ts'
 import { ErrandError } from './errors.ts'
 import { instanceOf } from './instance.ts'
 import type { Instance } from './instance.ts'
+import { holding, holdUntil } from './keep-alive.ts'
 import { lazyWorker } from './lazy-worker.ts'
 import { examine } from './operate/doctor.ts'
 import type { DoctorOptions, DoctorReport } from './operate/doctor.ts'
@@ -132,14 +133,13 @@ export function errandOver(real: Instance): Errand {
     return parts.instance
   }
 
-  const errand: Errand = {
+  const functions: Omit<Errand, keyof Parts | 'wake' | 'work'> = {
     dispatch: (async (job, payload, options) =>
       open().dispatcher.dispatch({ job, payload, options })) as Dispatch,
     dispatchMany: (async (requests: readonly JobRequest<unknown>[], options: { tx?: Transaction } = {}) => {
       checkOptions('dispatchMany() options', options, ['tx'])
       return open().dispatcher.dispatchMany(requests, options.tx)
     }) as Errand['dispatchMany'],
-    work: (source, options) => work(open(), source, options),
     result: (async (receipt, options) => {
       if (typeof receipt !== 'object' || receipt === null) {
         throw new ErrandError('E_OPTION', `result() takes what dispatch() returned, not ${describe(receipt)}`)
@@ -147,22 +147,6 @@ export function errandOver(real: Instance): Errand {
       const instance = open()
       return resultOf(instance, () => instance.bell(), receipt.id, options)
     }) as Errand['result'],
-    wake: () => open().dispatcher.wake(),
-    get jobs() {
-      return parts.jobs
-    },
-    get events() {
-      return parts.events
-    },
-    get queues() {
-      return parts.queues
-    },
-    get workers() {
-      return parts.workers
-    },
-    get transfer() {
-      return parts.transfer
-    },
     migrate: async (options = {}) => {
       checkOptions('migrate()', options, ['restored'])
       return open().migrate(options)
@@ -181,6 +165,26 @@ export function errandOver(real: Instance): Errand {
     },
     close: () => parts.instance.close(),
     [Symbol.asyncDispose]: () => parts.instance.close(),
+  }
+  const errand: Errand = {
+    ...holding(functions),
+    work: (source, options) => work(open(), source, options),
+    wake: () => holdUntil(open().dispatcher.wake()),
+    get jobs() {
+      return parts.jobs
+    },
+    get events() {
+      return parts.events
+    },
+    get queues() {
+      return parts.queues
+    },
+    get workers() {
+      return parts.workers
+    },
+    get transfer() {
+      return parts.transfer
+    },
   }
   const swappable: Swappable = {
     swap(instance) {
@@ -210,11 +214,11 @@ function partsOf(instance: Instance): Parts {
   const jobs = jobsOf(instance)
   return {
     instance,
-    jobs,
-    events: eventsOf(instance, () => instance.bell()),
-    queues: queuesOf(instance, jobs),
-    workers: workersOf(instance),
-    transfer: transferOf(instance),
+    jobs: holding(jobs),
+    events: holding(eventsOf(instance, () => instance.bell())),
+    queues: holding(queuesOf(instance, jobs)),
+    workers: holding(workersOf(instance)),
+    transfer: holding(transferOf(instance)),
   }
 }
 
@@ -230,5 +234,7 @@ function work(instance: Instance, source: WorkerSource, options: WorkOptions = {
     return startWorker(source, options, deps)
   })
   instance.keep(worker)
-  return worker
+  // It was started to work: whatever its driver, it keeps the process alive until it has stopped.
+  holdUntil(worker.finished)
+  return holding(worker)
 }

@@ -186,12 +186,28 @@ export async function connect(
   const timeoutMs = Math.max(leastTimeoutMs, connectTimeoutMs / endpoints.length)
   try {
     const model = await amqpConnect(target, socketOptions(purpose, settings, timeoutMs))
+    letProcessEnd(model)
     return new Connection(model, endpoint.where, clock)
   } catch (error) {
     if (!isVhostRefusal(error)) throw error
     const refusal = await refusalOf(endpoint, auth, tlsOptions(settings), timeoutMs)
     throw refusal ? Object.assign(new Error(refusal.text), { code: refusal.code }) : error
   }
+}
+
+/** An idle connection is no reason to live: core keeps the process alive while somebody waits. Not part of amqplib's types. */
+function letProcessEnd(model: ChannelModel): void {
+  const { stream, heartbeater } = model.connection as unknown as {
+    readonly stream?: Partial<Unrefable>
+    readonly heartbeater?: { readonly sendTimer?: Unrefable; readonly recvTimer?: Unrefable } | null
+  }
+  stream?.unref?.()
+  heartbeater?.sendTimer?.unref()
+  heartbeater?.recvTimer?.unref()
+}
+
+interface Unrefable {
+  unref(): void
 }
 
 function socketOptions(purpose: Purpose, settings: Settings, timeout: number): SocketOptions {

@@ -51,7 +51,7 @@ export class Publisher {
 
   async #publish(tickets: readonly Ticket[], signal: AbortSignal | undefined): Promise<PublishReport> {
     const patience = new AbortController()
-    const stop = this.#clock.after(this.#settings.publishTimeoutMs, () => patience.abort(), { unref: true })
+    const stop = this.#clock.after(this.#settings.publishTimeoutMs, () => patience.abort())
     const ended = signal ? AbortSignal.any([signal, patience.signal]) : patience.signal
     try {
       const connection = await unlessAborted(this.#link.connected(), ended)

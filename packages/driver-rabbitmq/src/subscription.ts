@@ -214,7 +214,7 @@ export class RabbitmqSubscription implements Subscription {
     if (this.#closed.signal.aborted) return
     if (filled) this.#filledAtMs = this.#parts.clock.monotonicMs()
     if (filled && !this.#hurry) return this.#retireAll()
-    this.#stopLinger = this.#parts.clock.after(lingerMs, () => this.#retireAll(), { unref: true })
+    this.#stopLinger = this.#parts.clock.after(lingerMs, () => this.#retireAll())
   }
 
   #retireAll(): void {

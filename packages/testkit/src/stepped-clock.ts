@@ -21,14 +21,13 @@ export function steppedClock(): SteppedClock {
   let ahead = 0
   const monotonicMs = (): number => performance.now() + ahead
 
-  const after: Clock['after'] = (delayMs, callback, options) => {
+  const after: Clock['after'] = (delayMs, callback) => {
     const fire = (): void => {
       timers.delete(timer)
       clearTimeout(timer.handle)
       callback()
     }
-    const timer: Timer = { dueAt: monotonicMs() + delayMs, fire, handle: setTimeout(fire, delayMs) }
-    if (options?.unref) timer.handle.unref()
+    const timer: Timer = { dueAt: monotonicMs() + delayMs, fire, handle: setTimeout(fire, delayMs).unref() }
     timers.add(timer)
     return () => {
       timers.delete(timer)
@@ -59,10 +58,8 @@ export function steppedClock(): SteppedClock {
       const due = [...timers].filter((timer) => timer.dueAt <= monotonicMs())
       for (const timer of due.toSorted((a, b) => a.dueAt - b.dueAt)) timer.fire()
       for (const timer of timers) {
-        const unref = !timer.handle.hasRef()
         clearTimeout(timer.handle)
-        timer.handle = setTimeout(timer.fire, Math.max(0, timer.dueAt - monotonicMs()))
-        if (unref) timer.handle.unref()
+        timer.handle = setTimeout(timer.fire, Math.max(0, timer.dueAt - monotonicMs())).unref()
       }
     },
   }

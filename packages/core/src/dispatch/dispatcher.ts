@@ -39,8 +39,8 @@ export interface Dispatcher {
     requests: readonly JobRequest<unknown>[],
     tx?: Transaction,
   ): Promise<readonly Receipt<unknown>[]>
-  /** Publishes what was dispatched inside transactions: one of them has committed. */
-  wake(): void
+  /** Publishes what was dispatched inside transactions: one of them has committed. Never rejects. */
+  wake(): Promise<void>
   /** Resolves when everything dispatched so far has been answered. */
   close(): Promise<void>
 }
@@ -139,10 +139,10 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
         return receipts
       }),
 
-    wake() {
+    async wake() {
       const tickets = uncommitted.take()
       // What is lost here the relay publishes: it is the safe path, this is the fast one.
-      if (tickets.length > 0 && !closed) void announce(tickets).catch(() => undefined)
+      if (tickets.length > 0 && !closed) await announce(tickets).catch(() => undefined)
     },
 
     async close() {

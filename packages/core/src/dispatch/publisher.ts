@@ -77,10 +77,8 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     const gaveUp = new AbortController()
     const at = place
     underWay.add(gaveUp)
-    const stopSlow = clock.after(slowAfterMs, () => at === place && setDown('it does not answer'), {
-      unref: true,
-    })
-    const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort(), { unref: true })
+    const stopSlow = clock.after(slowAfterMs, () => at === place && setDown('it does not answer'))
+    const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
       const report = await Promise.race([
         driver.publish(tickets, { signal: gaveUp.signal }),

@@ -4,8 +4,8 @@ export interface Clock {
   now(): number
   /** A clock that never jumps, in milliseconds from any origin. */
   monotonicMs(): number
-  /** Runs `callback` once after `delayMs`; the returned function cancels it. A timer never keeps the process alive by itself when `unref` is true. */
-  after(delayMs: number, callback: () => void, options?: { readonly unref?: boolean | undefined }): () => void
-  /** Resolves after `delayMs`, or at once (without an error) when the signal aborts. */
+  /** Runs `callback` once after `delayMs`; the returned function cancels it. It does not keep the process alive. */
+  after(delayMs: number, callback: () => void): () => void
+  /** Resolves after `delayMs`, or at once (without an error) when the signal aborts. It does not keep the process alive. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>
 }

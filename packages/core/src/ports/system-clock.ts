@@ -7,11 +7,12 @@ const longestTimerMs = 2 ** 31 - 1
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after(delayMs, callback, options = {}) {
-    if (delayMs > longestTimerMs) return afterLong(delayMs, callback, options)
+  after(delayMs, callback) {
+    if (delayMs > longestTimerMs) return afterLong(delayMs, callback)
     // A moment that is past already is now; Node would warn of a negative delay.
     const timer = setTimeout(callback, Math.max(0, delayMs))
-    if (options.unref) timer.unref()
+    // What the process lives for is a promise of the public API, or a worker: see `keep-alive.ts`.
+    timer.unref()
     return () => clearTimeout(timer)
   },
   sleep(delayMs, signal) {
@@ -29,13 +30,9 @@ export const systemClock: Clock = {
 }
 
 /** As `after`, in several timers, one after the other. */
-function afterLong(...[delayMs, callback, options]: Parameters<Clock['after']>): () => void {
-  let cancel = systemClock.after(
-    longestTimerMs,
-    () => {
-      cancel = systemClock.after(delayMs - longestTimerMs, callback, options)
-    },
-    options,
-  )
+function afterLong(...[delayMs, callback]: Parameters<Clock['after']>): () => void {
+  let cancel = systemClock.after(longestTimerMs, () => {
+    cancel = systemClock.after(delayMs - longestTimerMs, callback)
+  })
   return () => cancel()
 }

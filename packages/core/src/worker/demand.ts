@@ -266,7 +266,7 @@ export class Demand {
     for (const ask of idle.slice(0, Math.max(0, waiting.length - givingWay))) {
       const waitMs = ask.since + patienceMs - now
       if (waitMs > 0) {
-        this.#timer = this.#clock.after(waitMs, () => this.#deal(), { unref: true })
+        this.#timer = this.#clock.after(waitMs, () => this.#deal())
         return
       }
       ask.controller.abort()

@@ -87,7 +87,7 @@ export class Hand {
   }
 
   #lookIn(ms: number): void {
-    this.#look ??= this.#clock.after(ms, () => this.#lookNow(), { unref: true })
+    this.#look ??= this.#clock.after(ms, () => this.#lookNow())
   }
 
   #lookNow(): void {

@@ -212,13 +212,13 @@ function leaseWatch(
   let cancel: (() => void) | undefined
   const look = (): void => {
     const left = leftMs()
-    cancel = left > 0 ? clock.after(left + 1, look, { unref: true }) : undefined
+    cancel = left > 0 ? clock.after(left + 1, look) : undefined
     if (left <= 0) leaseOut()
   }
   return {
     renewed() {
       cancel?.()
-      cancel = clock.after(leftMs() + 1, look, { unref: true })
+      cancel = clock.after(leftMs() + 1, look)
     },
     leftMs: () => Math.max(0, leftMs()),
     stop: () => cancel?.(),

@@ -20,7 +20,7 @@ export class ProgressReports {
     if (this.#waiting) return
     this.#waiting = true
     const waitMs = this.#sentMs + workerDefaults.progressEveryMs - this.#clock.monotonicMs()
-    this.#clock.after(Math.max(0, waitMs), () => this.#send(), { unref: true })
+    this.#clock.after(Math.max(0, waitMs), () => this.#send())
   }
 
   #send(): void {

@@ -3,6 +3,7 @@ import type { QueryConfig } from 'pg'
 import type { Logger, Topic, TopicBus } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
+import { keepAlive } from './socket.ts'
 
 const firstBackoffMs = 100
 const longestBackoffMs = 10_000
@@ -113,6 +114,7 @@ export class Listener {
       })
       try {
         await client.connect()
+        keepAlive(client, false)
         const channels = [...this.#wanted.keys()]
         await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
         if (this.#closing.signal.aborted) {

@@ -155,6 +155,7 @@ export class Notifier {
       this.#client = undefined
     })
     await client.connect()
+    keepAlive(client, false)
     return client
   }
 }

@@ -1,0 +1,99 @@
+// A promise of the public API keeps its process alive until it is settled, and an idle instance does not: whatever the log
+// and the driver. Shown by scripts that have nothing else to do, two at a time beside a loop that takes a core.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Worker as Thread } from 'node:worker_threads'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createErrand } from '@errand/core'
+import { fromUrl } from '@errand/job-log'
+import { systemClock } from '@errand/core/ports'
+import { quietLogger } from '@errand/testkit'
+import { forgetful, queues, stories } from './app/stories.ts'
+import { placeOf, places } from './place.ts'
+import type { PlaceEnv } from './place.ts'
+
+/** How often each script runs: `ERRAND_TEST_REPEATS=30` for what depends on chance. */
+const repeats = Number(process.env['ERRAND_TEST_REPEATS'] ?? '1')
+const atOnce = 2
+const script = fileURLToPath(new URL('app/script.ts', import.meta.url))
+
+/** What it wrote, and how it ended. */
+async function run(story: string, env: PlaceEnv): Promise<string> {
+  const child = spawn(process.execPath, [script, story], {
+    // Most of what such a process does is to load Errand's sources: the second one finds them compiled.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'errand-alone-compiled'), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let told = ''
+  const tell = (chunk: Buffer): void => void (told += chunk.toString())
+  child.stdout.on('data', tell)
+  child.stderr.on('data', tell)
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  return `${told}exit ${code ?? signal}`
+}
+
+/** What was awaited, and how the runs ended that did not have all their answers, or did not end well. */
+async function runAll(
+  stories: readonly string[],
+  env: PlaceEnv,
+): Promise<{ readonly awaited: ReadonlySet<string>; readonly faults: readonly string[] }> {
+  const faults: string[] = []
+  const awaited = new Set<string>()
+  const left = Array.from({ length: repeats }, () => stories).flat()
+  const line = async (): Promise<void> => {
+    for (let story = left.pop(); story !== undefined; story = left.pop()) {
+      const told = await run(story, env)
+      for (const what of told.split('\n')) awaited.add(what)
+      if (!told.endsWith('answered\nexit 0')) faults.push(`a script that ${story}:\n${told}`)
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, line))
+  return { awaited, faults }
+}
+
+/** The names of all functions of an object, and of the objects in it: `dispatch`, `jobs.get`. */
+function functionsOf(api: object, prefix = ''): readonly string[] {
+  return Reflect.ownKeys(api).flatMap((key) => {
+    const name = `${prefix}${typeof key === 'symbol' ? `[${key.description}]` : key}`
+    const value: unknown = Reflect.get(api, key)
+    if (typeof value === 'function') return [name]
+    return typeof value === 'object' && value !== null ? functionsOf(value, `${name}.`) : []
+  })
+}
+
+/** They return at once: what they begin is awaited by other means, or by nobody. */
+const synchronous = ['wake', 'work']
+
+describe.each(places)('alone on %s', (name) => {
+  const atTheEnd: (() => void | Promise<void>)[] = []
+  let env: PlaceEnv
+  let loop: Thread
+
+  beforeAll(async () => {
+    loop = new Thread('for (;;);', { eval: true })
+    env = await placeOf(name, queues, (act) => atTheEnd.push(act))
+    const log = fromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
+    await log.migrate()
+    await log.close()
+  })
+  afterAll(async () => {
+    await loop.terminate()
+    for (const act of atTheEnd.toReversed()) await act()
+  })
+
+  const timeout = 120_000 + 60_000 * repeats
+
+  test('every promise keeps the process alive until it is settled', { timeout }, async () => {
+    const { awaited, faults } = await runAll(Object.keys(stories), env)
+    expect(faults).toEqual([])
+    const promised = functionsOf(createErrand()).filter((each) => !synchronous.includes(each))
+    expect(promised.filter((each) => !awaited.has(each))).toEqual([])
+  })
+
+  test('an idle instance that nobody closes lets the process end', { timeout }, async () => {
+    expect((await runAll(Object.keys(forgetful), env)).faults).toEqual([])
+  })
+})
