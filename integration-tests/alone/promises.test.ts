@@ -11,7 +11,7 @@ import { createErrand } from '@errand/core'
 import { fromUrl } from '@errand/job-log'
 import { systemClock } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
-import { forgetful, queues, stories } from './app/stories.ts'
+import { forgetful, queueNames, stories } from './app/stories.ts'
 import { placeOf, places } from './place.ts'
 import type { PlaceEnv } from './place.ts'
 
@@ -74,7 +74,7 @@ describe.each(places)('alone on %s', (name) => {
 
   beforeAll(async () => {
     loop = new Thread('for (;;);', { eval: true })
-    env = await placeOf(name, queues, (act) => atTheEnd.push(act))
+    env = await placeOf(name, queueNames, (act) => atTheEnd.push(act))
     const log = fromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
     await log.migrate()
     await log.close()

@@ -3,9 +3,9 @@ import { createErrand, defineJob, handle, isErrandError } from '@errand/core'
 import type { Errand, Worker } from '@errand/core'
 
 /** Scripts run side by side on one log: what one does to a whole queue must not touch the jobs of the others. */
-export const queues = ['alone', 'alone-operated'] as const
-export const count = defineJob({ name: 'alone.count', queue: queues[0] })
-const operated = defineJob({ name: 'alone.operated', queue: queues[1] })
+export const queueNames = ['alone', 'alone-operated'] as const
+export const count = defineJob({ name: 'alone.count', queue: queueNames[0] })
+const operated = defineJob({ name: 'alone.operated', queue: queueNames[1] })
 const later = { delay: '1h' } as const
 const me = { by: 'a script' }
 
@@ -73,16 +73,13 @@ export const stories: Readonly<Record<string, Story>> = {
     await awaits('close', errand.close())
   },
 
-  async 'looks after queues, workers and the system'(
-    { queues: { list, pause, resume, purge }, workers, transfer, ...errand },
-    awaits,
-  ) {
+  async 'looks after queues, workers and the system'({ queues, workers, transfer, ...errand }, awaits) {
     await awaits('migrate', errand.migrate())
     await awaits('dispatch', errand.dispatch(operated, undefined, later))
-    await awaits('queues.list', list())
-    await awaits('queues.pause', pause(operated.queue, me))
-    await awaits('queues.resume', resume(operated.queue, me))
-    await awaits('queues.purge', purge(operated.queue, me))
+    await awaits('queues.list', queues.list())
+    await awaits('queues.pause', queues.pause(operated.queue, me))
+    await awaits('queues.resume', queues.resume(operated.queue, me))
+    await awaits('queues.purge', queues.purge(operated.queue, me))
     await awaits('workers.list', workers.list())
     await awaits('workers.stop', refused(workers.stop('nosuch'), 'E_NOT_FOUND'))
     await awaits('transfer.status', transfer.status())

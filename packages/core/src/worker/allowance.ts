@@ -113,7 +113,7 @@ export class Allowance implements Budget {
     if (this.#waiting.length === 0 || !oldest) return
     const waitMs = oldest.since + turnMs - this.#clock.monotonicMs()
     if (waitMs > 0) {
-      this.#timer = this.#clock.after(waitMs, () => this.#deal(), { unref: true })
+      this.#timer = this.#clock.after(waitMs, () => this.#deal())
       return
     }
     const { giveWay } = oldest
