@@ -26,6 +26,13 @@ export interface FaultProxy {
   delay(ms: number): void
   /** Swallows what goes that way, on every connection and on new ones, and keeps them open. `heal` ends it. */
   blackHole(direction?: Direction | 'both'): void
+  /**
+   * Forgets every connection that is open now, as a firewall does with idle ones: they stay open, nothing passes, and
+   * neither side is told. New ones are as before. `heal` cuts them.
+   */
+  forget(): void
+  /** New connections lead to another server from now on; those that are open stay where they are, as when a name moves. */
+  lead(target: Target): void
   /** Cuts every connection at once, as a lost network does (RST). New ones are accepted. */
   cut(): void
   /** Cuts every connection after so many more bytes have gone that way. */
@@ -43,6 +50,7 @@ interface Pipe {
   readonly client: Socket
   readonly server: Socket
   deaf: boolean
+  forgotten: boolean
 }
 
 /**
@@ -53,6 +61,7 @@ interface Pipe {
  * proxy.blackHole('down') // the broker hears us, and we hear nothing
  */
 export async function startFaultProxy(target: Target): Promise<FaultProxy> {
+  let leadsTo = target
   const pipes = new Set<Pipe>()
   const holes = { up: false, down: false }
   const passed: Record<Direction, number> = { up: 0, down: 0 }
@@ -72,7 +81,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
   }
 
   function pass(pipe: Pipe, direction: Direction, bytes: Buffer): void {
-    if (holes[direction]) {
+    if (holes[direction] || pipe.forgotten) {
       pipe.deaf = true
       swallowed[direction] += bytes.length
       return
@@ -96,9 +105,11 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       else setTimeout(act, latencyMs)
     }
     from.on('data', (bytes: Buffer) => later(() => pass(pipe, direction, bytes)))
-    from.on('end', () => later(() => to.end()))
+    from.on('end', () => later(() => void (pipe.forgotten || to.end())))
     from.on('error', () => {})
     from.on('close', () => {
+      // Who has forgotten a connection passes on no end of it either.
+      if (pipe.forgotten) return
       pipes.delete(pipe)
       to.destroySoon()
     })
@@ -109,8 +120,8 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       client.resetAndDestroy()
       return
     }
-    const server = connect({ ...target, noDelay: true, allowHalfOpen: true })
-    const pipe: Pipe = { client, server, deaf: false }
+    const server = connect({ ...leadsTo, noDelay: true, allowHalfOpen: true })
+    const pipe: Pipe = { client, server, deaf: false, forgotten: false }
     pipes.add(pipe)
     join(pipe, 'up')
     join(pipe, 'down')
@@ -138,6 +149,12 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       if (direction !== 'down') holes.up = true
       if (direction !== 'up') holes.down = true
     },
+    forget() {
+      for (const pipe of pipes) pipe.forgotten = true
+    },
+    lead(to) {
+      leadsTo = to
+    },
     cut: cutAll,
     cutAfter(bytes, direction = 'up') {
       budget[direction] = bytes
@@ -155,7 +172,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
       budget.down = Infinity
       latencyMs = 0
       refusing = false
-      for (const pipe of pipes) if (pipe.deaf) cut(pipe)
+      for (const pipe of pipes) if (pipe.deaf || pipe.forgotten) cut(pipe)
     },
     async close() {
       cutAll()

@@ -52,6 +52,26 @@ describe('a fault proxy', () => {
     expect(on.proxy.connections).toBe(1)
   })
 
+  it('forgets what is open, tells neither side, and lets others pass, to wherever it leads by then', async () => {
+    const [on, elsewhere] = [await line(), await line()]
+    on.say('hello')
+    await hears(on, 'hello')
+    on.proxy.forget()
+    on.proxy.lead({ host: elsewhere.proxy.host, port: elsewhere.proxy.port })
+    on.say(', nobody')
+    await until(() => on.proxy.swallowed.up === ', nobody'.length)
+    const other = connect({ port: on.proxy.port, host: '127.0.0.1' })
+    let heard = ''
+    other.on('data', (text: Buffer) => (heard += text.toString()))
+    other.write('there')
+    await until(() => heard === 'there')
+    expect(elsewhere.proxy.passed.up).toBe('there'.length)
+    expect(on.heard()).toBe('hello')
+    on.proxy.heal()
+    expect(await on.ended).toBe('ECONNRESET')
+    other.destroy()
+  })
+
   it('is slow, each way', async () => {
     const on = await line()
     on.proxy.delay(100)
