@@ -22,6 +22,24 @@ export function toJson(value: unknown, root: string): { readonly text: string } 
   }
 }
 
+/**
+ * The first place where a schema has made a plain object of what is none: many take a Map, an Error or a Response for an
+ * object without members.
+ * @param kept what the schema gave, which JSON can carry.
+ */
+export function findEmptied(given: unknown, kept: unknown, root: string): NotJson | undefined {
+  if (typeof given !== 'object' || given === null || typeof kept !== 'object' || kept === null)
+    return undefined
+  const kind = Array.isArray(given) ? undefined : kindOf(given)
+  if (kind !== undefined && !kind.startsWith('value ')) return { path: root, problem: `is a ${kind}` }
+  for (const [key, entry] of Object.entries(kept)) {
+    const place = root + (Array.isArray(kept) ? `[${key}]` : step(key))
+    const found = findEmptied(given[key as keyof typeof given], entry, place)
+    if (found) return found
+  }
+  return undefined
+}
+
 /** JSON text with the members of every object in one order: equal values have equal texts. */
 export function canonicalJson(text: string): string {
   return JSON.stringify(JSON.parse(text), (_, value: unknown) =>
@@ -89,7 +107,12 @@ function findInMembers(value: object, parents: object[]): Flaw | undefined {
 function kindOf(value: object): string | undefined {
   const tag = Object.prototype.toString.call(value).slice('[object '.length, -1)
   if (tag !== 'Object') return tag
-  return 'toJSON' in value && typeof value.toJSON === 'function' ? 'value with toJSON()' : undefined
+  if ('toJSON' in value && typeof value.toJSON === 'function') return 'value with toJSON()'
+  const prototype: unknown = Object.getPrototypeOf(value)
+  // Of any realm: what an object literal has is the end of its chain.
+  if (prototype === null || Object.getPrototypeOf(prototype) === null) return undefined
+  const { constructor } = value
+  return `value of the class ${typeof constructor === 'function' ? constructor.name : '?'}`
 }
 
 function step(key: string): string {

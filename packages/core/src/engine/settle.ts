@@ -52,7 +52,7 @@ function settleOne(store: JobStore, now: number, settlement: Settlement, by: Wor
     return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
   if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
 
-  const outcome = storableOutcome(row, settlement.outcome)
+  const outcome = storableOutcome(settlement.outcome)
   end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
   const tickets = row.state === 'ready' ? [ticketOf(store, row)] : []
   const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined

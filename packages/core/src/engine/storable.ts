@@ -3,10 +3,6 @@ import type { SettledOutcome } from '../job/outcome.ts'
 import { ErrandError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
-import type { JobRow } from './store.ts'
-
-/** How long a job waits whose result could not be stored: as an error without a backoff of its own. */
-const unstorableRetryMs = 1_000
 
 /** A text comes back to the letter or is not taken at all: UTF-8 would turn a lone surrogate into U+FFFD. */
 export function isStorable({ text }: Encoded): boolean {
@@ -26,16 +22,15 @@ export function refuseWhole(jobs: readonly NewJob[]): void {
   })
 }
 
-/** The outcome as it can be recorded: what cannot be stored is an error of this run, and of no other. */
-export function storableOutcome(row: JobRow, outcome: SettledOutcome): SettledOutcome {
+/** The outcome as it can be recorded: a result that cannot be stored fails its job, for another run would end the same. */
+export function storableOutcome(outcome: SettledOutcome): SettledOutcome {
   if (outcome.kind === 'succeed') {
     if (!outcome.result || isStorable(outcome.result)) return outcome
-    const retryInMs = row.attempt < row.maxAttempts ? unstorableRetryMs : undefined
     return {
       kind: 'error',
       error: plainError('result not storable', 'E_RESULT_INVALID'),
       cause: 'error',
-      retryInMs,
+      retryInMs: undefined,
     }
   }
   return 'error' in outcome && !isStorable(outcome.error)

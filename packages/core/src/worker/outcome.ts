@@ -175,7 +175,9 @@ function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision
 }
 
 function retryAfter(error: unknown, facts: Facts): number | undefined {
-  if (isPermanent(error) || facts.retry === undefined) return undefined
+  // A result that cannot be kept: the handler has done its work, and would only do it again.
+  const isFutile = isPermanent(error) || isErrandError(error, 'E_RESULT_INVALID')
+  if (isFutile || facts.retry === undefined) return undefined
   const { when } = facts.retry
   try {
     if (when && !when(toFailure(error))) return undefined

@@ -3,6 +3,7 @@ import { ErrandError } from '../errors.ts'
 import type { Failure } from '../failure/failure.ts'
 import { errorOf } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
+import { findEmptied, toJson } from '../json.ts'
 import { describeIssues, parseWith } from '../schema.ts'
 
 /**
@@ -20,7 +21,7 @@ export async function checkResult(
   if (parsed.issues) {
     throw invalid(`the result of ${name} does not fit its schema: ${describeIssues(parsed.issues)}`)
   }
-  const json = toJson(name, parsed.value)
+  const json = jsonOf(name, value, parsed.value)
   const size = json === undefined ? 0 : Buffer.byteLength(json)
   if (size > limitBytes) {
     throw invalid(
@@ -30,16 +31,16 @@ export async function checkResult(
   return { value: parsed.value, json }
 }
 
-function toJson(name: string, value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value)
-  } catch (error) {
-    throw invalid(`JSON cannot carry the result of ${name}`, error)
-  }
+function jsonOf(name: string, given: unknown, value: unknown): string | undefined {
+  if (value === undefined) return undefined
+  const json = toJson(value, 'result')
+  const flaw = 'text' in json ? findEmptied(given, value, 'result') : json
+  if (flaw) throw invalid(`${flaw.path} of ${name} ${flaw.problem}; JSON cannot carry it`)
+  return 'text' in json ? json.text : undefined
 }
 
-function invalid(message: string, cause?: unknown): ErrandError {
-  return new ErrandError('E_RESULT_INVALID', message, { cause })
+function invalid(message: string): ErrandError {
+  return new ErrandError('E_RESULT_INVALID', message)
 }
 
 export async function encodeFailure(codec: Codec, failure: Failure, job: string): Promise<Encoded> {

@@ -177,7 +177,7 @@ test('the outcome of another run is refused', async () => {
   })
 })
 
-test('a result that does not fit its schema, or is too large, errs and is not stored', async () => {
+test('a result that does not fit its schema, or is too large, fails the job at once and is not stored', async () => {
   await using on = stage()
   const seen: string[] = []
   const handler = handle(greet, ({ who }) => {
@@ -187,8 +187,8 @@ test('a result that does not fit its schema, or is too large, errs and is not st
   await on.work({ handlers: [handler] })
   const wrong = await on.errand.dispatch(greet, { who: 'wrong' })
   const large = await on.errand.dispatch(greet, { who: 'large' })
-  await on.until(wrong.id, 'errored')
-  await on.until(large.id, 'errored')
+  await on.until(wrong.id, 'failed')
+  await on.until(large.id, 'failed')
   expect(await lastError(on, wrong.id)).toMatchObject({ message: expect.stringContaining('does not fit') })
   expect(await lastError(on, large.id)).toMatchObject({
     message: expect.stringContaining('the limit is 65536'),

@@ -23,8 +23,6 @@ import { insideOf } from './transaction.ts'
 
 /** How long a settlement waits for a row that somebody has locked, when it is asked again by itself. */
 const rowWait = '5s'
-/** When a run whose result cannot be stored runs again. */
-const unstorableRetryMs = 1_000
 
 /** Outcomes as the function has them: a number, and the parts that belong to it. */
 interface Encoding {
@@ -96,7 +94,7 @@ export class Settler {
     const encoded = settlements.map(encodingOf)
     for (let at = 0; at < encoded.length; at += 1) {
       const one = encoded[at]!
-      if (one.body && !isStorable(one.body.text)) encoded[at] = await this.#unstorable(one)
+      if (one.body && !isStorable(one.body.text)) encoded[at] = unstorable(one)
     }
     const facts = new Facts(this.#logId())
     for (const batch of batchesOf(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
@@ -127,7 +125,7 @@ export class Settler {
   /** What the data of a settlement, or of its job, is refused for keeps none of its neighbours from being recorded. */
   async #instead(one: Encoding, by: WorkerRef, facts: Facts, refusal: unknown): Promise<string> {
     try {
-      return (await this.#send([await this.#unstorable(one)], by, null)).join('\n')
+      return (await this.#send([unstorable(one)], by, null)).join('\n')
     } catch (error) {
       if (!isRefusedData(error)) throw error
       facts.refused(one, (refusal as Error).message)
@@ -183,23 +181,17 @@ export class Settler {
     ])
     return row?.[0]?.split('\n') ?? []
   }
+}
 
-  /** An outcome that no text can hold is an error of its run: it must fail none of its neighbours, and never be lost. */
-  async #unstorable(one: Encoding): Promise<Encoding> {
-    if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable', 'E_LOG') }
-    const { schema } = this.#database
-    const [row] = await this.#database.query(
-      'errand_attempts',
-      `select l.attempt < j.max_attempts from ${schema}.live l join ${schema}.jobs j on j.id = l.id where l.id = $1`,
-      [one.id],
-    )
-    return {
-      ...one,
-      kind: settleCode.error,
-      delayMs: row?.[0] === 't' ? unstorableRetryMs : undefined,
-      body: failureBody('result not storable', 'E_RESULT_INVALID'),
-      extra: jsonMembers({ cause: 'error' }),
-    }
+/** An outcome that no text can hold fails its job: it must fail none of its neighbours, and another run would end the same. */
+function unstorable(one: Encoding): Encoding {
+  if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable', 'E_LOG') }
+  return {
+    ...one,
+    kind: settleCode.error,
+    delayMs: undefined,
+    body: failureBody('result not storable', 'E_RESULT_INVALID'),
+    extra: jsonMembers({ cause: 'error' }),
   }
 }
 
