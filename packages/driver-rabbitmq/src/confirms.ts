@@ -15,6 +15,8 @@ export class Confirms {
   readonly #channel: ConfirmChannel
   /** The numbers of messages that have come back: the broker says so just before it confirms them. */
   readonly #returned = new Set<string>()
+  /** For each batch under way, the queues that one of anybody's messages came back from meanwhile. */
+  readonly #gone = new Set<Set<string>>()
   #published = 0
   #confirmed = 0
   #failure: unknown
@@ -25,7 +27,10 @@ export class Confirms {
     channel.on('error', (error) => (this.#failure = error))
     // Before amqplib tells the callbacks: what it tells them then looks like a refusal.
     channel.prependListener('close', () => (this.#failure ??= new Error('channel closed')))
-    channel.on('return', ({ properties }: Message) => this.#returned.add(String(properties.messageId)))
+    channel.on('return', ({ properties, fields }: Message) => {
+      this.#returned.add(String(properties.messageId))
+      for (const gone of this.#gone) gone.add(fields.routingKey)
+    })
   }
 
   /** Why it is of no more use; undefined while it works. */
@@ -40,9 +45,24 @@ export class Confirms {
 
   /**
    * Publishes all, and resolves with each one's fate: when all are known, or with `unknown` for the rest when the signal
-   * aborts, the broker blocks, or the channel ends.
+   * aborts, the broker blocks, or the channel ends. `unknown` as well for what was confirmed beside something that came
+   * back from the same queue: RabbitMQ 4.3 confirms what it drops while it deletes a queue.
    */
   async send(messages: readonly Outgoing[], signal: AbortSignal): Promise<readonly Fate[]> {
+    const gone = new Set<string>()
+    this.#gone.add(gone)
+    try {
+      const fates = await this.#send(messages, signal)
+      return messages.map(({ queue }, index) => {
+        const fate = fates[index] ?? 'unknown'
+        return fate === 'accepted' && gone.has(queue) ? 'unknown' : fate
+      })
+    } finally {
+      this.#gone.delete(gone)
+    }
+  }
+
+  async #send(messages: readonly Outgoing[], signal: AbortSignal): Promise<readonly Fate[]> {
     const fates: Fate[] = messages.map(() => 'unknown')
     const done = Promise.withResolvers<void>()
     let open = messages.length

@@ -70,13 +70,16 @@ export class Publisher {
     tickets: readonly Addressed[],
     ended: AbortSignal,
   ): Promise<PublishReport> {
-    const accepted: Ticket[] = []
+    let accepted: Addressed[] = []
     const refused: Refusal[] = []
     let left = tickets
     for (let round = 1; left.length > 0; round += 1) {
       const usable = await this.#declared(connection, left, refused, ended)
       const fates = await this.#confirmed(connection, usable, ended)
-      accepted.push(...usable.filter((_, index) => fates[index] === 'accepted').map(({ ticket }) => ticket))
+      // What an earlier round had confirmed may have gone with the queue.
+      const gone = new Set(usable.flatMap(({ queue }, at) => (fates[at] === 'returned' ? [queue] : [])))
+      accepted = accepted.filter(({ queue }) => !gone.has(queue))
+      accepted.push(...usable.filter((_, index) => fates[index] === 'accepted'))
       const again = usable.flatMap(({ ticket, queue }, index) => {
         const fate = fates[index]
         return fate === 'returned' || fate === 'refused' ? [{ ticket, queue, why: whyNot(fate, queue) }] : []
@@ -91,7 +94,7 @@ export class Publisher {
       if (again.length > 0) await this.#clock.sleep(roundMs * round, ended)
       left = again
     }
-    return { accepted, refused }
+    return { accepted: accepted.map(({ ticket }) => ticket), refused }
   }
 
   /** Those whose queue can be used; the others are refused, and cost their neighbours nothing. */

@@ -14,7 +14,7 @@ const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delive
 
 /** The queues that one connection knows to be there. Each call has a channel of its own: a refusal ends the channel. */
 class Topology {
-  /** Whether this user may ask for the number of tickets in a queue: from RabbitMQ 4.3 on that needs the right to configure. */
+  /** Whether this user may ask for the number of tickets in a queue: from RabbitMQ 4.3 on that needs one of the three rights to it. */
   mayLook = true
   readonly #connection: Connection
   readonly #declares: boolean
@@ -80,7 +80,7 @@ export function topologyOf(connection: Connection, settings: Settings): Topology
   return topology
 }
 
-/** From RabbitMQ 4.3 on, looking needs the right to configure. Without it, the first use shows what is missing. */
+/** From RabbitMQ 4.3 on, looking needs one of the three rights to the queue. Without any, the first use shows what is missing. */
 async function check(channel: Channel, queue: string): Promise<void> {
   try {
     await channel.checkQueue(queue)
