@@ -20,7 +20,7 @@ import { allEnded, pause } from '../fleet/looks.ts'
 import { watchMemory } from '../fleet/memory.ts'
 import { startProcess } from '../fleet/process.ts'
 import type { FleetProcess } from '../fleet/process.ts'
-import { allTake, startsByTicket } from '../fleet/recovery.ts'
+import { allTake, everyWorkerRuns, startsByTicket } from '../fleet/recovery.ts'
 import { sceneOn } from '../fleet/scene.ts'
 import type { Finally } from '../fleet/scene.ts'
 import { createEffects } from './app/effects.ts'
@@ -31,6 +31,8 @@ import type { Place } from './place.ts'
 /** What a process may use of memory. */
 const memoryLimitBytes = 400 * 1_048_576
 const workerCount = 4
+/** Of each worker. */
+const slots = 10
 const sampleEveryMs = 2_000
 /** Only ends what hangs: a slow machine may take its time. */
 const patienceMs = (jobs: number): number => 30_000 + 500 * jobs
@@ -113,7 +115,13 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
     const program = options.program ?? 'worker'
     const name = `${program} ${(count += 1)}`
     const expected = [...(options.expects ?? [])]
-    const env = { ...place.env, LEDGER: ledger, LEASE_MS: String(leaseMs), ...options.env }
+    const env = {
+      ...place.env,
+      LEDGER: ledger,
+      LEASE_MS: String(leaseMs),
+      CONCURRENCY: String(slots),
+      ...options.env,
+    }
     const started = await startProcess(join(import.meta.dirname, 'app', `${program}.ts`), env, {
       finally: atTheEnd,
       execArgv: options.execArgv,
@@ -212,6 +220,7 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
         async () => (await allTake(errand, alive)) && startsByTicket({ errand, log }),
         sinceMs,
       )
+      await everyWorkerRuns({ errand, log }, slots)
     },
     heldBy: async (worker) =>
       (await jobsRunning(log)).flatMap((job) => (job.worker === worker ? [job.id] : [])),

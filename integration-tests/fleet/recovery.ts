@@ -2,12 +2,41 @@
 import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
 import { work } from './app/jobs.ts'
+import { pause } from './looks.ts'
 import type { Scene } from './scene.ts'
 
 /** So many workers are alive, and each of them says that it takes jobs. */
 export async function allTake(errand: Errand, count: number): Promise<boolean> {
   const alive = (await errand.workers.list()).filter((worker) => worker.alive)
   return alive.length === count && alive.every(({ taking }) => taking)
+}
+
+/** A job of this length keeps its slot until every worker has had its turn. */
+const probeMs = 1_000
+
+/**
+ * Dispatches more jobs than all workers but one have slots for, and waits until each worker that is alive runs one. A worker
+ * that says that it takes jobs, and gets none, is found by nothing else: the others do its work.
+ */
+export async function everyWorkerRuns(
+  { errand, log }: Pick<Scene, 'errand' | 'log'>,
+  slotsOfOne: number,
+): Promise<void> {
+  const alive = (await errand.workers.list()).filter((worker) => worker.alive).map(({ id }) => id)
+  const probes = Array.from({ length: alive.length * slotsOfOne }, () =>
+    work.with({ n: -2, failures: 0, ms: probeMs }, { lane: 'critical' }),
+  )
+  const ids = new Set((await errand.dispatchMany(probes)).map(({ id }) => id))
+  const running = new Set<string | undefined>()
+  const idle = (): string[] => alive.filter((id) => !running.has(id))
+  const look = async (): Promise<boolean> => {
+    for (const job of await log.list({ state: 'running' }, { limit: 500 }))
+      if (ids.has(job.id)) running.add(job.worker)
+    return idle().length === 0
+  }
+  await until(look, { pause }).catch(() => {
+    throw new Error(`up, and takes nothing: ${idle().join(', ')}`)
+  })
 }
 
 /** Dispatches a job whose grace is 30 s: if it starts now, its ticket was published and delivered. */
