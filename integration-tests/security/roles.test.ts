@@ -185,14 +185,25 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
       await append({ p_metas: '{"no json"}' }),
       await append({ p_metas: '{"[1]"}' }),
       await append({ p_metas: String.raw`{"{\"__proto__\":{\"polluted\":true},\"a\":7}"}` }),
-      await append({ p_lane: '7' }),
       await append({ p_data: '"orderingKey":' }),
       await append({ p_codec: 'zip' }),
       await append({ p_payloads: '{"{"}' }),
-      await append({ p_name: '__proto__' }),
-      await append({ p_name: '\u001b[2J\n', p_timeout: '-5' }),
-      await append({ p_payload_version: '-1', p_attempts: '-1', p_crashes: '-1' }),
+      await append({ p_payload_version: '-1' }),
     ]
+    for (const beyond of [
+      { p_lane: '7' },
+      { p_name: '__proto__' },
+      { p_name: '\u001b[2J\n' },
+      { p_name: 'x'.repeat(20_000) },
+      { p_timeout: '-5' },
+      { p_timeout: '9223372036854775806' },
+      { p_expires: '-9000000000000000000' },
+      { p_attempts: '-1' },
+      { p_crashes: '2000000000' },
+      { p_payloads: `{"${'x'.repeat(30_000_000)}"}` },
+      { p_data: 'x'.repeat(2_000_000) },
+    ])
+      await expect(append(beyond)).rejects.toMatchObject({ code: '22023' })
     const errand = scene.as('worker')
     const ran: number[] = []
     const honest = defineJob({ name: 'security.honest', queue: 'hostile', payload })

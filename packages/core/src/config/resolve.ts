@@ -49,7 +49,7 @@ const known: readonly string[] = [
 ]
 const developmentLog = 'sqlite:./errand.db'
 /** What a database can take in one value, with room for encryption. */
-const largestBytes = 256 * 1_048_576
+const largestBytes = 16 * 1_048_576
 
 /** @throws `E_OPTION`, `E_DURATION`, `E_URL` */
 export function checkConfig(config: Config): Settings {

@@ -1,4 +1,5 @@
 import type { Claim, QueueName, RequestId, TakeOptions, Ticket, Verdict, WorkerRef } from '@errand/core/ports'
+import { isRefusedData } from './failures.ts'
 import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
@@ -37,14 +38,16 @@ export class Claims {
     const rows = new Map<string, Row>()
     let left = max
     for (const batch of batchesOf([...ids])) {
-      const found = await this.#database.query('errand_claim', this.#claimText, [
-        arrayLiteral(batch),
-        Math.max(0, left),
-        by.id,
-        request,
-        by.graceMs,
-        hostOf(by),
-      ])
+      const found = await this.#despiteData({ ids: batch, queues: [], max: batch.length }, by, () =>
+        this.#database.query('errand_claim', this.#claimText, [
+          arrayLiteral(batch),
+          Math.max(0, left),
+          by.id,
+          request,
+          by.graceMs,
+          hostOf(by),
+        ]),
+      )
       for (const row of found) {
         if (row[0] === 'run') left -= 1
         rows.set(row[claimAt]!, row)
@@ -87,17 +90,19 @@ export class Claims {
     from: readonly number[] | null,
   ): Promise<readonly Claim[]> {
     const overdue = options.overdue ?? false
-    const [search, ...rows] = await this.#database.query('errand_take', this.#takeText, [
-      arrayLiteral(asked) ?? '{}',
-      max,
-      by.id,
-      request,
-      by.graceMs,
-      hostOf(by),
-      options.fromLowest ?? 0,
-      overdue,
-      from && arrayLiteral(from),
-    ])
+    const [search, ...rows] = await this.#despiteData({ ids: undefined, queues: asked, max }, by, () =>
+      this.#database.query('errand_take', this.#takeText, [
+        arrayLiteral(asked) ?? '{}',
+        max,
+        by.id,
+        request,
+        by.graceMs,
+        hostOf(by),
+        options.fromLowest ?? 0,
+        overdue,
+        from && arrayLiteral(from),
+      ]),
+    )
     if (!search) return []
     const claims = rows.map((row) => claimOf(row, takeAt))
     // A request that was asked again has no search: its first row is a claim.
@@ -111,6 +116,25 @@ export class Claims {
       this.#marks.note(asked, from === null, number(search[0]), seen)
     }
     return claims
+  }
+
+  /** A job whose row cannot be worked with is failed with its reason, and the others are granted. */
+  async #despiteData(
+    { ids, queues, max }: { ids: readonly string[] | undefined; queues: readonly QueueName[]; max: number },
+    by: WorkerRef,
+    ask: () => Promise<readonly Row[]>,
+  ): Promise<readonly Row[]> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isRefusedData(error)) throw error
+      await this.#database.query(
+        'errand_set_aside_unclaimable',
+        `select ${this.#database.schema}.set_aside_unclaimable($1, $2, $3, $4, $5)`,
+        [ids === undefined ? null : arrayLiteral(ids), arrayLiteral(queues) ?? '{}', max, by.id, by.graceMs],
+      )
+      return ask()
+    }
   }
 }
 

@@ -13,7 +13,8 @@ import type {
   Transfer,
   WorkerRecord,
 } from '@errand/core/ports'
-import { batchesOf } from './batches.ts'
+import { batchesOf, halving } from './batches.ts'
+import { isRefusedData } from './failures.ts'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
@@ -270,10 +271,22 @@ export class Operations {
 
   async #each(ids: readonly string[], text: string, values: readonly Value[]): Promise<readonly Row[]> {
     const rows: Row[] = []
-    for (const batch of batchesOf([...new Set(ids.filter(isUuid))]))
-      rows.push(
-        ...(await this.#database.query('', text, [arrayLiteral(batch), ...values], { repeatable: false })),
-      )
+    let refusal: Error | undefined
+    for (const batch of batchesOf([...new Set(ids.filter(isUuid))])) {
+      const answers = await halving<string, readonly Row[]>(batch, {
+        run: async (part) => [
+          await this.#database.query('', text, [arrayLiteral(part), ...values], { repeatable: false }),
+        ],
+        isCulprit: isRefusedData,
+        // Its neighbours go on; who asked hears of it at the end.
+        alone: (id, error) => {
+          refusal ??= new ErrandError('E_LOG', `job ${id}: ${(error as Error).message}`, { cause: error })
+          return []
+        },
+      })
+      rows.push(...answers.flat())
+    }
+    if (refusal) throw refusal
     return rows
   }
 

@@ -48,6 +48,9 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'sweep',
       'published',
       'expedite',
+      'set_aside_unclaimable',
+      'set_aside_unsweepable',
+      'set_aside_unsettled',
       'ensure_partitions',
     ],
     tables: [

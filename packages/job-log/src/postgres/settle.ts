@@ -14,7 +14,7 @@ import type {
   WorkerRef,
 } from '@errand/core/ports'
 import { batchesOf, halving } from './batches.ts'
-import { eventTypeOf, settleCode, stateOf } from './codes.ts'
+import { eventCode, eventTypeOf, settleCode, stateCode, stateOf } from './codes.ts'
 import type { Database } from './database.ts'
 import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
@@ -128,7 +128,15 @@ export class Settler {
       return (await this.#send([unstorable(one)], by, null)).join('\n')
     } catch (error) {
       if (!isRefusedData(error)) throw error
-      facts.refused(one, (refusal as Error).message)
+      const why = (refusal as Error).message
+      const [row] = await this.#database.query(
+        'errand_set_aside_unsettled',
+        `select ${this.#database.schema}.set_aside_unsettled($1, $2, $3, $4)`,
+        [one.id, one.run, by.id, why],
+      )
+      if (row?.[0] === 't')
+        return ['settled', one.id.toLowerCase(), eventCode.failed, stateCode.failed, '', '', ''].join('\t')
+      facts.refused(one, why)
       return ''
     }
   }

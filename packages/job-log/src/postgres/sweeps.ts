@@ -11,6 +11,7 @@ import type {
 import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
+import { isRefusedData } from './failures.ts'
 import { lane, number, storedColumns, storedOf } from './rows.ts'
 
 const partitionsPauseMs = 3_600_000
@@ -41,13 +42,15 @@ export class Sweeps {
 
   async sweep(options: SweepOptions): Promise<SweepReport> {
     const { schema } = this.#database
-    const rows = await this.#database.query(
-      'errand_sweep',
-      `select * from ${schema}.sweep($1, $2, $3)`,
-      [options.limit, options.republish, arrayLiteral(options.skipQueues) ?? '{}'],
-      // What a lost answer had listed is listed again after its grace.
-      { repeatable: false },
-    )
+    const ask = (): Promise<readonly Row[]> =>
+      this.#database.query(
+        'errand_sweep',
+        `select * from ${schema}.sweep($1, $2, $3)`,
+        [options.limit, options.republish, arrayLiteral(options.skipQueues) ?? '{}'],
+        // What a lost answer had listed is listed again after its grace.
+        { repeatable: false },
+      )
+    const rows = await this.#despiteData(options.limit, ask)
     if (rows.length === 0) return nothing
     const of = (kind: string): Row[] => rows.filter((row) => row[0] === kind)
     if (of('partitions').length > 0) await this.#makePartitions()
@@ -85,12 +88,30 @@ export class Sweeps {
 
   async passKeys(limit: number): Promise<readonly Ticket[]> {
     const { schema } = this.#database
-    const rows = await this.#database.query(
-      'errand_pass_keys',
-      `select '', p.id, p.queue, p.lane from ${schema}.pass_noted_keys($1, ${schema}.clock()) p`,
-      [limit],
+    const rows = await this.#despiteData(limit, () =>
+      this.#database.query(
+        'errand_pass_keys',
+        `select '', p.id, p.queue, p.lane from ${schema}.pass_noted_keys($1, ${schema}.clock()) p`,
+        [limit],
+      ),
     )
     return rows.map((row) => this.#ticket(row))
+  }
+
+  /** A job whose row cannot be worked with is failed with its reason, and the sweep goes on with the others. */
+  async #despiteData(limit: number, ask: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isRefusedData(error)) throw error
+      const text = `select ${this.#database.schema}.set_aside_unsweepable($1)`
+      const [aside] = await this.#database.query('errand_set_aside_unsweepable', text, [limit])
+      this.#logger.error(
+        { count: number(aside?.[0]), reason: (error as Error).message },
+        'jobs whose rows in the log cannot be worked with were failed',
+      )
+      return ask()
+    }
   }
 
   async #lostForGood(rows: readonly Row[]): Promise<readonly LostForGood[]> {

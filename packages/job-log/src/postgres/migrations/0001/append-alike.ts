@@ -1,4 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { tagsWithin, within } from './bounds.ts'
 import { hot } from './hot.ts'
 
 /**
@@ -17,23 +18,27 @@ create function ${s}.append_alike(
 declare
   v_now timestamptz := ${s}.clock();
   v_ids uuid[] := p_ids::uuid[];
-  v_expires_at timestamptz := v_now + p_expires::bigint * interval '1 millisecond';
-  v_publish_after timestamptz := v_now + p_grace::bigint * interval '1 millisecond';
-  v_timeout_ms bigint := p_timeout::bigint;
-  v_lane smallint := p_lane::smallint;
+  v_expires_at timestamptz := v_now + ${within(s, 'duration', 'p_expires::bigint')} * interval '1 millisecond';
+  v_publish_after timestamptz := v_now + ${within(s, 'duration', 'p_grace::bigint')} * interval '1 millisecond';
+  v_timeout_ms bigint := ${within(s, 'duration', 'p_timeout::bigint')};
+  v_lane smallint := ${within(s, 'lane', 'p_lane::smallint')};
   v_payload_version integer := p_payload_version::integer;
-  v_attempts integer := p_attempts::integer;
-  v_crashes integer := p_crashes::integer;
+  v_attempts integer := ${within(s, 'runs', 'p_attempts::integer')};
+  v_crashes integer := ${within(s, 'runs', 'p_crashes::integer')};
   v_crash_fails boolean := coalesce(p_crash_fails::boolean, false);
-  v_data text := '{' || p_data || '}';
+  v_data text := '{' || ${within(s, 'data', 'p_data')} || '}';
+  v_name text := ${within(s, 'name', 'p_name')};
+  v_queue text := ${within(s, 'queue', 'p_queue')};
+  v_codec text := ${within(s, 'text', 'p_codec')};
+  v_parent text := ${within(s, 'text', 'p_parent')};
 begin
   with stored as (
     insert into ${s}.jobs (
       id, seq, dispatched_at, expires_at, timeout_ms, payload_version, max_attempts, max_crashes, lane, fails_on_crash,
       skips_on_failure, unique_mode, name, queue, parent_id, tags, meta, codec, payload)
     select t.id, nextval('${s}.jobs_seq'), v_now, v_expires_at, v_timeout_ms, v_payload_version, v_attempts, v_crashes,
-           v_lane, v_crash_fails, false, ${uniqueCode.none}, p_name, p_queue, p_parent, t.tags::text[], t.meta,
-           p_codec, t.payload
+           v_lane, v_crash_fails, false, ${uniqueCode.none}, v_name, v_queue, v_parent, ${tagsWithin(s, 't.tags')},
+           ${within(s, 'meta', 't.meta')}, v_codec, ${within(s, 'payload', 't.payload')}
       from unnest(v_ids, p_payloads::text[], p_tags::text[], p_metas::text[]) as t (id, payload, tags, meta)
     returning id, seq, tags),
   alive as (
@@ -41,10 +46,10 @@ begin
       id, seq, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure, queue,
       name, tags)
     select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_crashes, v_lane, ${stateCode.ready},
-           ${uniqueCode.none}, v_crash_fails, false, p_queue, p_name, stored.tags
+           ${uniqueCode.none}, v_crash_fails, false, v_queue, v_name, stored.tags
       from stored)
   insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
-  select stored.id, 1, ${eventCode.dispatched}, ${stateCode.ready}, p_name, p_queue, stored.tags, 0, 0, v_data
+  select stored.id, 1, ${eventCode.dispatched}, ${stateCode.ready}, v_name, v_queue, stored.tags, 0, 0, v_data
     from stored;
 end $$;
 `

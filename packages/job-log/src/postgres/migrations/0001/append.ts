@@ -1,4 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { tagsWithin, within } from './bounds.ts'
 import { foundBy, hot } from './hot.ts'
 
 /**
@@ -71,8 +72,8 @@ begin
            array_agg(t.due order by t.ord)
       into v_states, v_due
       from (select u.id, u.key, u.ord,
-                   case when u.at_ms is not null then to_timestamp(u.at_ms / 1000.0)
-                        else v_now + u.delay * interval '1 millisecond' end as due
+                   case when u.at_ms is not null then to_timestamp(${within(s, 'time', 'u.at_ms')} / 1000.0)
+                        else v_now + ${within(s, 'duration', 'u.delay')} * interval '1 millisecond' end as due
               from unnest(v_ids, v_keys, p_delays::bigint[], p_ats::bigint[]) with ordinality
                 as u (id, key, delay, at_ms, ord)) t;
     v_added := null;
@@ -86,10 +87,13 @@ begin
       id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
       fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
       payload)
-    select t.id, t.seq, v_now, v_now + t.expires * interval '1 millisecond', t.timeout, t.unique_for, t.payload_version,
-           t.attempts, t.crashes, t.lane, coalesce(t.crash_fails, false), coalesce(t.skips, false),
-           coalesce(t.unique_mode, ${uniqueCode.none}), t.name, t.queue, t.key, t.unique_key, t.parent,
-           t.tags::text[], t.meta, t.codec, t.payload
+    select t.id, t.seq, v_now, v_now + ${within(s, 'duration', 't.expires')} * interval '1 millisecond', ${within(s, 'duration', 't.timeout')},
+           ${within(s, 'duration', 't.unique_for')}, t.payload_version, ${within(s, 'runs', 't.attempts')},
+           ${within(s, 'runs', 't.crashes')}, ${within(s, 'lane', 't.lane')}, coalesce(t.crash_fails, false),
+           coalesce(t.skips, false), coalesce(${within(s, 'uniqueMode', 't.unique_mode')}, ${uniqueCode.none}),
+           ${within(s, 'name', 't.name')}, ${within(s, 'queue', 't.queue')}, ${within(s, 'key', 't.key')}, ${within(s, 'key', 't.unique_key')},
+           ${within(s, 'text', 't.parent')}, ${tagsWithin(s, 't.tags')},
+           ${within(s, 'meta', 't.meta')}, ${within(s, 'text', 't.codec')}, ${within(s, 'payload', 't.payload')}
       from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                   p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
                   v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
@@ -116,7 +120,7 @@ begin
     id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure,
     queue, name, tags, key)
   select t.id, t.seq, case when t.state = ${stateCode.scheduled} then t.due end,
-         case when t.state = ${stateCode.ready} then v_now + t.grace * interval '1 millisecond' end,
+         case when t.state = ${stateCode.ready} then v_now + ${within(s, 'duration', 't.grace')} * interval '1 millisecond' end,
          t.timeout, t.crashes, t.lane, t.state, coalesce(t.unique_mode, ${uniqueCode.none}),
          coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
     from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
@@ -128,7 +132,7 @@ begin
 
   insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
   select t.id, 1, ${eventCode.dispatched}, t.state, t.name, t.queue, t.tags::text[], 0, 0,
-         case when t.state = ${stateCode.scheduled} then t.due end, '{' || t.data || '}'
+         case when t.state = ${stateCode.scheduled} then t.due end, '{' || ${within(s, 'data', 't.data')} || '}'
     from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_holders)
       as t (id, seq, state, due, queue, name, tags, data, holder)
    where t.holder is null

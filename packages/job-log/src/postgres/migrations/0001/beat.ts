@@ -1,4 +1,5 @@
 import { eventCode, stateCode } from '../../codes.ts'
+import { boundedInterval, boundedMs } from './bounds.ts'
 import { againIf, hot, isEarlier, stateIs } from './hot.ts'
 
 /** The heartbeat of a whole process: one row per worker. */
@@ -22,8 +23,8 @@ declare
 begin
   insert into ${s}.workers as w (
     id, host, pid, label, lease_ms, queues, taking, why, drivers, started_at, last_seen, lease_until)
-  values (p_id, p_host, p_pid, p_label, p_lease_ms, p_queues, p_taking, p_why, p_drivers, v_now, v_now,
-          v_now + p_lease_ms * interval '1 millisecond')
+  values (p_id, p_host, p_pid, p_label, ${boundedMs('p_lease_ms')}, p_queues, p_taking, p_why, p_drivers, v_now, v_now,
+          v_now + ${boundedInterval('p_lease_ms')})
   on conflict (id) do update
      set queues = excluded.queues, taking = excluded.taking, why = excluded.why, drivers = excluded.drivers,
          lease_ms = excluded.lease_ms, last_seen = excluded.last_seen, lease_until = excluded.lease_until

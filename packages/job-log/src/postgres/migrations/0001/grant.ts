@@ -1,5 +1,6 @@
 import { laneRank, lanes } from '@errand/core/ports'
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { boundedMs } from './bounds.ts'
 import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 /** Overdue jobs of one queue that are put in order before the oldest are taken. */
@@ -15,7 +16,7 @@ const claimColumns = `
 const claimOf = (s: string, live: string): string => `
   ${live}.id, ${live}.run, ${live}.attempt, ${live}.crashes, ${live}.replays,
   ${s}.ms(v_now) - ${s}.ms(${live}.parked_since), ${s}.ms(j.expires_at) - ${s}.ms(v_now), j.max_attempts,
-  ${live}.max_crashes, ${live}.fails_on_crash, ${live}.timeout_ms, ${live}.name, j.payload_version, ${live}.queue,
+  ${live}.max_crashes, ${live}.fails_on_crash, ${boundedMs(`${live}.timeout_ms`)}, ${live}.name, j.payload_version, ${live}.queue,
   ${live}.lane, j.codec, j.payload, ${live}.tags, j.meta, ${live}.key, j.parent_id, ${s}.ms(j.dispatched_at)`
 
 /**
@@ -27,7 +28,7 @@ const grant = (s: string): string => `
     update ${s}.live l
        set state = ${stateCode.running}, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
            worker = p_worker, request = p_request, publish_after = null,
-           deadline = v_now + (l.timeout_ms + p_grace_ms) * interval '1 millisecond'
+           deadline = v_now + (${boundedMs('l.timeout_ms')} + ${boundedMs('p_grace_ms')}) * interval '1 millisecond'
      where l.ctid = any (v_rows)
     returning l.*),
   noted as (

@@ -2,12 +2,14 @@ import type { Migration } from '../migration.ts'
 import { append } from './append.ts'
 import { appendAlike } from './append-alike.ts'
 import { beat } from './beat.ts'
+import { bounds } from './bounds.ts'
 import { granting } from './grant.ts'
 import { keys } from './keys.ts'
 import { operate } from './operate.ts'
 import { partitions } from './partitions.ts'
 import { prune } from './prune.ts'
 import { settle } from './settle.ts'
+import { setAside } from './set-aside.ts'
 import { settleSucceeded } from './settle-succeeded.ts'
 import { sweepMoves } from './sweep-moves.ts'
 import { sweep } from './sweep.ts'
@@ -22,6 +24,7 @@ export const migration0001: Migration = {
   sql: (s) =>
     [
       tables,
+      bounds,
       partitions,
       keys,
       unique,
@@ -33,6 +36,7 @@ export const migration0001: Migration = {
       beat,
       sweep,
       sweepMoves,
+      setAside,
       operate,
       prune,
     ]

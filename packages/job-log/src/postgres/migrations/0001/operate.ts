@@ -1,4 +1,5 @@
 import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
+import { within } from './bounds.ts'
 import { againIf, foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 const { scheduled, blocked, ready, running, succeeded, failed, cancelled } = stateCode
@@ -181,7 +182,7 @@ create function ${s}.change(
 #variable_conflict use_column
 declare
   v_now timestamptz := ${s}.clock();
-  v_run_at timestamptz := to_timestamp(p_run_at_ms / 1000.0);
+  v_run_at timestamptz := to_timestamp(${within(s, 'time', 'p_run_at_ms')} / 1000.0);
   v_live ${s}.live;
   v_holder uuid;
   v_state smallint;
@@ -218,8 +219,8 @@ begin
   end if;
   if p_payload is not null or p_queue is not null or p_lane is not null then
     update ${s}.jobs j
-       set queue = coalesce(p_queue, j.queue), lane = coalesce(p_lane, j.lane), codec = coalesce(p_codec, j.codec),
-           payload = coalesce(p_payload, j.payload)
+       set queue = coalesce(${within(s, 'queue', 'p_queue')}, j.queue), lane = coalesce(${within(s, 'lane', 'p_lane')}, j.lane),
+           codec = coalesce(${within(s, 'text', 'p_codec')}, j.codec), payload = coalesce(${within(s, 'payload', 'p_payload')}, j.payload)
      where j.id = p_id;
   end if;
   return query

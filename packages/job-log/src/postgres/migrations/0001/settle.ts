@@ -1,4 +1,5 @@
 import { eventCode, settleCode, stateCode, uniqueCode } from '../../codes.ts'
+import { boundedInterval } from './bounds.ts'
 import { foundBy, hot, isEarlier, stateIs } from './hot.ts'
 
 const { succeed, error, fail, snooze, park, releaseBegun, releaseUnbegun, cancel, completed } = settleCode
@@ -51,7 +52,7 @@ begin
 
   with c as materialized (
     select f.*,
-           case when f.becomes = ${scheduled} then v_now + f.delay * interval '1 millisecond' end as run_at,
+           case when f.becomes = ${scheduled} then v_now + ${boundedInterval('f.delay')} end as run_at,
            -- errored, and at once followed by its end
            f.kind in (${error}, ${completed}) and f.becomes <> ${scheduled} as two,
            f.attempts - (f.kind in (${snooze}, ${park}, ${releaseBegun}, ${releaseUnbegun})

@@ -14,7 +14,7 @@ export const sweepMoves = (s: string): string => `
  * Due jobs become ready, or blocked where another job holds their key: key rows are locked first, in their order, and
  * jobs whose key somebody else has locked wait for the next sweep. Rows of kind \`ticket\` and \`blocked\`.
  */
-create function ${s}.sweep_due(p_limit integer, p_now timestamptz)
+create function ${s}.sweep_due(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -27,7 +27,8 @@ begin
          array_agg(d.key) filter (where d.key is not null)
     into v_ids, v_queues, v_keys
     from (select l.id, l.queue, l.key from ${s}.live l
-           where l.state = ${scheduled} and l.run_at <= p_now order by l.run_at limit p_limit) d;
+           where l.state = ${scheduled} and l.run_at <= p_now and (p_ids is null or l.id = any (p_ids))
+           order by l.run_at limit p_limit) d;
   if v_ids is null then return; end if;
 
   if v_keys is not null then
@@ -77,7 +78,7 @@ end $$;
  * Runs whose worker's lease, or whose own deadline, is out. Rows of kind \`ready\`, \`lost\` (lives on, or cancelled),
  * \`failed\` (\`note\`: the error), and \`next\` for successors of keys.
  */
-create function ${s}.sweep_lost(p_limit integer, p_now timestamptz)
+create function ${s}.sweep_lost(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -93,6 +94,7 @@ begin
   v_ids := array(
     select l.id from ${s}.live l left join ${s}.workers w on w.id = l.worker
      where l.state = ${running} and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
+       and (p_ids is null or l.id = any (p_ids))
      limit p_limit);
   if v_ids = '{}' then return; end if;
 
@@ -106,7 +108,7 @@ begin
                   when l.fails_on_crash or l.crashes + 1 >= l.max_crashes then ${failed}
                   when l.streak = 0 then ${ready}
                   else ${scheduled} end as becomes,
-             p_now + least(interval '1 second' * power(2, least(l.streak - 1, 10)), interval '1 minute') as run_at,
+             p_now + least(interval '1 second' * power(2, least(greatest(l.streak, 1) - 1, 10)), interval '1 minute') as run_at,
              l.key is not null and not l.skips_on_failure as blocks
         from ${s}.live l left join ${s}.workers w on w.id = l.worker
        where l.id = any (v_ids) and ${stateIs('l', running)} and ${isEarlier('l')}

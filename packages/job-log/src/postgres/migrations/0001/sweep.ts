@@ -1,4 +1,5 @@
 import { stateCode } from '../../codes.ts'
+import { boundedInterval } from './bounds.ts'
 import { hot, stateIs } from './hot.ts'
 
 /** How long a ticket has to fetch its job before the job counts as overdue, and how far that doubles. */
@@ -99,8 +100,8 @@ begin
          hold_until = case
            when w.last_at is null or p_now < w.last_at or p_now - w.last_at > leases.shortest / 3
            then p_now + leases.longest else w.hold_until end
-    from (select coalesce(min(k.lease_ms) filter (where k.lease_until >= p_now), 30000) * interval '1 millisecond' as shortest,
-                 coalesce(max(k.lease_ms), 30000) * interval '1 millisecond' as longest
+    from (select ${boundedInterval('coalesce(min(k.lease_ms) filter (where k.lease_until >= p_now), 30000)')} as shortest,
+                 ${boundedInterval('coalesce(max(k.lease_ms), 30000)')} as longest
             from ${s}.workers k) leases
    where w.one
   returning w.hold_until into v_hold;
@@ -127,7 +128,7 @@ begin
     v_left := v_left - cardinality(v_ids);
     return query
       update ${s}.live l
-         set publish_after = p_now + least(${publishGrace} * power(2, least(l.publishes, 10)), ${longestPublishGrace})
+         set publish_after = p_now + least(${publishGrace} * power(2, least(greatest(l.publishes, 0), 10)), ${longestPublishGrace})
        where l.id = any (v_ids)
       returning l.id, l.queue, l.lane;
   end loop;

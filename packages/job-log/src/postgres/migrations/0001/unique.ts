@@ -1,3 +1,4 @@
+import { boundedInterval } from './bounds.ts'
 import { foundBy, hot } from './hot.ts'
 
 /** Unique keys: (job name, key) → the job that holds it. `free_at` null: until its holder frees it. */
@@ -49,7 +50,7 @@ create function ${s}.free_unique(p_ids uuid[], p_keep boolean) returns void lang
 begin
   with held as materialized (
     select u.name, u.key,
-           case when p_keep then j.dispatched_at + j.unique_for_ms * interval '1 millisecond' end as until
+           case when p_keep then j.dispatched_at + ${boundedInterval('j.unique_for_ms')} end as until
       from ${s}.jobs j
       join ${s}.unique_keys u on ${foundBy('u.name', 'j.name')} and u.key = j.unique_key and u.job_id = j.id
      where j.id = any (p_ids)

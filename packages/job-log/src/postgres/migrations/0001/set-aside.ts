@@ -1,0 +1,121 @@
+import { eventCode, stateCode } from '../../codes.ts'
+import { boundedMs } from './bounds.ts'
+import { isEarlier } from './hot.ts'
+
+const { scheduled, blocked, ready, running, failed } = stateCode
+/** Counters beyond it cannot be raised any more. */
+const most = 2_147_483_000
+
+const sound = (column: string): string => `least(greatest(${column}, 0), ${most})`
+
+/** What the data of a row can be refused for: the batch of such a row fails as a whole, and nobody knows by which row. */
+const refused = `data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error`
+
+/** Tries to do something with one job, keeps nothing of it, and sets the job aside where it cannot be done. */
+const trial = (s: string, act: string): string => `
+    begin
+      perform ${act};
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when ${refused} then
+        perform ${s}.set_aside(v_id, sqlerrm);
+        v_count := v_count + 1;
+    end;`
+
+/**
+ * A row may hold what no rule can work with: it was written by somebody else's SQL, or by an older version. Statements that
+ * work on many rows fail with it, so who called one of them asks here, and then again. Never on a hot path.
+ */
+export const setAside = (s: string): string => `
+-- Fails a job, whatever its row holds. It keeps its ordering key where its policy says so.
+create function ${s}.set_aside(p_id uuid, p_why text) returns void language plpgsql
+set search_path to pg_catalog, pg_temp as $$
+declare
+  v_live ${s}.live;
+begin
+  select l.* into v_live from ${s}.live l where l.id = p_id and ${isEarlier('l')} for update;
+  if not found or v_live.state = ${failed} then return; end if;
+  if v_live.key is not null and not v_live.skips_on_failure then
+    update ${s}.live l
+       set state = ${failed}, version = ${sound('l.version')} + 1, run = ${sound('l.run')}, attempt = ${sound('l.attempt')},
+           crashes = 0, streak = 0, publishes = 0, max_crashes = ${sound('l.max_crashes')}, replays = ${sound('l.replays')},
+           timeout_ms = ${boundedMs('l.timeout_ms')}, run_at = null, publish_after = null, parked_since = null,
+           worker = null, request = null, deadline = null
+     where l.id = p_id;
+  else
+    delete from ${s}.live l where l.id = p_id;
+    if v_live.key is not null then
+      insert into ${s}.key_notes (queue, key) values (v_live.queue, v_live.key);
+    end if;
+  end if;
+  delete from ${s}.unique_keys u using ${s}.jobs j
+   where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;
+  insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data, codec, body)
+  values (p_id, ${sound('v_live.version')} + 1, ${eventCode.failed}, ${failed}, v_live.name, v_live.queue, v_live.tags,
+          ${sound('v_live.run')}, ${sound('v_live.attempt')}, '{"cause":"error"}', 'json',
+          json_build_object('name', 'ErrandError',
+            'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text);
+end $$;
+
+-- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers how many.
+create function ${s}.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
+returns integer language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+  v_id uuid;
+  v_count integer := 0;
+begin
+  foreach v_id in array coalesce(p_ids, array(
+    select distinct f.id
+      from unnest(p_queues) as q (name)
+     cross join lateral (
+       (select l.id from ${s}.live l where l.state = ${ready} and l.queue = q.name order by l.lane, l.seq limit p_limit)
+       union all
+       (select l.id from ${s}.live l where l.state = ${ready} and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
+       union all
+       (select l.id from ${s}.live l where l.queue = q.name and l.publish_after is not null
+         order by l.publish_after limit p_limit)) f))
+  loop${trial(s, `${s}.claim(array[v_id], 1, p_worker, 'trial', p_grace_ms, '{}')`)}
+  end loop;
+  return v_count;
+end $$;
+
+-- Of the jobs that a sweep would move, the ones that cannot be moved. Answers how many.
+create function ${s}.set_aside_unsweepable(p_limit integer) returns integer language plpgsql
+set search_path to pg_catalog, pg_temp as $$
+declare
+  v_now timestamptz := ${s}.clock();
+  v_id uuid;
+  v_queue text;
+  v_key text;
+  v_count integer := 0;
+begin
+  for v_id in
+    select l.id from ${s}.live l where l.state = ${scheduled} and l.run_at <= v_now order by l.run_at limit p_limit
+  loop${trial(s, `${s}.sweep_due(1, v_now, array[v_id])`)}
+  end loop;
+  for v_id in
+    select l.id from ${s}.live l left join ${s}.workers w on w.id = l.worker
+     where l.state = ${running} and (w.id is null or w.lease_until < v_now or l.deadline < v_now) limit p_limit
+  loop${trial(s, `${s}.sweep_lost(1, v_now, array[v_id])`)}
+  end loop;
+  for v_queue, v_key in select distinct n.queue, n.key from ${s}.key_notes n limit p_limit loop
+    select l.id into v_id from ${s}.live l
+     where l.queue = v_queue and l.key = v_key and l.state in (${scheduled}, ${blocked}) order by l.seq limit 1;
+    continue when not found;${trial(s, `${s}.pass_keys(array[v_queue], array[v_key], v_now)`)}
+  end loop;
+  return v_count;
+end $$;
+
+-- A run whose end cannot be recorded, whatever it was. Answers whether the run was this worker's.
+create function ${s}.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns boolean
+language plpgsql set search_path to pg_catalog, pg_temp as $$
+begin
+  perform 1 from (
+    select from ${s}.live l
+     where l.id = p_id and l.run = p_run and l.worker = p_worker and l.state = ${running} for update) locked;
+  if not found then return false; end if;
+  perform ${s}.set_aside(p_id, p_why);
+  return true;
+end $$;
+`
