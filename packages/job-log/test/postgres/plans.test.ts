@@ -146,7 +146,7 @@ describe.skipIf(url === undefined)(
           const each = (cell: () => unknown): string => array(Array.from({ length: count }, cell))
           await call(
             `select errand.append($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
-                                null, $9, $3, $3, $8, $9, $10, null)`,
+                                $9, $3, $3, $8, $9, $10, null)`,
             [
               each(() => randomUUID()),
               each(() => 'test.job'),
