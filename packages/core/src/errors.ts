@@ -62,6 +62,8 @@ export interface ErrorDetails {
   readonly ids?: readonly string[] | undefined
   /** Per request of a refused batch, why; undefined where the request was in order. */
   readonly requests?: readonly (ErrandError | undefined)[] | undefined
+  /** For job logs: nothing can have come of the call, because nothing was sent, or all of it was refused. */
+  readonly undone?: boolean | undefined
   readonly name?: string | undefined
 }
 
@@ -74,6 +76,7 @@ export class ErrandError extends Error {
   readonly code: ErrorCode
   readonly ids: readonly string[] | undefined
   readonly requests: readonly (ErrandError | undefined)[] | undefined
+  readonly undone: boolean | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -81,6 +84,7 @@ export class ErrandError extends Error {
     this.code = code
     this.ids = details.ids
     this.requests = details.requests
+    this.undone = details.undone
   }
 }
 

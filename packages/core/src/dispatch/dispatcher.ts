@@ -213,9 +213,9 @@ function checkNames(requests: readonly RequestOfJob[]): void {
   }
 }
 
-/** An append that was sent and not answered may have been committed. */
+/** An append that was sent and not answered may have been committed; where the log knows that it was not, it says so. */
 function fateOf(error: unknown): unknown {
-  if (!isErrandError(error, 'E_LOG_UNREACHABLE')) return error
+  if (!isErrandError(error, 'E_LOG_UNREACHABLE') || error.undone === true) return error
   return new ErrandError(
     'E_DISPATCH_UNKNOWN',
     `the job may be stored or not; dispatch it again with the id of this error: ${error.message}`,

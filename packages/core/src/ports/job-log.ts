@@ -13,8 +13,8 @@ import type { Transfer } from './transfer.ts'
 
 /**
  * Remembers jobs and decides who may run them. Every method is one round trip for a whole batch, a lost claim is a
- * value, and a broken connection is an exception (`E_LOG_UNREACHABLE`; `E_RIGHTS` for a right that is
- * lacking; `E_LOG` for any other failure).
+ * value, and a broken connection is an exception (`E_LOG_UNREACHABLE`, `undone` where nothing can have come of the call;
+ * `E_RIGHTS` for a right that is lacking; `E_LOG` for any other failure).
  * All times that decide anything are read from the log's own clock.
  */
 export interface JobLog extends History, Operations {

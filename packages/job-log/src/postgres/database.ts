@@ -1,8 +1,9 @@
-import { Pool } from 'pg'
-import type { ClientConfig, PoolClient } from 'pg'
+import type { PoolClient } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
-import { isLostConnection, isServerFull, isTakenBack, logError } from './failures.ts'
+import { Connections } from './connections.ts'
+import { isLostConnection, isSpent, isTakenBack, isUseless, logError } from './failures.ts'
+import { whenRead } from './late.ts'
 import { Line } from './line.ts'
 import { quoteSchema } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -42,9 +43,8 @@ export type Run = (text: string, values?: readonly Value[]) => Promise<readonly 
 const mostTries = 8
 /** The server ends a statement first; where it cannot be heard any more, the connection is destroyed a little later. */
 const deadlineMarginMs = 1_000
-/** How long a statement waits for a place on a server whose connections are all in use, in milliseconds. */
-const fullServerMs = 5_000
-const raw = { getTypeParser: () => (value: string) => value }
+/** How long a connection may say nothing before the server is asked whether it is at work. */
+const quietMs = 3_000
 
 /** Connections to the log's database: prepared statements, deadlines, and repetition of what the database took back. */
 export class Database {
@@ -53,44 +53,14 @@ export class Database {
   /** Host, port and database, for people. */
   readonly place: string
   readonly options: ResolvedOptions
-  readonly #pool: Pool
+  readonly connections: Connections
   #line: Line | undefined
-  #closing: Promise<void> | undefined
 
   constructor(options: ResolvedOptions, logger: Logger) {
     this.options = options
     this.schema = quoteSchema(options.schema)
     this.place = placeOf(options)
-    this.#pool = new Pool({
-      ...this.clientOptions(),
-      max: options.poolSize,
-      idleTimeoutMillis: 60_000,
-      // A script that has dispatched its jobs may end; workers have other things that keep them alive.
-      allowExitOnIdle: true,
-      // Only statements `inLine` and `behind` make use of it: all others have their connection for themselves.
-      pipeline: true,
-    })
-    // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
-    // the statement hears of it as well.
-    this.#pool.on('error', (error) => {
-      logger.debug({ place: this.place, reason: error.message }, 'an idle connection of the job log was lost')
-    })
-    this.#pool.on('connect', (client) => client.on('error', () => {}))
-  }
-
-  /** For connections of one's own: the listener's and the notifier's. */
-  clientOptions(): ClientConfig {
-    const { url, statementTimeoutMs, listen } = this.options
-    return {
-      connectionString: url,
-      fallback_application_name: 'errand',
-      connectionTimeoutMillis: Math.min(statementTimeoutMs, 10_000),
-      keepAlive: true,
-      types: raw,
-      // A pooler would refuse the parameter; there, the client's own deadline is all there is.
-      // No statement here is worth compiling, and over many partitions the planner believes otherwise.
-      ...(listen ? { statement_timeout: statementTimeoutMs, options: '-c jit=off' } : {}),
-    }
+    this.connections = new Connections(options, logger, this.place)
   }
 
   /** One statement, prepared under `name` where that is allowed. */
@@ -100,11 +70,13 @@ export class Database {
     values: readonly Value[] = [],
     options: QueryOptions = {},
   ): Promise<readonly Row[]> {
-    let again = options.repeatable ?? true
+    let again = true
+    const { repeatable = true } = options
+    const fate = new Fate()
     for (let tries = 1; ; tries++) {
       try {
         const send = (client: PoolClient): Promise<readonly Row[]> => {
-          const answer = this.#send(client, name, text, values)
+          const answer = fate.of(this.#send(client, name, text, values))
           const { behind } = options
           if (behind) behind.sent(answer, this.#send(client, behind.name, behind.text, behind.values))
           return answer
@@ -115,14 +87,16 @@ export class Database {
       } catch (error) {
         if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
         // Most often a connection that was lost while it was idle; a database that is down says so the second time.
-        else if (again && isLostConnection(error) && !isDeadline(error)) again = false
-        else throw logError(error, this.place)
+        else if (again && (repeatable || fate.isKnown) && isWorthAnother(error)) again = false
+        else throw logError(error, this.place, fate.isKnown)
       }
     }
   }
 
   /** Several statements in one transaction, READ COMMITTED; rolled back when `work` throws. */
   async transaction<T>(work: (run: Run) => Promise<T>, options: QueryOptions = {}): Promise<T> {
+    let again = true
+    const fate = new Fate()
     for (let tries = 1; ; tries++) {
       try {
         return await this.#withClient(options.deadlineMs, async (client) => {
@@ -130,7 +104,7 @@ export class Database {
           await run('begin isolation level read committed')
           try {
             const result = await work(run)
-            await run('commit')
+            await fate.of(run('commit'))
             return result
           } catch (error) {
             if (!isLostConnection(error)) await run('rollback')
@@ -138,29 +112,16 @@ export class Database {
           }
         })
       } catch (error) {
-        if (!isTakenBack(error) || tries >= mostTries) throw logError(error, this.place)
-        await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
+        if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
+        else if (again && fate.isKnown && isWorthAnother(error)) again = false
+        else throw logError(error, this.place, fate.isKnown)
       }
     }
   }
 
   /** Idempotent: a second caller awaits the same close. */
   close(): Promise<void> {
-    this.#closing ??= this.#pool.end()
-    return this.#closing
-  }
-
-  /** A server without a free connection soon has one again, and nothing has been sent: it is asked for a while. */
-  async #connect(): Promise<PoolClient> {
-    const untilMs = performance.now() + Math.min(fullServerMs, this.options.statementTimeoutMs)
-    for (;;) {
-      try {
-        return await this.#pool.connect()
-      } catch (error) {
-        if (!isServerFull(error) || performance.now() > untilMs || this.#closing) throw error
-        await pause(20 + Math.random() * 180)
-      }
-    }
+    return this.connections.close()
   }
 
   async #send(
@@ -180,14 +141,14 @@ export class Database {
   }
 
   async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
-    if (this.#closing) throw closedError()
-    const client = await this.#connect()
+    if (this.connections.isClosing) throw closedError()
+    const client = await this.connections.take()
     return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => client.release(broken))
   }
 
   /** The line is one connection for as long as somebody uses it, but not for ever: others may wait for one. */
   async #withLine<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
-    if (this.#closing) throw closedError()
+    if (this.connections.isClosing) throw closedError()
     const line = this.#openLine()
     line.join()
     const client = await line.client.catch((error: unknown) => {
@@ -202,7 +163,7 @@ export class Database {
   #openLine(): Line {
     const last = this.#line
     if (last?.isOpen === true) return last
-    const connecting = (last?.left ?? Promise.resolve()).then(() => this.#connect())
+    const connecting = (last?.left ?? Promise.resolve()).then(() => this.connections.take())
     this.#line = new Line(connecting)
     return this.#line
   }
@@ -217,22 +178,71 @@ export class Database {
     work: (client: PoolClient) => Promise<T>,
     release: (broken: boolean) => void,
   ): Promise<T> {
-    let expired = false
+    let over: Error | undefined
     // What became of the statement is unknown, and asked again by who needs to know.
-    const timer = setTimeout(() => {
-      expired = true
+    const giveUp = (error: Error): void => {
+      over = error
+      stop()
+      this.connections.suspect()
       hangUp(client)
       release(true)
-    }, limitMs)
+    }
+    const stopLimit = whenRead(limitMs, () => giveUp(new DeadlineError(`no answer within ${limitMs} ms`)))
+    const stopQuiet = this.#whileQuiet(client, () =>
+      giveUp(new SilentError('the server waits for a statement that was sent, and its answer was lost')),
+    )
+    const stop = (): void => {
+      stopLimit()
+      stopQuiet()
+    }
     try {
       const result = await work(client)
-      clearTimeout(timer)
-      if (!expired) release(false)
+      stop()
+      if (!over) release(false)
       return result
     } catch (error) {
-      clearTimeout(timer)
-      if (expired) throw new DeadlineError(`no answer within ${limitMs} ms`)
-      release(isLostConnection(error))
+      stop()
+      if (over) throw over
+      if (isUseless(error)) this.connections.suspect()
+      release(isSpent(error))
+      throw error
+    }
+  }
+
+  /** Tells once the network has forgotten the connection: the server does not know of what it is waited for. */
+  #whileQuiet(client: PoolClient, forgotten: () => void): () => void {
+    let over = false
+    let cancel = (): void => {}
+    const look = async (): Promise<void> => {
+      const atWork = await this.connections.watch.isAtWork(client)
+      if (over) return
+      if (atWork) wait()
+      else forgotten()
+    }
+    const wait = (): void => {
+      cancel = whenRead(quietMs, () => void look())
+    }
+    wait()
+    return () => {
+      over = true
+      cancel()
+    }
+  }
+}
+
+/** What is known of a statement that was not answered: whether anything can have come of it. */
+class Fate {
+  isKnown = true
+
+  /** This is sent now. */
+  async of<T>(sent: Promise<T>): Promise<T> {
+    const before = this.isKnown
+    this.isKnown = false
+    try {
+      return await sent
+    } catch (error) {
+      // Refused: nothing was done. Without an answer it may have been.
+      if (!isLostConnection(error)) this.isKnown = before
       throw error
     }
   }
@@ -246,8 +256,13 @@ class DeadlineError extends Error {
   readonly code = 'ETIMEDOUT'
 }
 
-function isDeadline(error: unknown): boolean {
-  return error instanceof DeadlineError
+class SilentError extends Error {
+  readonly code = 'ETIMEDOUT'
+}
+
+/** Another connection may fare better; who has waited for a whole deadline does not wait for a second one. */
+function isWorthAnother(error: unknown): boolean {
+  return isUseless(error) || (isLostConnection(error) && !(error instanceof DeadlineError))
 }
 
 function pause(ms: number): Promise<void> {

@@ -1,5 +1,7 @@
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import type { ErrorCode } from '@errand/core/ports'
+import { HostError } from './hosts.ts'
+import { verdictOf } from './sqlstates.ts'
 
 /** SQLSTATEs that the log's own functions raise. */
 const leaseOutState = 'ERR01'
@@ -52,23 +54,38 @@ export function isRefusedData(error: unknown): boolean {
   return /^(22|23|54|XX)/.test(stateOfError(error) ?? '')
 }
 
-const lostConnection = new Set(
-  (
-    'ECONNREFUSED ECONNRESET ECONNABORTED EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN ENOENT ' +
-    // Ended by an operator, by a crash, starting up or shutting down, idle for too long, too many connections.
-    '57P01 57P02 57P03 57P05 53300'
-  ).split(' '),
+const lostSystemCodes = new Set(
+  'ECONNREFUSED ECONNRESET ECONNABORTED EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN ENOENT'.split(
+    ' ',
+  ),
 )
 // pg has no codes for these.
 const lostMessage =
-  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded|timeout expired|Cannot use a pool after)/
+  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded|timeout expired|Query read timeout|Cannot use a pool after)/
 
 /** The connection is gone, or was never there: what became of the statement is unknown. */
 export function isLostConnection(error: unknown): boolean {
   const state = stateOfError(error)
-  if (state !== undefined) return lostConnection.has(state) || state.startsWith('08')
+  if (state !== undefined) return lostSystemCodes.has(state) || verdictOf(state) === 'lost'
   if (error instanceof AggregateError) return error.errors.some((one) => isLostConnection(one))
+  if (error instanceof HostError) return isLostConnection(error.cause)
   return error instanceof Error && lostMessage.test(error.message)
+}
+
+/** The statement was refused, and nothing done, because of the connection that it came over. */
+export function isUseless(error: unknown): boolean {
+  return verdictOf(stateOfError(error) ?? '') === 'useless'
+}
+
+/** Nobody is to be given this connection again. */
+export function isSpent(error: unknown): boolean {
+  return isLostConnection(error) || verdictOf(stateOfError(error) ?? '') !== undefined
+}
+
+/** The server, or each of them, answers, and does not take what a log writes. */
+export function isReadOnly(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some((one) => isReadOnly(one))
+  return stateOfError(error) === '25006'
 }
 
 /** What the database says where it does not know the schema, or its tables and functions. */
@@ -88,18 +105,26 @@ export function insideError(error: unknown, place: string): ErrandError {
   )
 }
 
-/** The error as Errand tells it: a code, what to do, and the cause. */
-export function logError(error: unknown, place: string): ErrandError {
+/**
+ * The error as Errand tells it: a code, what to do, and the cause.
+ * @param undone nothing can have come of what was asked, for nothing was sent, or it was refused.
+ */
+export function logError(error: unknown, place: string, undone = false): ErrandError {
   if (isErrandError(error)) return error
   const state = stateOfError(error) ?? ''
   const say = (code: ErrorCode, message: string): ErrandError =>
-    new ErrandError(code, message, { cause: error })
+    new ErrandError(code, message, { cause: error, undone })
   if (state === leaseOutState)
     return say('E_LEASE_OUT', 'the lease of this worker is out; nothing is granted before its next heartbeat')
   if (state === claimLostState)
     return say(
       'E_CLAIM_LOST',
       'this run has lost its claim, so its transaction cannot commit; let it roll back',
+    )
+  if (isReadOnly(error))
+    return say(
+      'E_LOG_UNREACHABLE',
+      `the job log at ${place} cannot be written (${reason(error)}); it needs the primary, and comes back by itself when the URL leads there. To look at a standby add target_session_attrs=any`,
     )
   if (isLostConnection(error))
     return say(
@@ -126,6 +151,11 @@ export function logError(error: unknown, place: string): ErrandError {
       'E_RIGHTS',
       `the user of the job log at ${place} lacks a right: ${reason(error)}; errand roles prints what each role needs`,
     )
+  if (state === '53100')
+    return say(
+      'E_LOG',
+      `the disk of PostgreSQL at ${place} is full, and nothing was stored (${reason(error)}); make room`,
+    )
   if (state === '57014')
     return say('E_LOG', `a statement of the job log at ${place} took longer than statementTimeout`)
   if (state === '55P03')
@@ -137,6 +167,9 @@ export function logError(error: unknown, place: string): ErrandError {
 }
 
 function reason(error: unknown): string {
+  // Of several servers each has its own.
+  if (error instanceof AggregateError && error.errors.some((each) => each instanceof HostError))
+    return error.message
   if (error instanceof AggregateError && error.errors.length > 0) return reason(error.errors[0])
   return error instanceof Error ? error.message : String(error)
 }

@@ -1,15 +1,14 @@
-import { Client } from 'pg'
-import type { QueryConfig } from 'pg'
+import type { Client, QueryConfig } from 'pg'
 import type { Logger, Topic, TopicBus } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
-import { keepAlive } from './socket.ts'
+import { hangUp, keepAlive } from './socket.ts'
 
 const firstBackoffMs = 100
-const longestBackoffMs = 10_000
+const longestBackoffMs = 3_000
 /** A connection that the network has forgotten says nothing: it is asked. */
-const pingEveryMs = 30_000
-const answerMs = 5_000
+const pingEveryMs = 5_000
+const answerMs = 3_000
 
 /**
  * Receives wake-ups, on one connection for all who listen in this process. After a lost connection it listens again, with
@@ -34,6 +33,7 @@ export class Listener {
     this.#logger = logger
     this.#bus = bus
     this.#sender = sender
+    database.connections.onSuspicion(() => this.#drop(this.#client))
   }
 
   /** Yields `started` once it really listens, then topics. */
@@ -88,8 +88,7 @@ export class Listener {
           await this.#ask(client, channels.map((channel) => `listen "${channel}"`).join('; '))
           return
         } catch {
-          client.end().catch(() => {})
-          this.#lost(client)
+          this.#drop(client)
         }
       } else await Promise.race([this.#connect(), aborted(stop)])
     }
@@ -105,15 +104,9 @@ export class Listener {
 
   async #dial(): Promise<void> {
     for (let backoffMs = firstBackoffMs; this.#wanted.size > 0 && !this.#closing.signal.aborted;) {
-      const client = new Client(this.#database.clientOptions())
-      client.on('error', () => this.#lost(client))
-      client.on('end', () => this.#lost(client))
-      client.on('notification', ({ channel, payload }) => {
-        const wanted = this.#wanted.get(channel)
-        if (wanted && payload !== this.#sender) this.#bus.notify([wanted.topic])
-      })
+      let client: Client | undefined
       try {
-        await client.connect()
+        client = await this.#database.connections.open((opened) => this.#hear(opened))
         keepAlive(client, false)
         const channels = [...this.#wanted.keys()]
         await client.query(channels.map((channel) => `listen "${channel}"`).join('; '))
@@ -131,20 +124,26 @@ export class Listener {
           { place: this.#database.place, reason: (error as Error).message },
           'the job log cannot be listened to; workers poll until it can',
         )
-        client.end().catch(() => {})
+        if (client) hangUp(client)
         await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), aborted(this.#closing.signal)])
         backoffMs = Math.min(longestBackoffMs, backoffMs * 2)
       }
     }
   }
 
+  #hear(client: Client): void {
+    client.on('error', () => this.#lost(client))
+    client.on('end', () => this.#lost(client))
+    client.on('notification', ({ channel, payload }) => {
+      const wanted = this.#wanted.get(channel)
+      if (wanted && payload !== this.#sender) this.#bus.notify([wanted.topic])
+    })
+  }
+
   #watch(client: Client): void {
     clearInterval(this.#ping)
     this.#ping = setInterval(() => {
-      this.#ask(client, 'select 1').catch(() => {
-        client.end().catch(() => {})
-        this.#lost(client)
-      })
+      this.#ask(client, 'select 1').catch(() => this.#drop(client))
     }, pingEveryMs)
     this.#ping.unref()
   }
@@ -153,6 +152,13 @@ export class Listener {
     const asked = this.#last.then(() => client.query({ text, query_timeout: answerMs } as QueryConfig))
     this.#last = asked.catch(() => {})
     return asked
+  }
+
+  /** At once: who does not answer does not say goodbye either. */
+  #drop(client: Client | undefined): void {
+    if (!client) return
+    hangUp(client)
+    this.#lost(client)
   }
 
   #lost(client: Client): void {

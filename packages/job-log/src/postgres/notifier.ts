@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Client } from 'pg'
+import type { Client } from 'pg'
 import type { Logger, Topic } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Behind, Database } from './database.ts'
-import { keepAlive } from './socket.ts'
+import { hangUp, keepAlive } from './socket.ts'
 
 /** A commit with NOTIFY takes a lock of the whole instance: at most this part of the time is spent notifying. */
 const share = 1 / 5
 const shortestMs = 2
 const longestMs = 250
+/** A wake-up that takes longer is late anyway, and the connection may be one that the network has forgotten. */
+const answerMs = 5_000
 
 /**
  * Nothing is written that could be lost, and waiting for the disk would hold that lock all the while. For this transaction
@@ -40,6 +42,7 @@ export class Notifier {
   constructor(database: Database, logger: Logger) {
     this.#database = database
     this.#logger = logger
+    database.connections.onSuspicion(() => this.#hangUp())
   }
 
   send(topics: readonly Topic[]): void {
@@ -132,7 +135,7 @@ export class Notifier {
       ...(this.#database.options.preparedStatements ? { name } : {}),
       text,
       values: [...this.#values(topics)],
-      query_timeout: this.#database.options.statementTimeoutMs,
+      query_timeout: answerMs,
     }
     // Between wake-ups the connection shall not keep a process alive; under way it must.
     keepAlive(client, true)
@@ -145,16 +148,15 @@ export class Notifier {
 
   /** After a failure, or a deadline, the next wake-up has a new connection. */
   #hangUp(): void {
-    this.#client?.then((client) => client.end()).catch(() => {})
+    this.#client?.then(hangUp).catch(() => {})
     this.#client = undefined
   }
 
   async #connect(): Promise<Client> {
-    const client = new Client(this.#database.clientOptions())
+    const client = await this.#database.connections.open()
     client.on('error', () => {
       this.#client = undefined
     })
-    await client.connect()
     keepAlive(client, false)
     return client
   }

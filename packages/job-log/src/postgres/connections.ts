@@ -1,0 +1,169 @@
+import { Pool } from 'pg'
+import type { ClientConfig, PoolClient, PoolConfig } from 'pg'
+import type { Logger } from '@errand/core/ports'
+import { Connection } from './connection.ts'
+import type { ConnectionOptions } from './connection.ts'
+import { isServerFull } from './failures.ts'
+import { Hosts } from './hosts.ts'
+import { whenRead } from './late.ts'
+import type { ResolvedOptions } from './options.ts'
+import { hangUp } from './socket.ts'
+import { Watch } from './watch.ts'
+
+/** How long a statement waits for a place on a server whose connections are all in use, in milliseconds. */
+const fullServerMs = 5_000
+/** A network forgets connections that say nothing; the kernel asks so often, and ends those that have no answer. */
+const keepAliveMs = 10_000
+/** What has been idle for so long is asked before it is used: a statement that is lost there is not known to be. */
+const trustedIdleMs = 2_000
+/** How long an answer may take that costs the server nothing. */
+const answerMs = 3_000
+/** Servers that say nothing at all must not add up to more than what a failover may take. */
+const allHostsMs = 6_000
+const leastConnectMs = 1_500
+
+const raw = { getTypeParser: () => (value: string) => value }
+
+/**
+ * The connections of a log, to whichever of its servers can be written. One that was lost without a word, or that leads to
+ * a server that cannot be written, makes all that were made before it suspect: nobody is given those again.
+ */
+export class Connections {
+  readonly #options: ResolvedOptions
+  readonly #hosts: Hosts
+  readonly #pool: Pool
+  /** Over those that have said nothing for a while. */
+  readonly watch: Watch = new Watch(() => this.open())
+  readonly #suspected = new Set<() => void>()
+  #suspectedMs = Number.NEGATIVE_INFINITY
+  #closing: Promise<void> | undefined
+
+  constructor(options: ResolvedOptions, logger: Logger, place: string) {
+    this.#options = options
+    this.#hosts = new Hosts(options.urls)
+    const config: ConnectionOptions & PoolConfig = {
+      ...this.#config(),
+      // For a place in the pool as well.
+      connectionTimeoutMillis: Math.min(options.statementTimeoutMs, 10_000),
+      max: options.poolSize,
+      idleTimeoutMillis: 60_000,
+      // A script that has dispatched its jobs may end; workers have other things that keep them alive.
+      allowExitOnIdle: true,
+      // Only statements `inLine` and `behind` make use of it: all others have their connection for themselves.
+      pipeline: true,
+      // Made by the pool with these options, as pg's own types do not say.
+      Client: Connection as unknown as NonNullable<PoolConfig['Client']>,
+    }
+    this.#pool = new Pool(config)
+    // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
+    // the statement hears of it as well.
+    this.#pool.on('error', (error) => {
+      logger.debug({ place, reason: error.message }, 'an idle connection of the job log was lost')
+    })
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
+    this.#pool.on('release', (_, client) => {
+      connectionOf(client).usedMs = performance.now()
+    })
+  }
+
+  /** One for a statement: it was just made, or has just answered. */
+  async take(): Promise<PoolClient> {
+    for (;;) {
+      const client = await this.#take()
+      if (await this.#isSound(client)) return client
+      hangUp(client)
+      client.release(true)
+    }
+  }
+
+  /** A connection of one's own: the listener's and the notifier's. */
+  async open(prepare: (client: Connection) => void = () => {}): Promise<Connection> {
+    return this.#hosts.inTurn(async () => {
+      const client = new Connection(this.#config())
+      prepare(client)
+      await client.connect()
+      return client
+    })
+  }
+
+  /** Nobody uses what was made until now any more. */
+  suspect(): void {
+    this.#suspectedMs = performance.now()
+    for (const tell of this.#suspected) tell()
+  }
+
+  /** Tells those that have connections of their own. */
+  onSuspicion(tell: () => void): void {
+    this.#suspected.add(tell)
+  }
+
+  /** Idempotent: a second caller awaits the same close. */
+  close(): Promise<void> {
+    this.#closing ??= this.#pool.end()
+    return this.#closing
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== undefined
+  }
+
+  /** A server without a free connection soon has one again, and nothing has been sent: it is asked for a while. */
+  async #take(): Promise<PoolClient> {
+    const untilMs = performance.now() + Math.min(fullServerMs, this.#options.statementTimeoutMs)
+    for (;;) {
+      try {
+        return await this.#hosts.inTurn(() => this.#pool.connect())
+      } catch (error) {
+        if (!isServerFull(error) || performance.now() > untilMs || this.isClosing) throw error
+        await pause(20 + Math.random() * 180)
+      }
+    }
+  }
+
+  async #isSound(client: PoolClient): Promise<boolean> {
+    const { madeMs, usedMs } = connectionOf(client)
+    if (madeMs <= this.#suspectedMs) return false
+    if (performance.now() - usedMs < trustedIdleMs) return true
+    if (await answers(client)) return true
+    this.suspect()
+    return false
+  }
+
+  #config(): ConnectionOptions {
+    const { urls, sessions, statementTimeoutMs, listen } = this.#options
+    const config: ClientConfig = {
+      fallback_application_name: 'errand',
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveMs,
+      types: raw,
+      // A pooler would refuse the parameter; there, the client's own deadline is all there is.
+      // No statement here is worth compiling, and over many partitions the planner believes otherwise.
+      ...(listen ? { statement_timeout: statementTimeoutMs, options: '-c jit=off' } : {}),
+    }
+    const connectMs = Math.min(statementTimeoutMs, Math.max(leastConnectMs, allHostsMs / urls.length))
+    return { ...config, hosts: this.#hosts, sessions, connectMs }
+  }
+}
+
+/** Every connection of the pool is one: the pool makes them so. */
+function connectionOf(client: PoolClient): Connection {
+  return client as unknown as Connection
+}
+
+async function answers(client: PoolClient): Promise<boolean> {
+  const silence = Promise.withResolvers<boolean>()
+  const cancel = whenRead(answerMs, () => silence.resolve(false))
+  const answer = client.query('select 1').then(
+    () => true,
+    () => false,
+  )
+  const answered = await Promise.race([answer, silence.promise])
+  cancel()
+  return answered
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
+}

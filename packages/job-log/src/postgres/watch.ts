@@ -1,0 +1,69 @@
+import type { PoolClient, QueryArrayConfig } from 'pg'
+import type { Connection } from './connection.ts'
+import { backendOf } from './socket.ts'
+
+/** A backend that has waited so long for a statement never got the one that was sent, or its answer was lost. */
+const waitingMs = 1_000
+const answerMs = 3_000
+
+const text = `select pg_backend_pid(), a.pid
+    from (select 1) once left join pg_stat_activity a
+      on a.pid = any ($1::integer[])
+         and (a.state is null or a.state not like 'idle%' or a.state_change > clock_timestamp() - interval '${waitingMs} ms')`
+
+/**
+ * Asks the server what it does for connections that have said nothing for a while. A network that has forgotten one tells
+ * nobody: the statement, or its answer, is gone, and the backend waits as this process does.
+ */
+export class Watch {
+  readonly #open: () => Promise<Connection>
+  #asked: { client: PoolClient; tell: (atWork: boolean) => void }[] = []
+  #looking = false
+
+  constructor(open: () => Promise<Connection>) {
+    this.#open = open
+  }
+
+  /**
+   * Whether the server is at work on what was sent over this connection. True also where that cannot be told: it does not
+   * answer others either, or a pooler between has numbers of its own.
+   */
+  isAtWork(client: PoolClient): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#asked.push({ client, tell: resolve })
+      if (!this.#looking) void this.#look()
+    })
+  }
+
+  /** One look for all who ask at the time: a line of statements asks as often as it is long. */
+  async #look(): Promise<void> {
+    this.#looking = true
+    while (this.#asked.length > 0) {
+      // Whose turn of the event loop it is may have more to ask.
+      await Promise.resolve()
+      const asked = this.#asked
+      this.#asked = []
+      const busy = await this.#busy(asked.map(({ client }) => backendOf(client))).catch(() => undefined)
+      for (const { client, tell } of asked) tell(busy?.has(backendOf(client)) ?? true)
+    }
+    this.#looking = false
+  }
+
+  /** Those of the backends that are at work, or undefined where the numbers are not the server's. */
+  async #busy(backends: readonly number[]): Promise<ReadonlySet<number> | undefined> {
+    const asking = await this.#open()
+    try {
+      const question: QueryArrayConfig & { readonly query_timeout: number } = {
+        text,
+        values: [`{${backends.join(',')}}`],
+        rowMode: 'array',
+        query_timeout: answerMs,
+      }
+      const { rows } = await asking.query<[string, string | null]>(question)
+      if (Number(rows[0]?.[0]) !== backendOf(asking)) return undefined
+      return new Set(rows.flatMap(([, pid]) => (pid === null ? [] : [Number(pid)])))
+    } finally {
+      asking.end().catch(() => {})
+    }
+  }
+}
