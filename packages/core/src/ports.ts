@@ -97,3 +97,4 @@ export type {
   WorkerRow,
 } from './engine/store.ts'
 export { TopicBus } from './engine/topic-bus.ts'
+export { freeText } from './text.ts'

@@ -9,6 +9,7 @@ import { checkOneOf, checkOptions, describe } from '../options.ts'
 import type { JobFilter, JobRecord } from '../ports/history.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
+import { freeText, personLimitBytes } from '../text.ts'
 
 /** Which jobs: those that fit everything that is given. */
 export interface Filter {
@@ -94,6 +95,9 @@ export function noteOf(
 ): Note {
   checkOptions(what, options, ['by', 'reason', ...more])
   const { by, reason } = options
-  if (typeof by === 'string' && by.trim() !== '') return reason === undefined ? { by } : { by, reason }
+  if (typeof by === 'string' && by.trim() !== '') {
+    const who = freeText(by, personLimitBytes)
+    return reason === undefined ? { by: who } : { by: who, reason: freeText(reason) }
+  }
   throw new ErrandError('E_OPTION', `${what} needs { by }: who does it stands in the job's history`)
 }

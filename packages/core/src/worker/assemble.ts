@@ -7,6 +7,7 @@ import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { BeatReply } from '../ports/job-log.ts'
 import { Relay } from '../relay/relay.ts'
+import { freeText, personLimitBytes } from '../text.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Allowance } from './allowance.ts'
 import type { Gate } from './gate.ts'
@@ -71,7 +72,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     id: deps.workerId,
     host: hostname(),
     pid: process.pid,
-    label: surroundings.label,
+    label: surroundings.label === undefined ? undefined : freeText(surroundings.label, personLimitBytes),
     leaseMs: worker.leaseMs,
     graceMs: worker.graceMs,
   }

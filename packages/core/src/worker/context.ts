@@ -11,6 +11,7 @@ import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Logger } from '../logging.ts'
 import { resultOf } from '../ports/codec.ts'
 import type { Progress } from '../ports/job-log.ts'
+import { freeText } from '../text.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Outcomes } from './outcome.ts'
 import { checkResult } from './result.ts'
@@ -75,7 +76,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     stopping,
     progress(value, message) {
       if (Number.isFinite(value)) {
-        const text = message === undefined ? undefined : seal(deps.codec, message, claim.id)
+        const text = message === undefined ? undefined : seal(deps.codec, freeText(message), claim.id)
         const send = (sealed: string | undefined): void =>
           run.progress({ id: claim.id, run: claim.run, value, message: sealed })
         if (text instanceof Promise)
@@ -98,10 +99,14 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     },
     retry: ({ after, reason } = {}) => {
       const afterMs = after === undefined ? undefined : durationMs(after, 'ctx.retry({ after })')
-      return outcomes.make({ kind: 'retry', afterMs, reason })
+      return outcomes.make({ kind: 'retry', afterMs, reason: noteFrom(reason) })
     },
     snooze: (delay, reason) =>
-      outcomes.make({ kind: 'snooze', delayMs: durationMs(delay, 'ctx.snooze(delay)'), reason }),
+      outcomes.make({
+        kind: 'snooze',
+        delayMs: durationMs(delay, 'ctx.snooze(delay)'),
+        reason: noteFrom(reason),
+      }),
     fail: (reason) =>
       outcomes.make({
         kind: 'fail',
@@ -110,9 +115,13 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
             ? { name: 'Failed', message: reason, code: 'E_PERMANENT' }
             : toFailure(reason),
       }),
-    cancel: (reason) => outcomes.make({ kind: 'cancel', reason }),
+    cancel: (reason) => outcomes.make({ kind: 'cancel', reason: noteFrom(reason) }),
     release: () => outcomes.make({ kind: 'release' }),
   }
   Object.defineProperty(made, 'signal', lateMembers.signal)
   return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
+}
+
+function noteFrom(reason: unknown): string | undefined {
+  return reason === undefined ? undefined : freeText(reason)
 }

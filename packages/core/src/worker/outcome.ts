@@ -8,6 +8,7 @@ import type { Claim } from '../job/claim.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { jobDefaults, workerDefaults } from '../config/defaults.ts'
+import { freeText } from '../text.ts'
 
 /** What a handler asked for, as data. */
 export type Wish =
@@ -171,7 +172,12 @@ function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision
   if ((claim.parkedForMs ?? 0) >= workerDefaults.parkedForMs) {
     return { kind: 'fail', failure: toFailure(end.error), cause: end.cause }
   }
-  return { kind: 'snooze', delayMs: workerDefaults.parkedDelayMs, reason: end.error.message, parked: true }
+  return {
+    kind: 'snooze',
+    delayMs: workerDefaults.parkedDelayMs,
+    reason: freeText(end.error.message),
+    parked: true,
+  }
 }
 
 function retryAfter(error: unknown, facts: Facts): number | undefined {

@@ -1,3 +1,4 @@
+import { freeText } from '@errand/core/ports'
 import type { BeatReply, BeatReport, WorkerRef } from '@errand/core/ports'
 import type { Database } from './database.ts'
 import { arrayLiteral, jsonMembers } from './literals.ts'
@@ -23,11 +24,11 @@ export class Beats {
       by.leaseMs,
       arrayLiteral(report.queues) ?? '{}',
       report.taking,
-      report.why ?? null,
+      report.why === undefined ? null : freeText(report.why),
       arrayLiteral(progress.map(({ id }) => id)),
       arrayLiteral(progress.map(({ run }) => run)),
       arrayLiteral(progress.map(({ value }) => value)),
-      arrayLiteral(progress.map(({ message }) => message?.toWellFormed().replaceAll('\0', '�'))),
+      arrayLiteral(progress.map(({ message }) => (message === undefined ? null : freeText(message)))),
       arrayLiteral(progress.map(({ value, message }) => jsonMembers({ progress: value, message }))),
       arrayLiteral(report.drivers ?? []) ?? '{}',
     ])

@@ -16,6 +16,8 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
       await run(`select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext($1))`, [schema])
       // Each statement that alters gives up soon rather than stop everybody who waits behind it.
       await run(`set local lock_timeout = '5s'`)
+      const [found] = await run(`select current_setting('server_encoding')`)
+      checkEncoding(found?.[0], database.place)
       const from = await prepareLedger(run, schema)
       for (const migration of migrations) {
         if (migration.version <= from) continue
@@ -67,7 +69,7 @@ async function raiseEpoch(run: Run, schema: string): Promise<void> {
 
 /**
  * Reads what the log is, and whether this code may use its schema.
- * @throws `E_LOG_VERSION`, and `E_LOG` where transactions are not READ COMMITTED by default
+ * @throws `E_LOG_VERSION`, and `E_LOG` where transactions are not READ COMMITTED by default, or the encoding is not UTF8
  */
 export async function inspect(database: Database): Promise<LogInfo> {
   const { schema, place } = database
@@ -75,7 +77,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
     .query(
       'errand_inspect',
       `select m.log_id, m.epoch, v.version, v.oldest_code, current_setting('transaction_isolation'),
-              m.transfer_revision, m.transfer
+              m.transfer_revision, m.transfer, current_setting('server_encoding')
          from ${schema}.meta m, (select version, oldest_code from ${schema}.migrations order by version desc limit 1) v`,
     )
     .then(([first]) => first)
@@ -88,7 +90,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG_VERSION',
       `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`,
     )
-  const [logId, epoch, version, oldestCode, isolation, revision, transfer] = row
+  const [logId, epoch, version, oldestCode, isolation, revision, transfer, encoding] = row
   if (Number(version) < oldestSchema)
     throw new ErrandError(
       'E_LOG_VERSION',
@@ -104,10 +106,20 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG',
       `transactions at ${place} are ${isolation} by default; the job log needs them read committed: alter role … set default_transaction_isolation = 'read committed'`,
     )
+  checkEncoding(encoding, place)
   return {
     logId: logId ?? '',
     epoch: Number(epoch),
     schemaVersion: Number(version),
     transfer: transferOf(revision, transfer),
   }
+}
+
+/** One character that the database cannot store would be refused with all that is written beside it. */
+function checkEncoding(encoding: string | null | undefined, place: string): void {
+  if (encoding === 'UTF8') return
+  throw new ErrandError(
+    'E_LOG',
+    `the database at ${place} stores text as ${encoding}, and the job log needs UTF8; use another one: create database … template template0 encoding 'UTF8'`,
+  )
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
@@ -115,6 +116,19 @@ describe.skipIf(url === undefined)('a schema that does not fit', () => {
     const error = await refusal(stage.open({ url: strict.href }).connect())
     expect(error).toMatchObject({ code: 'E_LOG' })
     expect(error.message).toContain('read committed')
+  })
+
+  it('refuses a database that does not store UTF8, before anything is made in it', async () => {
+    const name = `latin_${randomUUID().slice(0, 8)}`
+    const client = await stage.client()
+    await client.query(
+      `create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`,
+    )
+    onTestFinished(async () => void (await client.query(`drop database ${name} with (force)`)))
+    const latin = Object.assign(new URL(url!), { pathname: `/${name}` }).href
+    const error = await refusal(stage.open({ url: latin }).migrate())
+    expect(error).toMatchObject({ code: 'E_LOG' })
+    expect(error.message).toMatch(/stores text as LATIN1.*encoding 'UTF8'/)
   })
 
   it('is told where a transaction is on a database without this log', async () => {

@@ -1,0 +1,32 @@
+/** Bytes of UTF-8 that a message or a reason may have. */
+export const noteLimitBytes = 4_096
+/** Bytes of UTF-8 that a name for people may have: of a worker, of whoever did something. */
+export const personLimitBytes = 256
+
+const mark = '…'
+
+/**
+ * A text for people, of which nothing depends: as every log can store it, without a NUL and without halves of surrogate
+ * pairs, and cut with a mark where it is too long. One that is refused instead would stop whatever it is sent with.
+ */
+export function freeText(text: unknown, limitBytes: number = noteLimitBytes): string {
+  return cut(typeof text === 'string' ? text : read(text), limitBytes)
+    .replaceAll('\0', '\uFFFD')
+    .toWellFormed()
+}
+
+function cut(text: string, limitBytes: number): string {
+  if (text.length * 3 <= limitBytes) return text
+  if (text.length <= limitBytes && Buffer.byteLength(text) <= limitBytes) return text
+  const room = new Uint8Array(limitBytes - Buffer.byteLength(mark))
+  // It never takes half of a character.
+  return text.slice(0, new TextEncoder().encodeInto(text.slice(0, limitBytes), room).read) + mark
+}
+
+function read(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return 'a value that cannot be read'
+  }
+}
