@@ -51,7 +51,7 @@ describe('a result that JSON cannot carry', () => {
     let runs = 0
     const handler = handle(anything, () => {
       runs += 1
-      return result as object
+      return result
     })
     await on.work({ handlers: [handler] })
     const { id } = await on.errand.dispatch(anything)
