@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import type { CurrentDriver } from '../transfer/current-driver.ts'
+import { keyedLine } from './keyed.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
 import { publishWithin } from './publisher.ts'
@@ -61,7 +62,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     })
   // Jobs with a key may wait for a lock that somebody's transaction holds; those without shall not wait with them.
   const plain = line(2)
-  const keyed = line(1)
+  const keyed = keyedLine((jobs) => append(jobs, { passLocked: true }), clock, settings)
   // A child's id may be in a transaction that an earlier run of its parent has left open.
   const children = line(1)
 
@@ -236,8 +237,10 @@ async function withIds<T>(ids: readonly string[], work: () => Promise<T>): Promi
 }
 
 function receiptOf(job: NewJob, appended: Appended | undefined): Receipt<unknown> {
-  if (appended && appended.status !== 'refused') return { id: appended.id, status: appended.status }
-  throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${appended?.why ?? 'it gave no answer'}`, {
+  if (appended?.status === 'added' || appended?.status === 'duplicate')
+    return { id: appended.id, status: appended.status }
+  const why = appended?.status === 'refused' ? appended.why : 'it gave no answer'
+  throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${why}`, {
     ids: [job.id],
   })
 }

@@ -127,6 +127,8 @@ export interface AppendOptions {
    * answer in between. Not with `tx`, whose commit nobody tells the log.
    */
   readonly wake?: readonly Topic[] | undefined
+  /** A job whose key another transaction holds is answered `locked` at once, instead of being waited for. Default false. */
+  readonly passLocked?: boolean | undefined
 }
 
 export type Appended =
@@ -139,6 +141,8 @@ export type Appended =
   /** `id` is that of the live job that holds the unique key, or the one given where that id is stored already. */
   | { readonly id: string; readonly status: 'duplicate' }
   | { readonly id: string; readonly status: 'refused'; readonly why: string }
+  /** Not stored, with `passLocked`: another transaction holds its ordering or unique key. Ask again. */
+  | { readonly id: string; readonly status: 'locked' }
 
 export interface TakeOptions {
   /** How many of `max` go to the lowest lane that waits (see `LanePolicy`). Default 0. */

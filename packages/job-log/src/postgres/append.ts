@@ -11,12 +11,15 @@ import { batchesOf, halving } from './batches.ts'
 import { stateOf } from './codes.ts'
 import type { Behind, Database, Row, Value } from './database.ts'
 import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
-import { isStorable, isUuid } from './literals.ts'
+import { arrayLiteral, isStorable, isUuid } from './literals.ts'
 import { insideOf } from './transaction.ts'
 
 /** How long an append waits for a key that another transaction holds; halves of a batch look only for the culprit. */
 const keyWaitMs = 3_000
 const halfKeyWaitMs = 250
+/** How long one that passes locked keys over waits: as long as another dispatch may take to commit. Then it looks which. */
+const passWaitMs = 10
+const mostLooks = 3
 
 /** A statement that stores jobs; the name is that of its plan. */
 interface Call {
@@ -31,12 +34,14 @@ export class Appender {
   readonly #database: Database
   readonly #append: string
   readonly #appendAlike: string
+  readonly #lockedKeys: string
   readonly #logId: () => string
 
   constructor(database: Database, logId: () => string) {
     this.#database = database
     this.#append = appendCall(database.schema)
     this.#appendAlike = appendAlikeCall(database.schema)
+    this.#lockedKeys = `select ${database.schema}.locked_keys($1, $2, $3, $4)`
     this.#logId = logId
   }
 
@@ -63,7 +68,9 @@ export class Appender {
       ? await this.#inside(fit, options.tx)
       : atomic
         ? await this.#atomic(fit, behind)
-        : await this.#lines(fit, behind)
+        : options.passLocked === true
+          ? await this.#passing(fit, behind)
+          : await this.#lines(fit, behind)
     for (const [index, job] of fit.entries()) answers.set(job.id, appended[index]!)
 
     // Of one id twice in a call, the second is the duplicate.
@@ -113,6 +120,52 @@ export class Appender {
     const inLine = wait === null
     const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine, behind })
     return this.#unlessStored((alike) => this.#batch(jobs, wait, ask, alike))
+  }
+
+  /** Stores what need not wait for another transaction, however many of its neighbours would have to. */
+  async #passing(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
+    const appended: Appended[] = []
+    const batches = batchesOf(jobs, bytesOf)
+    for (const batch of batches) {
+      appended.push(
+        ...(await halving<NewJob, Appended>(batch, {
+          run: (part, half) => this.#passLocked(part, half || batches.length > 1 ? undefined : behind),
+          isCulprit: isRefusedData,
+          alone: ({ id }, error) => ({ id, status: 'refused', why: (error as Error).message }),
+        })),
+      )
+    }
+    return appended
+  }
+
+  async #passLocked(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
+    const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { behind })
+    const answers = new Map<NewJob, Appended>()
+    let free = jobs
+    for (let looks = 0; free.length > 0 && looks < mostLooks; looks += 1) {
+      try {
+        const stored = free
+        const all = await this.#unlessStored((alike) => this.#batch(stored, `${passWaitMs}ms`, ask, alike))
+        for (const [index, job] of stored.entries()) answers.set(job, all[index]!)
+        break
+      } catch (error) {
+        if (!isLockTimeout(error)) throw error
+        const locked = await this.#locked(free)
+        free = free.filter((job) => !locked.has(job))
+      }
+    }
+    return jobs.map((job) => answers.get(job) ?? { id: job.id, status: 'locked' })
+  }
+
+  async #locked(jobs: readonly NewJob[]): Promise<ReadonlySet<NewJob>> {
+    const [row] = await this.#database.query('errand_locked_keys', this.#lockedKeys, [
+      arrayLiteral(jobs.map(({ queue }) => queue)),
+      arrayLiteral(jobs.map(({ ordering }) => ordering?.key)),
+      arrayLiteral(jobs.map(({ name }) => name)),
+      arrayLiteral(jobs.map(({ unique }) => unique?.key)),
+    ])
+    const places = (row?.[0] ?? '').split(',').filter((place) => place !== '')
+    return new Set(places.map((place) => jobs[Number(place) - 1]!))
   }
 
   async #atomic(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {

@@ -27,7 +27,12 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  functions: ['append', 'append_alike', ...Object.keys(grantedTables).map((table) => `granted_${table}`)],
+  functions: [
+    'append',
+    'append_alike',
+    'locked_keys',
+    ...Object.keys(grantedTables).map((table) => `granted_${table}`),
+  ],
   tables: [],
 }
 
@@ -38,6 +43,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     functions: [
       'append',
       'append_alike',
+      'locked_keys',
       'claim',
       'take',
       'settle',

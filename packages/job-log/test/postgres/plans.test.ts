@@ -152,7 +152,7 @@ describe.skipIf(url === undefined)(
               each(() => 'test.job'),
               each(() => 1),
               each(() => 'q'),
-              each(() => 2),
+              each(() => 300),
               each(() => 'json'),
               each(() => '1'),
               each(() => false),

@@ -17,6 +17,42 @@ begin
 end $$;
 
 /*
+ * Which of these jobs would have to wait for another transaction, by their places: each key is taken, and given back. A key
+ * that such a transaction has inserted cannot be seen, only met. Parameters are texts, as those of \`append\`.
+ */
+create function ${s}.locked_keys(p_queues text, p_keys text, p_names text, p_unique_keys text) returns text
+language plpgsql ${hot} as $$
+declare
+  v_queues text[] := p_queues::text[];
+  v_keys text[] := p_keys::text[];
+  v_names text[] := p_names::text[];
+  v_unique_keys text[] := p_unique_keys::text[];
+  v_locked text;
+begin
+  perform set_config('lock_timeout', '1ms', true);
+  for v_at in 1 .. cardinality(v_queues) loop
+    begin
+      if v_keys[v_at] is not null then
+        insert into ${s}.keys as k (queue, key, holder) values (v_queues[v_at], v_keys[v_at], gen_random_uuid())
+        on conflict (queue, key) do update set holder = k.holder;
+      end if;
+      if v_unique_keys[v_at] is not null then
+        insert into ${s}.unique_keys (name, key, job_id) values (v_names[v_at], v_unique_keys[v_at], gen_random_uuid())
+        on conflict (name, key) do nothing;
+        perform 1 from ${s}.unique_keys u
+         where u.name = v_names[v_at] and u.key = v_unique_keys[v_at] and coalesce(u.free_at, 'infinity') <= ${s}.clock()
+           for update;
+      end if;
+      raise exception 'errand: it is free' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when lock_not_available then v_locked := concat_ws(',', v_locked, v_at);
+    end;
+  end loop;
+  return v_locked;
+end $$;
+
+/*
  * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence: a
  * blocked one becomes ready, a scheduled one becomes holder and stays scheduled; nobody left: the key's row goes.
  * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind, as
