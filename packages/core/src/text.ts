@@ -1,5 +1,5 @@
 /** Bytes of UTF-8 that a message or a reason may have. */
-export const noteLimitBytes = 4_096
+const noteLimitBytes = 4_096
 /** Bytes of UTF-8 that a name for people may have: of a worker, of whoever did something. */
 export const personLimitBytes = 256
 
