@@ -1,7 +1,7 @@
 /** Writes the pages that are derived from code: docs/errors.md and docs/states.md. `--check` only compares. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { errorCodes, eventTypes, transitions } from '../packages/core/src/ports.ts'
+import { errorCodes, eventTypes, releaseReasons, transitions } from '../packages/core/src/ports.ts'
 import type { JobState } from '../packages/core/src/ports.ts'
 
 const docs = join(import.meta.dirname, '..', 'docs')
@@ -25,6 +25,7 @@ function statesPage(): string {
     const { from, to, interim } = transitions[type]
     return `| \`${type}\` | ${from.length === 0 ? '–' : list(from)} | ${list(to)}${interim ? ' (while `running`, `failed` or `cancelled` follows at once)' : ''} |`
   })
+  const reasons = Object.entries(releaseReasons).map(([why, meaning]) => `| \`${why}\` | ${meaning} |`)
   return `# States and events
 
 Made from \`packages/core/src/job/state.ts\` by \`pnpm reference\`. A state never changes without its event: both are written in
@@ -33,6 +34,14 @@ one transaction.
 | event | from | to |
 |---|---|---|
 ${rows.join('\n')}
+
+## Why a run was given back
+
+A \`released\` event says it as its \`why\`, and so does the worker's log.
+
+| why | meaning |
+|---|---|
+${reasons.join('\n')}
 `
 }
 

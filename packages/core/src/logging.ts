@@ -67,7 +67,7 @@ function masked(value: unknown, depth = 0): unknown {
  * A Failure as a line of a log has an error: with a `type`, its code and fields beside the message. Without a prototype,
  * since pino takes the name of the constructor for the type.
  */
-function failureLine({ name, message, stack, code, fields, cause, errors }: Failure): object {
+export function failureLine({ name, message, stack, code, fields, cause, errors }: Failure): object {
   return Object.assign(Object.create(null) as object, {
     ...fields,
     type: name,

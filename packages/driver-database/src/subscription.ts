@@ -110,7 +110,7 @@ class Grant implements Delivery {
     const { id, run } = this.granted
     const error = { codec: 'json', text: JSON.stringify({ name: 'Released', message: 'not begun' }) }
     await this.#log.settle(
-      [{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }],
+      [{ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, why: 'undelivered', error } }],
       this.#worker,
     )
   }

@@ -4,6 +4,7 @@ import type {
   Logger,
   NewJob,
   Refused,
+  ReleaseReason,
   Settled,
   Settlement,
   SettledOutcome,
@@ -96,8 +97,9 @@ export const outcomes = {
   snooze: (delayMs: number, reason?: string): SettledOutcome => ({ kind: 'snooze', delayMs, reason }),
   park: (delayMs: number): SettledOutcome => ({ kind: 'snooze', delayMs, parked: true }),
   cancel: (reason?: string): SettledOutcome => ({ kind: 'cancel', reason }),
-  release: (begun: boolean): SettledOutcome => ({
+  release: (begun: boolean, why: ReleaseReason = begun ? 'asked' : 'shutdown'): SettledOutcome => ({
     kind: 'release',
+    why,
     begun,
     error: failure('the worker stopped'),
   }),

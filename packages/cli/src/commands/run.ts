@@ -12,7 +12,7 @@ import { exitCodes } from '../exit-codes.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { json, list, operator, path } from '../options/parse.ts'
 import { failureText } from '../output/failure-text.ts'
-import { humanLogger } from '../output/logger.ts'
+import { humanLogger, withoutEnds } from '../output/logger.ts'
 import type { Terminal } from '../output/terminal.ts'
 import { harmless } from '../output/text.ts'
 import { untilInterrupted } from '../until-interrupted.ts'
@@ -62,7 +62,9 @@ async function runHere(
   const by = operator(undefined)
 
   // Straight from the log: a queue of one job must leave nothing on a broker.
-  const logger = humanLogger(global.verbose ? 'debug' : 'info', (line) => terminal.note(line))
+  const human = humanLogger(global.verbose ? 'debug' : 'info', (line) => terminal.note(line))
+  // How the run ends is told at the end; with --retry, how each does.
+  const logger = options.retry ? human : withoutEnds(human)
   const errand = await openErrand({ ...project, config: { ...project.config, driver: 'database' } }, logger)
   const tally = newTally()
   const ended = Promise.withResolvers<Ended>()

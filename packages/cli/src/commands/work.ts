@@ -9,7 +9,7 @@ import type { Command, GlobalOptions, Invocation } from '../command.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { bytes, concurrency, duration, list, path, positiveNumber } from '../options/parse.ts'
-import { humanLogger } from '../output/logger.ts'
+import { humanLogger, withoutEnds } from '../output/logger.ts'
 import { onBrokenPipe } from '../output/terminal.ts'
 import { limitReached } from './work/limits.ts'
 import { Progress } from './work/progress.ts'
@@ -120,7 +120,9 @@ function ranAll(worker: Worker, maxJobs: number): string | undefined {
 /** On a terminal, lines for people above the status line; else the default, pino's JSON on stdout. */
 function loggerOf(progress: Progress, options: GlobalOptions): Logger | undefined {
   if (!progress.shown) return undefined
-  return humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker'])
+  return withoutEnds(
+    humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker']),
+  )
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

@@ -1,4 +1,4 @@
-import { reasonOf } from '@errand/core'
+import { reasonOf, releaseReasons } from '@errand/core'
 import type { JobEvent } from '@errand/core'
 import { relative, spanText } from './times.ts'
 
@@ -36,7 +36,7 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'snoozed':
       return [event.reason, again(event.until)]
     case 'released':
-      return [`by ${event.worker}`]
+      return [event.why && releaseReasons[event.why], `by ${event.worker}`]
     case 'lost':
       return [event.error.message, again(event.retryAt)]
     case 'fenced':

@@ -35,6 +35,24 @@ export function humanLogger(
   }
 }
 
+/**
+ * The same logger without the lines that tell how a run has ended: for who shows that in another way. What no run here has
+ * ended, a job whose run was lost, is still told.
+ */
+export function withoutEnds(logger: Logger): Logger {
+  const unless =
+    (log: (fields: object, message?: string) => void) =>
+    (fields: object, message?: string): void => {
+      if (!('outcome' in fields)) log(fields, message)
+    }
+  return {
+    debug: unless((fields, message) => logger.debug(fields, message)),
+    info: unless((fields, message) => logger.info(fields, message)),
+    warn: unless((fields, message) => logger.warn(fields, message)),
+    error: unless((fields, message) => logger.error(fields, message)),
+  }
+}
+
 function parts(
   fields: object,
   message: string | undefined,
@@ -47,9 +65,12 @@ function parts(
   return { text: message ?? '', rest }
 }
 
-/** An error by its message; anything else as JSON, text without quotes. */
+/** An error by its message and those of its causes; anything else as JSON, text without quotes. */
 function shortly(value: unknown): string {
   if (typeof value === 'string') return value
-  if (typeof value === 'object' && value !== null && 'message' in value) return String(value.message)
+  if (typeof value === 'object' && value !== null && 'message' in value) {
+    const cause = 'cause' in value && value.cause !== undefined ? ` ← ${shortly(value.cause)}` : ''
+    return `${String(value.message)}${cause}`
+  }
   return JSON.stringify(value) ?? String(value)
 }

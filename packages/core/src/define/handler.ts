@@ -37,7 +37,7 @@ export interface Context<Result = unknown> {
   readonly signal: AbortSignal
   /** The worker wants to stop: save your place and `return ctx.release()`. */
   readonly stopping: AbortSignal
-  /** The worker's logger, with the job's id, name and attempt in every line. */
+  /** The worker's logger, with `job` (the id), `jobName` and `attempt` in every line. */
   readonly log: Logger
   /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log. */
   readonly progress: (value: number, message?: string) => void

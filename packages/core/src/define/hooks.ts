@@ -1,5 +1,6 @@
 import type { Failure } from '../failure/failure.ts'
 import type { FailureCause } from '../job/outcome.ts'
+import type { ReleaseReason } from '../job/release.ts'
 import type { Maybe } from './handler.ts'
 import type { JobView } from './view.ts'
 
@@ -17,7 +18,8 @@ export type Ended = { readonly durationMs: number } & (
   | { readonly outcome: 'errored'; readonly error: Failure; readonly retryAt: Date }
   | { readonly outcome: 'failed'; readonly error: Failure }
   | { readonly outcome: 'snoozed'; readonly until: Date }
-  | { readonly outcome: 'released' | 'cancelled' | 'fenced' }
+  | { readonly outcome: 'released'; readonly why: ReleaseReason | undefined }
+  | { readonly outcome: 'cancelled' | 'fenced' }
 )
 
 /** A job that failed for good, and why. */

@@ -137,7 +137,7 @@ function end(
       row.attempt -= 1
       // Due for publishing at once: the worker that gives it back may be gone before it has published.
       readyFrom(row, now)
-      move(store, now, row, 'released', 'ready', { worker, data: base })
+      move(store, now, row, 'released', 'ready', { worker, data: { ...base, why: outcome.why } })
       return
     default:
       outcome satisfies never

@@ -30,7 +30,8 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   const failed: LostForGood[] = []
   for (const row of lost) {
     const error = loseRun(store, now, row)
-    if (row.state === 'failed') failed.push({ job: store.stored(row), error, cause: 'lost' })
+    if (row.state === 'failed')
+      failed.push({ job: store.stored(row), error, cause: 'lost', run: row.run, attempt: row.attempt })
     if (row.state === 'ready') list(row)
     const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
     if (next) list(next)

@@ -1,5 +1,6 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { FailureCause } from './outcome.ts'
+import type { ReleaseReason } from './release.ts'
 import type { EventType, JobState } from './state.ts'
 import type { QueueName } from './ticket.ts'
 
@@ -38,6 +39,8 @@ export interface EventData {
   /** Who did it: an operator's name, as given. */
   readonly by?: string | undefined
   readonly cause?: FailureCause | undefined
+  /** `released`: why. */
+  readonly why?: ReleaseReason | undefined
   readonly progress?: number | undefined
   readonly message?: string | undefined
   /** `dispatched`: the key it waits for or holds. */

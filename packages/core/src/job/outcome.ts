@@ -1,5 +1,6 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { Fence } from './claim.ts'
+import type { ReleaseReason } from './release.ts'
 import type { EventType, JobState } from './state.ts'
 import type { Ticket } from './ticket.ts'
 
@@ -32,7 +33,12 @@ export type SettledOutcome =
     }
   | { readonly kind: 'cancel'; readonly reason?: string | undefined }
   /** Goes back to ready; the attempt does not count. Of an `onCrash: 'fail'` job only where `begun` is false. */
-  | { readonly kind: 'release'; readonly begun: boolean; readonly error: Encoded }
+  | {
+      readonly kind: 'release'
+      readonly begun: boolean
+      readonly why: ReleaseReason
+      readonly error: Encoded
+    }
   /** The handler completed it in its own transaction: succeeded if that is in the log, else errored with this. */
   | { readonly kind: 'completed'; readonly error: Encoded; readonly retryInMs: number | undefined }
 

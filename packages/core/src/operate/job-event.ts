@@ -2,6 +2,7 @@ import { unseal } from '../codec/sealed-text.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
+import type { ReleaseReason } from '../job/release.ts'
 import type { JobState } from '../job/state.ts'
 import { errorOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
@@ -69,7 +70,11 @@ export type JobEvent = EventBase &
         readonly until: Date | undefined
         readonly reason: string | undefined
       } & ByWorker)
-    | ({ readonly type: 'released' } & ByWorker)
+    | ({
+        readonly type: 'released'
+        /** Undefined in events that older code has written. */
+        readonly why: ReleaseReason | undefined
+      } & ByWorker)
     | ({ readonly type: 'lost'; readonly error: Failure; readonly retryAt: Date | undefined } & ByWorker)
     | ({
         readonly type: 'fenced'
@@ -134,7 +139,7 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
     case 'snoozed':
       return { ...base, type, worker, until: runAt, reason: await unseal(codec, data.reason, jobId) }
     case 'released':
-      return { ...base, type, worker }
+      return { ...base, type, worker, why: data.why }
     case 'lost':
       return { ...base, type, worker, error: await error(), retryAt: runAt }
     case 'fenced':

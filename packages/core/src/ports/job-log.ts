@@ -227,6 +227,9 @@ export interface LostForGood {
   readonly job: StoredJob
   readonly error: Encoded
   readonly cause: FailureCause
+  /** Its last run, and the attempts that count: a run that is lost gives its own back. */
+  readonly run: number
+  readonly attempt: number
 }
 
 /** What a wake-up is about: a queue that has ready jobs, a worker that should beat at once, or new events. */

@@ -109,6 +109,12 @@ export class Relay {
     })
     if (report.ran) {
       this.#publish(report)
+      if (report.lost > 0) {
+        this.#parts.logger.warn(
+          { runs: report.lost },
+          'runs were lost with their workers; their jobs run again',
+        )
+      }
       await this.#tell(report.failed)
     }
     return this.#waitMs(report)

@@ -99,7 +99,7 @@ export class Attempt implements Run, ContextRun {
 
   get log(): Logger {
     const { id, attempt, job } = this.claim
-    return (this.#log ??= childLogger(this.#parts.deps.logger, { job: id, name: job.name, attempt }))
+    return (this.#log ??= childLogger(this.#parts.deps.logger, { job: id, jobName: job.name, attempt }))
   }
 
   /** Aborts the handler's signal; the first reason stays. */
@@ -177,7 +177,7 @@ export class Attempt implements Run, ContextRun {
       aborted: this.#late.reason,
       begun: this.#begun,
       policyFailed: (what, error) =>
-        logger.error({ job: claim.id, name: claim.job.name, err: error }, `${what} failed`),
+        logger.error({ job: claim.id, jobName: claim.job.name, err: error }, `${what} failed`),
     })
   }
 

@@ -7,6 +7,8 @@ import { toFailure } from '../failure/to-failure.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../job/outcome.ts'
+import { releaseReasons } from '../job/release.ts'
+import type { ReleaseReason } from '../job/release.ts'
 import type { EventType } from '../job/state.ts'
 import { resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
@@ -23,6 +25,7 @@ export function endedOf(decision: Decision, result: unknown, settled: Settled): 
   if (outcome === 'errored') return { outcome, error: failureOf(decision), retryAt: again }
   if (outcome === 'failed') return { outcome, error: failureOf(decision) }
   if (outcome === 'snoozed') return { outcome, until: again }
+  if (outcome === 'released') return { outcome, why: decision.kind === 'release' ? decision.why : undefined }
   return { outcome }
 }
 
@@ -36,7 +39,7 @@ function isOutcome(event: EventType): event is EventType & Ended['outcome'] {
   return event in noneEnded
 }
 
-function failureOf(decision: Decision): Failure {
+export function failureOf(decision: Decision): Failure {
   if ('failure' in decision) return decision.failure
   return {
     name: 'ErrandError',
@@ -62,8 +65,8 @@ export function delayOf(decision: Decision): number {
 }
 
 /** A run whose handler was never called: it goes back as if it had not been granted. */
-export function notBegun(why: string): Decision {
-  return { kind: 'release', begun: false, failure: toFailure(shutdownError(why)) }
+export function notBegun(why: ReleaseReason): Decision {
+  return { kind: 'release', begun: false, why, failure: toFailure(shutdownError(releaseReasons[why])) }
 }
 
 const plainSuccess: SettledOutcome = { kind: 'succeed', result: undefined }

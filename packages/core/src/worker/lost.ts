@@ -5,11 +5,13 @@ import type { Failure } from '../failure/failure.ts'
 import { storedFailure } from '../failure/from-failure.ts'
 import type { StoredJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
+import { readableFailure } from '../operate/decode.ts'
 import { errorOf, payloadOf as belongs } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import type { LostForGood } from '../ports/job-log.ts'
 import { parseWith } from '../schema.ts'
 import type { HookRunner } from './hooks.ts'
+import { reportLost } from './report.ts'
 
 export interface LostParts {
   readonly worker: ResolvedWorker
@@ -18,15 +20,16 @@ export interface LostParts {
   readonly logger: Logger
 }
 
-/** Calls `failing` and `failed` for a job whose last run was lost: no worker was left to do it. Never rejects. */
+/** Says that a job has failed whose last run was lost, and calls `failing` and `failed`: no worker was left to do it. Never rejects. */
 export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<void> {
   const { worker, hooks, codec, logger } = parts
   const { job, cause } = lost
   try {
+    const error = await failureOf(lost.error, job.id, codec)
+    reportLost(logger, lost, error)
     const handler = worker.handlers.get(job.name)
     const stored = await payloadOf(job, codec)
     const parsed = stored && handler ? await parsedOf(stored.payload, handler.job) : undefined
-    const error = await failureOf(lost.error, job.id, codec)
     await hooks.failing({ job: jobView(job, stored?.payload), error, cause }, handler, parsed)
   } catch (error) {
     logger.error({ err: error, job: job.id }, 'the hooks for a lost job could not be called')
@@ -53,6 +56,6 @@ async function parsedOf(
 
 async function failureOf(error: Encoded, job: string, codec: Codec): Promise<Failure> {
   // The log writes this error itself, as plain JSON, whatever the codec.
-  const text = error.codec === 'json' ? error.text : await codec.decode(error, errorOf(job))
-  return storedFailure(JSON.parse(text))
+  if (error.codec === 'json') return storedFailure(JSON.parse(error.text))
+  return readableFailure(codec, error, errorOf(job))
 }

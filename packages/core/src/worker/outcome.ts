@@ -6,6 +6,7 @@ import type { ErrandError } from '../errors.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { Claim } from '../job/claim.ts'
 import type { FailureCause } from '../job/outcome.ts'
+import type { ReleaseReason } from '../job/release.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { jobDefaults, workerDefaults } from '../config/defaults.ts'
 import { freeText } from '../text.ts'
@@ -83,7 +84,12 @@ export type Decision =
       readonly parked: boolean
     }
   | { readonly kind: 'cancel'; readonly reason: string | undefined }
-  | { readonly kind: 'release'; readonly begun: boolean; readonly failure: Failure }
+  | {
+      readonly kind: 'release'
+      readonly begun: boolean
+      readonly why: ReleaseReason
+      readonly failure: Failure
+    }
   | { readonly kind: 'completed'; readonly failure: Failure; readonly retryInMs: number | undefined }
 
 export interface Facts {
@@ -146,7 +152,7 @@ function released({ begun }: Facts, why: ErrandError | undefined): Decision {
   const failure = why
     ? toFailure(why)
     : { name: 'Released', message: 'the handler gave the job back after it had begun', code: 'E_LOST' }
-  return { kind: 'release', begun, failure }
+  return { kind: 'release', begun, why: why ? 'shutdown' : 'asked', failure }
 }
 
 function errored(error: unknown, cause: FailureCause, facts: Facts): Decision {

@@ -1,6 +1,7 @@
 import { cancelledError, claimLostError, shutdownError } from '../errors.ts'
 import { toFailure } from '../failure/to-failure.ts'
 import type { Fence } from '../job/claim.ts'
+import { releaseReasons } from '../job/release.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
@@ -95,13 +96,13 @@ export class Reconciler {
     if (this.#disowned.size >= mostDisowned && oldest.value !== undefined) this.#disowned.delete(oldest.value)
     this.#disowned.add(key)
     logger.warn(
-      { job: id, run },
+      { job: id, run, why: 'unheard' },
       'the log holds a claim for this worker that never arrived here; it is given back',
     )
-    const why = shutdownError('the answer that granted this run was lost')
-    void encodeFailure(codec, toFailure(why), id)
+    const why = 'unheard'
+    void encodeFailure(codec, toFailure(shutdownError(releaseReasons[why])), id)
       .then((error) =>
-        settler.settle({ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, error } }),
+        settler.settle({ id, run, durationMs: 0, outcome: { kind: 'release', begun: false, why, error } }),
       )
       .catch((error: unknown) => {
         logger.error({ job: id, err: error }, 'a stray claim could not be given back')

@@ -2,6 +2,7 @@ import type { Maybe } from '../define/handler.ts'
 import type { ResolvedWorker } from '../define/worker.ts'
 import type { Claim, WorkerRef } from '../job/claim.ts'
 import type { Settled } from '../job/outcome.ts'
+import type { ReleaseReason } from '../job/release.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted, AttemptParts } from './attempt.ts'
 import type { WorkerDeps } from './deps.ts'
@@ -9,6 +10,7 @@ import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from 
 import type { Heartbeat } from './heartbeat.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
+import { reportEnd } from './report.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
@@ -71,7 +73,7 @@ export class Runner {
       giveBack: () => {
         attempt.ended = true
         slots.giveUnused(1)
-        const why = stopping.aborted ? 'the worker stops' : 'its slot did not come free in time'
+        const why = stopping.aborted ? 'shutdown' : 'ahead'
         void this.release(claim, why).then(() => runs.delete(attempt))
       },
     })
@@ -79,16 +81,18 @@ export class Runner {
 
   /** Gives back a claim for which there is no slot. */
   giveBack(claim: Claim): void {
-    void this.release(claim, 'no slot is free for it')
+    void this.release(claim, 'no-slot')
   }
 
   /** Gives back a claim that has not begun; resolves when the log has it. Never rejects. */
-  async release(claim: Claim, why: string): Promise<void> {
+  async release(claim: Claim, why: ReleaseReason): Promise<void> {
     const { settler, deps } = this.#parts
     const { id, run } = claim
     try {
-      const outcome = await encode(deps.codec, claim, notBegun(why), undefined)
-      await settler.settle({ id, run, durationMs: 0, outcome })
+      const decision = notBegun(why)
+      const outcome = await encode(deps.codec, claim, decision, undefined)
+      const settled = await settler.settle({ id, run, durationMs: 0, outcome })
+      reportEnd(deps.logger, claim, decision, settled)
     } catch (error) {
       deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
     }
@@ -109,10 +113,10 @@ export class Runner {
       const attempted = await (isSuspect ? this.#attemptAlone(run) : this.#attempt(run))
       run.ended = true
       runs.busy(run, undefined)
-      if (attempted === undefined) {
+      if (typeof attempted === 'string') {
         slots.takeBack()
         giveSlot()
-        await this.release(claim, 'this worker could not begin it')
+        await this.release(claim, attempted)
         return
       }
       if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slots)
@@ -126,6 +130,7 @@ export class Runner {
       const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
       const settled = await (slotTaken ? slots.untilRecorded(recording) : recording)
       this.#parts.tally.add(outcomeOf(settled))
+      if (settled.event !== 'succeeded') reportEnd(deps.logger, claim, attempted.decision, settled)
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.
       if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
@@ -135,21 +140,22 @@ export class Runner {
     }
   }
 
-  /** Undefined when it must not begin. */
-  #attempt(run: Attempt): Maybe<Attempted> | undefined {
+  /** Why it must not begin, where it must not. */
+  #attempt(run: Attempt): Maybe<Attempted> | ReleaseReason {
     const { stopping, heartbeat, runs } = this.#parts
-    if (stopping.aborted || heartbeat.leaseLeftMs() <= 0) return undefined
+    if (stopping.aborted) return 'shutdown'
+    if (heartbeat.leaseLeftMs() <= 0) return 'lease-out'
     runs.busy(run, run.deadlineMs)
     return run.run()
   }
 
   /** As `#attempt`, while nothing else runs. */
-  async #attemptAlone(run: Attempt): Promise<Attempted | undefined> {
+  async #attemptAlone(run: Attempt): Promise<Attempted | ReleaseReason> {
     const { solitude, stopping, ref } = this.#parts
     const { timeoutMs } = run.claim
     // What it waits is lost to its run: the log's deadline counts from the claim.
     const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
-    if (!(await solitude.enter(run, spareMs, stopping))) return undefined
+    if (!(await solitude.enter(run, spareMs, stopping))) return stopping.aborted ? 'shutdown' : 'not-alone'
     try {
       return await this.#attempt(run)
     } finally {
@@ -175,7 +181,7 @@ export class Runner {
     this.#zombies.set(slots, count)
     void end.then(() => this.#zombies.set(slots, (this.#zombies.get(slots) ?? 1) - 1))
     deps.logger.error(
-      { job: id, name: job.name, count },
+      { job: id, jobName: job.name, count },
       'a handler ignored its abort signal and goes on; its result will not count',
     )
     if (count >= slots.size && !stopping.aborted) {

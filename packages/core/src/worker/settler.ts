@@ -218,7 +218,7 @@ function refusedBy({ id, run }: Fence, error: ErrandError): Refused & { readonly
 /** Rather a failure that says why than a run that nobody hears of again. */
 function failureInstead({ id, run, durationMs, outcome }: Settlement, why: string): Settlement {
   const message = `the log refused the outcome '${outcome.kind}' of this run: ${why}`
-  const error = { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
+  const error = { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code: 'E_LOG' }) }
   return { id, run, durationMs, outcome: { kind: 'fail', error, cause: 'error' } }
 }
 

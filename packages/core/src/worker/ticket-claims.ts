@@ -134,9 +134,7 @@ export class TicketClaims {
         }
         if (verdict.verdict === 'run' && stopping) {
           // Handed back, it keeps its place in line; the new ticket that the log issues for it stands at the end.
-          unbegun.push(
-            runner.release(verdict.claim, 'the worker stops').then(() => this.#tell(delivery, 'release')),
-          )
+          unbegun.push(runner.release(verdict.claim, 'shutdown').then(() => this.#tell(delivery, 'release')))
           continue
         }
         // Ack only after the claim has committed: a crash in between repeats the ticket, which the log refuses. The

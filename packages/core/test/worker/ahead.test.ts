@@ -84,6 +84,7 @@ test('jobs in hand go back when no slot comes free for a second, and another wor
   await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand: 0 }))
   for (const id of ids.slice(slots)) {
     expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+    expect(await on.releases(id)).toEqual(['ahead'])
   }
   const done = hold()
   done.resolve()
@@ -132,6 +133,7 @@ test('a worker that stops gives back at once what it has in hand, and lets what 
   await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand }))
   const stopped = worker.stop()
   for (const id of ids.slice(slots)) await on.until(id, 'released')
+  expect(await on.releases(ids.at(-1)!)).toEqual(['shutdown'])
   expect(worker.health()).toMatchObject({ running: slots, inHand: 0 })
   go.resolve()
   await stopped

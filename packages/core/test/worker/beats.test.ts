@@ -101,6 +101,7 @@ test('a claim whose grant never arrived is given back after two beats, and runs'
   await on.until(id, 'succeeded')
   expect(runs).toEqual([2])
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+  expect(await on.releases(id)).toEqual(['unheard'])
 })
 
 test('a request for jobs whose answer is lost is repeated, and what it was granted runs once', async () => {

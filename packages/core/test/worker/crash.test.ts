@@ -93,6 +93,7 @@ test('a suspect whose neighbours do not end within thirty seconds is given back'
   expect(await on.history(suspect.id)).toEqual(['dispatched', 'started'])
   await clock.advance(2_000)
   expect((await on.history(suspect.id)).slice(0, 3)).toEqual(['dispatched', 'started', 'released'])
+  expect((await on.releases(suspect.id))[0]).toBe('not-alone')
   expect(ran).toEqual([])
   others.resolve()
   await on.until(suspect.id, 'succeeded')

@@ -154,6 +154,7 @@ test('a job that is given back is ready at once and runs again', async () => {
   await using on = stage()
   const id = await run(on, 'succeeded', (ctx) => (ctx.run === 1 ? ctx.release() : undefined))
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
+  expect(await on.releases(id)).toEqual(['asked'])
 })
 
 test('an outcome that was made and not returned is an error', async () => {

@@ -36,6 +36,8 @@ export interface Stage extends AsyncDisposable {
   events(id: string): Promise<readonly EventRecord[]>
   /** The types of the job's events, in order. */
   history(id: string): Promise<readonly string[]>
+  /** Why the job was given back, each time. */
+  releases(id: string): Promise<readonly unknown[]>
   /** Waits until the job's newest event is of this type. */
   until(id: string, type: string): Promise<void>
 }
@@ -64,6 +66,8 @@ export function stage(options: StageOptions = {}): Stage {
     },
     events,
     history,
+    releases: async (id) =>
+      (await events(id)).filter(({ type }) => type === 'released').map(({ data }) => data.why),
     until: (id, type) =>
       eventually(async () => {
         const types = await history(id)

@@ -89,6 +89,7 @@ test('a job that was granted while the worker stops is given back before its tic
   await stopped
   expect(notes).toEqual(['settled as ready', 'released the ticket'])
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+  expect(await on.releases(id)).toEqual(['shutdown'])
 })
 
 test('after the grace the signal aborts, and what ends by that is given back', async () => {
@@ -110,6 +111,7 @@ test('after the grace the signal aborts, and what ends by that is given back', a
   await worker.stop({ grace: '20ms' })
   expect(isErrandError(reason, 'E_SHUTDOWN')).toBe(true)
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+  expect(await on.releases(id)).toEqual(['shutdown'])
   expect(await on.log.get(id)).toMatchObject({ state: 'ready', attempt: 0, run: 1 })
 })
 
@@ -128,6 +130,7 @@ test('a job whose handler ignores everything is given back as the last act', asy
   await begun.promise
   await worker.stop({ grace: 0 })
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
+  expect(await on.releases(id)).toEqual(['shutdown'])
 })
 
 test("a begun job with onCrash: 'fail' is not given back: it fails as interrupted", async () => {

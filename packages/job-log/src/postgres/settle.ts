@@ -228,12 +228,11 @@ function partsOf(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>)
     case 'cancel':
       return { kind: settleCode.cancel, extra: jsonMembers({ reason: outcome.reason }) }
     case 'release':
-      return errorOf(
-        outcome.begun ? settleCode.releaseBegun : settleCode.releaseUnbegun,
-        outcome.error,
-        'lost',
-        undefined,
-      )
+      return {
+        kind: outcome.begun ? settleCode.releaseBegun : settleCode.releaseUnbegun,
+        body: outcome.error,
+        extra: jsonMembers({ why: outcome.why }),
+      }
     default:
       return outcome satisfies never
   }

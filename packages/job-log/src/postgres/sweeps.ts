@@ -123,12 +123,12 @@ export class Sweeps {
         where j.id = any ($1::uuid[])`,
       [arrayLiteral(rows.map((row) => row[1]))],
     )
-    const errors = new Map(rows.map((row) => [row[1], row[4] ?? '']))
-    return jobs.map((row) => ({
-      job: storedOf(row),
-      error: { codec: 'json', text: errors.get(row[0] ?? null) ?? '' },
-      cause: 'lost',
-    }))
+    const notes = new Map(rows.map((row) => [row[1], row[4] ?? '']))
+    return jobs.map((row) => {
+      const [run, attempt, text = ''] = (notes.get(row[0] ?? null) ?? '').split('\t')
+      const error = { codec: 'json', text }
+      return { job: storedOf(row), error, cause: 'lost', run: Number(run), attempt: Number(attempt) }
+    })
   }
 
   /** Days of events ahead. Whoever notices tries; without the right to, everything goes to the default partition. */

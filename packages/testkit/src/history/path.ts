@@ -1,4 +1,4 @@
-import { isFinal, isLegal, transitions } from '@errand/core/ports'
+import { isFinal, isLegal, releaseReasons, transitions } from '@errand/core/ports'
 import type { EventRecord, EventType, JobState, Transition } from '@errand/core/ports'
 import type { JobHistory, Violation } from './types.ts'
 
@@ -32,6 +32,9 @@ export function checkPath({ id, events }: JobHistory): Violation[] {
       )
     }
     if (before) for (const text of counterFaults(before, event)) wrong(text)
+    if (event.type === 'released' && !isReason(event.data.why)) {
+      wrong(`released (version ${event.version}) does not say why: ${String(event.data.why)}`)
+    }
 
     if (event.type === 'cancel_requested') cancelling = true
     else if (cancelling && goesOnLiving(event)) {
@@ -52,6 +55,9 @@ function isInterim(event: EventRecord): boolean {
   const transition: Transition = transitions[event.type]
   return transition.interim === true && event.state === 'running'
 }
+
+/** What is read from a log may be anything. */
+const isReason = (why: unknown): boolean => typeof why === 'string' && Object.hasOwn(releaseReasons, why)
 
 const waiting: readonly JobState[] = ['ready', 'scheduled', 'blocked']
 const goesOnLiving = (event: EventRecord): boolean => waiting.includes(event.state)

@@ -206,6 +206,15 @@ describe("I6: onCrash 'fail' jobs are not started again after an end that nobody
     expect(found({ events, dispatched: ['a'] })).toEqual([])
   })
 
+  it('a release that does not say why', () => {
+    const events = story('a', [
+      ['dispatched', 'ready', 0],
+      ['started', 'running', 1],
+      ['released', 'ready', 2, { data: {} }],
+    ])
+    expect(found({ events, dispatched })).toEqual(['I7 a: released (version 3) does not say why: undefined'])
+  })
+
   it('a job that starts after a release, though its handler had begun', () => {
     const events = story('a', [
       ['dispatched', 'ready', 0],

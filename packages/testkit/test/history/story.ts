@@ -32,7 +32,7 @@ export function story(
       run,
       attempt,
       worker: type === 'started' || state !== 'running' || type === 'errored' ? worker : undefined,
-      data: {},
+      data: type === 'released' ? { why: 'shutdown' } : {},
       body: undefined,
       ...common,
       ...change,

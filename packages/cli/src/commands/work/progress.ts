@@ -1,4 +1,4 @@
-import { reasonOf } from '@errand/core'
+import { reasonOf, releaseReasons } from '@errand/core'
 import type { AttemptInfo, Ended, Worker } from '@errand/core'
 import type { Style } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
@@ -89,8 +89,9 @@ function whatNext(attempt: Ended): string {
       return `  again ${relative(attempt.until.getTime(), Date.now())}`
     case 'fenced':
       return '  its claim was lost: this result does not count'
-    case 'succeeded':
     case 'released':
+      return attempt.why === undefined ? '' : `  ${releaseReasons[attempt.why]}`
+    case 'succeeded':
     case 'cancelled':
       return ''
     default:

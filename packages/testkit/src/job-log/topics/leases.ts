@@ -149,7 +149,7 @@ export function describeLeases(harness: JobLogHarness): void {
       const { failed, tickets } = await on.sweepUntil(async () => (await on.state(job)) === 'failed')
       expect(tickets).toEqual([])
       expect(failed).toMatchObject([
-        { job: { id: job.id, name: on.jobName, payload: job.payload }, cause: 'lost' },
+        { job: { id: job.id, name: on.jobName, payload: job.payload }, cause: 'lost', run: 2, attempt: 0 },
       ])
       expect(failed[0]?.error.text).toMatch(/\w/)
       expect(await types(on, job)).toEqual([

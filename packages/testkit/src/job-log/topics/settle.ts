@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { SettledOutcome } from '@errand/core/ports'
+import { releaseReasons } from '@errand/core/ports'
+import type { ReleaseReason, SettledOutcome } from '@errand/core/ports'
 import { recorded, encoded, failure, outcomes, settlement } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
@@ -152,6 +153,24 @@ export function describeSettle(harness: JobLogHarness): void {
       await on.settle(worker, third, outcomes.retry(0))
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
       expect((await on.claim(worker, job)).parkedForMs).toBeUndefined()
+    })
+
+    it('a released job says why in its event, whatever the reason, and its failure as interrupted says its cause', async () => {
+      const on = await scene()
+      for (const why of Object.keys(releaseReasons) as ReleaseReason[]) {
+        const { job, worker, claim } = await on.start()
+        await on.settle(worker, claim, outcomes.release(why === 'asked', why))
+        expect(await on.lastEvent(job)).toMatchObject({
+          type: 'released',
+          worker: worker.id,
+          data: { durationMs: 12, why },
+          body: undefined,
+        })
+      }
+      const { job, worker, claim } = await on.start({ onCrash: 'fail' })
+      await on.settle(worker, claim, outcomes.release(true, 'shutdown'))
+      const { type, data } = await on.lastEvent(job)
+      expect([type, data]).toEqual(['failed', { durationMs: 12, cause: 'lost' }])
     })
 
     it('a released job is ready at once, with a ticket, and the attempt is given back', async () => {

@@ -94,7 +94,8 @@ begin
            c.name, c.queue, c.tags, c.run, c.attempt, p_worker, c.run_at,
            ${json(
              'c.duration',
-             `case when c.two or c.cancel is null then case when c.becomes <> ${ready} then c.extra end
+             `case when c.two or c.cancel is null
+                  then case when c.kind = ${releaseBegun} and c.becomes = ${failed} then '"cause":"lost"' else c.extra end
                   when c.becomes = ${cancelled} then c.cancel end`,
            )},
            case when c.two or c.becomes not in (${cancelled}, ${ready}) then c.codec end,

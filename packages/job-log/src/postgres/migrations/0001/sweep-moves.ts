@@ -76,7 +76,7 @@ end $$;
 
 /*
  * Runs whose worker's lease, or whose own deadline, is out. Rows of kind \`ready\`, \`lost\` (lives on, or cancelled),
- * \`failed\` (\`note\`: the error), and \`next\` for successors of keys.
+ * \`failed\` (\`note\`: run, attempt and error, with tabs between), and \`next\` for successors of keys.
  */
 create function ${s}.sweep_lost(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql ${hot} as $$
@@ -141,7 +141,7 @@ begin
              case when c.becomes = ${failed} then 'json' end, case when c.becomes = ${failed} then c.why end
         from c where c.two)
     select case c.becomes when ${failed} then 'failed' when ${ready} then 'ready' else 'lost' end,
-           c.id, c.queue, c.lane, c.why, not c.stays, c.key, case when c.two then c.unique_mode else 0 end
+           c.id, c.queue, c.lane, concat_ws(E'\\t', c.run, c.attempt, c.why), not c.stays, c.key, case when c.two then c.unique_mode else 0 end
       from c
   loop
     if v_ended and v_key is not null then

@@ -9,7 +9,7 @@ const longestPublishGrace = `interval '1 hour'`
 /**
  * What relays do: due, lost and unpublished jobs, and keys that were left. Any number of them may run: one at a time does
  * something, and it passes over rows that others have locked. Answers rows of kind `ran`, `ticket`, `republished`,
- * `failed` (`note`: the error), `lost`, `full`, `next` (`note`: milliseconds), `partitions` (some are to be made).
+ * `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds), `partitions` (some are to be made).
  */
 export const sweep = (s: string): string => `
 create function ${s}.sweep(p_limit integer, p_republish boolean, p_skip text[])

@@ -1,0 +1,71 @@
+import type { Failure } from '../failure/failure.ts'
+import type { Claim } from '../job/claim.ts'
+import type { Settled } from '../job/outcome.ts'
+import { releaseReasons } from '../job/release.ts'
+import type { ReleaseReason } from '../job/release.ts'
+import { failureLine } from '../logging.ts'
+import type { Logger } from '../logging.ts'
+import type { LostForGood } from '../ports/job-log.ts'
+import { causeOf, failureOf, outcomeOf } from './ending.ts'
+import type { Decision } from './outcome.ts'
+
+/**
+ * Says how a run ended that is no success: by the worker that recorded it, once the log has it, so that each end is said
+ * once in a fleet. Never a payload. `outcome` marks these lines for who shows the ends of runs in another way.
+ */
+export function reportEnd(logger: Logger, claim: Claim, decision: Decision, settled: Settled): void {
+  const outcome = outcomeOf(settled)
+  if (outcome === 'succeeded') return
+  const { id, run, attempt, maxAttempts, job } = claim
+  const facts = { outcome, job: id, jobName: job.name, queue: job.queue, run, attempt, maxAttempts }
+  const why = 'failure' in decision || outcome === 'failed' ? { err: failureLine(failureOf(decision)) } : {}
+  switch (outcome) {
+    case 'failed':
+      logger.error({ ...facts, cause: causeOf(decision), ...why }, 'a job has failed for good')
+      return
+    case 'errored':
+      logger.warn({ ...facts, ...why, again: again(settled) }, 'an attempt has failed; the job runs again')
+      return
+    case 'fenced':
+      logger.warn(facts, 'the claim of a run was lost; its result does not count')
+      return
+    case 'released':
+      reportRelease(logger, facts, decision)
+      return
+    case 'snoozed':
+      if (decision.kind === 'snooze' && decision.parked) reportParked(logger, claim, facts, decision.reason)
+      else logger.debug({ ...facts, again: again(settled) }, 'a job was snoozed')
+      return
+    case 'cancelled':
+      // An operator's request turned the end of this run into that of the job.
+      if (decision.kind === 'error')
+        logger.warn({ ...facts, ...why }, 'an attempt has failed; the job is cancelled')
+      else logger.debug(facts, 'a job was cancelled')
+      return
+    default:
+      outcome satisfies never
+  }
+}
+
+/** Says that a job has failed whose run left nobody to say it: by the worker whose sweep has recorded it. */
+export function reportLost(logger: Logger, { job, cause, run, attempt }: LostForGood, error: Failure): void {
+  const facts = { job: job.id, jobName: job.name, queue: job.queue, run, attempt, cause }
+  logger.error({ ...facts, err: failureLine(error) }, 'a job has failed for good: its run was lost')
+}
+
+function reportRelease(logger: Logger, facts: object, decision: Decision): void {
+  const why: ReleaseReason | undefined = decision.kind === 'release' ? decision.why : undefined
+  const meaning = why === undefined ? 'for no reason that is known' : releaseReasons[why]
+  logger.info({ ...facts, why }, `a job was given back: ${meaning}`)
+}
+
+/** Said at the first time: it goes on like that for a day. */
+function reportParked(logger: Logger, claim: Claim, facts: object, reason: string | undefined): void {
+  const text = 'a job cannot run in this worker; it is set aside for one that can'
+  if (claim.parkedForMs === undefined) logger.warn({ ...facts, reason }, text)
+  else logger.debug({ ...facts, reason }, text)
+}
+
+function again({ runAt }: Settled): string | undefined {
+  return runAt === undefined ? undefined : new Date(runAt).toISOString()
+}
