@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ChangeMessageVisibilityBatchCommand,
   CreateQueueCommand,
@@ -7,9 +8,10 @@ import {
   PurgeQueueCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
-  SQSClient,
 } from '@aws-sdk/client-sqs'
 import type { BatchResultErrorEntry, Message } from '@aws-sdk/client-sqs'
+import { Client } from './client.ts'
+import { isPassing, isThrottling } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /** The largest batch that SQS takes, and the most tickets that one receive brings. */
@@ -26,47 +28,36 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal
 }
 
-/** A request that is not answered within so long has failed, with all repetitions of the SDK; a long poll has its wait besides. */
+/** A request that is not answered within so long has failed, with all its repetitions; a long poll has its wait besides. */
 const deadlineMs = 10_000
-/** Four long polls for each queue that is taken from, and room for sends and deletes; the SDK's own limit is 50. */
-const mostSockets = 512
+/** So often is a request made in all, but for a poll: what fails is asked again by its lane. */
+const mostTries = 4
+/** The first pause between two tries; it doubles, and half of it is chance. */
+const pauseMs = 100
 
-/** The nine calls of SQS that are used here, each with a deadline; how often they are repeated is the SDK's business. */
+/** The nine calls of SQS that are used here, each with a deadline and, but for the poll, a few tries. */
 export class Api {
-  readonly #client: SQSClient
-  readonly #own: boolean
+  readonly #client: Client
   readonly #visibilitySeconds: number
   readonly #closed = new AbortController()
 
-  constructor({ client, region, endpoint, credentials, visibilitySeconds }: Settings) {
-    this.#own = client === undefined
-    this.#visibilitySeconds = visibilitySeconds
-    this.#client =
-      client ??
-      new SQSClient({
-        ...(region === undefined ? {} : { region }),
-        ...(endpoint === undefined ? {} : { endpoint }),
-        ...(credentials === undefined ? {} : { credentials }),
-        requestHandler: {
-          connectionTimeout: 5_000,
-          httpAgent: { maxSockets: mostSockets },
-          httpsAgent: { maxSockets: mostSockets },
-        },
-      })
+  constructor(settings: Settings) {
+    this.#client = new Client(settings)
+    this.#visibilitySeconds = settings.visibilitySeconds
   }
 
   async urlOf(name: string): Promise<string> {
     const command = new GetQueueUrlCommand({ QueueName: name })
-    const { QueueUrl } = await this.#within(deadlineMs, (signal) =>
-      this.#client.send(command, { abortSignal: signal }),
+    const { QueueUrl } = await this.#repeated((abortSignal) =>
+      this.#client.sdk.send(command, { abortSignal }),
     )
     return known(QueueUrl)
   }
 
   async create(name: string, tags: Readonly<Record<string, string>>): Promise<string> {
     const command = new CreateQueueCommand({ QueueName: name, tags })
-    const { QueueUrl } = await this.#within(deadlineMs, (signal) =>
-      this.#client.send(command, { abortSignal: signal }),
+    const { QueueUrl } = await this.#repeated((abortSignal) =>
+      this.#client.sdk.send(command, { abortSignal }),
     )
     return known(QueueUrl)
   }
@@ -80,7 +71,7 @@ export class Api {
     })
     const { Messages } = await this.#within(
       waitSeconds * 1_000 + deadlineMs,
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#client.sdk.send(command, { abortSignal }),
       signal,
     )
     return Messages ?? []
@@ -91,7 +82,7 @@ export class Api {
     const command = new SendMessageBatchCommand({ QueueUrl: url, Entries })
     return fates(
       bodies,
-      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
   }
 
@@ -100,7 +91,7 @@ export class Api {
     const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries })
     return fates(
       handles,
-      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
   }
 
@@ -114,7 +105,7 @@ export class Api {
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries })
     return fates(
       handles,
-      await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal })),
+      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
   }
 
@@ -124,8 +115,8 @@ export class Api {
       QueueUrl: url,
       AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesDelayed'],
     })
-    const { Attributes } = await this.#within(deadlineMs, (signal) =>
-      this.#client.send(command, { abortSignal: signal }),
+    const { Attributes } = await this.#repeated((abortSignal) =>
+      this.#client.sdk.send(command, { abortSignal }),
     )
     return (
       Number(Attributes?.ApproximateNumberOfMessages ?? 0) +
@@ -135,13 +126,28 @@ export class Api {
 
   async purge(url: string): Promise<void> {
     const command = new PurgeQueueCommand({ QueueUrl: url })
-    await this.#within(deadlineMs, (signal) => this.#client.send(command, { abortSignal: signal }))
+    await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal }))
   }
 
   /** Rejects with `reason` what is still under way, and whatever is asked from now on, at once. */
   close(reason: Error): void {
     this.#closed.abort(reason)
-    if (this.#own) this.#client.destroy()
+    this.#client.close()
+  }
+
+  /** The call, again where that may help, within one deadline for all tries. */
+  #repeated<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.#within(deadlineMs, async (signal) => {
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return await call(signal)
+        } catch (error) {
+          if (signal.aborted || tries === mostTries || !isPassing(error)) throw error
+          this.#client.failed(error)
+        }
+        await sleep(pauseMs * 2 ** (tries - 1) * (0.5 + Math.random() / 2), undefined, { signal, ref: false })
+      }
+    })
   }
 
   /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
@@ -157,7 +163,9 @@ export class Api {
       // A client of one's own may not listen to the signal.
       return await Promise.race([call(controller.signal), whenAborted(controller.signal)])
     } catch (error) {
-      throw controller.signal.aborted ? controller.signal.reason : error
+      const failure: unknown = controller.signal.aborted ? controller.signal.reason : error
+      this.#client.failed(failure)
+      throw failure
     } finally {
       clearTimeout(timer)
       for (const signal of signals) signal.removeEventListener('abort', abort)
@@ -196,7 +204,7 @@ function fates(
     if (done.has(`${index}`)) return { done: true }
     const entry = failed.get(`${index}`)
     const code = entry?.Code ?? 'Unanswered'
-    const again = entry?.SenderFault !== true || /throttl/i.test(code)
+    const again = entry?.SenderFault !== true || isThrottling(code)
     return { done: false, code, message: entry?.Message ?? '', again }
   })
 }

@@ -1,8 +1,9 @@
 const firstMs = 100
-const longestMs = 20_000
+/** Everything is back within ten seconds of a fault's end, with the pauses of core. */
+const longestMs = 5_000
 
 /**
- * When a lane may be asked again after failures: 100 ms, doubling to 20 s, half of it chance. Kept per SQS queue for as
+ * When a lane may be asked again after failures: 100 ms, doubling to 5 s, half of it chance. Kept per SQS queue for as
  * long as the driver lives, so that subscribing again does not start over: whoever calls in a loop, a failing endpoint
  * is not asked in one.
  */

@@ -8,8 +8,11 @@ export type Trouble =
   | 'region'
   | 'endpoint'
   | 'throttled'
+  | 'failing'
   | 'recent'
   | 'other'
+
+const throttling = /Throttl|TooManyRequests|SlowDown|OverLimit/i
 
 const byName: readonly (readonly [RegExp, Trouble])[] = [
   [/QueueDoesNotExist|NonExistentQueue/, 'missing'],
@@ -23,8 +26,11 @@ const byName: readonly (readonly [RegExp, Trouble])[] = [
     /ExpiredToken|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|OptInRequired/,
     'credentials',
   ],
-  [/Throttl|TooManyRequests|SlowDown|OverLimit/i, 'throttled'],
-  [/ENOTFOUND|ECONNREFUSED|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|TimeoutError|ETIMEDOUT/, 'endpoint'],
+  [throttling, 'throttled'],
+  [
+    /ENOTFOUND|ECONNREFUSED|ECONNRESET|EPIPE|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|TimeoutError|ETIMEDOUT/,
+    'endpoint',
+  ],
 ]
 
 const advice: Readonly<Record<Trouble, string>> = {
@@ -34,6 +40,7 @@ const advice: Readonly<Record<Trouble, string>> = {
   credentials: 'check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role',
   region: 'set the region: sqs://REGION, the option region, or AWS_REGION',
   endpoint: 'check the region, the endpoint and the network',
+  failing: 'SQS itself fails; it is tried again',
   throttled: 'SQS is asked too often for this account or queue; it is tried again more slowly',
   other: 'see the cause',
 }
@@ -45,7 +52,42 @@ export function troubleOf(error: unknown): Trouble {
   const text = `${String(name)} ${String(code)}`
   const found = byName.find(([pattern]) => pattern.test(text))?.[1]
   if (found) return found
-  return /region is missing/i.test(String(message)) ? 'region' : 'other'
+  if (/region is missing/i.test(String(message))) return 'region'
+  return statusOf(error) >= firstServerError ? 'failing' : 'other'
+}
+
+const firstServerError = 500
+
+interface Metadata {
+  readonly httpStatusCode?: number | undefined
+  readonly clockSkewCorrected?: boolean | undefined
+}
+
+function metadataOf(error: unknown): Metadata {
+  const { $metadata } = Object(error) as { readonly $metadata?: Metadata | null | undefined }
+  return $metadata ?? {}
+}
+
+function statusOf(error: unknown): number {
+  return metadataOf(error).httpStatusCode ?? 0
+}
+
+/** Throttled by SQS or by KMS, as an error of a request or of one entry of a batch. */
+export function isThrottling(name: string): boolean {
+  return throttling.test(name)
+}
+
+/** Whether the same request may well succeed a moment later. The SDK has set its clock right where that was wrong. */
+export function isPassing(error: unknown): boolean {
+  return (
+    ['throttled', 'failing', 'endpoint'].includes(troubleOf(error)) ||
+    metadataOf(error).clockSkewCorrected === true
+  )
+}
+
+/** Of SQS as a whole, or of who asks: every queue meets the same. */
+export function isCommon(error: unknown): boolean {
+  return ['credentials', 'region', 'endpoint', 'failing', 'throttled'].includes(troubleOf(error))
 }
 
 /** Whether trying again is in vain until a person has helped. A missing queue is not: a new one takes a while to be known everywhere. */
@@ -60,12 +102,12 @@ export function isFinal(error: unknown): boolean {
 export function driverError(what: string, error: unknown): ErrandError {
   if (isErrandError(error)) return error
   const cause = presentable(error)
+  // Without the queue, so that what many queues meet reads alike, and is said once.
+  const failed = isCommon(error) ? 'SQS cannot be used' : `${what} failed`
   return new ErrandError(
     'E_DRIVER',
-    `${what} failed: ${cause.name}: ${cause.message}; ${advice[troubleOf(error)]}`,
-    {
-      cause,
-    },
+    `${failed}: ${cause.name}: ${cause.message}; ${advice[troubleOf(error)]}`,
+    { cause },
   )
 }
 

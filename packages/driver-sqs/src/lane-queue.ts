@@ -1,4 +1,5 @@
 import type { Message } from '@aws-sdk/client-sqs'
+import { News } from '@errand/core/ports'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import type { Api, Fate, ReceiveOptions } from './api.ts'
 import { Backoff } from './backoff.ts'
@@ -32,6 +33,8 @@ export class LaneQueue {
   readonly name: string
   /** Shared by all subscriptions of this driver. */
   readonly backoff: Backoff = new Backoff()
+  /** What was said of it. */
+  readonly news: News
   readonly #options: LaneQueueOptions
   readonly #sends: Tens
   readonly #deletes: Tens
@@ -41,6 +44,7 @@ export class LaneQueue {
   constructor(options: LaneQueueOptions) {
     const { api, clock, settings, queue, lane } = options
     this.#options = options
+    this.news = new News(clock)
     this.lane = lane
     this.name = sqsName(settings.prefix, queue, lane)
     this.#sends = new Tens({

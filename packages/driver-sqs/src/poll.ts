@@ -123,6 +123,7 @@ export class LanePolls {
     // Once is chance; whoever does it again and again is asked once a second.
     if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
     this.queue.backoff.succeeded()
+    this.queue.news.over()
     this.#flows = received * 2 >= asked
     if (received === asked) this.#width = Math.min(mostPolls, this.#width * 2)
     else if (!this.#flows) this.#width = 1
