@@ -1,6 +1,7 @@
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import { refusedDeprecations } from './integration-tests/services/deprecations.ts'
 
 const servers = new URL('integration-tests/services/setup.ts', import.meta.url).pathname
 const reporter = new URL('integration-tests/services/reporter.ts', import.meta.url).pathname
@@ -26,6 +27,7 @@ function project(
     test: {
       name,
       include: [options.include ?? (root.startsWith('packages') ? 'test/**/*.test.ts' : '**/*.test.ts')],
+      ...refusedDeprecations,
       exclude: ['**/node_modules/**', ...(options.exclude === undefined ? [] : [options.exclude])],
       globalSetup: options.servers ? [servers] : [],
       maxConcurrency: options.maxConcurrency ?? 5,

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { refusedDeprecations } from './integration-tests/services/deprecations.ts'
 
 const folder = new URL('integration-tests/faults', import.meta.url).pathname
 
@@ -7,6 +8,7 @@ export default defineConfig({
   test: {
     name: 'faults',
     root: folder,
+    ...refusedDeprecations,
     include: ['**/*.test.ts'],
     // One place each, and mostly waiting for what was broken to come back.
     maxWorkers: 4,
