@@ -185,20 +185,15 @@ export function setTransfer(
 }
 
 export function prune(store: JobStore, now: number, options: PruneOptions): { jobs: number; more: boolean } {
-  const ended = [
-    ...store.finished(['succeeded', 'cancelled'], now - options.succeededMs, options.limit),
-    ...store.finished(['failed'], now - options.failedMs, options.limit),
-  ]
-  const gone = ended.slice(0, options.limit)
+  const gone = store.finished(['succeeded', 'cancelled'], now - options.succeededMs, options.limit)
+  if (gone.length < options.limit)
+    gone.push(...store.finished(['failed'], now - options.failedMs, options.limit - gone.length))
   for (const row of gone) {
     freeUnique(store, now, row, false)
     store.remove(row.id)
   }
   const events = store.removeEvents(now - Math.max(options.succeededMs, options.failedMs), options.limit)
-  return {
-    jobs: gone.length,
-    more: ended.length > gone.length || [gone.length, events].includes(options.limit),
-  }
+  return { jobs: gone.length, more: [gone.length, events].includes(options.limit) }
 }
 
 function rowsOf(store: JobStore, ids: readonly string[]): JobRow[] {

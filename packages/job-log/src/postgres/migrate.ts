@@ -40,6 +40,7 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
 async function prepareLedger(run: Run, schema: string): Promise<number> {
   const [found] = await run(`select to_regclass($1) is not null`, [`${schema}.migrations`])
   if (found?.[0] !== 't') {
+    await refuseShared(run, schema)
     await run(`create schema if not exists ${schema}`)
     await run(`
       create table ${schema}.migrations (
@@ -55,12 +56,35 @@ async function prepareLedger(run: Run, schema: string): Promise<number> {
 }
 
 /**
+ * A log has its schema for itself: rights are given on all of it, and who drops the log drops the schema.
+ * @throws `E_OPTION`
+ */
+async function refuseShared(run: Run, schema: string): Promise<void> {
+  const rows = await run(
+    `select o.name
+       from (select c.relname, c.relnamespace from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+             union all select p.proname, p.pronamespace from pg_proc p
+             union all select t.typname, t.typnamespace from pg_type t where t.typtype in ('d', 'e')) o (name, schema)
+      where o.schema = to_regnamespace($1) order by o.name limit 3`,
+    [schema],
+  )
+  if (rows.length === 0) return
+  const names = rows.map(([name]) => name).join(', ')
+  throw new ErrandError(
+    'E_OPTION',
+    `schema ${schema} is in use already (${names}${rows.length === 3 ? ', …' : ''}), and a job log needs one for itself; leave the option schema out (it is errand then), or name another one`,
+  )
+}
+
+/**
  * After a backup was restored, events that followers have seen may be gone, and their positions given anew: a new epoch
  * makes old cursors errors. Restored into another cluster, the transactions of old events may even lie in its future,
  * where no reader would find them: then they all go before its past, still in their order.
  */
 async function raiseEpoch(run: Run, schema: string): Promise<void> {
   await run(`update ${schema}.meta set epoch = epoch + 1`)
+  // Numbers of the server that the backup was made on.
+  await run(`update ${schema}.prunes set open = '{}', late_seq = 0`)
   const [row] = await run(`select exists (select from ${schema}.job_events where tx >= pg_current_xact_id())`)
   if (row?.[0] !== 't') return
   await run(`update ${schema}.job_events set tx = '3'`)

@@ -26,6 +26,11 @@ const rowWait = '10s'
 const changedGraceMs = 30_000
 const expeditedAtOnce = 5_000
 
+interface Pruned {
+  readonly jobs: number
+  readonly more: boolean
+}
+
 /** What operators do: to jobs, queues and workers. */
 export class Operations {
   readonly #database: Database
@@ -238,31 +243,30 @@ export class Operations {
     return transferOf(row?.[0], row?.[1])
   }
 
-  async prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }> {
+  async prune(options: PruneOptions): Promise<Pruned> {
     const { succeededMs, failedMs, limit } = options
-    const text = `select ${this.#schema}.prune($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
-    const ended = async (types: readonly number[], ms: number, most: number): Promise<number> => {
-      if (most <= 0) return 0
+    const text = `select gone, more
+      from ${this.#schema}.prune($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
+    const ended = async (types: readonly number[], ms: number, most: number): Promise<Pruned> => {
       const [row] = await this.#database.query('errand_prune', text, [
         arrayLiteral(types),
         Math.round(ms),
         most,
       ])
-      return number(row?.[0])
+      return { jobs: number(row?.[0]), more: row?.[1] === 't' }
     }
-    let jobs = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
-    jobs += await ended([eventCode.failed, eventCode.skipped], failedMs, limit - jobs)
+    const succeeded = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
+    if (succeeded.more || succeeded.jobs >= limit) return { ...succeeded, more: true }
+    const failed = await ended([eventCode.failed, eventCode.skipped], failedMs, limit - succeeded.jobs)
+    const jobs = succeeded.jobs + failed.jobs
+    if (failed.more) return { jobs, more: true }
     // Events go when no job can need them any more: jobs first, and only when none is left behind.
-    let events = 0
-    if (jobs < limit) {
-      const [row] = await this.#database.query(
-        'errand_drop_events',
-        `select ${this.#schema}.drop_events(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
-        [Math.round(Math.max(succeededMs, failedMs)), limit],
-      )
-      events = number(row?.[0])
-    }
-    return { jobs, more: jobs >= limit || events >= limit }
+    const [row] = await this.#database.query(
+      'errand_drop_events',
+      `select ${this.#schema}.drop_events(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
+      [Math.round(Math.max(succeededMs, failedMs)), limit],
+    )
+    return { jobs, more: number(row?.[0]) >= limit }
   }
 
   get #schema(): string {

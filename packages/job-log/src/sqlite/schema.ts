@@ -88,8 +88,8 @@ export const migrations: readonly Migration[] = [
       `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,
       `create index errand_jobs_key on errand_jobs (queue, ordering_key, sequence)
         where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running')`,
-      `create index errand_jobs_finished on errand_jobs (state, finished_at)
-        where state in ('succeeded', 'failed', 'cancelled')`,
+      // What a look by `finished_at` implies: states that are parameters would rule the index out.
+      `create index errand_jobs_finished on errand_jobs (state, finished_at) where finished_at is not null`,
       payloads,
       events,
       `create index errand_events_job on errand_events (job_id, version)`,

@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { migrations } from '../../src/sqlite/schema.ts'
 import { Statements } from '../../src/sqlite/statements.ts'
+import { jobTables } from '../../src/sqlite/store/jobs.ts'
 import { waitingJobs } from '../../src/sqlite/store/waiting.ts'
 
 /** A statement with no `order by` that an index could not answer reads a whole backlog for each grant. */
@@ -12,20 +13,21 @@ const plans = {
   queues: 'errand_jobs_unpublished (queue>?)',
   due: 'errand_jobs_due (run_at<?)',
   running: 'errand_jobs_running (worker=?)',
+  finished: 'errand_jobs_finished (state=? AND finished_at<?)',
 }
 
-test('what grants and sweeps ask for is found along an index, whatever waits', () => {
+test('what grants, sweeps and prunes ask for is found along an index, whatever waits', () => {
   using db = new DatabaseSync(':memory:')
   for (const { statements } of migrations) for (const statement of statements) db.exec(statement)
   const asked = new Set<string>()
-  const jobs = waitingJobs(
-    new Statements({
-      prepare: (sql) => {
-        asked.add(sql)
-        return db.prepare(sql)
-      },
-    }),
-  )
+  const statements = new Statements({
+    prepare: (sql) => {
+      asked.add(sql)
+      return db.prepare(sql)
+    },
+  })
+  const jobs = waitingJobs(statements)
+  const { finished } = jobTables(statements)
   const plansOf = (ask: () => unknown): string[] => {
     asked.clear()
     ask()
@@ -43,5 +45,7 @@ test('what grants and sweeps ask for is found along an index, whatever waits', (
   expect(plansOf(() => jobs.unpublished(['a'], 1, 5))).toEqual([plans.queues])
   expect(plansOf(() => jobs.published(['a'], 1, 5))).toEqual([plans.published])
   expect(plansOf(() => jobs.due(1, 5))).toEqual([plans.due])
+  expect(plansOf(() => finished(['succeeded', 'cancelled'], 1, 5))).toEqual([plans.finished])
+  expect(plansOf(() => finished(['failed'], 1, 5))).toEqual([plans.finished])
   expect(plansOf(() => jobs.claimsOf('worker'))).toEqual([plans.running])
 })

@@ -129,6 +129,9 @@ create index job_events_job on ${s}.job_events (job_id, version);
 create index job_events_final on ${s}.job_events (type, at)
   where type in (${eventCode.succeeded}, ${eventCode.failed}, ${eventCode.cancelled}, ${eventCode.skipped});
 create table ${s}.job_events_default partition of ${s}.job_events default;
+-- Without a key of their own, rows of a table that somebody publishes could not be deleted. It costs an insert nothing.
+alter table ${s}.job_events replica identity full;
+alter table ${s}.job_events_default replica identity full;
 
 create table ${s}.progress (
   job_id uuid primary key,
@@ -195,6 +198,10 @@ insert into ${s}.sweeps default values;
 -- How far finished jobs were looked at for pruning, so that it does not begin with the dead every time.
 create table ${s}.prunes (
   type smallint primary key,
-  looked_until timestamptz not null
+  looked_until timestamptz not null default '-infinity',
+  looked_at timestamptz not null default '-infinity',
+  -- Transactions whose events could not be seen yet, and how far the first of them has been looked at since it was over.
+  open xid8[] not null default '{}',
+  late_seq bigint not null default 0
 ) with (fillfactor = 50);
 `
