@@ -90,10 +90,21 @@ async function boot(
   }
   const start = async (): Promise<void> => {
     // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
-    const settings = ['-c', 'fsync=off', '-c', 'max_connections=300', '-c', 'wal_keep_size=512MB']
+    // wal_level logical: what is published can be subscribed to.
+    const settings = ['fsync=off', 'max_connections=300', 'wal_keep_size=512MB', 'wal_level=logical']
     server = leashed(
       join(bin, 'postgres'),
-      ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', folder, ...settings],
+      [
+        '-D',
+        data,
+        '-p',
+        String(port),
+        '-h',
+        '127.0.0.1',
+        '-k',
+        folder,
+        ...settings.flatMap((one) => ['-c', one]),
+      ],
       { ...options, folder, ends: 'QUIT' },
     )
     await ready(server.process)

@@ -10,7 +10,7 @@ const severities = ['error', 'warning', 'info'] as const
 export async function diagnose(database: Database): Promise<Diagnosis> {
   const { schema } = database
   const ask = (text: string): Promise<readonly Row[]> => database.query('', text)
-  const [snapshots, prepared, sweeps, stray, dead, keys] = await Promise.all([
+  const [snapshots, prepared, sweeps, stray, dead, keys, unidentified] = await Promise.all([
     ask(`select a.pid, coalesce(a.application_name, ''), extract(epoch from clock_timestamp() - a.xact_start)::integer
            from pg_stat_activity a
           where a.xact_start < clock_timestamp() - interval '5 minutes' and a.backend_type = 'client backend'
@@ -24,6 +24,7 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     ask(`select n_dead_tup from pg_stat_all_tables
           where relid = '${schema}.live'::regclass and n_dead_tup > 100000 and n_dead_tup > 10 * n_live_tup`),
     ask(`select count(*) from ${schema}.live where state = ${stateCode.failed} having count(*) > 0`),
+    ask(unidentifiedTables(schema)),
   ])
   const findings: Finding[] = []
   const add = (severity: Finding['severity'], code: string, message: string): void => {
@@ -73,7 +74,38 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
       'blocked-keys',
       `${count} ordering keys wait behind a job that failed for good; replay or skip it`,
     )
+  for (const [table, publication] of unidentified)
+    add(
+      'error',
+      'replica-identity',
+      `table ${table} is published by ${publication} without a replica identity, so that nothing can be deleted or changed in it and errand prune fails; run: alter table ${table} replica identity full`,
+    )
   return {
     findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)),
   }
+}
+
+/**
+ * Tables of the log that a publication takes changes from, and that have nothing to name the changed row by: PostgreSQL
+ * refuses those changes. A partition may be published under its own name or as its parent; what counts is its own identity.
+ */
+function unidentifiedTables(schema: string): string {
+  return `
+    select c.oid::regclass::text, min(p.pubname)
+      from pg_publication_tables t
+      join pg_publication p on p.pubname = t.pubname
+     cross join lateral (select format('%I.%I', t.schemaname, t.tablename)::regclass as oid) named
+      -- What is no partition and has none has no tree.
+      left join lateral pg_partition_tree(named.oid) leaf on leaf.isleaf
+      join pg_class c on c.oid = coalesce(leaf.relid, named.oid)
+     where t.schemaname = '${schema.slice(1, -1)}' and (p.pubdelete or p.pubupdate)
+       and not case c.relreplident
+         when 'f' then true
+         when 'n' then false
+         else exists (
+           select from pg_index i
+            where i.indrelid = c.oid and i.indisvalid
+              and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end)
+       end
+     group by c.oid order by 1 limit 20`
 }

@@ -23,15 +23,24 @@ function stateOfError(error: unknown): string | undefined {
     ])
       if (typeof code === 'string' && !/^(P[12]\d{3}|E_[A-Z_]+)$/.test(code)) found ??= code
     const meta = at['meta']
-    at = at['cause'] ?? (isObject(meta) ? meta['driverAdapterError'] : undefined)
+    // Sequelize calls it so.
+    at = at['cause'] ?? at['original'] ?? (isObject(meta) ? meta['driverAdapterError'] : undefined)
   }
   return found
 }
 
-/** Deadlock and serialization failure: the database took the whole statement back, so it is simply asked again. */
+/**
+ * Deadlock and serialization failure, and rows on their way to the default partition while one was made for their day: the
+ * database took the whole statement back, so it is simply asked again.
+ */
 export function isTakenBack(error: unknown): boolean {
   const state = stateOfError(error)
-  return state === '40P01' || state === '40001'
+  return state === '40P01' || state === '40001' || (state === '23514' && isOfDefaultPartition(error))
+}
+
+/** A partition's bounds have no name, as checks have. */
+function isOfDefaultPartition(error: unknown): boolean {
+  return isObject(error) && error['table'] === 'job_events_default' && error['constraint'] === undefined
 }
 
 /** A lock was not granted in time. */

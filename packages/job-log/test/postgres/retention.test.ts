@@ -66,6 +66,36 @@ describe.skipIf(url === undefined)('events by the day', () => {
     expect((await log.diagnose()).findings.map(({ code }) => code)).toContain('default-partition')
   })
 
+  it('are written again where a partition for their day was made at that moment', async () => {
+    const [today] = await partitions()
+    await stage.sql(`drop table errand.${today}`)
+    const maker = await stage.client()
+    await maker.query('begin')
+    await maker.query(`select ${stage.schema}.ensure_partitions(14)`)
+    const job = newJob()
+    const appending = log.append([job])
+    await until(async () => {
+      const [waiting] = await stage.sql(
+        `select from pg_locks where relation = 'errand.job_events_default'::regclass and not granted`,
+      )
+      return waiting
+    })
+    await maker.query('commit')
+    expect(await appending).toMatchObject([{ id: job.id, status: 'added' }])
+    expect(await stage.sql(`select count(*)::int as n from errand.${today}`)).toEqual([{ n: 1 }])
+  })
+
+  it('of a day that lies in the default partition stay there, and the days after it have their own', async () => {
+    await advance(40 * day)
+    await finish('q')
+    await log.sweep({ limit: 10, republish: false, skipQueues: [] })
+    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+    expect(await partitions()).toHaveLength(15 + 14)
+    await advance(day)
+    await finish('q')
+    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+  })
+
   it('leave by whole days, when the jobs that need them have gone, and cursors before them are errors', async () => {
     const start = await log.end()
     const old = await finish('q')

@@ -12,9 +12,15 @@ begin
   while v_day <= v_last loop
     v_name := 'job_events_' || to_char(v_day, 'YYYYMMDD');
     if to_regclass(format('${s}.%I', v_name)) is null then
-      execute format('create table ${s}.%I (like ${s}.job_events including defaults)', v_name);
-      execute format('alter table ${s}.job_events attach partition ${s}.%I for values from (%L) to (%L)',
-        v_name, v_day || ' 00:00:00+00', (v_day + 1) || ' 00:00:00+00');
+      begin
+        execute format('create table ${s}.%I (like ${s}.job_events including defaults)', v_name);
+        execute format('alter table ${s}.%I replica identity full', v_name);
+        execute format('alter table ${s}.job_events attach partition ${s}.%I for values from (%L) to (%L)',
+          v_name, v_day || ' 00:00:00+00', (v_day + 1) || ' 00:00:00+00');
+      exception when check_violation then
+        -- Events of this day lie in the default partition already, and the rest of it follows them.
+        null;
+      end;
     end if;
     v_day := v_day + 1;
   end loop;
