@@ -6,9 +6,9 @@ declare const types: unique symbol
 /** Options of one dispatch. */
 export type DispatchOptions = JobOptions & {
   /**
-   * Your own transaction (pg, Kysely, Drizzle, Prisma, Knex, postgres.js, or a synchronous SQLite connection on the
-   * log's file): the job exists if and only if it commits. A pool or client in its place does not compile, and is
-   * refused with `E_TRANSACTION` where that can be seen. Call `errand.wake()` after the commit, and the job starts at
+   * Your own transaction (pg, Kysely, Drizzle, Prisma, Knex, postgres.js, TypeORM, Sequelize, MikroORM, pg-promise, or a
+   * synchronous SQLite connection on the log's file): the job exists if and only if it commits. What is no transaction is
+   * refused with `E_TRANSACTION`, and most pools do not compile. Call `errand.wake()` after the commit, and the job starts at
    * once; without it, after the next sweep.
    */
   readonly tx?: Transaction | undefined

@@ -18,7 +18,7 @@ export function checkTransaction(tx: unknown): asserts tx is Transaction {
   if (isTransaction(tx)) return
   throw new ErrandError(
     'E_TRANSACTION',
-    `tx is ${describe(tx)} that Errand does not know; use a transaction of pg, Kysely, Drizzle, Prisma, Knex, postgres.js or a synchronous SQLite connection`,
+    `tx is ${describe(tx)} that Errand does not know; use a transaction of pg, Kysely, Drizzle, Prisma, Knex, postgres.js, TypeORM, Sequelize, MikroORM or pg-promise, or a synchronous SQLite connection`,
   )
 }
 
@@ -29,6 +29,10 @@ const has = (value: object, name: string, type: string): boolean =>
 /** A Proxy may answer any name, as Prisma's and postgres.js's do: so pools are told by what they alone have. */
 function poolOf(value: object): string | undefined {
   if (has(value, 'query', 'function') && has(value, 'totalCount', 'number')) return 'a pg Pool'
+  if (has(value, 'query', 'function') && has(value, 'createQueryRunner', 'function'))
+    return 'a TypeORM DataSource'
+  if (has(value, 'query', 'function') && has(value, 'define', 'function')) return 'Sequelize itself'
+  if (has(value, 'query', 'function') && has(value, '$pool', 'object')) return 'the db of pg-promise'
   if (has(value, 'executeQuery', 'function') && Reflect.get(value, 'isTransaction') === false)
     return 'Kysely itself'
   if (has(value, '$queryRawUnsafe', 'function') && has(value, '$connect', 'function'))
@@ -57,6 +61,15 @@ function isInSqliteTransaction(value: object): boolean {
 
 function isTransaction(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
-  const callable = ['query', 'executeQuery', '$queryRawUnsafe', 'unsafe', 'raw', 'rollback', 'prepare']
+  const callable = [
+    'query',
+    'executeQuery',
+    '$queryRawUnsafe',
+    'unsafe',
+    'raw',
+    'rollback',
+    'prepare',
+    'execute',
+  ]
   return callable.some((name) => has(value, name, 'function'))
 }

@@ -4,12 +4,45 @@
  * The caller's own transaction, as the libraries hand it to a callback. Structural: no library is imported. Each of
  * the types refuses that library's pool or client, because jobs written outside the transaction would break its promise.
  */
-export type Transaction = PgTx | KyselyTx | DrizzleTx | PrismaTx | KnexTx | PostgresJsTx | SqliteTx
+export type Transaction =
+  | PgTx
+  | KyselyTx
+  | DrizzleTx
+  | PrismaTx
+  | KnexTx
+  | PostgresJsTx
+  | RowsTx
+  | SequelizeTx
+  | MikroOrmTx
+  | SqliteTx
 
 /** A `pg` client inside `begin … commit`. Its Pool has `totalCount`. */
-export interface PgTx {
+export interface PgTx extends NoPool {
   query(text: string, values?: any[]): Promise<{ readonly rows: readonly any[] }>
+}
+/** TypeORM's manager or query runner inside a transaction, or the `t` of pg-promise's `tx()`: they resolve with the rows. */
+export interface RowsTx extends NoPool {
+  query(text: string, values?: any[]): Promise<any>
+}
+interface NoPool {
   readonly totalCount?: never
+  /** TypeORM's DataSource. */
+  readonly createQueryRunner?: never
+  /** The `db` of pg-promise. */
+  readonly $pool?: never
+  /** Sequelize itself. */
+  readonly define?: never
+}
+/** Sequelize's transaction. */
+export interface SequelizeTx {
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  afterCommit(then: any): unknown
+}
+/** MikroORM's EntityManager inside `em.transactional()`. */
+export interface MikroOrmTx {
+  isInTransaction(): boolean
+  execute(sql: any, values?: any): Promise<any>
 }
 /** Kysely's transaction. On Kysely itself `isTransaction` is a boolean. */
 export interface KyselyTx {

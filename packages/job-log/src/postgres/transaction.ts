@@ -18,10 +18,50 @@ export function insideOf(tx: Transaction): RunInside {
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) return refuse('is not an object')
   const shape = tx as unknown as Shape
   const adapter =
-    kysely(shape) ?? drizzle(shape) ?? knex(shape) ?? prisma(shape) ?? postgresJs(shape) ?? pg(shape)
-  if (adapter) return async (text, values) => answerOf(await adapter(text, values))
+    kysely(shape) ??
+    drizzle(shape) ??
+    knex(shape) ??
+    prisma(shape) ??
+    postgresJs(shape) ??
+    mikroOrm(shape) ??
+    sequelize(shape) ??
+    pg(shape)
+  if (adapter) return (text, values) => inTurn(tx, () => proved(adapter, text, values))
   if (has(shape, 'prepare')) return refuse('is a connection to SQLite, and this log is PostgreSQL')
   return refuse('is of no library that Errand knows')
+}
+
+const outside = 'outside '
+
+/**
+ * A shape does not tell whether a transaction was begun; two statements do, whatever the library: a transaction keeps the
+ * number that the first one gets, and outside each statement is one of its own. So the statement is carried out only where
+ * there is a number already, which most transactions have that have written something; else it makes one, and is asked again.
+ */
+async function proved(
+  adapter: Adapter,
+  statement: string,
+  values: readonly (string | null)[],
+): Promise<string> {
+  const text = `select case when pg_current_xact_id_if_assigned() is null
+    then concat('${outside}', pg_current_xact_id()) else (${statement}) end as answer`
+  const first = answerOf(await adapter(text, values))
+  if (!first.startsWith(outside)) return first
+  const second = answerOf(await adapter(text, values))
+  if (!second.startsWith(outside)) return second
+  return refuse('is not inside a transaction: each of its statements is one of its own')
+}
+
+const turns = new WeakMap<object, Promise<unknown>>()
+
+/** A transaction is one connection, and most clients take one statement at a time. */
+function inTurn<T>(tx: object, work: () => Promise<T>): Promise<T> {
+  const turn = (turns.get(tx) ?? Promise.resolve()).then(work)
+  turns.set(
+    tx,
+    turn.catch(() => {}),
+  )
+  return turn
 }
 
 type Adapter = (text: string, values: readonly (string | null)[]) => PromiseLike<unknown>
@@ -65,8 +105,7 @@ function knex(tx: Shape): Adapter | undefined {
   if (!has(tx, 'isCompleted')) return refuse('is a Knex instance; pass the trx of knex.transaction()')
   return async (sql, values) => {
     if (await call(tx, 'isCompleted')) return refuse('is a Knex transaction that has ended')
-    // Knex numbers the parameters itself, in the order in which they stand.
-    return call(tx, 'raw', sql.replaceAll(/\$\d+/g, '?'), [...values])
+    return call(tx, 'raw', numbered(sql), [...values])
   }
 }
 
@@ -84,13 +123,41 @@ function postgresJs(tx: Shape): Adapter | undefined {
   return (text, values) => call(tx, 'unsafe', text, [...values])
 }
 
+function mikroOrm(tx: Shape): Adapter | undefined {
+  if (!has(tx, 'isInTransaction') || !has(tx, 'execute')) return undefined
+  if (syncCall(tx, 'isInTransaction') !== true)
+    return refuse('is a MikroORM EntityManager outside a transaction; pass the em of em.transactional()')
+  return (sql, values) => call(tx, 'execute', numbered(sql), [...values])
+}
+
+function sequelize(tx: Shape): Adapter | undefined {
+  const instance = tx['sequelize']
+  if (!has(tx, 'afterCommit') || instance === null || instance === undefined) return undefined
+  if (tx['finished'] !== undefined) return refuse('is a Sequelize transaction that has ended')
+  return (sql, values) =>
+    // Its log would show the job's payload.
+    call(instance as Shape, 'query', sql, {
+      bind: [...values],
+      transaction: tx,
+      type: 'SELECT',
+      logging: false,
+    })
+}
+
+/** Of pg itself, and of TypeORM's managers and query runners and pg-promise's tasks, which have the same method. */
 function pg(tx: Shape): Adapter | undefined {
   if (!has(tx, 'query')) return undefined
   if ('totalCount' in tx) return refuse('is a pool; take a client of it, and run "begin" on that')
+  if (has(tx, 'define')) return refuse('is a Sequelize; pass the transaction of sequelize.transaction()')
   // `I`: idle, outside a transaction. Clients from before pg 8.17 cannot tell.
   if (has(tx, 'getTransactionStatus') && syncCall(tx, 'getTransactionStatus') === 'I')
     return refuse('is a client outside a transaction: run "begin" on it first')
   return (text, values) => call(tx, 'query', text, [...values])
+}
+
+/** For libraries that number the parameters themselves, in the order in which they stand. */
+function numbered(sql: string): string {
+  return sql.replaceAll(/\$\d+/g, '?')
 }
 
 /** `{ rows: [{ answer }] }` or `[{ answer }]`, as the libraries have it. */
@@ -120,6 +187,6 @@ function call(value: Shape, name: string, ...values: readonly unknown[]): Promis
 function refuse(why: string): never {
   throw new ErrandError(
     'E_TRANSACTION',
-    `tx ${why}; a job is dispatched in a transaction of pg, Kysely, Drizzle, Knex, Prisma or postgres.js on the log's own database`,
+    `tx ${why}; a job is dispatched in a transaction of pg, Kysely, Drizzle, Knex, Prisma, postgres.js, TypeORM, Sequelize, MikroORM or pg-promise on the log's own database`,
   )
 }
