@@ -1,8 +1,9 @@
-/** Writes the pages that are derived from code: docs/errors.md and docs/states.md. `--check` only compares. */
+/** Writes what is derived from code: docs/errors.md, docs/states.md, and the rights in docs/security.md. `--check` only compares. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCodes, eventTypes, releaseReasons, transitions } from '../packages/core/src/ports.ts'
 import type { JobState } from '../packages/core/src/ports.ts'
+import { grantsOf, scriptOf } from '../packages/job-log/src/postgres/roles.ts'
 
 const docs = join(import.meta.dirname, '..', 'docs')
 
@@ -45,7 +46,22 @@ ${reasons.join('\n')}
 `
 }
 
-const pages = { 'errors.md': errorsPage(), 'states.md': statesPage() }
+/** The page as it is, with what `errand roles` prints today. */
+function securityPage(): string {
+  const page = readFileSync(join(docs, 'security.md'), 'utf8')
+  const script = scriptOf(
+    '"errand"',
+    grantsOf('"errand"', {
+      dispatcher: 'errand_dispatcher',
+      worker: 'errand_worker',
+      operator: 'errand_operator',
+    }),
+  )
+  const begin = page.indexOf('-- The rights of roles on the job log')
+  return page.slice(0, begin) + script + page.slice(page.indexOf('```', begin))
+}
+
+const pages = { 'errors.md': errorsPage(), 'states.md': statesPage(), 'security.md': securityPage() }
 for (const [name, text] of Object.entries(pages)) {
   const file = join(docs, name)
   if (!process.argv.includes('--check')) writeFileSync(file, text)

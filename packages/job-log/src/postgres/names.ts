@@ -10,5 +10,11 @@ export function quoteSchema(schema: string): string {
       `${JSON.stringify(schema)} is not a schema for the job log; use 1 to 63 lower-case letters, digits and _, beginning with a letter or _`,
     )
   }
+  if (schema === 'public') {
+    throw new ErrandError(
+      'E_OPTION',
+      'schema public is shared with everybody, and a job log needs one for itself; leave the option schema out (it is errand then), or name another one. ?schema=public in the URL is of an ORM',
+    )
+  }
   return `"${schema}"`
 }

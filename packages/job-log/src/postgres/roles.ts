@@ -1,5 +1,6 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogRoles } from '@errand/core/ports'
+import { migrations } from './migrations/index.ts'
 
 type RoleName = keyof LogRoles
 
@@ -93,7 +94,6 @@ export function grantsOf(schema: string, roles: LogRoles): string {
   })
   if (given.length === 0)
     throw new ErrandError('E_OPTION', `no role is named; give at least one of ${names.join(', ')}`)
-  const everything = ['tables', 'sequences', 'routines'].map((kind) => `all ${kind} in schema ${schema}`)
   const others = ['public', ...new Set(given.map(({ role }) => role))].join(', ')
   const definers = [...new Set(names.flatMap((name) => rights[name].functions))].filter(
     (name) => !name.startsWith('granted_'),
@@ -110,7 +110,16 @@ export function grantsOf(schema: string, roles: LogRoles): string {
     'end $$;',
     '',
     '-- Nobody but the owner, and who is named below.',
-    ...[`schema ${schema}`, ...everything].map((what) => `revoke all on ${what} from ${others};`),
+    `revoke all on schema ${schema} from ${others};`,
+    ...(['table', 'sequence', 'function'] as const).map((kind) => {
+      const names = made(kind, schema).map((name) => `${schema}.${name}`)
+      return `revoke all on ${kind}\n${listed(names)}\n  from ${others};`
+    }),
+    'do $$ declare v_part regclass; begin',
+    `  for v_part in select inhrelid from pg_inherits where inhparent = '${schema}.job_events'::regclass loop`,
+    `    execute format('revoke all on table %s from ${others}', v_part);`,
+    '  end loop;',
+    'end $$;',
     '',
     '-- With the rights of their owner.',
     ...definers.map((name) => `alter function ${schema}.${name} security definer;`),
@@ -129,6 +138,15 @@ export function grantsOf(schema: string, roles: LogRoles): string {
     ]),
     '',
   ].join('\n')
+}
+
+/** What the migrations make, read from their own statements: nothing else is Errand's to take rights away from. */
+function made(kind: 'table' | 'sequence' | 'function', schema: string): readonly string[] {
+  const pattern = new RegExp(`create ${kind} ${schema}\\.(\\w+)`, 'g')
+  const names = migrations.flatMap((migration) =>
+    [...migration.sql(schema).matchAll(pattern)].map(([, name]) => name!),
+  )
+  return kind === 'table' ? ['migrations', ...names] : names
 }
 
 /** The same as a script, for people to read and to run. */

@@ -32,6 +32,29 @@ const ofHosts = ['target_session_attrs'] as const
 
 const known = [...own, ...clients, ...ofHosts] as const
 
+/** What URLs for Prisma have as well, where the log knows the like of it. */
+const prismas = ['connection_limit', 'pgbouncer'] as const
+
+/** Parameters of others, which would do nothing here. */
+const elsewhere: Readonly<Record<string, string>> = {
+  pool_timeout: 'Prisma',
+  socket_timeout: 'Prisma',
+  statement_cache_size: 'Prisma',
+  sslaccept: 'Prisma',
+  sslidentity: 'Prisma',
+  sslpassword: 'Prisma',
+  pool_mode: 'Supabase',
+  pool_size: 'SQLAlchemy and Ecto',
+  pool: 'Rails',
+  reaping_frequency: 'Rails',
+  currentSchema: 'JDBC',
+  search_path: 'other clients',
+  prepareThreshold: 'JDBC',
+  reWriteBatchedInserts: 'JDBC',
+  serverVersion: 'Doctrine',
+  charset: 'Doctrine',
+}
+
 /**
  * Takes the log's own options out of a URL: what is left is the client's. Every parameter is understood by one of the two,
  * or refused: one that nobody reads would silently do nothing.
@@ -42,17 +65,40 @@ export function splitUrl(url: string): PostgresOptions {
   const begin = url.indexOf('?')
   if (begin < 0) return { url }
   const what = 'the URL of the PostgreSQL log'
-  const given = checkParameters(what, url.slice(begin + 1), known)
-  const { schema, poolSize, statementTimeout, migrate, listen, preparedStatements, ...rest } = given
-  const left = new URLSearchParams(rest).toString()
+  const query = url.slice(begin + 1)
+  refuseOthers(what, query)
+  const given = checkParameters(what, query, [...known, ...prismas])
+  const { schema, statementTimeout, migrate, connection_limit, pgbouncer, ...own } = given
+  const { poolSize = connection_limit, ...rest } = own
+  if (own.poolSize !== undefined && connection_limit !== undefined)
+    throw new ErrandError('E_OPTION', `${what} has both poolSize and connection_limit, which mean the same`)
+  // In front of PgBouncer: neither LISTEN nor named statements.
+  const direct = flagOf(`pgbouncer in ${what}`, pgbouncer) === true ? false : undefined
+  const { listen, preparedStatements, ...clientsOwn } = rest
+  const left = new URLSearchParams(clientsOwn).toString()
   return {
     url: url.slice(0, begin) + (left === '' ? '' : `?${left}`),
     schema,
-    poolSize: numberOf(`poolSize in ${what}`, poolSize),
+    poolSize: numberOf(
+      `${own.poolSize === undefined ? 'connection_limit' : 'poolSize'} in ${what}`,
+      poolSize,
+    ),
     statementTimeout: numberOf(`statementTimeout in ${what}`, statementTimeout),
     migrate: flagOf(`migrate in ${what}`, migrate),
-    listen: flagOf(`listen in ${what}`, listen),
-    preparedStatements: flagOf(`preparedStatements in ${what}`, preparedStatements),
+    listen: flagOf(`listen in ${what}`, listen) ?? direct,
+    preparedStatements: flagOf(`preparedStatements in ${what}`, preparedStatements) ?? direct,
+  }
+}
+
+/** Half of what such a URL says must not be lost without a word. @throws `E_OPTION` */
+function refuseOthers(what: string, query: string): void {
+  for (const name of new URLSearchParams(query).keys()) {
+    const whose = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined
+    if (whose !== undefined)
+      throw new ErrandError(
+        'E_OPTION',
+        `${what} has the parameter ${name} of ${whose}, which the job log does not read; give the job log a URL without it`,
+      )
   }
 }
 

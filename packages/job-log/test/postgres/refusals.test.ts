@@ -37,6 +37,12 @@ describe('options', () => {
     [{ url: 'postgres://localhost/db', schema: 'errand; drop table users' }, 'E_OPTION'],
     [{ url: 'postgres://localhost/db', schema: 'Errand' }, 'E_OPTION'],
     [{ url: 'postgres://localhost/db', schema: '"a"' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db', schema: 'public' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db?schema=public' }, 'E_OPTION'],
+    [{ url: `postgres://app:${secret}@localhost/db?pool_timeout=${secret}` }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db?connection_limit=many' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db?connection_limit=5&poolSize=5' }, 'E_OPTION'],
+    [{ url: 'postgres://localhost/db?pgbouncer=yes' }, 'E_OPTION'],
     [{ url: 'postgres://localhost/db', poolSize: 0 }, 'E_OPTION'],
     [{ url: 'postgres://localhost/db', statementTimeout: 1.5 }, 'E_OPTION'],
     [{ url: 'postgres://localhost/db', listen: 'no' }, 'E_OPTION'],
@@ -71,12 +77,63 @@ describe('options', () => {
   })
 })
 
+describe('a URL that an ORM uses as well', () => {
+  it('is understood where the log has the like, and left to the client where that has it', () => {
+    const { heartbeat } = postgres(
+      'postgres://localhost/db?connection_limit=7&pgbouncer=true&sslmode=disable&application_name=shop',
+    )
+    expect(heartbeat?.data).toMatchObject({
+      urls: [expect.stringMatching(/localhost\S*\/db\?sslmode=disable&application_name=shop$/)],
+      schema: 'errand',
+      poolSize: 7,
+      listen: false,
+      preparedStatements: false,
+    })
+  })
+
+  it('is refused with the name of its parameter and of whom it is for, where the log would not heed it', () => {
+    expect(() => postgres('postgres://localhost/db?schema=jobs&pool_timeout=10')).toThrow(
+      /pool_timeout of Prisma.*a URL without it/,
+    )
+    expect(() => postgres('postgres://localhost/db?schema=public')).toThrow(
+      /leave the option schema out.*of an ORM/,
+    )
+  })
+})
+
 describe.skipIf(url === undefined)('a schema that does not fit', () => {
   let stage: Stage
   beforeAll(() => {
     stage = openStage(url!)
   })
   afterAll(() => stage?.close())
+
+  it.each([
+    ['a table', 'create table errand.orders (id bigint)', 'drop table errand.orders'],
+    ['a view', 'create view errand.orders as select 1', 'drop view errand.orders'],
+    [
+      'a function',
+      'create function errand.orders() returns integer language sql return 1',
+      'drop function errand.orders',
+    ],
+    ['a type', `create type errand.orders as enum ('new')`, 'drop type errand.orders'],
+  ])(
+    'of its own is what a log needs: one that holds %s is refused, and nothing is made in it',
+    async (_, make, drop) => {
+      await stage.sql('create schema if not exists errand'.replace('errand', stage.schema))
+      await stage.sql(make)
+      const error = await refusal(stage.open().migrate())
+      expect(error).toMatchObject({
+        code: 'E_OPTION',
+        message: expect.stringMatching(/in use already \(orders\).*name another one/) as string,
+      })
+      await stage.sql(drop)
+      expect(
+        await stage.sql(`select from pg_class where relnamespace = '${stage.schema}'::regnamespace`),
+      ).toEqual([])
+      await stage.sql(`drop schema ${stage.schema}`)
+    },
+  )
 
   it('is told from every call, and what to run', async () => {
     const log = stage.open()

@@ -266,6 +266,21 @@ describe.skipIf(url === undefined)('roles', () => {
     })
   })
 
+  it('what is not of Errand keeps the rights that others gave on it', async () => {
+    await stage.sql(`
+      create table errand.orders (id bigint);
+      create function errand.total() returns integer language sql return 1;
+      grant select on errand.orders to public;
+      grant insert on errand.orders to ${role('worker')}`)
+    await owner.grants!(roles, { apply: true })
+    const [kept] = await stage.sql(
+      `select has_table_privilege('${role('worker')}', 'errand.orders', 'select, insert') as orders,
+              has_function_privilege('${role('worker')}', 'errand.total()', 'execute') as total`,
+    )
+    expect(kept).toEqual({ orders: true, total: true })
+    await stage.sql('drop table errand.orders; drop function errand.total()')
+  })
+
   it('the owner cannot be named, nor what is no name: nothing is changed then', async () => {
     await expect(owner.grants!({ worker: role('owner') }, { apply: true })).rejects.toMatchObject({
       code: 'E_LOG',
