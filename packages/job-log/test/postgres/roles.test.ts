@@ -270,14 +270,17 @@ describe.skipIf(url === undefined)('roles', () => {
     await stage.sql(`
       create table errand.orders (id bigint);
       create function errand.total() returns integer language sql return 1;
+      alter table errand.orders owner to ${role('owner')};
+      alter function errand.total() owner to ${role('owner')};
       grant select on errand.orders to public;
       grant insert on errand.orders to ${role('worker')}`)
     await owner.grants!(roles, { apply: true })
     const [kept] = await stage.sql(
-      `select has_table_privilege('${role('worker')}', 'errand.orders', 'select, insert') as orders,
+      `select has_table_privilege('${role('worker')}', 'errand.orders', 'select') as reads,
+              has_table_privilege('${role('worker')}', 'errand.orders', 'insert') as writes,
               has_function_privilege('${role('worker')}', 'errand.total()', 'execute') as total`,
     )
-    expect(kept).toEqual({ orders: true, total: true })
+    expect(kept).toEqual({ reads: true, writes: true, total: true })
     await stage.sql('drop table errand.orders; drop function errand.total()')
   })
 
