@@ -28,7 +28,7 @@ export function scaleLimit(ms: number): number {
  * the scheduler favours processes that mostly sleep, as tests do. The number of processes that want a processor shows
  * what others have to share; Windows does not tell it.
  */
-export function measureSlowness(): number {
+function measureSlowness(): number {
   const waiting = (loadavg()[0] ?? 0) / availableParallelism()
   return Math.min(most, Math.max(1, timeWork() / quietMs) * Math.max(1, waiting))
 }

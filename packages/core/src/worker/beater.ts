@@ -7,7 +7,7 @@ import { backoffMs } from '../supervise.ts'
 export type Standing = Omit<BeatReport, 'progress'>
 
 /** A beat that was answered. */
-export interface AnsweredBeat {
+interface AnsweredBeat {
   /** When it was sent, in milliseconds of the clock given. */
   readonly sentMs: number
   /** Until when the lease holds now, by the same clock. */
