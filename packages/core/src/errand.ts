@@ -144,8 +144,7 @@ export function errandOver(real: Instance): Errand {
       if (typeof receipt !== 'object' || receipt === null) {
         throw new ErrandError('E_OPTION', `result() takes what dispatch() returned, not ${describe(receipt)}`)
       }
-      const instance = open()
-      return resultOf(instance, () => instance.bell(), receipt.id, options)
+      return resultOf(open(), receipt.id, options)
     }) as Errand['result'],
     migrate: async (options = {}) => {
       checkOptions('migrate()', options, ['restored'])

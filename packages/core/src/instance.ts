@@ -8,6 +8,7 @@ import { idMaker } from './ids.ts'
 import { bellOf } from './operate/bell.ts'
 import type { Bell } from './operate/bell.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
+import { endingsOf } from './operate/endings.ts'
 import { unfinishedOf } from './operate/unfinished.ts'
 import type { Clock } from './ports/clock.ts'
 import { CurrentDriver } from './transfer/current-driver.ts'
@@ -57,10 +58,12 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       factoryAt: (url) => config.driverAt(url),
     })
     const publisher = publisherOf({ driver, clock, logger, settings })
+    const bell = bellOf({ log, clock, logger })
+    const endings = endingsOf({ log, clock, bell, settings })
     return {
       logFactory,
-      connection: { log, driver, publisher, unfinished: unfinishedOf(log, settings) },
-      bell: bellOf({ log, clock, logger }),
+      connection: { log, driver, publisher, unfinished: unfinishedOf(log, settings), endings },
+      bell,
     }
   }
 

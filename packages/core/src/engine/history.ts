@@ -1,19 +1,11 @@
 import { ErrandError } from '../errors.ts'
 import type { Cursor, EventRecord } from '../job/events.ts'
-import { isFinal } from '../job/state.ts'
 import type { JobFilter, JobRecord, ReadOptions } from '../ports/history.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
 export function get(store: JobStore, id: string): JobRecord | undefined {
   const row = store.row(id)
   return row && recordOf(store, row)
-}
-
-export function unfinished(store: JobStore, ids: readonly string[]): string[] {
-  return ids.filter((id) => {
-    const row = store.row(id)
-    return row !== undefined && !isFinal(row.state)
-  })
 }
 
 export function list(

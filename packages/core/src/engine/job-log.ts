@@ -83,7 +83,7 @@ export function engineLog(host: EngineHost): JobLog {
     expedite: (queues, options) => host.write((store) => expedite(store, now(), queues, options)),
 
     get: (id) => host.read((store) => history.get(store, id)),
-    unfinished: (ids) => host.read((store) => history.unfinished(store, ids)),
+    unfinished: (ids) => host.read((store) => store.unfinished(ids)),
     list: (filter, page) => host.read((store) => history.list(store, filter, page)),
     eventsOf: (id) => host.read((store) => history.eventsOf(store, id)),
     read: (options) => host.read((store) => history.read(store, options)),

@@ -116,6 +116,8 @@ export interface JobStore {
   saveFacts(facts: LogFacts): void
 
   row(id: string): JobRow | undefined
+  /** Those of the jobs that have not ended: without reading what else is known of them. */
+  unfinished(ids: readonly string[]): string[]
   /** The payload side of a job that exists. */
   stored(row: JobRow): StoredJob
   insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow

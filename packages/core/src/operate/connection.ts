@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
+import type { Endings } from './endings.ts'
 import type { Unfinished } from './unfinished.ts'
 import type { CurrentDriver } from '../transfer/current-driver.ts'
 
@@ -15,6 +16,7 @@ export interface Connection {
   readonly publisher: Publisher
   readonly info: LogInfo
   readonly unfinished: Unfinished
+  readonly endings: Endings
 }
 
 export interface OperateDeps {

@@ -4,11 +4,11 @@ import { ErrandError } from '../errors.ts'
 import { summaryOf } from '../failure/failure.ts'
 import { errorFrom } from '../failure/from-failure.ts'
 import { checkId } from '../ids.ts'
+import { inTime } from '../in-time.ts'
 import { isFinal } from '../job/state.ts'
 import { checkOptions } from '../options.ts'
 import { errorOf as belongsToError, resultOf as belongsToResult } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
-import type { Bell } from './bell.ts'
 import type { OperateDeps } from './connection.ts'
 import { decoded, decodedFailure } from './decode.ts'
 import { knownJob } from './known-job.ts'
@@ -20,43 +20,61 @@ export interface ResultOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Made once: an abort without a reason makes an error with a stack. */
+const answered = new Error('the result is known')
+
 /** Waits for the end of a job. See `Errand.result`. */
-export async function resultOf(
-  deps: OperateDeps,
-  bell: () => Promise<Bell>,
-  id: string,
-  options: ResultOptions = {},
-): Promise<unknown> {
+export async function resultOf(deps: OperateDeps, id: string, options: ResultOptions = {}): Promise<unknown> {
   checkOptions('result()', options, ['timeout', 'signal'])
   const { timeout, signal } = options
   const jobId = checkId(id)
-  const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : durationMs(timeout, 'timeout')
+  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
   signal?.throwIfAborted()
-  const endsAtMs = deps.clock.monotonicMs() + timeoutMs
   const stop = new AbortController()
   const ended = AbortSignal.any([stop.signal, deps.closing, ...(signal ? [signal] : [])])
+  // Whatever is asked or connected at that moment: it may take as long as it likes, or never end.
+  const givenUp = new Promise<never>((_, reject) => {
+    ended.addEventListener('abort', () => {
+      if (ended.reason === answered) return
+      reject(
+        signal?.aborted === true
+          ? signal.reason
+          : new ErrandError('E_CLOSED', 'the instance was closed; the job goes on'),
+      )
+    })
+  })
   try {
-    const { log, unfinished } = await deps.connected()
-    const listening = (await bell()).listen(ended)
-    for (;;) {
-      const goesOn = await unfinished(jobId)
-      signal?.throwIfAborted()
-      const leftMs = endsAtMs - deps.clock.monotonicMs()
-      if (!goesOn || leftMs <= 0) {
-        const record = await knownJob(log, jobId)
-        if (isFinal(record.state)) return await endOf(deps, record)
-        if (leftMs <= 0) {
-          throw new ErrandError('E_RESULT_TIMEOUT', `job ${jobId} is ${record.state} after ${timeoutMs} ms`, {
-            ids: [jobId],
-          })
-        }
-      }
-      await listening.rung(Math.min(leftMs, deps.settings.followEveryMs))
-      if (deps.closing.aborted) throw new ErrandError('E_CLOSED', 'the instance was closed; the job goes on')
-      signal?.throwIfAborted()
-    }
+    const end = untilEnded(deps, jobId, timeoutMs, ended).then((record) => endOf(deps, record))
+    return await Promise.race([end, givenUp])
   } finally {
-    stop.abort()
+    stop.abort(answered)
+  }
+}
+
+/** The record of the job once it has ended. */
+async function untilEnded(
+  deps: OperateDeps,
+  id: string,
+  timeoutMs: number | undefined,
+  signal: AbortSignal,
+): Promise<JobRecord> {
+  const { clock } = deps
+  const endsAtMs = clock.monotonicMs() + (timeoutMs ?? Number.POSITIVE_INFINITY)
+  const { log, unfinished, endings } = await deps.connected()
+  for (;;) {
+    const over = endings.ended(id, signal)
+    over.catch(() => undefined)
+    if (await unfinished(id)) {
+      const leftMs = Math.max(0, endsAtMs - clock.monotonicMs())
+      await (timeoutMs === undefined ? over : inTime(over, leftMs, clock, () => undefined))
+    }
+    const record = await knownJob(log, id)
+    if (isFinal(record.state)) return record
+    if (signal.aborted || (timeoutMs !== undefined && clock.monotonicMs() >= endsAtMs)) {
+      throw new ErrandError('E_RESULT_TIMEOUT', `job ${id} is ${record.state} after ${timeoutMs} ms`, {
+        ids: [id],
+      })
+    }
   }
 }
 

@@ -54,6 +54,12 @@ export class MemoryStore implements JobStore {
   row(id: string): JobRow | undefined {
     return this.#rows.get(id)
   }
+  unfinished(ids: readonly string[]): string[] {
+    return ids.filter((id) => {
+      const row = this.#rows.get(id)
+      return row !== undefined && !isFinal(row.state)
+    })
+  }
   stored(row: JobRow): StoredJob {
     const payload = this.#payloads.get(row.id)
     if (!payload) throw new RangeError(`no payload of job ${row.id}`)

@@ -1,4 +1,4 @@
-import { laneRank } from '@errand/core/ports'
+import { finalStates, laneRank } from '@errand/core/ports'
 import type { Encoded, FinalState, JobFilter, JobRow, JobStore, NewJob, StoredJob } from '@errand/core/ports'
 import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
@@ -60,15 +60,24 @@ const updated = [
 ] as const
 const updateJob = `update errand_jobs set ${updated.map((column) => `${column} = ?`).join(', ')} where sequence = ?`
 
+const unfinishedJobs = `select id from errand_jobs
+  where id in (select value from json_each(?)) and state not in (${finalStates.map((state) => `'${state}'`).join(', ')})`
+
 /** Jobs and their payloads. */
 export function jobTables(
   sql: Statements,
-): Pick<JobStore, 'row' | 'stored' | 'insert' | 'update' | 'savePayload' | 'remove' | 'list' | 'finished'> {
+): Pick<
+  JobStore,
+  'row' | 'unfinished' | 'stored' | 'insert' | 'update' | 'savePayload' | 'remove' | 'list' | 'finished'
+> {
   const rows = (query: string, ...values: Value[]): JobRow[] =>
     sql.all(query, ...values).map((row) => jobRow(row))
   return {
     row(id: string): JobRow | undefined {
       return rows('select * from errand_jobs where id = ?', id)[0]
+    },
+    unfinished(ids: readonly string[]): string[] {
+      return sql.all(unfinishedJobs, JSON.stringify(ids)).map(({ id }) => String(id))
     },
     stored(job: JobRow): StoredJob {
       const row = sql.one(
