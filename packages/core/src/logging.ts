@@ -15,10 +15,17 @@ export interface Logger {
 
 const levels = [...Object.keys(pino.levels.values), 'silent']
 
-/** Pino to standard output, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). @throws `E_OPTION` */
-export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
+/**
+ * Pino, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). To standard error: what a script writes to its
+ * standard output is the script's own. A process that does nothing but work says `stdout`, where containers look.
+ * @throws `E_OPTION`
+ */
+export function defaultLogger(
+  env: NodeJS.ProcessEnv = process.env,
+  to: 'stderr' | 'stdout' = 'stderr',
+): Logger {
   const level = checkOneOf('ERRAND_LOG_LEVEL', env['ERRAND_LOG_LEVEL'] || 'info', levels)
-  return pino({ name: 'errand', level })
+  return pino({ name: 'errand', level }, pino.destination(to === 'stdout' ? 1 : 2))
 }
 
 /** A pino child where the logger can make one; else the same lines with the bindings in each. */

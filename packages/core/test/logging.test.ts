@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { defaultLogger, maskingLogger } from '../src/logging.ts'
 import { refusalOf } from './code-of.ts'
@@ -38,4 +40,18 @@ test('a URL object is masked as what is written of it, and nothing is passed on 
     deep,
   })
   expect(JSON.stringify(recording.lines)).not.toContain('secret')
+})
+
+test('the default logger leaves standard output to the script', async () => {
+  const script = `
+    const { defaultLogger } = await import(${JSON.stringify(new URL('../src/logging.ts', import.meta.url).href)})
+    defaultLogger().info({}, 'to standard error')
+    defaultLogger({}, 'stdout').info({}, 'to standard output')`
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [
+    '--input-type=module',
+    '-e',
+    script,
+  ])
+  expect(JSON.parse(stdout)).toMatchObject({ msg: 'to standard output' })
+  expect(JSON.parse(stderr)).toMatchObject({ msg: 'to standard error' })
 })

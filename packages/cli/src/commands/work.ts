@@ -1,4 +1,5 @@
 import type { Worker, WorkerDefinition } from '@errand/core'
+import { defaultLogger } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -117,9 +118,9 @@ function ranAll(worker: Worker, maxJobs: number): string | undefined {
   return ran < maxJobs ? undefined : ran === 1 ? 'one job was run' : `${ran} jobs were run`
 }
 
-/** On a terminal, lines for people above the status line; else the default, pino's JSON on stdout. */
-function loggerOf(progress: Progress, options: GlobalOptions): Logger | undefined {
-  if (!progress.shown) return undefined
+/** On a terminal, lines for people above the status line; else pino's JSON on stdout: the process does nothing but work. */
+function loggerOf(progress: Progress, options: GlobalOptions): Logger {
+  if (!progress.shown) return defaultLogger(process.env, 'stdout')
   return withoutEnds(
     humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker']),
   )

@@ -28,7 +28,7 @@ export interface Config {
   readonly keep?:
     | { readonly succeeded?: Duration | undefined; readonly failed?: Duration | undefined }
     | undefined
-  /** Any pino instance. Default: pino to standard output, at the level of `ERRAND_LOG_LEVEL` (`info`). */
+  /** Any pino instance. Default: pino to standard error (`errand work`: to standard output), at the level of `ERRAND_LOG_LEVEL` (`info`). */
   readonly logger?: Logger | undefined
   /**
    * Encrypts payloads, results and errors in the log (AES-256-GCM); names, keys and tags stay readable. Each key is 32

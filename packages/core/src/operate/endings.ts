@@ -1,3 +1,4 @@
+import { toError } from '../errors.ts'
 import type { Settings } from '../config/defaults.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
@@ -25,7 +26,7 @@ const fewest = 50
 const share = 5
 
 interface Waiting {
-  readonly tell: (error?: unknown) => void
+  readonly tell: (error?: Error) => void
 }
 
 /**
@@ -79,7 +80,7 @@ export function endingsOf({ log, clock, bell, settings }: EndingsDeps): Endings 
       } catch (error) {
         for (const [id, those] of waiting) {
           forget(id)
-          for (const { tell } of those) tell(error)
+          for (const { tell } of those) tell(toError(error))
         }
       }
       const restMs = Math.min(followEveryMs, (clock.monotonicMs() - sinceMs) * (share - 1))
@@ -126,7 +127,7 @@ export function endingsOf({ log, clock, bell, settings }: EndingsDeps): Endings 
           tell(error) {
             signal.removeEventListener('abort', leave)
             if (error === undefined) resolve()
-            else reject(error as Error)
+            else reject(error)
           },
         }
         const leave = (): void => {

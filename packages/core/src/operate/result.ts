@@ -36,11 +36,9 @@ export async function resultOf(deps: OperateDeps, id: string, options: ResultOpt
   const givenUp = new Promise<never>((_, reject) => {
     ended.addEventListener('abort', () => {
       if (ended.reason === answered) return
-      reject(
-        signal?.aborted === true
-          ? signal.reason
-          : new ErrandError('E_CLOSED', 'the instance was closed; the job goes on'),
-      )
+      // The reason of a caller's signal may be anything.
+      if (signal?.aborted === true) reject(signal.reason as Error)
+      else reject(new ErrandError('E_CLOSED', 'the instance was closed; the job goes on'))
     })
   })
   try {
