@@ -44,6 +44,34 @@ export interface PrivateRabbitmqOptions {
   readonly advanced?: string | undefined
 }
 
+/** A system in a folder, with another RabbitMQ than the machine's: `pnpm rabbitmq:unpack` makes one. */
+const root = process.env['ERRAND_TEST_RABBITMQ_ROOT']
+
+/** Mounts are seen by the program alone, and gone with it. */
+const inRoot = `
+mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" || exit 1
+mkdir -p "$1$2" && mount --bind "$2" "$1$2" || exit 1
+root=$1; shift 2
+exec chroot "$root" "$@"`
+
+/** A program of RabbitMQ's, with the node's folder in its place. */
+function commandOf(program: string, folder: string): readonly [string, ...string[]] {
+  if (root === undefined) return [program]
+  return [
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    '/bin/sh',
+    '-c',
+    inRoot,
+    'sh',
+    root,
+    folder,
+    program,
+  ]
+}
+
 export function isRabbitmqInstalled(): boolean {
   return executable('rabbitmq-server') !== undefined && executable('rabbitmqctl') !== undefined
 }
@@ -67,12 +95,18 @@ export async function startPrivateRabbitmq(
     cwd: folder,
     ...user,
     // The machine's own settings of RabbitMQ, in /etc and in the environment, are for the machine's own node.
-    env: { ...node.environment, PATH: process.env['PATH'] ?? '', LANG: 'C.UTF-8' },
+    env: {
+      ...node.environment,
+      PATH: root ? '/usr/sbin:/usr/bin' : (process.env['PATH'] ?? ''),
+      LANG: 'C.UTF-8',
+    },
   }
 
   const run = promisify(execFile)
   const rabbitmqctl = async (...parameters: readonly string[]): Promise<string> => {
-    const { stdout } = await run(tool, ['--quiet', '--node', node.name, ...parameters], surroundings)
+    const [command, ...before] = commandOf(tool, folder)
+    const told = [...before, '--quiet', '--node', node.name, ...parameters]
+    const { stdout } = await run(command, told, surroundings)
     return stdout
   }
 
@@ -93,7 +127,8 @@ export async function startPrivateRabbitmq(
     while (await accepts(node.port)) await moment()
   }
   const start = async (): Promise<void> => {
-    running = leashed(server, [], { ...surroundings, folder })
+    const [command, ...parameters] = commandOf(server, folder)
+    running = leashed(command, parameters, { ...surroundings, folder })
     await ready(running.process, node.port)
   }
   const kill = (): Promise<void> => ended((node) => node.signal('SIGKILL'))
@@ -209,12 +244,13 @@ function accepts(port: number): Promise<boolean> {
 
 /** Debian's command in the path works for the machine's own node alone; what it calls lies beside. */
 function executable(name: string): string | undefined {
-  const folders = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter)]
+  const packaged = '/usr/lib/rabbitmq/bin'
+  const folders = root ? [packaged] : [packaged, ...(process.env['PATH'] ?? '').split(delimiter)]
   return folders
     .map((folder) => join(folder, name))
     .find((path) => {
       try {
-        accessSync(path, constants.X_OK)
+        accessSync(`${root ?? ''}${path}`, constants.X_OK)
         return true
       } catch {
         return false
@@ -229,7 +265,7 @@ interface User {
 
 /** As root, the node runs as `rabbitmq`, as far as there is one: its tool insists on the same user. */
 function brokerUser(): User | undefined {
-  if (process.getuid?.() !== 0) return undefined
+  if (process.getuid?.() !== 0 || root !== undefined) return undefined
   const entries = readFileSync('/etc/passwd', 'utf8').split('\n')
   const entry = entries.find((line) => line.startsWith('rabbitmq:'))?.split(':')
   return entry && { uid: Number(entry[2]), gid: Number(entry[3]) }

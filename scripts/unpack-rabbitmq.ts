@@ -1,0 +1,100 @@
+/**
+ * Unpacks another RabbitMQ than the machine's into a folder: the packages of a Debian suite with all that they need, so that
+ * tests can start nodes of it inside. `pnpm rabbitmq:unpack` takes 4.3 from sid; `pnpm rabbitmq:unpack trixie` takes 4.0. Prints
+ * the folder, for `ERRAND_TEST_RABBITMQ_ROOT`. Needs root on Debian, and its mirror; installs nothing.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { root } from './packing.ts'
+
+/** RabbitMQ, and what its scripts call: essential packages are not among its dependencies. */
+const packages = [
+  'rabbitmq-server',
+  'base-files',
+  'dash',
+  'bash',
+  'coreutils',
+  'sed',
+  'grep',
+  'mawk',
+  'hostname',
+]
+
+/** The folder. @throws where the packages cannot be had. */
+export function unpackRabbitmq(suite: string): string {
+  const folder = join(root, 'node_modules', '.cache', `rabbitmq-${suite}`)
+  if (existsSync(folder)) return folder
+  const work = `${folder}.${process.pid}`
+  try {
+    const apt = aptFor(suite, work)
+    const env = { ...process.env, APT_CONFIG: apt }
+    execFileSync('apt-get', ['-q', 'update'], { env, stdio: ['ignore', 2, 2] })
+    execFileSync('apt-get', ['-q', '-y', '--download-only', 'install', ...packages], {
+      env,
+      stdio: ['ignore', 2, 2],
+    })
+    const archives = join(work, 'cache', 'archives')
+    const unpacked = join(work, 'root')
+    mkdirSync(unpacked)
+    for (const file of readdirSync(archives).filter((name) => name.endsWith('.deb')))
+      execFileSync('dpkg-deb', ['-x', join(archives, file), unpacked])
+    // What the packages' own scripts would do, as far as a node needs it.
+    symlinkSync('mawk', join(unpacked, 'usr/bin/awk'))
+    writeFileSync(join(unpacked, 'etc/hosts'), '127.0.0.1 localhost\n')
+    writeFileSync(join(unpacked, 'etc/nsswitch.conf'), 'hosts: files\npasswd: files\n')
+    writeFileSync(join(unpacked, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
+    renameSync(unpacked, folder)
+    return folder
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+/** apt with lists, a cache and a state of its own, on the mirror that this machine uses. */
+function aptFor(suite: string, work: string): string {
+  const targets = execFileSync(
+    'apt-get',
+    ['indextargets', '--format', '$(REPO_URI) $(RELEASE)', 'Created-By: Packages'],
+    { encoding: 'utf8' },
+  )
+  const mirror = targets
+    .split('\n')
+    .find((line) => /\/debian\/? /.test(line))
+    ?.split(' ')[0]
+  if (mirror === undefined) throw new Error('this machine has no mirror of Debian in its sources')
+  for (const each of ['lists/partial', 'cache/archives/partial'])
+    mkdirSync(join(work, each), { recursive: true })
+  const keys = '/usr/share/keyrings/debian-archive-keyring.gpg'
+  writeFileSync(
+    join(work, 'sources.list'),
+    `deb [check-valid-until=no signed-by=${keys}] ${mirror} ${suite} main\n`,
+  )
+  writeFileSync(join(work, 'status'), '')
+  const settings = {
+    'Dir::Etc::SourceList': join(work, 'sources.list'),
+    'Dir::Etc::SourceParts': '/dev/null',
+    'Dir::Etc::Preferences': '/dev/null',
+    'Dir::Etc::PreferencesParts': '/dev/null',
+    'Dir::State': work,
+    'Dir::State::Lists': join(work, 'lists'),
+    'Dir::State::status': join(work, 'status'),
+    'Dir::Cache': join(work, 'cache'),
+    'APT::Install-Recommends': 'false',
+    'APT::Sandbox::User': 'root',
+    'Acquire::Languages': 'none',
+  }
+  const path = join(work, 'apt.conf')
+  writeFileSync(
+    path,
+    Object.entries(settings)
+      .map(([name, value]) => `${name} "${value}";\n`)
+      .join(''),
+  )
+  return path
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  console.log(unpackRabbitmq(process.argv[2] ?? 'sid'))
+}
