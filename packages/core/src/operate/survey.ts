@@ -1,7 +1,10 @@
 import type { QueueName } from '../job/ticket.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { JobLog } from '../ports/job-log.ts'
-import type { QueueRecord, WorkerRecord } from '../ports/operations.ts'
+import type { Backlog, WorkerRecord } from '../ports/operations.ts'
+
+/** Further than so far no queue is counted: it must not take longer, however long the queue is. */
+export const mostReady = 50_000
 
 /** What the broker says of one queue. */
 type Depth =
@@ -11,14 +14,16 @@ type Depth =
 
 /** Log and broker at one moment, as far as two servers have one. */
 export interface Survey {
-  readonly queues: readonly QueueRecord[]
+  /** Ready jobs are counted up to `mostReady`. */
+  readonly queues: readonly Backlog[]
   readonly workers: readonly WorkerRecord[]
   /** Of the queues whose tickets can be counted, the paused ones left out: their tickets are dropped, and come again. */
   readonly depths: ReadonlyMap<QueueName, Depth>
 }
 
 export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
-  const [queues, workers] = await Promise.all([log.queues(), log.workers()])
+  const backlogs = log.backlogs ? log.backlogs(mostReady) : log.queues()
+  const [queues, workers] = await Promise.all([backlogs, log.workers()])
   const depths = new Map<QueueName, Depth>()
   if (driver.capabilities.delivers === 'tickets') {
     await Promise.all(

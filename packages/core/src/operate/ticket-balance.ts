@@ -1,6 +1,7 @@
 import type { QueueName } from '../job/ticket.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { Finding } from './finding.ts'
+import { mostReady } from './survey.ts'
 import type { Survey } from './survey.ts'
 
 /** Ready jobs and tickets of one queue, where their numbers differ. */
@@ -13,7 +14,8 @@ export interface Imbalance {
 export function imbalances({ queues, depths }: Survey): Imbalance[] {
   return queues.flatMap(({ name, ready }) => {
     const tickets = depths.get(name)?.tickets
-    return tickets === undefined || tickets === ready ? [] : [{ queue: name, ready, tickets }]
+    const same = tickets === ready || (ready >= mostReady && (tickets ?? 0) >= mostReady)
+    return tickets === undefined || same ? [] : [{ queue: name, ready, tickets }]
   })
 }
 

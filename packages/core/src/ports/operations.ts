@@ -27,6 +27,11 @@ export interface Operations {
   resume(queue: QueueName, note: Note): Promise<void>
   /** Every queue that has a live job, is paused, or is served. */
   queues(): Promise<readonly QueueRecord[]>
+  /**
+   * What \`doctor\` needs of the queues, where counting all jobs takes long: those with ready jobs, paused, or served, their
+   * ready jobs counted up to \`atMost\`. Without it \`queues\` is asked.
+   */
+  backlogs?(atMost: number): Promise<readonly Backlog[]>
   /** Ordering keys whose holder has failed, with how many wait behind it. */
   blockedKeys(
     limit: number,
@@ -80,6 +85,8 @@ export interface JobChange {
   readonly runAt?: number | undefined
   readonly payload?: Encoded | undefined
 }
+
+export type Backlog = Pick<QueueRecord, 'name' | 'paused' | 'pausedBy' | 'ready'>
 
 export interface QueueRecord {
   readonly name: QueueName

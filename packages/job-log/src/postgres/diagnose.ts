@@ -4,6 +4,9 @@ import { stateCode } from './codes.ts'
 
 type Finding = Diagnosis['findings'][number]
 
+/** Keys that wait behind a failed job are counted so far. */
+const mostKeys = 1_000
+
 const severities = ['error', 'warning', 'info'] as const
 
 /** What `doctor` looks at: what makes this log slow, late or blind. Never on a hot path. */
@@ -18,12 +21,14 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     ask(`select count(*), extract(epoch from clock_timestamp() - min(prepared))::integer from pg_prepared_xacts
           having count(*) > 0`),
     ask(`select extract(epoch from ${schema}.clock() - w.last_at)::integer, w.partitions_until - (${schema}.clock() at time zone 'UTC')::date,
-                exists (select from ${schema}.live l where l.state in (${stateCode.scheduled}, ${stateCode.running}))
+                exists (select from ${schema}.live l where l.state = ${stateCode.scheduled})
+                  or exists (select from ${schema}.live l where l.state = ${stateCode.running})
            from ${schema}.sweeps w`),
     ask(`select count(*) from (select from ${schema}.job_events_default limit 1) e having count(*) > 0`),
     ask(`select n_dead_tup from pg_stat_all_tables
           where relid = '${schema}.live'::regclass and n_dead_tup > 100000 and n_dead_tup > 10 * n_live_tup`),
-    ask(`select count(*) from ${schema}.live where state = ${stateCode.failed} having count(*) > 0`),
+    ask(`select count(*) from (select from ${schema}.live where state = ${stateCode.failed} limit ${mostKeys}) f
+          having count(*) > 0`),
     ask(unidentifiedTables(schema)),
   ])
   const findings: Finding[] = []
@@ -72,7 +77,7 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     add(
       'info',
       'blocked-keys',
-      `${count} ordering keys wait behind a job that failed for good; replay or skip it`,
+      `${Number(count) === mostKeys ? `at least ${mostKeys}` : count} ordering keys wait behind a job that failed for good; replay or skip it`,
     )
   for (const [table, publication] of unidentified)
     add(

@@ -116,6 +116,7 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
     pause: (queue, note) => connected(() => operations.pause(queue, note)),
     resume: (queue) => connected(() => operations.resume(queue)),
     queues: () => connected(() => operations.queues()),
+    backlogs: (atMost) => connected(() => operations.backlogs(atMost)),
     blockedKeys: (limit) => connected(() => operations.blockedKeys(limit)),
     workers: () => connected(() => operations.workers()),
     stopWorkers: (id) => connected(() => operations.stopWorkers(id)),

@@ -1,5 +1,6 @@
 import { ErrandError, laneRank } from '@errand/core/ports'
 import type {
+  Backlog,
   CancelReport,
   JobChange,
   JobState,
@@ -164,6 +165,32 @@ export class Operations {
       scheduled: number(scheduled),
       blocked: number(blocked),
       running: number(running),
+    }))
+  }
+
+  async backlogs(atMost: number): Promise<readonly Backlog[]> {
+    const s = this.#schema
+    const ready = `l.state = ${stateCode.ready}`
+    const rows = await this.#database.query(
+      'errand_backlogs',
+      `with recursive waiting (name) as (
+         select min(l.queue) from ${s}.live l where ${ready}
+         union all
+         select (select min(l.queue) from ${s}.live l where ${ready} and l.queue > w.name) from waiting w where w.name is not null)
+       select n.name, p.name is not null, p.paused_by,
+              (select count(*) from (select from ${s}.live l where ${ready} and l.queue = n.name limit $1) c)
+         from (select name from waiting where name is not null
+               union select name from ${s}.paused_queues
+               union select unnest(queues) from ${s}.workers) n
+         left join ${s}.paused_queues p on p.name = n.name
+        order by n.name`,
+      [atMost],
+    )
+    return rows.map(([name, paused, by, count]) => ({
+      name: name!,
+      paused: paused === 't',
+      pausedBy: maybe(by),
+      ready: number(count),
     }))
   }
 

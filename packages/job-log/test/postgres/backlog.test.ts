@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import type { JobLog } from '@errand/core/ports'
+import { newJob, workerRef } from '@errand/testkit'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+
+describe.skipIf(url === undefined)('what doctor asks of a log with a long queue', () => {
+  let stage: Stage
+  let log: JobLog
+  beforeAll(async () => {
+    stage = openStage(url!)
+    log = stage.open()
+    await log.migrate()
+    await log.append([
+      ...Array.from({ length: 3 }, () => newJob({ queue: 'short' })),
+      newJob({ queue: 'long' }),
+    ])
+    await stage.sql(`
+      insert into errand.live (id, seq, publish_after, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure,
+                               queue, name)
+      select gen_random_uuid(), 1000 + n, clock_timestamp(), 3, 300, 3, 0, false, false, 'long', 'a'
+        from generate_series(1, 20000) n`)
+    await stage.sql('analyze errand.live')
+    await log.beat(workerRef(), { queues: ['served'], taking: true, progress: [] })
+    await log.pause('paused', { by: 'ada' })
+  }, 60_000)
+  afterAll(() => stage?.close())
+
+  it('counts its jobs up to a limit, and knows every queue', async () => {
+    expect(await log.backlogs?.(100)).toEqual([
+      { name: 'long', paused: false, pausedBy: undefined, ready: 100 },
+      { name: 'paused', paused: true, pausedBy: 'ada', ready: 0 },
+      { name: 'served', paused: false, pausedBy: undefined, ready: 0 },
+      { name: 'short', paused: false, pausedBy: undefined, ready: 3 },
+    ])
+  })
+})
