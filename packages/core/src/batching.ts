@@ -1,4 +1,5 @@
 import { ErrandError } from './errors.ts'
+import { outside } from './outside.ts'
 
 export interface BatcherOptions<Item, Result> {
   /**
@@ -75,7 +76,7 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     itemsUnderWay += batch.length
     batchesUnderWay += 1
     try {
-      const results = await options.run(batch.map(({ item }) => item))
+      const results = await outside(() => options.run(batch.map(({ item }) => item)))
       if (results.length !== batch.length) {
         throw new ErrandError('E_LOG', `${batch.length} items were sent and ${results.length} answered`)
       }

@@ -24,6 +24,7 @@ import type { ResultOptions } from './operate/result.ts'
 import { workersOf } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
 import { checkFunction, checkInteger, checkOptions, describe } from './options.ts'
+import { outside } from './outside.ts'
 import { systemClock } from './ports/system-clock.ts'
 import type { LogRoles, MigrationReport } from './ports/job-log.ts'
 import type { Transaction } from './ports/transaction.ts'
@@ -228,10 +229,15 @@ function work(instance: Instance, source: WorkerSource, options: WorkOptions = {
   if (typeof source === 'object') resolveWorker(source)
   else checkFunction('the worker', source)
   const id = instance.newWorkerId()
-  const worker = lazyWorker(id, instance.logger, async () => {
-    const [{ startWorker }, deps] = await Promise.all([import('./worker/worker.ts'), instance.workerDeps(id)])
-    return startWorker(source, options, deps)
-  })
+  const worker = outside(() =>
+    lazyWorker(id, instance.logger, async () => {
+      const [{ startWorker }, deps] = await Promise.all([
+        import('./worker/worker.ts'),
+        instance.workerDeps(id),
+      ])
+      return startWorker(source, options, deps)
+    }),
+  )
   instance.keep(worker)
   // It was started to work: whatever its driver, it keeps the process alive until it has stopped.
   holdUntil(worker.finished)

@@ -10,6 +10,7 @@ import type { Bell } from './operate/bell.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
 import { endingsOf } from './operate/endings.ts'
 import { unfinishedOf } from './operate/unfinished.ts'
+import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
 import { CurrentDriver } from './transfer/current-driver.ts'
 import type { LogFactory, LogRoles } from './ports/job-log.ts'
@@ -70,7 +71,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
   function opened(): Promise<Opened> {
     if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
     // A failure is not kept: the next use tries again, when the package is there or the server is up.
-    opening ??= open().catch((error: unknown) => {
+    opening ??= outside(open).catch((error: unknown) => {
       opening = undefined
       throw error
     })
@@ -86,7 +87,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
 
   function connected(): Promise<Connection> {
     if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
-    connecting ??= connect().catch((error: unknown) => {
+    connecting ??= outside(connect).catch((error: unknown) => {
       connecting = undefined
       throw error
     })

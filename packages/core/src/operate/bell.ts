@@ -1,4 +1,5 @@
 import type { Logger } from '../logging.ts'
+import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
 
@@ -31,7 +32,8 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
 
   function start(): void {
     stop = new AbortController()
-    void hear(stop.signal)
+    const { signal } = stop
+    void outside(() => hear(signal))
   }
   async function hear(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {

@@ -1,5 +1,6 @@
 import { toError } from '../errors.ts'
 import type { Settings } from '../config/defaults.ts'
+import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Bell } from './bell.ts'
@@ -50,7 +51,12 @@ export function endingsOf({ log, clock, bell, settings }: EndingsDeps): Endings 
       waiting.set(id, new Set([one]))
       inTurn.add(id)
     }
-    if (!stop) void watch((stop = new AbortController()))
+    if (!stop) start()
+  }
+
+  function start(): void {
+    const stopping = (stop = new AbortController())
+    void outside(() => watch(stopping))
   }
 
   function remove(id: string, one: Waiting): void {
@@ -87,7 +93,7 @@ export function endingsOf({ log, clock, bell, settings }: EndingsDeps): Endings 
       if (restMs > 0) await clock.sleep(restMs, signal)
     }
     if (stop === stopping) stop = undefined
-    if (waiting.size > 0 && !stop) void watch((stop = new AbortController()))
+    if (waiting.size > 0 && !stop) start()
   }
 
   /** True when so many had ended that it is worth looking again at once. */
