@@ -29,8 +29,8 @@ export class Service {
     const fact = error instanceof Error ? error.message : String(error)
     if (this.#news.isNew(fact)) {
       this.#isSaid = true
-      this.#logger.warn(facts, 'no tickets can be fetched; it is tried again')
-    } else this.#logger.debug(facts, `no tickets can be fetched for queue ${queue}; it is tried again`)
+      this.#logger.warn(facts, 'no jobs can be fetched; it is tried again')
+    } else this.#logger.debug(facts, `no jobs can be fetched for queue ${queue}; it is tried again`)
   }
 
   subscribed(queue: QueueName): void {
@@ -40,6 +40,6 @@ export class Service {
     this.#news.over()
     if (!this.#isSaid) return
     this.#isSaid = false
-    this.#logger.info({}, 'tickets of all queues are fetched again')
+    this.#logger.info({}, 'jobs of all queues are fetched again')
   }
 }

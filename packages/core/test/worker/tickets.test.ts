@@ -164,20 +164,20 @@ test('what ten queues of one broker meet is said once; the worker says that it t
   await clock.advance(60_000)
   expect(said()).toEqual([
     'the worker takes no jobs yet',
-    'no tickets can be fetched; it is tried again: RabbitMQ at amqp://broker refuses this user',
+    'no jobs can be fetched; it is tried again: RabbitMQ at amqp://broker refuses this user',
   ])
   // Another reason is said, and the same one again after a while.
   refused = 'RabbitMQ at amqp://broker has no vhost "shop"'
   await clock.advance(60_000)
   expect(said().slice(2)).toEqual([
-    'no tickets can be fetched; it is tried again: RabbitMQ at amqp://broker has no vhost "shop"',
+    'no jobs can be fetched; it is tried again: RabbitMQ at amqp://broker has no vhost "shop"',
   ])
   await clock.advance(10 * 60_000)
   expect(said().length).toBeLessThanOrEqual(6)
   const before = said().length
   refused = ''
   await clock.advance(60_000)
-  expect(said().slice(before)).toEqual(['the worker takes jobs', 'tickets of all queues are fetched again'])
+  expect(said().slice(before)).toEqual(['the worker takes jobs', 'jobs of all queues are fetched again'])
   expect(worker.health().taking).toBe(true)
 })
 
