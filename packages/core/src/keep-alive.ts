@@ -70,7 +70,14 @@ function isIterable(answer: unknown): answer is AsyncIterable<unknown> {
 }
 
 function heldSteps(iterable: AsyncIterable<unknown>): AsyncIterable<unknown> {
+  // Some may be awaited as well.
+  const whole = 'then' in iterable ? (iterable as unknown as PromiseLike<unknown>) : undefined
   return {
+    ...(whole && {
+      // oxlint-disable-next-line unicorn/no-thenable -- as the one that it stands for
+      then: (...given: Parameters<PromiseLike<unknown>['then']>) =>
+        held(Promise.resolve(whole)).then(...given),
+    }),
     [Symbol.asyncIterator]() {
       const iterator = iterable[Symbol.asyncIterator]()
       return {

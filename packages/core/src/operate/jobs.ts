@@ -37,14 +37,21 @@ export interface BlockedKey {
   readonly waiting: number
 }
 
+/** What `await` makes an array of, as other lists are, and `for await` reads page by page. */
+export interface JobList extends AsyncIterable<JobDetails>, PromiseLike<readonly JobDetails[]> {}
+
 /** The nouns and verbs of the command line: `errand jobs cancel` is `errand.jobs.cancel`. */
 export interface Jobs {
   /** The job, or undefined. @throws `E_ID` */
   get(id: string): Promise<JobDetails | undefined>
-  /** Jobs, newest dispatch first. `after` is the id of the last one seen. @throws `E_OPTION` */
+  /**
+   * Jobs, newest dispatch first; `after` is the id of the last one seen. To iterate, however many there are, or to await as
+   * an array: without a `limit` that is refused for more than 10,000.
+   * @throws `E_OPTION` @example const failed = await errand.jobs.list({ state: 'failed', limit: 20 })
+   */
   list(
     filter?: Filter & { readonly limit?: number | undefined; readonly after?: string | undefined },
-  ): AsyncIterable<JobDetails>
+  ): JobList
   /**
    * Cancels jobs that wait, at once, and asks for the end of those that run: their `ctx.signal` aborts. Resolves with
    * how many there were; those that had ended are left alone.
@@ -80,6 +87,8 @@ const live: readonly JobState[] = [...waiting, 'running']
 /** Jobs in one call to the log. */
 const chunk = 200
 const mostListed = 1_000_000
+/** Jobs in one array for who gave no limit. */
+const mostCollected = 10_000
 
 export function jobsOf(deps: OperateDeps): Jobs {
   const { codec, settings, clock } = deps
@@ -101,12 +110,15 @@ export function jobsOf(deps: OperateDeps): Jobs {
     list(filter = {}) {
       const { limit = mostListed, after, ...which } = filter
       checkOptions('list()', filter, [...filterNames, 'limit', 'after'])
-      return listed(
-        deps,
-        jobFilter(which),
-        checkInteger('limit', limit, 1, mostListed),
-        after && checkId(after),
-      )
+      const checked = jobFilter(which)
+      const most = checkInteger('limit', limit, 1, mostListed)
+      const from = after && checkId(after)
+      const iterate = (): AsyncGenerator<JobDetails, void> => listed(deps, checked, most, from)
+      return {
+        [Symbol.asyncIterator]: iterate,
+        // oxlint-disable-next-line unicorn/no-thenable -- it is awaited where its neighbours are, and was `{}` then
+        then: (kept, refused) => collected(iterate(), filter.limit).then(kept, refused),
+      }
     },
 
     async cancel(which, options) {
@@ -202,6 +214,20 @@ async function* listed(
     left -= page.length
     if (left <= 0) return
   }
+}
+
+async function collected(jobs: AsyncIterable<JobDetails>, limit: number | undefined): Promise<JobDetails[]> {
+  const all: JobDetails[] = []
+  for await (const job of jobs) {
+    if (limit === undefined && all.length === mostCollected) {
+      throw new ErrandError(
+        'E_OPTION',
+        `there are more than ${mostCollected} such jobs; give list() a limit, or read them with: for await (const job of errand.jobs.list(…))`,
+      )
+    }
+    all.push(job)
+  }
+  return all
 }
 
 /** Those that run a cancelled job beat at once, and abort it. */
