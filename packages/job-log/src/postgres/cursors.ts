@@ -9,21 +9,23 @@ export interface Position {
   readonly epoch: number
   readonly tx: bigint
   readonly seq: bigint
+  /** How much the server had written when this was read: nothing of what was seen by then is behind that place. */
+  readonly written: bigint
   readonly seen: string | undefined
 }
 
-const pattern = /^(\d{1,9})\.(\d{1,20})\.(\d{1,19})(?:\.(\d+:\d+:[\d,]*))?$/
+const pattern = /^(\d{1,9})\.(\d{1,20})\.(\d{1,19})\.(\d{1,20})(?:\.(\d+:\d+:[\d,]*))?$/
 
-export function cursorOf({ epoch, tx, seq, seen }: Position): Cursor {
+export function cursorOf({ epoch, tx, seq, written, seen }: Position): Cursor {
   // Past the snapshot's end nothing was visible in it.
   const still = seen !== undefined && tx < BigInt(seen.split(':')[1] ?? '0')
-  return `${epoch}.${tx}.${seq}${still ? `.${seen}` : ''}`
+  return `${epoch}.${tx}.${seq}.${written}${still ? `.${seen}` : ''}`
 }
 
 /** @throws `E_CURSOR` */
 export function positionOf(cursor: Cursor): Position {
   const match = pattern.exec(cursor)
   if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
-  const [, epoch, tx, seq, seen] = match
-  return { epoch: Number(epoch), tx: BigInt(tx!), seq: BigInt(seq!), seen }
+  const [, epoch, tx, seq, written, seen] = match
+  return { epoch: Number(epoch), tx: BigInt(tx!), seq: BigInt(seq!), written: BigInt(written!), seen }
 }

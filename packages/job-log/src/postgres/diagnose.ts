@@ -1,6 +1,7 @@
 import type { Diagnosis } from '@errand/core/ports'
 import type { Database, Row } from './database.ts'
 import { stateCode } from './codes.ts'
+import { eventsAhead } from './migrate.ts'
 
 type Finding = Diagnosis['findings'][number]
 
@@ -13,7 +14,7 @@ const severities = ['error', 'warning', 'info'] as const
 export async function diagnose(database: Database): Promise<Diagnosis> {
   const { schema } = database
   const ask = (text: string): Promise<readonly Row[]> => database.query('', text)
-  const [snapshots, prepared, sweeps, stray, dead, keys, unidentified] = await Promise.all([
+  const [snapshots, prepared, sweeps, stray, dead, keys, unidentified, [ahead]] = await Promise.all([
     ask(`select a.pid, coalesce(a.application_name, ''), extract(epoch from clock_timestamp() - a.xact_start)::integer
            from pg_stat_activity a
           where a.xact_start < clock_timestamp() - interval '5 minutes' and a.backend_type = 'client backend'
@@ -30,11 +31,18 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     ask(`select count(*) from (select from ${schema}.live where state = ${stateCode.failed} limit ${mostKeys}) f
           having count(*) > 0`),
     ask(unidentifiedTables(schema)),
+    ask(eventsAhead(schema)),
   ])
   const findings: Finding[] = []
   const add = (severity: Finding['severity'], code: string, message: string): void => {
     findings.push({ severity, code, message })
   }
+  if (ahead?.[0] === 't')
+    add(
+      'error',
+      'restored',
+      'events have transaction numbers that this server has not given yet: the log was restored from another cluster, and followers read old events late, behind new ones; run: errand migrate --restored',
+    )
   for (const [pid, name, seconds] of snapshots)
     add(
       'warning',

@@ -2,7 +2,7 @@ import { ErrandError } from '@errand/core/ports'
 import type { Cursor, EventRecord, ReadOptions } from '@errand/core/ports'
 import { cursorOf, positionOf } from './cursors.ts'
 import type { Position } from './cursors.ts'
-import type { Database, Row } from './database.ts'
+import type { Column, Database, Row } from './database.ts'
 import { isUuid } from './literals.ts'
 import type { OneJob } from './one-job.ts'
 import { eventColumns, eventOf } from './rows.ts'
@@ -23,17 +23,21 @@ export class Events {
   async eventsOf(id: string): Promise<readonly EventRecord[]> {
     if (!isUuid(id)) return []
     const { schema } = this.#database
-    const rows = await this.#oneJob.read((source) =>
-      this.#database.query(
-        `errand_events_of${source.name}`,
-        `select m.epoch, ${eventColumns(schema)}
+    const ask = (): Promise<readonly Row[]> =>
+      this.#oneJob.read((source) =>
+        this.#database.query(
+          `errand_events_of${source.name}`,
+          `select m.epoch, ${standing(schema)}, ${eventColumns(schema)}
            from ${source.rows('job_events', '$1')} e cross join ${schema}.meta m
           where e.job_id = $1
           order by e.version`,
-        [id],
-      ),
+          [id],
+        ),
+      )
+    const rows = await this.#noted(ask, (answer) => answer[0]?.[2])
+    return rows.map(([epoch, written, , ...row]) =>
+      eventOf(row, cursorOf(placeOf(Number(epoch), row, BigInt(written ?? 0), undefined))),
     )
-    return rows.map(([epoch, ...row]) => eventOf(row, cursorOf(placeOf(Number(epoch), row, undefined))))
   }
 
   /**
@@ -58,41 +62,87 @@ export class Events {
       options.tag ?? null,
     ]
     const { job } = options
-    const [facts, ...rows] =
+    const ask = (): Promise<readonly Row[]> =>
       job === undefined
-        ? await this.#database.query('errand_read', this.#readText(undefined), values)
-        : await this.#oneJob.read((source) =>
+        ? this.#database.query('errand_read', this.#readText(undefined), values)
+        : this.#oneJob.read((source) =>
             this.#database.query(
               `errand_read_job${source.name}`,
               this.#readText(source.rows('job_events', '$8::uuid')),
               [...values, job],
             ),
           )
-    const [epoch, droppedTx, droppedSeq, ahead] = facts ?? []
-    if (after) check(after, Number(epoch), BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
+    const [facts, ...rows] = await this.#noted(ask, (answer) => answer[0]?.[5])
+    const [epochText, droppedTx, droppedSeq, ahead, writtenText] = facts ?? []
+    const epoch = Number(epochText)
+    const written = BigInt(writtenText ?? 0)
+    if (after) {
+      await this.#checkEpoch(after, epoch)
+      check(after, BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
+    }
 
-    const at = (row: Row): Position => placeOf(Number(epoch), row.slice(1), after?.seen)
+    const at = (row: Row): Position => placeOf(epoch, row.slice(1), written, after?.seen)
     const events = rows
       .filter((row) => row[0] === 'true')
       .map((row) => eventOf(row.slice(1), cursorOf(at(row))))
     // A full page goes on after its last event; another one has looked up to its last row.
     const last = events.length === options.limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
-    const start: Position = after ?? {
-      epoch: Number(epoch),
-      tx: BigInt(droppedTx ?? 0),
-      seq: BigInt(droppedSeq ?? 0),
-      seen: undefined,
-    }
+    const first = { tx: BigInt(droppedTx ?? 0), seq: BigInt(droppedSeq ?? 0), seen: undefined }
+    // Where nothing more was read, no more than before is at stake.
+    const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
     return { events, next: cursorOf(last ? at(last) : start) }
   }
 
   async end(): Promise<Cursor> {
-    const [row] = await this.#database.query(
-      'errand_end',
-      `select m.epoch, pg_current_snapshot() from ${this.#database.schema}.meta m`,
+    const { schema } = this.#database
+    const [row] = await this.#noted(
+      () =>
+        this.#database.query(
+          'errand_end',
+          `select m.epoch, ${standing(schema)}, pg_current_snapshot(), e.tx, e.seq
+             from ${schema}.meta m
+             left join ${schema}.newest() e on true`,
+        ),
+      (answer) => answer[0]?.[2],
     )
-    const seen = row?.[1] ?? '0:0:'
-    return cursorOf({ epoch: Number(row?.[0]), tx: BigInt(seen.split(':')[0] ?? 0), seq: 0n, seen })
+    const [epoch, written, , snapshot, tx, seq] = row ?? []
+    const seen = snapshot ?? '0:0:'
+    const oldest = BigInt(seen.split(':')[0] ?? 0)
+    const at = { epoch: Number(epoch), written: BigInt(written ?? 0) }
+    // The newest event is a place that stands: numbers behind it may be given again after a crash, to transactions of more.
+    if (tx != null && BigInt(tx) < oldest)
+      return cursorOf({ ...at, tx: BigInt(tx), seq: BigInt(seq ?? 0), seen: undefined })
+    return cursorOf({ ...at, tx: oldest, seq: 0n, seen })
+  }
+
+  /** Nothing is read of a new timeline before the log has noted it: what a reader is given names what came before. */
+  async #noted(
+    ask: () => Promise<readonly Row[]>,
+    isNews: (answer: readonly Row[]) => Column | undefined,
+  ): Promise<readonly Row[]> {
+    const answer = await ask()
+    const news = isNews(answer)
+    if (news !== 't' && news !== 'true') return answer
+    await this.#database.query('errand_note_timeline', `select ${this.#database.schema}.note_timeline()`)
+    return ask()
+  }
+
+  /** A cursor of an older epoch counts where all that its reader can have seen is common to those since. */
+  async #checkEpoch(at: Position, epoch: number): Promise<void> {
+    if (at.epoch === epoch) return
+    const { schema } = this.#database
+    const [row] = await this.#database.query(
+      'errand_common',
+      `select count(*) filter (where $1::numeric <= common_written or $2::xid8 < common_tx)
+         from ${schema}.epochs where epoch > $3 and epoch <= $4`,
+      [String(at.written), String(at.tx), at.epoch, epoch],
+    )
+    // A snapshot names transactions that were open; their numbers may be given again.
+    if (at.epoch < epoch && at.seen === undefined && Number(row?.[0]) === epoch - at.epoch) return
+    throw new ErrandError(
+      'E_CURSOR',
+      `the cursor is of epoch ${at.epoch}, the log is in epoch ${epoch}: since a failover or a restore it lacks some of what may have been read before this cursor; start anew`,
+    )
   }
 
   /** First a row of facts, then one per event: whether it is asked for, and the event; the last one looked at in any case. */
@@ -101,7 +151,7 @@ export class Events {
     return `
       with facts as materialized (
         select m.epoch, m.dropped_tx, m.dropped_seq, pg_snapshot_xmin(pg_current_snapshot()) as oldest,
-               $1::xid8 > pg_snapshot_xmax(pg_current_snapshot()) as ahead
+               $1::xid8 > pg_snapshot_xmax(pg_current_snapshot()) as ahead, ${standing(schema)}
           from ${schema}.meta m),
       page as materialized (
         select e.*, row_number() over (order by e.tx, e.seq) as nth
@@ -121,7 +171,8 @@ export class Events {
         union all
         select * from (select p.*, false from page p order by p.nth desc limit 1) last
          where not exists (select from fit where fit.nth = last.nth))
-      select f.epoch::text, f.dropped_tx::text, f.dropped_seq::text, f.ahead::text, ${filler} from facts f
+      select f.epoch::text, f.dropped_tx::text, f.dropped_seq::text, f.ahead::text, f.written::text, f.news::text, ${filler}
+        from facts f
       union all
       select * from (select e.fits::text, ${eventColumns(schema)
         .split(', ')
@@ -130,18 +181,17 @@ export class Events {
   }
 }
 
-const filler = Array.from({ length: 14 }, () => 'null::text').join(', ')
+const filler = Array.from({ length: 12 }, () => 'null::text').join(', ')
 
-function placeOf(epoch: number, row: Row, seen: string | undefined): Position {
-  return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), seen }
+/** How much the server has written, and whether it does so on a timeline that the log has not noted yet. */
+const standing = (schema: string): string =>
+  `${schema}.written() as written, coalesce(m.timeline <> ${schema}.timeline(), false) as news`
+
+function placeOf(epoch: number, row: Row, written: bigint, seen: string | undefined): Position {
+  return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), written, seen }
 }
 
-function check(at: Position, epoch: number, droppedTx: bigint, droppedSeq: bigint, ahead: boolean): void {
-  if (at.epoch !== epoch)
-    throw new ErrandError(
-      'E_CURSOR',
-      `the cursor is of epoch ${at.epoch}, the log is in epoch ${epoch} since it was restored: start anew`,
-    )
+function check(at: Position, droppedTx: bigint, droppedSeq: bigint, ahead: boolean): void {
   if (at.tx < droppedTx || (at.tx === droppedTx && at.seq < droppedSeq))
     throw new ErrandError('E_CURSOR', 'events after this cursor are no longer kept: start anew')
   if (ahead) throw new ErrandError('E_CURSOR', 'this cursor is ahead of the log; it belongs to another one')

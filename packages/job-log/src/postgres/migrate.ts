@@ -29,7 +29,7 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
         ])
       }
       if (from > 0) await run(`select ${schema}.ensure_partitions(14)`)
-      if (restored) await raiseEpoch(run, schema)
+      if (restored || (from > 0 && (await isAhead(run, schema)))) await raiseEpoch(run, schema)
       return { from, to: Math.max(from, codeVersion) }
     },
     { deadlineMs: migrationDeadlineMs },
@@ -82,13 +82,26 @@ async function refuseShared(run: Run, schema: string): Promise<void> {
  * where no reader would find them: then they all go before its past, still in their order.
  */
 async function raiseEpoch(run: Run, schema: string): Promise<void> {
-  await run(`update ${schema}.meta set epoch = epoch + 1`)
+  await run(`update ${schema}.meta set epoch = epoch + 1, timeline = ${schema}.timeline()`)
+  await run(`insert into ${schema}.epochs (epoch) select epoch from ${schema}.meta`)
   // Numbers of the server that the backup was made on.
+  await run(`update ${schema}.sweeps set common_tx = null`)
   await run(`update ${schema}.prunes set open = '{}', late_seq = 0`)
-  const [row] = await run(`select exists (select from ${schema}.job_events where tx >= pg_current_xact_id())`)
-  if (row?.[0] !== 't') return
+  if (!(await isAhead(run, schema))) return
   await run(`update ${schema}.job_events set tx = '3'`)
   await run(`update ${schema}.meta set dropped_tx = '0', dropped_seq = 0`)
+}
+
+/**
+ * Events of transactions that this server has not yet given a number to: they were restored from another cluster. What can
+ * be seen of its own was numbered before anybody looked.
+ */
+export const eventsAhead = (schema: string): string =>
+  `select exists (select from ${schema}.job_events where tx >= pg_snapshot_xmax(pg_current_snapshot()))`
+
+async function isAhead(run: Run, schema: string): Promise<boolean> {
+  const [row] = await run(eventsAhead(schema))
+  return row?.[0] === 't'
 }
 
 /**

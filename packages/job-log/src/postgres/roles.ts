@@ -22,8 +22,8 @@ const grantedTables: Readonly<Record<string, string>> = {
 
 /** What connecting reads, and every read beside it. */
 const connecting = {
-  functions: ['clock', 'ms'],
-  tables: ['select on meta', 'select on migrations'],
+  functions: ['clock', 'ms', 'timeline', 'written', 'newest', 'note_timeline'],
+  tables: ['select on meta', 'select on migrations', 'select on epochs'],
 } as const
 
 const dispatching: Rights = {
@@ -95,9 +95,9 @@ export function grantsOf(schema: string, roles: LogRoles): string {
   if (given.length === 0)
     throw new ErrandError('E_OPTION', `no role is named; give at least one of ${names.join(', ')}`)
   const others = ['public', ...new Set(given.map(({ role }) => role))].join(', ')
-  const definers = [...new Set(names.flatMap((name) => rights[name].functions))].filter(
-    (name) => !name.startsWith('granted_'),
-  )
+  const definers = [
+    ...new Set(['newest', 'note_timeline', ...names.flatMap((name) => rights[name].functions)]),
+  ].filter((name) => !name.startsWith('granted_'))
   return [
     '-- One at a time, and not beside a migration.',
     `select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext('${schema}'));`,

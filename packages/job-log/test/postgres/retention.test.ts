@@ -112,21 +112,30 @@ describe.skipIf(url === undefined)('events by the day', () => {
     expect(new Set(events.map(({ jobId }) => jobId))).toEqual(new Set([young]))
   })
 
-  it('of another cluster, whose transactions lie in the future, are read after a restore', async () => {
-    const id = await finish('q')
-    const cursor = await log.end()
-    await stage.sql(`update errand.job_events set tx = '99999999999'`)
-    expect((await log.read({ limit: 10 })).events).toEqual([])
-    await log.migrate({ restored: true })
-    const { events, next } = await readable(3)
-    expect(events.map(({ jobId, type }) => [jobId, type])).toEqual([
-      [id, 'dispatched'],
-      [id, 'started'],
-      [id, 'succeeded'],
-    ])
-    await expect(log.read({ after: cursor, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
-    const later = await finish('q')
-    const more = await readable(3, next)
-    expect(more.events.map(({ jobId }) => jobId)).toEqual([later, later, later])
-  })
+  it.each([
+    ['and said so', { restored: true }],
+    ['and said nothing', undefined],
+  ])(
+    'of another cluster, whose transactions lie in the future: doctor finds them, migrate %s mends it',
+    async (_, given) => {
+      const id = await finish('q')
+      const cursor = await log.end()
+      await stage.sql(`update errand.job_events set tx = '99999999999'`)
+      expect((await log.read({ limit: 10 })).events).toEqual([])
+      const findings = async () => (await log.diagnose()).findings.map(({ code }) => code)
+      expect(await findings()).toContain('restored')
+      await log.migrate(given)
+      expect(await findings()).not.toContain('restored')
+      const { events, next } = await readable(3)
+      expect(events.map(({ jobId, type }) => [jobId, type])).toEqual([
+        [id, 'dispatched'],
+        [id, 'started'],
+        [id, 'succeeded'],
+      ])
+      await expect(log.read({ after: cursor, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
+      const later = await finish('q')
+      const more = await readable(3, next)
+      expect(more.events.map(({ jobId }) => jobId)).toEqual([later, later, later])
+    },
+  )
 })

@@ -20,6 +20,9 @@ const caughtUp = async (on: Scene): Promise<void> => {
   await shown(on, { after, queue }, 1)
 }
 
+/** A cursor may say besides how far its reader can have seen by then. */
+const told = (events: readonly EventRecord[]) => events.map(({ cursor: _, ...event }) => event)
+
 const brief = (events: readonly EventRecord[]) =>
   events.map(({ jobId, version, type }) => [jobId, version, type])
 
@@ -39,7 +42,7 @@ export function describeFollow(harness: JobLogHarness): void {
       expect(new Set(whole.events.map(({ jobId }) => jobId))).toEqual(new Set(jobs.map(({ id }) => id)))
       expect(whole.events).toHaveLength(3 + 4 + 1)
       for (const limit of [1, 2, 3, 7, 8]) {
-        expect(await readHistory(on.log, { limit })).toEqual(whole.events)
+        expect(told(await readHistory(on.log, { limit }))).toEqual(told(whole.events))
       }
     })
 
@@ -48,7 +51,7 @@ export function describeFollow(harness: JobLogHarness): void {
       const job = await on.ended(outcomes.exhaust(), { tags: ['blue'] })
       const events = await on.events(job)
       const followed = await shown(on, { job: job.id }, events.length)
-      expect(followed.events).toEqual(events)
+      expect(told(followed.events)).toEqual(told(events))
     })
 
     it.runIf(harness.capabilities.transactions === 'row-locks')(

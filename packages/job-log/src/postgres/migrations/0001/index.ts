@@ -14,6 +14,7 @@ import { settleSucceeded } from './settle-succeeded.ts'
 import { sweepMoves } from './sweep-moves.ts'
 import { sweep } from './sweep.ts'
 import { tables } from './tables.ts'
+import { timeline } from './timeline.ts'
 import { unique } from './unique.ts'
 
 /** Tables and functions of the first version. */
@@ -24,6 +25,7 @@ export const migration0001: Migration = {
   sql: (s) =>
     [
       tables,
+      timeline,
       bounds,
       partitions,
       keys,

@@ -25,6 +25,8 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('${s}')) then return; end if;
   kind := 'ran';
   return next;
+  -- Soon after a failover: what the server knows of it is gone with its next start.
+  if (select m.timeline <> ${s}.timeline() from ${s}.meta m) then perform ${s}.note_timeline(); end if;
   v_paused := array(select p.name from ${s}.paused_queues p);
 
   for kind, id, queue, lane in select d.kind, d.id, d.queue, d.lane from ${s}.sweep_due(p_limit, v_now) d loop
@@ -97,6 +99,7 @@ declare
 begin
   update ${s}.sweeps w
      set last_at = p_now,
+         common_tx = pg_snapshot_xmin(pg_current_snapshot()),
          hold_until = case
            when w.last_at is null or p_now < w.last_at or p_now - w.last_at > leases.shortest / 3
            then p_now + leases.longest else w.hold_until end

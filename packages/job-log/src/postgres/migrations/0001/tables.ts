@@ -12,10 +12,21 @@ create function ${s}.ms(at timestamptz) returns bigint language sql stable stric
   return case when at >= '275000-01-01' then 8640000000000000 when at <= '0001-01-01' then -62135596800000
               else (date_part('epoch', at) * 1000000)::bigint / 1000 end;
 
+-- The line of this server's history; null on a standby, which cannot tell.
+create function ${s}.timeline() returns integer language sql volatile
+  return case when not pg_is_in_recovery()
+              then ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer end;
+-- No commit that can be seen was written after this place of it.
+create function ${s}.written() returns numeric language sql volatile
+  return (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+               when current_setting('synchronous_commit') = 'off' then pg_current_wal_insert_lsn()
+               else pg_current_wal_flush_lsn() end) - '0/0'::pg_lsn;
+
 create table ${s}.meta (
   one boolean primary key default true check (one),
   log_id text not null,
   epoch integer not null default 1,
+  timeline integer not null,
   -- The newest position of the events that were dropped: a cursor before it would skip them.
   dropped_tx xid8 not null default '0',
   dropped_seq bigint not null default 0,
@@ -23,7 +34,16 @@ create table ${s}.meta (
   transfer text,
   transfer_revision integer not null default 0
 );
-insert into ${s}.meta (log_id) values (left(replace(gen_random_uuid()::text, '-', ''), 10));
+insert into ${s}.meta (log_id, timeline) values (left(replace(gen_random_uuid()::text, '-', ''), 10), ${s}.timeline());
+
+-- What each epoch has in common with the one before: all that was written by this place, and all transactions before this
+-- number. Null: nothing is known to be.
+create table ${s}.epochs (
+  epoch integer primary key,
+  common_written numeric,
+  common_tx xid8,
+  noted_at timestamptz not null default ${s}.clock()
+);
 
 create sequence ${s}.jobs_seq;
 create table ${s}.jobs (
@@ -191,7 +211,9 @@ create table ${s}.sweeps (
   -- Nothing is called lost before this.
   hold_until timestamptz,
   -- Partitions of events exist for the days up to this one.
-  partitions_until date not null default '-infinity'
+  partitions_until date not null default '-infinity',
+  -- All transactions before this one had ended when the row was written: whoever has the row has them, too.
+  common_tx xid8
 ) with (fillfactor = 50);
 insert into ${s}.sweeps default values;
 

@@ -1,0 +1,31 @@
+import { hot } from './hot.ts'
+
+/**
+ * A promoted standby goes on from what it had replayed, on a timeline of its own, and gives the numbers of transactions
+ * that it lost once more. Whoever has read those must not go on by numbers. So the log notes each change of the timeline
+ * as a new epoch, with what it has in common with the one before.
+ */
+export const timeline = (s: string): string => `
+-- The place of the newest event; for whoever asks from where to follow, and may not read them all.
+create function ${s}.newest() returns table (tx xid8, seq bigint) language sql stable ${hot} as $$
+  select e.tx, e.seq from ${s}.job_events e order by e.tx desc, e.seq desc limit 1
+$$;
+
+create function ${s}.note_timeline() returns void language plpgsql ${hot} as $$
+declare
+  v_epoch integer;
+  v_timeline integer;
+begin
+  if pg_is_in_recovery() then return; end if;
+  select m.epoch, m.timeline into v_epoch, v_timeline from ${s}.meta m for update;
+  if v_timeline = ${s}.timeline() then return; end if;
+  insert into ${s}.epochs (epoch, common_written, common_tx)
+  values (v_epoch + 1,
+          -- Where replay ended, which stands until the next start. After recovery from a crash it is another place: that
+          -- one replays no time of a commit. And a switch that nobody noted in between ended elsewhere.
+          case when ${s}.timeline() = v_timeline + 1 and pg_last_xact_replay_timestamp() is not null
+               then pg_last_wal_replay_lsn() - '0/0'::pg_lsn end,
+          (select w.common_tx from ${s}.sweeps w));
+  update ${s}.meta set epoch = v_epoch + 1, timeline = ${s}.timeline();
+end $$;
+`
