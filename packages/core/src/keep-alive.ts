@@ -70,14 +70,7 @@ function isIterable(answer: unknown): answer is AsyncIterable<unknown> {
 }
 
 function heldSteps(iterable: AsyncIterable<unknown>): AsyncIterable<unknown> {
-  // Some may be awaited as well.
-  const whole = 'then' in iterable ? (iterable as unknown as PromiseLike<unknown>) : undefined
-  return {
-    ...(whole && {
-      // oxlint-disable-next-line unicorn/no-thenable -- as the one that it stands for
-      then: (...given: Parameters<PromiseLike<unknown>['then']>) =>
-        held(Promise.resolve(whole)).then(...given),
-    }),
+  const steps: AsyncIterable<unknown> = {
     [Symbol.asyncIterator]() {
       const iterator = iterable[Symbol.asyncIterator]()
       return {
@@ -86,4 +79,10 @@ function heldSteps(iterable: AsyncIterable<unknown>): AsyncIterable<unknown> {
       }
     },
   }
+  if (!('then' in iterable)) return steps
+  // It may be awaited as well.
+  const whole = iterable as unknown as PromiseLike<unknown>
+  const then: PromiseLike<unknown>['then'] = (...given) => held(Promise.resolve(whole)).then(...given)
+  // oxlint-disable-next-line unicorn/no-thenable -- as the one that it stands for
+  return Object.assign(steps, { then })
 }
