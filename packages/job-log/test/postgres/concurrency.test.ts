@@ -177,7 +177,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     it.each([
       ['ready', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
       ['running', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
-      ['ready', `select * from errand.change($1, 0::smallint, null, null, null, null, '{}', 0, '1s')`],
+      ['ready', `select * from errand.change($1, 100::smallint, null, null, null, null, '{}', 0, '1s')`],
       ['failed', `select * from errand.skip(array[$1::uuid], '{}', '1s')`],
       ['failed', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
       ['succeeded', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
