@@ -39,7 +39,7 @@ export interface Context<Result = unknown> {
   readonly stopping: AbortSignal
   /** The worker's logger, with `job` (the id), `jobName` and `attempt` in every line. */
   readonly log: Logger
-  /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log. */
+  /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log, and the last one before the run's end. */
   readonly progress: (value: number, message?: string) => void
   /**
    * Dispatches a child: `meta` is passed on, and this job is recorded as its parent. A later run of this job that

@@ -95,7 +95,12 @@ export function fakeContext<In, Out, Result>(
     outcomes,
     signal: signal.signal,
     log: childLogger(logger, { job: view.id, name: view.name, attempt: options.attempt ?? 1 }),
-    progress: ({ value, message }) => progressed.push({ value, message }),
+    // Without a codec of its own nothing here is sealed later.
+    progress: (progress) => {
+      if (!(progress instanceof Promise))
+        progressed.push({ value: progress.value, message: progress.message })
+    },
+    tellProgress: async () => {},
     completing: (result) => {
       completing = result
     },

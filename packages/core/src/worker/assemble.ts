@@ -33,6 +33,7 @@ export interface Parts {
   readonly queues: readonly QueueName[]
   readonly runs: Runs
   readonly heartbeat: Heartbeat
+  readonly progress: ProgressReports
   readonly reconciler: Reconciler
   readonly settler: Settler
   readonly tally: Tally
@@ -49,7 +50,7 @@ export interface Surroundings {
   /** How many jobs it may begin in all, where that is limited. */
   readonly allowance: Allowance | undefined
   readonly stopping: AbortSignal
-  readonly answered: (reply: BeatReply, sentMs: number) => void
+  readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
   readonly leaseOut: () => void
   /** A queue is subscribed. */
   readonly served: () => void
@@ -107,6 +108,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
   })
   const tally = new Tally()
+  const progress = new ProgressReports(beats, clock)
   const runner = new Runner({
     tally,
     worker,
@@ -117,7 +119,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     runs,
     solitude: new Solitude(gate, runs, clock),
     heartbeat: beats,
-    progress: new ProgressReports(beats, clock),
+    progress,
     stopping,
     dueIn: (ms) => relay.dueIn(ms),
     isDisowned: (claim) => reconciler.hasDisowned(claim),
@@ -136,6 +138,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     queues,
     runs,
     heartbeat: beats,
+    progress,
     reconciler,
     settler,
     tally,

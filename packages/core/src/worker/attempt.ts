@@ -21,6 +21,7 @@ import { onion } from './middleware.ts'
 import { decide, Outcomes, returnedPlain, succeeded } from './outcome.ts'
 import type { Decision, End } from './outcome.ts'
 import { checkResult } from './result.ts'
+import type { ProgressReports } from './progress.ts'
 import { keyOf } from './runs.ts'
 import type { Run } from './runs.ts'
 
@@ -31,7 +32,7 @@ export interface AttemptParts {
   readonly ref: WorkerRef
   readonly stopping: AbortSignal
   readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'clock' | 'logger' | 'settings' | 'dispatch'>
-  readonly progress: (progress: Progress) => void
+  readonly progress: Pick<ProgressReports, 'add' | 'tell'>
 }
 
 /** What became of a run, before it is recorded. */
@@ -61,6 +62,8 @@ export class Attempt implements Run, ContextRun {
   readonly grantedMs: number
   busyUntilMs: number | undefined = undefined
   ended = false
+  /** Progress that a codec has not sealed yet. */
+  sealing: Promise<void> | undefined
   readonly outcomes: Outcomes = new Outcomes()
   readonly #handler: ResolvedHandler | undefined
   readonly #job: ResolvedJob | undefined
@@ -114,8 +117,23 @@ export class Attempt implements Run, ContextRun {
     this.#leave?.(this.#left)
   }
 
-  progress(progress: Progress): void {
-    if (!this.#over) this.#parts.progress(progress)
+  progress(progress: Maybe<Progress>): void {
+    if (this.#over) return
+    const { progress: reports } = this.#parts
+    if (!(progress instanceof Promise)) return reports.add(progress)
+    const before = this.sealing
+    this.sealing = progress.then(
+      async (sealed) => {
+        await before
+        reports.add(sealed)
+      },
+      (error: unknown) => this.log.warn({ err: error }, 'a progress was not sent'),
+    )
+  }
+
+  async tellProgress(): Promise<void> {
+    await this.sealing
+    await this.#parts.progress.tell(this.claim)
   }
 
   completing(result: unknown): void {

@@ -12,6 +12,8 @@ interface AnsweredBeat {
   readonly sentMs: number
   /** Until when the lease holds now, by the same clock. */
   readonly leaseUntilMs: number
+  /** The log has been told of all progress up to this number. */
+  readonly toldUpTo: number
 }
 
 export interface BeaterOptions {
@@ -31,6 +33,9 @@ export interface BeaterOptions {
 export class Beater {
   readonly #options: BeaterOptions
   readonly #progress = new Map<string, Progress>()
+  /** The number of the newest of them, and the highest up to which the log has been told. */
+  #newest = 0
+  #toldUpTo = 0
   /** How many of them go with the next beat: one that the log refuses must cost neither the lease nor the others. */
   #most = Number.POSITIVE_INFINITY
   /** The next beat has no progress with it, because one that had was refused. */
@@ -48,7 +53,8 @@ export class Beater {
   }
 
   /** The newest progress of each run goes with the next beat. */
-  progress(progress: Progress): void {
+  progress(progress: Progress, number: number): void {
+    this.#newest = number
     this.#progress.set(`${progress.id}:${progress.run}`, progress)
   }
 
@@ -75,16 +81,18 @@ export class Beater {
   async #beat(): Promise<boolean> {
     const { beat, clock, leaseMs, answered, failed } = this.#options
     const progress = this.#bare ? [] : [...this.#progress].slice(0, this.#most)
+    const upTo = progress.length === this.#progress.size ? this.#newest : this.#toldUpTo
     const sentMs = clock.monotonicMs()
     try {
       const reply = await beat({ ...this.#standing, progress: progress.map(([, each]) => each) })
       this.#forget(progress)
+      this.#toldUpTo = upTo
       if (!this.#bare) this.#most = Number.POSITIVE_INFINITY
       // What was held back for the sake of one that is refused goes at once.
       if (this.#bare || (progress.length > 0 && this.#progress.size > 0)) this.#wake.abort()
       this.#bare = false
       // From the sending: the log may have read its clock at any moment since, and nobody knows when.
-      answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs })
+      answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs, toldUpTo: upTo })
       return true
     } catch (error) {
       failed(error)

@@ -1,4 +1,4 @@
-import type { Context } from '../define/handler.ts'
+import type { Context, Maybe } from '../define/handler.ts'
 import { seal } from '../codec/sealed-text.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import type { JobView } from '../define/view.ts'
@@ -25,7 +25,9 @@ export interface ContextRun {
   readonly signal: AbortSignal
   /** Its lines name the job. */
   readonly log: Logger
-  progress(progress: Progress): void
+  progress(progress: Maybe<Progress>): void
+  /** Resolves when the log knows the newest progress, or does not answer. */
+  tellProgress(): Promise<void>
   /** `ctx.complete` is about to write: from now on only the log knows whether the run has succeeded. */
   completing(result: unknown): void
 }
@@ -77,11 +79,13 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     progress(value, message) {
       if (Number.isFinite(value)) {
         const text = message === undefined ? undefined : seal(deps.codec, freeText(message), claim.id)
-        const send = (sealed: string | undefined): void =>
-          run.progress({ id: claim.id, run: claim.run, value, message: sealed })
-        if (text instanceof Promise)
-          text.then(send, (error: unknown) => run.log.warn({ err: error }, 'a progress was not sent'))
-        else send(text)
+        const made = (sealed: string | undefined): Progress => ({
+          id: claim.id,
+          run: claim.run,
+          value,
+          message: sealed,
+        })
+        run.progress(text instanceof Promise ? text.then(made) : made(text))
       } else run.log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
     dispatch: (async (child, payload, options) => {
@@ -94,6 +98,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
       const { resultLimitBytes } = deps.settings
       const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
       const result = json === undefined ? undefined : await deps.codec.encode(json, resultOf(claim.id))
+      await run.tellProgress()
       run.completing(value)
       await deps.log.complete({ id: claim.id, run: claim.run }, result, ref, tx)
     },

@@ -19,12 +19,17 @@ export interface ThreadData {
 
 export type ToThread =
   | { readonly type: 'standing'; readonly standing: Standing }
-  | { readonly type: 'progress'; readonly progress: Progress }
+  | { readonly type: 'progress'; readonly progress: Progress; readonly number: number }
   | { readonly type: 'beat' }
   | { readonly type: 'stop' }
 
 export type FromThread =
-  | { readonly type: 'answered'; readonly reply: BeatReply; readonly sentNs: bigint }
+  | {
+      readonly type: 'answered'
+      readonly reply: BeatReply
+      readonly sentNs: bigint
+      readonly toldUpTo: number
+    }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }
 
 /**
@@ -71,9 +76,9 @@ async function main(thread: ThreadData): Promise<void> {
     leaseMs: thread.ref.leaseMs,
     standing: thread.standing,
     clock: { monotonicMs: () => nsToMs(hrNow()), sleep: (ms, signal) => systemClock.sleep(ms, signal) },
-    answered(reply, { sentMs, leaseUntilMs }) {
+    answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       memory.leaseUntil = msToNs(leaseUntilMs)
-      post({ type: 'answered', reply, sentNs: msToNs(sentMs) })
+      post({ type: 'answered', reply, sentNs: msToNs(sentMs), toldUpTo })
     },
     failed(error) {
       const message = error instanceof Error ? error.message : String(error)
@@ -87,7 +92,7 @@ async function main(thread: ThreadData): Promise<void> {
         beater.standing = message.standing
         return
       case 'progress':
-        beater.progress(message.progress)
+        beater.progress(message.progress, message.number)
         return
       case 'beat':
         beater.beatNow()

@@ -18,8 +18,8 @@ export interface HeartbeatOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly standing: Standing
-  /** `sentMs`: when the beat was sent, by `clock.monotonicMs`. */
-  readonly answered: (reply: BeatReply, sentMs: number) => void
+  /** `sentMs`: when the beat was sent, by `clock.monotonicMs`; `toldUpTo`: the log knows all progress up to this number. */
+  readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
   /** The lease has run out: no beat was answered in time. */
   readonly leaseOut: () => void
 }
@@ -39,7 +39,8 @@ export interface Heartbeat {
   leaseLeftMs(): number
   /** What the next beats say. */
   stand(standing: Standing): void
-  progress(progress: Progress): void
+  /** Goes with the next beat. Numbers rise with each call. */
+  progress(progress: Progress, number: number): void
   /** Until when a handler may keep the event loop to itself: ms by `clock.monotonicMs`, Infinity, or undefined while nothing runs. */
   busyUntil(deadlineMs: number | undefined): void
   beatNow(): void
@@ -66,11 +67,11 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
     leaseMs: ref.leaseMs,
     clock,
     standing: options.standing,
-    answered(reply, { sentMs, leaseUntilMs }) {
+    answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       leaseUntil = leaseUntilMs
       lease.renewed()
       first.resolve()
-      options.answered(reply, sentMs)
+      options.answered(reply, sentMs, toldUpTo)
     },
     failed(error) {
       if (isErrandError(error, 'E_RIGHTS')) first.reject(error)
@@ -89,7 +90,7 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
     stand: (standing) => {
       beater.standing = standing
     },
-    progress: (progress) => beater.progress(progress),
+    progress: (progress, number) => beater.progress(progress, number),
     busyUntil: () => undefined,
     beatNow: () => beater.beatNow(),
     async stop() {
@@ -128,7 +129,8 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
     answeredOnce = true
     lease.renewed()
     first.resolve()
-    options.answered(message.reply, clock.monotonicMs() - nsToMs(hrNow() - message.sentNs))
+    const { reply, sentNs, toldUpTo } = message
+    options.answered(reply, clock.monotonicMs() - nsToMs(hrNow() - sentNs), toldUpTo)
   }
 
   /** Without its heartbeat a process would work on after its lease, beside whoever got its jobs. */
@@ -183,7 +185,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       standing = now
       post({ type: 'standing', standing })
     },
-    progress: (progress) => post({ type: 'progress', progress }),
+    progress: (progress, number) => post({ type: 'progress', progress, number }),
     busyUntil(deadlineMs) {
       // Who says so is awake, though the loop may have turned long ago: the handler that had it to itself ends right here.
       memory.tick = hrNow()

@@ -53,7 +53,7 @@ export class Runner {
       ref,
       stopping,
       deps,
-      progress: (each) => progress.add(each),
+      progress,
     }
   }
 
@@ -99,7 +99,7 @@ export class Runner {
   }
 
   async #run(run: Attempt, slots: Slots): Promise<void> {
-    const { hooks, runs, settler, deps } = this.#parts
+    const { hooks, runs, settler, deps, progress } = this.#parts
     const { claim } = run
     const begunMs = deps.clock.monotonicMs()
     let slotTaken = true
@@ -124,6 +124,9 @@ export class Runner {
       // round of outcomes may be under way, and one more wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
       if (!followed && settler.waiting < slots.backlog) giveSlot()
+      if (run.sealing) await run.sealing
+      // First: the log takes progress of running jobs only.
+      if (progress.isUntold(claim)) await progress.tell(claim)
       const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
       const outcome = encoding instanceof Promise ? await encoding : encoding
       const { durationMs } = attempted

@@ -124,7 +124,7 @@ class RunningWorker implements Worker {
       gate: this.#gate,
       allowance: this.#allowance,
       stopping: this.#stopping.signal,
-      answered: (reply, sentMs) => this.#answered(reply, sentMs),
+      answered: (reply, sentMs, toldUpTo) => this.#answered(reply, sentMs, toldUpTo),
       leaseOut: () => this.#leaseOut(),
       served: () => {
         if (this.#isServed === false && this.#parts) this.#sayWhetherItTakes(this.#parts)
@@ -188,10 +188,11 @@ class RunningWorker implements Worker {
     )
   }
 
-  #answered(reply: BeatReply, sentMs: number): void {
+  #answered(reply: BeatReply, sentMs: number, toldUpTo: number): void {
     const parts = this.#parts
     if (!parts) return
     this.#gate.clear('lease')
+    parts.progress.told(toldUpTo)
     parts.reconciler.answered(reply, sentMs)
     void this.#deps.driver.learn(reply.transfer)
     for (const pool of parts.pools) {

@@ -28,15 +28,15 @@ test('a progress that the log refuses for good costs neither the lease nor the p
     failed: () => undefined,
   })
   const others = Array.from({ length: 300 }, (_, index) => `other ${index}`)
-  for (const id of [...others.slice(0, 170), 'poisoned', ...others.slice(170)])
-    beater.progress(progressOf(id))
+  const reports = [...others.slice(0, 170), 'poisoned', ...others.slice(170)]
+  for (const [index, id] of reports.entries()) beater.progress(progressOf(id), index + 1)
   const stop = new AbortController()
   const running = beater.run(stop.signal)
   await clock.advance(9_000)
   expect(told.toSorted()).toEqual(others.toSorted())
   expect(longestMs).toBeLessThan(1_000)
   // The next one of the same run is another.
-  beater.progress(progressOf('later'))
+  beater.progress(progressOf('later'), reports.length + 1)
   await clock.advance(11_000)
   expect(told).toContain('later')
   stop.abort()
