@@ -1,3 +1,4 @@
+import { checkLogLines } from '@errand/testkit'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -41,6 +42,7 @@ export function node(
     })
   }
   const exitCode = once(child, 'close').then(([code, signal]) => {
+    checkLogLines(printed)
     for (const listener of listeners) listener()
     return typeof code === 'number'
       ? code

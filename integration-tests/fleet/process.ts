@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { checkLogLines } from '@errand/testkit'
 import { onTestFinished } from 'vitest'
 import type { Finally } from './scene.ts'
 
@@ -48,7 +49,10 @@ export async function startProcess(
   ;(options.finally ?? onTestFinished)(() => end(child))
   let output = ''
   let ended: number | NodeJS.Signals | undefined
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  createInterface(child.stderr).on('line', (line) => {
+    checkLogLines(`${line}\n`)
+    output += `${line}\n`
+  })
   // It may have ended before it has read everything.
   child.stdin.on('error', () => {})
   const exited = once(child, 'exit').then(
@@ -56,6 +60,7 @@ export async function startProcess(
   )
   const ready = new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
+      checkLogLines(`${line}\n`)
       if (!options.line?.(line)) output += `${line}\n`
       if (line.startsWith('ready ')) resolve(line.slice('ready '.length))
     })

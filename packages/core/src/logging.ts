@@ -42,15 +42,32 @@ export function childLogger(logger: Logger, bindings: Readonly<Record<string, un
 
 /**
  * The same logger, with credentials in URLs masked: errors of client libraries carry connection strings. Payloads and
- * results are never handed to a logger in the first place.
+ * results are never handed to a logger in the first place. A field whose key pino writes itself gets an underscore behind
+ * it: pino would write the key twice.
  */
 export function maskingLogger(logger: Logger): Logger {
+  const taken = keysOf(logger)
+  const fields = (o: object): object => withoutTaken(masked(o) as object, taken)
   return {
-    debug: (o, m) => logger.debug(masked(o) as object, maskedMessage(m)),
-    info: (o, m) => logger.info(masked(o) as object, maskedMessage(m)),
-    warn: (o, m) => logger.warn(masked(o) as object, maskedMessage(m)),
-    error: (o, m) => logger.error(masked(o) as object, maskedMessage(m)),
+    debug: (o, m) => logger.debug(fields(o), maskedMessage(m)),
+    info: (o, m) => logger.info(fields(o), maskedMessage(m)),
+    warn: (o, m) => logger.warn(fields(o), maskedMessage(m)),
+    error: (o, m) => logger.error(fields(o), maskedMessage(m)),
   }
+}
+
+/** The keys that a pino logger writes in each line: its own, and its bindings. Other loggers have none that is known. */
+function keysOf(logger: Logger): ReadonlySet<string> {
+  const { bindings } = logger as Logger & { bindings?: () => object }
+  if (typeof bindings !== 'function') return new Set()
+  return new Set(['level', 'time', 'pid', 'hostname', 'msg', ...Object.keys(bindings.call(logger))])
+}
+
+function withoutTaken(fields: object, taken: ReadonlySet<string>): object {
+  if (!Object.keys(fields).some((key) => taken.has(key))) return fields
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [taken.has(key) ? `${key}_` : key, value as unknown]),
+  )
 }
 
 function maskedMessage(message: string | undefined): string | undefined {

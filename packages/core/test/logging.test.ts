@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { checkLogLines } from '@errand/testkit'
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { defaultLogger, maskingLogger } from '../src/logging.ts'
+import { childLogger, defaultLogger, maskingLogger } from '../src/logging.ts'
 import { refusalOf } from './code-of.ts'
 import { recordingLogger } from './recording-logger.ts'
 
@@ -54,4 +56,26 @@ test('the default logger leaves standard output to the script', async () => {
   ])
   expect(JSON.parse(stdout)).toMatchObject({ msg: 'to standard output' })
   expect(JSON.parse(stderr)).toMatchObject({ msg: 'to standard error' })
+})
+
+test('no line has a key twice, whatever fields a handler logs and whatever the logger of the application binds', () => {
+  let written = ''
+  const write = (line: string): void => void (written += line)
+  const logger = pino({ name: 'shop' }, { write }).child({ job: 'bound', region: 'eu' })
+  const log = childLogger(maskingLogger(logger), { job: 'id', jobName: 'pay', attempt: 1 })
+  log.info(
+    { name: 'ada', level: 7, time: 'now', msg: 'mine', pid: 1, hostname: 'h', region: 'us', job: 2 },
+    'paid',
+  )
+  log.error({ err: new AggregateError([new Error('a')], 'b', { cause: new Error('c') }) }, 'broken')
+  expect(() => checkLogLines(written)).not.toThrow()
+  const [line = ''] = written.split('\n')
+  expect(JSON.parse(line)).toMatchObject({
+    name: 'shop',
+    name_: 'ada',
+    region: 'eu',
+    region_: 'us',
+    msg: 'paid',
+  })
+  expect(() => checkLogLines('{"level":30,"name":"a","name":"b"}\n')).toThrow('a key twice')
 })

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { checkLogLines } from '@errand/testkit'
 
 /** The file that the `errand` package puts on the path. */
 export const bin: string = new URL('../../../errand/src/bin.ts', import.meta.url).pathname
@@ -56,12 +57,11 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
   })
   // A command that has ended without reading is no failure of the test.
   child.stdin.on('error', () => {}).end(input)
-  const ended = once(child, 'close').then(([code, signal]) => ({
-    code: code as number | null,
-    signal: signal as NodeJS.Signals | null,
-    stdout,
-    stderr,
-  }))
+  const ended = once(child, 'close').then(([code, signal]) => {
+    checkLogLines(stdout)
+    checkLogLines(stderr)
+    return { code: code as number | null, signal: signal as NodeJS.Signals | null, stdout, stderr }
+  })
 
   return {
     process: child,

@@ -1,0 +1,13 @@
+/**
+ * Refuses log lines that are no strict JSON, or that have a key twice: readers of logs keep either value, or refuse the
+ * line. Of what a process has printed only complete lines count that begin as pino's do.
+ * @throws with the line.
+ */
+export function checkLogLines(printed: string): void {
+  for (const line of printed.split('\n').slice(0, -1)) {
+    if (!line.startsWith('{"level":')) continue
+    // A parsed object has each key once: written again, a line with a key twice is shorter.
+    const again = JSON.stringify(JSON.parse(line) as unknown)
+    if (again.length !== line.length) throw new Error(`a log line has a key twice: ${line}`)
+  }
+}
