@@ -57,6 +57,8 @@ async function runAll(
 /** The names of all functions of an object, and of the objects in it: `dispatch`, `jobs.get`. */
 function functionsOf(api: object, prefix = ''): readonly string[] {
   return Reflect.ownKeys(api).flatMap((key) => {
+    // What is hidden is for this package alone.
+    if (!Object.prototype.propertyIsEnumerable.call(api, key)) return []
     const name = `${prefix}${typeof key === 'symbol' ? `[${key.description}]` : key}`
     const value: unknown = Reflect.get(api, key)
     if (typeof value === 'function') return [name]
