@@ -44,7 +44,7 @@ export async function startPair(atTheEnd: Finally = onTestFinished): Promise<Pai
   }
 }
 
-export async function caughtUp(primary: PrivatePostgres, standby: PrivatePostgres): Promise<void> {
+async function caughtUp(primary: PrivatePostgres, standby: PrivatePostgres): Promise<void> {
   const [written] = await sql(primary, 'select pg_current_wal_flush_lsn() as lsn')
   const has = async (): Promise<boolean> =>
     (await sql(standby, 'select pg_last_wal_replay_lsn() >= $1 as has', [written?.['lsn']]))[0]?.['has'] ===

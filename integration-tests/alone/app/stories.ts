@@ -4,13 +4,13 @@ import type { Errand, Worker } from '@errand/core'
 
 /** Scripts run side by side on one log: what one does to a whole queue must not touch the jobs of the others. */
 export const queueNames = ['alone', 'alone-operated'] as const
-export const count = defineJob({ name: 'alone.count', queue: queueNames[0] })
+const count = defineJob({ name: 'alone.count', queue: queueNames[0] })
 const operated = defineJob({ name: 'alone.operated', queue: queueNames[1] })
 const later = { delay: '1h' } as const
 const me = { by: 'a script' }
 
 /** Says what is awaited next, and awaits it. */
-export type Await = <T>(what: string, promise: PromiseLike<T>) => Promise<T>
+type Await = <T>(what: string, promise: PromiseLike<T>) => Promise<T>
 
 export type Story = (errand: Errand, awaits: Await) => Promise<void>
 

@@ -21,7 +21,7 @@ export interface PgTx extends NoPool {
   query(text: string, values?: any[]): Promise<{ readonly rows: readonly any[] }>
 }
 /** TypeORM's manager or query runner inside a transaction, or the `t` of pg-promise's `tx()`: they resolve with the rows. */
-export interface RowsTx extends NoPool {
+interface RowsTx extends NoPool {
   query(text: string, values?: any[]): Promise<any>
 }
 interface NoPool {
@@ -34,13 +34,13 @@ interface NoPool {
   readonly define?: never
 }
 /** Sequelize's transaction. */
-export interface SequelizeTx {
+interface SequelizeTx {
   commit(): Promise<void>
   rollback(): Promise<void>
   afterCommit(then: any): unknown
 }
 /** MikroORM's EntityManager inside `em.transactional()`. */
-export interface MikroOrmTx {
+interface MikroOrmTx {
   isInTransaction(): boolean
   execute(sql: any, values?: any): Promise<any>
 }

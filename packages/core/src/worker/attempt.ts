@@ -119,16 +119,19 @@ export class Attempt implements Run, ContextRun {
 
   progress(progress: Maybe<Progress>): void {
     if (this.#over) return
-    const { progress: reports } = this.#parts
-    if (!(progress instanceof Promise)) return reports.add(progress)
-    const before = this.sealing
-    this.sealing = progress.then(
-      async (sealed) => {
-        await before
-        reports.add(sealed)
-      },
-      (error: unknown) => this.log.warn({ err: error }, 'a progress was not sent'),
-    )
+    if (!(progress instanceof Promise)) return this.#parts.progress.add(progress)
+    this.sealing = this.#addSealed(progress, this.sealing)
+  }
+
+  /** In the order of the calls, however long a codec takes for each. */
+  async #addSealed(progress: Promise<Progress>, before: Promise<void> | undefined): Promise<void> {
+    try {
+      const sealed = await progress
+      await before
+      this.#parts.progress.add(sealed)
+    } catch (error) {
+      this.log.warn({ err: error }, 'a progress was not sent')
+    }
   }
 
   async tellProgress(): Promise<void> {

@@ -22,7 +22,7 @@ test.for(ends)('the last progress of a run is in the log before its end: %s', as
       handle(job, (_, ctx) => {
         ctx.progress(0.1)
         ctx.progress(0.9, 'almost')
-        return act(ctx) as never
+        return act(ctx)
       }),
     ],
   })

@@ -92,7 +92,7 @@ export function isSpent(error: unknown): boolean {
 }
 
 /** The server, or each of them, answers, and does not take what a log writes. */
-export function isReadOnly(error: unknown): boolean {
+function isReadOnly(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some((one) => isReadOnly(one))
   return stateOfError(error) === '25006'
 }
