@@ -40,6 +40,7 @@ test('without any configuration the error says how to begin', async () => {
 
 test('--log, or ERRAND_LOG, is configuration enough for operators', async () => {
   const project = makeProject()
+  await project.command('migrate', '--log', 'sqlite:./a.db')
   expect(await project.command('jobs', 'list', '--log', 'sqlite:./a.db')).toMatchObject({ code: 0 })
   expect(await project.run(['jobs', 'list'], { env: { ERRAND_LOG: 'sqlite:./a.db' } })).toMatchObject({
     code: 0,
@@ -56,6 +57,24 @@ test('--log is used in place of the configured log, and is relative to where the
   expect(await project.json('jobs', 'list', '--log', 'sqlite:sub/other.db')).toMatchObject({
     jobs: [{ name: 'greet' }],
   })
+})
+
+test.each([
+  ['queues', 'list'],
+  ['queues', 'pause', 'a'],
+  ['jobs', 'list'],
+  ['events'],
+  ['events', '--follow'],
+  ['workers', 'list'],
+  ['keys'],
+  ['doctor'],
+  ['prune'],
+])('errand %s %s makes no job log where there is none', async (...words) => {
+  const project = makeProject({ files: config("export default { log: 'sqlite:./mistyped.db' }").files })
+  const ran = await project.command(...words)
+  expect(ran).toMatchObject({ code: 7, stdout: '' })
+  expect(ran.stderr).toMatch(/E_LOG_VERSION.*no job log.*mistyped\.db.*errand migrate/)
+  expect(existsSync(join(project.folder, 'mistyped.db'))).toBe(false)
 })
 
 test('--log is a path in a folder with a % and a # in its name', async () => {

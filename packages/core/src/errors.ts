@@ -26,6 +26,7 @@ export const errorCodes = {
     'An ordering key, unique key, tag or meta entry is empty, too long, or holds a character that no log can store.',
   E_LEASE_OUT: "This worker's lease is out: nothing is granted until a heartbeat has been answered.",
   E_LOG: 'The job log failed.',
+  E_LOG_REPLACED: 'The SQLite file of the job log was deleted or replaced while this process used it.',
   E_LOG_UNREACHABLE: 'The job log cannot be reached.',
   E_LOG_VERSION: 'The schema of the job log is older or newer than this code can use.',
   E_LOST:
@@ -36,6 +37,7 @@ export const errorCodes = {
   E_NOT_ALLOWED: "The job's state or key does not allow this.",
   E_OPTION: 'An option is unknown, or its value is wrong.',
   E_OUTCOME: 'An outcome was made with ctx.retry, snooze, fail, cancel or release, and not returned.',
+  E_OUTPUT: 'What the command prints cannot be written: the disk is full, or gone.',
   E_PACKAGE_MISSING: 'The package for this URL is not installed; the message says which to add.',
   E_PAYLOAD_INVALID: "The payload does not fit the job's schema.",
   E_PAYLOAD_NOT_SERIALIZABLE: 'JSON cannot carry the payload.',

@@ -52,7 +52,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
 
   async function open(): Promise<Opened> {
     const [logFactory, driverFactory] = await Promise.all([config.logFactory(), config.driverFactory()])
-    const log = logFactory.open({ logger, clock })
+    const log = logFactory.open({ logger, clock, create: config.createLog })
     const driver = new CurrentDriver({
       configured: driverFactory,
       context: { log, logger, clock },

@@ -41,6 +41,12 @@ export function checkParameters<const Name extends string>(
   return found as Partial<Record<Name, string>>
 }
 
+/** @throws `E_OPTION` unless the value is true, false, or left out. */
+export function checkFlag(what: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new ErrandError('E_OPTION', `${what} is ${describe(value)}; use true or false`)
+}
+
 /** A parameter that is `true` or `false`. @throws `E_OPTION` */
 export function flagOf(what: string, text: string | undefined): boolean | undefined {
   if (text === undefined || text === 'true' || text === 'false')

@@ -1,4 +1,4 @@
-import type { Errand } from '@errand/core'
+import type { Config, Errand } from '@errand/core'
 import type { Logger } from '@errand/core/ports'
 import type { GlobalOptions } from '../command.ts'
 import { humanLogger } from '../output/logger.ts'
@@ -12,15 +12,20 @@ export interface Opened {
   readonly project: Project
 }
 
-/** Runs `use` with an instance for operators, and closes it. Its log lines go to stderr: warnings, or all with `--verbose`. */
+/**
+ * Runs `use` with an instance for operators, and closes it. Its log lines go to stderr: warnings, or all with `--verbose`.
+ * @param createLog makes a job log that is not there. Default false: who only looks, and mistypes a path, leaves nothing.
+ */
 export async function withErrand<T>(
   terminal: Terminal,
   global: GlobalOptions,
   use: (opened: Opened) => Promise<T>,
+  { createLog = false }: { readonly createLog?: boolean } = {},
 ): Promise<T> {
   const project = await loadProject(global)
   // Not the project's own logger: it may write to stdout, which belongs to the command's result.
-  const errand = await openErrand(project, operatorLogger(terminal, global))
+  const config: Config = createLog ? project.config : { ...project.config, createLog }
+  const errand = await openErrand({ ...project, config }, operatorLogger(terminal, global))
   try {
     return await use({ errand, project })
   } finally {

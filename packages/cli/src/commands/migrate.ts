@@ -12,12 +12,17 @@ export function migrate(program: Command): void {
     .description("make the job log's schema, or bring it up to date; safe from many places at once")
     .option('--restored', 'a backup was restored: cursors of before are refused from now on')
   action<Options>(command, ({ terminal, global }, { restored }) =>
-    withErrand(terminal, global, async ({ errand }) => {
-      const report = await errand.migrate({ restored })
-      if (terminal.json) return terminal.value({ ...report, restored: restored === true })
-      if (report.from === report.to) terminal.print(`the schema is up to date (version ${report.to})`)
-      else terminal.print(`the schema went from version ${report.from} to ${report.to}`)
-      if (restored) terminal.print('cursors of before are refused from now on')
-    }),
+    withErrand(
+      terminal,
+      global,
+      async ({ errand }) => {
+        const report = await errand.migrate({ restored })
+        if (terminal.json) return terminal.value({ ...report, restored: restored === true })
+        if (report.from === report.to) terminal.print(`the schema is up to date (version ${report.to})`)
+        else terminal.print(`the schema went from version ${report.from} to ${report.to}`)
+        if (restored) terminal.print('cursors of before are refused from now on')
+      },
+      { createLog: true },
+    ),
   )
 }

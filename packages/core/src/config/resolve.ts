@@ -5,7 +5,7 @@ import { durationMs } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import { defaultLogger, maskingLogger } from '../logging.ts'
 import type { Logger } from '../logging.ts'
-import { checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
+import { checkFlag, checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { DriverFactory } from '../ports/driver.ts'
 import type { LogFactory } from '../ports/job-log.ts'
@@ -21,6 +21,7 @@ export interface ResolvedConfig {
   readonly settings: Settings
   readonly codec: Codec
   readonly logger: Logger
+  readonly createLog: boolean
   logFactory(): Promise<LogFactory>
   driverFactory(): Promise<DriverFactory>
   /** The driver of another address, which the log names: a URL, or `env:NAME`. */
@@ -45,6 +46,7 @@ const known: readonly string[] = [
   'resultLimit',
   'keep',
   'logger',
+  'createLog',
   'encrypt',
 ]
 const developmentLog = 'sqlite:./errand.db'
@@ -60,6 +62,7 @@ export function checkConfig(config: Config): Settings {
     throw new ErrandError('E_OPTION', `worker is ${describe(config.worker)}; use the path of its file`)
   }
   if (config.logger !== undefined) checkLogger(config.logger)
+  checkFlag('createLog', config.createLog)
   codecOf(config)
   return settingsOf(config)
 }
@@ -76,6 +79,7 @@ export function resolveConfig(
     settings,
     codec: codecOf(config),
     logger,
+    createLog: config.createLog ?? true,
     logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'job-log', surroundings),
     driverFactory: () =>
       factoryOf(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),

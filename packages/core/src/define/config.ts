@@ -28,6 +28,8 @@ export interface Config {
   readonly keep?:
     | { readonly succeeded?: Duration | undefined; readonly failed?: Duration | undefined }
     | undefined
+  /** Makes a job log of SQLite that is not there yet, on first use; PostgreSQL's is made by `errand migrate`. Default true. */
+  readonly createLog?: boolean | undefined
   /** Any pino instance. Default: pino to standard error (`errand work`: to standard output), at the level of `ERRAND_LOG_LEVEL` (`info`). */
   readonly logger?: Logger | undefined
   /**

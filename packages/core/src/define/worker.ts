@@ -76,7 +76,7 @@ export const noneEnded: WorkerHealth['ended'] = {
 /** A worker that runs in this process. */
 export interface Worker extends AsyncDisposable {
   readonly id: string
-  /** Resolves when it takes jobs; rejects when it cannot start. */
+  /** Resolves when it takes jobs, or a signal has ended it before; rejects when it cannot start, or `stop` came first. */
   readonly ready: Promise<void>
   /** Resolves when it has stopped; rejects when it could not start or had to give up. */
   readonly finished: Promise<void>

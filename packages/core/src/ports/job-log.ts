@@ -238,6 +238,8 @@ export type Topic = `queue:${QueueName}` | `worker:${string}` | 'events'
 export interface LogContext {
   readonly logger: Logger
   readonly clock: Clock
+  /** False: a log that is not there is `E_LOG_VERSION`, though it could be made. Default true. */
+  readonly create?: boolean | undefined
 }
 
 /** Made by a log's package from its options; opened by core. Opening does no I/O. */

@@ -54,6 +54,7 @@ export interface Surroundings {
   readonly leaseOut: () => void
   /** A queue is subscribed. */
   readonly served: () => void
+  readonly logGone: (error: ErrandError) => void
   /** The worker cannot go on. */
   readonly exhausted: (why: string) => void
 }
@@ -87,6 +88,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     standing: { queues, taking: false, why: 'it is starting', drivers: driver.places },
     answered: surroundings.answered,
     leaseOut,
+    logGone: surroundings.logGone,
   })
   const runs = new Runs((untilMs) => beats.busyUntil(untilMs))
   const hooks = new HookRunner(worker.hooks, clock, logger)

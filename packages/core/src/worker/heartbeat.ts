@@ -22,6 +22,8 @@ export interface HeartbeatOptions {
   readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
   /** The lease has run out: no beat was answered in time. */
   readonly leaseOut: () => void
+  /** The log is not what it was: no beat will ever reach it. */
+  readonly logGone: (error: ErrandError) => void
 }
 
 /** How often the main thread shows that its event loop turns; with short leases more often. */
@@ -75,6 +77,7 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
     },
     failed(error) {
       if (isErrandError(error, 'E_RIGHTS')) first.reject(error)
+      if (isErrandError(error, 'E_LOG_REPLACED')) options.logGone(error)
       options.logger.warn({ err: error }, 'a heartbeat failed')
     },
   })
@@ -121,6 +124,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       const { code, message: text } = message
       // A worker that may not beat never works: its start says so, instead of trying for ever.
       if (code === 'E_RIGHTS') first.reject(new ErrandError(code, text))
+      if (code === 'E_LOG_REPLACED') options.logGone(new ErrandError(code, text))
       options.logger.warn({ code, error: text }, 'a heartbeat failed')
       return
     }

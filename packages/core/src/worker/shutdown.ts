@@ -1,6 +1,7 @@
-import type { ResolvedWorker } from '../define/worker.ts'
+import type { ResolvedWorker, WorkerDefinition } from '../define/worker.ts'
 import { shutdownError } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Runs } from './runs.ts'
@@ -39,16 +40,8 @@ const lastWordMs = 5_000
 export async function shutDown(parts: ShutdownParts, graceMs: number): Promise<number> {
   const { deps, worker, ref, runs, settler, heartbeat, hurry } = parts
   const { clock, logger } = deps
-  const within = async (
-    ms: number,
-    done: Promise<unknown> | undefined,
-    signal?: AbortSignal,
-  ): Promise<void> => {
-    const enough = new AbortController()
-    const signals = signal ? [enough.signal, signal] : [enough.signal]
-    await Promise.race([done, clock.sleep(ms, AbortSignal.any(signals))])
-    enough.abort()
-  }
+  const within = (ms: number, done: Promise<unknown> | undefined, signal?: AbortSignal): Promise<void> =>
+    waitFor(done, ms, clock, signal)
   const empty = (): Promise<void> => runs.until(() => runs.count === 0)
 
   const fed = parts.stopFeeds()
@@ -83,7 +76,24 @@ export async function shutDown(parts: ShutdownParts, graceMs: number): Promise<n
   }
 }
 
-async function stopUsers(worker: ResolvedWorker, logger: WorkerDeps['logger']): Promise<void> {
+/** Waits at most so long, or until the signal aborts. */
+export async function waitFor(
+  done: Promise<unknown> | undefined,
+  ms: number,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<void> {
+  const enough = new AbortController()
+  const signals = signal ? [enough.signal, signal] : [enough.signal]
+  await Promise.race([done, clock.sleep(ms, AbortSignal.any(signals))])
+  enough.abort()
+}
+
+/** Lets the application close what it opened for its worker. Never rejects. */
+export async function stopUsers(
+  worker: Pick<WorkerDefinition, 'stop'>,
+  logger: WorkerDeps['logger'],
+): Promise<void> {
   try {
     await worker.stop?.()
   } catch (error) {

@@ -1,3 +1,4 @@
+import { workerDefaults } from '../config/defaults.ts'
 import { noneEnded, resolveWorker } from '../define/worker.ts'
 import type { Worker, WorkerHealth, WorkerSource, WorkOptions } from '../define/worker.ts'
 import { durationMs } from '../duration.ts'
@@ -12,7 +13,7 @@ import { assemble } from './assemble.ts'
 import type { Parts } from './assemble.ts'
 import type { WorkerDeps } from './deps.ts'
 import { Gate } from './gate.ts'
-import { shutDown } from './shutdown.ts'
+import { shutDown, stopUsers, waitFor } from './shutdown.ts'
 import type { Shutdown } from './shutdown.ts'
 import { exit, onSignals } from './signals.ts'
 
@@ -52,6 +53,9 @@ class RunningWorker implements Worker {
   #failure: Error | undefined
   /** Whether any queue is subscribed; undefined before each was tried. */
   #isServed: boolean | undefined
+  #signalled = false
+  /** It has stopped, though its factory may go on. */
+  #ended = false
   #forgetSignals: (() => void) | undefined
   #forgetDriver: (() => void) | undefined
 
@@ -84,13 +88,18 @@ class RunningWorker implements Worker {
   start(): void {
     if (this.#options.signals ?? true) {
       this.#forgetSignals = onSignals({
-        stop: () => this.#stop(undefined),
+        stop: () => {
+          this.#signalled = true
+          return this.#stop(undefined)
+        },
         hurry: () => this.#hurry.abort(),
         log: (signal, message) => this.#deps.logger.info({ signal }, message),
       })
     }
     void this.#boot().catch((error: unknown) => {
       this.#assembled.resolve()
+      // What fails while it stops has not kept it from anything.
+      if (this.#stopping.signal.aborted) return
       this.#failure ??= toError(error)
       this.#ready.reject(this.#failure)
       void this.#stop(0)
@@ -117,6 +126,7 @@ class RunningWorker implements Worker {
 
   async #boot(): Promise<void> {
     const definition = typeof this.#source === 'function' ? await this.#source() : this.#source
+    if (this.#ended) return stopUsers(definition, this.#deps.logger)
     const parts = assemble(resolveWorker(definition), {
       deps: this.#deps,
       label: this.#options.label,
@@ -129,6 +139,7 @@ class RunningWorker implements Worker {
       served: () => {
         if (this.#isServed === false && this.#parts) this.#sayWhetherItTakes(this.#parts)
       },
+      logGone: (error) => this.#giveUp(error, 0),
       exhausted: (why) => this.#exhausted(why),
     })
     this.#parts = parts
@@ -211,11 +222,16 @@ class RunningWorker implements Worker {
   }
 
   #exhausted(why: string): void {
+    this.#giveUp(new ErrandError('E_TIMEOUT', why), undefined)
+  }
+
+  /** It cannot go on: stops, and ends the process that was started to work. */
+  #giveUp(failure: ErrandError, graceMs: number | undefined): void {
     if (this.#stopping.signal.aborted) return
-    this.#failure ??= new ErrandError('E_TIMEOUT', why)
-    this.#deps.logger.error({}, `${why}; the worker stops`)
-    const ended = this.#stop(undefined)
-    // The process was started to work, and its handlers go on without end: somebody else has to start it anew.
+    this.#failure ??= failure
+    this.#deps.logger.error({}, `${failure.message}; the worker stops`)
+    const ended = this.#stop(graceMs)
+    // Its handlers may go on without end: somebody else has to start it anew.
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
@@ -243,7 +259,8 @@ class RunningWorker implements Worker {
     this.#gate.shut('stopping', 'it is stopping')
     let deaf = 0
     try {
-      await this.#assembled.promise
+      // A factory that waits for something may do so as long as a handler, and no longer.
+      await waitFor(this.#assembled.promise, workerDefaults.graceMs, this.#deps.clock, this.#hurry.signal)
       const parts = this.#parts
       if (parts) {
         this.#stand(parts)
@@ -267,8 +284,11 @@ class RunningWorker implements Worker {
     } catch (error) {
       this.#failure ??= toError(error)
     }
+    this.#ended = true
     this.#forgetSignals?.()
     this.#forgetDriver?.()
+    // Who has told the process to end is no failure of its worker: an `await worker.ready` must not end it with an error.
+    if (this.#signalled && !this.#failure) this.#ready.resolve()
     this.#ready.reject(shutdownError('the worker was stopped before it was ready'))
     if (this.#failure) this.#finished.reject(this.#failure)
     else this.#finished.resolve()

@@ -9,5 +9,5 @@ const busyTimeoutMs = 0
 /** Opens the log for the heartbeat's thread. */
 export function openHeartbeat(data: { readonly file: string }): HeartbeatLog {
   const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-  return openSqliteLog(data.file, { clock: systemClock, logger: quiet }, { busyTimeoutMs })
+  return openSqliteLog(data.file, { clock: systemClock, logger: quiet, create: false }, { busyTimeoutMs })
 }

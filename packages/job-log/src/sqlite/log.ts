@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { engineLog } from '@errand/core/ports'
+import { engineLog, ErrandError } from '@errand/core/ports'
 import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
 import { explain, isBusy, openDatabase } from './connection.ts'
+import { FileIdentity } from './identity.ts'
 import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
 import { Statements } from './statements.ts'
 import { sqliteStore } from './store.ts'
@@ -10,6 +12,7 @@ import { Transactor } from './transactor.ts'
 import { FileWakeups } from './wakeups.ts'
 
 interface Opened {
+  readonly identity: FileIdentity
   readonly sql: Statements
   readonly transactor: Transactor
   readonly info: LogInfo
@@ -18,14 +21,14 @@ interface Opened {
 /** The job log on one SQLite file: the engine's rules over the tables of `schema.ts`. */
 export function openSqliteLog(
   file: string,
-  { clock }: LogContext,
+  { clock, create = true }: LogContext,
   options: { readonly busyTimeoutMs: number },
 ): JobLog {
   let opening: Promise<Opened> | undefined
   let closing: Promise<void> | undefined
   const wakeups = new FileWakeups(() => openDatabase(file, 0))
   const opened = (): Promise<Opened> => {
-    opening ??= open(file, options.busyTimeoutMs, clock).catch((error: unknown) => {
+    opening ??= open(file, { ...options, clock, create }).catch((error: unknown) => {
       opening = undefined
       throw error
     })
@@ -42,7 +45,8 @@ export function openSqliteLog(
       return transactor.read(() => rules(sqliteStore(sql)))
     },
     inside: async (tx, rules) => {
-      await opened()
+      const { identity } = await opened()
+      identity.check()
       try {
         return rules(sqliteStore(statementsOf(tx, file)))
       } catch (error) {
@@ -93,12 +97,22 @@ function takeGently(log: JobLog, opened: () => Promise<Opened>, now: () => numbe
   }
 }
 
-async function open(file: string, busyTimeoutMs: number, clock: LogContext['clock']): Promise<Opened> {
+interface Opening {
+  readonly busyTimeoutMs: number
+  readonly clock: LogContext['clock']
+  /** False: neither the file is made, nor its tables. */
+  readonly create: boolean
+}
+
+async function open(file: string, { busyTimeoutMs, clock, create }: Opening): Promise<Opened> {
+  if (!create && !existsSync(file)) throw missing(`there is no job log ${file}`)
   const database = await retried(() => openDatabase(file, busyTimeoutMs), file)
-  const transactor = new Transactor(database, file)
+  const identity = new FileIdentity(file)
+  const transactor = new Transactor(database, file, identity)
   const sql = new Statements(database)
   try {
     if (await transactor.read(() => needsMigration(sql, file))) {
+      if (!create) throw missing(`${file} has no job log yet, or one of an older version`)
       await transactor.write(() => {
         if (!needsMigration(sql, file)) return
         refuseWhileLive(sql, file, clock.now())
@@ -106,11 +120,18 @@ async function open(file: string, busyTimeoutMs: number, clock: LogContext['cloc
       })
     }
     const info = await transactor.read(() => logInfo(sql))
-    return { sql, transactor, info }
+    return { sql, transactor, info, identity }
   } catch (error) {
     await transactor.close()
     throw error
   }
+}
+
+function missing(what: string): ErrandError {
+  return new ErrandError(
+    'E_LOG_VERSION',
+    `${what}; errand migrate makes it, and so does the first job, or worker. Or is the path of another file meant?`,
+  )
 }
 
 /** Switching a new file to WAL needs it alone; many processes that start together take turns. */

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { ErrandError } from '@errand/core/ports'
 import { explain, isBusy } from './connection.ts'
+import type { FileIdentity } from './identity.ts'
 
 /** How long a transaction may wait for the file's lock before its caller is told. */
 const lockDeadlineMs = 15_000
@@ -24,15 +25,17 @@ interface Write {
 export class Transactor {
   readonly #database: DatabaseSync
   readonly #file: string
+  readonly #identity: Pick<FileIdentity, 'check'>
   #writes: Write[] = []
   /** A transaction that will take up the writes that wait is in the line. */
   #gathering = false
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  constructor(database: DatabaseSync, file: string) {
+  constructor(database: DatabaseSync, file: string, identity: Pick<FileIdentity, 'check'>) {
     this.#database = database
     this.#file = file
+    this.#identity = identity
   }
 
   /** Whether a transaction will write in a moment anyway: one more write then costs next to nothing. */
@@ -98,6 +101,8 @@ export class Transactor {
           this.#try(write, refused)
         } while (performance.now() < untilMs)
       })
+      // Once for all of them, and after the commit: what is answered stands in the file that the path leads to.
+      this.#identity.check()
       for (const write of taken) {
         if (refused.has(write)) write.reject(explain(refused.get(write), this.#file))
         else write.settle()

@@ -11,7 +11,7 @@ function open() {
     exec(sql)
   }
   database.exec('create table t (n integer)')
-  const transactor = new Transactor(database, 'memory')
+  const transactor = new Transactor(database, 'memory', { check: () => {} })
   onTestFinished(() => transactor.close())
   const insert = (n: number) => (): number => {
     database.exec(`insert into t values (${n})`)
