@@ -1,4 +1,5 @@
 // Worker processes that die, freeze, block and stop.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Receipt } from '@errand/core'
 import { readDispatched, scaleLimit, until } from '@errand/testkit'
@@ -179,6 +180,8 @@ export const workerStories: readonly Story[] = [
     const stopping = async (): Promise<boolean> =>
       (await fleet.errand.workers.list()).some(({ id, taking }) => id === worker.id && !taking)
     await until(stopping, { what: 'it has heard the first one', pause })
+    // Signals closer than 300 ms are one.
+    await sleep(scaleLimit(350))
     process.kill(worker.pid, 'SIGTERM')
     expect(await worker.exited, worker.output()).toBe(143)
     await endsElsewhere(fleet, { job, gate, stopped: worker.id, what: 'its job runs again' })

@@ -1,5 +1,6 @@
 import { exitCodes } from './exit-codes.ts'
-import { flushed, onBrokenPipe, openTerminal } from './output/terminal.ts'
+import type { ExitCode } from './exit-codes.ts'
+import { flushed, onOutputError, openTerminal } from './output/terminal.ts'
 import { program } from './program.ts'
 import { reportError } from './report-error.ts'
 
@@ -8,13 +9,17 @@ import { reportError } from './report-error.ts'
  * @param words what stands behind `errand` on the command line.
  */
 export async function main(words: readonly string[]): Promise<void> {
-  // Nobody reads any more: done, unless the command has more to do than to print (it then listens itself).
-  onBrokenPipe(() => process.exit(exitCodes.ok))
+  const report = (error: unknown): ExitCode =>
+    reportError(openTerminal(words.includes('--json')), error, words.includes('--verbose'))
+  // Done, unless the command has more to do than to print (it then listens itself).
+  onOutputError({
+    closed: () => process.exit(exitCodes.ok),
+    failed: (error) => process.exit(report(error)),
+  })
   try {
     await program().parseAsync(words, { from: 'user' })
   } catch (error) {
-    const terminal = openTerminal(words.includes('--json'))
-    process.exitCode = reportError(terminal, error, words.includes('--verbose'))
+    process.exitCode = report(error)
   }
   await flushed()
   // Whatever a worker file left open (a pool, a timer) must not keep a finished command alive.

@@ -5,7 +5,7 @@ test('what init writes runs at once: a job is dispatched, run, and its result pr
   const project = makeProject()
   const made = await project.command('init')
   expect(made).toMatchObject({ code: 0 })
-  expect(made.stdout).toContain('npx errand work')
+  expect(made.stdout).toContain('node_modules/.bin/errand work')
 
   const worker = project.start(['work'])
   await worker.saying(/taking/)

@@ -25,7 +25,22 @@ export function defaultLogger(
   to: 'stderr' | 'stdout' = 'stderr',
 ): Logger {
   const level = checkOneOf('ERRAND_LOG_LEVEL', env['ERRAND_LOG_LEVEL'] || 'info', levels)
-  return pino({ name: 'errand', level }, pino.destination(to === 'stdout' ? 1 : 2))
+  return pino({ name: 'errand', level }, untilBroken(to === 'stdout' ? 1 : 2))
+}
+
+/** A descriptor, until it cannot be written: pino would try for ever, and a full disk would stop the process. */
+function untilBroken(descriptor: number): { write(line: string): void } {
+  const stream = pino.destination({ dest: descriptor, sync: true })
+  let isBroken = false
+  stream.on('error', () => {
+    isBroken = true
+    stream.destroy()
+  })
+  return {
+    write(line) {
+      if (!isBroken) stream.write(line)
+    },
+  }
 }
 
 /** A pino child where the logger can make one; else the same lines with the bindings in each. */

@@ -8,6 +8,8 @@ import { action } from '../command.ts'
 import type { Command } from '../command.ts'
 import { duration, json, list, moment, pairs, path } from '../options/parse.ts'
 import type { Terminal } from '../output/terminal.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 
 interface Options {
   readonly jobs?: string | undefined
@@ -55,17 +57,39 @@ export function dispatch(program: Command): void {
     )
     .addOption(new Option('--wait [duration]', 'wait for its end, and print its result').argParser(waiting))
   action<Options, [string, string | undefined]>(command, ({ terminal, global }, options, name, payloadText) =>
-    withErrand(terminal, global, async ({ errand, project }) => {
-      const payload = await json(payloadText)
-      const job = options.unchecked ? await byName(name) : (await findJob(project, name, options.jobs)).job
-      const receipt = await send(errand, job, payload, optionsOf(options))
-      if (options.wait === undefined) return tell(terminal, receipt)
-      if (!terminal.json) terminal.note(terminal.notePaint('faint', `${receipt.status} ${receipt.id}`))
-      const timeout = options.wait === true ? undefined : options.wait
-      const result = await errand.result(receipt, { timeout })
-      if (terminal.json) terminal.value({ ...receipt, state: 'succeeded', result })
-      else if (result !== undefined) terminal.value(result)
-    }),
+    withErrand(
+      terminal,
+      global,
+      async ({ errand, project }) => {
+        const payload = await json(payloadText)
+        const job = options.unchecked ? await byName(name) : (await findJob(project, name, options.jobs)).job
+        const receipt = await send(errand, job, payload, optionsOf(options))
+        if (options.wait === undefined) {
+          tell(terminal, receipt)
+          return exitCodes.ok
+        }
+        if (!terminal.json) terminal.note(terminal.notePaint('faint', `${receipt.status} ${receipt.id}`))
+        const timeout = options.wait === true ? undefined : options.wait
+        let result: unknown
+        const interrupted = await untilInterrupted(async (signal) => {
+          result = await errand.result(receipt, { timeout, signal }).catch((error: unknown) => {
+            if (!signal.aborted) throw error
+          })
+        })
+        if (interrupted) {
+          const state = (await errand.jobs.get(receipt.id))?.state
+          if (terminal.json) terminal.value({ ...receipt, state })
+          terminal.note(
+            `interrupted: the job goes on, and is ${state ?? 'gone'} now; errand jobs show ${receipt.id}`,
+          )
+          return exitCodes.interrupted
+        }
+        if (terminal.json) terminal.value({ ...receipt, state: 'succeeded', result })
+        else if (result !== undefined) terminal.value(result)
+        return exitCodes.ok
+      },
+      { createLog: true },
+    ),
   )
 }
 

@@ -1,5 +1,5 @@
 import type { Worker, WorkerDefinition } from '@errand/core'
-import { defaultLogger } from '@errand/core/ports'
+import { defaultLogger, isErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -11,8 +11,11 @@ import type { ExitCode } from '../exit-codes.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { bytes, concurrency, duration, list, path, positiveNumber } from '../options/parse.ts'
 import { humanLogger, withoutEnds } from '../output/logger.ts'
-import { onBrokenPipe } from '../output/terminal.ts'
+import { onOutputError } from '../output/terminal.ts'
+import type { Terminal } from '../output/terminal.ts'
+import { onEarlySignal } from './work/early-stop.ts'
 import { limitReached } from './work/limits.ts'
+import { isStartedByRunner, onParentGone } from './work/parent.ts'
 import { Progress } from './work/progress.ts'
 import { counted, newTally } from './work/tally.ts'
 import { runWatched } from './work/watch.ts'
@@ -27,6 +30,7 @@ interface Options {
   readonly maxTime?: number | undefined
   readonly maxRss?: number | undefined
   readonly import?: readonly string[] | undefined
+  readonly stopWithParent?: boolean | undefined
   readonly watch?: boolean | undefined
 }
 
@@ -56,9 +60,14 @@ export function work(program: Command): void {
       bytes,
     )
     .option('--import <module>', 'load this first, as `node --import`; may be repeated', collect)
+    .option(
+      '--stop-with-parent',
+      'stop when the process that started it has gone (default where npm, npx, pnpm, yarn or bun did)',
+    )
+    .option('--no-stop-with-parent', 'go on, whoever has gone')
     .option('--watch', 'start anew when a file that it uses has changed, as `node --watch`')
   action<Options, [string | undefined]>(command, (invocation, options, file) => {
-    if (options.watch) return runWatched(process.argv.slice(2))
+    if (options.watch) return runWatched(process.argv.slice(2), options.stopWithParent ?? isStartedByRunner())
     return runWorker(invocation, options, file)
   })
 }
@@ -68,9 +77,19 @@ async function runWorker(
   options: Options & GlobalOptions,
   file: string | undefined,
 ): Promise<ExitCode> {
-  // A worker does not end because nobody reads what it prints.
-  process.stdout.removeAllListeners('error')
-  onBrokenPipe(() => {})
+  const progress = new Progress(terminal)
+  goOnWithoutOutput(terminal)
+  let worker: Worker | undefined
+  const forgetSignals = onEarlySignal(() => {
+    if (worker) {
+      void worker.stop()
+      return
+    }
+    progress.end('before it took jobs')
+    process.exit(exitCodes.ok)
+  })
+  // However the process ends: a handler that heeds no signal ends it at once.
+  process.once('exit', () => progress.end())
   await preload(options.import ?? [])
   const project = await loadProject(global)
   const source = await loadWorker(workerFile(project, file))
@@ -84,7 +103,6 @@ async function runWorker(
     stopWhenEmpty: once || options.stopWhenEmpty,
     queues: options.queues,
   }
-  const progress = new Progress(terminal)
   const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
   const definition = counted(source, tally, {
     concurrency: once ? 1 : options.concurrency,
@@ -93,24 +111,49 @@ async function runWorker(
     ended: progress.shown ? (attempt) => progress.ended(attempt) : undefined,
   })
   const { queues, label } = options
-  const worker = errand.work(definition, { queues, label, maxJobs, signals: true })
+  const started = errand.work(definition, { queues, label, maxJobs, signals: true })
+  worker = started
   const stopped = new AbortController()
+  const orphaned = Promise.withResolvers<string>()
+  const forgetParent =
+    (options.stopWithParent ?? isStartedByRunner())
+      ? onParentGone(() => orphaned.resolve('the process that started it has gone'))
+      : undefined
   try {
-    await worker.ready
-    progress.begin(worker)
-    const limit = limitReached(worker, errand, tally, limits, stopped.signal)
+    await started.ready.catch(unlessStopped)
+    forgetSignals()
+    progress.begin(started)
+    const limit = limitReached(started, errand, tally, limits, stopped.signal)
     // A worker that gives up must not wait for a limit, nor one that has run as many jobs as it may.
-    const ended = worker.finished.then(() => (maxJobs === undefined ? undefined : ranAll(worker, maxJobs)))
-    const reason = await Promise.race([limit, ended])
-    await worker.stop()
+    const ended = started.finished.then(() => (maxJobs === undefined ? undefined : ranAll(started, maxJobs)))
+    const reason = await Promise.race([limit, ended, orphaned.promise])
+    await started.stop()
     progress.end(reason)
-    await worker.finished
+    await started.finished
   } finally {
     stopped.abort()
+    forgetParent?.()
     progress.end()
     await errand.close()
   }
   return exitCodes.ok
+}
+
+/** A worker does not end because nobody reads what it prints, nor because that cannot be written. */
+function goOnWithoutOutput(terminal: Terminal): void {
+  let told = false
+  onOutputError({
+    closed: () => {},
+    failed: ({ code, message }) => {
+      if (!told) terminal.note(`${terminal.notePaint('bad', code)}  ${message}; the worker goes on`)
+      told = true
+    },
+  })
+}
+
+/** Whoever stops a worker that is still starting wants what comes of it. */
+function unlessStopped(error: unknown): void {
+  if (!isErrandError(error, 'E_SHUTDOWN')) throw error
 }
 
 function ranAll(worker: Worker, maxJobs: number): string | undefined {

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { userInfo } from 'node:os'
 import { pathToFileURL } from 'node:url'
-import { durationMs, ErrandError } from '@errand/core/ports'
+import { durationMs, ErrandError, isErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
 import { InvalidArgumentError } from 'commander'
+import { parseFaithfully } from './faithful-json.ts'
 
 /** A path as it was meant where the command was started: the command may change its folder afterwards. */
 export function path(value: string): string {
@@ -27,8 +28,9 @@ export function driverUrl(value: string): string {
 }
 
 function wholeNumber(value: string): number {
-  if (!/^\d+$/.test(value)) throw new InvalidArgumentError('Use a whole number.')
-  return Number(value)
+  const number = Number(value)
+  if (/^\d+$/.test(value) && Number.isSafeInteger(number)) return number
+  throw new InvalidArgumentError('Use a whole number.')
 }
 
 export function positiveNumber(value: string): number {
@@ -101,15 +103,20 @@ export function concurrency(value: string): number | Readonly<Record<string, num
 
 /**
  * JSON from the command line: itself, `@FILE`, or `-` for stdin. Undefined stays undefined: no payload.
- * @throws `E_OPTION` when it is not JSON; the message never shows it.
+ * @throws `E_OPTION` when it is not JSON, or would not come back as it was written; the message never shows it.
  */
 export async function json(value: string | undefined): Promise<unknown> {
   if (value === undefined) return undefined
   const source =
-    value === '-' ? await text(process.stdin) : value.startsWith('@') ? await fileText(value.slice(1)) : value
+    value === '-'
+      ? decoded(await buffer(process.stdin), 'what stands on stdin')
+      : value.startsWith('@')
+        ? decoded(await fileBytes(value.slice(1)), `the payload's file ${value.slice(1)}`)
+        : value
   try {
-    return JSON.parse(source) as unknown
-  } catch {
+    return parseFaithfully(source)
+  } catch (error) {
+    if (isErrandError(error)) throw error
     throw new ErrandError(
       'E_OPTION',
       `the payload is not JSON; quote it for the shell ('{"file":"a.jpg"}'), or pass @FILE, or - for stdin`,
@@ -117,11 +124,23 @@ export async function json(value: string | undefined): Promise<unknown> {
   }
 }
 
-async function fileText(file: string): Promise<string> {
+async function fileBytes(file: string): Promise<Buffer> {
   try {
-    return await readFile(file, 'utf8')
+    return await readFile(file)
   } catch (error) {
     throw new ErrandError('E_OPTION', `the payload's file ${file} cannot be read`, { cause: error })
+  }
+}
+
+/** Text with a byte order mark or without; a shell of Windows writes UTF-16. */
+function decoded(bytes: Buffer, what: string): string {
+  const [first, second] = bytes
+  const encoding =
+    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8'
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new ErrandError('E_OPTION', `${what} is not text in UTF-8`, { cause: error })
   }
 }
 

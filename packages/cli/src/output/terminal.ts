@@ -1,3 +1,4 @@
+import { ErrandError } from '@errand/core/ports'
 import { paintFor } from './paint.ts'
 import type { Paint } from './paint.ts'
 import { table } from './table.ts'
@@ -50,14 +51,21 @@ export function openTerminal(json: boolean): Terminal {
   return terminal
 }
 
-/** A reader that has seen enough (`errand jobs list | head`) is no failure; `onClosed` says how the command ends. */
-export function onBrokenPipe(onClosed: () => void): void {
+export interface OutputHandlers {
+  /** Nobody reads stdout any more: a reader that has seen enough (`errand jobs list | head`) is no failure. */
+  readonly closed: () => void
+  /** Stdout cannot be written: its disk is full, for one. */
+  readonly failed: (error: ErrandError) => void
+}
+
+/** Says what becomes of a command that cannot print. What goes to stderr is beside the result, and nobody is left to tell. */
+export function onOutputError({ closed, failed }: OutputHandlers): void {
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error')
+  process.stderr.on('error', () => {})
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    onClosed()
-  })
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code === 'EPIPE') return closed()
+    const message = `what this command prints cannot be written (${error.message}); what it was asked to do may be done`
+    failed(new ErrandError('E_OUTPUT', message, { cause: error }))
   })
 }
 

@@ -18,6 +18,10 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** What the command reads from stdin. */
   readonly input?: string
+  /** A file that is its stdout, instead of a pipe that is read. */
+  readonly stdout?: number
+  /** What is started instead of the command itself. */
+  readonly program?: readonly string[]
 }
 
 /** The real command in a process of its own. */
@@ -32,12 +36,16 @@ export interface Running {
   readonly ended: Promise<Ran>
 }
 
-export function start(words: readonly string[], { cwd, env, input }: CommandOptions): Running {
-  const child = spawn(process.execPath, [bin, ...words], {
+export function start(
+  words: readonly string[],
+  { cwd, env, input, stdout: file, program = [process.execPath, bin] }: CommandOptions,
+): Running {
+  const [name = '', ...rest] = program
+  const child = spawn(name, [...rest, ...words], {
     cwd,
     // Only what a shell would have: nothing of the test runner's own, such as its NODE_ENV or its colours.
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', file ?? 'pipe', 'pipe'],
     // A group of its own: `--watch` has children, and they must not outlive the test.
     detached: true,
   })
@@ -47,16 +55,16 @@ export function start(words: readonly string[], { cwd, env, input }: CommandOpti
   const told = (): void => {
     for (const listener of listeners) listener()
   }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
     told()
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
     told()
   })
   // A command that has ended without reading is no failure of the test.
-  child.stdin.on('error', () => {}).end(input)
+  child.stdin?.on('error', () => {}).end(input)
   const ended = once(child, 'close').then(([code, signal]) => {
     checkLogLines(stdout)
     checkLogLines(stderr)

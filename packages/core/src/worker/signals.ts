@@ -11,6 +11,9 @@ export interface SignalParts {
 
 const handled = ['SIGTERM', 'SIGINT'] as const
 
+/** A terminal's Ctrl-C reaches every process of its group, and a runner passes it on: signals so close are one. */
+const sameSignalMs = 300
+
 /** How long the application may take to close what it opened, after its last worker has stopped. */
 const exitAfterMs = 1_000
 
@@ -18,20 +21,22 @@ const exitAfterMs = 1_000
 const listening = new Set<SignalParts>()
 
 /**
- * Stops a worker by signals: the first drains, the second aborts what runs. When the last worker has stopped the process
+ * Stops a worker by signals: the first drains, a second one, later than 300 ms after it, aborts what runs. When the last worker has stopped the process
  * ends: with 0 after a drain in order, with 128 and the signal's number after a second signal, with 1 after a failure.
  * Returns what stops listening.
  */
 export function onSignals(parts: SignalParts): () => void {
-  let first: string | undefined
+  let firstMs: number | undefined
   let second: number | undefined
   const listen = (signal: (typeof handled)[number]): void => {
-    if (first !== undefined) {
+    const now = performance.now()
+    if (firstMs !== undefined) {
+      if (now - firstMs < sameSignalMs) return
       second = 128 + constants.signals[signal]
       parts.log(signal, 'asked to stop again: running jobs are aborted now')
       return parts.hurry()
     }
-    first = signal
+    firstMs = now
     parts.log(signal, 'asked to stop: it takes no more jobs and lets the running ones finish')
     void parts.stop().then(({ failed, deaf }): void => {
       stopListening()

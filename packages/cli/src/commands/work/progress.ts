@@ -64,9 +64,10 @@ export class Progress {
     this.#ended = true
     clearInterval(this.#timer)
     this.#status?.end()
-    if (!this.#worker || this.#terminal.json) return
-    const { rest } = healthOf(this.#worker, Date.now() - this.#began)
-    this.#terminal.note(`worker stopped${reason === undefined ? '' : `: ${reason}`} · ${rest}`)
+    if (this.#terminal.json) return
+    const why = reason === undefined ? '' : `: ${reason}`
+    const rest = this.#worker && ` · ${healthOf(this.#worker, Date.now() - this.#began).rest}`
+    if (this.#worker || reason !== undefined) this.#terminal.note(`worker stopped${why}${rest ?? ''}`)
   }
 
   /** Where nobody watches, a line each time that it begins or ceases to take. */

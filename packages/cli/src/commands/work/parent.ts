@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+
+const lookEveryMs = 500
+const shell = /^(?:ba|da|a|z)?sh$/
+
+/** Whether npm, npx, pnpm, yarn or bun has started this process: each of them says so. */
+export function isStartedByRunner(env: NodeJS.ProcessEnv = process.env): boolean {
+  return ['npm_lifecycle_event', 'npm_execpath', 'npm_command', 'npm_config_user_agent'].some(
+    (name) => env[name] !== undefined,
+  )
+}
+
+// When this process began: its parent may be gone by the time that the worker's files have loaded.
+const parentsAtStart = parents()
+
+/**
+ * Calls `act` once when the process that started this one has gone: nobody will send a signal any more. A package runner
+ * ends on SIGTERM with its shell, and leaves what it has started behind.
+ * @returns what ends the watch.
+ */
+export function onParentGone(act: () => void): () => void {
+  const timer = setInterval(() => {
+    if (parents() === parentsAtStart) return
+    clearInterval(timer)
+    act()
+  }, lookEveryMs)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+/** The parent, and where that is a shell which waits for this process, the one that started the shell. */
+function parents(): string {
+  const { ppid } = process
+  const [name = '', above = ''] = statOf(ppid)
+  return shell.test(name) ? `${ppid} ${above}` : String(ppid)
+}
+
+/** Name and parent of a process, where the system tells it in /proc. */
+function statOf(pid: number): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const end = stat.lastIndexOf(')')
+    return [stat.slice(stat.indexOf('(') + 1, end), stat.slice(end + 2).split(' ')[1] ?? '']
+  } catch {
+    return []
+  }
+}

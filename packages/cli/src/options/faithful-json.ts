@@ -1,0 +1,64 @@
+import { ErrandError } from '@errand/core/ports'
+
+const token = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[{}[\],:]|true|false|null/g
+
+/** An object or a list that is being read, and where in it. */
+interface Open {
+  readonly keys: Set<string> | undefined
+  step: string
+  index: number
+}
+
+/**
+ * The value of a JSON text that it gives back as it was. JSON.parse rounds numbers that a double cannot hold, makes others
+ * Infinity or 0, and keeps the last of two entries with one name: a job must not start with other than was written.
+ * @throws `E_OPTION` with the place; SyntaxError when it is not JSON.
+ */
+export function parseFaithfully(text: string): unknown {
+  const value: unknown = JSON.parse(text)
+  const open: Open[] = []
+  const refuse = (problem: string): never => {
+    const place = open.map(({ step }) => step).join('')
+    throw new ErrandError('E_OPTION', `payload${place} ${problem}`)
+  }
+  let expectsKey = false
+  for (const [word] of text.matchAll(token)) {
+    const inside = open.at(-1)
+    if (word === '{' || word === '[') {
+      open.push({ keys: word === '{' ? new Set() : undefined, step: word === '[' ? '[0]' : '', index: 0 })
+      expectsKey = word === '{'
+    } else if (word === '}' || word === ']') {
+      open.pop()
+      expectsKey = false
+    } else if (word === ',' && inside) {
+      expectsKey = inside.keys !== undefined
+      inside.index += 1
+      if (!expectsKey) inside.step = `[${inside.index}]`
+    } else if (expectsKey && inside?.keys) {
+      const key = JSON.parse(word) as string
+      inside.step = /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${word}]`
+      if (inside.keys.has(key)) refuse('stands there twice; only the last one would be kept')
+      inside.keys.add(key)
+      expectsKey = false
+    } else if (/^[-\d]/.test(word) && decimalOf(word) !== decimalOf(JSON.stringify(Number(word)))) {
+      const would = Number.isFinite(Number(word)) ? JSON.stringify(Number(word)) : 'no number'
+      refuse(`is ${shortened(word)}, which would become ${would}; write it as a text, in quotes`)
+    }
+  }
+  return value
+}
+
+/** A number's digits and exponent, the same however it is written: 1.50e1 and 15 are one. */
+function decimalOf(number: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? []
+  const digits = `${whole}${fraction}`.replace(/^0+/, '')
+  const significant = digits.replace(/0+$/, '')
+  if (significant === '') return `${sign}0`
+  const scale = BigInt(exponent) - BigInt(fraction.length) + BigInt(digits.length - significant.length)
+  return `${sign}${significant}e${scale}`
+}
+
+function shortened(word: string): string {
+  return word.length > 40 ? `${word.slice(0, 40)}…` : word
+}
