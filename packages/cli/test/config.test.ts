@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
+import { emptyLog } from './helpers/empty-log.ts'
 import { makeProject } from './helpers/project.ts'
 
 const config = (text: string): { files: Record<string, string> } => ({ files: { 'errand.config.ts': text } })
@@ -19,6 +20,7 @@ test.each(['mts', 'js', 'mjs'])('errand.config.%s is a configuration, too', asyn
   const project = makeProject({
     files: { [`errand.config.${extension}`]: `export default { log: 'sqlite:./a.db' }` },
   })
+  emptyLog(join(project.folder, 'a.db'))
   expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
 })
 
@@ -29,6 +31,7 @@ test('a configuration may be CommonJS', async () => {
       'errand.config.js': `module.exports = require('errand').defineConfig({ log: 'sqlite:./a.db' })`,
     },
   })
+  emptyLog(join(project.folder, 'a.db'))
   expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
 })
 
@@ -40,7 +43,7 @@ test('without any configuration the error says how to begin', async () => {
 
 test('--log, or ERRAND_LOG, is configuration enough for operators', async () => {
   const project = makeProject()
-  await project.command('migrate', '--log', 'sqlite:./a.db')
+  emptyLog(join(project.folder, 'a.db'))
   expect(await project.command('jobs', 'list', '--log', 'sqlite:./a.db')).toMatchObject({ code: 0 })
   expect(await project.run(['jobs', 'list'], { env: { ERRAND_LOG: 'sqlite:./a.db' } })).toMatchObject({
     code: 0,

@@ -87,3 +87,14 @@ test('commands with --json print one document and nothing else', async () => {
     expect(ran.stderr).toBe('')
   }
 })
+
+test('pause, resume and purge of a queue that nobody knows say so, with what was meant, and exit 3', async () => {
+  const app = makeApplication()
+  await app.errand.dispatch(greet, { name: 'a' })
+  for (const verb of ['pause', 'resume', 'purge']) {
+    const ran = await app.command('queues', verb, 'defualt', ...(verb === 'purge' ? ['--yes'] : []))
+    expect(ran).toMatchObject({ code: 3, stdout: '' })
+    expect(ran.stderr).toMatch(/E_NOT_FOUND.*nobody serves queue defualt, no unfinished job.*"default"/)
+  }
+  expect(await app.errand.queues.list()).toMatchObject([{ name: 'default', paused: false }])
+})

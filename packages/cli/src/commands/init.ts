@@ -67,7 +67,7 @@ function nextSteps(folder: string, errand: string, library: SchemaLibrary | unde
   if (manifest === undefined) steps.push('npm init -y', 'npm pkg set type=module')
   if (!canResolve(folder, errand)) steps.push(addCommand(folder, errand, 'production'))
   steps.push(
-    'npx errand work',
+    'node_modules/.bin/errand work',
     `npx errand dispatch ${exampleJob}${library ? ` '{"name":"world"}'` : ''} --wait`,
     'npx errand jobs list',
   )

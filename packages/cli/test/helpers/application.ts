@@ -7,6 +7,7 @@ import { sqlite } from '@errand/job-log'
 import { eventually } from '@errand/testkit'
 import { expect, onTestFinished } from 'vitest'
 import worker from '../fixtures/worker.ts'
+import { emptyLog } from './empty-log.ts'
 import { makeProject } from './project.ts'
 import type { Project, ProjectOptions } from './project.ts'
 
@@ -36,6 +37,7 @@ export function makeApplication(options: ProjectOptions = {}): Application {
     'errand.config.ts': config,
   }
   const project = makeProject({ ...options, files: { ...files, ...options.files } })
+  emptyLog(join(project.folder, 'errand.db'))
   const quiet = (): void => {}
   const errand = createErrand({
     log: sqlite({ file: join(project.folder, 'errand.db') }),

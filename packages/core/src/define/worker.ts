@@ -166,9 +166,14 @@ const mostSlots = 10_000
 
 function concurrencyOf(concurrency: WorkerDefinition['concurrency']): ResolvedWorker['concurrency'] {
   const what = 'defineWorker() concurrency'
-  if (typeof concurrency !== 'object') {
+  if (typeof concurrency !== 'object' || concurrency === null) {
     return Object.freeze({
-      '*': checkInteger(what, concurrency ?? workerDefaults.concurrency, 1, mostSlots),
+      '*': checkInteger(
+        what,
+        concurrency === undefined ? workerDefaults.concurrency : concurrency,
+        1,
+        mostSlots,
+      ),
     })
   }
   const slots: Record<string, number> = { '*': workerDefaults.concurrency }

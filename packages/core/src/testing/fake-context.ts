@@ -9,6 +9,7 @@ import type { ChildOptions } from '../dispatch/request.ts'
 import { idMaker } from '../ids.ts'
 import type { Claim } from '../job/claim.ts'
 import { childLogger } from '../logging.ts'
+import { checkOptions } from '../options.ts'
 import type { Logger } from '../logging.ts'
 import { systemClock } from '../ports/system-clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
@@ -52,6 +53,8 @@ export interface FakeContext<Result> extends Context<Result> {
   stop(): void
 }
 
+const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'logger']
+
 /** A logger that says nothing. */
 export const silentLogger: Logger = {
   debug: () => undefined,
@@ -71,6 +74,7 @@ export function fakeContext<In, Out, Result>(
   job: JobDefinition<In, Out, Result>,
   options: FakeContextOptions<NoInfer<In>> = {},
 ): FakeContext<Result> {
+  checkOptions('fakeContext()', options, known)
   const resolved = resolvedJob(job)
   const logger = options.logger ?? silentLogger
   const signal = new AbortController()

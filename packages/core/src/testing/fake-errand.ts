@@ -12,6 +12,7 @@ import type { Instance } from '../instance.ts'
 import { jobEvent } from '../operate/job-event.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
+import { checkOptions } from '../options.ts'
 import type { JobLog, LogFactory } from '../ports/job-log.ts'
 import { silentLogger } from './fake-context.ts'
 import { memoryDriver } from './memory-driver.ts'
@@ -64,6 +65,7 @@ const pageSize = 500
  * })
  */
 export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): FakeErrand {
+  checkOptions('fakeErrand()', options, ['logger'])
   const clock = virtualClock(Date.now())
   const recorded: NewJob[] = []
   const log = recordingLog(recorded)

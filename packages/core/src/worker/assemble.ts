@@ -5,6 +5,7 @@ import type { ResolvedWorker } from '../define/worker.ts'
 import { ErrandError } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
+import { didYouMean } from '../options.ts'
 import type { BeatReply } from '../ports/job-log.ts'
 import { Relay } from '../relay/relay.ts'
 import { freeText, personLimitBytes } from '../text.ts'
@@ -70,6 +71,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   if (queues.length === 0) {
     throw new ErrandError('E_OPTION', 'the worker has no handlers and no queues, so it could do nothing')
   }
+  checkSlots(worker, queues)
   const ref: WorkerRef = {
     id: deps.workerId,
     host: hostname(),
@@ -149,9 +151,19 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   }
 }
 
-/** The queues of its handlers' jobs, and those that were given slots: jobs may be dispatched to them by name. */
+/** The queues of its handlers' jobs. */
 function queuesOf(worker: ResolvedWorker): readonly QueueName[] {
   const queues = new Set([...worker.handlers.values()].map(({ job }) => resolvedJob(job).queue))
-  for (const queue of Object.keys(worker.concurrency)) if (queue !== '*') queues.add(queue)
   return [...queues].toSorted()
+}
+
+/** @throws `E_OPTION` for slots of a queue that this worker could not serve: a slip would leave the real one without. */
+function checkSlots({ concurrency, handlers }: ResolvedWorker, served: readonly QueueName[]): void {
+  const known = new Set([...served, ...[...handlers.values()].map(({ job }) => resolvedJob(job).queue)])
+  const stranger = Object.keys(concurrency).find((queue) => queue !== '*' && !known.has(queue))
+  if (stranger === undefined) return
+  throw new ErrandError(
+    'E_OPTION',
+    `concurrency has slots for queue "${stranger}", which no handler's job has and the option queues does not name; ${didYouMean(stranger, [...known])}`,
+  )
 }

@@ -6,6 +6,7 @@ import type { Duration } from '../duration.ts'
 import { ErrandError, shutdownError, toError } from '../errors.ts'
 import { childLogger } from '../logging.ts'
 import { checkQueueName } from '../names.ts'
+import { checkOptions } from '../options.ts'
 import type { BeatReply, Topic } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
 import { Allowance } from './allowance.ts'
@@ -116,6 +117,7 @@ class RunningWorker implements Worker {
   }
 
   async stop(options: { readonly grace?: Duration | undefined } = {}): Promise<void> {
+    checkOptions('worker.stop()', options, ['grace'])
     const { grace } = options
     await this.#stop(grace === undefined ? undefined : durationMs(grace, 'worker.stop({ grace })'))
   }

@@ -2,6 +2,7 @@ import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 import { operator } from '../../options/parse.ts'
+import { knownQueue } from './known.ts'
 
 interface Options {
   readonly by?: string | undefined
@@ -15,6 +16,7 @@ export function pause(queues: Command): void {
     .option('--by <name>', 'who does it (default: the user of this system)')
   action<Options, [string]>(command, ({ terminal, global }, options, queue) =>
     withErrand(terminal, global, async ({ errand }) => {
+      await knownQueue(errand, queue)
       await errand.queues.pause(queue, operator(options.by))
       if (terminal.json) terminal.value({ queue, paused: true })
       else terminal.print(`${queue} is paused; errand queues resume ${queue}`)

@@ -1,4 +1,3 @@
-import { ErrandError } from '@errand/core/ports'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
@@ -6,6 +5,7 @@ import { confirmed } from '../../confirm.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { operator } from '../../options/parse.ts'
 import { counted } from '../../output/text.ts'
+import { knownQueue } from './known.ts'
 
 interface Options {
   readonly by?: string | undefined
@@ -21,9 +21,7 @@ export function purge(queues: Command): void {
     .option('--yes', 'do not ask')
   action<Options, [string]>(command, ({ terminal, global }, options, queue) =>
     withErrand(terminal, global, async ({ errand }) => {
-      const found = (await errand.queues.list()).find(({ name }) => name === queue)
-      if (!found)
-        throw new ErrandError('E_NOT_FOUND', `no queue ${queue} has unfinished jobs, is paused or is served`)
+      const found = await knownQueue(errand, queue)
       const waiting = found.ready + found.scheduled + found.blocked
       const sure =
         options.yes === true ||

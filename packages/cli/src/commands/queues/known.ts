@@ -1,0 +1,15 @@
+import type { Errand, QueueInfo } from '@errand/core'
+import { didYouMean, ErrandError } from '@errand/core/ports'
+
+/** The queue of that name. @throws `E_NOT_FOUND` where nobody serves it and no job is in it: a slip would act on nothing. */
+export async function knownQueue(errand: Errand, name: string): Promise<QueueInfo> {
+  const queues = await errand.queues.list()
+  const found = queues.find((queue) => queue.name === name)
+  if (found) return found
+  const names = queues.map((queue) => queue.name)
+  const hint = names.length === 0 ? 'there is no queue at all' : didYouMean(name, names)
+  throw new ErrandError(
+    'E_NOT_FOUND',
+    `nobody serves queue ${name}, no unfinished job is in it, and it is not paused; ${hint}`,
+  )
+}

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { createErrand, defineJob, defineWorker, handle } from '../src/index.ts'
+import { fakeContext } from '../src/testing/fake-context.ts'
+import { fakeErrand } from '../src/testing/fake-errand.ts'
+import { refusalOf } from './code-of.ts'
+import { stage } from './worker/stage.ts'
+
+const job = defineJob({ name: 'job', queue: 'media' })
+const handler = handle(job, () => undefined)
+const none = null as never
+
+test.each<readonly [what: string, act: () => unknown]>([
+  ['createErrand', () => createErrand(none)],
+  ['defineWorker', () => defineWorker(none)],
+  ['concurrency', () => defineWorker({ handlers: [handler], concurrency: none })],
+  ['handle', () => handle(job, () => undefined, none)],
+  ['fakeErrand', () => fakeErrand(undefined, none)],
+  ['fakeContext', () => fakeContext(job, none)],
+])('null where %s takes an object is refused with a code', async (_what, act) => {
+  expect(await refusalOf(act)).toMatchObject({ code: 'E_OPTION' })
+})
+
+test.each<readonly [what: string, act: () => unknown, meant: string]>([
+  ['fakeErrand', () => fakeErrand(undefined, { loger: 1 } as never), 'logger'],
+  ['fakeContext', () => fakeContext(job, { atempt: 2 } as never), 'attempt'],
+])('an unknown option of %s is refused with what was meant', (_what, act, meant) => {
+  expect(act).toThrow(
+    expect.objectContaining({
+      code: 'E_OPTION',
+      message: expect.stringContaining(`did you mean "${meant}"`),
+    }),
+  )
+})
+
+test('slots for a queue that no handler has are refused when the worker starts, with what was meant', async () => {
+  await using on = stage()
+  const definition = { handlers: [handler], concurrency: { meda: 2 } }
+  await expect(on.work(definition)).rejects.toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringContaining('did you mean "media"'),
+  })
+  await expect(on.work(definition, { queues: ['meda'] })).resolves.toBeDefined()
+})
