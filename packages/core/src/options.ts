@@ -87,7 +87,7 @@ export function describe(value: unknown): string {
 }
 
 /** For a name that nobody knows: the known one that it resembles, or all of them. */
-function didYouMean(name: string, known: readonly string[]): string {
+export function didYouMean(name: string, known: readonly string[]): string {
   const near = nearest(name, known)
   if (near !== undefined) return `did you mean "${near}"?`
   return known.length === 0 ? 'it takes none' : `known: ${known.join(', ')}`

@@ -68,10 +68,11 @@ export function dispatch(program: Command): void {
           tell(terminal, receipt)
           return exitCodes.ok
         }
-        if (!terminal.json) terminal.note(terminal.notePaint('faint', `${receipt.status} ${receipt.id}`))
         const timeout = options.wait === true ? undefined : options.wait
         let result: unknown
         const interrupted = await untilInterrupted(async (signal) => {
+          // Who reads this may press Ctrl-C: by now that is listened to.
+          if (!terminal.json) terminal.note(terminal.notePaint('faint', `${receipt.status} ${receipt.id}`))
           result = await errand.result(receipt, { timeout, signal }).catch((error: unknown) => {
             if (!signal.aborted) throw error
           })
