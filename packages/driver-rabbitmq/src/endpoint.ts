@@ -66,5 +66,8 @@ function decode(text: string): string {
 }
 
 export function refuse(why: string): ErrandError {
-  return new ErrandError('E_URL', `the URL of RabbitMQ ${why}; write amqp://user:password@host:5672/vhost`)
+  return new ErrandError(
+    'E_URL',
+    `the URL of RabbitMQ ${why}; write amqp://<user>:<password>@<host>:5672/<vhost>`,
+  )
 }

@@ -66,7 +66,10 @@ export function resolveOptions(options: RabbitmqOptions): Settings {
   if (options.tls !== undefined) checkOptions('tls', options.tls, knownTls)
   const urls = typeof options.url === 'string' ? [options.url] : options.url
   if (!Array.isArray(urls) || urls.length === 0) {
-    throw new ErrandError('E_OPTION', 'rabbitmq() needs a url, such as amqp://user:password@host/vhost')
+    throw new ErrandError(
+      'E_OPTION',
+      'rabbitmq() needs a url, such as amqp://<user>:<password>@<host>/<vhost>',
+    )
   }
   return Object.freeze({
     endpoints: urls.flatMap((url: unknown) => endpointsOf(url)),

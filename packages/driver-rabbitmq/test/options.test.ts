@@ -1,3 +1,4 @@
+import { maskCredentials } from '@errand/core/ports'
 import { describe, expect, it } from 'vitest'
 import { optionsOfUrl } from '../src/from-url.ts'
 import { fromUrl, rabbitmq } from '../src/index.ts'
@@ -6,6 +7,17 @@ import { resolveOptions } from '../src/options.ts'
 const url = 'amqp://user:s3cret@broker/shop'
 
 describe('options', () => {
+  it.each(['amqp://[::1', undefined])('that are wrong (%s) show an example that no mask spoils', (given) => {
+    let message = ''
+    try {
+      resolveOptions({ url: given as string })
+    } catch (error) {
+      message = (error as Error).message
+    }
+    expect(message).toContain('amqp://<user>:<password>@<host>')
+    expect(maskCredentials(message)).toBe(message)
+  })
+
   it('have a default each, and are frozen', () => {
     const settings = resolveOptions({ url: 'amqp://broker' })
     expect(settings).toMatchObject({

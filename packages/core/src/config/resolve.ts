@@ -150,7 +150,7 @@ function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
   if (env['NODE_ENV'] === 'production') {
     throw new ErrandError(
       'E_MISSING_LOG',
-      'no job log is configured, and NODE_ENV is production; set ERRAND_LOG (such as postgres://user@host/database) or the log of createErrand()',
+      'no job log is configured, and NODE_ENV is production; set ERRAND_LOG (such as postgres://<user>:<password>@<host>/<database>) or the log of createErrand()',
     )
   }
   logger.info({ log: developmentLog }, 'no job log is configured: using a SQLite file, for development')

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import { maskCredentials } from '../../src/masking.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../../src/testing.ts'
 import { refusalOf } from '../code-of.ts'
 import { recordingLogger } from '../recording-logger.ts'
@@ -53,6 +54,9 @@ test('nothing configured in production is an error that says what to set, but on
   const config = resolveConfig({ logger }, { env: { NODE_ENV: 'production' }, folder: '/' })
   const refusal = await refusalOf(() => config.logFactory())
   expect(refusal).toMatchObject({ code: 'E_MISSING_LOG', message: expect.stringContaining('ERRAND_LOG') })
+  // It is read through the mask of credentials, which must leave the example as it is.
+  expect(maskCredentials(refusal.message)).toBe(refusal.message)
+  expect(refusal.message).toContain('postgres://')
 })
 
 test('the environment is read on first use, after a .env file may have been loaded', async () => {

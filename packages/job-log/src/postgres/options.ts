@@ -97,7 +97,7 @@ function checkUrl(url: unknown): asserts url is string {
       )
     throw new ErrandError(
       'E_URL',
-      'the URL of the PostgreSQL log cannot be read; write postgres://user:password@host:5432/database, with special characters of the password percent-encoded',
+      'the URL of the PostgreSQL log cannot be read; write postgres://<user>:<password>@<host>:5432/<database>, with special characters of the password percent-encoded',
     )
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import { isErrandError } from '@errand/core/ports'
+import { isErrandError, maskCredentials } from '@errand/core/ports'
 import type { ErrandError } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
 import { newJob, quietLogger, workerRef } from '@errand/testkit'
@@ -56,6 +56,17 @@ describe('options', () => {
     }
     expect(thrown).toMatchObject({ code })
     expect(printed(thrown)).not.toContain(secret)
+  })
+
+  it('an example in an error is still one after credentials were masked', () => {
+    let message = ''
+    try {
+      postgres('postgres://[::1/db')
+    } catch (error) {
+      message = (error as Error).message
+    }
+    expect(message).toContain('postgres://<user>:<password>@<host>')
+    expect(maskCredentials(message)).toBe(message)
   })
 
   it('a certificate that is not there is named, and the password is not blamed', () => {
