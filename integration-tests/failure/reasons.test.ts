@@ -1,25 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
 import { createErrand, defineJob, fixed, handle, reasonOf } from '@errand/core'
 import type { Config, Errand, Failure } from '@errand/core'
-import { memoryLog } from '@errand/core/testing'
 import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
-import { ownSchema } from '../security/schema.ts'
-
-const logs: Readonly<Record<string, () => Promise<Config['log']>>> = {
-  memory: async () => memoryLog(),
-  sqlite: async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'errand-reasons-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    return `sqlite:${join(folder, 'errand.db')}`
-  },
-  postgres: async () => (await ownSchema()).url,
-}
+import { logs } from './logs.ts'
 
 const call = defineJob({
   name: 'reasons.call',

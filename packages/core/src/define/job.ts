@@ -105,7 +105,7 @@ export type JobOptions = {
       readonly at?: never
     }
   | {
-      /** Due at this moment. */
+      /** Due at this moment, of the years 1 to 9999. */
       readonly at?: Date | undefined
       readonly delay?: never
     }

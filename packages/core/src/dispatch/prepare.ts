@@ -8,8 +8,9 @@ import { checkId } from '../ids.ts'
 import type { NewJob } from '../job/job.ts'
 import { lanes } from '../job/lane.ts'
 import { toJson } from '../json.ts'
+import { momentMs } from '../moment.ts'
 import { checkQueueName } from '../names.ts'
-import { checkOneOf, checkOptions, describe } from '../options.ts'
+import { checkOneOf, checkOptions } from '../options.ts'
 import { payloadOf } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import { describeIssues, parseSyncWith } from '../schema.ts'
@@ -165,7 +166,5 @@ function dueOf(name: string, { delay, at }: DispatchOptions): NewJob['due'] {
   if (delay !== undefined) {
     throw new ErrandError('E_OPTION', `${name} is dispatched with both delay and at; use one of them`)
   }
-  const time: unknown = at instanceof Date ? at.getTime() : undefined
-  if (typeof time === 'number' && Number.isFinite(time)) return { at: time }
-  throw new ErrandError('E_OPTION', `at of ${name} is ${describe(at)}; use a valid Date`)
+  return { at: momentMs(`at of ${name}`, at) }
 }

@@ -1,6 +1,8 @@
+import { checkKey } from '../dispatch/keys.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
 import type { JobState } from '../job/state.ts'
+import { checkQueueName } from '../names.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, ReadOptions } from '../ports.ts'
 import type { Bell } from './bell.ts'
@@ -29,7 +31,7 @@ export interface Events {
    * to go on where you were, also after a restart. `{ job }` ends with the job's last event.
    *
    * @throws `E_CURSOR` for a malformed cursor, one from before the log was restored, or one older than the oldest event
-   * kept; `E_NOT_FOUND` for an unknown job; `E_LOG_UNREACHABLE` when the log goes away: follow again from your cursor.
+   * kept; `E_NOT_FOUND` for an unknown job; `E_NAME` and `E_KEY` for a queue or tag that none can be; `E_LOG_UNREACHABLE` when the log goes away: follow again from your cursor.
    * @example
    * for await (const event of errand.events.follow({ queue: 'media', after: saved })) {
    *   await save(event.cursor)
@@ -56,10 +58,12 @@ export function eventsOf(deps: OperateDeps, bell: () => Promise<Bell>): Events {
     },
     follow(options = {}) {
       checkOptions('follow()', options, known)
+      checkFilter(options)
       return follow(deps, bell, options)
     },
     read(options = {}) {
       checkOptions('read()', options, known)
+      checkFilter(options)
       return read(deps, options)
     },
   }
@@ -127,6 +131,12 @@ async function startOf(
   if (after === 'start') return undefined
   if (after !== undefined) return after
   return job === undefined ? log.end() : undefined
+}
+
+/** What no event can have is refused at once. @throws `E_NAME`, `E_KEY` */
+function checkFilter({ queue, tag }: FollowOptions): void {
+  if (queue !== undefined) checkQueueName(queue)
+  if (tag !== undefined) checkKey('tag', tag)
 }
 
 function filterOf(options: FollowOptions, job: string | undefined): Omit<ReadOptions, 'limit' | 'after'> {

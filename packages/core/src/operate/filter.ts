@@ -1,11 +1,13 @@
 import { resolvedJob } from '../define/job.ts'
 import type { AnyJob } from '../define/job.ts'
+import { checkKey } from '../dispatch/keys.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
 import { jobStates } from '../job/state.ts'
 import type { JobState } from '../job/state.ts'
+import { momentMs } from '../moment.ts'
 import { checkJobName, checkQueueName } from '../names.ts'
-import { checkOneOf, checkOptions, describe } from '../options.ts'
+import { checkOneOf, checkOptions } from '../options.ts'
 import type { JobFilter, JobRecord } from '../ports/history.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
@@ -25,7 +27,7 @@ export interface Filter {
 export const filterNames: readonly string[] = ['job', 'queue', 'state', 'tag', 'before']
 const pageSize = 200
 
-/** @throws `E_OPTION`, `E_NAME` */
+/** @throws `E_OPTION`, `E_NAME`, `E_KEY` */
 export function jobFilter({ job, queue, state, tag, before }: Filter): JobFilter {
   return {
     ...(job === undefined
@@ -33,16 +35,9 @@ export function jobFilter({ job, queue, state, tag, before }: Filter): JobFilter
       : { name: typeof job === 'string' ? checkJobName(job) : resolvedJob(job).name }),
     ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
     ...(state === undefined ? {} : { state: checkOneOf('state', state, jobStates) }),
-    ...(tag === undefined ? {} : { tag }),
-    ...(before === undefined ? {} : { before: momentOf('before', before) }),
+    ...(tag === undefined ? {} : { tag: checkKey('tag', tag) }),
+    ...(before === undefined ? {} : { before: momentMs('before', before) }),
   }
-}
-
-/** @throws `E_OPTION` */
-export function momentOf(what: string, date: unknown): number {
-  const ms = date instanceof Date ? date.getTime() : Number.NaN
-  if (Number.isFinite(ms)) return ms
-  throw new ErrandError('E_OPTION', `${what} is ${describe(date)}; use a valid Date`)
 }
 
 /** Every job that fits, newest dispatch first, a page at a time. */

@@ -2,12 +2,12 @@ import { ErrandError } from '../errors.ts'
 import { lanes } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import { toJson } from '../json.ts'
+import { momentMs } from '../moment.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOneOf, checkOptions } from '../options.ts'
 import { payloadOf } from '../ports/codec.ts'
 import type { JobChange } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
-import { momentOf } from './filter.ts'
 
 /** What `change` can edit. */
 export interface JobEdit {
@@ -27,7 +27,7 @@ export async function changeOf(deps: OperateDeps, id: string, to: JobEdit): Prom
   const change = {
     ...(lane === undefined ? {} : { lane: checkOneOf('lane', lane, lanes) }),
     ...(queue === undefined ? {} : { queue: checkQueueName(queue) }),
-    ...(at === undefined ? {} : { runAt: momentOf('at', at) }),
+    ...(at === undefined ? {} : { runAt: momentMs('at', at) }),
   }
   if (payload === undefined) {
     if (Object.keys(change).length > 0) return change
