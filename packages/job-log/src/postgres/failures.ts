@@ -97,6 +97,23 @@ function isReadOnly(error: unknown): boolean {
   return stateOfError(error) === '25006'
 }
 
+/** The session was ended because of a setting of the role, the database or the server, of version 17 and later. */
+const transactionTimeout = '25P04'
+
+/**
+ * What the server did not take, where that is what a pooler refuses which gives each transaction another session of its
+ * own: parameters of a session, and statements that were prepared in one.
+ */
+function poolerRefusal(error: unknown): string | undefined {
+  if (error instanceof AggregateError) return error.errors.map((one) => poolerRefusal(one)).find(Boolean)
+  const state = stateOfError(error)
+  if (state === '08P01' && reason(error).includes('startup parameter'))
+    return 'does not take what a session begins with'
+  // Not known in this session, or known from somebody else's.
+  if (state === '26000' || state === '42P05') return 'does not keep prepared statements'
+  return undefined
+}
+
 /** What the database says where it does not know the schema, or its tables and functions. */
 const missing = new Set(['42P01', '3F000', '42883', '42703'])
 
@@ -134,6 +151,17 @@ export function logError(error: unknown, place: string, undone = false): ErrandE
     return say(
       'E_LOG_UNREACHABLE',
       `the job log at ${place} cannot be written (${reason(error)}); it needs the primary, and comes back by itself when the URL leads there. To look at a standby add target_session_attrs=any`,
+    )
+  const pooler = poolerRefusal(error)
+  if (pooler !== undefined)
+    return say(
+      'E_LOG_UNREACHABLE',
+      `the server at ${place} answers, and ${pooler} (${reason(error)}); to a pooler such as PgBouncer in transaction mode the job log connects with ?listen=false&preparedStatements=false in its URL`,
+    )
+  if (state === transactionTimeout)
+    return say(
+      'E_LOG_UNREACHABLE',
+      `PostgreSQL at ${place} ended the session of the job log because its transaction took longer than transaction_timeout (${state}); lift it for the user of the job log: alter role … set transaction_timeout = 0`,
     )
   if (isLostConnection(error))
     return say(

@@ -41,7 +41,9 @@ async function prepareLedger(run: Run, schema: string): Promise<number> {
   const [found] = await run(`select to_regclass($1) is not null`, [`${schema}.migrations`])
   if (found?.[0] !== 't') {
     await refuseShared(run, schema)
-    await run(`create schema if not exists ${schema}`)
+    // Looked for first: to make it needs a right on the database, even where there is nothing to make.
+    const [there] = await run('select to_regnamespace($1) is not null', [schema])
+    if (there?.[0] !== 't') await run(`create schema ${schema}`)
     await run(`
       create table ${schema}.migrations (
         version integer primary key,

@@ -20,6 +20,7 @@ const verdicts: Readonly<Record<string, readonly [Verdict, string]>> = {
   '25P04': ['lost', 'transaction_timeout: the server has ended the session'],
 
   '26000': ['useless', 'no such prepared statement: somebody, a pooler for one, has reset the session'],
+  '42P05': ['useless', 'there is such a prepared statement: a pooler has given the session of somebody else'],
   '0A000': [
     'useless',
     'a cached plan must not change result type: the schema has changed under a prepared statement',

@@ -6,6 +6,7 @@ import type { ErrandError } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
 import { newJob, quietLogger, workerRef } from '@errand/testkit'
 import { systemClock } from '@errand/core/ports'
+import { logError } from '../../src/postgres/failures.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -109,6 +110,36 @@ describe('a URL that an ORM uses as well', () => {
     expect(() => postgres('postgres://localhost/db?schema=public')).toThrow(
       /leave the option schema out.*of an ORM/,
     )
+  })
+})
+
+it.skipIf(url === undefined)(
+  'a schema that is there needs no right to make schemas in the database',
+  async () => {
+    const stage = openStage(url!)
+    const role = `owner_${randomUUID().slice(0, 8)}`
+    onTestFinished(async () => {
+      await stage.sql(`drop owned by ${role} cascade`)
+      await stage.sql(`drop role ${role}`)
+      await stage.close()
+    })
+    await stage.sql(`create role ${role} login password '${secret}'`)
+    await stage.sql(`create schema ${stage.schema} authorization ${role}`)
+    const own = Object.assign(new URL(stage.url), { username: role, password: secret })
+    expect(await stage.open({ url: own.href }).migrate()).toMatchObject({ from: 0 })
+  },
+)
+
+describe('advice of the server', () => {
+  it.each([
+    ['08P01', 'unsupported startup parameter: statement_timeout', /listen=false&preparedStatements=false/],
+    ['26000', 'prepared statement "errand_get" does not exist', /listen=false&preparedStatements=false/],
+    ['42P05', 'prepared statement "errand_get" already exists', /listen=false&preparedStatements=false/],
+    ['25P04', 'terminating connection due to transaction timeout', /set transaction_timeout = 0/],
+  ])('%s is told with its cure, and the URL is not blamed', (code, message, cure) => {
+    const told = logError(Object.assign(new Error(message), { code }), 'here')
+    expect(told.message).toMatch(cure)
+    expect(told.message).not.toContain('is PostgreSQL running')
   })
 })
 
