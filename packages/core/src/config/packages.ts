@@ -23,7 +23,9 @@ export async function importPackage(
   if (path === undefined) {
     throw new ErrandError(
       'E_PACKAGE_MISSING',
-      `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
+      isBundled()
+        ? `${name} is loaded by its URL, which a bundle cannot do; import it and pass what its function returns (such as log: postgres({ url })), or mark the packages of Errand as external`
+        : `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
     )
   }
   try {
@@ -33,6 +35,11 @@ export async function importPackage(
       cause: error,
     })
   }
+}
+
+/** This file is a package's where it was installed, and part of the application's own where a bundler has put it there. */
+export function isBundled(file: string = import.meta.filename): boolean {
+  return !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
 }
 
 function resolveFrom(name: string, folder: string, others: readonly string[]): string | undefined {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addCommand, importPackage } from '../../src/config/packages.ts'
+import { addCommand, importPackage, isBundled } from '../../src/config/packages.ts'
 import { refusalOf } from '../code-of.ts'
 import { packageFiles, temporaryFolder } from '../temporary.ts'
 
@@ -59,4 +59,10 @@ test('a package that is there and cannot be loaded is not called missing', async
   await using app = await temporaryFolder(packageFiles(name, 'throw new Error("broken build")'))
   const refusal = await refusalOf(() => importPackage(name, app.path))
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('broken build') })
+})
+
+test('a bundle is told apart from a package by the place of its file', () => {
+  expect(isBundled('/app/dist/server.js')).toBe(true)
+  expect(isBundled('/app/node_modules/@errand/core/dist/config/packages.js')).toBe(false)
+  expect(isBundled()).toBe(false)
 })
