@@ -13,6 +13,8 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
   return database.transaction(
     async (run) => {
       await run('set local statement_timeout = 0')
+      // Of version 17 and later; a role may have it, and a migration takes as long as it takes.
+      await run(`select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`)
       await run(`select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext($1))`, [schema])
       // Each statement that alters gives up soon rather than stop everybody who waits behind it.
       await run(`set local lock_timeout = '5s'`)
