@@ -25,7 +25,11 @@ const inputs: readonly (readonly [what: string, code: string, ask: (errand: Erra
   ['a NUL in the tag of jobs to replay', 'E_KEY', (errand) => errand.jobs.replay({ tag: 'a\0' }, by)],
   ['a NUL in the tag of events', 'E_KEY', (errand) => first(errand.events.read({ tag: 'a\0' }))],
   ['a NUL in the queue of events', 'E_NAME', (errand) => first(errand.events.read({ queue: 'a\0' }))],
-  ['a NUL in the tag to follow', 'E_KEY', (errand) => first(errand.events.follow({ tag: 'a\0' }))],
+  [
+    'a NUL in the tag to follow',
+    'E_KEY',
+    (errand) => first(errand.events.follow({ tag: 'a\0', signal: AbortSignal.abort() })),
+  ],
   ['a NUL in a cursor', 'E_CURSOR', (errand) => first(errand.events.read({ after: '1.1\0' }))],
   ['a NUL in an id', 'E_ID', (errand) => errand.jobs.get('a\0')],
   ['a NUL in a queue to pause', 'E_NAME', (errand) => errand.queues.pause('a\0', by)],
