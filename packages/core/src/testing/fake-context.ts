@@ -98,7 +98,7 @@ export function fakeContext<In, Out, Result>(
     view,
     outcomes,
     signal: signal.signal,
-    log: childLogger(logger, { job: view.id, name: view.name, attempt: options.attempt ?? 1 }),
+    log: childLogger(logger, { job: view.id, jobName: view.name, attempt: options.attempt ?? 1 }),
     // Without a codec of its own nothing here is sealed later.
     progress: (progress) => {
       if (!(progress instanceof Promise))

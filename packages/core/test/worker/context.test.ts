@@ -26,7 +26,7 @@ test('what a context has may be taken out of it, and copied', async () => {
     expect(on.lines).toContainEqual(
       expect.objectContaining({
         message,
-        fields: expect.objectContaining({ job: id, name: 'a', attempt: 1 }),
+        fields: expect.objectContaining({ job: id, jobName: 'a', attempt: 1 }),
       }),
     )
   }
