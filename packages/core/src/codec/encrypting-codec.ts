@@ -24,6 +24,7 @@ export function encryptingCodec(keys: readonly string[]): Codec {
   const [newest] = byName
   if (!newest) throw new ErrandError('E_OPTION', 'encrypt.keys is empty')
   return {
+    isSecret: true,
     encode: (json, of) => ({ codec: newest[0], text: encrypt(json, newest[1], of) }),
     digest: (text, like) =>
       createHmac('sha256', byName.get(like.codec) ?? newest[1])

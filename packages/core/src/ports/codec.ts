@@ -17,6 +17,8 @@ export interface Belongs {
  * `encode` uses the newest codec; `decode` must read every codec that is still in the log.
  */
 export interface Codec {
+  /** Its texts are nobody's without a key: lines of a log do not show them either. Default: false. */
+  readonly isSecret?: boolean | undefined
   encode(json: string, of: Belongs): Encoded | Promise<Encoded>
   decode(stored: Encoded, of: Belongs): string | Promise<string>
   /**

@@ -26,7 +26,7 @@ export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<
   const { job, cause } = lost
   try {
     const error = await failureOf(lost.error, job.id, codec)
-    reportLost(logger, lost, error)
+    reportLost(parts, lost, error)
     const handler = worker.handlers.get(job.name)
     const stored = await payloadOf(job, codec)
     const parsed = stored && handler ? await parsedOf(stored.payload, handler.job) : undefined

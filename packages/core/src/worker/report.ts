@@ -5,20 +5,32 @@ import { releaseReasons } from '../job/release.ts'
 import type { ReleaseReason } from '../job/release.ts'
 import { failureLine } from '../logging.ts'
 import type { Logger } from '../logging.ts'
+import type { Codec } from '../ports/codec.ts'
 import type { LostForGood } from '../ports/job-log.ts'
 import { causeOf, failureOf, outcomeOf } from './ending.ts'
 import type { Decision } from './outcome.ts'
+
+export interface ReportParts {
+  readonly logger: Logger
+  readonly codec: Codec
+}
 
 /**
  * Says how a run ended that is no success: by the worker that recorded it, once the log has it, so that each end is said
  * once in a fleet. Never a payload. `outcome` marks these lines for who shows the ends of runs in another way.
  */
-export function reportEnd(logger: Logger, claim: Claim, decision: Decision, settled: Settled): void {
+export function reportEnd(
+  { logger, codec }: ReportParts,
+  claim: Claim,
+  decision: Decision,
+  settled: Settled,
+): void {
   const outcome = outcomeOf(settled)
   if (outcome === 'succeeded') return
   const { id, run, attempt, maxAttempts, job } = claim
   const facts = { outcome, job: id, jobName: job.name, queue: job.queue, run, attempt, maxAttempts }
-  const why = 'failure' in decision || outcome === 'failed' ? { err: failureLine(failureOf(decision)) } : {}
+  const why =
+    'failure' in decision || outcome === 'failed' ? { err: errorLine(failureOf(decision), codec, id) } : {}
   switch (outcome) {
     case 'failed':
       logger.error({ ...facts, cause: causeOf(decision), ...why }, 'a job has failed for good')
@@ -48,9 +60,18 @@ export function reportEnd(logger: Logger, claim: Claim, decision: Decision, sett
 }
 
 /** Says that a job has failed whose run left nobody to say it: by the worker whose sweep has recorded it. */
-export function reportLost(logger: Logger, { job, cause, run, attempt }: LostForGood, error: Failure): void {
+export function reportLost({ logger, codec }: ReportParts, lost: LostForGood, error: Failure): void {
+  const { job, cause, run, attempt } = lost
   const facts = { job: job.id, jobName: job.name, queue: job.queue, run, attempt, cause }
-  logger.error({ ...facts, err: failureLine(error) }, 'a job has failed for good: its run was lost')
+  const err = errorLine(error, codec, job.id)
+  logger.error({ ...facts, err }, 'a job has failed for good: its run was lost')
+}
+
+/** Where the texts of jobs are secret, an error says no more than which one it is: a message may hold what a payload holds. */
+function errorLine(error: Failure, codec: Codec, job: string): object {
+  if (codec.isSecret !== true) return failureLine(error)
+  const { name, code } = error
+  return failureLine({ name, code, message: `encrypted, as the job is; errand jobs show ${job}` })
 }
 
 function reportRelease(logger: Logger, facts: object, decision: Decision): void {

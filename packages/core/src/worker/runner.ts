@@ -92,7 +92,7 @@ export class Runner {
       const decision = notBegun(why)
       const outcome = await encode(deps.codec, claim, decision, undefined)
       const settled = await settler.settle({ id, run, durationMs: 0, outcome })
-      reportEnd(deps.logger, claim, decision, settled)
+      reportEnd(deps, claim, decision, settled)
     } catch (error) {
       deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
     }
@@ -133,7 +133,7 @@ export class Runner {
       const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
       const settled = await (slotTaken ? slots.untilRecorded(recording) : recording)
       this.#parts.tally.add(outcomeOf(settled))
-      if (settled.event !== 'succeeded') reportEnd(deps.logger, claim, attempted.decision, settled)
+      if (settled.event !== 'succeeded') reportEnd(deps, claim, attempted.decision, settled)
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.
       if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
