@@ -47,7 +47,7 @@ function accepts(port: number): Promise<boolean> {
   })
 }
 
-describe('a server of a test run that is killed', { timeout: 120_000 }, () => {
+describe('a server of a test run that is killed', () => {
   const servers = [
     { what: 'PostgreSQL', start: 'startPrivatePostgres', here: true },
     { what: 'RabbitMQ', start: 'startPrivateRabbitmq', here: isRabbitmqInstalled() },

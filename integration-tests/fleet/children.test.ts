@@ -48,7 +48,7 @@ const places: readonly {
       ]),
 ]
 
-describe.each(places)('a parent, on $name', { timeout: 120_000 }, ({ log, driver }) => {
+describe.each(places)('a parent, on $name', ({ log, driver }) => {
   test('whose worker is killed after it has dispatched, and whose next run fails, has each child once', async ({
     onTestFinished,
   }) => {

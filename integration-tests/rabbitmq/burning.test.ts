@@ -46,10 +46,10 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
       finally: (act) => void atTheEnd.push(act),
     })
     long = await startLongJob()
-  }, 180_000)
+  })
   afterAll(async () => {
     for (const act of atTheEnd.toReversed()) await act()
-  }, 60_000)
+  })
 
   test('all connections closed by an operator: both workers take again', async () => {
     await node.rabbitmqctl('close_all_connections', 'an operator was here')

@@ -39,8 +39,8 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
   beforeAll(async () => {
     tlsPort = await freePort()
     node = await nodeOfItsOwn({ config: withTls })
-  }, 180_000)
-  afterAll(() => node?.stop(), 60_000)
+  })
+  afterAll(() => node?.stop())
 
   it('an operator closes all connections: tickets come again by themselves', async () => {
     const { publisher, consumer, queue } = scene('closed')

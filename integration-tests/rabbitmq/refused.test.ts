@@ -22,7 +22,7 @@ interface Line {
   readonly err?: { readonly message: string } | undefined
 }
 
-describe.skipIf(amqp === undefined)('a worker that the broker does not let in', { timeout: 120_000 }, () => {
+describe.skipIf(amqp === undefined)('a worker that the broker does not let in', () => {
   const { host } = new URL(amqp ?? 'amqp://127.0.0.1')
   const cases = [
     { what: 'wrong password', driver: `amqp://somebody:s3cret@${host}`, said: 'refuses this user' },

@@ -124,7 +124,7 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
   const array = (cell: string | null, count: number): string | null =>
     cell === null ? null : `{${Array.from({ length: count }, () => quoted(cell)).join(',')}}`
 
-  test('whatever a dispatcher sends to its functions, the queue goes on', { timeout: 120_000 }, async () => {
+  test('whatever a dispatcher sends to its functions, the queue goes on', async () => {
     const stage = await open()
     await fc.assert(
       fc.asyncProperty(
@@ -197,64 +197,58 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
     .chain(([table, column, values]) => fc.constantFrom(...values).map((value) => ({ table, column, value })))
   const kinds = ['ready', 'due', 'running', 'blocked'] as const
 
-  test(
-    'whatever a row holds, one that cannot be worked with fails alone, with its reason',
-    { timeout: 180_000 },
-    async () => {
-      const stage = await open()
-      const { log, sql } = stage
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(fc.tuple(fc.constantFrom(...kinds), damage), { minLength: 1, maxLength: 5 }),
-          async (all) => {
-            const bad: string[] = []
-            for (const [kind, { table, column, value }] of all) {
-              const key = randomUUID()
-              const ordering = { key, onFailure: 'skip' } as const
-              const unique = { key, until: 'finished', forMs: 1_000 } as const
-              const job = newJob({
-                queue,
-                publishGraceMs: 0,
-                ...(kind === 'due' ? { due: { delayMs: 1 } } : {}),
-                ...(kind === 'blocked' ? { ordering } : { unique }),
-              })
-              const before = newJob({ queue, ordering })
-              await log.append(kind === 'blocked' ? [before, job] : [job])
-              bad.push(job.id)
-              if (kind === 'running') {
-                const gone = workerRef({ leaseMs: 1 })
-                await sql(
-                  `update errand.live set state = 4, run = 1, attempt = 1, publish_after = null, worker = $2 where id = $1`,
-                  [job.id, gone.id],
-                )
-              }
-              await sql(`update errand.${table} set ${column} = ${value} where id = $1`, [job.id])
+  test('whatever a row holds, one that cannot be worked with fails alone, with its reason', async () => {
+    const stage = await open()
+    const { log, sql } = stage
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.constantFrom(...kinds), damage), { minLength: 1, maxLength: 5 }),
+        async (all) => {
+          const bad: string[] = []
+          for (const [kind, { table, column, value }] of all) {
+            const key = randomUUID()
+            const ordering = { key, onFailure: 'skip' } as const
+            const unique = { key, until: 'finished', forMs: 1_000 } as const
+            const job = newJob({
+              queue,
+              publishGraceMs: 0,
+              ...(kind === 'due' ? { due: { delayMs: 1 } } : {}),
+              ...(kind === 'blocked' ? { ordering } : { unique }),
+            })
+            const before = newJob({ queue, ordering })
+            await log.append(kind === 'blocked' ? [before, job] : [job])
+            bad.push(job.id)
+            if (kind === 'running') {
+              const gone = workerRef({ leaseMs: 1 })
+              await sql(
+                `update errand.live set state = 4, run = 1, attempt = 1, publish_after = null, worker = $2 where id = $1`,
+                [job.id, gone.id],
+              )
             }
-            const honest = Array.from({ length: 3 }, () => newJob({ queue }))
-            await log.append(honest)
-            await lineGoesOn(stage, honest)
-            // What is left of them can be looked at, cancelled and replayed; or says why not, for this job alone.
-            for (const id of bad) {
-              const record = await log.get(id)
-              if (record?.state === 'failed' && record.error) expect(record.error.text).toContain('message')
-              await log.eventsOf(id)
-            }
-            await log
-              .cancel([...bad, ...honest.map(({ id }) => id)], { by: 'ada' })
-              .catch((error: unknown) => {
-                expect(error).toMatchObject({
-                  code: 'E_LOG',
-                  message: expect.stringContaining('job ') as unknown,
-                })
-              })
-            await sql(`delete from errand.live where id = any ($1)`, [bad])
-          },
-        ),
-        { numRuns: 60 },
-      )
-      await log.close()
-    },
-  )
+            await sql(`update errand.${table} set ${column} = ${value} where id = $1`, [job.id])
+          }
+          const honest = Array.from({ length: 3 }, () => newJob({ queue }))
+          await log.append(honest)
+          await lineGoesOn(stage, honest)
+          // What is left of them can be looked at, cancelled and replayed; or says why not, for this job alone.
+          for (const id of bad) {
+            const record = await log.get(id)
+            if (record?.state === 'failed' && record.error) expect(record.error.text).toContain('message')
+            await log.eventsOf(id)
+          }
+          await log.cancel([...bad, ...honest.map(({ id }) => id)], { by: 'ada' }).catch((error: unknown) => {
+            expect(error).toMatchObject({
+              code: 'E_LOG',
+              message: expect.stringContaining('job ') as unknown,
+            })
+          })
+          await sql(`delete from errand.live where id = any ($1)`, [bad])
+        },
+      ),
+      { numRuns: 60 },
+    )
+    await log.close()
+  })
 
   test('a run whose row cannot be worked with any more is failed with its reason, and its neighbours succeed', async () => {
     const { log, by, sql } = await open()

@@ -24,7 +24,7 @@ async function complaint(brokerUrl: string): Promise<string> {
   return message
 }
 
-describe.skipIf(url === undefined)('a broker that refuses', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined)('a broker that refuses', () => {
   const at = (user: string, vhost = ''): string => {
     const { host } = new URL(String(url))
     return `amqp://${user}@${host}/${vhost}`
@@ -53,7 +53,7 @@ describe.skipIf(url === undefined)('a broker that refuses', { timeout: 30_000 },
   })
 })
 
-describe.skipIf(url === undefined)('a URL with several hosts', { timeout: 30_000 }, () => {
+describe.skipIf(url === undefined)('a URL with several hosts', () => {
   async function gone() {
     const { hostname, port } = new URL(String(url))
     const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5672) })

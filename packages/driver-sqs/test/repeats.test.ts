@@ -46,110 +46,106 @@ function refuse(response: ServerResponse, status: number, type: string): true {
   return true
 }
 
-describe.skipIf(url === undefined || !url.includes('endpoint='))(
-  'a request that fails',
-  { timeout: 60_000 },
-  () => {
-    it('a single 500 on a send after an outage of polls is no failure: sends have tries of their own', async () => {
-      await using corner = new Corner(url!)
-      let polls = 0
-      let sends = 0
-      let polling = 500
-      const { endpoint } = await gatekeeper((operation, _, response) => {
-        if (operation === 'ReceiveMessage' && polling === 500) {
-          polls += 1
-          return refuse(response, 500, 'InternalError')
-        }
-        if (operation !== 'SendMessageBatch') return false
-        sends += 1
-        return sends === 1 ? refuse(response, 500, 'InternalError') : false
-      })
-      const driver = corner.open({ endpoint })
-      // Far more failures than the budget of the SDK has retries for.
-      const asking = new AbortController()
-      const loops = Array.from({ length: 4 }, async (_, n) => {
-        const subscription = await subscribe(driver, `media-${n}`)
-        while (!asking.signal.aborted) await subscription.next(10, asking.signal).catch(() => [])
-      })
-      await until(() => polls > 80, { withinMs: 30_000 })
-      const [ticket] = tickets(1, 'other')
-      expect(await driver.publish([ticket!])).toEqual({ accepted: [ticket], refused: [] })
-      expect(sends).toBe(2)
-      polling = 200
-      asking.abort()
-      await Promise.all(loops)
+describe.skipIf(url === undefined || !url.includes('endpoint='))('a request that fails', () => {
+  it('a single 500 on a send after an outage of polls is no failure: sends have tries of their own', async () => {
+    await using corner = new Corner(url!)
+    let polls = 0
+    let sends = 0
+    let polling = 500
+    const { endpoint } = await gatekeeper((operation, _, response) => {
+      if (operation === 'ReceiveMessage' && polling === 500) {
+        polls += 1
+        return refuse(response, 500, 'InternalError')
+      }
+      if (operation !== 'SendMessageBatch') return false
+      sends += 1
+      return sends === 1 ? refuse(response, 500, 'InternalError') : false
     })
+    const driver = corner.open({ endpoint })
+    // Far more failures than the budget of the SDK has retries for.
+    const asking = new AbortController()
+    const loops = Array.from({ length: 4 }, async (_, n) => {
+      const subscription = await subscribe(driver, `media-${n}`)
+      while (!asking.signal.aborted) await subscription.next(10, asking.signal).catch(() => [])
+    })
+    await until(() => polls > 80, { withinMs: 30_000 })
+    const [ticket] = tickets(1, 'other')
+    expect(await driver.publish([ticket!])).toEqual({ accepted: [ticket], refused: [] })
+    expect(sends).toBe(2)
+    polling = 200
+    asking.abort()
+    await Promise.all(loops)
+  })
 
-    it.each([
-      [400, 'OverLimit'],
-      [400, 'KmsThrottled'],
-      [400, 'RequestThrottled'],
-      [503, 'ServiceUnavailable'],
-    ])('%i %s: is tried again, four times in all', async (status, type) => {
-      await using corner = new Corner(url!)
-      let failures = 3
-      let sends = 0
-      const { endpoint } = await gatekeeper((operation, _, response) => {
-        if (operation !== 'SendMessageBatch') return false
-        sends += 1
-        failures -= 1
-        return failures >= 0 && refuse(response, status, type)
-      })
-      const driver = corner.open({ endpoint })
-      const all = tickets(1, 'media')
-      expect((await driver.publish(all)).accepted).toEqual(all)
-      expect(sends).toBe(4)
-      failures = 4
-      await expect(driver.publish(all)).rejects.toMatchObject({ code: 'E_DRIVER' })
-      expect(sends).toBe(8)
+  it.each([
+    [400, 'OverLimit'],
+    [400, 'KmsThrottled'],
+    [400, 'RequestThrottled'],
+    [503, 'ServiceUnavailable'],
+  ])('%i %s: is tried again, four times in all', async (status, type) => {
+    await using corner = new Corner(url!)
+    let failures = 3
+    let sends = 0
+    const { endpoint } = await gatekeeper((operation, _, response) => {
+      if (operation !== 'SendMessageBatch') return false
+      sends += 1
+      failures -= 1
+      return failures >= 0 && refuse(response, status, type)
     })
+    const driver = corner.open({ endpoint })
+    const all = tickets(1, 'media')
+    expect((await driver.publish(all)).accepted).toEqual(all)
+    expect(sends).toBe(4)
+    failures = 4
+    await expect(driver.publish(all)).rejects.toMatchObject({ code: 'E_DRIVER' })
+    expect(sends).toBe(8)
+  })
 
-    it('a server that answers nothing but 503 is asked over new connections: its name may lead elsewhere', async () => {
-      await using corner = new Corner(url!)
-      // A connection stays with the server that it has reached, as behind a name that has moved.
-      const bad = new Set<unknown>()
-      const state = { isMoved: false }
-      const { endpoint, server } = await gatekeeper((_, request, response) =>
-        bad.has(request.socket) ? refuse(response, 503, 'ServiceUnavailable') : false,
-      )
-      server.on('connection', (socket) => {
-        if (!state.isMoved) bad.add(socket)
-      })
-      const driver = corner.open({ endpoint })
-      await expect(publish(driver, tickets(1, 'media'))).rejects.toMatchObject({ code: 'E_DRIVER' })
-      state.isMoved = true
-      const all = tickets(1, 'media')
-      expect((await driver.publish(all)).accepted).toEqual(all)
+  it('a server that answers nothing but 503 is asked over new connections: its name may lead elsewhere', async () => {
+    await using corner = new Corner(url!)
+    // A connection stays with the server that it has reached, as behind a name that has moved.
+    const bad = new Set<unknown>()
+    const state = { isMoved: false }
+    const { endpoint, server } = await gatekeeper((_, request, response) =>
+      bad.has(request.socket) ? refuse(response, 503, 'ServiceUnavailable') : false,
+    )
+    server.on('connection', (socket) => {
+      if (!state.isMoved) bad.add(socket)
     })
+    const driver = corner.open({ endpoint })
+    await expect(publish(driver, tickets(1, 'media'))).rejects.toMatchObject({ code: 'E_DRIVER' })
+    state.isMoved = true
+    const all = tickets(1, 'media')
+    expect((await driver.publish(all)).accepted).toEqual(all)
+  })
 
-    it('credentials that were replaced in their file are read again', async () => {
-      await using corner = new Corner(url!)
-      const folder = mkdtempSync(join(tmpdir(), 'errand-credentials-'))
-      const file = join(folder, 'credentials')
-      const write = (key: string): void =>
-        writeFileSync(file, `[default]\naws_access_key_id = ${key}\naws_secret_access_key = s3cret\n`)
-      vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', file)
-      for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE'])
-        vi.stubEnv(name, undefined)
-      onTestFinished(() => {
-        vi.unstubAllEnvs()
-        rmSync(folder, { recursive: true, force: true })
-      })
-      const { endpoint } = await gatekeeper((_, { headers: { authorization = '' } }, response) =>
-        authorization.includes('EXPIRED') ? refuse(response, 403, 'ExpiredTokenException') : false,
-      )
-      write('EXPIRED')
-      const driver = corner.open({ endpoint, credentials: undefined })
-      await expect(publish(driver, tickets(1, 'media'))).rejects.toMatchObject({
-        message: expect.stringContaining('check the credentials'),
-      })
-      write('FRESH')
-      // Within the ten seconds in which everything is back.
-      const all = tickets(1, 'media')
-      await until(() => driver.publish(all).catch(() => undefined), { withinMs: 10_000 })
+  it('credentials that were replaced in their file are read again', async () => {
+    await using corner = new Corner(url!)
+    const folder = mkdtempSync(join(tmpdir(), 'errand-credentials-'))
+    const file = join(folder, 'credentials')
+    const write = (key: string): void =>
+      writeFileSync(file, `[default]\naws_access_key_id = ${key}\naws_secret_access_key = s3cret\n`)
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', file)
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE'])
+      vi.stubEnv(name, undefined)
+    onTestFinished(() => {
+      vi.unstubAllEnvs()
+      rmSync(folder, { recursive: true, force: true })
     })
-  },
-)
+    const { endpoint } = await gatekeeper((_, { headers: { authorization = '' } }, response) =>
+      authorization.includes('EXPIRED') ? refuse(response, 403, 'ExpiredTokenException') : false,
+    )
+    write('EXPIRED')
+    const driver = corner.open({ endpoint, credentials: undefined })
+    await expect(publish(driver, tickets(1, 'media'))).rejects.toMatchObject({
+      message: expect.stringContaining('check the credentials'),
+    })
+    write('FRESH')
+    // Within the ten seconds in which everything is back.
+    const all = tickets(1, 'media')
+    await until(() => driver.publish(all).catch(() => undefined), { withinMs: 10_000 })
+  })
+})
 
 it.skipIf(url === undefined)('what all queues meet reads alike for each of them', async () => {
   await using corner = new Corner(url!)

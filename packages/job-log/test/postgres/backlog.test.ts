@@ -25,7 +25,7 @@ describe.skipIf(url === undefined)('what doctor asks of a log with a long queue'
     await stage.sql('analyze errand.live')
     await log.beat(workerRef(), { queues: ['served'], taking: true, progress: [] })
     await log.pause('paused', { by: 'ada' })
-  }, 60_000)
+  })
   afterAll(() => stage?.close())
 
   it('counts its jobs up to a limit, and knows every queue', async () => {

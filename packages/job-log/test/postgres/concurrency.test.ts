@@ -15,7 +15,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     stage = openStage(url!)
     log = stage.open()
     await log.migrate()
-  }, 60_000)
+  })
   afterAll(() => stage?.close())
 
   const queue = 'many'

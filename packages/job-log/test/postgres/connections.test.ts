@@ -28,7 +28,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
     named = own.href
     log = stage.open({ url: named })
     await log.migrate()
-  }, 60_000)
+  })
   afterAll(() => stage?.close())
 
   /** Ends every connection of the log under test. */
@@ -96,7 +96,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
       [],
     )
     expect(events.filter(({ type }) => type === 'succeeded')).toHaveLength(jobs.length)
-  }, 120_000)
+  })
 
   it('a listener whose connection was lost listens again, and is woken because it may have missed something', async () => {
     const stop = new AbortController()

@@ -37,7 +37,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
       newJob({ queue: 'deep', ordering: { key: 'one', onFailure: 'block' } }),
     )
     await log.append([...jobs, ...blocked])
-  }, 120_000)
+  })
   afterAll(() => stage?.close())
 
   const reads = (work: () => Promise<void>): Promise<Reads> => readsOf(client, stage.schema, work)

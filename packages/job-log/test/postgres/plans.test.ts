@@ -41,7 +41,7 @@ describe.skipIf(url === undefined)(
       await fill(10)
       for (const { act } of calls) await act(2)
       await fill(backlog)
-    }, 120_000)
+    })
     afterAll(() => stage?.close())
 
     /** So many jobs of each kind; each key is a key of its own. */

@@ -19,7 +19,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
       create table errand.ahead as select 0::bigint as ms;
       create or replace function errand.clock() returns timestamptz language sql volatile
         return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
-  }, 60_000)
+  })
   afterEach(() => stage.close())
 
   const advance = (ms: number): Promise<unknown> => stage.sql('update errand.ahead set ms = ms + $1', [ms])

@@ -28,7 +28,7 @@ test('ten processes that start on an empty file together make its tables once', 
   const reports = await Promise.all(children.map(({ report }) => report))
   expect(reports.flatMap((report) => report.errors)).toEqual([])
   expect(await openLog(file).connect()).toMatchObject({ schemaVersion: 1, epoch: 1 })
-}, 120_000)
+})
 
 test('eight processes drain one file: each job once, nobody is told of a lock, nobody is left out', async () => {
   const file = join(temporaryFolder(), 'jobs.db')
@@ -41,7 +41,7 @@ test('eight processes drain one file: each job once, nobody is told of a lock, n
   const ids = reports.flatMap((report) => report.ids)
   expect(ids).toHaveLength(4_000)
   expect(new Set(ids)).toEqual(new Set(jobs.map((job) => job.id)))
-}, 120_000)
+})
 
 test("while another process holds the file's lock, the event loop goes on and the write follows", async () => {
   const file = join(temporaryFolder(), 'jobs.db')
@@ -87,4 +87,4 @@ test('a process that is killed in the middle of its work leaves a file that the 
     .get()
   expect(Number(succeeded?.n) + (queue?.ready ?? 0) + (queue?.running ?? 0)).toBe(3_000)
   expect(new DatabaseSync(file).prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' })
-}, 120_000)
+})
