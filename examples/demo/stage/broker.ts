@@ -34,6 +34,8 @@ export async function openBroker(driver: string | undefined): Promise<Broker> {
 export async function checkBroker(url: string, logger: Logger): Promise<void> {
   const factory = (url.startsWith('amqp') ? rabbitmqAt : sqsAt)(withPrefix(url))
   const driver = factory.open({ log: undefined as never, logger, clock: systemClock })
+  // A driver keeps no process alive: that is for the instance of Errand that it belongs to, and here is none.
+  const alive = setInterval(() => {}, 60_000)
   try {
     await driver.depth('pictures')
   } catch (error) {
@@ -41,6 +43,7 @@ export async function checkBroker(url: string, logger: Logger): Promise<void> {
     throw new Unusable(`the broker of --driver does not answer: ${why}`)
   } finally {
     await driver.close()
+    clearInterval(alive)
   }
 }
 
