@@ -27,6 +27,8 @@ const { values } = parseArgs({
 
 if (values.planted === undefined) await run()
 else process.exitCode = await searchPlanted(values.planted, values.write)
+// Promises of processes that were killed are never settled, and would keep this one alive. What was printed goes first.
+process.stdout.write('', () => process.exit())
 
 async function run(): Promise<void> {
   const unplanted = plantIn(values.plant)
