@@ -21,7 +21,7 @@ const caughtUp = async (on: Scene): Promise<void> => {
 }
 
 /** A cursor may say besides how far its reader can have seen by then. */
-const told = (events: readonly EventRecord[]) => events.map(({ cursor: _, ...event }) => event)
+const told = (events: readonly EventRecord[]) => events.map((event) => ({ ...event, cursor: undefined }))
 
 const brief = (events: readonly EventRecord[]) =>
   events.map(({ jobId, version, type }) => [jobId, version, type])
