@@ -10,7 +10,13 @@ export function recordOf(event: JobEvent): EventRecord {
     ...told,
     at: at.getTime(),
     worker: 'worker' in event ? event.worker : undefined,
-    data: event.type === 'dispatched' ? { orderingKey: event.orderingKey } : {},
+    data: dataOf(event),
     body: undefined,
   }
+}
+
+/** What the checker asks of an event besides its type. */
+function dataOf(event: JobEvent): EventRecord['data'] {
+  if (event.type === 'dispatched') return { orderingKey: event.orderingKey }
+  return event.type === 'released' ? { why: event.why } : {}
 }
