@@ -1,4 +1,5 @@
 import type { ReceiveMessageCommandOutput, SQSClient } from '@aws-sdk/client-sqs'
+import type { Receipt } from '@errand/core'
 import { describe, expect, inject, it } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { work as fleetWork } from '../fleet/app/jobs.ts'
@@ -36,16 +37,21 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
     'a ticket that an open poll brings after the stop is handed back at once (%s)',
     async (name, test) => {
       const on = await scene(name, test, { visibility: '60s' })
-      const stopping = await on.work()
-      await idle(on)
-      const stopped = stopping.stop()
-      const receipt = await on.errand.dispatch(work, {}, { lane: 'high' })
-      await stopped
-      expect(on.faults.requests['ChangeMessageVisibilityBatch']).toBe(1)
+      const handedBack = (): number => on.faults.requests['ChangeMessageVisibilityBatch'] ?? 0
+      const receipts: Receipt<unknown>[] = []
+      // On a busy machine the worker may have stopped before the ticket comes: then the next one is stopped.
+      while (handedBack() === 0 && receipts.length < 5) {
+        const stopping = await on.work()
+        await idle(on)
+        const stopped = stopping.stop()
+        receipts.push(await on.errand.dispatch(work, {}, { lane: 'high' }))
+        await stopped
+      }
+      expect(handedBack()).toBe(1)
       await on.work()
       // Neither its visibility, nor its grace of 30 s, has ended by then.
-      await on.errand.result(receipt, { timeout: scaleLimit(15_000) })
-      expect(on.begun()).toEqual([receipt.id])
+      for (const receipt of receipts) await on.errand.result(receipt, { timeout: scaleLimit(15_000) })
+      expect(on.begun()).toEqual(receipts.map(({ id }) => id))
       expect(await on.violations()).toBe('')
     },
   )
