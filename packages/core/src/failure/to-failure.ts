@@ -70,7 +70,7 @@ class Keeper {
 
   #code(thrown: object): string | number | undefined {
     const code = read(thrown, 'code')
-    if (typeof code === 'number') return code
+    if (typeof code === 'number') return storable(code)
     return typeof code === 'string' ? this.#text(code, 'field') : undefined
   }
 
@@ -131,6 +131,11 @@ function keysOf(thrown: object): readonly string[] {
 
 function plain(value: unknown): FailureField | undefined {
   if (typeof value === 'bigint') return String(value)
-  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
+  if (typeof value === 'number') return storable(value)
   return typeof value === 'string' || typeof value === 'boolean' || value === null ? value : undefined
+}
+
+/** JSON has no NaN and no infinity, and forgets the sign of -0. */
+function storable(value: number): number | string {
+  return Number.isFinite(value) ? value + 0 : String(value)
 }

@@ -234,6 +234,16 @@ function define(error: object, key: string, value: unknown): void {
   Object.defineProperty(error, key, { value, enumerable: true, configurable: true, writable: true })
 }
 
+test.each([
+  [Number.POSITIVE_INFINITY, 'Infinity'],
+  [Number.NaN, 'NaN'],
+  [-0, 0],
+])('a code and a field that JSON cannot store are kept as what can be stored: %s', (number, kept) => {
+  const failure = toFailure(Object.assign(new Error('refused'), { code: number, status: number }))
+  expect(failure).toMatchObject({ code: kept, fields: { status: kept } })
+  expect(storedFailure(JSON.parse(JSON.stringify(failure)))).toEqual(failure)
+})
+
 test('whatever is thrown is kept, comes back from storage as it was, and again from the error made of it', () => {
   assert(
     property(whatever.thrown, (thrown) => {
