@@ -1,26 +1,44 @@
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 import { serversOfThisRun } from './setup.ts'
 
-/** The last lines of a run: which servers it used, and one plain line of numbers. */
+/** The last lines of a run: which servers it used, a line for each test that failed, and one plain line of numbers. */
 export default class ClosingLines implements Reporter {
   async onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): Promise<void> {
     const count = { passed: 0, failed: errors.length, skipped: 0, pending: 0 }
+    const failures = errors.map((error) => `failed: ${lineOf(error)}`)
     for (const module of modules) {
       const tests = [...module.children.allTests()]
-      for (const test of tests) count[test.result().state] += 1
+      for (const test of tests) {
+        const { state, errors: why = [] } = test.result()
+        count[state] += 1
+        if (state !== 'failed') continue
+        const reasons = why.map((error) => lineOf(error)).join('; ')
+        failures.push(
+          `failed: ${module.project.name} ${module.relativeModuleId} > ${test.fullName}: ${reasons}`,
+        )
+      }
       // A file that could not be loaded has no test to fail, and must not pass for an empty one.
-      if (module.state() === 'failed' && !tests.some((test) => test.result().state === 'failed'))
+      if (module.state() === 'failed' && !tests.some((test) => test.result().state === 'failed')) {
         count.failed += 1
+        failures.push(
+          `failed: ${module.project.name} ${module.relativeModuleId}: ${module.errors().map(lineOf).join('; ')}`,
+        )
+      }
     }
 
     // Then the setup of the projects has failed, which no test can tell.
     if (modules.length === 0 && count.failed === 0) count.failed = 1
 
-    const lines = ['', 'Servers', ...(await serverLines()), '']
+    const lines = ['', 'Servers', ...(await serverLines()), '', ...failures]
     const skipped = count.skipped + count.pending
     const numbers = `${count.passed} passed, ${count.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
     process.stdout.write([...lines, numbers, ''].join('\n'))
   }
+}
+
+/** The first line of what it says: the rest stands above. */
+function lineOf({ message }: { readonly message: string }): string {
+  return message.split('\n', 1)[0] ?? ''
 }
 
 async function serverLines(): Promise<readonly string[]> {
