@@ -1,6 +1,7 @@
 // Checks what would be published, from the packed tarballs: publint (files, exports) and attw (types as each resolver sees them).
 import { rmSync } from 'node:fs'
-import { packAll, root, run, temporaryFolder } from './packing.ts'
+import { packAll, run, temporaryFolder } from './packing.ts'
+import { root } from './workspace.ts'
 
 const folder = temporaryFolder()
 try {

@@ -2,7 +2,8 @@
 // one installed by npm, and runs a job in each.
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Packed, packAll, root, run, temporaryFolder } from './packing.ts'
+import { type Packed, packAll, run, temporaryFolder } from './packing.ts'
+import { root } from './workspace.ts'
 
 const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
 const fixtures = join(root, 'scripts', 'applications')

@@ -1,7 +1,7 @@
 // Runs the tests that depend on a server's version against each version in containers. Needs Docker.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { root } from './packing.ts'
+import { root } from './workspace.ts'
 
 /** The oldest that must work, the one that most have, and the newest. */
 const versions = [

@@ -1,7 +1,7 @@
 // Runs what depends on the version of RabbitMQ once more, on the newest one of Debian, where its packages can be had.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { root } from './packing.ts'
+import { root } from './workspace.ts'
 import { unpackRabbitmq } from './unpack-rabbitmq.ts'
 
 const vitest = join(root, 'node_modules', '.bin', 'vitest')

@@ -1,10 +1,8 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-export const root = fileURLToPath(new URL('..', import.meta.url))
+import { listPackages, root } from './workspace.ts'
 
 export interface Packed {
   readonly name: string
@@ -17,13 +15,10 @@ export function temporaryFolder(): string {
 
 /** Packs each package as `pnpm publish` would: `publishConfig` applied, `workspace:` and `catalog:` replaced. */
 export async function packAll(folder: string): Promise<readonly Packed[]> {
-  const packages = readdirSync(join(root, 'packages')).toSorted()
   const packed: Packed[] = []
-  for (const directory of packages) {
-    const cwd = join(root, 'packages', directory)
-    const { name } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8')) as { name: string }
+  for (const { name, folder: from } of listPackages()) {
     const tarball = join(folder, `${name.replace('@', '').replace('/', '-')}.tgz`)
-    await run('pnpm', ['pack', '--out', tarball], cwd)
+    await run('pnpm', ['pack', '--out', tarball], join(root, from))
     packed.push({ name, tarball })
   }
   return packed

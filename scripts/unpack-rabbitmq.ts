@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { root } from './packing.ts'
+import { root } from './workspace.ts'
 
 /** RabbitMQ, and what its scripts call: essential packages are not among its dependencies. */
 const packages = [

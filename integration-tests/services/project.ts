@@ -1,0 +1,47 @@
+import { globSync } from 'node:fs'
+import type { TestProjectInlineConfiguration } from 'vitest/config'
+import { refusedDeprecations } from './deprecations.ts'
+
+const servers = new URL('setup.ts', import.meta.url).pathname
+
+export interface TestProject {
+  /** As in `pnpm vitest run --project NAME`. */
+  readonly name: string
+  /** The folder of the tests: `import.meta.dirname`. */
+  readonly folder: string
+  /** False for tests that need no server: then a run of this project starts none. */
+  readonly servers: boolean
+  /** Tests of one file that run side by side, where they say that they may. Default 5. */
+  readonly maxConcurrency?: number
+  /** A part of the tests in the folder; or all but a part. Default all. */
+  readonly include?: string
+  readonly exclude?: string
+  /** Files side by side, after all other projects: for tests that mostly wait for their servers. */
+  readonly maxWorkers?: number
+}
+
+/** The options of vitest that all projects share. */
+export function testProject(project: TestProject): TestProjectInlineConfiguration {
+  const { name, folder, maxConcurrency = 5, include = '**/*.test.ts', exclude, maxWorkers } = project
+  const typeTests = '**/*.test-d.ts'
+  return {
+    root: folder,
+    test: {
+      name,
+      include: [include],
+      ...refusedDeprecations,
+      exclude: ['**/node_modules/**', ...(exclude === undefined ? [] : [exclude])],
+      globalSetup: project.servers ? [servers] : [],
+      maxConcurrency,
+      ...(maxWorkers === undefined ? {} : { maxWorkers, sequence: { groupOrder: 1 } }),
+      // No test waits by the clock, and each wait has a limit that scales with the machine: these end what hangs.
+      testTimeout: 600_000,
+      hookTimeout: 600_000,
+      typecheck: {
+        enabled: globSync(typeTests, { cwd: folder }).length > 0,
+        include: [typeTests],
+        tsconfig: 'tsconfig.json',
+      },
+    },
+  }
+}

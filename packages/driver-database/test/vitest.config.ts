@@ -1,0 +1,3 @@
+import { testProject } from '../../../integration-tests/services/project.ts'
+
+export default testProject({ name: 'driver-database', folder: import.meta.dirname, servers: true })

@@ -1,0 +1,34 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export const root: string = join(import.meta.dirname, '..')
+
+/** A package of `packages/`, as its own files describe it. */
+export interface WorkspacePackage {
+  readonly name: string
+  /** From the root: `packages/core`. */
+  readonly folder: string
+  /** What its source may import beside `node:` and its own files: dependencies and peers of its package.json. */
+  readonly imports: readonly string[]
+}
+
+interface Manifest {
+  readonly name: string
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
+
+/** All packages that are published, in the order of their folders. */
+export function listPackages(): readonly WorkspacePackage[] {
+  return globSync('packages/*/package.json', { cwd: root })
+    .toSorted()
+    .map((file) => {
+      const folder = file.slice(0, -'/package.json'.length)
+      const manifest = JSON.parse(readFileSync(join(root, file), 'utf8')) as Manifest
+      return {
+        name: manifest.name,
+        folder,
+        imports: Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }).toSorted(),
+      }
+    })
+}
