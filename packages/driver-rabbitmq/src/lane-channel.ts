@@ -1,9 +1,9 @@
 import type { Channel, ConsumeMessage, GetMessage } from 'amqplib'
+import { decodeTicket } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Logger } from '@errand/core/ports'
 import { Acks } from './acks.ts'
 import type { Connection } from './connection.ts'
-import { decodeTicket } from './tickets.ts'
 
 /** A delivery in this process's hands. */
 export interface Held {

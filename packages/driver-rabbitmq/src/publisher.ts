@@ -1,3 +1,4 @@
+import { encodeTicket } from '@errand/core/driver-kit'
 import type { CallOptions, Clock, PublishReport, Ticket } from '@errand/core/ports'
 import { Confirms } from './confirms.ts'
 import type { Fate } from './confirms.ts'
@@ -6,7 +7,6 @@ import { driverError, replyCode, textOf } from './errors.ts'
 import type { Link } from './link.ts'
 import { brokerQueue } from './names.ts'
 import type { Settings } from './options.ts'
-import { encodeTicket } from './tickets.ts'
 import { topologyOf } from './topology.ts'
 
 type Refusal = PublishReport['refused'][number]
@@ -123,7 +123,10 @@ export class Publisher {
     if (connection.blocked !== undefined) throw blockedError(connection)
     const confirms = await unlessAborted(this.#channel(connection), ended)
     const before = confirms.confirmed
-    const messages = tickets.map(({ ticket, queue }) => ({ queue, content: encodeTicket(ticket) }))
+    const messages = tickets.map(({ ticket, queue }) => ({
+      queue,
+      content: Buffer.from(encodeTicket(ticket)),
+    }))
     const fates = await confirms.send(messages, ended)
     if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
     // Not one answer in all that time: the next publish shall not trust this connection.

@@ -1,4 +1,5 @@
 import type { Message } from '@aws-sdk/client-sqs'
+import { encodeTicket } from '@errand/core/driver-kit'
 import { News } from '@errand/core/ports'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import type { Api, Fate, ReceiveOptions } from './api.ts'
@@ -7,7 +8,6 @@ import { driverError, troubleOf } from './errors.ts'
 import { sqsName } from './names.ts'
 import type { Settings } from './options.ts'
 import { Tens } from './tens.ts'
-import { encodeTicket } from './ticket.ts'
 
 export interface LaneQueueOptions {
   readonly api: Api

@@ -1,4 +1,5 @@
 import type { Message } from '@aws-sdk/client-sqs'
+import { decodeTicket } from '@errand/core/driver-kit'
 import type { Clock, Delivery, ErrandError, Logger, QueueName, Subscription } from '@errand/core/ports'
 import { lowestLaneEvery, toFailure } from '@errand/core/ports'
 import { batchSize } from './api.ts'
@@ -8,7 +9,6 @@ import type { LaneQueue } from './lane-queue.ts'
 import { Pace } from './pace.ts'
 import { LanePolls } from './poll.ts'
 import { keptMs, Shelf } from './shelf.ts'
-import { decodeTicket } from './ticket.ts'
 
 export interface SqsSubscriptionOptions {
   readonly queue: QueueName
@@ -192,20 +192,20 @@ export class SqsSubscription implements Subscription {
     const received: Received[] = []
     for (const { Body, ReceiptHandle, MessageId } of messages) {
       if (ReceiptHandle === undefined) continue
-      const ticket = decodeTicket(Body)
+      const { ticket, why } = decodeTicket(Body)
       if (ticket) received.push(new Received(ticket, ReceiptHandle, queue, now))
-      else this.#setAside(queue, ReceiptHandle, MessageId)
+      else this.#setAside(queue, ReceiptHandle, { messageId: MessageId, why })
     }
     if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
       this.#handBack(received)
     else this.#shelf.put(received)
   }
 
-  #setAside(queue: LaneQueue, handle: string, messageId: string | undefined): void {
+  #setAside(queue: LaneQueue, handle: string, about: object): void {
     const { logger } = this.#options
     // Not its text: nobody knows what is in it.
     logger.warn(
-      { driver: 'sqs', sqsQueue: queue.name, messageId },
+      { driver: 'sqs', sqsQueue: queue.name, ...about },
       'a message that is not a ticket was deleted',
     )
     void this.#settle(queue.delete(handle))
