@@ -1,11 +1,13 @@
-/** Writes what is derived from code: docs/errors.md, docs/states.md, and the rights in docs/security.md. `--check` only compares. */
+/**
+ * Writes what is derived from code: docs/errors.md, docs/states.md, the rights in docs/security.md, and in the package.json of
+ * `errand` which package opens the URLs of a scheme. `--check` only compares.
+ */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCodes, eventTypes, releaseReasons, transitions } from '../packages/core/src/ports.ts'
 import type { JobState } from '../packages/core/src/ports.ts'
 import { grantsOf, scriptOf } from '../packages/job-log/src/postgres/roles.ts'
-
-const docs = join(import.meta.dirname, '..', 'docs')
+import { listPackages, root } from './workspace.ts'
 
 function errorsPage(): string {
   const rows = Object.entries(errorCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`)
@@ -48,7 +50,7 @@ ${reasons.join('\n')}
 
 /** The page as it is, with what `errand roles` prints today. */
 function securityPage(): string {
-  const page = readFileSync(join(docs, 'security.md'), 'utf8')
+  const page = readFileSync(join(root, 'docs/security.md'), 'utf8')
   const script = scriptOf(
     '"errand"',
     grantsOf('"errand"', {
@@ -61,12 +63,28 @@ function securityPage(): string {
   return page.slice(0, begin) + script + page.slice(page.indexOf('```', begin))
 }
 
-const pages = { 'errors.md': errorsPage(), 'states.md': statesPage(), 'security.md': securityPage() }
-for (const [name, text] of Object.entries(pages)) {
-  const file = join(docs, name)
+/** The package.json of `errand` as it is, with the schemes that the packages declare: errors name the package to add. */
+function errandManifest(): string {
+  const manifest = JSON.parse(readFileSync(join(root, 'packages/errand/package.json'), 'utf8')) as object
+  const schemes = (kind: 'log' | 'driver'): object =>
+    Object.fromEntries(
+      listPackages().flatMap(({ name, opens }) => (opens[kind] ?? []).map((scheme) => [scheme, name])),
+    )
+  const errand = { packages: { log: schemes('log'), driver: schemes('driver') } }
+  return `${JSON.stringify({ ...manifest, errand }, undefined, 2)}\n`
+}
+
+const files = {
+  'docs/errors.md': errorsPage(),
+  'docs/states.md': statesPage(),
+  'docs/security.md': securityPage(),
+  'packages/errand/package.json': errandManifest(),
+}
+for (const [name, text] of Object.entries(files)) {
+  const file = join(root, name)
   if (!process.argv.includes('--check')) writeFileSync(file, text)
   else if (readFileSync(file, 'utf8') !== text) {
-    console.error(`docs/${name} is not what the code says: run pnpm reference`)
+    console.error(`${name} is not what the code says: run pnpm reference`)
     process.exitCode = 1
   }
 }

@@ -10,12 +10,15 @@ export interface WorkspacePackage {
   readonly folder: string
   /** What its source may import beside `node:` and its own files: dependencies and peers of its package.json. */
   readonly imports: readonly string[]
+  /** The schemes of URLs that it opens. */
+  readonly opens: { readonly log?: readonly string[]; readonly driver?: readonly string[] }
 }
 
 interface Manifest {
   readonly name: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly errand?: WorkspacePackage['opens']
 }
 
 /** All packages that are published, in the order of their folders. */
@@ -29,6 +32,7 @@ export function listPackages(): readonly WorkspacePackage[] {
         name: manifest.name,
         folder,
         imports: Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }).toSorted(),
+        opens: manifest.errand ?? {},
       }
     })
 }

@@ -14,15 +14,19 @@ export async function temporaryFolder(
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) }
 }
 
-/** The files of an installed ES module package with this source. */
-export function packageFiles(name: string, source: string): Record<string, string> {
-  const exports = { '.': { types: './index.d.ts', default: './index.js' } }
+/** The files of an installed ES module package with this source, and these members in its package.json. */
+export function packageFiles(name: string, source: string, members: object = {}): Record<string, string> {
+  const exports = {
+    '.': { types: './index.d.ts', default: './index.js' },
+    './package.json': './package.json',
+  }
   return {
     [`node_modules/${name}/package.json`]: JSON.stringify({
       name,
       version: '1.0.0',
       type: 'module',
       exports,
+      ...members,
     }),
     [`node_modules/${name}/index.js`]: source,
   }

@@ -1,33 +1,19 @@
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join, parse } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../errors.ts'
 
-/** Where a package is looked for when the application's folder does not have it: by its main script, and from here. */
-const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].filter(
-  (place) => place !== undefined,
-)
+/** A package that was found, and the file that an import of it loads. */
+export interface InstalledPackage {
+  readonly name: string
+  readonly path: string
+}
 
-/**
- * Imports a package as the application would: resolved from its folder, or from where its `errand` package stands
- * (which brings the common ones along); else in the same way from the other places.
- * @throws `E_PACKAGE_MISSING` with the command that adds it, `E_CONFIG` when it is there and cannot be loaded.
- */
-export async function importPackage(
-  name: string,
-  folder: string,
-  others: readonly string[] = otherPlaces,
-): Promise<Readonly<Record<string, unknown>>> {
-  const path = resolveFrom(name, folder, others)
-  if (path === undefined) {
-    throw new ErrandError(
-      'E_PACKAGE_MISSING',
-      isBundled()
-        ? `${name} is loaded by its URL, which a bundle cannot do; import it and pass what its function returns (such as log: postgres({ url })), or mark the packages of Errand as external`
-        : `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
-    )
-  }
+/** @throws `E_CONFIG` when it cannot be loaded. */
+export async function importPackage({
+  name,
+  path,
+}: InstalledPackage): Promise<Readonly<Record<string, unknown>>> {
   try {
     return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
   } catch (error) {
@@ -37,26 +23,19 @@ export async function importPackage(
   }
 }
 
+/** `E_PACKAGE_MISSING` with the command that adds the package to the application in this folder. */
+export function missingPackage(name: string, folder: string): ErrandError {
+  return new ErrandError(
+    'E_PACKAGE_MISSING',
+    isBundled()
+      ? `${name} is loaded by its URL, which a bundle cannot do; import it and pass what its function returns (such as log: postgres({ url })), or mark the packages of Errand as external`
+      : `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
+  )
+}
+
 /** This file is a package's where it was installed, and part of the application's own where a bundler has put it there. */
 export function isBundled(file: string = import.meta.filename): boolean {
   return !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
-}
-
-function resolveFrom(name: string, folder: string, others: readonly string[]): string | undefined {
-  for (const place of [join(folder, 'package.json'), ...others]) {
-    const errand = resolve('errand/package.json', place)
-    const path = resolve(name, place) ?? (errand === undefined ? undefined : resolve(name, errand))
-    if (path !== undefined) return path
-  }
-  return undefined
-}
-
-function resolve(name: string, from: string): string | undefined {
-  try {
-    return createRequire(from).resolve(name)
-  } catch {
-    return undefined
-  }
 }
 
 const lockfiles: readonly (readonly [file: string, manager: string])[] = [

@@ -13,8 +13,10 @@ import { urlIn } from '../transfer/places.ts'
 import { settingsDefaults } from './defaults.ts'
 import type { Settings } from './defaults.ts'
 import { importPackage } from './packages.ts'
-import { providerOf } from './urls.ts'
-import type { Provider } from './urls.ts'
+import { findProvider } from './providers.ts'
+import type { Places } from './providers.ts'
+import { schemeOf } from './scheme.ts'
+import type { Kind } from './scheme.ts'
 
 /** A configuration, checked, with every default applied. Packages are loaded only when the factories are asked for. */
 export interface ResolvedConfig {
@@ -28,13 +30,9 @@ export interface ResolvedConfig {
   driverAt(url: string): Promise<DriverFactory>
 }
 
-/** From where the environment comes; given by tests. */
-export interface Surroundings {
+/** From where the environment comes, and where packages are; given by tests. */
+export interface Surroundings extends Places {
   readonly env: NodeJS.ProcessEnv
-  /** The application's folder. */
-  readonly folder: string
-  /** Files from which packages are looked for that the folder does not have. Default: the main script, and this package. */
-  readonly others?: readonly string[] | undefined
 }
 
 const known: readonly string[] = [
@@ -56,8 +54,8 @@ const largestBytes = 16 * 1_048_576
 /** @throws `E_OPTION`, `E_DURATION`, `E_URL` */
 export function checkConfig(config: Config): Settings {
   checkOptions('the configuration', config, known)
-  checkPart('log', config.log, 'job-log')
-  checkPart('driver', config.driver, 'driver')
+  checkPart('log', config.log)
+  checkPart('driver', config.driver)
   if (config.worker !== undefined && typeof config.worker !== 'string') {
     throw new ErrandError('E_OPTION', `worker is ${describe(config.worker)}; use the path of its file`)
   }
@@ -80,7 +78,7 @@ export function resolveConfig(
     codec: codecOf(config),
     logger,
     createLog: config.createLog ?? true,
-    logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'job-log', surroundings),
+    logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'log', surroundings),
     driverFactory: () =>
       factoryOf(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
     driverAt: async (url) => factoryOf<DriverFactory>(urlIn(url, surroundings.env), 'driver', surroundings),
@@ -121,24 +119,27 @@ function checkLogger(logger: Logger): void {
     checkFunction(`logger.${level}`, logger[level])
 }
 
-function checkPart(what: string, part: unknown, kind: Provider['kind']): void {
+function checkPart(kind: Kind, part: unknown): void {
   if (part === undefined || isFactory(part, kind)) return
   if (typeof part === 'string') {
-    providerOf(part, kind)
+    schemeOf(part, kind)
     return
   }
   throw new ErrandError(
     'E_OPTION',
-    `${what} is ${describe(part)}; use a URL, or what the function of a ${what}'s package returned`,
+    `${kind} is ${describe(part)}; use a URL, or what the function of a ${kind}'s package returned`,
   )
 }
 
-function isFactory(part: unknown, kind: string): boolean {
+/** How the factories of each kind are marked. */
+const marks = { log: 'job-log', driver: 'driver' } as const
+
+function isFactory(part: unknown, kind: Kind): boolean {
   return (
     typeof part === 'object' &&
     part !== null &&
     'errand' in part &&
-    part.errand === kind &&
+    part.errand === marks[kind] &&
     'open' in part &&
     typeof part.open === 'function'
   )
@@ -159,19 +160,19 @@ function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
 
 async function factoryOf<F extends LogFactory | DriverFactory>(
   part: string | F,
-  kind: F['errand'],
-  { folder, others }: Surroundings,
+  kind: Kind,
+  places: Places,
 ): Promise<F> {
   if (typeof part !== 'string') return part
-  const provider = providerOf(part, kind)
-  const { fromUrl } = await importPackage(provider.package, folder, others)
+  const provider = findProvider(schemeOf(part, kind), kind, places)
+  const { fromUrl } = await importPackage(provider)
   if (typeof fromUrl !== 'function') {
     throw new ErrandError(
       'E_CONFIG',
-      `${provider.package} does not export fromUrl(url); is it of another version?`,
+      `${provider.name} does not export fromUrl(url); is it of another version?`,
     )
   }
   const factory: unknown = fromUrl(part)
   if (isFactory(factory, kind)) return factory as F
-  throw new ErrandError('E_CONFIG', `fromUrl(url) of ${provider.package} did not return a ${kind}`)
+  throw new ErrandError('E_CONFIG', `fromUrl(url) of ${provider.name} did not return a ${marks[kind]}`)
 }

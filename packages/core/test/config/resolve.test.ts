@@ -9,9 +9,14 @@ import { packageFiles, temporaryFolder } from '../temporary.ts'
 const factorySource = (kind: 'job-log' | 'driver') =>
   `export const fromUrl = (url) => ({ errand: '${kind}', name: url, open() {} })`
 const installed = {
-  ...packageFiles('@errand/job-log', factorySource('job-log')),
+  ...packageFiles('@errand/log-sqlite', factorySource('job-log')),
+  ...packageFiles('errand-postgres', factorySource('job-log'), {
+    errand: { log: ['postgres', 'postgresql'] },
+  }),
   ...packageFiles('@errand/driver-database', factorySource('driver')),
-  ...packageFiles('@errand/driver-rabbitmq', factorySource('driver')),
+  ...packageFiles('@errand/driver-rabbitmq', factorySource('driver'), {
+    errand: { driver: ['amqp', 'amqps'] },
+  }),
   ...packageFiles('@errand/driver-sqs', factorySource('driver')),
 }
 const logger = silentLogger
