@@ -1,6 +1,6 @@
 import { ErrandError } from '@errand/core'
 import type { Duration } from '@errand/core'
-import { checkOptions, checkParameters, durationMs } from '@errand/core/ports'
+import { defineOptions, option } from '@errand/core/driver-kit'
 import type { Driver, DriverContext, DriverFactory, QueueName, RequestId, Topic } from '@errand/core/ports'
 import { DatabaseSubscription } from './subscription.ts'
 
@@ -12,7 +12,8 @@ export interface DatabaseOptions {
   readonly poll?: Duration | undefined
 }
 
-const defaultPollMs = 2_000
+// One of 0 would never stop asking.
+const table = defineOptions('database()', { poll: option.duration({ default: '2s', from: '1ms' }) })
 
 /**
  * The default driver: takes jobs straight from the job log, so that there is nothing else to run. Jobs are granted as
@@ -21,14 +22,7 @@ const defaultPollMs = 2_000
  * @example const errand = createErrand({ log: process.env.DATABASE_URL, driver: database({ poll: '500ms' }) })
  */
 export function database(options: DatabaseOptions = {}): DriverFactory {
-  checkOptions('database()', options, ['poll'])
-  const pollMs = durationMs(options.poll ?? defaultPollMs, 'database({ poll })')
-  if (pollMs === 0) {
-    throw new ErrandError(
-      'E_OPTION',
-      'database({ poll }) is 0: it would never stop asking; use 10 ms or more',
-    )
-  }
+  const { poll: pollMs } = table.check(options)
   return { errand: 'driver', name: 'database', open: (context) => open(context, pollMs) }
 }
 
@@ -41,8 +35,7 @@ export function fromUrl(url: string): DriverFactory {
   const match = /^database:(?:\/\/)?(?:\?(?<query>.*))?$/.exec(url)
   if (!match)
     throw new ErrandError('E_URL', "the database driver's URL is 'database', or 'database:?poll=500ms'")
-  const { poll } = checkParameters("the database driver's URL", match.groups?.['query'], ['poll'])
-  return poll === undefined ? database() : database({ poll: poll as Duration })
+  return database(table.readQuery("the database driver's URL", match.groups?.['query'] ?? ''))
 }
 
 function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {

@@ -1,6 +1,9 @@
-import { checkOptions, durationMs, ErrandError } from '@errand/core/ports'
+import { readFileSync } from 'node:fs'
+import { defineOptions, option } from '@errand/core/driver-kit'
+import type { OptionRule } from '@errand/core/driver-kit'
+import { ErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
-import { endpointsOf } from './endpoint.ts'
+import { endpointsOf, refuse } from './endpoint.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export interface TlsOptions {
@@ -36,7 +39,7 @@ export interface RabbitmqOptions {
   readonly publishTimeout?: Duration | undefined
 }
 
-/** Checked, with every default applied. */
+/** The options, checked, with every default applied. */
 export interface Settings {
   readonly endpoints: readonly Endpoint[]
   readonly prefix: string
@@ -48,69 +51,86 @@ export interface Settings {
   readonly publishTimeoutMs: number
 }
 
-const defaults = {
-  prefix: 'errand',
-  declare: true,
-  auth: 'plain',
-  heartbeatMs: 10_000,
-  connectTimeoutMs: 10_000,
-  publishTimeoutMs: 5_000,
-} as const
-
-const known = ['url', 'prefix', 'declare', 'tls', 'auth', 'heartbeat', 'connectTimeout', 'publishTimeout']
-const knownTls = ['ca', 'cert', 'key', 'passphrase', 'serverName']
+/** Names in snake case are RabbitMQ's own, with its units: seconds, and milliseconds. */
+const table = defineOptions('rabbitmq()', {
+  url: option.custom(checkUrls, { default: [] }),
+  prefix: option.text({
+    default: 'errand',
+    // `amq.` belongs to the broker, which refuses such queues.
+    pattern: /^(?!amq\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    use: '1 to 64 letters, digits and . _ - that begin with a letter or digit, and not with amq.',
+    code: 'E_NAME',
+  }),
+  declare: option.flag(true),
+  tls: option.group({
+    ca: option.custom((ca) => ca as TlsOptions['ca'], { inUrl: 'cacertfile', parse: readPem }),
+    cert: option.custom((cert) => cert as TlsOptions['cert'], { inUrl: 'certfile', parse: readPem }),
+    key: option.custom((key) => key as TlsOptions['key'], { inUrl: 'keyfile', parse: readPem }),
+    passphrase: option.text({ inUrl: false }),
+    serverName: option.text({ inUrl: false }),
+  }),
+  auth: option.oneOf(['plain', 'external'], { inUrl: 'auth_mechanism', parse: parseMechanism }),
+  // AMQP counts heartbeats in whole seconds. 0 would turn them off, and then a dead peer is never detected.
+  heartbeat: option.duration({
+    default: '10s',
+    from: '1s',
+    to: '600s',
+    wholeSeconds: true,
+    parse: (text) => addUnit(text, 's', 'heartbeat'),
+  }),
+  connectTimeout: option.duration({
+    default: '10s',
+    from: '100ms',
+    inUrl: 'connection_timeout',
+    parse: (text) => addUnit(text, 'ms', 'connection_timeout'),
+  }),
+  publishTimeout: option.duration({ default: '5s', from: '100ms' }),
+} satisfies Record<keyof RabbitmqOptions, OptionRule<unknown>>)
 
 /** @throws `E_OPTION`, `E_URL`, `E_NAME`, `E_DURATION` */
 export function resolveOptions(options: RabbitmqOptions): Settings {
-  checkOptions('rabbitmq()', options, known)
-  if (options.tls !== undefined) checkOptions('tls', options.tls, knownTls)
-  const urls = typeof options.url === 'string' ? [options.url] : options.url
-  if (!Array.isArray(urls) || urls.length === 0) {
-    throw new ErrandError(
-      'E_OPTION',
-      'rabbitmq() needs a url, such as amqp://<user>:<password>@<host>/<vhost>',
-    )
-  }
+  const { url, heartbeat, connectTimeout, publishTimeout, ...rest } = table.check(options)
   return Object.freeze({
-    endpoints: urls.flatMap((url: unknown) => endpointsOf(url)),
-    prefix: checkPrefix(options.prefix ?? defaults.prefix),
-    declare: checkBoolean('declare', options.declare ?? defaults.declare),
-    tls: Object.freeze({ ...options.tls }),
-    auth: checkAuth(options.auth ?? defaults.auth),
-    heartbeatSeconds: wholeSeconds(durationMs(options.heartbeat ?? defaults.heartbeatMs, 'heartbeat')),
-    connectTimeoutMs: atLeast('connectTimeout', 100, options.connectTimeout ?? defaults.connectTimeoutMs),
-    publishTimeoutMs: atLeast('publishTimeout', 100, options.publishTimeout ?? defaults.publishTimeoutMs),
+    ...rest,
+    endpoints: url,
+    heartbeatSeconds: heartbeat / 1_000,
+    connectTimeoutMs: connectTimeout,
+    publishTimeoutMs: publishTimeout,
   })
 }
 
-/** `amq.` belongs to the broker, which refuses such queues. */
-function checkPrefix(prefix: unknown): string {
-  if (typeof prefix === 'string' && /^(?!amq\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(prefix)) return prefix
-  throw new ErrandError(
-    'E_NAME',
-    `prefix is ${JSON.stringify(prefix)}; use 1 to 64 letters, digits and . _ - that begin with a letter or digit, and not with amq.`,
-  )
+/**
+ * The options in a URL's query: `amqps://host?prefix=shop&declare=false&heartbeat=20&cacertfile=/etc/ssl/broker.pem`.
+ * @throws `E_URL`, `E_OPTION`
+ */
+export function parseUrl(url: string): RabbitmqOptions {
+  const begin = url.indexOf('?')
+  if (begin < 0) return { url }
+  return { ...table.readQuery('the URL of RabbitMQ', url.slice(begin + 1)), url: url.slice(0, begin) }
 }
 
-function checkBoolean(what: string, value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw new ErrandError('E_OPTION', `${what} is ${JSON.stringify(value)}; use true or false`)
+function checkUrls(given: unknown): readonly Endpoint[] {
+  const urls: unknown = typeof given === 'string' ? [given] : given
+  if (Array.isArray(urls) && urls.length > 0) return urls.flatMap((url: unknown) => endpointsOf(url))
+  throw new ErrandError('E_OPTION', 'rabbitmq() needs a url, such as amqp://<user>:<password>@<host>/<vhost>')
 }
 
-function checkAuth(value: unknown): 'plain' | 'external' {
-  if (value === 'plain' || value === 'external') return value
-  throw new ErrandError('E_OPTION', `auth is ${JSON.stringify(value)}; use 'plain' or 'external'`)
+function readPem(path: string, what: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
+    throw new ErrandError('E_OPTION', `${what} names ${path}, which cannot be read (${code})`)
+  }
 }
 
-/** AMQP counts heartbeats in whole seconds, and 0 would turn them off: a dead peer would be noticed never. */
-function wholeSeconds(ms: number): number {
-  const seconds = ms / 1_000
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 600) return seconds
-  throw new ErrandError('E_OPTION', `heartbeat is ${ms} ms; use whole seconds, from '1s' to '600s'`)
+function parseMechanism(text: string): string {
+  const mechanism = text.toLowerCase()
+  if (mechanism === 'plain' || mechanism === 'external') return mechanism
+  throw refuse(`has auth_mechanism=${JSON.stringify(text)}, and it is plain or external`)
 }
 
-function atLeast(what: string, leastMs: number, duration: Duration): number {
-  const ms = durationMs(duration, what)
-  if (ms >= leastMs) return ms
-  throw new ErrandError('E_OPTION', `${what} is ${ms} ms; use ${leastMs} ms or more`)
+function addUnit(text: string, unit: 's' | 'ms', what: string): Duration {
+  if (/^\d+$/.test(text)) return `${Number(text)}${unit}`
+  throw refuse(`has ${what}=${JSON.stringify(text)}, and it is a whole number`)
 }

@@ -1,7 +1,6 @@
 import type { DriverFactory } from '@errand/core/ports'
 import { RabbitmqDriver } from './driver.ts'
-import { optionsOfUrl } from './from-url.ts'
-import { resolveOptions } from './options.ts'
+import { parseUrl, resolveOptions } from './options.ts'
 import type { RabbitmqOptions } from './options.ts'
 
 /**
@@ -15,7 +14,7 @@ import type { RabbitmqOptions } from './options.ts'
  * @example createErrand({ log, driver: rabbitmq({ url: 'amqps://broker', tls: { ca }, prefix: 'staging', declare: false }) })
  */
 export function rabbitmq(options: string | RabbitmqOptions): DriverFactory {
-  const settings = resolveOptions(typeof options === 'string' ? optionsOfUrl(options) : options)
+  const settings = resolveOptions(typeof options === 'string' ? parseUrl(options) : options)
   const nodes = settings.endpoints.map(({ where }) => where).toSorted()
   return {
     errand: 'driver',

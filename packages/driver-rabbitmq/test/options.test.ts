@@ -1,8 +1,7 @@
 import { maskCredentials } from '@errand/core/ports'
 import { describe, expect, it } from 'vitest'
-import { optionsOfUrl } from '../src/from-url.ts'
 import { fromUrl, rabbitmq } from '../src/index.ts'
-import { resolveOptions } from '../src/options.ts'
+import { parseUrl, resolveOptions } from '../src/options.ts'
 
 const url = 'amqp://user:s3cret@broker/shop'
 
@@ -44,7 +43,7 @@ describe('options', () => {
   })
 
   it('read several hosts of one cluster, with the user, the vhost and the options of them all', () => {
-    const { endpoints, prefix } = resolveOptions(optionsOfUrl('amqp://u:p,w@a,b:5673,[::1]/shop?prefix=eu'))
+    const { endpoints, prefix } = resolveOptions(parseUrl('amqp://u:p,w@a,b:5673,[::1]/shop?prefix=eu'))
     expect(prefix).toBe('eu')
     expect(endpoints.map(({ where, user, password }) => [where, user, password])).toEqual(
       ['amqp://a:5672/shop', 'amqp://b:5673/shop', 'amqp://[::1]:5672/shop'].map((where) => [
@@ -56,7 +55,7 @@ describe('options', () => {
   })
 
   it('may stand in a URL, RabbitMQ’s own with their own units', () => {
-    const options = optionsOfUrl(
+    const options = parseUrl(
       `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external`,
     )
     expect(resolveOptions(options)).toMatchObject({

@@ -1,21 +1,9 @@
 import { createHash } from 'node:crypto'
-import { ErrandError } from '@errand/core/ports'
 import type { Lane, QueueName } from '@errand/core/ports'
 
 /** The longest name that SQS takes. */
 const longestName = 80
-const longestPrefix = 40
 const digestLength = 10
-
-/** @throws `E_OPTION` */
-export function checkPrefix(prefix: unknown): string {
-  if (typeof prefix === 'string' && new RegExp(`^[A-Za-z0-9_-]{0,${longestPrefix}}$`).test(prefix))
-    return prefix
-  throw new ErrandError(
-    'E_OPTION',
-    `prefix of sqs() must be at most ${longestPrefix} letters, digits, - and _; got ${JSON.stringify(prefix)}`,
-  )
-}
 
 /**
  * `PREFIX` + queue + `-` + lane. SQS knows no dots in names: a dot becomes `__`. Where that could be another queue's name

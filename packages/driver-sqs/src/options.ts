@@ -1,7 +1,8 @@
 import type { SQSClient, SQSClientConfig } from '@aws-sdk/client-sqs'
-import { checkOptions, durationMs, ErrandError } from '@errand/core/ports'
+import { defineOptions, option } from '@errand/core/driver-kit'
+import type { OptionRule } from '@errand/core/driver-kit'
+import { ErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
-import { checkPrefix } from './names.ts'
 
 export interface SqsOptions {
   /** The AWS region, such as `eu-west-1`. Default: where the SDK finds it (`AWS_REGION`, the profile). */
@@ -44,69 +45,57 @@ export interface Settings {
   readonly visibilitySeconds: number
 }
 
-const known: readonly string[] = [
-  'region',
-  'endpoint',
-  'credentials',
-  'client',
-  'prefix',
-  'createQueues',
-  'tags',
-  'visibility',
-]
-const defaultPrefix = 'errand-'
-const longestVisibilitySeconds = 12 * 3_600
 /** Fifty is what SQS allows; two are Errand's own. */
 const mostTags = 48
 
+const table = defineOptions('sqs()', {
+  region: option.text(),
+  endpoint: option.custom(checkEndpoint, { inUrl: 'endpoint' }),
+  credentials: option.custom((given) => given as SqsOptions['credentials']),
+  client: option.custom((given) => given as SqsOptions['client']),
+  prefix: option.text({
+    default: 'errand-',
+    pattern: /^[A-Za-z0-9_-]{0,40}$/,
+    use: 'at most 40 letters, digits, - and _',
+  }),
+  createQueues: option.flag(true),
+  tags: option.custom(checkTags, { default: {} }),
+  visibility: option.duration({ default: '30s', from: '1s', to: '12h', wholeSeconds: true }),
+} satisfies Record<keyof SqsOptions, OptionRule<unknown>>)
+
 /** @throws `E_OPTION`, `E_DURATION` */
 export function resolveOptions(options: SqsOptions): Settings {
-  checkOptions('sqs()', options, known)
-  const { region, endpoint, credentials, client, createQueues } = options
-  if (client !== undefined && (region ?? endpoint ?? credentials) !== undefined) {
+  const { visibility, ...rest } = table.check(options)
+  if (rest.client !== undefined && (rest.region ?? rest.endpoint ?? rest.credentials) !== undefined) {
     throw new ErrandError(
       'E_OPTION',
       'sqs() was given a client as well as a region, an endpoint or credentials: the client has its own',
     )
   }
-  if (client !== undefined && typeof client.send !== 'function')
+  if (rest.client !== undefined && typeof rest.client.send !== 'function')
     throw new ErrandError('E_OPTION', 'the client of sqs() is not an SQSClient: it has no send()')
-  if (createQueues !== undefined && typeof createQueues !== 'boolean')
-    throw new ErrandError('E_OPTION', 'createQueues of sqs() must be true or false')
-  return Object.freeze({
-    region,
-    endpoint: endpoint === undefined ? undefined : checkEndpoint(endpoint),
-    credentials,
-    client,
-    prefix: checkPrefix(options.prefix ?? defaultPrefix),
-    createQueues: createQueues ?? true,
-    tags: checkTags(options.tags ?? {}),
-    visibilitySeconds: visibilityOf(options.visibility ?? '30s'),
-  })
+  return Object.freeze({ ...rest, visibilitySeconds: visibility / 1_000 })
 }
 
-function visibilityOf(visibility: Duration): number {
-  const seconds = durationMs(visibility, 'visibility') / 1_000
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= longestVisibilitySeconds) return seconds
-  throw new ErrandError('E_OPTION', `visibility is ${seconds} s; SQS takes whole seconds from 1 s to 12 h`)
+/** The options in the query of a URL, not yet checked. @throws `E_OPTION` */
+export function readQuery(query: string): SqsOptions {
+  return table.readQuery('the URL of SQS', query)
 }
 
-function checkEndpoint(endpoint: string): string {
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
-  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return endpoint
+function checkEndpoint(endpoint: unknown, what: string): string {
+  const url = typeof endpoint === 'string' && URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '')
+    return endpoint as string
   // The value is not shown: it may hold a password.
-  throw new ErrandError(
-    'E_OPTION',
-    'endpoint of sqs() must be an http:// or https:// URL, without user and password',
-  )
+  throw new ErrandError('E_OPTION', `${what} must be an http:// or https:// URL, without user and password`)
 }
 
-function checkTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function checkTags(tags: unknown): Readonly<Record<string, string>> {
   const entries = typeof tags === 'object' && tags !== null ? Object.entries(tags) : undefined
   const wrong = entries?.find(
     ([key, value]) => typeof value !== 'string' || key.toLowerCase().startsWith('aws:'),
   )
-  if (entries && !wrong && entries.length <= mostTags) return tags
+  if (entries && !wrong && entries.length <= mostTags) return tags as Readonly<Record<string, string>>
   throw new ErrandError(
     'E_OPTION',
     wrong

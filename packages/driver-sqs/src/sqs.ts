@@ -2,7 +2,7 @@ import type { DriverFactory } from '@errand/core/ports'
 import { openDriver } from './driver.ts'
 import { resolveOptions } from './options.ts'
 import type { SqsOptions } from './options.ts'
-import { optionsOf } from './url.ts'
+import { parseUrl } from './url.ts'
 
 /**
  * Moves tickets over AWS SQS: one standard queue per queue and lane, named `PREFIX` + queue + `-` + lane. Takes options,
@@ -12,7 +12,7 @@ import { optionsOf } from './url.ts'
  * @example createErrand({ log: 'postgres://localhost/app', driver: sqs({ region: 'eu-west-1', prefix: 'shop-' }) })
  */
 export function sqs(options: string | SqsOptions = {}): DriverFactory {
-  const settings = resolveOptions(typeof options === 'string' ? optionsOf(options) : options)
+  const settings = resolveOptions(typeof options === 'string' ? parseUrl(options) : options)
   return {
     errand: 'driver',
     name: 'sqs',

@@ -1,26 +1,25 @@
-import { checkParameters, ErrandError, flagOf } from '@errand/core/ports'
-import type { Duration } from '@errand/core/ports'
+import { ErrandError } from '@errand/core/ports'
+import { readQuery } from './options.ts'
 import type { SqsOptions } from './options.ts'
 
 const forms = 'sqs://REGION?prefix=…&endpoint=…, or https://sqs.REGION.amazonaws.com?prefix=…'
 const region = /^[a-z]{2,}(?:-[a-z]+)+-\d+$/
-const known = ['prefix', 'endpoint', 'region', 'createQueues', 'visibility'] as const
 
 /**
  * `sqs://eu-west-1?prefix=shop-`, `sqs://eu-west-1?endpoint=http://localhost:4566`, `https://sqs.eu-west-1.amazonaws.com`.
  * @throws `E_URL`, `E_OPTION`; the message never holds the URL, which may hold credentials.
  */
-export function optionsOf(text: string): SqsOptions {
+export function parseUrl(text: string): SqsOptions {
   const url = URL.canParse(text) ? new URL(text) : refuse('cannot be read')
   if (url.pathname !== '' && url.pathname !== '/')
     refuse('has a path; SQS queues are named by the prefix, the queue and the lane')
-  const place = url.protocol === 'sqs:' ? regionPlace(url) : endpointPlace(url)
-  return { ...place, ...query(url), ...userOf(url, place.endpoint) }
+  const place = url.protocol === 'sqs:' ? readRegion(url) : readEndpoint(url)
+  return { ...readQuery(url.search), ...place, ...readUser(url, place.endpoint) }
 }
 
 type Place = { readonly region: string | undefined; readonly endpoint: string | undefined }
 
-function regionPlace(url: URL): Place {
+function readRegion(url: URL): Place {
   if (url.hostname !== '' && !region.test(url.hostname))
     refuse(`names "${url.hostname}", which is not a region`)
   if (url.port !== '') refuse('has a port; give another endpoint as ?endpoint=http://host:port')
@@ -32,7 +31,7 @@ function regionPlace(url: URL): Place {
 }
 
 /** `https://sqs.eu-west-1.amazonaws.com`, and whatever else answers as `sqs.…`, where the second label is the region. */
-function endpointPlace(url: URL): Place {
+function readEndpoint(url: URL): Place {
   if (url.protocol !== 'https:' || !/^sqs(?:-fips)?\./.test(url.hostname)) refuse('is not one of SQS')
   if (url.searchParams.has('endpoint')) refuse('names the endpoint twice')
   const named = url.searchParams.get('region') ?? url.hostname.split('.')[1]
@@ -40,18 +39,8 @@ function endpointPlace(url: URL): Place {
   return { region: named, endpoint: url.origin }
 }
 
-function query(url: URL): SqsOptions {
-  const given = checkParameters('the URL of SQS', url.search, known)
-  return {
-    prefix: given.prefix,
-    createQueues: flagOf('createQueues in the URL of SQS', given.createQueues),
-    // Checked with the other options.
-    visibility: given.visibility as Duration | undefined,
-  }
-}
-
 /** Emulators take any user; AWS's own keys have better places than a URL, which ends up in logs and process lists. */
-function userOf(url: URL, endpoint: string | undefined): SqsOptions {
+function readUser(url: URL, endpoint: string | undefined): SqsOptions {
   if (url.username === '' && url.password === '') return {}
   if (url.protocol !== 'sqs:' || endpoint === undefined) {
     refuse(

@@ -23,7 +23,7 @@ import type { SqsFaults } from '@errand/testkit/sqs-faults'
 import { sqs } from '../src/index.ts'
 import type { SqsOptions } from '../src/index.ts'
 import { sqsName } from '../src/names.ts'
-import { optionsOf } from '../src/url.ts'
+import { parseUrl } from '../src/url.ts'
 
 /** A corner of the SQS of this run that nobody else uses: every queue's name begins with a prefix of its own. */
 export class Corner {
@@ -33,7 +33,7 @@ export class Corner {
   readonly #clients: SQSClient[] = []
 
   constructor(url: string) {
-    this.#place = optionsOf(url)
+    this.#place = parseUrl(url)
     this.prefix = `${this.#place.prefix ?? 'errand-'}${randomBytes(4).toString('hex')}-`
   }
 

@@ -1,7 +1,7 @@
 import { defineConfig } from '@errand/core'
 import { describe, expect, it } from 'vitest'
 import { fromUrl, sqs } from '../src/index.ts'
-import { optionsOf } from '../src/url.ts'
+import { parseUrl } from '../src/url.ts'
 
 describe('the URL of the driver', () => {
   it.each([
@@ -40,14 +40,14 @@ describe('the URL of the driver', () => {
       { region: 'eu-west-1', endpoint: 'https://sqs.internal.example:8443' },
     ],
   ] as const)('%s', (url, expected) => {
-    const given = Object.entries(optionsOf(url)).filter(([, value]) => value !== undefined)
+    const given = Object.entries(parseUrl(url)).filter(([, value]) => value !== undefined)
     expect(Object.fromEntries(given)).toEqual(expected)
     expect(fromUrl(url)).toMatchObject({ errand: 'driver', name: 'sqs' })
     expect(defineConfig({ driver: url }).driver).toBe(url)
   })
 
   it('without a region leaves it to the SDK', () => {
-    expect(optionsOf('sqs://?prefix=shop-')).toMatchObject({ region: undefined, prefix: 'shop-' })
+    expect(parseUrl('sqs://?prefix=shop-')).toMatchObject({ region: undefined, prefix: 'shop-' })
   })
 
   it.each([
@@ -91,7 +91,7 @@ describe('the options of the driver', () => {
     [{ tags: { 'aws:team': 'x' } }, 'E_OPTION', 'aws:'],
     [{ tags: { team: 7 } }, 'E_OPTION', 'team'],
     [{ visibility: '500ms' }, 'E_OPTION', 'whole seconds'],
-    [{ visibility: '13h' }, 'E_OPTION', '12 h'],
+    [{ visibility: '13h' }, 'E_OPTION', "to '12h'"],
     [{ visibility: 'soon' }, 'E_DURATION', 'visibility'],
   ])('%o is refused', (options, code, why) => {
     expect(() => sqs(options as object)).toThrow(
