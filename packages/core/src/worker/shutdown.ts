@@ -3,9 +3,9 @@ import { shutdownError } from '../errors.ts'
 import type { WorkerRef } from '../job/claim.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { WorkerDeps } from './deps.ts'
-import type { Heartbeat } from './heartbeat.ts'
-import type { Runs } from './runs.ts'
-import type { Settler } from './settler.ts'
+import type { Heartbeat } from './lease/heartbeat.ts'
+import type { Runs } from './run/runs.ts'
+import type { Settler } from './run/settler.ts'
 
 export interface ShutdownParts {
   readonly deps: WorkerDeps

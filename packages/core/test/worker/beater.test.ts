@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ErrandError } from '../../src/errors.ts'
 import type { Progress } from '../../src/ports/job-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { Beater } from '../../src/worker/beater.ts'
+import { Beater } from '../../src/worker/lease/beater.ts'
 
 const clock = virtualClock()
 const progressOf = (id: string): Progress => ({ id, run: 1, value: 50 })

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { Demand } from '../../src/worker/demand.ts'
-import type { Ask, Line } from '../../src/worker/demand.ts'
+import { Demand } from '../../src/worker/intake/demand.ts'
+import type { Ask, Line } from '../../src/worker/intake/demand.ts'
 
 const never = new AbortController().signal
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

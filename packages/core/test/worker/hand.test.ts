@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { Hand } from '../../src/worker/hand.ts'
+import { Hand } from '../../src/worker/intake/hand.ts'
 
 /** How many a worker of ten slots wants in hand once its jobs have had their slots for so long. */
 function wantedAfter(...runs: readonly { readonly ms: number; readonly times: number }[]): number {

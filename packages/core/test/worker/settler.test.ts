@@ -5,7 +5,7 @@ import type { Ticket } from '../../src/job/ticket.ts'
 import type { JobLog } from '../../src/ports/job-log.ts'
 import { ErrandError } from '../../src/errors.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { Settler } from '../../src/worker/settler.ts'
+import { Settler } from '../../src/worker/run/settler.ts'
 import { recordingLogger } from '../recording-logger.ts'
 
 const clock = virtualClock()

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { isErrandError } from '../errors.ts'
-import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
-import type { QueueName, Ticket } from '../job/ticket.ts'
-import type { Logger } from '../logging.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { JobLog } from '../ports/job-log.ts'
-import { backoffMs } from '../supervise.ts'
+import { isErrandError } from '../../errors.ts'
+import type { Claim, RequestId, Verdict, WorkerRef } from '../../job/claim.ts'
+import type { QueueName, Ticket } from '../../job/ticket.ts'
+import type { Logger } from '../../logging.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { JobLog } from '../../ports/job-log.ts'
+import { backoffMs } from '../../supervise.ts'
 
 export interface GrantsOptions {
   readonly log: JobLog

@@ -1,10 +1,10 @@
-import { workerDefaults } from '../config/defaults.ts'
-import type { ResolvedHandler } from '../define/handler.ts'
-import type { AttemptInfo, Ended, FailedInfo, Hooks } from '../define/hooks.ts'
-import { ErrandError } from '../errors.ts'
-import { inTime } from '../in-time.ts'
-import type { Logger } from '../logging.ts'
-import type { Clock } from '../ports/clock.ts'
+import { workerDefaults } from '../../config/defaults.ts'
+import type { ResolvedHandler } from '../../define/handler.ts'
+import type { AttemptInfo, Ended, FailedInfo, Hooks } from '../../define/hooks.ts'
+import { ErrandError } from '../../errors.ts'
+import { inTime } from '../../in-time.ts'
+import type { Logger } from '../../logging.ts'
+import type { Clock } from '../../ports/clock.ts'
 
 /** Calls the user's hooks: awaited, each under a deadline; only `before` may change what happens. */
 export class HookRunner {

@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ErrandError } from '../errors.ts'
-import type { Failure } from '../failure/failure.ts'
-import { errorOf } from '../ports/codec.ts'
-import type { Codec, Encoded } from '../ports/codec.ts'
-import { findEmptied, toJson } from '../json.ts'
-import { describeIssues, parseWith } from '../schema.ts'
+import { ErrandError } from '../../errors.ts'
+import type { Failure } from '../../failure/failure.ts'
+import { errorOf } from '../../ports/codec.ts'
+import type { Codec, Encoded } from '../../ports/codec.ts'
+import { findEmptied, toJson } from '../../json.ts'
+import { describeIssues, parseWith } from '../../schema.ts'
 
 /**
  * What a handler returned, checked against the job's `returns`. Without one nothing is kept.

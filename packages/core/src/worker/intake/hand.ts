@@ -1,5 +1,5 @@
-import { workerDefaults } from '../config/defaults.ts'
-import type { Clock } from '../ports/clock.ts'
+import { workerDefaults } from '../../config/defaults.ts'
+import type { Clock } from '../../ports/clock.ts'
 
 /** A job that was granted to this worker and has not begun. */
 export interface Granted {

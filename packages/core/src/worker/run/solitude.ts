@@ -1,5 +1,5 @@
-import type { Clock } from '../ports/clock.ts'
-import type { Gate } from './gate.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Gate } from '../intake/gate.ts'
 import type { Run, Runs } from './runs.ts'
 
 /** A job that was lost so often is suspected of killing its process. */

@@ -1,5 +1,5 @@
-import type { Context, Middleware } from '../define/handler.ts'
-import { ErrandError } from '../errors.ts'
+import type { Context, Middleware } from '../../define/handler.ts'
+import { ErrandError } from '../../errors.ts'
 
 /**
  * Runs the handler inside its middleware, the first one outermost.

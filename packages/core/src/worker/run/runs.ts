@@ -1,4 +1,4 @@
-import type { Claim, Fence } from '../job/claim.ts'
+import type { Claim, Fence } from '../../job/claim.ts'
 
 /** A run that this process has been granted, from the grant until its outcome is recorded. */
 export interface Run {

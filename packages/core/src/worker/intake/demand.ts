@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { Allowance, Loan } from './allowance.ts'
 import { Slots } from './slots.ts'
 

@@ -1,7 +1,7 @@
-import type { Progress, BeatReply, BeatReport } from '../ports/job-log.ts'
-import type { Clock } from '../ports/clock.ts'
-import { isErrandError } from '../errors.ts'
-import { backoffMs } from '../supervise.ts'
+import type { Progress, BeatReply, BeatReport } from '../../ports/job-log.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { isErrandError } from '../../errors.ts'
+import { backoffMs } from '../../supervise.ts'
 
 /** What the next beat says, progress apart. */
 export type Standing = Omit<BeatReport, 'progress'>

@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 
 /** Where room for runs comes from: the allowance itself, or what it has lent to an ask. */
 export interface Budget {

@@ -1,8 +1,8 @@
-import { workerDefaults } from '../config/defaults.ts'
-import type { Fence } from '../job/claim.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { Progress } from '../ports/job-log.ts'
-import type { Heartbeat } from './heartbeat.ts'
+import { workerDefaults } from '../../config/defaults.ts'
+import type { Fence } from '../../job/claim.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Progress } from '../../ports/job-log.ts'
+import type { Heartbeat } from '../lease/heartbeat.ts'
 import { keyOf } from './runs.ts'
 
 /** How long an outcome waits for the progress before it. A log that answers no beat records no outcome either. */

@@ -1,8 +1,8 @@
-import type { QueueName } from '../job/ticket.ts'
-import type { Logger } from '../logging.ts'
-import { News } from '../news.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { Trouble } from '../supervise.ts'
+import type { QueueName } from '../../job/ticket.ts'
+import type { Logger } from '../../logging.ts'
+import { News } from '../../news.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Trouble } from '../../supervise.ts'
 
 /**
  * Says which queues of a worker are served. Its queues share a broker, so what they meet together is said once, and that it

@@ -1,6 +1,6 @@
-import type { Ended } from '../define/hooks.ts'
-import { noneEnded } from '../define/worker.ts'
-import type { WorkerHealth } from '../define/worker.ts'
+import type { Ended } from '../../define/hooks.ts'
+import { noneEnded } from '../../define/worker.ts'
+import type { WorkerHealth } from '../../define/worker.ts'
 
 /** How many runs of this worker have ended, and how. */
 export class Tally {

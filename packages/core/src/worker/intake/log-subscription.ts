@@ -1,15 +1,15 @@
-import { workerDefaults } from '../config/defaults.ts'
-import { isErrandError } from '../errors.ts'
-import type { QueueName } from '../job/ticket.ts'
-import type { Logger } from '../logging.ts'
-import type { Clock } from '../ports/clock.ts'
-import { jittered, supervised } from '../supervise.ts'
+import { workerDefaults } from '../../config/defaults.ts'
+import { isErrandError } from '../../errors.ts'
+import type { QueueName } from '../../job/ticket.ts'
+import type { Logger } from '../../logging.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { jittered, supervised } from '../../supervise.ts'
 import type { Demand } from './demand.ts'
 import type { Feed } from './feed.ts'
 import type { Gate } from './gate.ts'
 import type { Grants } from './grants.ts'
-import type { Runner } from './runner.ts'
-import type { Runs } from './runs.ts'
+import type { Runner } from '../run/runner.ts'
+import type { Runs } from '../run/runs.ts'
 
 export interface LogSubscriptionParts {
   readonly feeds: readonly Feed[]

@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { Allowance, Budget } from './allowance.ts'
 import { Hand } from './hand.ts'
 import type { Granted } from './hand.ts'
