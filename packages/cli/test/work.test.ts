@@ -129,7 +129,7 @@ test('--import loads a module before the configuration, resolved from the folder
   expect(missing.stderr).toMatch(/E_CONFIG.*--import nope-nope could not be loaded/)
 })
 
-test('--watch starts the worker anew when a file that it uses has changed', async () => {
+test('--watch starts the worker again when a file that it uses has changed', async () => {
   const app = makeApplication({
     files: {
       'said.ts': `export const said = 'before'`,

@@ -65,7 +65,7 @@ export function work(program: Command): void {
       'stop when the process that started it has gone (default where npm, npx, pnpm, yarn or bun did)',
     )
     .option('--no-stop-with-parent', 'go on, whoever has gone')
-    .option('--watch', 'start anew when a file that it uses has changed, as `node --watch`')
+    .option('--watch', 'start again when a file that it uses has changed, as `node --watch`')
   action<Options, [string | undefined]>(command, (invocation, options, file) => {
     if (options.watch) return runWatched(process.argv.slice(2), options.stopWithParent ?? isStartedByRunner())
     return runWorker(invocation, options, file)

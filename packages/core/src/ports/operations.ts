@@ -28,8 +28,8 @@ export interface Operations {
   /** Every queue that has a live job, is paused, or is served. */
   queues(): Promise<readonly QueueRecord[]>
   /**
-   * What \`doctor\` needs of the queues, where counting all jobs takes long: those with ready jobs, paused, or served, their
-   * ready jobs counted up to \`atMost\`. Without it \`queues\` is asked.
+   * What `doctor` needs of the queues, where counting all jobs takes long: those with ready jobs, paused, or served, their
+   * ready jobs counted up to `atMost`. Without it `queues` is asked.
    */
   backlogs?(atMost: number): Promise<readonly Backlog[]>
   /** Ordering keys whose holder has failed, with how many wait behind it. */
