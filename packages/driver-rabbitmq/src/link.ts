@@ -1,4 +1,4 @@
-import { backoffMs } from '@errand/core/ports'
+import { backoffMs, outside } from '@errand/core/ports'
 import type { Clock, Logger } from '@errand/core/ports'
 import { connect } from './connection.ts'
 import type { Connection, Purpose } from './connection.ts'
@@ -46,7 +46,8 @@ export class Link {
   connected(): Promise<Connection> {
     if (this.#stop.signal.aborted) return Promise.reject(closedError())
     if (this.#current) return Promise.resolve(this.#current)
-    return (this.#attempt ??= this.#try())
+    // Its socket and timers keep the context in which they are made, which must not be that of a request.
+    return (this.#attempt ??= outside(() => this.#try()))
   }
 
   /** The live connection, where there is one: for what is not worth making one. */

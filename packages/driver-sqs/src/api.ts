@@ -10,6 +10,7 @@ import {
   SendMessageBatchCommand,
 } from '@aws-sdk/client-sqs'
 import type { BatchResultErrorEntry, Message } from '@aws-sdk/client-sqs'
+import { outside } from '@errand/core/ports'
 import { Client } from './client.ts'
 import { isPassing, isThrottling } from './errors.ts'
 import type { Settings } from './options.ts'
@@ -160,8 +161,10 @@ export class Api {
     if (signals.some(({ aborted }) => aborted)) abort()
     try {
       controller.signal.throwIfAborted()
+      // Sockets are kept for later requests, and with them the context in which they were made: not that of a caller.
+      const answer = outside(() => call(controller.signal))
       // A client of one's own may not listen to the signal.
-      return await Promise.race([call(controller.signal), whenAborted(controller.signal)])
+      return await Promise.race([answer, whenAborted(controller.signal)])
     } catch (error) {
       const failure: unknown = controller.signal.aborted ? controller.signal.reason : error
       this.#client.failed(failure)

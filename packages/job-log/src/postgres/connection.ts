@@ -1,5 +1,6 @@
 import { Client } from 'pg'
 import type { ClientConfig } from 'pg'
+import { outside } from '@errand/core/ports'
 import { isLostConnection } from './failures.ts'
 import { HostError } from './hosts.ts'
 import type { Hosts, SessionKind } from './hosts.ts'
@@ -38,7 +39,8 @@ export class Connection extends Client {
   override connect(): Promise<Client>
   override connect(callback: (error: Error | null) => void): void
   override connect(callback?: (error: Error | null) => void): Promise<Client> | void {
-    const connecting = this.#connect()
+    // Its socket keeps the context in which it was made: that of a request would live as long as the connection.
+    const connecting = outside(() => this.#connect())
     if (!callback) return connecting
     // The pool calls it so.
     void connecting.then(

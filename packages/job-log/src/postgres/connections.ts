@@ -1,5 +1,6 @@
 import { Pool } from 'pg'
 import type { ClientConfig, PoolClient, PoolConfig } from 'pg'
+import { outside } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { Connection } from './connection.ts'
 import type { ConnectionOptions } from './connection.ts'
@@ -72,7 +73,7 @@ export class Connections {
       const client = await this.#take()
       if (await this.#isSound(client)) return client
       hangUp(client)
-      client.release(true)
+      giveBack(client, true)
     }
   }
 
@@ -143,6 +144,11 @@ export class Connections {
     const connectMs = Math.min(statementTimeoutMs, Math.max(leastConnectMs, allHostsMs / urls.length))
     return { ...config, hosts: this.#hosts, sessions, connectMs }
   }
+}
+
+/** To the pool, which watches over it by timers: they must not keep the context of a request. */
+export function giveBack(client: PoolClient, broken: boolean): void {
+  outside(() => client.release(broken))
 }
 
 /** Every connection of the pool is one: the pool makes them so. */

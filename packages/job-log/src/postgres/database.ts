@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg'
 import { ErrandError } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
-import { Connections } from './connections.ts'
+import { Connections, giveBack } from './connections.ts'
 import { isLostConnection, isSpent, isTakenBack, isUseless, logError } from './failures.ts'
 import { whenRead } from './late.ts'
 import { Line } from './line.ts'
@@ -143,7 +143,7 @@ export class Database {
   async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.connections.isClosing) throw closedError()
     const client = await this.connections.take()
-    return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => client.release(broken))
+    return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => giveBack(client, broken))
   }
 
   /** The line is one connection for as long as somebody uses it, but not for ever: others may wait for one. */

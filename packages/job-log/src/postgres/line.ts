@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg'
+import { giveBack } from './connections.ts'
 
 /** So many statements, and the connection goes back to the pool for a moment: somebody may wait for one. */
 const mostJoined = 64
@@ -40,7 +41,7 @@ export class Line {
     this.#users -= 1
     if (this.#over || (!broken && this.#users > 0)) return
     this.#over = true
-    void this.client.then((client) => client.release(broken)).catch(() => {})
+    void this.client.then((client) => giveBack(client, broken)).catch(() => {})
     this.#left.resolve()
   }
 }

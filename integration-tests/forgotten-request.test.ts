@@ -1,0 +1,58 @@
+// What a request has used of Errand lives on after it: connections, timers, what others wait for. None of it may keep the
+// request's context, and with it the user and all else that an application puts there.
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createErrand, defineJob } from '@errand/core'
+import type { Errand } from '@errand/core'
+import { quietLogger, until } from '@errand/testkit'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { placeOf, places } from './alone/place.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+const job = defineJob({ name: 'forgotten', queue: 'forgotten' })
+const request = new AsyncLocalStorage<object>()
+
+/** So many at once need connections that are not there yet. */
+const atOnce = 5
+
+const calls: Readonly<Record<string, (errand: Errand, id: string) => Promise<unknown>>> = {
+  'jobs.get': (errand, id) => errand.jobs.get(id),
+  'queues.list': (errand) => errand.queues.list(),
+  dispatch: (errand) => errand.dispatch(job),
+  'jobs.cancel': (errand, id) => errand.jobs.cancel(id, { by: 'a test' }),
+  doctor: (errand) => errand.doctor(),
+}
+
+/** What a request had as its context, once it has been answered. */
+async function contextOf(act: () => Promise<unknown>): Promise<WeakRef<object>> {
+  const context = { user: 'ada' }
+  await request.run(context, () => Promise.all(Array.from({ length: atOnce }, act)))
+  return new WeakRef(context)
+}
+
+describe.each(places)('a request on %s that has been answered', (name) => {
+  test.each(Object.entries(calls))('is forgotten after %s', async (_what, call) => {
+    const env = await placeOf(name, ['forgotten'], onTestFinished)
+    const errand = createErrand({
+      log: env.ERRAND_LOG,
+      ...(env.ERRAND_DRIVER === '' ? {} : { driver: env.ERRAND_DRIVER }),
+      logger: quietLogger,
+    })
+    onTestFinished(() => errand.close())
+    await errand.migrate()
+    const { id } = await errand.dispatch(job)
+    const context = await contextOf(() => call(errand, id))
+    await until(
+      () => {
+        collectGarbage()
+        return context.deref() === undefined
+      },
+      { what: 'the context of the request is collected' },
+    )
+    // The instance is still in use: nothing of it was closed.
+    expect(await errand.jobs.get(id)).toBeDefined()
+  })
+})
