@@ -9,6 +9,7 @@ export default defineConfig({
     name: 'faults',
     root: folder,
     ...refusedDeprecations,
+    setupFiles: [new URL('integration-tests/services/log-lines.ts', import.meta.url).pathname],
     include: ['**/*.test.ts'],
     // One place each, and mostly waiting for what was broken to come back.
     maxWorkers: 4,

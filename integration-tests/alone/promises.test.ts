@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createErrand } from '@errand/core'
 import { fromUrl } from '@errand/job-log'
 import { systemClock } from '@errand/core/ports'
-import { quietLogger } from '@errand/testkit'
+import { checkOutput, quietLogger } from '@errand/testkit'
 import { forgetful, queueNames, stories } from './app/stories.ts'
 import { placeOf, places } from './place.ts'
 import type { PlaceEnv } from './place.ts'
@@ -27,6 +27,7 @@ async function run(story: string, env: PlaceEnv): Promise<string> {
     env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'errand-alone-compiled'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  checkOutput(child)
   let told = ''
   const tell = (chunk: Buffer): void => void (told += chunk.toString())
   child.stdout.on('data', tell)

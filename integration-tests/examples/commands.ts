@@ -1,4 +1,4 @@
-import { checkLogLines } from '@errand/testkit'
+import { checkOutput } from '@errand/testkit'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,6 +33,7 @@ export function node(
     env: { ...clean, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  checkOutput(child)
   let printed = ''
   const listeners = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
@@ -42,7 +43,6 @@ export function node(
     })
   }
   const exitCode = once(child, 'close').then(([code, signal]) => {
-    checkLogLines(printed)
     for (const listener of listeners) listener()
     return typeof code === 'number'
       ? code

@@ -16,7 +16,7 @@ import { lanes } from '@errand/core'
 import { connect } from 'amqplib'
 import { Client } from 'pg'
 import { afterAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import { eventually } from '@errand/testkit'
+import { checkLogLines, eventually } from '@errand/testkit'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
 import { errandCommand, examples, isAlive, node } from './commands.ts'
 import type { Command } from './commands.ts'
@@ -79,6 +79,7 @@ describe('the demo', () => {
       readFileSync(join(out, `${file}.log`), 'utf8'),
     )
     expect(logs.filter((log) => log.includes('"driver":"sqs"'))).not.toEqual([])
+    for (const log of logs) checkLogLines(log)
 
     const page = readFileSync(join(out, 'index.html'), 'utf8')
     const linked = [...page.matchAll(/href="([^":]+)"/g)].map(([, file]) =>

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readHistory, until } from '@errand/testkit'
+import { checkOutput, readHistory, until } from '@errand/testkit'
 import { ordered } from './app/jobs.ts'
 import { allEnded, pause } from './looks.ts'
 import { startWorker } from './process.ts'
@@ -38,8 +38,11 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
     const follow = () => {
       const child = spawn(process.execPath, [join(import.meta.dirname, 'app', 'follower.ts'), file], {
         env: { ...process.env, ...env },
-        stdio: ['ignore', 'ignore', 'inherit'],
+        stdio: ['ignore', 'ignore', 'pipe'],
       })
+      checkOutput(child)
+      // What it has to say is for who reads the run.
+      child.stderr.pipe(process.stderr, { end: false })
       onTestFinished(() => void child.kill('SIGKILL'))
       return child
     }

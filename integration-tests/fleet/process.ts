@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { checkLogLines } from '@errand/testkit'
+import { checkOutput } from '@errand/testkit'
 import { onTestFinished } from 'vitest'
 import type { Finally } from './scene.ts'
 
@@ -47,10 +47,10 @@ export async function startProcess(
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   ;(options.finally ?? onTestFinished)(() => end(child))
+  checkOutput(child)
   let output = ''
   let ended: number | NodeJS.Signals | undefined
   createInterface(child.stderr).on('line', (line) => {
-    checkLogLines(`${line}\n`)
     output += `${line}\n`
   })
   // It may have ended before it has read everything.
@@ -60,7 +60,6 @@ export async function startProcess(
   )
   const ready = new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
-      checkLogLines(`${line}\n`)
       if (!options.line?.(line)) output += `${line}\n`
       if (line.startsWith('ready ')) resolve(line.slice('ready '.length))
     })

@@ -11,7 +11,7 @@ import { Client } from 'pg'
 import { createErrand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import { fromUrl } from '@errand/job-log'
-import { quietLogger } from '@errand/testkit'
+import { checkOutput, quietLogger } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { deleteQueues } from './broker.ts'
 
@@ -34,8 +34,10 @@ const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'fleet',
     LEDGER: join(tmpdir(), name),
     LEASE_MS: '30000',
   },
-  stdio: ['ignore', 'pipe', 'inherit'],
+  stdio: ['ignore', 'pipe', 'pipe'],
 })
+checkOutput(worker)
+worker.stderr.pipe(process.stderr)
 await once(createInterface(worker.stdout), 'line')
 const errand = createErrand({ log: url.href, driver, logger: quietLogger })
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { createErrand, defineJob, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
-import { until } from '@errand/testkit'
+import { checkOutput, until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 
@@ -141,6 +141,7 @@ describe('credentials', () => {
             ...(driver === undefined ? {} : { ERRAND_DRIVER: driver }),
           },
         })
+        checkOutput(child)
         let said = ''
         for (const stream of [child.stdout, child.stderr])
           stream.setEncoding('utf8').on('data', (text: string) => (said += text))

@@ -3,6 +3,7 @@ import type { TestProjectInlineConfiguration } from 'vitest/config'
 import { refusedDeprecations } from './deprecations.ts'
 
 const servers = new URL('setup.ts', import.meta.url).pathname
+const logLines = new URL('log-lines.ts', import.meta.url).pathname
 
 export interface TestProject {
   /** As in `pnpm vitest run --project NAME`. */
@@ -31,6 +32,7 @@ export function testProject(project: TestProject): TestProjectInlineConfiguratio
       include: [include],
       ...refusedDeprecations,
       exclude: ['**/node_modules/**', ...(exclude === undefined ? [] : [exclude])],
+      setupFiles: [logLines],
       globalSetup: project.servers ? [servers] : [],
       maxConcurrency,
       ...(maxWorkers === undefined ? {} : { maxWorkers, sequence: { groupOrder: 1 } }),

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { scaleLimit } from '@errand/testkit'
+import { checkLogLines, scaleLimit } from '@errand/testkit'
 import { describe, expect, it } from 'vitest'
 import { plantedBugs } from './planted.ts'
 import type { PlantedBug } from './planted.ts'
@@ -18,6 +18,7 @@ const patienceMs = 200_000
 function simulate(...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
   return new Promise((resolve) => {
     execFile(process.execPath, [command, ...args], { maxBuffer: 2 ** 28 }, (error, stdout, stderr) => {
+      checkLogLines(stderr)
       resolve({
         code: typeof error?.code === 'number' ? error.code : error ? -1 : 0,
         output: stdout + stderr,

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { checkOutput } from '@errand/testkit'
 import { expect, test } from 'vitest'
 import { exitCodes } from '../src/exit-codes.ts'
 import { table } from '../src/output/table.ts'
@@ -81,6 +82,7 @@ test('a reader that has seen enough, as in `errand events | head -1`, is no fail
   await project.errand.dispatchMany(Array.from({ length: 2_000 }, () => greet.with({ name: 'ada' })))
   const script = `{ "${process.execPath}" "${bin}" events --json; echo "code $?" >&2; } | head -1`
   const shell = spawn('sh', ['-c', script], { cwd: project.folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  checkOutput(shell)
   let stdout = ''
   let stderr = ''
   shell.stdout.on('data', (text) => (stdout += String(text)))

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { checkLogLines } from '@errand/testkit'
+import { checkOutput } from '@errand/testkit'
 
 /** The file that the `errand` package puts on the path. */
 export const bin: string = new URL('../../../errand/src/bin.ts', import.meta.url).pathname
@@ -49,6 +49,7 @@ export function start(
     // A group of its own: `--watch` has children, and they must not outlive the test.
     detached: true,
   })
+  checkOutput(child)
   let stdout = ''
   let stderr = ''
   const listeners = new Set<() => void>()
@@ -66,8 +67,6 @@ export function start(
   // A command that has ended without reading is no failure of the test.
   child.stdin?.on('error', () => {}).end(input)
   const ended = once(child, 'close').then(([code, signal]) => {
-    checkLogLines(stdout)
-    checkLogLines(stderr)
     return { code: code as number | null, signal: signal as NodeJS.Signals | null, stdout, stderr }
   })
 

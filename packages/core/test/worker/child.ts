@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { checkOutput } from '@errand/testkit'
 import { eventually } from './stage.ts'
 
 export interface Child {
@@ -17,6 +18,7 @@ export interface Child {
 export function startChild(fixture: string, args: readonly string[]): Child & AsyncDisposable {
   const path = fileURLToPath(new URL(`fixtures/${fixture}`, import.meta.url))
   const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  checkOutput(child)
   let out = ''
   let err = ''
   child.stdout.on('data', (data: Buffer) => (out += data.toString()))

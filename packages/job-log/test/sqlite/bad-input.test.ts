@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { checkLogLines } from '@errand/testkit'
 import { describe, expect, test } from 'vitest'
 import { sqlite } from '../../src/index.ts'
 import { openLog, temporaryFolder } from './temporary.ts'
@@ -74,6 +75,7 @@ test('a folder and a file that cannot be written say so', async () => {
       [join(import.meta.dirname, 'fixtures', 'connect.ts'), join(sealed, name)],
       { ...asNobody, encoding: 'utf8' },
     )
+    checkLogLines(run.stderr)
     expect(run.stdout, run.stderr).toContain('E_READ_ONLY')
     expect(run.stdout).toContain('set ERRAND_LOG to another path')
   }

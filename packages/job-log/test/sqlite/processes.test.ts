@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
-import { newJob, until } from '@errand/testkit'
+import { checkOutput, newJob, until } from '@errand/testkit'
 import { openLog, temporaryFolder } from './temporary.ts'
 
 interface Report {
@@ -16,8 +16,10 @@ interface Report {
 
 function start(fixture: string, file: string): { child: ChildProcess; report: Promise<Report> } {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'fixtures', fixture), file], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  checkOutput(child)
+  child.stderr.pipe(process.stderr, { end: false })
   onTestFinished(() => void child.kill('SIGKILL'))
   return { child, report: text(child.stdout).then((output) => JSON.parse(output) as Report) }
 }

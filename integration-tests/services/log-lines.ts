@@ -1,0 +1,26 @@
+// Vitest's setup of every test file: what a logger in the test's own process writes to its outputs is checked, as the output
+// of every process that a test starts is.
+import fs from 'node:fs'
+import { checkLogLines } from '../../packages/testkit/src/log-lines.ts'
+
+const { writeSync } = fs as { writeSync: (descriptor: number, ...more: readonly unknown[]) => number }
+
+/** Pino looks it up here for each line that it writes at once. */
+Object.assign(fs, {
+  writeSync(descriptor: number, ...more: readonly unknown[]): number {
+    const [written] = more
+    if ((descriptor === 1 || descriptor === 2) && typeof written === 'string') check(written)
+    return writeSync(descriptor, ...more)
+  },
+})
+
+function check(written: string): void {
+  try {
+    checkLogLines(written)
+  } catch (error) {
+    // Out of the logger, which would keep it to itself: an error that nobody catches fails the run.
+    setImmediate(() => {
+      throw error
+    })
+  }
+}
