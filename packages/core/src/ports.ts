@@ -103,3 +103,4 @@ export type {
 } from './engine/store.ts'
 export { TopicBus } from './engine/topic-bus.ts'
 export { freeText } from './text.ts'
+export { threadModule } from './thread-module.ts'

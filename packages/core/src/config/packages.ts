@@ -28,14 +28,17 @@ export function missingPackage(name: string, folder: string): ErrandError {
   return new ErrandError(
     'E_PACKAGE_MISSING',
     isBundled()
-      ? `${name} is loaded by its URL, which a bundle cannot do; import it and pass what its function returns (such as log: postgres({ url })), or mark the packages of Errand as external`
+      ? `${name} is loaded by its URL, which a bundle cannot do; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*). A process without a worker may import the packages of log and driver instead, and pass what their functions return: createErrand({ log: postgres({ url }), driver: database() })`
       : `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
   )
 }
 
-/** This file is a package's where it was installed, and part of the application's own where a bundler has put it there. */
-export function isBundled(file: string = import.meta.filename): boolean {
-  return !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
+/**
+ * This file is a package's where it was installed, and part of the application's own where a bundler has put it there: under
+ * another name, or in CommonJS under none.
+ */
+export function isBundled(file: string | undefined = import.meta.filename): boolean {
+  return file === undefined || !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
 }
 
 const lockfiles: readonly (readonly [file: string, manager: string])[] = [

@@ -1,3 +1,4 @@
+import { threadModule } from '@errand/core/ports'
 import type { LogFactory } from '@errand/core/ports'
 import { openPostgresLog } from './log.ts'
 import { resolveOptions } from './options.ts'
@@ -19,7 +20,7 @@ export function postgres(options: string | PostgresOptions): LogFactory {
     name: 'postgres',
     open: (context) => openPostgresLog(resolved, context),
     heartbeat: {
-      module: new URL(`./heartbeat${import.meta.url.slice(-3)}`, import.meta.url).href,
+      module: threadModule('heartbeat', import.meta.url),
       data: resolved,
     },
   }

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { checkOptions, checkParameters, ErrandError } from '@errand/core/ports'
+import { checkOptions, checkParameters, ErrandError, threadModule } from '@errand/core/ports'
 import type { LogFactory } from '@errand/core/ports'
 import { openSqliteLog } from './log.ts'
 
@@ -21,7 +21,7 @@ export function sqlite(options: string | SqliteOptions): LogFactory {
     name: 'sqlite',
     open: (context) => openSqliteLog(file, context, { busyTimeoutMs: 0 }),
     heartbeat: {
-      module: new URL(`./heartbeat${import.meta.url.slice(-3)}`, import.meta.url).href,
+      module: threadModule('heartbeat', import.meta.url),
       data: { file },
     },
   }

@@ -5,6 +5,7 @@ import type { WorkerRef } from '../../job/claim.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { BeatReply, JobLog, LogFactory, Progress } from '../../ports/job-log.ts'
+import { checkThreadModule, threadModule } from '../../thread-module.ts'
 import { Beater } from './beater.ts'
 import type { Standing } from './beater.ts'
 import { HeartbeatMemory, hrNow, msToNs, noDeadline, nsToMs } from './heartbeat-memory.ts'
@@ -156,11 +157,11 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
         intervalMs: options.intervalMs,
         standing,
       }
-      // Its own extension, so that it is found both unbuilt and built. No execArgv: hooks for the application's code
-      // (tsx, instrumentation) have no business on this thread.
-      const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-      thread = new Thread(new URL(`./heartbeat-thread.${extension}`, import.meta.url), {
+      const module = threadModule('heartbeat-thread', import.meta.url)
+      for (const each of [module, opening.module]) checkThreadModule(each)
+      thread = new Thread(new URL(module), {
         workerData: data,
+        // Hooks for the application's code (tsx, instrumentation) have no business on this thread.
         execArgv: [],
         name: 'errand heartbeat',
       })
