@@ -2,13 +2,13 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './workspace.ts'
-import { unpackRabbitmq } from './unpack-rabbitmq.ts'
+import { unpackServer } from './unpack-debian.ts'
 
 const vitest = join(root, 'node_modules', '.bin', 'vitest')
 
 let unpacked: string | undefined
 try {
-  unpacked = unpackRabbitmq('sid')
+  unpacked = unpackServer('rabbitmq')
 } catch (error) {
   console.log(`The newest RabbitMQ cannot be had here, and its tests are left out: ${String(error)}`)
   console.log('`pnpm test:matrix` runs them in containers.')

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { chmodSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { unpackPackage } from './debian-packages.ts'
 
 /** A clock of a server's own, which a test may set. */
 export interface SettableClock {
@@ -41,12 +41,5 @@ export function settableClock(): SettableClock | undefined {
 }
 
 function unpacked(folder: string): string | undefined {
-  try {
-    execFileSync('apt-get', ['download', 'libfaketime'], { cwd: folder, stdio: 'ignore' })
-    const [archive] = globSync(join(folder, 'libfaketime_*.deb'))
-    execFileSync('dpkg-deb', ['-x', archive ?? '', folder], { stdio: 'ignore' })
-    return globSync(`${folder}${installed}`)[0]
-  } catch {
-    return undefined
-  }
+  return unpackPackage('libfaketime', folder) ? globSync(`${folder}${installed}`)[0] : undefined
 }

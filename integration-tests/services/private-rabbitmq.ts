@@ -11,11 +11,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort } from './free-port.ts'
+import { accepts, freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 import type { Leashed } from './leash.ts'
 
@@ -44,7 +43,7 @@ export interface PrivateRabbitmqOptions {
   readonly advanced?: string | undefined
 }
 
-/** A system in a folder, with another RabbitMQ than the machine's: `pnpm rabbitmq:unpack` makes one. */
+/** A system in a folder, with another RabbitMQ than the machine's: `pnpm server:unpack rabbitmq` makes one. */
 const root = process.env['ERRAND_TEST_RABBITMQ_ROOT']
 
 /** Mounts are seen by the program alone, and gone with it. */
@@ -229,16 +228,6 @@ async function ready(server: ChildProcess, port: number): Promise<void> {
 function moment(): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, 50)
-  })
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
   })
 }
 

@@ -100,17 +100,21 @@ function isReadOnly(error: unknown): boolean {
 /** The session was ended because of a setting of the role, the database or the server, of version 17 and later. */
 const transactionTimeout = '25P04'
 
+const inTransactionMode =
+  'to a pooler in transaction mode, such as PgBouncer, the job log connects with ?listen=false&preparedStatements=false in its URL'
+
 /**
- * What the server did not take, where that is what a pooler refuses which gives each transaction another session of its
- * own: parameters of a session, and statements that were prepared in one.
+ * What the server did not take, and the cure, where that is what poolers refuse: parameters of a session, and where each
+ * transaction is in another session, statements that were prepared in one.
  */
 function poolerRefusal(error: unknown): string | undefined {
   if (error instanceof AggregateError) return error.errors.map((one) => poolerRefusal(one)).find(Boolean)
   const state = stateOfError(error)
   if (state === '08P01' && reason(error).includes('startup parameter'))
-    return 'does not take what a session begins with'
+    return `does not take what a session begins with (${reason(error)}); ${inTransactionMode}. One in session mode takes it where its configuration says so: ignore_startup_parameters = statement_timeout, options`
   // Not known in this session, or known from somebody else's.
-  if (state === '26000' || state === '42P05') return 'does not keep prepared statements'
+  if (state === '26000' || state === '42P05')
+    return `does not keep prepared statements (${reason(error)}); ${inTransactionMode}`
   return undefined
 }
 
@@ -153,11 +157,7 @@ export function logError(error: unknown, place: string, undone = false): ErrandE
       `the job log at ${place} cannot be written (${reason(error)}); it needs the primary, and comes back by itself when the URL leads there. To look at a standby add target_session_attrs=any`,
     )
   const pooler = poolerRefusal(error)
-  if (pooler !== undefined)
-    return say(
-      'E_LOG_UNREACHABLE',
-      `the server at ${place} answers, and ${pooler} (${reason(error)}); to a pooler such as PgBouncer in transaction mode the job log connects with ?listen=false&preparedStatements=false in its URL`,
-    )
+  if (pooler !== undefined) return say('E_LOG_UNREACHABLE', `the server at ${place} answers, and ${pooler}`)
   if (state === transactionTimeout)
     return say(
       'E_LOG_UNREACHABLE',

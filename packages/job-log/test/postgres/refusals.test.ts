@@ -133,6 +133,11 @@ it.skipIf(url === undefined)(
 describe('advice of the server', () => {
   it.each([
     ['08P01', 'unsupported startup parameter: statement_timeout', /listen=false&preparedStatements=false/],
+    [
+      '08P01',
+      'unsupported startup parameter: options',
+      /ignore_startup_parameters = statement_timeout, options/,
+    ],
     ['26000', 'prepared statement "errand_get" does not exist', /listen=false&preparedStatements=false/],
     ['42P05', 'prepared statement "errand_get" already exists', /listen=false&preparedStatements=false/],
     ['25P04', 'terminating connection due to transaction timeout', /set transaction_timeout = 0/],

@@ -1,7 +1,8 @@
 /**
- * Unpacks another RabbitMQ than the machine's into a folder: the packages of a Debian suite with all that they need, so that
- * tests can start nodes of it inside. `pnpm rabbitmq:unpack` takes 4.3 from sid; `pnpm rabbitmq:unpack trixie` takes 4.0. Prints
- * the folder, for `ERRAND_TEST_RABBITMQ_ROOT`. Needs root on Debian, and its mirror; installs nothing.
+ * Unpacks another version of a server than the machine's into a folder: the packages of a Debian suite with all that they need,
+ * so that tests can start it from there. `pnpm unpack rabbitmq` takes RabbitMQ 4.3 from sid, `pnpm unpack rabbitmq trixie` 4.0;
+ * `pnpm unpack pgbouncer` the newest PgBouncer. Prints the folder, for `ERRAND_TEST_RABBITMQ_ROOT` and
+ * `ERRAND_TEST_PGBOUNCER_ROOT`. Needs root on Debian, and its mirror; installs nothing.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -9,22 +10,40 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { root } from './workspace.ts'
 
-/** RabbitMQ, and what its scripts call: essential packages are not among its dependencies. */
-const packages = [
-  'rabbitmq-server',
-  'base-files',
-  'dash',
-  'bash',
-  'coreutils',
-  'sed',
-  'grep',
-  'mawk',
-  'hostname',
-]
+interface Server {
+  readonly packages: readonly string[]
+  /** What the packages' own scripts would do, as far as the server needs it. */
+  readonly finish?: (unpacked: string) => void
+}
+
+const servers = {
+  rabbitmq: {
+    // What its scripts call, too: essential packages are not among its dependencies.
+    packages: [
+      'rabbitmq-server',
+      'base-files',
+      'dash',
+      'bash',
+      'coreutils',
+      'sed',
+      'grep',
+      'mawk',
+      'hostname',
+    ],
+    finish(unpacked) {
+      symlinkSync('mawk', join(unpacked, 'usr/bin/awk'))
+      writeFileSync(join(unpacked, 'etc/hosts'), '127.0.0.1 localhost\n')
+      writeFileSync(join(unpacked, 'etc/nsswitch.conf'), 'hosts: files\npasswd: files\n')
+      writeFileSync(join(unpacked, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
+    },
+  },
+  pgbouncer: { packages: ['pgbouncer', 'base-files'] },
+} as const satisfies Readonly<Record<string, Server>>
 
 /** The folder. @throws where the packages cannot be had. */
-export function unpackRabbitmq(suite: string): string {
-  const folder = join(root, 'node_modules', '.cache', `rabbitmq-${suite}`)
+export function unpackServer(name: keyof typeof servers, suite: string = 'sid'): string {
+  const { packages, finish }: Server = servers[name]
+  const folder = join(root, 'node_modules', '.cache', `${name}-${suite}`)
   if (existsSync(folder)) return folder
   const work = `${folder}.${process.pid}`
   try {
@@ -38,18 +57,18 @@ export function unpackRabbitmq(suite: string): string {
     const archives = join(work, 'cache', 'archives')
     const unpacked = join(work, 'root')
     mkdirSync(unpacked)
-    for (const file of readdirSync(archives).filter((name) => name.endsWith('.deb')))
+    for (const file of readdirSync(archives).filter((each) => each.endsWith('.deb')))
       execFileSync('dpkg-deb', ['-x', join(archives, file), unpacked])
-    // What the packages' own scripts would do, as far as a node needs it.
-    symlinkSync('mawk', join(unpacked, 'usr/bin/awk'))
-    writeFileSync(join(unpacked, 'etc/hosts'), '127.0.0.1 localhost\n')
-    writeFileSync(join(unpacked, 'etc/nsswitch.conf'), 'hosts: files\npasswd: files\n')
-    writeFileSync(join(unpacked, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
+    finish?.(unpacked)
     renameSync(unpacked, folder)
     return folder
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
+}
+
+function isServer(name: string): name is keyof typeof servers {
+  return Object.hasOwn(servers, name)
 }
 
 /** apt with lists, a cache and a state of its own, on the mirror that this machine uses. */
@@ -96,5 +115,10 @@ function aptFor(suite: string, work: string): string {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  console.log(unpackRabbitmq(process.argv[2] ?? 'sid'))
+  const [name = '', suite] = process.argv.slice(2)
+  if (isServer(name)) console.log(unpackServer(name, suite))
+  else {
+    console.error(`pnpm unpack ${Object.keys(servers).join('|')} [SUITE]`)
+    process.exitCode = 2
+  }
 }
