@@ -27,9 +27,15 @@ export async function importPackage({
 export function missingPackage(name: string, folder: string): ErrandError {
   return new ErrandError(
     'E_PACKAGE_MISSING',
-    isBundled()
-      ? `${name} is loaded by its URL, which a bundle cannot do; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*). A process without a worker may import the packages of log and driver instead, and pass what their functions return: createErrand({ log: postgres({ url }), driver: database() })`
-      : `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
+    `${name} is not installed in ${folder}; add it with: ${addCommand(name, folder)}`,
+  )
+}
+
+/** `E_PACKAGE_MISSING` where the packages of Errand are part of a bundle: there, none is found by the scheme of a URL. */
+export function bundledPackage(scheme: string, kind: string): ErrandError {
+  return new ErrandError(
+    'E_PACKAGE_MISSING',
+    `the package of the ${kind} "${scheme}:" is loaded by its URL, which a bundle cannot do; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*). A process without a worker may import the packages of log and driver instead, and pass what their functions return: createErrand({ log: postgres({ url }), driver: database() })`,
   )
 }
 

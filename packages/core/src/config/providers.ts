@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { ErrandError } from '../errors.ts'
 import { didYouMean } from '../options.ts'
 import { listPackages, readManifest, resolveEntry } from './installed.ts'
-import { missingPackage } from './packages.ts'
+import { bundledPackage, isBundled, missingPackage } from './packages.ts'
 import type { InstalledPackage } from './packages.ts'
 import type { Kind } from './scheme.ts'
 
@@ -23,12 +23,13 @@ const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].f
  * The installed package that opens URLs of a scheme: the one that is named by it, `@errand/driver-SCHEME` or
  * `errand-driver-SCHEME` (`log` for a log), else one whose package.json declares it: `"errand": { "driver": ["amqp"] }`.
  * Packages that the package `errand` brings along are found as well.
- * @throws `E_PACKAGE_MISSING` with the command that adds a package of Errand's own, `E_URL` for a scheme that nothing
+ * @throws `E_PACKAGE_MISSING` with the command that adds a package of Errand's own, or in a bundle with what to do, `E_URL` for a scheme that nothing
  * opens, `E_CONFIG` when several packages declare it.
  */
 export function findProvider(scheme: string, kind: Kind, places: Places): InstalledPackage {
   const found = lookFor(scheme, kind, places)
   if (found) return found
+  if (isBundled()) throw bundledPackage(scheme, kind)
   const published = publishedSchemes(places)
   const add = packageFor(scheme, published[kind])
   if (add !== undefined) throw missingPackage(add, places.folder)
