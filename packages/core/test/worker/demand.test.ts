@@ -3,6 +3,8 @@ import { expect, test } from 'vitest'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { Demand } from '../../src/worker/intake/demand.ts'
 import type { Ask, Line } from '../../src/worker/intake/demand.ts'
+import type { Seats } from '../../src/worker/intake/seats.ts'
+import type { Slot } from '../../src/worker/run/slot.ts'
 
 const never = new AbortController().signal
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -14,10 +16,22 @@ function asking(demand: Demand, line: Line): { got: Ask | undefined } {
   return place
 }
 
+/** Begins so many jobs in these seats; those that had none are not among the slots. */
+function begin(seats: Seats, jobs: number): Slot[] {
+  const slots: Slot[] = []
+  for (let job = 0; job < jobs; job += 1) {
+    seats.start({ begin: (slot) => slots.push(slot), giveBack: () => undefined })
+  }
+  return slots
+}
+
 /** The ask was answered with so many jobs, each of which now runs. */
-function answer(ask: Ask | undefined, jobs: number): void {
-  ask?.take(jobs)
-  ask?.done(jobs)
+function answer(ask: Ask | undefined, jobs: number): readonly Slot[] {
+  if (!ask) return []
+  using seats = ask.reserve(jobs)
+  const slots = begin(seats, jobs)
+  ask.done(jobs)
+  return slots
 }
 
 test('a pool with one queue asks for every free slot', async () => {
@@ -37,11 +51,11 @@ test('slots that come free in one turn of the event loop are one ask', async () 
   const line = demand.join('only')
   const first = asking(demand, line)
   await turn()
-  answer(first.got, 4)
+  const slots = answer(first.got, 4)
   const second = asking(demand, line)
   await turn()
   expect(second.got).toBeUndefined()
-  for (let slot = 0; slot < 3; slot += 1) demand.slots.give(1_000)
+  for (const slot of slots.slice(0, 3)) slot.giveBack()
   await turn()
   await turn()
   expect(second.got?.max).toBe(3)
@@ -66,7 +80,7 @@ test('an idle ask gives its slot to a busy queue that needs it, and gets a turn 
   const first = asking(demand, busy)
   const waiting = asking(demand, idle)
   await turn()
-  answer(first.got, 1)
+  const [slot] = answer(first.got, 1)
   const more = asking(demand, busy)
   await clock.advance(50)
   expect(waiting.got?.signal.aborted).toBe(false)
@@ -81,7 +95,7 @@ test('an idle ask gives its slot to a busy queue that needs it, and gets a turn 
   await clock.advance(1_000)
   answer(more.got, 1)
   const greedy = asking(demand, busy)
-  demand.slots.give(1_000)
+  slot?.giveBack()
   await turn()
   await turn()
   expect(patient.got?.max).toBe(1)
@@ -94,9 +108,9 @@ test('a queue that gave its slot to a busy one gets it back when that one has no
   const [busy, idle] = [demand.join('busy'), demand.join('idle')]
   const first = asking(demand, busy)
   await turn()
-  answer(first.got, 1)
+  const [slot] = answer(first.got, 1)
   const waiting = asking(demand, idle)
-  demand.slots.give(1_000)
+  slot?.giveBack()
   await turn()
   await turn()
   const more = asking(demand, busy)
@@ -105,10 +119,10 @@ test('a queue that gave its slot to a busy one gets it back when that one has no
   // It rests now. The busy one has a job, and then no more.
   waiting.got?.done(0)
   await turn()
-  answer(more.got, 1)
+  const [next] = answer(more.got, 1)
   const patient = asking(demand, idle)
   const last = asking(demand, busy)
-  demand.slots.give(1_000)
+  next?.giveBack()
   await turn()
   await turn()
   expect(last.got?.max).toBe(1)
@@ -143,7 +157,8 @@ test('slots can be borrowed from an ask that has no answer; it gives way when th
   const demand = new Demand(3, virtualClock())
   const ask = asking(demand, demand.join('only'))
   await turn()
-  expect(await demand.borrow(2, never)).toBe(2)
+  using seats = await demand.borrow(2, never)
+  expect(begin(seats, 3)).toHaveLength(2)
   expect(ask.got?.signal.aborted).toBe(false)
   demand.rebalance()
   expect(ask.got?.signal.aborted).toBe(true)
@@ -164,25 +179,28 @@ test('whatever happens, no more is asked for in all than is free, and no slot is
         const demand = new Demand(size, clock)
         const lines = ['a', 'b', 'c', 'd'].map((queue) => demand.join(queue))
         const asks = new Map<number, { got: Ask | undefined }>()
-        let running = 0
+        const running: Slot[] = []
         for (const { queue, does, jobs } of steps) {
           const ask = asks.get(queue)
           if (does === 'ask' && !ask) asks.set(queue, asking(demand, lines[queue]!))
           if (does === 'answer' && ask?.got) {
-            const taken = ask.got.take(Math.min(jobs, ask.got.max))
-            running += taken
-            ask.got.done(taken)
+            // Fewer may come than were asked for, and one more than there is a seat for.
+            using seats = ask.got.reserve(Math.min(jobs, ask.got.max))
+            const begun = begin(seats, Math.max(0, seats.left + (jobs % 3) - 1))
+            running.push(...begun)
+            ask.got.done(begun.length)
             asks.delete(queue)
           }
-          if (does === 'end' && running > 0) {
-            running -= 1
-            demand.slots.give(1_000)
+          if (does === 'end') {
+            const slot = running.pop()
+            slot?.giveBack()
+            slot?.giveBack()
           }
           if (does === 'wait') await clock.advance(jobs * 100)
           await turn()
           const asked = [...asks.values()].reduce((sum, each) => sum + (each.got?.max ?? 0), 0)
-          expect(asked).toBeLessThanOrEqual(size - running)
-          expect(demand.slots.free).toBe(size - running)
+          expect(asked).toBeLessThanOrEqual(size - running.length)
+          expect(demand.slots.free).toBe(size - running.length)
         }
       },
     ),

@@ -4,7 +4,13 @@ import { Hand } from '../../src/worker/intake/hand.ts'
 
 /** How many a worker of ten slots wants in hand once its jobs have had their slots for so long. */
 function wantedAfter(...runs: readonly { readonly ms: number; readonly times: number }[]): number {
-  const hand = new Hand(10, true, virtualClock(), () => false)
+  const hand = new Hand(
+    10,
+    true,
+    virtualClock(),
+    () => false,
+    () => undefined,
+  )
   for (const { ms, times } of runs) for (let run = 0; run < times; run += 1) hand.ran(ms)
   return hand.wanted
 }
@@ -23,7 +29,14 @@ test('a single run that takes long is enough to want none', () => {
 
 test('all of it goes back when no slot has come free for a second, and then it wants none', async () => {
   const clock = virtualClock()
-  const hand = new Hand(10, true, clock, () => false)
+  let room = 0
+  const hand = new Hand(
+    10,
+    true,
+    clock,
+    () => false,
+    (count) => (room += count),
+  )
   for (let run = 0; run < 500; run += 1) hand.ran(1)
   const back: string[] = []
   for (const name of ['first', 'second', 'third']) {
@@ -34,5 +47,5 @@ test('all of it goes back when no slot has come free for a second, and then it w
   await clock.advance(900)
   expect([back, hand.count]).toEqual([[], 2])
   await clock.advance(100)
-  expect([back, hand.count, hand.wanted]).toEqual([['second', 'third'], 0, 0])
+  expect([back, hand.count, hand.wanted, room]).toEqual([['second', 'third'], 0, 0, 2])
 })

@@ -1,5 +1,6 @@
 import type { Clock } from '../../ports/clock.ts'
 import type { Allowance, Loan } from './allowance.ts'
+import type { Seats } from './seats.ts'
 import { Slots } from './slots.ts'
 
 /** A queue's place in the line for the slots of its pool. */
@@ -12,8 +13,8 @@ export interface Ask {
   readonly max: number
   /** Aborts when another queue needs the slots, or the outer signal does. */
   readonly signal: AbortSignal
-  /** Takes slots for what came; of the ask's own first. How many there were: jobs granted late may find none. */
-  take(count: number): number
+  /** Seats for what came, of the ask's own first. Jobs that were granted late may find none. */
+  reserve(count: number): Seats
   /** The ask was answered with so many jobs; what of them runs has taken its slots by then. */
   done(received: number): void
 }
@@ -30,7 +31,7 @@ interface OpenAsk {
 interface Borrower {
   readonly max: number
   readonly loan: Loan | undefined
-  readonly resolve: (count: number) => void
+  readonly resolve: (seats: Seats) => void
 }
 
 interface Place extends Line {
@@ -128,10 +129,10 @@ export class Demand {
     return {
       max: open.max,
       signal: open.controller.signal,
-      take: (count) => {
-        const taken = this.slots.take(count, open.loan)
-        open.max = Math.max(0, open.max - taken)
-        return taken
+      reserve: (count) => {
+        const seats = this.slots.reserve(count, open.loan)
+        open.max = Math.max(0, open.max - seats.left)
+        return seats
       },
       done: (received) => {
         if (place.open !== open) return
@@ -147,14 +148,14 @@ export class Demand {
   }
 
   /**
-   * Takes up to `max` free slots, first in line, for jobs that come by another way than an ask; waits for the first
-   * one. Slots that turn out not to be needed are given back. 0 when the signal aborts.
+   * Up to `max` free seats, first in line, for jobs that come by another way than an ask; waits for the first one. None
+   * when the signal aborts.
    */
-  async borrow(max: number, signal: AbortSignal): Promise<number> {
+  async borrow(max: number, signal: AbortSignal): Promise<Seats> {
     if (!this.#allowance) return this.#borrow(max, undefined, signal)
     const given = new AbortController()
     const loan = await this.#allowance.lend(max, signal, () => given.abort())
-    if (!loan) return 0
+    if (!loan) return this.slots.reserve(0)
     try {
       return await this.#borrow(loan.max, loan, AbortSignal.any([signal, given.signal]))
     } finally {
@@ -162,10 +163,10 @@ export class Demand {
     }
   }
 
-  async #borrow(max: number, loan: Loan | undefined, signal: AbortSignal): Promise<number> {
-    const count = this.tryBorrow(max, loan)
-    if (count > 0 || signal.aborted) return count
-    return new Promise<number>((resolve) => {
+  async #borrow(max: number, loan: Loan | undefined, signal: AbortSignal): Promise<Seats> {
+    const seats = this.tryBorrow(max, loan)
+    if (seats.left > 0 || signal.aborted) return seats
+    return new Promise<Seats>((resolve) => {
       const borrower: Borrower = {
         max,
         loan,
@@ -176,7 +177,7 @@ export class Demand {
       }
       const giveUp = (): void => {
         this.#borrowers = this.#borrowers.filter((each) => each !== borrower)
-        resolve(0)
+        resolve(this.slots.reserve(0))
       }
       signal.addEventListener('abort', giveUp, { once: true })
       this.#borrowers.push(borrower)
@@ -184,8 +185,8 @@ export class Demand {
   }
 
   /** As `borrow`, without waiting. */
-  tryBorrow(max: number, loan?: Loan): number {
-    return this.slots.isStocked ? 0 : this.slots.take(Math.min(max, this.slots.free), loan)
+  tryBorrow(max: number, loan?: Loan): Seats {
+    return this.slots.reserve(this.slots.isStocked ? 0 : Math.min(max, this.slots.free), loan)
   }
 
   /** After borrowed slots were filled: asks that now ask for more than is free give way. */

@@ -14,6 +14,7 @@ import { Gate } from './gate.ts'
 import type { HookRunner } from '../run/hooks.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
+import type { Seats } from './seats.ts'
 import type { Service } from './service.ts'
 import type { TicketClaims } from './ticket-claims.ts'
 
@@ -190,24 +191,23 @@ export class Feed {
   /** How many deliveries came. What is granted starts. */
   #receive(deliveries: readonly Delivery[], ask: Ask): number {
     if (deliveries.length === 0) return 0
-    const { demand, runner, clock, started } = this.#parts
+    const { runner, clock, started } = this.#parts
     this.#deliveredMs = clock.monotonicMs()
     const granted = deliveries.flatMap((delivery) => delivery.granted ?? [])
     // More than were asked for, when the answer to an old request is repeated.
-    const slots = ask.take(granted.length)
-    for (const claim of granted.slice(0, slots)) runner.start(claim, demand.slots)
-    for (const claim of granted.slice(slots)) runner.giveBack(claim)
+    using seats = ask.reserve(granted.length)
+    for (const claim of granted) runner.start(claim, seats)
     if (granted.length > 0) started()
     const tickets = deliveries.filter((delivery) => !delivery.granted)
-    if (tickets.length > 0) this.#claim(tickets, ask.take(Math.min(tickets.length, ask.max)))
+    if (tickets.length > 0) this.#claim(tickets, ask.reserve(Math.min(tickets.length, ask.max)))
     return deliveries.length
   }
 
   /** Not awaited: the next tickets are asked for meanwhile, and claimed together when this claim is answered. */
-  #claim(tickets: readonly Delivery[], slots: number): void {
+  #claim(tickets: readonly Delivery[], seats: Seats): void {
     const { claims, runs, leaseOut, started } = this.#parts
     const claiming = runs
-      .asking(() => claims.claim(this.queue, tickets, slots))
+      .asking(() => claims.claim(this.queue, tickets, seats))
       .then(started)
       .catch((error: unknown) => {
         if (isErrandError(error, 'E_LEASE_OUT')) leaseOut()

@@ -1,12 +1,6 @@
 import { workerDefaults } from '../../config/defaults.ts'
 import type { Clock } from '../../ports/clock.ts'
-
-/** A job that was granted to this worker and has not begun. */
-export interface Granted {
-  /** Its slot has been taken. */
-  begin(): void
-  giveBack(): void
-}
+import type { Granted } from '../run/slot.ts'
 
 /** How much one run moves the picture of how long they take. */
 const weight = 0.1
@@ -21,6 +15,7 @@ export class Hand {
   readonly #slots: number
   readonly #clock: Clock
   readonly #isHeldUp: () => boolean
+  readonly #gaveBack: (count: number) => void
   #held: Granted[] = []
   /** When the last one began, or the first one came, or the slots were held up. */
   #movedMs = 0
@@ -32,12 +27,20 @@ export class Hand {
   /**
    * @param isAllowed false keeps it empty.
    * @param isHeldUp whether a slot is not free for another reason than its handler: nothing goes back meanwhile.
+   * @param gaveBack told of jobs that go back: their room is free.
    */
-  constructor(slots: number, isAllowed: boolean, clock: Clock, isHeldUp: () => boolean) {
+  constructor(
+    slots: number,
+    isAllowed: boolean,
+    clock: Clock,
+    isHeldUp: () => boolean,
+    gaveBack: (count: number) => void,
+  ) {
     this.most = isAllowed ? workerDefaults.inHandPerSlot * slots : 0
     this.#slots = slots
     this.#clock = clock
     this.#isHeldUp = isHeldUp
+    this.#gaveBack = gaveBack
   }
 
   get count(): number {
@@ -62,9 +65,9 @@ export class Hand {
   }
 
   put(job: Granted): void {
-    if (this.#closed) return job.giveBack()
     if (this.count === 0) this.moved()
     this.#held.push(job)
+    if (this.#closed) return this.#giveBack()
     this.#lookIn(workerDefaults.inHandMaxMs)
   }
 
@@ -102,6 +105,8 @@ export class Hand {
   }
 
   #giveBack(): void {
-    for (const job of this.#held.splice(0)) job.giveBack()
+    const held = this.#held.splice(0)
+    for (const job of held) job.giveBack()
+    this.#gaveBack(held.length)
   }
 }

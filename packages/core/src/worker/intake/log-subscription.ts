@@ -88,28 +88,28 @@ export class LogSubscription {
   }
 
   async #take(feeds: readonly Feed[], max: number, stop: AbortSignal): Promise<number> {
-    const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
     if (feeds.length === 0) return 0
-    const slots = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))
-    let started = 0
+    const granted = await this.#start(feeds, max, stop)
+    if (granted > 0) this.#parts.demand.rebalance()
+    return granted
+  }
+
+  /** How many were granted. */
+  async #start(feeds: readonly Feed[], max: number, stop: AbortSignal): Promise<number> {
+    const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
+    using seats = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))
+    if (seats.left === 0 || !gate.isOpen || stop.aborted) return 0
     try {
-      if (slots === 0 || !gate.isOpen || stop.aborted) return 0
-      await runs.asking(async () => {
-        const claims = await grants.takeOverdue(namesOf(feeds), slots)
-        for (const claim of claims.slice(0, slots)) {
-          started += 1
-          runner.start(claim, demand.slots)
-        }
-        for (const claim of claims.slice(slots)) runner.giveBack(claim)
+      return await runs.asking(async () => {
+        const claims = await grants.takeOverdue(namesOf(feeds), seats.left)
+        for (const claim of claims) runner.start(claim, seats)
+        return claims.length
       })
     } catch (error) {
       if (!isErrandError(error, 'E_LEASE_OUT')) throw error
       leaseOut()
-    } finally {
-      demand.slots.giveUnused(slots - started)
+      return 0
     }
-    if (started > 0) demand.rebalance()
-    return started
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Clock } from '../../ports/clock.ts'
+import type { Granted, Slot } from '../run/slot.ts'
 import type { Allowance, Budget } from './allowance.ts'
 import { Hand } from './hand.ts'
-import type { Granted } from './hand.ts'
+import { Seats } from './seats.ts'
 
 export interface SlotsOptions {
   /** How many jobs run at a time. */
@@ -16,15 +17,18 @@ export interface SlotsOptions {
 }
 
 /**
- * The jobs of one pool: those that run, and those in hand that run next. Room is taken for a job when it is granted, or
- * asked for by its ticket, and given back when its handler has really ended, or its grace is over.
+ * The jobs of one pool: those that run, and those in hand that run next. Room is reserved before a job is asked for, and
+ * is free again when its handler has really ended, or its grace is over.
  */
 export class Slots {
   readonly size: number
   readonly #hand: Hand
   readonly #freed: (wasFull: boolean) => void
   readonly #allowance: Allowance | undefined
+  readonly #clock: Clock
   #taken = 0
+  /** Handlers that did not end in time and go on without a slot. */
+  #abandoned = 0
   #running = 0
   /** Slots of jobs that have ended and wait for the log. */
   #recording = 0
@@ -34,7 +38,9 @@ export class Slots {
   constructor({ size, ahead, clock, freed, allowance }: SlotsOptions) {
     this.size = size
     // The log that is slow to hear of an end would be as slow to hear that a job goes back, and run it later for that.
-    this.#hand = new Hand(size, ahead, clock, () => this.#recording > 0)
+    const isHeldUp = (): boolean => this.#recording > 0
+    this.#hand = new Hand(size, ahead, clock, isHeldUp, (count) => this.giveUnused(count))
+    this.#clock = clock
     this.#freed = freed
     this.#allowance = allowance
   }
@@ -60,27 +66,49 @@ export class Slots {
   }
 
   /**
-   * Takes room for as many of so many jobs as there is, in hand included, whatever is wanted by now; says for how many.
+   * Reserves seats for as many of so many jobs as there is room for, in hand included, whatever is wanted by now.
    * @param budget what they are taken from, where the worker's runs are limited. Default: what nobody has been lent.
    */
-  take(count: number, budget: Budget | undefined = this.#allowance): number {
+  reserve(count: number, budget: Budget | undefined = this.#allowance): Seats {
     const room = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
     const taken = budget === undefined ? room : budget.take(room)
     this.#taken += taken
-    return taken
+    return new Seats(this, taken)
   }
 
-  /** Begins a job for which room was taken, now or when those before it have begun. */
+  /** Begins a job that has a seat, now or when those before it have begun. */
   start(job: Granted): void {
-    if (this.#running >= this.size || this.#hand.count > 0) return this.#hand.put(job)
+    if (this.#running >= this.size || this.#hand.count > 0) this.#hand.put(job)
+    else this.#beginOne(job)
+  }
+
+  /** Room of jobs that did not come, or did not begin. */
+  giveUnused(count: number): void {
+    if (count === 0) return
+    this.#taken -= count
+    this.#allowance?.giveBack(count)
+    this.#freed(false)
+  }
+
+  #beginOne(job: Granted): void {
     this.#running += 1
     this.#allowance?.begin()
-    job.begin()
+    job.begin(new PoolSlot(this, this.#clock.monotonicMs()))
   }
 
   /** One that has begun goes back unbegun; its slot is given back as that of others. */
   takeBack(): void {
     this.#allowance?.takeBack()
+  }
+
+  /** The slot of a job that began at this time is free. */
+  give(begunMs: number): void {
+    const wasFull = this.free === 0
+    this.#hand.ran(this.#clock.monotonicMs() - begunMs)
+    this.#running -= 1
+    this.#taken -= 1
+    if (this.#hand.count > 0) this.#beginSoon(wasFull)
+    else this.#freed(wasFull)
   }
 
   /** Keeps the slot of a job that has ended until the log has answered. */
@@ -94,22 +122,10 @@ export class Slots {
     }
   }
 
-  /** A job that had its slot for so long has ended. */
-  give(ms: number): void {
-    const wasFull = this.free === 0
-    this.#hand.ran(ms)
-    this.#running -= 1
-    this.#taken -= 1
-    if (this.#hand.count > 0) this.#beginSoon(wasFull)
-    else this.#freed(wasFull)
-  }
-
-  /** Room of jobs that did not come, or did not begin. */
-  giveUnused(count: number): void {
-    if (count === 0) return
-    this.#taken -= count
-    this.#allowance?.giveBack(count)
-    this.#freed(false)
+  abandon(handler: Promise<unknown>): { readonly count: number; readonly isAll: boolean } {
+    this.#abandoned += 1
+    void handler.then(() => (this.#abandoned -= 1))
+    return { count: this.#abandoned, isAll: this.#abandoned >= this.size }
   }
 
   /** What is in hand goes back, and what still comes without a slot. */
@@ -130,11 +146,45 @@ export class Slots {
   #begin(): void {
     const wasFull = this.#turn?.wasFull ?? false
     this.#turn = undefined
-    for (let job; this.#running < this.size && (job = this.#hand.next());) {
-      this.#running += 1
-      this.#allowance?.begin()
-      job.begin()
-    }
+    for (let job; this.#running < this.size && (job = this.#hand.next());) this.#beginOne(job)
     this.#freed(wasFull)
+  }
+}
+
+class PoolSlot implements Slot {
+  readonly #slots: Slots
+  readonly #begunMs: number
+  #isTaken = true
+
+  constructor(slots: Slots, begunMs: number) {
+    this.#slots = slots
+    this.#begunMs = begunMs
+  }
+
+  get backlog(): number {
+    return this.#slots.backlog
+  }
+
+  get isTaken(): boolean {
+    return this.#isTaken
+  }
+
+  giveBack(): void {
+    if (!this.#isTaken) return
+    this.#isTaken = false
+    this.#slots.give(this.#begunMs)
+  }
+
+  giveBackUnbegun(): void {
+    this.#slots.takeBack()
+    this.giveBack()
+  }
+
+  untilRecorded<T>(recording: Promise<T>): Promise<T> {
+    return this.#slots.untilRecorded(recording)
+  }
+
+  abandon(handler: Promise<unknown>): { readonly count: number; readonly isAll: boolean } {
+    return this.#slots.abandon(handler)
   }
 }

@@ -10,6 +10,7 @@ import { jittered } from '../../supervise.ts'
 import type { Demand } from './demand.ts'
 import type { Gate } from './gate.ts'
 import type { Grants } from './grants.ts'
+import type { Seats } from './seats.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 
@@ -30,9 +31,8 @@ const againRounds = 5
 const weight = 0.3
 
 interface Asked {
-  readonly delivery: Delivery
-  /** A slot has been taken for it, or for another one of its batch. */
-  readonly slot: boolean
+  readonly deliveries: readonly Delivery[]
+  readonly seats: Seats
 }
 
 /** Turns deliveries of tickets into claims, in natural batches, and tells the broker what to forget. */
@@ -52,21 +52,24 @@ export class TicketClaims {
   }
 
   /**
-   * Claims what it can and starts it in the slots that were taken for it; the others are given back. Acks what the log
-   * is done with. What comes while a claim of this queue is under way goes with the next.
+   * Claims what it can and starts it in these seats; the others are given back. Acks what the log is done with. What comes
+   * while a claim of this queue is under way goes with the next.
    * @throws what the log throws; then every ticket has been handed back.
    */
-  async claim(queue: QueueName, deliveries: readonly Delivery[], slots: number): Promise<void> {
-    const line = this.#lineOf(queue)
-    await Promise.all(deliveries.map((delivery, index) => line.add({ delivery, slot: index < slots })))
+  async claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void> {
+    await this.#lineOf(queue).add({ deliveries, seats })
   }
 
   #lineOf(queue: QueueName): Batcher<Asked, undefined> {
     const known = this.#lines.get(queue)
     if (known) return known
     const run = async (asked: readonly Asked[]): Promise<readonly undefined[]> => {
-      const deliveries = asked.map(({ delivery }) => delivery)
-      await this.#claim(queue, deliveries, asked.filter(({ slot }) => slot).length)
+      using seats = this.#parts.demand.slots.reserve(0).join(asked.map((each) => each.seats))
+      await this.#claim(
+        queue,
+        asked.flatMap(({ deliveries }) => deliveries),
+        seats,
+      )
       return asked.map(() => undefined)
     }
     const line = batcher({ run, maxItems: Number.POSITIVE_INFINITY })
@@ -74,8 +77,8 @@ export class TicketClaims {
     return line
   }
 
-  async #claim(queue: QueueName, deliveries: readonly Delivery[], slots: number): Promise<void> {
-    const { again, stale } = await this.#round(queue, deliveries, slots)
+  async #claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void> {
+    const { again, stale } = await this.#round(queue, deliveries, seats)
     this.#stale.set(
       queue,
       (1 - weight) * (this.#stale.get(queue) ?? 0) + weight * (stale / deliveries.length),
@@ -106,8 +109,10 @@ export class TicketClaims {
       if (!gate.isOpen || demand.slots.free === 0) break
       const asked = left
       left = []
-      const slots = demand.tryBorrow(asked.length)
-      left = (await runs.asking(() => this.#round(queue, asked, slots))).again
+      left = await runs.asking(async () => {
+        using seats = demand.tryBorrow(asked.length)
+        return (await this.#round(queue, asked, seats)).again
+      })
       demand.rebalance()
     }
     for (const delivery of left) this.#tell(delivery, 'release')
@@ -116,14 +121,14 @@ export class TicketClaims {
   async #round(
     queue: QueueName,
     deliveries: readonly Delivery[],
-    slots: number,
+    seats: Seats,
   ): Promise<{ readonly again: readonly Delivery[]; readonly stale: number }> {
-    const { demand, gate, grants, runner } = this.#parts
+    const { gate, grants, runner } = this.#parts
     let started = 0
     const unbegun: Promise<void>[] = []
     try {
       const tickets = deliveries.map((delivery) => delivery.ticket)
-      const verdicts = await grants.claim(tickets, slots)
+      const verdicts = await grants.claim(tickets, seats.left)
       const again: Delivery[] = []
       const stopping = gate.has('stopping')
       for (const [index, delivery] of deliveries.entries()) {
@@ -143,7 +148,7 @@ export class TicketClaims {
         if (verdict.verdict === 'drop' && verdict.why === 'foreign') this.#foreign(queue, verdict.ticket.log)
         if (verdict.verdict !== 'run') continue
         started += 1
-        runner.start(verdict.claim, demand.slots)
+        runner.start(verdict.claim, seats)
       }
       // The subscription closes after this, and hands back what is out: too soon for the log to grant it again.
       await Promise.all(unbegun)
@@ -151,8 +156,6 @@ export class TicketClaims {
     } catch (error) {
       for (const delivery of deliveries) this.#tell(delivery, 'release')
       throw error
-    } finally {
-      demand.slots.giveUnused(slots - started)
     }
   }
 

@@ -13,7 +13,7 @@ import type { ProgressReports } from './progress.ts'
 import { reportEnd } from './report.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
-import type { Slots } from '../intake/slots.ts'
+import type { Slot, SlotSource } from './slot.ts'
 import { aloneFromCrashes } from './solitude.ts'
 import type { Solitude } from './solitude.ts'
 import type { Tally } from './tally.ts'
@@ -42,7 +42,6 @@ export interface RunnerParts {
 export class Runner {
   readonly #parts: RunnerParts
   readonly #attempts: AttemptParts
-  readonly #zombies = new Map<Slots, number>()
 
   constructor(parts: RunnerParts) {
     const { worker, hooks, ref, stopping, deps, progress } = parts
@@ -57,30 +56,27 @@ export class Runner {
     }
   }
 
-  /** Runs a claim for which room has been taken, now or when its slot is free, and gives the room back. */
-  start(claim: Claim, slots: Slots): void {
+  /** Runs a claim when its slot is free. It goes back when there is no room for it. */
+  start(claim: Claim, slots: SlotSource): void {
     const { worker, deps, runs, stopping, isDisowned } = this.#parts
-    if (isDisowned(claim)) return slots.giveUnused(1)
+    if (isDisowned(claim)) return
     const attempt = new Attempt(claim, worker.handlers.get(claim.job.name), this.#attempts)
     runs.add(attempt)
-    slots.start({
-      begin: () => {
-        void this.#run(attempt, slots).catch((error: unknown) => {
+    const hasRoom = slots.start({
+      begin: (slot) => {
+        void this.#run(attempt, slot).catch((error: unknown) => {
           // Only when the log was given up on: the sweep judges what it did not hear of.
           deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
         })
       },
       giveBack: () => {
         attempt.ended = true
-        slots.giveUnused(1)
         const why = stopping.aborted ? 'shutdown' : 'ahead'
         void this.release(claim, why).then(() => runs.delete(attempt))
       },
     })
-  }
-
-  /** Gives back a claim for which there is no slot. */
-  giveBack(claim: Claim): void {
+    if (hasRoom) return
+    runs.delete(attempt)
     void this.release(claim, 'no-slot')
   }
 
@@ -98,15 +94,9 @@ export class Runner {
     }
   }
 
-  async #run(run: Attempt, slots: Slots): Promise<void> {
+  async #run(run: Attempt, slot: Slot): Promise<void> {
     const { hooks, runs, settler, deps, progress } = this.#parts
     const { claim } = run
-    const begunMs = deps.clock.monotonicMs()
-    let slotTaken = true
-    const giveSlot = (): void => {
-      if (slotTaken) slots.give(deps.clock.monotonicMs() - begunMs)
-      slotTaken = false
-    }
     try {
       const isSuspect = claim.crashes >= aloneFromCrashes
       // Awaited in any case: jobs that end at once would all run before the next ones had been asked for.
@@ -114,16 +104,15 @@ export class Runner {
       run.ended = true
       runs.busy(run, undefined)
       if (typeof attempted === 'string') {
-        slots.takeBack()
-        giveSlot()
+        slot.giveBackUnbegun()
         await this.release(claim, attempted)
         return
       }
-      if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slots)
+      if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slot)
       // The slot is free for the next job while this one is recorded, unless hooks are still to come, or that is slow: one
       // round of outcomes may be under way, and one more wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
-      if (!followed && settler.waiting < slots.backlog) giveSlot()
+      if (!followed && settler.waiting < slot.backlog) slot.giveBack()
       if (run.sealing) await run.sealing
       // First: the log takes progress of running jobs only.
       if (progress.isUntold(claim)) await progress.tell(claim)
@@ -131,7 +120,7 @@ export class Runner {
       const outcome = encoding instanceof Promise ? await encoding : encoding
       const { durationMs } = attempted
       const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
-      const settled = await (slotTaken ? slots.untilRecorded(recording) : recording)
+      const settled = await (slot.isTaken ? slot.untilRecorded(recording) : recording)
       this.#parts.tally.add(outcomeOf(settled))
       if (settled.event !== 'succeeded') reportEnd(deps, claim, attempted.decision, settled)
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
@@ -139,7 +128,7 @@ export class Runner {
       if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
     } finally {
       runs.delete(run)
-      giveSlot()
+      slot.giveBack()
     }
   }
 
@@ -177,17 +166,15 @@ export class Runner {
   }
 
   /** A handler that did not end within its grace goes on without a slot. Too many of them, and nothing is left to work with. */
-  #leftBehind(claim: Claim, end: Promise<unknown>, slots: Slots): void {
+  #leftBehind(claim: Claim, end: Promise<unknown>, slot: Slot): void {
     const { deps, exhausted, stopping } = this.#parts
     const { id, job } = claim
-    const count = (this.#zombies.get(slots) ?? 0) + 1
-    this.#zombies.set(slots, count)
-    void end.then(() => this.#zombies.set(slots, (this.#zombies.get(slots) ?? 1) - 1))
+    const { count, isAll } = slot.abandon(end)
     deps.logger.error(
       { job: id, jobName: job.name, count },
       'a handler ignored its abort signal and goes on; its result will not count',
     )
-    if (count >= slots.size && !stopping.aborted) {
+    if (isAll && !stopping.aborted) {
       exhausted(`${count} handlers ignored their abort signals and never ended, as many as there are slots`)
     }
   }

@@ -1,0 +1,43 @@
+import type { Granted, SlotSource } from '../run/slot.ts'
+import type { Slots } from './slots.ts'
+
+/**
+ * Room that was taken for jobs that are asked for. Each job that comes takes one seat; the rest is given back at the end of
+ * the scope: `using seats = demand.tryBorrow(10)`.
+ */
+export class Seats implements SlotSource, Disposable {
+  readonly #slots: Slots
+  #left: number
+
+  constructor(slots: Slots, count: number) {
+    this.#slots = slots
+    this.#left = count
+  }
+
+  /** Seats that no job has taken. */
+  get left(): number {
+    return this.#left
+  }
+
+  start(job: Granted): boolean {
+    if (this.#left === 0) return false
+    this.#left -= 1
+    this.#slots.start(job)
+    return true
+  }
+
+  /** Takes over the seats of others: jobs that were asked for apart are granted together. */
+  join(others: Iterable<Seats>): this {
+    for (const other of others) {
+      this.#left += other.#left
+      other.#left = 0
+    }
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    const left = this.#left
+    this.#left = 0
+    this.#slots.giveUnused(left)
+  }
+}
