@@ -7,7 +7,7 @@ const stuckMs = 60_000
 
 /**
  * Worker processes run the jobs that wait. The clock runs from the start of the first handler to the start of the n-th:
- * what a worker loads when it starts is not measured, and what is not yet settled at the end is at most what it had in hand.
+ * what a worker loads when it starts is not measured, and what is not yet settled at the end is at most what it had prefetched.
  * Jobs that started together with the first one were fetched before the clock ran, so they do not count.
  */
 export async function drain(scene: Scene, processes: number): Promise<readonly Measured[]> {

@@ -17,7 +17,7 @@ import type { OpenSubject } from './subject.ts'
  * one batch are settled, the next batch is taken, on another connection.
  */
 export const batchesOfSlots: OpenSubject = (place) => open(place, undefined)
-/** As many at a time as the log takes: more jobs in hand than 50 slots allow. */
+/** As many at a time as the log takes: more prefetched jobs than 50 slots allow. */
 export const batchesOf500: OpenSubject = (place) => open(place, 500)
 
 const mostAppended = 500

@@ -5,7 +5,7 @@ import type { OpenSubject } from './subject.ts'
 
 /*
  * pg-boss 12.38, batch fetch: 500 jobs per fetch and per completion, fetched again without delay while batches come full
- * (`burstWhenBatchFull`). That is more jobs in hand than the 50 slots of the others: to its favour. LISTEN and NOTIFY,
+ * (`burstWhenBatchFull`). That is more prefetched jobs than the 50 slots of the others: to its favour. LISTEN and NOTIFY,
  * which its page on workers recommends for latency, are on where latency is measured, and off where they would only slow
  * the inserts down. A partition of its own would leave other queues alone; there are none.
  */

@@ -63,7 +63,7 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
     await errand.jobs.cancel(later.id, { by: 'the test' })
     await fleet.endsWell()
 
-    // Whoever still had one in hand would hand it back now.
+    // A worker that still held one would hand it back now.
     for (const worker of fleet.workers) {
       worker.signal('SIGTERM')
       expect(await worker.exited, worker.output()).toBe(0)

@@ -28,7 +28,7 @@ export interface WorkerSettings {
   readonly grace: number
 }
 
-/** One seed in so many has jobs that end at once, so that workers have some in hand. */
+/** One seed in so many has jobs that end at once, so that workers prefetch some. */
 const briefEvery = 8
 
 /** What is to be done in one run; what goes wrong meanwhile is in `Faults`. */

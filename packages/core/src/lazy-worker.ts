@@ -26,7 +26,13 @@ export function lazyWorker(id: string, logger: Logger, start: () => Promise<Work
     ready,
     finished,
     health: () =>
-      started?.health() ?? { taking: false, running: 0, inHand: 0, ended: noneEnded, why: 'it is starting' },
+      started?.health() ?? {
+        taking: false,
+        running: 0,
+        prefetched: 0,
+        ended: noneEnded,
+        why: 'it is starting',
+      },
     stop,
     [Symbol.asyncDispose]: () => stop(),
   }

@@ -34,9 +34,9 @@ export const workerDefaults = {
    * Of brief jobs so many are granted ahead of a slot as will begin within the first time, and no more than so many for
    * each slot. They go back when no slot has come free for the second time.
    */
-  inHandMs: 10,
-  inHandMaxMs: 1_000,
-  inHandPerSlot: 4,
+  prefetchMs: 10,
+  prefetchMaxMs: 1_000,
+  prefetchPerSlot: 4,
   /** How long one hook may take. */
   hookDeadlineMs: 10_000,
   /** How often a worker takes overdue jobs, at least; jittered. */

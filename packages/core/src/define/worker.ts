@@ -57,7 +57,7 @@ export interface WorkerHealth {
   /** Jobs that have a slot, or have ended and are not on record yet. */
   readonly running: number
   /** Brief jobs that it has been granted ahead of a slot: they begin next, or go back. */
-  readonly inHand: number
+  readonly prefetched: number
   /** Runs that have ended since it started, by what was recorded. */
   readonly ended: Readonly<Record<Ended['outcome'], number>>
 }

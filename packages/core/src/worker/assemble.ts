@@ -11,7 +11,7 @@ import { Relay } from '../relay/relay.ts'
 import { freeText, personLimitBytes } from '../text.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Allowance } from './intake/allowance.ts'
-import type { Gate } from './intake/gate.ts'
+import type { PauseGate } from './intake/pause-gate.ts'
 import { Grants } from './intake/grants.ts'
 import { heartbeat } from './lease/heartbeat.ts'
 import type { Heartbeat } from './lease/heartbeat.ts'
@@ -24,7 +24,7 @@ import { Runner } from './run/runner.ts'
 import { Runs } from './run/runs.ts'
 import { Service } from './intake/service.ts'
 import { Settler } from './run/settler.ts'
-import { Solitude } from './run/solitude.ts'
+import { ExclusiveRun } from './run/exclusive-run.ts'
 import { Tally } from './run/tally.ts'
 
 /** A worker's parts, which exist once its definition is known. */
@@ -47,7 +47,7 @@ export interface Surroundings {
   readonly label: string | undefined
   /** Serve only these. */
   readonly queues: readonly QueueName[] | undefined
-  readonly gate: Gate
+  readonly gate: PauseGate
   /** How many jobs it may begin in all, where that is limited. */
   readonly allowance: Allowance | undefined
   readonly stopping: AbortSignal
@@ -121,8 +121,8 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     hooks,
     settler,
     runs,
-    solitude: new Solitude(gate, runs, clock),
-    heartbeat: beats,
+    exclusive: new ExclusiveRun(gate, runs, clock),
+    beats,
     progress,
     stopping,
     dueIn: (ms) => relay.dueIn(ms),

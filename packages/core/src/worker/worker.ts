@@ -13,7 +13,7 @@ import { Allowance } from './intake/allowance.ts'
 import { assemble } from './assemble.ts'
 import type { Parts } from './assemble.ts'
 import type { WorkerDeps } from './deps.ts'
-import { Gate } from './intake/gate.ts'
+import { PauseGate } from './intake/pause-gate.ts'
 import { shutDown, stopUsers, waitFor } from './shutdown.ts'
 import type { Shutdown } from './shutdown.ts'
 import { exit, onSignals } from './signals.ts'
@@ -38,7 +38,7 @@ class RunningWorker implements Worker {
   readonly #source: WorkerSource
   readonly #options: WorkOptions
   readonly #deps: WorkerDeps
-  readonly #gate = new Gate()
+  readonly #gate = new PauseGate()
   readonly #ready = Promise.withResolvers<void>()
   readonly #finished = Promise.withResolvers<void>()
   /** Resolves when the parts exist, or never will. */
@@ -110,9 +110,9 @@ class RunningWorker implements Worker {
   health(): WorkerHealth {
     const why = this.#why()
     const granted = this.#parts?.runs.count ?? 0
-    const inHand = this.#parts?.pools.reduce((sum, pool) => sum + pool.inHand, 0) ?? 0
+    const prefetched = this.#parts?.pools.reduce((sum, pool) => sum + pool.prefetched, 0) ?? 0
     const ended = this.#parts?.tally.counts ?? noneEnded
-    const counts = { running: granted - inHand, inHand, ended }
+    const counts = { running: granted - prefetched, prefetched, ended }
     return why === undefined ? { taking: true, ...counts } : { taking: false, ...counts, why }
   }
 

@@ -11,7 +11,7 @@ const careful = defineJob({ name: 'careful', onCrash: 'fail' })
 
 const slots = 2
 /** Four for each slot. */
-const inHand = 8
+const prefetched = 8
 
 /** A worker of two slots, and what is in its handlers: brief jobs end at once, long ones when `go` says so. */
 async function atWork(
@@ -54,8 +54,8 @@ test('jobs that prove brief are granted ahead of their slots, begin in order, an
   const { worker, seen } = await atWork(on, go)
   await learn(on)
   const ids = await dispatch(on, 30, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand }))
-  expect(await startedOf(on, ids)).toBe(slots + inHand)
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched }))
+  expect(await startedOf(on, ids)).toBe(slots + prefetched)
   go.resolve()
   for (const id of ids) await on.until(id, 'succeeded')
   expect(seen.begun.slice(-ids.length)).toEqual(ids)
@@ -67,21 +67,21 @@ test('as long as nothing says that jobs are brief, none is granted without a slo
   const go = hold()
   const { worker } = await atWork(on, go)
   const ids = await dispatch(on, 30, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand: 0 }))
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 }))
   expect(await startedOf(on, ids)).toBe(slots)
   go.resolve()
 })
 
-test('jobs in hand go back when no slot comes free for a second, and another worker runs them', async () => {
+test('prefetched jobs go back when no slot comes free for a second, and another worker runs them', async () => {
   const clock = virtualClock()
   await using on = stage({ clock })
   const go = hold()
   const { worker, seen } = await atWork(on, go)
   await learn(on)
-  const ids = await dispatch(on, slots + inHand, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand }))
+  const ids = await dispatch(on, slots + prefetched, true)
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched }))
   await clock.advance(1_000)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand: 0 }))
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 }))
   for (const id of ids.slice(slots)) {
     expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
     expect(await on.releases(id)).toEqual(['ahead'])
@@ -95,7 +95,7 @@ test('jobs in hand go back when no slot comes free for a second, and another wor
   go.resolve()
 })
 
-test('nothing in hand goes back while the slots wait for a slow log', async () => {
+test('nothing prefetched goes back while the slots wait for a slow log', async () => {
   const clock = virtualClock()
   const wait = { for: Promise.resolve() }
   await using on = stage({
@@ -112,29 +112,29 @@ test('nothing in hand goes back while the slots wait for a slow log', async () =
   // A slot waits for the `after` hook of its run, and that for the log.
   const { worker } = await atWork(on, go, [], { after: () => undefined })
   await learn(on)
-  const ids = await dispatch(on, slots + inHand, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand }))
+  const ids = await dispatch(on, slots + prefetched, true)
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched }))
   const slow = hold()
   wait.for = slow.promise
   go.resolve()
   await clock.advance(5_000)
-  expect(worker.health()).toMatchObject({ running: slots, inHand })
+  expect(worker.health()).toMatchObject({ running: slots, prefetched })
   slow.resolve()
   for (const id of ids) await on.until(id, 'succeeded')
   for (const id of ids) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
 })
 
-test('a worker that stops gives back at once what it has in hand, and lets what runs finish', async () => {
+test('a worker that stops gives back at once what it has prefetched, and lets what runs finish', async () => {
   await using on = stage({ clock: virtualClock() })
   const go = hold()
   const { worker } = await atWork(on, go)
   await learn(on)
-  const ids = await dispatch(on, slots + inHand, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand }))
+  const ids = await dispatch(on, slots + prefetched, true)
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched }))
   const stopped = worker.stop()
   for (const id of ids.slice(slots)) await on.until(id, 'released')
   expect(await on.releases(ids.at(-1)!)).toEqual(['shutdown'])
-  expect(worker.health()).toMatchObject({ running: slots, inHand: 0 })
+  expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 })
   go.resolve()
   await stopped
   for (const id of ids.slice(0, slots)) {
@@ -148,7 +148,7 @@ test('a worker that has a job with onCrash: fail is granted nothing ahead: what 
   const { worker } = await atWork(on, go, [handle(careful, () => undefined)])
   await learn(on)
   const ids = await dispatch(on, 30, true)
-  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, inHand: 0 }))
+  await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 }))
   expect(await startedOf(on, ids)).toBe(slots)
   go.resolve()
 })

@@ -40,8 +40,8 @@ export async function limitReached(
 }
 
 function hasNothing(worker: Worker): boolean {
-  const { running, inHand } = worker.health()
-  return running + inHand === 0
+  const { running, prefetched } = worker.health()
+  return running + prefetched === 0
 }
 
 function limitOf(limits: Limits, elapsedMs: number): string | undefined {

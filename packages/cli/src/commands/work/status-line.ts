@@ -58,7 +58,7 @@ export interface Health {
 }
 
 export function healthOf(worker: Worker, upMs: number): Health {
-  const { taking, why, running, inHand, ...health } = worker.health()
+  const { taking, why, running, prefetched, ...health } = worker.health()
   const ended = Object.entries(health.ended)
     .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')
     .map(([outcome, count]) => `${count} ${outcome}`)
@@ -68,7 +68,7 @@ export function healthOf(worker: Worker, upMs: number): Health {
     good: taking,
     rest: [
       `${running} running`,
-      ...(inHand > 0 ? [`${inHand} in hand`] : []),
+      ...(prefetched > 0 ? [`${prefetched} prefetched`] : []),
       ...ended,
       memory,
       `up ${spanText(upMs)}`,

@@ -10,13 +10,20 @@ import type { CurrentDriver } from '../../transfer/current-driver.ts'
 import type { CurrentSubscription } from '../../transfer/current-subscription.ts'
 import { jittered, supervised } from '../../supervise.ts'
 import type { Ask, Demand, Line } from './demand.ts'
-import { Gate } from './gate.ts'
+import { PauseGate } from './pause-gate.ts'
 import type { HookRunner } from '../run/hooks.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 import type { Seats } from './seats.ts'
 import type { Service } from './service.ts'
-import type { TicketClaims } from './ticket-claims.ts'
+
+/** Turns tickets into runs. */
+export interface TicketClaimer {
+  /** How many tickets to ask for where so many jobs are wanted: some tickets turn out stale. */
+  demandFor(queue: QueueName, max: number): number
+  /** Claims the jobs of these tickets, and begins them in these seats. */
+  claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void>
+}
 
 export interface FeedParts {
   readonly queue: QueueName
@@ -24,10 +31,10 @@ export interface FeedParts {
   readonly ref: WorkerRef
   readonly demand: Demand
   /** The worker's. */
-  readonly gate: Gate
+  readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
-  readonly claims: TicketClaims
+  readonly claims: TicketClaimer
   readonly hooks: HookRunner
   readonly clock: Clock
   readonly logger: Logger
@@ -50,7 +57,7 @@ const emptyAnswerMs = 100
 export class Feed {
   readonly queue: QueueName
   readonly #parts: FeedParts
-  readonly #gate: Gate
+  readonly #gate: PauseGate
   readonly #begun = Promise.withResolvers<void>()
   #connected = false
   #trouble: string | undefined
@@ -63,7 +70,7 @@ export class Feed {
   constructor(parts: FeedParts) {
     this.queue = parts.queue
     this.#parts = parts
-    this.#gate = new Gate(parts.gate)
+    this.#gate = new PauseGate(parts.gate)
     this.#deliveredMs = parts.clock.monotonicMs()
   }
 

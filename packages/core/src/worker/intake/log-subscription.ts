@@ -5,17 +5,24 @@ import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { jittered, supervised } from '../../supervise.ts'
 import type { Demand } from './demand.ts'
-import type { Feed } from './feed.ts'
-import type { Gate } from './gate.ts'
+import type { PauseGate } from './pause-gate.ts'
 import type { Grants } from './grants.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 
+/** A queue that is fed by a broker. */
+export interface FedQueue {
+  readonly queue: QueueName
+  readonly paused: boolean
+  /** How long the broker has brought nothing although it could. */
+  readonly quietMs: number
+}
+
 export interface LogSubscriptionParts {
-  readonly feeds: readonly Feed[]
+  readonly feeds: readonly FedQueue[]
   readonly grants: Grants
   readonly demand: Demand
-  readonly gate: Gate
+  readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
   /** False while the driver in use delivers claims: then nothing waits for a ticket. */
@@ -57,7 +64,7 @@ export class LogSubscription {
     const { feeds, clock, gate, isNeeded } = this.#parts
     const { overdueEveryMs, quietMs } = workerDefaults
     let dueMs = clock.monotonicMs() + jittered(overdueEveryMs)
-    const lookedMs = new Map<Feed, number>()
+    const lookedMs = new Map<FedQueue, number>()
     while (!stop.aborted) {
       await gate.opened(stop)
       if (!isNeeded()) {
@@ -80,14 +87,14 @@ export class LogSubscription {
   }
 
   /** As long as there is something overdue. */
-  async #takeAll(feeds: readonly Feed[], stop: AbortSignal): Promise<void> {
+  async #takeAll(feeds: readonly FedQueue[], stop: AbortSignal): Promise<void> {
     const { demand, gate } = this.#parts
     while (gate.isOpen && !stop.aborted) {
       if ((await this.#take(feeds, demand.slots.size, stop)) === 0) return
     }
   }
 
-  async #take(feeds: readonly Feed[], max: number, stop: AbortSignal): Promise<number> {
+  async #take(feeds: readonly FedQueue[], max: number, stop: AbortSignal): Promise<number> {
     if (feeds.length === 0) return 0
     const granted = await this.#start(feeds, max, stop)
     if (granted > 0) this.#parts.demand.rebalance()
@@ -95,7 +102,7 @@ export class LogSubscription {
   }
 
   /** How many were granted. */
-  async #start(feeds: readonly Feed[], max: number, stop: AbortSignal): Promise<number> {
+  async #start(feeds: readonly FedQueue[], max: number, stop: AbortSignal): Promise<number> {
     const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
     using seats = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))
     if (seats.left === 0 || !gate.isOpen || stop.aborted) return 0
@@ -113,6 +120,6 @@ export class LogSubscription {
   }
 }
 
-function namesOf(feeds: readonly Feed[]): QueueName[] {
+function namesOf(feeds: readonly FedQueue[]): QueueName[] {
   return feeds.map((feed) => feed.queue)
 }

@@ -5,7 +5,7 @@ import type { Allowance } from './allowance.ts'
 import { Demand } from './demand.ts'
 import type { WorkerDeps } from '../deps.ts'
 import { Feed } from './feed.ts'
-import type { Gate } from './gate.ts'
+import type { PauseGate } from './pause-gate.ts'
 import type { Grants } from './grants.ts'
 import type { HookRunner } from '../run/hooks.ts'
 import { LogSubscription } from './log-subscription.ts'
@@ -17,7 +17,7 @@ import { TicketClaims } from './ticket-claims.ts'
 export interface PoolParts {
   readonly deps: WorkerDeps
   readonly ref: WorkerRef
-  readonly gate: Gate
+  readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
   readonly grants: Grants
@@ -67,8 +67,8 @@ export class Pool {
     return quiet.map((feed) => feed.queue)
   }
 
-  get inHand(): number {
-    return this.#demand.slots.inHand
+  get prefetched(): number {
+    return this.#demand.slots.prefetched
   }
 
   /** Ends when the signal aborts and every ticket has been handed back. */

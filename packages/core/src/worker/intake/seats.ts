@@ -1,16 +1,22 @@
 import type { Granted, SlotSource } from '../run/slot.ts'
-import type { Slots } from './slots.ts'
+
+/** Where the room comes from. */
+export interface Room {
+  /** Begins a job that has a seat. */
+  start(job: Granted): void
+  giveUnused(count: number): void
+}
 
 /**
  * Room that was taken for jobs that are asked for. Each job that comes takes one seat; the rest is given back at the end of
  * the scope: `using seats = demand.tryBorrow(10)`.
  */
 export class Seats implements SlotSource, Disposable {
-  readonly #slots: Slots
+  readonly #room: Room
   #left: number
 
-  constructor(slots: Slots, count: number) {
-    this.#slots = slots
+  constructor(room: Room, count: number) {
+    this.#room = room
     this.#left = count
   }
 
@@ -22,7 +28,7 @@ export class Seats implements SlotSource, Disposable {
   start(job: Granted): boolean {
     if (this.#left === 0) return false
     this.#left -= 1
-    this.#slots.start(job)
+    this.#room.start(job)
     return true
   }
 
@@ -38,6 +44,6 @@ export class Seats implements SlotSource, Disposable {
   [Symbol.dispose](): void {
     const left = this.#left
     this.#left = 0
-    this.#slots.giveUnused(left)
+    this.#room.giveUnused(left)
   }
 }

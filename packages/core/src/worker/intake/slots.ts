@@ -1,8 +1,9 @@
 import type { Clock } from '../../ports/clock.ts'
 import type { Granted, Slot } from '../run/slot.ts'
 import type { Allowance, Budget } from './allowance.ts'
-import { Hand } from './hand.ts'
+import { Prefetched } from './prefetched.ts'
 import { Seats } from './seats.ts'
+import type { Room } from './seats.ts'
 
 export interface SlotsOptions {
   /** How many jobs run at a time. */
@@ -17,12 +18,12 @@ export interface SlotsOptions {
 }
 
 /**
- * The jobs of one pool: those that run, and those in hand that run next. Room is reserved before a job is asked for, and
+ * The jobs of one pool: those that run, and those prefetched that run next. Room is reserved before a job is asked for, and
  * is free again when its handler has really ended, or its grace is over.
  */
-export class Slots {
+export class Slots implements Room {
   readonly size: number
-  readonly #hand: Hand
+  readonly #prefetched: Prefetched
   readonly #freed: (wasFull: boolean) => void
   readonly #allowance: Allowance | undefined
   readonly #clock: Clock
@@ -32,14 +33,14 @@ export class Slots {
   #running = 0
   /** Slots of jobs that have ended and wait for the log. */
   #recording = 0
-  /** Set while the next ones in hand are about to begin: whether there was no room before. */
+  /** Set while the next prefetched ones are about to begin: whether there was no room before. */
   #turn: { wasFull: boolean } | undefined
 
   constructor({ size, ahead, clock, freed, allowance }: SlotsOptions) {
     this.size = size
     // The log that is slow to hear of an end would be as slow to hear that a job goes back, and run it later for that.
     const isHeldUp = (): boolean => this.#recording > 0
-    this.#hand = new Hand(size, ahead, clock, isHeldUp, (count) => this.giveUnused(count))
+    this.#prefetched = new Prefetched(size, ahead, clock, isHeldUp, (count) => this.giveUnused(count))
     this.#clock = clock
     this.#freed = freed
     this.#allowance = allowance
@@ -47,30 +48,30 @@ export class Slots {
 
   /** How many more jobs are wanted. */
   get free(): number {
-    return Math.max(0, this.size + this.#hand.wanted - this.#taken)
+    return Math.max(0, this.size + this.#prefetched.wanted - this.#taken)
   }
 
   /** Jobs that were granted and have no slot yet. */
-  get inHand(): number {
-    return this.#hand.count
+  get prefetched(): number {
+    return this.#prefetched.count
   }
 
-  /** There are jobs enough in hand: to ask for more would be too early. */
+  /** Enough jobs are prefetched: it is too early to ask for more. */
   get isStocked(): boolean {
-    return this.#hand.isStocked
+    return this.#prefetched.isStocked
   }
 
   /** Outcomes that may wait for the log before slots wait for them: those of two rounds. */
   get backlog(): number {
-    return 2 * (this.size + this.#hand.wanted)
+    return 2 * (this.size + this.#prefetched.wanted)
   }
 
   /**
-   * Reserves seats for as many of so many jobs as there is room for, in hand included, whatever is wanted by now.
+   * Reserves seats for as many of so many jobs as there is room for, prefetched ones included, whatever is wanted by now.
    * @param budget what they are taken from, where the worker's runs are limited. Default: what nobody has been lent.
    */
   reserve(count: number, budget: Budget | undefined = this.#allowance): Seats {
-    const room = Math.max(0, Math.min(count, this.size + this.#hand.most - this.#taken))
+    const room = Math.max(0, Math.min(count, this.size + this.#prefetched.most - this.#taken))
     const taken = budget === undefined ? room : budget.take(room)
     this.#taken += taken
     return new Seats(this, taken)
@@ -78,7 +79,7 @@ export class Slots {
 
   /** Begins a job that has a seat, now or when those before it have begun. */
   start(job: Granted): void {
-    if (this.#running >= this.size || this.#hand.count > 0) this.#hand.put(job)
+    if (this.#running >= this.size || this.#prefetched.count > 0) this.#prefetched.put(job)
     else this.#beginOne(job)
   }
 
@@ -104,10 +105,10 @@ export class Slots {
   /** The slot of a job that began at this time is free. */
   give(begunMs: number): void {
     const wasFull = this.free === 0
-    this.#hand.ran(this.#clock.monotonicMs() - begunMs)
+    this.#prefetched.ran(this.#clock.monotonicMs() - begunMs)
     this.#running -= 1
     this.#taken -= 1
-    if (this.#hand.count > 0) this.#beginSoon(wasFull)
+    if (this.#prefetched.count > 0) this.#beginSoon(wasFull)
     else this.#freed(wasFull)
   }
 
@@ -118,7 +119,7 @@ export class Slots {
       return await recording
     } finally {
       this.#recording -= 1
-      this.#hand.moved()
+      this.#prefetched.moved()
     }
   }
 
@@ -128,9 +129,9 @@ export class Slots {
     return { count: this.#abandoned, isAll: this.#abandoned >= this.size }
   }
 
-  /** What is in hand goes back, and what still comes without a slot. */
+  /** What is prefetched goes back, and what still comes without a slot. */
   close(): void {
-    this.#hand.close()
+    this.#prefetched.close()
   }
 
   /** In the next turn of the event loop, so that brief jobs do not keep it from what else there is. */
@@ -146,7 +147,7 @@ export class Slots {
   #begin(): void {
     const wasFull = this.#turn?.wasFull ?? false
     this.#turn = undefined
-    for (let job; this.#running < this.size && (job = this.#hand.next());) this.#beginOne(job)
+    for (let job; this.#running < this.size && (job = this.#prefetched.next());) this.#beginOne(job)
     this.#freed(wasFull)
   }
 }

@@ -8,7 +8,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Delivery } from '../../ports/driver.ts'
 import { jittered } from '../../supervise.ts'
 import type { Demand } from './demand.ts'
-import type { Gate } from './gate.ts'
+import type { PauseGate } from './pause-gate.ts'
 import type { Grants } from './grants.ts'
 import type { Seats } from './seats.ts'
 import type { Runner } from '../run/runner.ts'
@@ -17,7 +17,7 @@ import type { Runs } from '../run/runs.ts'
 export interface TicketClaimsParts {
   readonly grants: Grants
   readonly demand: Demand
-  readonly gate: Gate
+  readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
   readonly clock: Clock

@@ -4,8 +4,9 @@ import { ErrandError, isErrandError } from '../../errors.ts'
 import type { WorkerRef } from '../../job/claim.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { BeatReply, JobLog, LogFactory, Progress } from '../../ports/job-log.ts'
+import type { BeatReply, JobLog, LogFactory } from '../../ports/job-log.ts'
 import { checkThreadModule, threadModule } from '../../thread-module.ts'
+import type { Beats } from '../run/beats.ts'
 import { Beater } from './beater.ts'
 import type { Standing } from './beater.ts'
 import { HeartbeatMemory, hrNow, msToNs, noDeadline, nsToMs } from './heartbeat-memory.ts'
@@ -33,20 +34,15 @@ const tickMs = 250
 const stopDeadlineMs = 2_000
 
 /** Renews the process's lease. */
-export interface Heartbeat {
+export interface Heartbeat extends Beats {
   /** Resolves with the first answered beat; rejects when the thread cannot start, or its user may not beat. */
   start(): Promise<void>
   /** A beat was answered: the log knows this worker. */
   readonly hasBeaten: boolean
-  /** How long the lease still holds, counted from the sending of the last answered beat; 0 when it is out. */
-  leaseLeftMs(): number
   /** What the next beats say. */
   stand(standing: Standing): void
-  /** Goes with the next beat. Numbers rise with each call. */
-  progress(progress: Progress, number: number): void
   /** Until when a handler may keep the event loop to itself: ms by `clock.monotonicMs`, Infinity, or undefined while nothing runs. */
   busyUntil(deadlineMs: number | undefined): void
-  beatNow(): void
   /** Resolves when no beat is under way and none will be. */
   stop(): Promise<void>
 }

@@ -2,7 +2,7 @@ import { workerDefaults } from '../../config/defaults.ts'
 import type { Fence } from '../../job/claim.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Progress } from '../../ports/job-log.ts'
-import type { Heartbeat } from '../lease/heartbeat.ts'
+import type { Beats } from './beats.ts'
 import { keyOf } from './runs.ts'
 
 /** How long an outcome waits for the progress before it. A log that answers no beat records no outcome either. */
@@ -13,7 +13,7 @@ const lastReportMs = 5_000
  * the last one of a run before its end.
  */
 export class ProgressReports {
-  readonly #heartbeat: Heartbeat
+  readonly #beats: Beats
   readonly #clock: Clock
   #sentMs = Number.NEGATIVE_INFINITY
   #waiting = false
@@ -22,15 +22,15 @@ export class ProgressReports {
   readonly #untold = new Map<string, number>()
   readonly #listeners = new Set<(upTo: number) => void>()
 
-  constructor(heartbeat: Heartbeat, clock: Clock) {
-    this.#heartbeat = heartbeat
+  constructor(beats: Beats, clock: Clock) {
+    this.#beats = beats
     this.#clock = clock
   }
 
   add(progress: Progress): void {
     this.#number += 1
     this.#untold.set(keyOf(progress), this.#number)
-    this.#heartbeat.progress(progress, this.#number)
+    this.#beats.progress(progress, this.#number)
     if (this.#waiting) return
     this.#waiting = true
     const waitMs = this.#sentMs + workerDefaults.progressEveryMs - this.#clock.monotonicMs()
@@ -58,7 +58,7 @@ export class ProgressReports {
       if (upTo >= number) known.abort()
     }
     this.#listeners.add(listener)
-    this.#heartbeat.beatNow()
+    this.#beats.beatNow()
     await this.#clock.sleep(lastReportMs, known.signal)
     this.#listeners.delete(listener)
     this.#untold.delete(key)
@@ -67,6 +67,6 @@ export class ProgressReports {
   #send(): void {
     this.#waiting = false
     this.#sentMs = this.#clock.monotonicMs()
-    this.#heartbeat.beatNow()
+    this.#beats.beatNow()
   }
 }

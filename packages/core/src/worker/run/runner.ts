@@ -6,16 +6,16 @@ import type { ReleaseReason } from '../../job/release.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted, AttemptParts } from './attempt.ts'
 import type { WorkerDeps } from '../deps.ts'
+import type { Beats } from './beats.ts'
 import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from './ending.ts'
-import type { Heartbeat } from '../lease/heartbeat.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
 import { reportEnd } from './report.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 import type { Slot, SlotSource } from './slot.ts'
-import { aloneFromCrashes } from './solitude.ts'
-import type { Solitude } from './solitude.ts'
+import { aloneFromCrashes } from './exclusive-run.ts'
+import type { ExclusiveRun } from './exclusive-run.ts'
 import type { Tally } from './tally.ts'
 
 export interface RunnerParts {
@@ -25,9 +25,9 @@ export interface RunnerParts {
   readonly hooks: HookRunner
   readonly settler: Settler
   readonly runs: Runs
-  readonly solitude: Solitude
+  readonly exclusive: ExclusiveRun
   readonly tally: Tally
-  readonly heartbeat: Heartbeat
+  readonly beats: Beats
   readonly progress: ProgressReports
   readonly stopping: AbortSignal
   /** A job of this worker is due again so many milliseconds from now. */
@@ -134,24 +134,24 @@ export class Runner {
 
   /** Why it must not begin, where it must not. */
   #attempt(run: Attempt): Maybe<Attempted> | ReleaseReason {
-    const { stopping, heartbeat, runs } = this.#parts
+    const { stopping, beats, runs } = this.#parts
     if (stopping.aborted) return 'shutdown'
-    if (heartbeat.leaseLeftMs() <= 0) return 'lease-out'
+    if (beats.leaseLeftMs() <= 0) return 'lease-out'
     runs.busy(run, run.deadlineMs)
     return run.run()
   }
 
   /** As `#attempt`, while nothing else runs. */
   async #attemptAlone(run: Attempt): Promise<Attempted | ReleaseReason> {
-    const { solitude, stopping, ref } = this.#parts
+    const { exclusive, stopping, ref } = this.#parts
     const { timeoutMs } = run.claim
     // What it waits is lost to its run: the log's deadline counts from the claim.
     const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
-    if (!(await solitude.enter(run, spareMs, stopping))) return stopping.aborted ? 'shutdown' : 'not-alone'
+    if (!(await exclusive.enter(run, spareMs, stopping))) return stopping.aborted ? 'shutdown' : 'not-alone'
     try {
       return await this.#attempt(run)
     } finally {
-      solitude.leave(run)
+      exclusive.leave(run)
     }
   }
 

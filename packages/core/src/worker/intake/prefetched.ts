@@ -7,10 +7,10 @@ const weight = 0.1
 
 /**
  * Jobs that were granted ahead of a slot. A worker of brief jobs would spend as long on waiting for the next ones as on
- * running them, so it asks for as many more as will begin within `inHandMs`. When that proves wrong, because handlers
+ * running them, so it asks for as many more as will begin within `prefetchMs`. When that proves wrong, because handlers
  * take longer all of a sudden, they go back.
  */
-export class Hand {
+export class Prefetched {
   readonly most: number
   readonly #slots: number
   readonly #clock: Clock
@@ -20,8 +20,8 @@ export class Hand {
   /** When the last one began, or the first one came, or the slots were held up. */
   #movedMs = 0
   #look: (() => void) | undefined
-  /** So long do jobs have their slots, by and large. */
-  #runMs: number = workerDefaults.inHandMaxMs
+  /** Moving average of how long a job holds its slot. */
+  #runMs: number = workerDefaults.prefetchMaxMs
   #closed = false
 
   /**
@@ -36,7 +36,7 @@ export class Hand {
     isHeldUp: () => boolean,
     gaveBack: (count: number) => void,
   ) {
-    this.most = isAllowed ? workerDefaults.inHandPerSlot * slots : 0
+    this.most = isAllowed ? workerDefaults.prefetchPerSlot * slots : 0
     this.#slots = slots
     this.#clock = clock
     this.#isHeldUp = isHeldUp
@@ -49,9 +49,9 @@ export class Hand {
 
   /** How many to hold. */
   get wanted(): number {
-    const { inHandMs } = workerDefaults
-    if (this.#closed || this.#runMs > inHandMs) return 0
-    return Math.min(this.most, Math.floor((this.#slots * inHandMs) / this.#runMs))
+    const { prefetchMs } = workerDefaults
+    if (this.#closed || this.#runMs > prefetchMs) return 0
+    return Math.min(this.most, Math.floor((this.#slots * prefetchMs) / this.#runMs))
   }
 
   /** It is filled when half of it is gone: each ask has a price of its own. */
@@ -68,7 +68,7 @@ export class Hand {
     if (this.count === 0) this.moved()
     this.#held.push(job)
     if (this.#closed) return this.#giveBack()
-    this.#lookIn(workerDefaults.inHandMaxMs)
+    this.#lookIn(workerDefaults.prefetchMaxMs)
   }
 
   /** The one that was granted first. */
@@ -96,11 +96,11 @@ export class Hand {
   #lookNow(): void {
     this.#look = undefined
     if (this.count === 0) return
-    const { inHandMaxMs } = workerDefaults
-    if (this.#isHeldUp()) return this.#lookIn(inHandMaxMs)
-    const leftMs = this.#movedMs + inHandMaxMs - this.#clock.monotonicMs()
+    const { prefetchMaxMs } = workerDefaults
+    if (this.#isHeldUp()) return this.#lookIn(prefetchMaxMs)
+    const leftMs = this.#movedMs + prefetchMaxMs - this.#clock.monotonicMs()
     if (leftMs > 0) return this.#lookIn(leftMs)
-    this.#runMs = Math.max(this.#runMs, inHandMaxMs)
+    this.#runMs = Math.max(this.#runMs, prefetchMaxMs)
     this.#giveBack()
   }
 

@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { Hand } from '../../src/worker/intake/hand.ts'
+import { Prefetched } from '../../src/worker/intake/prefetched.ts'
 
-/** How many a worker of ten slots wants in hand once its jobs have had their slots for so long. */
+/** How many a worker of ten slots wants in prefetched once its jobs have had their slots for so long. */
 function wantedAfter(...runs: readonly { readonly ms: number; readonly times: number }[]): number {
-  const hand = new Hand(
+  const prefetched = new Prefetched(
     10,
     true,
     virtualClock(),
     () => false,
     () => undefined,
   )
-  for (const { ms, times } of runs) for (let run = 0; run < times; run += 1) hand.ran(ms)
-  return hand.wanted
+  for (const { ms, times } of runs) for (let run = 0; run < times; run += 1) prefetched.ran(ms)
+  return prefetched.wanted
 }
 
 test('it wants as many as begin within ten milliseconds, at most four for each slot, and none of what takes longer', () => {
@@ -30,22 +30,22 @@ test('a single run that takes long is enough to want none', () => {
 test('all of it goes back when no slot has come free for a second, and then it wants none', async () => {
   const clock = virtualClock()
   let room = 0
-  const hand = new Hand(
+  const prefetched = new Prefetched(
     10,
     true,
     clock,
     () => false,
     (count) => (room += count),
   )
-  for (let run = 0; run < 500; run += 1) hand.ran(1)
+  for (let run = 0; run < 500; run += 1) prefetched.ran(1)
   const back: string[] = []
   for (const name of ['first', 'second', 'third']) {
-    hand.put({ begin: () => undefined, giveBack: () => back.push(name) })
+    prefetched.put({ begin: () => undefined, giveBack: () => back.push(name) })
   }
   await clock.advance(900)
-  hand.next()
+  prefetched.next()
   await clock.advance(900)
-  expect([back, hand.count]).toEqual([[], 2])
+  expect([back, prefetched.count]).toEqual([[], 2])
   await clock.advance(100)
-  expect([back, hand.count, hand.wanted, room]).toEqual([['second', 'third'], 0, 0, 2])
+  expect([back, prefetched.count, prefetched.wanted, room]).toEqual([['second', 'third'], 0, 0, 2])
 })

@@ -1,6 +1,11 @@
 import type { Clock } from '../../ports/clock.ts'
-import type { Gate } from '../intake/gate.ts'
 import type { Run, Runs } from './runs.ts'
+
+/** What stops jobs from being asked for: each reason for itself. */
+export interface Pauses {
+  shut(reason: string, why: string): void
+  clear(reason: string): void
+}
 
 /** A job that was lost so often is suspected of killing its process. */
 export const aloneFromCrashes = 2
@@ -10,15 +15,15 @@ const longestWaitMs = 30_000
  * Lets a suspect run alone, so that it cannot take its neighbours along: the worker asks for nothing more, the others
  * end, and nothing starts beside it.
  */
-export class Solitude {
-  readonly #gate: Gate
+export class ExclusiveRun {
+  readonly #pauses: Pauses
   readonly #runs: Runs
   readonly #clock: Clock
   readonly #waiting = new Set<Run>()
   #alone: Run | undefined
 
-  constructor(gate: Gate, runs: Runs, clock: Clock) {
-    this.#gate = gate
+  constructor(pauses: Pauses, runs: Runs, clock: Clock) {
+    this.#pauses = pauses
     this.#runs = runs
     this.#clock = clock
   }
@@ -29,7 +34,7 @@ export class Solitude {
    */
   async enter(run: Run, withinMs: number, signal: AbortSignal): Promise<boolean> {
     this.#waiting.add(run)
-    this.#gate.shut('alone', 'a job that was lost repeatedly runs alone, or waits for that')
+    this.#pauses.shut('alone', 'a job that was lost repeatedly runs alone, or waits for that')
     const late = new AbortController()
     const cancel = this.#clock.after(Math.min(withinMs, longestWaitMs), () => late.abort())
     const ended = AbortSignal.any([signal, late.signal])
@@ -38,7 +43,7 @@ export class Solitude {
     cancel()
     this.#waiting.delete(run)
     if (ended.aborted) {
-      this.#openGate()
+      this.#goOn()
       return false
     }
     this.#alone = run
@@ -47,7 +52,7 @@ export class Solitude {
 
   leave(run: Run): void {
     if (this.#alone === run) this.#alone = undefined
-    this.#openGate()
+    this.#goOn()
   }
 
   /** Nothing runs, and nothing is asked for, but by those that wait for the same. */
@@ -55,7 +60,7 @@ export class Solitude {
     return this.#alone === undefined && this.#runs.asks === 0 && this.#runs.count === this.#waiting.size
   }
 
-  #openGate(): void {
-    if (!this.#alone && this.#waiting.size === 0) this.#gate.clear('alone')
+  #goOn(): void {
+    if (!this.#alone && this.#waiting.size === 0) this.#pauses.clear('alone')
   }
 }

@@ -2,14 +2,14 @@
  * Whether jobs may be asked for. Each reason to wait shuts it; it is open when no reason is left, here and in the gate
  * that it stands behind (a queue's gate behind its worker's).
  */
-export class Gate {
-  readonly #behind: Gate | undefined
+export class PauseGate {
+  readonly #behind: PauseGate | undefined
   readonly #reasons = new Map<string, string>()
-  readonly #children = new Set<Gate>()
+  readonly #children = new Set<PauseGate>()
   #period = new AbortController()
   #waiting: (() => void)[] = []
 
-  constructor(behind?: Gate) {
+  constructor(behind?: PauseGate) {
     this.#behind = behind
     if (behind) behind.#children.add(this)
     if (!this.isOpen) this.#period.abort()
