@@ -1,7 +1,8 @@
-// Installs the packed tarballs as a user would, into a pnpm application (TypeScript without a build) and into a CommonJS
-// one installed by npm, and runs a job in each.
+// Installs the packed tarballs as a user would, into a pnpm application (TypeScript without a build), into a CommonJS one
+// installed by npm, and as the Dockerfile of examples/container does, and runs a job in each.
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkContainer } from './container.ts'
 import { type Packed, packAll, run, temporaryFolder } from './packing.ts'
 import { root } from './workspace.ts'
 
@@ -13,6 +14,7 @@ try {
   const packed = await packAll(folder)
   await checkPnpmApplication(join(folder, 'pnpm-application'), packed)
   await checkCommonJsApplication(join(folder, 'commonjs-application'), packed)
+  await checkContainerApplication(join(folder, 'container-application'), packed)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -47,6 +49,16 @@ async function checkCommonJsApplication(application: string, packed: readonly Pa
 
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], application)
   report('CommonJS application', await run('node', ['app.cjs'], application))
+}
+
+async function checkContainerApplication(application: string, packed: readonly Packed[]): Promise<void> {
+  cpSync(join(fixtures, 'container'), application, { recursive: true })
+  const tarballs = Object.fromEntries(packed.map(({ name, tarball }) => [name, `file:${tarball}`]))
+  delete tarballs['@errand/testkit']
+  writeJson(join(application, 'package.json'), { private: true, type: 'module', dependencies: tarballs })
+  await run('npm', ['install', '--package-lock-only', '--no-audit', '--prefer-offline'], application)
+  await checkContainer(application, `${application}-image`)
+  console.log('container: its steps, its probe and its command work; SIGTERM lets a job finish')
 }
 
 function report(application: string, said: string): void {

@@ -25,13 +25,18 @@ export async function packAll(folder: string): Promise<readonly Packed[]> {
 }
 
 /** A program that fails throws with all that it said. */
-export function run(command: string, parameters: readonly string[], cwd: string): Promise<string> {
+export function run(
+  command: string,
+  parameters: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string> {
   mkdirSync(cwd, { recursive: true })
   return new Promise((resolve, reject) => {
     execFile(
       command,
       parameters,
-      { cwd, maxBuffer: 64 * 2 ** 20, timeout: 300_000 },
+      { cwd, env, maxBuffer: 64 * 2 ** 20, timeout: 300_000 },
       (error, stdout, stderr) => {
         if (error)
           reject(new Error(`${command} ${parameters.join(' ')} failed\n${stdout}${stderr}`, { cause: error }))

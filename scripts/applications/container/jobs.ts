@@ -1,0 +1,3 @@
+import { defineJob } from 'errand'
+
+export const slow = defineJob({ name: 'application.slow' })
