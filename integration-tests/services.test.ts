@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { describe, expect, inject, it } from 'vitest'
 import { until } from '@errand/testkit'
 import { node } from './examples/commands.ts'
+import { accepts } from './services/free-port.ts'
 import { startContainer } from './services/container.ts'
 import { isRabbitmqInstalled } from './services/private-rabbitmq.ts'
 import { find, type Server, type Service } from './services/service.ts'
@@ -35,16 +35,6 @@ async function killedWith(start: string): Promise<{ readonly folder: string; rea
   expect(existsSync(server.folder)).toBe(true)
   expect(await accepts(server.port)).toBe(true)
   return server
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }
 
 describe('a server of a test run that is killed', () => {

@@ -1,8 +1,7 @@
-import { Client } from 'pg'
 import { onTestFinished } from 'vitest'
 import { startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
-import { startPrivatePostgres } from '../services/private-postgres.ts'
+import { onServer, startPrivatePostgres } from '../services/private-postgres.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
 import { resolveServer } from '../services/servers.ts'
 
@@ -21,6 +20,8 @@ export interface Pair {
   readonly url: string
   /** Resolves when the standby has all that the primary has. */
   caughtUp(): Promise<void>
+  /** The primary answers as before, and takes nothing that is written; the standby has all of it. */
+  turnReadOnly(): Promise<void>
 }
 
 export type Finally = (act: () => void | Promise<void>) => void
@@ -41,6 +42,16 @@ export async function startPair(atTheEnd: Finally = onTestFinished): Promise<Pai
     replication,
     url: name.url(primary.url),
     caughtUp: () => caughtUp(primary, standby),
+    async turnReadOnly() {
+      await sql(primary, 'alter system set default_transaction_read_only = on')
+      await sql(primary, 'select pg_reload_conf()')
+      const isOn = async (): Promise<boolean> => {
+        const [row] = await sql(primary, 'show default_transaction_read_only')
+        return row?.['default_transaction_read_only'] === 'on'
+      }
+      await until(isOn, { what: 'the primary is read-only' })
+      await caughtUp(primary, standby)
+    },
   }
 }
 
@@ -58,14 +69,13 @@ export async function sql(
   text: string,
   values: unknown[] = [],
 ): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: server.url })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    return (await client.query<Record<string, unknown>>(text, values.length === 0 ? undefined : values)).rows
-  } finally {
-    await client.end()
-  }
+  return onServer(server.url, async (client) => {
+    const { rows } = await client.query<Record<string, unknown>>(
+      text,
+      values.length === 0 ? undefined : values,
+    )
+    return rows
+  })
 }
 
 async function started(primary?: Parameters<typeof startPrivatePostgres>[0]): Promise<PrivatePostgres> {

@@ -168,7 +168,8 @@ async function copyData({ server, port = server.port }: Followed, data: string):
   put('postgresql.auto.conf', `${settings.join('\n')}\n`)
 }
 
-async function onServer<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
+/** On a connection of its own, which ends with the act. */
+export async function onServer<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url })
   client.on('error', () => {})
   await client.connect()
