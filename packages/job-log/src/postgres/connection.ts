@@ -27,6 +27,8 @@ export class Connection extends Client {
   readonly #url: string
   readonly #options: ConnectionOptions
   readonly #told: ReadonlyMap<string, string>
+  /** The server has said of itself that it can be written, when it was connected to. */
+  #wasWritable = false
 
   constructor(options: ConnectionOptions) {
     const { hosts, sessions: _, connectMs, ...config } = options
@@ -34,6 +36,18 @@ export class Connection extends Client {
     this.#url = hosts.url
     this.#options = options
     this.#told = toldBy(this)
+  }
+
+  /**
+   * Its server has become read-only since: from version 14 on it says so with its next answer. Who only reads would learn
+   * it from nothing else, and be told for ever what was true at that time.
+   */
+  get hasTurned(): boolean {
+    return this.#wasWritable && !this.#isWritable
+  }
+
+  get #isWritable(): boolean {
+    return this.#told.get('default_transaction_read_only') === 'off'
   }
 
   override connect(): Promise<Client>
@@ -72,8 +86,8 @@ export class Connection extends Client {
     const needsWrites = sessions === 'read-write'
     // Said by the server itself, from version 14 on. A pooler may say nothing, or what was true a while ago.
     const isPrimary = this.#told.get('in_hot_standby') === 'off'
-    const isWritable = this.#told.get('default_transaction_read_only') === 'off'
-    if (isPrimary && (isWritable || !needsWrites)) return
+    this.#wasWritable = needsWrites && this.#isWritable
+    if (isPrimary && (this.#isWritable || !needsWrites)) return
     const asked = {
       text: `select pg_is_in_recovery()::text, current_setting('transaction_read_only')`,
       rowMode: 'array' as const,

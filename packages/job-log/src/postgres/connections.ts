@@ -93,6 +93,13 @@ export class Connections {
     for (const tell of this.#suspected) tell()
   }
 
+  /** Whether it leads to a server that has become read-only meanwhile: so do the others. */
+  hasTurned(client: PoolClient): boolean {
+    const { hasTurned } = connectionOf(client)
+    if (hasTurned) this.suspect()
+    return hasTurned
+  }
+
   /** Tells those that have connections of their own. */
   onSuspicion(tell: () => void): void {
     this.#suspected.add(tell)

@@ -198,7 +198,7 @@ export class Database {
     try {
       const result = await work(client)
       stop()
-      if (!over) release(false)
+      if (!over) release(this.connections.hasTurned(client))
       return result
     } catch (error) {
       stop()
