@@ -30,6 +30,8 @@ export type WorkerProcess = FleetProcess
 export interface ProcessOptions {
   /** Default: when the test has finished. It does not outlive that. */
   readonly finally?: Finally | undefined
+  /** A command that runs the one that follows it, in its place: as another user, say. */
+  readonly through?: readonly string[] | undefined
   /** Node's own options, such as a small heap. */
   readonly execArgv?: readonly string[] | undefined
   /** Told of every line of its standard output; true keeps it out of `output()`. */
@@ -42,7 +44,9 @@ export async function startProcess(
   env: Readonly<Record<string, string>>,
   options: ProcessOptions = {},
 ): Promise<FleetProcess> {
-  const child = spawn(process.execPath, [...(options.execArgv ?? []), program], {
+  const words = [...(options.through ?? []), process.execPath, ...(options.execArgv ?? []), program]
+  const [command = '', ...parameters] = words
+  const child = spawn(command, parameters, {
     env: { ...process.env, ERRAND_LOG_LEVEL: 'warn', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

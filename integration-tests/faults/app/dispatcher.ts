@@ -21,6 +21,7 @@ const log = withGrace(fromUrl(process.env['ERRAND_LOG'] ?? ''), 2_000)
 const errand = createErrand({
   log: withFailpoint(log, process.env['ERRAND_FAILPOINT']),
   driver: await disturbed(driver, process.env['TICKETS']),
+  createLog: process.env['CREATE_LOG'] !== 'false',
 })
 const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())
@@ -47,10 +48,11 @@ async function dispatchUntilAnswered(n: number): Promise<void> {
       console.log(`dispatched ${id}`)
       return
     } catch (error) {
-      const known = (['E_LOG_UNREACHABLE', 'E_DISPATCH_UNKNOWN', 'E_LOG'] as const).some((code) =>
-        isErrandError(error, code),
+      const known = (['E_LOG_UNREACHABLE', 'E_DISPATCH_UNKNOWN', 'E_LOG', 'E_READ_ONLY'] as const).find(
+        (code) => isErrandError(error, code),
       )
-      if (!known) throw error
+      if (known === undefined) throw error
+      console.log(`refused ${known}: ${(error as Error).message}`)
       if (stop.signal.aborted) return
       await sleep(100)
     }
@@ -75,7 +77,10 @@ async function dispatchOn(): Promise<void> {
   }
 }
 
-await errand.connect()
+await errand.connect().catch((error: unknown) => {
+  // It is tried again with each dispatch.
+  if (!isErrandError(error, 'E_READ_ONLY')) throw error
+})
 console.log(`ready ${process.pid}`)
 await Promise.all(Array.from({ length: Number(process.env['LINES'] ?? 1) }, dispatchOn))
 await errand.close()

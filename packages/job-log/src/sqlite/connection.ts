@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ErrandError, isErrandError } from '@errand/core/ports'
@@ -7,6 +7,8 @@ import { ErrandError, isErrandError } from '@errand/core/ports'
 const busy = 5
 const locked = 6
 const readOnly = 8
+const ioError = 10
+const full = 13
 const cantOpen = 14
 const notADatabase = 26
 
@@ -21,6 +23,28 @@ export function isBusy(error: unknown): boolean {
   return code === busy || code === locked
 }
 
+/**
+ * Refuses a file that this process may not write. SQLite would open it for reading, would stay with that for as long as the
+ * connection lives, and would leave a file beside it that nobody may write either.
+ * @throws `E_READ_ONLY`
+ */
+export function checkWritable(file: string): void {
+  if (!existsSync(file)) return
+  try {
+    accessSync(file, constants.W_OK)
+  } catch (error) {
+    throw notWritable(file, error)
+  }
+}
+
+function notWritable(file: string, cause: unknown): ErrandError {
+  return new ErrandError(
+    'E_READ_ONLY',
+    `${file} cannot be written; give this process write access to the file and its folder, or set ERRAND_LOG to another path`,
+    { cause },
+  )
+}
+
 /** An error of SQLite as one that says what to do. */
 export function explain(error: unknown, file: string): ErrandError {
   if (isErrandError(error)) return error
@@ -28,11 +52,7 @@ export function explain(error: unknown, file: string): ErrandError {
   const text = error instanceof Error ? error.message : String(error)
   switch (resultCode(error) ?? 0) {
     case readOnly:
-      return new ErrandError(
-        'E_READ_ONLY',
-        `${file} cannot be written; give this process write access to the file and its folder, or set ERRAND_LOG to another path`,
-        details,
-      )
+      return notWritable(file, error)
     case cantOpen:
       return existsSync(dirname(file))
         ? new ErrandError(
@@ -45,6 +65,18 @@ export function explain(error: unknown, file: string): ErrandError {
             `the folder ${dirname(file)} does not exist; make it, or set ERRAND_LOG to another path`,
             details,
           )
+    case full:
+      return new ErrandError(
+        'E_LOG',
+        `there is no room on the disk for ${file}, and nothing was stored (${text}); make room, and work goes on`,
+        details,
+      )
+    case ioError:
+      return new ErrandError(
+        'E_LOG',
+        `the disk of ${file} failed (${text}); look at the system's log, and whether the disk is mounted for writing`,
+        details,
+      )
     case notADatabase:
       return new ErrandError(
         'E_LOG',

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { engineLog, ErrandError } from '@errand/core/ports'
+import { engineLog, ErrandError, isErrandError } from '@errand/core/ports'
 import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
-import { explain, isBusy, openDatabase } from './connection.ts'
+import { checkWritable, explain, isBusy, openDatabase } from './connection.ts'
 import { FileIdentity } from './identity.ts'
 import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
 import { Statements } from './statements.ts'
@@ -27,26 +27,47 @@ export function openSqliteLog(
   let opening: Promise<Opened> | undefined
   let closing: Promise<void> | undefined
   const wakeups = new FileWakeups(() => openDatabase(file, 0))
+  /** Of the first file: one that was opened anew must be the same. */
+  let identity: FileIdentity | undefined
   const opened = (): Promise<Opened> => {
-    opening ??= open(file, { ...options, clock, create }).catch((error: unknown) => {
-      opening = undefined
-      throw error
-    })
+    opening ??= open(file, { ...options, clock, create, identity }).then(
+      (parts) => {
+        identity = parts.identity
+        return parts
+      },
+      (error: unknown) => {
+        opening = undefined
+        throw error
+      },
+    )
     return opening
+  }
+  /** One that was opened for reading alone is thrown away when it shall write: a new one may fare better. */
+  const using = async <T>(act: (parts: Opened) => Promise<T>): Promise<T> => {
+    for (let tries = 1; ; tries += 1) {
+      const current = opened()
+      const parts = await current
+      try {
+        return await act(parts)
+      } catch (error) {
+        if (!isErrandError(error, 'E_READ_ONLY') || closing) throw error
+        if (opening === current) {
+          opening = undefined
+          void parts.transactor.retire().catch(() => {})
+        }
+        if (tries > 1) throw error
+      }
+    }
   }
   const log = engineLog({
     name: 'sqlite',
-    write: async <T>(rules: (store: JobStore) => T): Promise<T> => {
-      const { transactor, sql } = await opened()
-      return transactor.write(() => rules(sqliteStore(sql)))
-    },
-    read: async <T>(rules: (store: JobStore) => T): Promise<T> => {
-      const { transactor, sql } = await opened()
-      return transactor.read(() => rules(sqliteStore(sql)))
-    },
+    write: <T>(rules: (store: JobStore) => T): Promise<T> =>
+      using(({ transactor, sql }) => transactor.write(() => rules(sqliteStore(sql)))),
+    read: <T>(rules: (store: JobStore) => T): Promise<T> =>
+      using(({ transactor, sql }) => transactor.read(() => rules(sqliteStore(sql)))),
     inside: async (tx, rules) => {
-      const { identity } = await opened()
-      identity.check()
+      const { identity: ours } = await opened()
+      ours.check()
       try {
         return rules(sqliteStore(statementsOf(tx, file)))
       } catch (error) {
@@ -55,19 +76,19 @@ export function openSqliteLog(
     },
     now: () => clock.now(),
     connect: async () => (await opened()).info,
-    migrate: async (migration) => {
-      const { sql, transactor } = await opened()
-      return transactor.write(() => {
-        const report = migrate(sql)
-        const store = sqliteStore(sql)
-        const facts = store.facts()
-        if (migration?.restored) store.saveFacts({ ...facts, epoch: facts.epoch + 1 })
-        return report
-      })
-    },
+    migrate: (migration) =>
+      using(({ sql, transactor }) =>
+        transactor.write(() => {
+          const report = migrate(sql)
+          const store = sqliteStore(sql)
+          const facts = store.facts()
+          if (migration?.restored) store.saveFacts({ ...facts, epoch: facts.epoch + 1 })
+          return report
+        }),
+      ),
     notify: async (topics) => wakeups.notify(topics),
     wakeups: (topics, signal) => wakeups.listen(topics, signal),
-    diagnose: async () => diagnose(await opened(), clock.now()),
+    diagnose: () => using((parts) => diagnose(parts, clock.now())),
     close: () => {
       closing ??= (async () => {
         wakeups.close()
@@ -76,22 +97,27 @@ export function openSqliteLog(
       return closing
     },
   })
-  return { ...log, take: takeGently(log, opened, () => clock.now()) }
+  return { ...log, take: takeGently(log, using, () => clock.now()) }
 }
 
 /** Every commit of anybody wakes everybody, so a look that finds nothing must not take the file's only write lock. */
-function takeGently(log: JobLog, opened: () => Promise<Opened>, now: () => number): JobLog['take'] {
+function takeGently(
+  log: JobLog,
+  using: <T>(act: (parts: Opened) => Promise<T>) => Promise<T>,
+  now: () => number,
+): JobLog['take'] {
   return async (queues, max, by, request, options) => {
-    const { transactor, sql } = await opened()
-    if (transactor.isGathering) return log.take(queues, max, by, request, options)
-    const idle = await transactor.read(() => {
-      const store = sqliteStore(sql)
-      const worker = store.worker(by.id)
-      if (!worker || worker.leaseUntil < now()) return false
-      return (
-        queues.every((queue) => store.ready(queue, 'highest', 1).length === 0) &&
-        !store.claimsOf(by.id).some((row) => row.request === request)
-      )
+    const idle = await using(async ({ transactor, sql }) => {
+      if (transactor.isGathering) return false
+      return transactor.read(() => {
+        const store = sqliteStore(sql)
+        const worker = store.worker(by.id)
+        if (!worker || worker.leaseUntil < now()) return false
+        return (
+          queues.every((queue) => store.ready(queue, 'highest', 1).length === 0) &&
+          !store.claimsOf(by.id).some((row) => row.request === request)
+        )
+      })
     })
     return idle ? [] : log.take(queues, max, by, request, options)
   }
@@ -102,12 +128,20 @@ interface Opening {
   readonly clock: LogContext['clock']
   /** False: neither the file is made, nor its tables. */
   readonly create: boolean
+  /** Of the file that was opened before. */
+  readonly identity: FileIdentity | undefined
 }
 
-async function open(file: string, { busyTimeoutMs, clock, create }: Opening): Promise<Opened> {
+async function open(
+  file: string,
+  { busyTimeoutMs, clock, create, identity: before }: Opening,
+): Promise<Opened> {
+  before?.check()
   if (!create && !existsSync(file)) throw missing(`there is no job log ${file}`)
+  // Who only looks may do so.
+  if (create) checkWritable(file)
   const database = await retried(() => openDatabase(file, busyTimeoutMs), file)
-  const identity = new FileIdentity(file)
+  const identity = before ?? new FileIdentity(file)
   const transactor = new Transactor(database, file, identity)
   const sql = new Statements(database)
   try {

@@ -64,7 +64,15 @@ export class Transactor {
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.#last
+    await this.retire()
+  }
+
+  /** Closes the connection when all that was handed over has had its turn. */
+  async retire(): Promise<void> {
+    for (let last: unknown; last !== this.#last;) {
+      last = this.#last
+      await last
+    }
     this.#database.close()
   }
 

@@ -3,6 +3,8 @@ import { TopicBus } from '@errand/core/ports'
 import type { Topic } from '@errand/core/ports'
 
 const pollMs = 10
+/** How soon a file that could not be looked at is tried again. */
+const againMs = 1_000
 const workerPrefix = 'worker:'
 
 /** What a beat would tell a worker: asked to stop, jobs to be cancelled, paused queues. */
@@ -50,9 +52,7 @@ export class FileWakeups {
   close(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#news = undefined
-    this.#watcher?.close()
-    this.#watcher = undefined
+    this.#stopWatching()
   }
 
   #leave(topic: Topic): void {
@@ -67,22 +67,45 @@ export class FileWakeups {
 
   #start(): void {
     if (this.#timer) return
-    const watcher = this.#open()
-    this.#watcher = watcher
-    const statement = watcher.prepare('pragma data_version')
-    const read = (): unknown => statement.get()?.data_version
+    let read: (() => unknown) | undefined = this.#watch()
     this.#version = read()
+    let restUntilMs = 0
     this.#timer = setInterval(() => {
-      const version = read()
-      if (version === this.#version) return
-      this.#version = version
-      this.#bus.notify([...this.#topics.keys()].filter((topic) => this.#concerns(topic, watcher)))
+      if (performance.now() < restUntilMs) return
+      try {
+        read ??= this.#watch()
+        const version = read()
+        if (version === this.#version) return
+        this.#version = version
+      } catch {
+        // The disk has failed, or the file cannot be opened at present: whoever listens polls until it can.
+        read = undefined
+        this.#stopWatching()
+        restUntilMs = performance.now() + againMs
+        return
+      }
+      this.#bus.notify([...this.#topics.keys()].filter((topic) => this.#concerns(topic)))
     }, pollMs)
     this.#timer.unref()
   }
 
-  #concerns(topic: Topic, watcher: DatabaseSync): boolean {
-    if (!topic.startsWith(workerPrefix)) return true
+  /** Answers how to read the version. */
+  #watch(): () => unknown {
+    const watcher = this.#open()
+    this.#watcher = watcher
+    const statement = watcher.prepare('pragma data_version')
+    return () => statement.get()?.data_version
+  }
+
+  #stopWatching(): void {
+    this.#news = undefined
+    this.#watcher?.close()
+    this.#watcher = undefined
+  }
+
+  #concerns(topic: Topic): boolean {
+    const watcher = this.#watcher
+    if (!watcher || !topic.startsWith(workerPrefix)) return true
     try {
       this.#news ??= watcher.prepare(news)
       const told = JSON.stringify(this.#news.get(topic.slice(workerPrefix.length)))
