@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as amqpConnect, credentials } from 'amqplib'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
@@ -14,6 +15,9 @@ const answerTimeoutMs = 15_000
 const leastTimeoutMs = 1_000
 /** How long a connection that is alive may take to show it. */
 const signOfLifeMs = 5_000
+/** How often a connection is looked at for signs of life, in each of its heartbeats, and how many heartbeats without end it. */
+const looksPerHeartbeat = 4
+const mostQuietHeartbeats = 2
 /** How long an orderly goodbye may take before the socket is destroyed. */
 const goodbyeMs = 2_000
 
@@ -28,6 +32,7 @@ export class Connection {
   readonly #answerTimeoutMs: number
   readonly #ended = new AbortController()
   readonly #blockedListeners = new Set<() => void>()
+  readonly #looking: NodeJS.Timeout | undefined
   #blocked: string | undefined
 
   constructor(model: ChannelModel, where: string, clock: Clock, timeoutMs: number = answerTimeoutMs) {
@@ -44,6 +49,25 @@ export class Connection {
       for (const listener of this.#blockedListeners) listener()
     })
     model.on('unblocked', () => (this.#blocked = undefined))
+    this.#looking = this.#look()
+  }
+
+  /**
+   * Drops it after two heartbeats without a byte of the broker. amqplib looks once in a heartbeat, and so notices after two
+   * to three. Looks are counted, and no time: behind a handler that has kept the event loop to itself nothing was read.
+   */
+  #look(): NodeJS.Timeout | undefined {
+    const { stream, heartbeat = 0 } = innerOf(this.#model)
+    if (heartbeat === 0) return undefined
+    let read = stream?.bytesRead
+    let quiet = 0
+    const look = (): void => {
+      quiet = stream?.bytesRead === read ? quiet + 1 : 0
+      read = stream?.bytesRead
+      if (quiet >= looksPerHeartbeat * mostQuietHeartbeats)
+        this.drop(`silent for ${mostQuietHeartbeats} heartbeats of ${heartbeat} s`)
+    }
+    return setInterval(look, (heartbeat * 1_000) / looksPerHeartbeat).unref()
   }
 
   /** Aborts, with the reason as an `E_DRIVER`, when the connection is gone. */
@@ -153,14 +177,14 @@ export class Connection {
 
   #end(why: unknown): void {
     if (this.ended.aborted) return
+    clearInterval(this.#looking)
     const reason = why === undefined ? 'closed' : textOf(why)
     this.#ended.abort(driverError(`the connection to RabbitMQ at ${this.where} was lost (${reason})`, why))
   }
 
-  /** amqplib has no way to give a connection up; its socket is not part of its types. */
+  /** amqplib has no way to give a connection up. */
   #destroySocket(): void {
-    const { stream } = this.#model.connection as unknown as { stream?: { destroy(error: Error): void } }
-    stream?.destroy(new Error('given up'))
+    innerOf(this.#model).stream?.destroy?.(new Error('given up'))
   }
 }
 
@@ -195,12 +219,21 @@ export async function connect(
   }
 }
 
-/** An idle connection is no reason to live: core keeps the process alive while somebody waits. Not part of amqplib's types. */
+/** What amqplib's types leave out. */
+interface Inner {
+  readonly stream?: Partial<Pick<Socket, 'unref' | 'destroy' | 'bytesRead'>>
+  /** As client and broker have agreed, in seconds. */
+  readonly heartbeat?: number
+  readonly heartbeater?: { readonly sendTimer?: Unrefable; readonly recvTimer?: Unrefable } | null
+}
+
+function innerOf(model: ChannelModel): Inner {
+  return model.connection as unknown as Inner
+}
+
+/** An idle connection is no reason to live: core keeps the process alive while somebody waits. */
 function letProcessEnd(model: ChannelModel): void {
-  const { stream, heartbeater } = model.connection as unknown as {
-    readonly stream?: Partial<Unrefable>
-    readonly heartbeater?: { readonly sendTimer?: Unrefable; readonly recvTimer?: Unrefable } | null
-  }
+  const { stream, heartbeater } = innerOf(model)
   stream?.unref?.()
   heartbeater?.sendTimer?.unref()
   heartbeater?.recvTimer?.unref()

@@ -47,6 +47,11 @@ export class RabbitmqDriver implements Driver {
     return this.#publisher.publish(tickets, call)
   }
 
+  async refusal(): Promise<string | undefined> {
+    this.#checkOpen()
+    return this.#publisher.refusal()
+  }
+
   async subscribe(queue: QueueName): Promise<Subscription> {
     this.#checkOpen()
     checkQueueName(queue)

@@ -31,7 +31,10 @@ export interface RabbitmqOptions {
   readonly tls?: TlsOptions | undefined
   /** `external`: the user is the one that the client's certificate names. Default `plain`. */
   readonly auth?: 'plain' | 'external' | undefined
-  /** After two of these without a sign of life a connection is given up; whole seconds. Default `10s`. */
+  /**
+   * After two of these without a sign of life a connection is given up: one that a network has forgotten tells nobody.
+   * Whole seconds. Default `10s`.
+   */
   readonly heartbeat?: Duration | undefined
   /** How long connecting may take, the handshake included; several hosts share it. Default `10s`. */
   readonly connectTimeout?: Duration | undefined

@@ -17,6 +17,9 @@ interface Addressed {
   readonly queue: string
 }
 
+/** What is done on a connection until the signal aborts. */
+type Act<T> = (connection: Connection, ended: AbortSignal) => Promise<T>
+
 /** How often a ticket is offered in one call, and how long to wait in between, times the round. */
 const rounds = 4
 const roundMs = 50
@@ -37,11 +40,29 @@ export class Publisher {
 
   publish(tickets: readonly Ticket[], { signal }: CallOptions = {}): Promise<PublishReport> {
     if (tickets.length === 0) return Promise.resolve({ accepted: [], refused: [] })
-    const call = this.#publish(tickets, signal)
-    this.#underWay.add(call)
-    const over = (): void => void this.#underWay.delete(call)
-    call.then(over, over)
-    return call
+    const addressed = tickets.map((ticket) => ({
+      ticket,
+      queue: brokerQueue(this.#settings.prefix, ticket.queue, ticket.lane),
+    }))
+    return this.#call(signal, (connection, ended) => this.#deliver(connection, addressed, ended))
+  }
+
+  /**
+   * Why the broker takes nothing; undefined where it does. It tells nobody but who publishes: so a message is, to where no
+   * queue is, which comes back.
+   */
+  refusal(): Promise<string | undefined> {
+    return this.#call(undefined, async (connection, ended) => {
+      if (connection.blocked === undefined) {
+        const confirms = await unlessAborted(this.#channel(connection), ended)
+        const probe = { queue: `${this.#settings.prefix}:nobody`, content: Buffer.from('{}') }
+        const [fate] = await confirms.send([probe], ended)
+        if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
+        if (fate === 'unknown' && connection.blocked === undefined)
+          return `RabbitMQ at ${connection.where} did not answer what was published within ${this.#settings.publishTimeoutMs} ms`
+      }
+      return connection.blocked === undefined ? undefined : whyBlocked(connection)
+    })
   }
 
   /** Resolves when nothing is under way. */
@@ -49,17 +70,20 @@ export class Publisher {
     await Promise.allSettled(this.#underWay)
   }
 
-  async #publish(tickets: readonly Ticket[], signal: AbortSignal | undefined): Promise<PublishReport> {
+  #call<T>(signal: AbortSignal | undefined, act: Act<T>): Promise<T> {
+    const call = this.#inTime(signal, act)
+    this.#underWay.add(call)
+    const over = (): void => void this.#underWay.delete(call)
+    call.then(over, over)
+    return call
+  }
+
+  async #inTime<T>(signal: AbortSignal | undefined, act: Act<T>): Promise<T> {
     const patience = new AbortController()
     const stop = this.#clock.after(this.#settings.publishTimeoutMs, () => patience.abort())
     const ended = signal ? AbortSignal.any([signal, patience.signal]) : patience.signal
     try {
-      const connection = await unlessAborted(this.#link.connected(), ended)
-      const addressed = tickets.map((ticket) => ({
-        ticket,
-        queue: brokerQueue(this.#settings.prefix, ticket.queue, ticket.lane),
-      }))
-      return await this.#deliver(connection, addressed, ended)
+      return await act(await unlessAborted(this.#link.connected(), ended), ended)
     } finally {
       stop()
     }
@@ -120,7 +144,7 @@ export class Publisher {
     tickets: readonly Addressed[],
     ended: AbortSignal,
   ): Promise<readonly Fate[]> {
-    if (connection.blocked !== undefined) throw blockedError(connection)
+    if (connection.blocked !== undefined) throw driverError(whyBlocked(connection))
     const confirms = await unlessAborted(this.#channel(connection), ended)
     const before = confirms.confirmed
     const messages = tickets.map(({ ticket, queue }) => ({
@@ -173,10 +197,8 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
   })
 }
 
-function blockedError({ where, blocked }: Connection): Error {
-  return driverError(
-    `RabbitMQ at ${where} takes no tickets: ${blocked}. Give it memory or disk; jobs wait in the log`,
-  )
+function whyBlocked({ where, blocked }: Connection): string {
+  return `RabbitMQ at ${where} takes no tickets: ${blocked}. Give it memory or disk; jobs wait in the log`
 }
 
 function publishError(connection: Connection, failure: unknown): Error {

@@ -15,8 +15,8 @@ export interface Publisher {
    * and the relay publishes it later.
    */
   publish(tickets: readonly Ticket[]): Promise<PublishReport>
-  /** True from a publish that failed or went unanswered until one that was answered: do not wait for it. */
-  readonly down: boolean
+  /** Why the broker is down: from a publish that failed or went unanswered until one that was answered. Do not wait for it. */
+  readonly down: string | undefined
   /** Resolves when nothing is under way; what a broker does not take within a second is left to the relay. */
   close(): Promise<void>
 }
@@ -42,7 +42,7 @@ const closeWaitMs = 1_000
 const mostWaiting = 20_000
 
 export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): Publisher {
-  let down = false
+  let down: string | undefined
   let probedAtMs = Number.NEGATIVE_INFINITY
   let place = driver.places?.[0]
   const underWay = new Set<AbortController>()
@@ -56,19 +56,19 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   driver.watch?.(() => {
     if (driver.places?.[0] === place) return
     place = driver.places?.[0]
-    down = false
+    down = undefined
     probedAtMs = Number.NEGATIVE_INFINITY
     for (const gaveUp of underWay) gaveUp.abort()
   })
 
   function setDown(why: string, error?: unknown): void {
-    if (!down)
+    if (down === undefined)
       logger.warn({ driver: driver.name, err: error }, `broker is down (${why}): jobs wait in the log`)
-    down = true
+    down = error instanceof Error ? error.message : why
   }
   function setUp(): void {
-    if (down) logger.info({ driver: driver.name }, 'broker is back')
-    down = false
+    if (down !== undefined) logger.info({ driver: driver.name }, 'broker is back')
+    down = undefined
   }
 
   async function send(tickets: readonly Ticket[]): Promise<readonly Fate[]> {
@@ -113,7 +113,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
   /** Whether handing it over is worth while: else the log keeps it, and the relay or a worker fetches it there. */
   function isWorthwhile(count: number): boolean {
     if (line.size + count > mostWaiting) return false
-    return !down || (line.size === 0 && clock.monotonicMs() - probedAtMs >= probeEveryMs)
+    return down === undefined || (line.size === 0 && clock.monotonicMs() - probedAtMs >= probeEveryMs)
   }
 
   return {
@@ -153,7 +153,7 @@ export async function publishWithin(
 ): Promise<void> {
   if (tickets.length === 0) return
   const answered = publisher.publish(tickets)
-  if (publisher.down) return
+  if (publisher.down !== undefined) return
   await inTime(answered, waitMs, clock, () => undefined)
 }
 

@@ -1,3 +1,4 @@
+import type { Driver } from '../ports/driver.ts'
 import type { Backlog, WorkerRecord } from '../ports/operations.ts'
 import type { Connection, OperateDeps } from './connection.ts'
 import { worstFirst } from './finding.ts'
@@ -63,10 +64,11 @@ async function findingsOf(deps: OperateDeps, connection: Connection): Promise<re
   const { log, driver } = connection
   const transfer = await log.transfer()
   await driver.learn(transfer)
-  const [diagnosis, blocked, first] = await Promise.all([
+  const [diagnosis, blocked, first, refusal] = await Promise.all([
     log.diagnose(),
     log.blockedKeys(keysShown),
     survey(log, driver),
+    refusalOf(driver),
   ])
   return worstFirst([
     ...diagnosis.findings,
@@ -74,6 +76,9 @@ async function findingsOf(deps: OperateDeps, connection: Connection): Promise<re
     ...first.workers.flatMap((worker) => workerFindings(worker)),
     ...transferFindings(transfer, first.workers),
     ...brokerFindings(first, driver),
+    ...(refusal === undefined
+      ? []
+      : [{ severity: 'error' as const, code: 'broker-refuses', message: refusal }]),
     ...(await lastingFindings(deps, connection, first)),
     ...blocked.map(({ queue, key, holder, waiting }) => ({
       severity: 'warning' as const,
@@ -82,6 +87,11 @@ async function findingsOf(deps: OperateDeps, connection: Connection): Promise<re
       message: `ordering key ${JSON.stringify(key)} of queue ${queue} is blocked by the failed job ${holder}; ${waiting} wait behind it: replay or skip it`,
     })),
   ])
+}
+
+/** A broker that does not answer is another matter, and found by its queues. */
+async function refusalOf(driver: Driver): Promise<string | undefined> {
+  return driver.refusal?.().catch(() => undefined)
 }
 
 /** What is wrong only if it is still so a moment later. A fleet that is well is looked at once. */

@@ -39,6 +39,11 @@ export interface Driver {
   readonly capabilities: DriverCapabilities
   /** Resolves with what the broker has accepted and what not. A lost connection throws `E_DRIVER`. */
   publish(tickets: readonly Ticket[], call?: CallOptions): Promise<PublishReport>
+  /**
+   * Why the broker takes no tickets at present, such as for want of memory, with what to do; undefined where it takes them.
+   * May send what nobody gets. Rejects where the broker cannot be asked. Left out where a broker never says so.
+   */
+  refusal?(): Promise<string | undefined>
   /** One subscription per queue and process; pausing a queue closes it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
   /** Tickets waiting, or undefined where the broker cannot say. Never a made-up 0. */

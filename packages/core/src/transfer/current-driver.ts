@@ -211,6 +211,10 @@ export class CurrentDriver implements Driver {
     return this.#current.publish(tickets, call)
   }
 
+  async refusal(): Promise<string | undefined> {
+    return this.#current.refusal?.()
+  }
+
   async subscribe(queue: QueueName, options: SubscribeOptions): Promise<CurrentSubscription> {
     const { clock, logger } = this.#parts.context
     const closed = (): void => void this.#subscriptions.delete(subscription)

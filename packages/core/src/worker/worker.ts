@@ -112,7 +112,13 @@ class RunningWorker implements Worker {
     const granted = this.#parts?.runs.count ?? 0
     const prefetched = this.#parts?.pools.reduce((sum, pool) => sum + pool.prefetched, 0) ?? 0
     const ended = this.#parts?.tally.counts ?? noneEnded
-    const counts = { running: granted - prefetched, prefetched, ended }
+    const broker = this.#deps.publisher.down
+    const counts = {
+      running: granted - prefetched,
+      prefetched,
+      ended,
+      ...(broker === undefined ? {} : { broker }),
+    }
     return why === undefined ? { taking: true, ...counts } : { taking: false, ...counts, why }
   }
 

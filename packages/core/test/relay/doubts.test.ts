@@ -48,7 +48,7 @@ async function relay(capabilities: Partial<Driver['capabilities']> = {}): Promis
     return broker.tickets.length
   }
   const publisher: Publisher = {
-    down: false,
+    down: undefined,
     publish: async (tickets) => {
       if (broker.away || broker.refuses) return { accepted: [], refused: [] }
       broker.tickets.push(...tickets)

@@ -63,7 +63,7 @@ function rig(
     published: async (tickets: readonly Ticket[]) => void on.confirmed.push(...tickets.map(({ id }) => id)),
   } as unknown as JobLog
   const publisher: Publisher = {
-    down: false,
+    down: undefined,
     publish: async (tickets) => {
       if (!on.accepts) return { accepted: [], refused: [] }
       on.published.push(...tickets.map(({ id }) => id))

@@ -30,7 +30,7 @@ function settlerOn(log: Partial<JobLog>): {
 } {
   const published: string[] = []
   const publisher: Publisher = {
-    down: false,
+    down: undefined,
     publish: async (tickets) => {
       published.push(...tickets.map(({ id }) => id))
       return { accepted: tickets, refused: [] }

@@ -58,7 +58,7 @@ export interface Health {
 }
 
 export function healthOf(worker: Worker, upMs: number): Health {
-  const { taking, why, running, prefetched, ...health } = worker.health()
+  const { taking, why, running, prefetched, broker, ...health } = worker.health()
   const ended = Object.entries(health.ended)
     .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')
     .map(([outcome, count]) => `${count} ${outcome}`)
@@ -70,6 +70,7 @@ export function healthOf(worker: Worker, upMs: number): Health {
       `${running} running`,
       ...(prefetched > 0 ? [`${prefetched} prefetched`] : []),
       ...ended,
+      ...(broker === undefined ? [] : ['the broker takes no tickets']),
       memory,
       `up ${spanText(upMs)}`,
     ].join(' · '),

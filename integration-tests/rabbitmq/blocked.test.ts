@@ -1,0 +1,83 @@
+// A broker that takes nothing, for as long as it likes, because it is short of memory or disk.
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createErrand } from '@errand/core'
+import type { Errand } from '@errand/core'
+import { quietLogger, scaleLimit, until } from '@errand/testkit'
+import { fleetHandlers } from '../fleet/app/handlers.ts'
+import { work } from '../fleet/app/jobs.ts'
+import { allEnded, pause } from '../fleet/looks.ts'
+import { startWorker } from '../fleet/process.ts'
+import { startsByTicket } from '../fleet/recovery.ts'
+import { scene } from '../fleet/scene.ts'
+import { whileAlarmed } from './alarm.ts'
+import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { canHaveNode, nodeOfItsOwn } from './node.ts'
+
+const refuses = expect.objectContaining({
+  severity: 'error',
+  code: 'broker-refuses',
+  message: expect.stringMatching(/takes no tickets: low on memory.*Give it memory/) as string,
+})
+/** More than two heartbeats: a broker that does not read is alive. And so long that what is overdue is taken from the log. */
+const blockedMs = 6_000
+
+describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {
+  test('dispatches are answered, workers work, start and stop, doctor and health say why, and then tickets flow again', async () => {
+    const node = await nodeOfItsOwn()
+    onTestFinished(() => node.stop())
+    const driver = `${driverUrl(node.url, newPrefix())}&heartbeat=1`
+    const on = await scene(fleetLog, { driver, publishGraceMs: 2_000 })
+    const { errand, env, log } = on
+    const worker = await startWorker(env)
+    // In this process, whose tickets are refused.
+    const here = errand.work({ handlers: fleetHandlers(on.ledger) }, { signals: false, queues: ['work'] })
+    await here.ready
+    await dispatch(errand, 20)
+    await allEnded(log, 60_000)
+    expect(here.health().broker).toBeUndefined()
+    // Somebody who has published nothing yet.
+    const stranger = createErrand({ log: on.url, driver, logger: quietLogger })
+    onTestFinished(() => stranger.close())
+
+    await whileAlarmed(node, async (blocked) => {
+      // Who only asks is told as well.
+      for (const asking of [errand, stranger])
+        expect((await asking.doctor()).findings).toContainEqual(refuses)
+      await blocked()
+      const late = await startWorker(env)
+      late.signal('SIGTERM')
+      expect(await late.exited, late.output()).toBe(0)
+      await lasts(blockedMs)
+      const sinceMs = performance.now()
+      await dispatch(errand, 20)
+      expect(performance.now() - sinceMs).toBeLessThan(scaleLimit(5_000))
+      expect(here.health()).toMatchObject({
+        taking: true,
+        broker: expect.stringContaining('takes no tickets: low on memory') as string,
+      })
+      await allEnded(log, 60_000)
+      expect((await errand.doctor()).findings).toContainEqual(refuses)
+    })
+
+    await until(() => startsByTicket(on), { what: 'a job is started from its ticket', pause })
+    await until(async () => (await stranger.doctor()).findings.length === 0, {
+      what: 'doctor has nothing to say',
+      pause,
+    })
+    expect(here.health().broker).toBeUndefined()
+    await dispatch(errand, 20)
+    await allEnded(log, 60_000)
+    worker.signal('SIGTERM')
+    expect(await worker.exited, worker.output()).toBe(0)
+    expect(await on.violations()).toBe('')
+  })
+})
+
+async function lasts(ms: number): Promise<void> {
+  const sinceMs = performance.now()
+  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
+}
+
+async function dispatch(errand: Errand, count: number): Promise<void> {
+  for (let n = 0; n < count; n += 1) await errand.dispatch(work, { n, failures: 0, ms: 0 })
+}
