@@ -12,7 +12,7 @@ import { endingsOf } from './operate/endings.ts'
 import { unfinishedOf } from './operate/unfinished.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
-import { CurrentDriver } from './transfer/current-driver.ts'
+import { RoutedDriver } from './transfer/routed-driver.ts'
 import type { LogFactory, LogRoles } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
@@ -53,17 +53,23 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
   async function open(): Promise<Opened> {
     const [logFactory, driverFactory] = await Promise.all([config.logFactory(), config.driverFactory()])
     const log = logFactory.open({ logger, clock, create: config.createLog })
-    const driver = new CurrentDriver({
+    const driver = new RoutedDriver({
       configured: driverFactory,
       context: { log, logger, clock },
       factoryAt: (url) => config.driverAt(url),
     })
     const publisher = publisherOf({ driver, clock, logger, settings })
+    let [place] = driver.places
+    driver.onChange(() => {
+      const [now] = driver.places
+      if (now !== place) publisher.moved()
+      place = now
+    })
     const bell = bellOf({ log, clock, logger })
     const endings = endingsOf({ log, clock, bell, settings })
     return {
       logFactory,
-      connection: { log, driver, publisher, unfinished: unfinishedOf(log, settings), endings },
+      connection: { log, driver, route: driver, publisher, unfinished: unfinishedOf(log, settings), endings },
       bell,
     }
   }
@@ -81,7 +87,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
   async function connect(): Promise<Connection> {
     const { connection } = await opened()
     const info = await connection.log.connect()
-    await connection.driver.learn(info.transfer)
+    await connection.route.follow(info.transfer)
     return { ...connection, info }
   }
 
@@ -94,7 +100,23 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     return connecting
   }
 
-  const dispatcher = dispatcherOf({ settings, codec, clock, newId: idMaker(clock), connected })
+  const dispatcher = dispatcherOf({
+    settings,
+    codec,
+    clock,
+    newId: idMaker(clock),
+    // The look goes beside the append, so that the tickets of this job go to the right driver as a rule.
+    connected: async () => {
+      const connection = await connected()
+      connection.route.look()
+      return connection
+    },
+    publishing: async () => {
+      const connection = await connected()
+      await connection.route.looked()
+      return connection
+    },
+  })
 
   async function close(): Promise<void> {
     draining = true
@@ -136,12 +158,13 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     },
     async workerDeps(workerId) {
       const { logFactory, connection } = await opened()
-      const { log, driver, publisher } = connection
+      const { log, driver, route, publisher } = connection
       return {
         workerId,
         log,
         logFactory,
         driver,
+        route,
         codec,
         clock,
         logger,

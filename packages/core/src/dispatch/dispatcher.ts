@@ -6,9 +6,9 @@ import type { NewJob } from '../job/job.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { describe } from '../options.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Driver } from '../ports/driver.ts'
 import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
-import type { CurrentDriver } from '../transfer/current-driver.ts'
 import { keyedLine } from './keyed.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
@@ -22,14 +22,16 @@ import { uncommittedTickets } from './uncommitted.ts'
 interface Connected {
   readonly log: JobLog
   readonly publisher: Publisher
-  readonly driver: Pick<CurrentDriver, 'glance' | 'looked' | 'capabilities'>
+  readonly driver: Driver
 }
 
 export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
   readonly clock: Clock
   readonly newId: () => string
-  /** Connects on first use. */
+  /** Connects on first use. Where tickets go may be asked for in the background meanwhile. */
   connected(): Promise<Connected>
+  /** The same, once it is known where tickets go now. */
+  publishing(): Promise<Connected>
 }
 
 export interface Dispatcher {
@@ -67,9 +69,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   const children = line(1)
 
   async function append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]> {
-    const { log, driver } = await deps.connected()
-    // Beside the append, so that its tickets go to the right one as a rule.
-    driver.glance()
+    const { log } = await deps.connected()
     try {
       return await log.append(
         jobs,
@@ -81,8 +81,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   }
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
-    const { driver, publisher } = await deps.connected()
-    await driver.looked()
+    const { driver, publisher } = await deps.publishing()
     // Who takes straight from the log needs no ticket, and was woken as the jobs were stored.
     if (driver.capabilities.delivers === 'claims') return
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)

@@ -6,7 +6,6 @@ import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver, PublishReport } from '../ports/driver.ts'
-import type { CurrentDriver } from '../transfer/current-driver.ts'
 
 /** Hands tickets to the driver, and knows when that is pointless. */
 export interface Publisher {
@@ -21,9 +20,14 @@ export interface Publisher {
   close(): Promise<void>
 }
 
+/** For the instance, which is told when the driver moves. */
+export interface MovablePublisher extends Publisher {
+  /** The driver leads elsewhere now: what is known of the one that was left says nothing about the new one. */
+  moved(): void
+}
+
 export interface PublisherDeps {
-  /** The driver in use; one that can move tells when it has. */
-  readonly driver: Driver & Partial<Pick<CurrentDriver, 'places' | 'watch'>>
+  readonly driver: Driver
   readonly clock: Clock
   readonly logger: Logger
   readonly settings: Settings
@@ -41,25 +45,17 @@ const closeWaitMs = 1_000
 /** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
 const mostWaiting = 20_000
 
-export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): Publisher {
+export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): MovablePublisher {
   let down: string | undefined
   let probedAtMs = Number.NEGATIVE_INFINITY
-  let place = driver.places?.[0]
+  /** How often the driver has moved. */
+  let moves = 0
   const underWay = new Set<AbortController>()
   let givenUp = false
 
   // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
   const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
   const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems, lines })
-
-  // What is known of the driver that was left says nothing about the new one.
-  driver.watch?.(() => {
-    if (driver.places?.[0] === place) return
-    place = driver.places?.[0]
-    down = undefined
-    probedAtMs = Number.NEGATIVE_INFINITY
-    for (const gaveUp of underWay) gaveUp.abort()
-  })
 
   function setDown(why: string, error?: unknown): void {
     if (down === undefined)
@@ -75,19 +71,19 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     if (givenUp) return tickets.map(() => unknown)
     probedAtMs = clock.monotonicMs()
     const gaveUp = new AbortController()
-    const at = place
+    const since = moves
     underWay.add(gaveUp)
-    const stopSlow = clock.after(slowAfterMs, () => at === place && setDown('it does not answer'))
+    const stopSlow = clock.after(slowAfterMs, () => since === moves && setDown('it does not answer'))
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
       const report = await Promise.race([
         driver.publish(tickets, { signal: gaveUp.signal }),
         aborted(gaveUp.signal),
       ])
-      if (at === place) setUp()
+      if (since === moves) setUp()
       return fatesOf(tickets, report)
     } catch (error) {
-      if (at === place && !givenUp) setDown('publishing failed', error)
+      if (since === moves && !givenUp) setDown('publishing failed', error)
       return tickets.map(() => unknown)
     } finally {
       underWay.delete(gaveUp)
@@ -129,6 +125,12 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
         return fate?.fate === 'refused' ? [{ ticket, why: fate.why }] : []
       })
       return { accepted, refused }
+    },
+    moved() {
+      moves += 1
+      down = undefined
+      probedAtMs = Number.NEGATIVE_INFINITY
+      for (const gaveUp of underWay) gaveUp.abort()
     },
     async close() {
       const stop = clock.after(closeWaitMs, () => {

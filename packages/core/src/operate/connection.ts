@@ -3,16 +3,17 @@ import type { Publisher } from '../dispatch/publisher.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
-import type { DriverFactory } from '../ports/driver.ts'
+import type { Driver, DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
 import type { Endings } from './endings.ts'
 import type { Unfinished } from './unfinished.ts'
-import type { CurrentDriver } from '../transfer/current-driver.ts'
+import type { Route } from '../transfer/route.ts'
 
 /** A connected instance, as operators' functions need it. */
 export interface Connection {
   readonly log: JobLog
-  readonly driver: CurrentDriver
+  readonly driver: Driver
+  readonly route: Route
   readonly publisher: Publisher
   readonly info: LogInfo
   readonly unfinished: Unfinished

@@ -94,8 +94,8 @@ export function jobsOf(deps: OperateDeps): Jobs {
   const { codec, settings, clock } = deps
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
-    const { log, publisher, driver } = await deps.connected()
-    driver.glance()
+    const { log, publisher, route } = await deps.connected()
+    route.look()
     void log.notify(['events']).catch(() => undefined)
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
   }

@@ -29,6 +29,11 @@ export interface PublishReport {
 
 export interface SubscribeOptions {
   readonly worker: WorkerRef
+  /**
+   * How many jobs the worker can begin now. It may ask for more tickets than that, because some turn out stale; a claim is
+   * never stale, so core asks a driver that delivers claims for no more.
+   */
+  readonly mostClaims?: (() => number) | undefined
 }
 
 /** Moves tickets. Knows nothing of states, attempts or payloads, and decides nothing. */

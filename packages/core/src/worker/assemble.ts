@@ -66,7 +66,7 @@ const sweepsPerLease = 4
 /** @throws `E_OPTION` when there is no queue to serve. */
 export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
   const { deps, gate, allowance, stopping, leaseOut, exhausted } = surroundings
-  const { log, clock, logger, codec, driver, publisher, settings } = deps
+  const { log, clock, logger, codec, driver, route, publisher, settings } = deps
   const queues = surroundings.queues ?? queuesOf(worker)
   if (queues.length === 0) {
     throw new ErrandError('E_OPTION', 'the worker has no handlers and no queues, so it could do nothing')
@@ -87,7 +87,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     logFactory: deps.logFactory,
     clock,
     logger,
-    standing: { queues, taking: false, why: 'it is starting', drivers: driver.places },
+    standing: { queues, taking: false, why: 'it is starting', drivers: route.places },
     answered: surroundings.answered,
     leaseOut,
     logGone: surroundings.logGone,

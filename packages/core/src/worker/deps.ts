@@ -4,8 +4,9 @@ import type { Publisher } from '../dispatch/publisher.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
+import type { Driver } from '../ports/driver.ts'
 import type { JobLog, LogFactory, LogInfo } from '../ports/job-log.ts'
-import type { CurrentDriver } from '../transfer/current-driver.ts'
+import type { Route } from '../transfer/route.ts'
 
 /** The instance, as its worker half sees it. */
 export interface WorkerDeps {
@@ -14,7 +15,8 @@ export interface WorkerDeps {
   readonly log: JobLog
   /** For the heartbeat thread, which opens the log anew. */
   readonly logFactory: LogFactory
-  readonly driver: CurrentDriver
+  readonly driver: Driver
+  readonly route: Route
   readonly codec: Codec
   readonly clock: Clock
   readonly logger: Logger

@@ -158,7 +158,7 @@ class RunningWorker implements Worker {
     // The first beat shall say which drivers it serves: by now it has learnt where they are.
     this.#stand(parts)
     // Whoever moves the system waits for each worker to say that it follows.
-    this.#forgetDriver = this.#deps.driver.watch(() => {
+    this.#forgetDriver = this.#deps.route.onChange(() => {
       this.#stand(parts)
       parts.heartbeat.beatNow()
     })
@@ -213,7 +213,7 @@ class RunningWorker implements Worker {
     this.#gate.clear('lease')
     parts.progress.told(toldUpTo)
     parts.reconciler.answered(reply, sentMs)
-    void this.#deps.driver.learn(reply.transfer)
+    void this.#deps.route.follow(reply.transfer)
     for (const pool of parts.pools) {
       for (const feed of pool.feeds) feed.pause(reply.paused.includes(feed.queue))
     }
@@ -245,7 +245,7 @@ class RunningWorker implements Worker {
 
   #stand({ heartbeat, queues }: Parts): void {
     const why = this.#why()
-    heartbeat.stand({ queues, taking: why === undefined, why, drivers: this.#deps.driver.places })
+    heartbeat.stand({ queues, taking: why === undefined, why, drivers: this.#deps.route.places })
   }
 
   #why(): string | undefined {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Transfer } from '../../src/ports/transfer.ts'
-import { placeOf, standingOf, urlIn } from '../../src/transfer/places.ts'
+import { urlIn } from '../../src/config/env-url.ts'
+import { placeOf, standingOf } from '../../src/transfer/places.ts'
 import { refusalOf } from '../code-of.ts'
 
 const open = (): never => {

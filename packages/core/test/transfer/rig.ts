@@ -16,7 +16,8 @@ import type { Ticket } from '../../src/job/ticket.ts'
 import { memoryDriver } from '../../src/testing/memory-driver.ts'
 import { memoryLog } from '../../src/testing/memory-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { urlIn } from '../../src/transfer/places.ts'
+import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { urlIn } from '../../src/config/env-url.ts'
 import { recordingLogger } from '../recording-logger.ts'
 import type { RecordedLine } from '../recording-logger.ts'
 
@@ -27,6 +28,8 @@ interface Broker {
   readonly factory: DriverFactory
   /** While true every call fails. */
   broken: boolean
+  /** Publishing is not answered. */
+  hangs: boolean
   tickets(queue?: string): Promise<number>
   /** What was published, in order. */
   readonly published: string[]
@@ -42,6 +45,7 @@ export interface Process {
 }
 
 export interface Rig extends AsyncDisposable {
+  readonly clock: VirtualClock
   readonly log: JobLog
   /** By their URLs. */
   readonly brokers: ReadonlyMap<string, Broker>
@@ -94,6 +98,7 @@ export function rig(): Rig {
   }
 
   const made: Rig = {
+    clock,
     log,
     lookMs: 0,
     brokers,
@@ -148,6 +153,7 @@ function ticketsBroker(url: string): Broker {
   const made: Broker = {
     factory: { errand: 'driver', name: 'broker', place: url, open: (context) => open(inner.open(context)) },
     broken: false,
+    hangs: false,
     open: 0,
     published: [],
     tickets: async (queue = 'q') => (await looking.depth(queue)) ?? 0,
@@ -163,6 +169,7 @@ function ticketsBroker(url: string): Broker {
       name: url,
       async publish(tickets: readonly Ticket[]) {
         check()
+        if (made.hangs) await new Promise<never>(() => {})
         made.published.push(...tickets.map(({ id }) => id))
         return driver.publish(tickets)
       },
@@ -194,6 +201,7 @@ function ticketsBroker(url: string): Broker {
 function claimsBroker(): Broker {
   const made: Broker = {
     broken: false,
+    hangs: false,
     open: 0,
     published: [],
     tickets: async () => 0,

@@ -3,7 +3,7 @@ import type { Claim, WorkerRef } from '../../src/job/claim.ts'
 import type { Delivery, Driver, Subscription } from '../../src/ports/driver.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import type { VirtualClock } from '../../src/testing/virtual-clock.ts'
-import { CurrentSubscription } from '../../src/transfer/current-subscription.ts'
+import { RoutedSubscription } from '../../src/transfer/routed-subscription.ts'
 import { recordingLogger } from '../recording-logger.ts'
 
 const worker: WorkerRef = { id: 'w', host: 'here', pid: 1, leaseMs: 30_000, graceMs: 1_000 }
@@ -94,21 +94,25 @@ function handDriver(delivers: 'tickets' | 'claims' = 'tickets'): HandDriver {
 
 interface Stage {
   readonly clock: VirtualClock
-  readonly subscription: CurrentSubscription
+  readonly subscription: RoutedSubscription
   next(max?: number, slots?: number): Promise<readonly string[]>
 }
 
 async function subscribed(...drivers: readonly HandDriver[]): Promise<Stage> {
   const clock = virtualClock()
   const logger = recordingLogger()
-  const parts = { queue: 'q', options: { worker }, clock, logger, closed: () => undefined }
-  const subscription = new CurrentSubscription(parts)
+  let mostClaims = 0
+  const options = { worker, mostClaims: () => mostClaims }
+  const parts = { queue: 'q', options, clock, logger, closed: () => undefined }
+  const subscription = new RoutedSubscription(parts)
   await subscription.begin(drivers.map(({ driver }) => driver))
   return {
     clock,
     subscription,
-    next: async (max = 10, slots = max) =>
-      (await subscription.next(max, never, slots)).map(({ ticket }) => ticket.id),
+    next: async (max = 10, slots = max) => {
+      mostClaims = slots
+      return (await subscription.next(max, never)).map(({ ticket }) => ticket.id)
+    },
   }
 }
 
@@ -198,7 +202,7 @@ test('a driver that hangs while it is subscribed to is left in the middle of it'
   dead.hangs = true
   const clock = virtualClock()
   const parts = { queue: 'q', options: { worker }, clock, logger: recordingLogger(), closed: () => undefined }
-  const subscription = new CurrentSubscription(parts)
+  const subscription = new RoutedSubscription(parts)
   const begun = subscription.begin([dead.driver])
   void subscription.use([next.driver, dead.driver])
   await begun
@@ -221,7 +225,7 @@ test.each(['answers', 'refuses'] as const)(
       logger: recordingLogger(),
       closed: () => undefined,
     }
-    const subscription = new CurrentSubscription(parts)
+    const subscription = new RoutedSubscription(parts)
     const begun = subscription.begin([old.driver])
     void subscription.use([next.driver, old.driver])
     await begun

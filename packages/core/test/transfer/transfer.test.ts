@@ -76,6 +76,24 @@ test('workers that wait for jobs move as well, and start what is dispatched at t
   expect(on.broker(a).published).toEqual([])
 })
 
+test('publishes that hang at the driver that is left do not hold up the next ones at the new one', async () => {
+  await using on = rig()
+  on.broker(b)
+  const web = on.process(a)
+  on.broker(a).hangs = true
+  // As many as may be under way at a time, each with a batch of its own.
+  const hanging = Array.from({ length: 4 }, async (_, n) => {
+    await on.clock.sleep(n)
+    return web.errand.dispatch(job, n)
+  })
+  await on.advance(50)
+  const moving = web.errand.transfer.to(b, { by })
+  await on.advance(500)
+  const { id } = await on.passing(web.errand.dispatch(job, 5))
+  expect(on.broker(b).published).toContain(id)
+  await on.passing(Promise.all([moving, ...hanging]))
+})
+
 test('while the system moves, tickets of both drivers start jobs at once', async () => {
   await using on = rig()
   on.broker(b)

@@ -5,9 +5,7 @@ import type { WorkerRef } from '../../job/claim.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Delivery } from '../../ports/driver.ts'
-import type { CurrentDriver } from '../../transfer/current-driver.ts'
-import type { CurrentSubscription } from '../../transfer/current-subscription.ts'
+import type { Delivery, Driver, Subscription } from '../../ports/driver.ts'
 import { jittered, supervised } from '../../supervise.ts'
 import type { Ask, Demand, Line } from './demand.ts'
 import { PauseGate } from './pause-gate.ts'
@@ -27,7 +25,7 @@ export interface TicketClaimer {
 
 export interface FeedParts {
   readonly queue: QueueName
-  readonly driver: Pick<CurrentDriver, 'subscribe'>
+  readonly driver: Pick<Driver, 'subscribe'>
   readonly ref: WorkerRef
   readonly demand: Demand
   /** The worker's. */
@@ -60,6 +58,8 @@ export class Feed {
   readonly #gate: PauseGate
   readonly #begun = Promise.withResolvers<void>()
   #connected = false
+  /** Jobs that the ask under way has slots for. */
+  #wanted = 0
   #trouble: string | undefined
   #lost = false
   #deliveredMs: number
@@ -127,9 +127,9 @@ export class Feed {
     await this.#gate.opened(stop)
     if (stop.aborted) return
     this.#failure = undefined
-    let subscription: CurrentSubscription | undefined
+    let subscription: Subscription | undefined
     try {
-      subscription = await driver.subscribe(this.queue, { worker: ref })
+      subscription = await driver.subscribe(this.queue, { worker: ref, mostClaims: () => this.#wanted })
       this.#connected = true
       this.#parts.service.subscribed(this.queue)
       if (this.#lost) this.#parts.resubscribed(this.queue)
@@ -153,7 +153,7 @@ export class Feed {
 
   /** Until the queue is paused or the signal aborts. */
   async #serve(
-    subscription: CurrentSubscription,
+    subscription: Subscription,
     line: Line,
     stop: AbortSignal,
     healthy: () => void,
@@ -174,7 +174,8 @@ export class Feed {
         }
         received = await runs.asking(async () => {
           const max = this.#parts.claims.demandFor(this.queue, ask.max)
-          const deliveries = await subscription.next(max, ask.signal, ask.max)
+          this.#wanted = ask.max
+          const deliveries = await subscription.next(max, ask.signal)
           return this.#receive(deliveries, ask)
         })
         empty = received > 0 || ask.signal.aborted ? 0 : empty + 1

@@ -1,13 +1,13 @@
 import { ErrandError } from '../errors.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
-import { checkDriver } from '../transfer/check.ts'
-import { Drain } from '../transfer/drain.ts'
-import type { LeftQueue } from '../transfer/drain.ts'
-import { placeOf } from '../transfer/places.ts'
-import type { Connection, OperateDeps } from './connection.ts'
-import { noteOf } from './filter.ts'
+import { checkDriver } from './check.ts'
+import { Drain } from './drain.ts'
+import type { LeftQueue } from './drain.ts'
+import { placeOf } from './places.ts'
+import type { Connection, OperateDeps } from '../operate/connection.ts'
+import { noteOf } from '../operate/filter.ts'
 import { statusOf, untilMoved } from './until-moved.ts'
-import type { WorkerInfo } from './workers.ts'
+import type { WorkerInfo } from '../operate/workers.ts'
 
 /** How far a move of the system from one driver to another is. */
 export interface TransferStatus {
@@ -59,7 +59,7 @@ export function transferOf(deps: OperateDeps): Transfers {
   async function learnt(): Promise<Connection & { readonly record: Transfer | undefined }> {
     const connection = await deps.connected()
     const record = await connection.log.transfer()
-    await connection.driver.learn(record)
+    await connection.route.follow(record)
     return { ...connection, record }
   }
 
@@ -68,11 +68,11 @@ export function transferOf(deps: OperateDeps): Transfers {
       const { by } = noteOf('transfer.to()', options, ['signal', 'onProgress'])
       const factory = await deps.driverAt(url)
       const connection = await learnt()
-      const { record, driver, log } = connection
+      const { record, route, log } = connection
       const target: DriverAddress = { place: placeOf(factory), url }
       if (
         record?.to.place === target.place &&
-        (record.phase === 'moving' || driver.places[0] === target.place)
+        (record.phase === 'moving' || route.places[0] === target.place)
       ) {
         return untilMoved(deps, connection, record, options)
       }
@@ -96,11 +96,11 @@ export function transferOf(deps: OperateDeps): Transfers {
     },
 
     async status() {
-      const { record, log, driver } = await learnt()
+      const { record, log, route } = await learnt()
       if (!record) return undefined
       const workers = await log.workers()
       const { clock, settings } = deps
-      const parts = { log, clock, old: driver.old, transfer: record, publishGraceMs: settings.publishGraceMs }
+      const parts = { log, clock, old: route.old, transfer: record, publishGraceMs: settings.publishGraceMs }
       const left = record.phase === 'moving' ? await new Drain(parts).look(workers) : []
       return statusOf(record, workers, left)
     },
@@ -109,7 +109,7 @@ export function transferOf(deps: OperateDeps): Transfers {
 
 /** @throws `E_NOT_ALLOWED` */
 async function checkStart(
-  { log, driver, record }: Connection & { readonly record: Transfer | undefined },
+  { log, driver, route, record }: Connection & { readonly record: Transfer | undefined },
   target: DriverAddress,
 ): Promise<void> {
   if (record?.phase === 'moving') {
@@ -119,7 +119,7 @@ async function checkStart(
       `a transfer to ${record.to.place} is under way; finish it or cancel it first`,
     )
   }
-  const current = driver.places[0] ?? driver.name
+  const current = route.places[0] ?? driver.name
   const stranger = (await log.workers()).find(
     ({ alive, drivers: [used] }) => alive && used && used !== current,
   )
@@ -136,11 +136,11 @@ async function checkStart(
 
 /** Writes the record: from now on every process that learns of it publishes to the new driver. */
 async function start(
-  { log, driver, record }: Connection & { readonly record: Transfer | undefined },
+  { log, driver, route, record }: Connection & { readonly record: Transfer | undefined },
   to: DriverAddress,
   by: string,
 ): Promise<Transfer> {
-  const place = driver.places[0] ?? driver.name
+  const place = route.places[0] ?? driver.name
   const known = [record?.to, record?.from].find((address) => address?.place === place)
   const from = record?.phase === 'moving' ? record.to : { place, url: known?.url }
   const left = new Set([...(record ? [...record.left, record.to.place] : []), from.place])

@@ -2,12 +2,12 @@ import { ErrandError } from '../errors.ts'
 import type { JobLog, Topic } from '../ports/job-log.ts'
 import type { WorkerRecord } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
-import { lookEveryMs } from '../transfer/current-driver.ts'
-import { Drain } from '../transfer/drain.ts'
-import type { LeftQueue } from '../transfer/drain.ts'
-import type { Connection, OperateDeps } from './connection.ts'
+import { lookEveryMs } from './routed-driver.ts'
+import { Drain } from './drain.ts'
+import type { LeftQueue } from './drain.ts'
+import type { Connection, OperateDeps } from '../operate/connection.ts'
 import type { TransferOptions, TransferStatus } from './transfer.ts'
-import { workerInfo } from './workers.ts'
+import { workerInfo } from '../operate/workers.ts'
 
 /** Between two looks. */
 const everyMs = 500
@@ -38,7 +38,7 @@ export function statusOf(
 /** Sees a move through to its end, from wherever it is. */
 export async function untilMoved(
   { clock, settings }: OperateDeps,
-  { log, driver }: Connection,
+  { log, route }: Connection,
   begun: Transfer,
   { signal, onProgress }: TransferOptions,
 ): Promise<TransferStatus> {
@@ -49,10 +49,10 @@ export async function untilMoved(
     return status
   }
   await announce(log)
-  await driver.learn(transfer)
+  await route.follow(transfer)
   const beganMs = clock.monotonicMs()
   const { publishGraceMs } = settings
-  const drain = new Drain({ log, clock, old: driver.old, transfer, publishGraceMs })
+  const drain = new Drain({ log, clock, old: route.old, transfer, publishGraceMs })
   let left: readonly LeftQueue[] = []
   for (let clean = 0; transfer.phase === 'moving';) {
     const workers = await log.workers()
@@ -66,7 +66,7 @@ export async function untilMoved(
       const moved = await log.setTransfer({ ...transfer, phase: 'moved' }, transfer.revision)
       transfer = moved ?? (await others(log, transfer))
       await announce(log)
-      await driver.learn(transfer)
+      await route.follow(transfer)
     } else {
       transfer = await others(log, transfer)
       await clock.sleep(everyMs, signal)

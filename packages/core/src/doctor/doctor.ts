@@ -1,6 +1,6 @@
 import type { Driver } from '../ports/driver.ts'
 import type { Backlog, WorkerRecord } from '../ports/operations.ts'
-import type { Connection, OperateDeps } from './connection.ts'
+import type { Connection, OperateDeps } from '../operate/connection.ts'
 import { worstFirst } from './finding.ts'
 import type { Finding } from './finding.ts'
 import { idleFindings, idleWorkers } from './idle-workers.ts'
@@ -61,9 +61,9 @@ export async function examine(
 }
 
 async function findingsOf(deps: OperateDeps, connection: Connection): Promise<readonly Finding[]> {
-  const { log, driver } = connection
+  const { log, driver, route } = connection
   const transfer = await log.transfer()
-  await driver.learn(transfer)
+  await route.follow(transfer)
   const [diagnosis, blocked, first, refusal] = await Promise.all([
     log.diagnose(),
     log.blockedKeys(keysShown),

@@ -1,7 +1,7 @@
 import type { Publisher } from '../dispatch/publisher.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
-import type { Connection } from './connection.ts'
+import type { Connection } from '../operate/connection.ts'
 
 /** What `doctor` has done about ready jobs without tickets. */
 export interface Repair {

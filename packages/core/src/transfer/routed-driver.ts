@@ -9,12 +9,14 @@ import type {
   DriverFactory,
   PublishReport,
   SubscribeOptions,
+  Subscription,
 } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
-import { CurrentSubscription } from './current-subscription.ts'
+import { RoutedSubscription } from './routed-subscription.ts'
 import { placeOf, standingOf } from './places.ts'
+import type { Route } from './route.ts'
 
-export interface CurrentDriverParts {
+export interface RoutedDriverParts {
   readonly configured: DriverFactory
   readonly context: DriverContext
   /** Loads the driver of an address that the log names: a URL, or `env:NAME`. */
@@ -32,15 +34,15 @@ const leftWaitMs = 1_000
  * The driver that this process uses now: the configured one, or that to which the log's forwarding address leads. While
  * the system moves, tickets are published to the new one and taken from both.
  */
-export class CurrentDriver implements Driver {
+export class RoutedDriver implements Driver, Route {
   readonly port = 1
-  readonly #parts: CurrentDriverParts
+  readonly #parts: RoutedDriverParts
   readonly #configured: string
   /** Every driver that is open, by its place, that in use first. */
   #open: ReadonlyMap<string, Driver>
   #current: Driver
   #old: Driver | undefined
-  readonly #subscriptions = new Set<CurrentSubscription>()
+  readonly #subscriptions = new Set<RoutedSubscription>()
   readonly #watchers = new Set<() => void>()
   #revision = 0
   #learning: Promise<void> = Promise.resolve()
@@ -50,7 +52,7 @@ export class CurrentDriver implements Driver {
   #looked: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
-  constructor(parts: CurrentDriverParts) {
+  constructor(parts: RoutedDriverParts) {
     this.#parts = parts
     this.#configured = placeOf(parts.configured)
     this.#current = parts.configured.open(parts.context)
@@ -65,39 +67,34 @@ export class CurrentDriver implements Driver {
     return this.#current.capabilities
   }
 
-  /** Places of the open drivers, that in use first: one, and during a move two. */
   get places(): readonly string[] {
     return [...this.#open.keys()]
   }
 
-  /** The driver that is being drained, while the system moves and this process can reach it. */
   get old(): Driver | undefined {
     return this.#old
   }
 
-  /** Calls back whenever `places` has changed, until the returned function is called. */
-  watch(changed: () => void): () => void {
+  onChange(changed: () => void): () => void {
     this.#watchers.add(changed)
     return () => this.#watchers.delete(changed)
   }
 
-  /** Does as the record says, unless it is older than what is known. Never rejects: it is learnt again with the next heartbeat. */
-  learn(transfer: Transfer | undefined): Promise<void> {
+  follow(transfer: Transfer | undefined): Promise<void> {
     this.#lookedMs = this.#parts.context.clock.monotonicMs()
     if (transfer === undefined || transfer.revision <= this.#revision) return this.#learning
     this.#learning = this.#followAfter(this.#learning, transfer)
     return this.#learning
   }
 
-  /** Looks for a move where no heartbeat tells of it; at most every five seconds, and without a timer. */
-  glance(): void {
+  look(): void {
     const { clock, log, logger } = this.#parts.context
     if (this.#closing || clock.monotonicMs() - this.#lookedMs < lookEveryMs) return
     this.#lookedMs = clock.monotonicMs()
     this.#looked = undefined
     this.#looking = log
       .transfer()
-      .then((transfer) => this.learn(transfer))
+      .then((transfer) => this.follow(transfer))
       .catch((error: unknown) => logger.debug({ err: error }, 'whether the driver has moved is not known'))
       .finally(() => {
         this.#looking = undefined
@@ -195,10 +192,7 @@ export class CurrentDriver implements Driver {
     )
   }
 
-  /**
-   * Resolves when a look that is under way has been answered, or takes too long. It began beside the append, so it has
-   * been as a rule. A process that has been idle finds the move so.
-   */
+  /** It began beside the append, so as a rule it has been answered. A process that was idle finds the move this way. */
   async looked(): Promise<void> {
     if (!this.#looking) return
     // Once for each look: whoever comes later has waited already, or need not.
@@ -215,10 +209,10 @@ export class CurrentDriver implements Driver {
     return this.#current.refusal?.()
   }
 
-  async subscribe(queue: QueueName, options: SubscribeOptions): Promise<CurrentSubscription> {
+  async subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription> {
     const { clock, logger } = this.#parts.context
     const closed = (): void => void this.#subscriptions.delete(subscription)
-    const subscription = new CurrentSubscription({ queue, options, clock, logger, closed })
+    const subscription = new RoutedSubscription({ queue, options, clock, logger, closed })
     this.#subscriptions.add(subscription)
     await subscription.begin(this.#old ? [this.#current, this.#old] : [this.#current])
     return subscription

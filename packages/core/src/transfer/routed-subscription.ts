@@ -6,7 +6,7 @@ import type { Delivery, Driver, SubscribeOptions, Subscription } from '../ports/
 import { Side } from './side.ts'
 import type { SideParts } from './side.ts'
 
-export interface CurrentSubscriptionParts {
+export interface RoutedSubscriptionParts {
   readonly queue: QueueName
   readonly options: SubscribeOptions
   readonly clock: Clock
@@ -21,8 +21,8 @@ const lingerMs = 1_000
  * A queue's subscription at the driver in use. While the system moves to another driver it is one at both: whoever has
  * something first answers. Passes through to the only driver otherwise.
  */
-export class CurrentSubscription implements Subscription {
-  readonly #parts: CurrentSubscriptionParts
+export class RoutedSubscription implements Subscription {
+  readonly #parts: RoutedSubscriptionParts
   readonly #ended = new AbortController()
   readonly #joined = Promise.withResolvers<void>()
   #sides: readonly Side[] = []
@@ -31,7 +31,7 @@ export class CurrentSubscription implements Subscription {
   #asking: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  constructor(parts: CurrentSubscriptionParts) {
+  constructor(parts: RoutedSubscriptionParts) {
     this.#parts = parts
   }
 
@@ -69,11 +69,7 @@ export class CurrentSubscription implements Subscription {
     await Promise.allSettled(gone.map((side) => side.end()))
   }
 
-  /**
-   * As the port says; `slots` is how many jobs can be started: a driver that delivers claims is asked for no more, since
-   * what it delivers has been granted.
-   */
-  async next(max: number, signal: AbortSignal, slots: number = max): Promise<readonly Delivery[]> {
+  async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     while (!signal.aborted && !this.#ended.signal.aborted) {
       const round = new AbortController()
       const end = (): void => round.abort()
@@ -81,7 +77,7 @@ export class CurrentSubscription implements Subscription {
       signal.addEventListener('abort', end)
       this.#ended.signal.addEventListener('abort', end)
       try {
-        const asking = this.#round(max, slots, round)
+        const asking = this.#round(max, round)
         this.#asking = asking.catch(() => undefined)
         const deliveries = await asking
         if (deliveries.length > 0) return deliveries
@@ -95,20 +91,18 @@ export class CurrentSubscription implements Subscription {
     return []
   }
 
-  async #round(max: number, slots: number, round: AbortController): Promise<readonly Delivery[]> {
+  async #round(max: number, round: AbortController): Promise<readonly Delivery[]> {
     const [side, other] = this.#sides
     if (!other) {
-      if (side?.subscription) return this.#ask(side, max, slots, round.signal)
+      if (side?.subscription) return this.#ask(side, max, 1, round.signal)
       return this.#change(round.signal)
     }
     const open = this.#sides.filter((each) => each.subscription)
     if (open.length === 0) return this.#change(round.signal)
-    // Each side is asked for its share alone: what both bring at once must find room.
-    const share = (count: number): number => Math.ceil(count / open.length)
     let failure: unknown
     const answers = open.map(async (each) => {
       try {
-        const deliveries = await this.#ask(each, share(max), share(slots), round.signal)
+        const deliveries = await this.#ask(each, max, open.length, round.signal)
         if (deliveries.length === 0 && !round.signal.aborted) {
           throw new ErrandError('E_DRIVER', `${each.driver.name} answered with nothing`)
         }
@@ -127,14 +121,17 @@ export class CurrentSubscription implements Subscription {
     return deliveries
   }
 
+  /** Each of several sides is asked for its share alone: what all of them bring at once must find room. */
   async #ask(
     { driver, subscription }: Side,
     max: number,
-    slots: number,
+    sides: number,
     signal: AbortSignal,
   ): Promise<readonly Delivery[]> {
-    const claims = driver.capabilities.delivers === 'claims'
-    return (await subscription?.next(claims ? slots : max, signal)) ?? []
+    const { mostClaims = () => max } = this.#parts.options
+    // What a driver of claims delivers has been granted.
+    const most = driver.capabilities.delivers === 'claims' ? Math.min(max, mostClaims()) : max
+    return (await subscription?.next(Math.ceil(most / sides), signal)) ?? []
   }
 
   /** Waits until the sides have changed. */
