@@ -1,5 +1,6 @@
 import { ErrandError } from './errors.ts'
 import { outside } from './outside.ts'
+import type { Clock } from './ports/clock.ts'
 
 export interface BatcherOptions<Item, Result> {
   /**
@@ -19,6 +20,11 @@ export interface BatcherOptions<Item, Result> {
   readonly lines?: number | undefined
   /** Sends at the end of this turn of the event loop instead of at once: what matters more goes first. Default false. */
   readonly late?: boolean | undefined
+  /**
+   * Where each batch has a price: a batch that is not full waits until none is under way, and its first item for `ms` for
+   * others. Full ones go at once, each with `maxItems`. Default: all go at once.
+   */
+  readonly gather?: { readonly ms: number; readonly clock: Clock } | undefined
 }
 
 /** A part of what waits is at least so large: each part has a price of its own. */
@@ -29,7 +35,9 @@ export interface Batcher<Item, Result> {
   add(item: Item): Promise<Result>
   /** Items that wait or are under way. */
   readonly size: number
-  /** Resolves when nothing waits and nothing is under way. */
+  /** What is there gathers no longer. */
+  flush(): void
+  /** Flushes, and resolves when nothing waits and nothing is under way. */
   idle(): Promise<void>
   /** Takes no more, and resolves when what was added has been answered. */
   close(): Promise<void>
@@ -37,6 +45,7 @@ export interface Batcher<Item, Result> {
 
 interface Waiting<Item, Result> {
   readonly item: Item
+  readonly addedMs: number
   readonly resolve: (result: Result) => void
   readonly reject: (reason: unknown) => void
 }
@@ -48,17 +57,20 @@ interface Waiting<Item, Result> {
 export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Batcher<Item, Result> {
   const maxWeight = options.maxWeight ?? Number.POSITIVE_INFINITY
   const weigh = options.weigh ?? ((): number => 0)
-  const lines = options.lines ?? 1
+  const { lines = 1, gather } = options
   let waiting: Waiting<Item, Result>[] = []
   let itemsUnderWay = 0
   let batchesUnderWay = 0
   let pumping = false
+  let flushing = false
+  let cancelTimer: (() => void) | undefined
   let rested = Promise.withResolvers<void>()
+  let isAtRest = true
   rested.resolve()
   let closed = false
 
   function nextBatch(): Waiting<Item, Result>[] {
-    const share = Math.ceil(waiting.length / (lines - batchesUnderWay))
+    const share = gather ? options.maxItems : Math.ceil(waiting.length / (lines - batchesUnderWay))
     const most = Math.min(options.maxItems, Math.max(smallestPart, share))
     let weight = 0
     let count = 0
@@ -100,25 +112,52 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
 
   function pump(): void {
     pumping = false
-    while (waiting.length > 0 && batchesUnderWay < lines) void send(nextBatch())
-    if (itemsUnderWay === 0) rested.resolve()
+    while (waiting.length > 0 && batchesUnderWay < lines && isDue()) void send(nextBatch())
+    if (waiting.length === 0) flushing = false
+    if (waiting.length + itemsUnderWay > 0) return
+    isAtRest = true
+    rested.resolve()
+  }
+
+  /** Whether the next batch has gathered for long enough; if not, a timer asks again. */
+  function isDue(): boolean {
+    const [first] = waiting
+    if (!gather || !first || waiting.length >= options.maxItems) return true
+    if (batchesUnderWay > 0) return false
+    const waitMs = flushing ? 0 : first.addedMs + gather.ms - gather.clock.monotonicMs()
+    if (waitMs <= 0) return true
+    cancelTimer?.()
+    cancelTimer = gather.clock.after(waitMs, pump)
+    return false
+  }
+
+  function flush(): void {
+    if (!gather || waiting.length === 0) return
+    flushing = true
+    pumpSoon()
   }
 
   return {
     add(item) {
       if (closed) return Promise.reject(new ErrandError('E_CLOSED', 'nothing can be added: it is closed'))
       return new Promise<Result>((resolve, reject) => {
-        if (waiting.length + itemsUnderWay === 0) rested = Promise.withResolvers()
-        waiting.push({ item, resolve, reject })
+        if (isAtRest) rested = Promise.withResolvers()
+        isAtRest = false
+        waiting.push({ item, addedMs: gather?.clock.monotonicMs() ?? 0, resolve, reject })
         pumpSoon()
       })
     },
     get size() {
       return waiting.length + itemsUnderWay
     },
-    idle: () => rested.promise,
+    flush,
+    idle() {
+      flush()
+      return rested.promise
+    },
     close() {
       closed = true
+      flush()
       return rested.promise
     },
   }

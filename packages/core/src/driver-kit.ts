@@ -1,5 +1,13 @@
 /** For authors of drivers: what every driver for a broker needs, beside the `Driver` interface of `@errand/core/ports`. */
+export { inTime } from './in-time.ts'
+export { unlessAborted } from './unless-aborted.ts'
+export { Backoff } from './driver-kit/backoff.ts'
+export { EntryBatcher } from './driver-kit/entry-batcher.ts'
+export type { EntryBatcherOptions, EntryResult } from './driver-kit/entry-batcher.ts'
 export { defineOptions, option } from './driver-kit/options.ts'
 export type { OptionRule, OptionRules, OptionTable, SettingsOf } from './driver-kit/options.ts'
+export { publishEach } from './driver-kit/publish-each.ts'
+export { repeat, withDeadline } from './driver-kit/repeat.ts'
+export type { DeadlineOptions, RepeatOptions } from './driver-kit/repeat.ts'
 export { decodeTicket, encodeTicket } from './driver-kit/ticket-text.ts'
 export type { DecodedTicket } from './driver-kit/ticket-text.ts'

@@ -98,6 +98,21 @@ test('closing answers what was added, and takes no more', async () => {
   expect([await added, line.size]).toEqual([2, 0])
 })
 
+test('who waits until it is idle is told, also when something is added as the last answer comes', async () => {
+  const { line, batches } = byHand({ late: true })
+  const first = line.add(1)
+  const second = first.then(() => line.add(2))
+  const idle = line.idle()
+  await settled()
+  batches[0]?.answer()
+  await first
+  await settled()
+  await settled()
+  batches[1]?.answer()
+  expect(await second).toBe(4)
+  await idle
+})
+
 test('with two lines, what gathered goes in two halves, one right behind the other', async () => {
   const { line, batches, sent } = byHand({ lines: 2, maxWeight: 1e9 })
   const items = Array.from({ length: 64 }, (_, index) => index)

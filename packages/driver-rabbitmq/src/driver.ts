@@ -1,7 +1,7 @@
+import { inTime } from '@errand/core/driver-kit'
 import { checkQueueName } from '@errand/core/ports'
 import type {
   CallOptions,
-  Clock,
   Driver,
   DriverCapabilities,
   DriverContext,
@@ -85,7 +85,7 @@ export class RabbitmqDriver implements Driver {
 
   async #close(): Promise<void> {
     const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()))
-    await inTime(closing, this.#context.clock)
+    await inTime(closing, handBackMs, this.#context.clock, () => undefined)
     await this.#publisher.idle()
     await Promise.all([this.#publishing.close(), this.#consuming.close()])
     await closing
@@ -94,10 +94,4 @@ export class RabbitmqDriver implements Driver {
   #checkOpen(): void {
     if (this.#closing) throw closedError()
   }
-}
-
-async function inTime(work: Promise<unknown>, clock: Clock): Promise<void> {
-  const done = new AbortController()
-  await Promise.race([work, clock.sleep(handBackMs, done.signal)])
-  done.abort()
 }

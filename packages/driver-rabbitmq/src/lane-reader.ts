@@ -1,3 +1,4 @@
+import { repeat } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Lane, Logger } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
@@ -271,14 +272,13 @@ export class LaneReader {
 
   /** A queue that is gone is declared anew, and a look that is not allowed is not repeated: both have cost the channel. */
   async #mended<T>(operation: () => Promise<T>): Promise<T> {
-    for (let round = 1; ; round += 1) {
-      try {
-        return await operation()
-      } catch (error) {
-        if (this.#parts.connection.ended.aborted) throw this.#parts.connection.reason
-        if (isErrandError(error)) throw error
-        if (!isMendable(error) || round > 2) throw this.#failed(error)
-      }
+    const { connection } = this.#parts
+    const isPassing = (error: unknown): boolean => !connection.ended.aborted && isMendable(error)
+    try {
+      return await repeat(operation, { tries: 3, isPassing })
+    } catch (error) {
+      if (connection.ended.aborted) throw connection.reason
+      throw isErrandError(error) ? error : this.#failed(error)
     }
   }
 

@@ -1,4 +1,5 @@
-import { backoffMs, outside } from '@errand/core/ports'
+import { Backoff } from '@errand/core/driver-kit'
+import { outside } from '@errand/core/ports'
 import type { Clock, Logger } from '@errand/core/ports'
 import { connect } from './connection.ts'
 import type { Connection, Purpose } from './connection.ts'
@@ -7,9 +8,6 @@ import { closedError, connectError, isPermanent } from './errors.ts'
 import type { Refused } from './errors.ts'
 import type { Settings } from './options.ts'
 
-/** The first and the longest pause between two attempts. */
-const minPauseMs = 100
-const maxPauseMs = 5_000
 /** A connection that held so long was a good one: the pauses begin anew. */
 const steadyMs = 5_000
 
@@ -29,7 +27,8 @@ export class Link {
   #turn = 0
   /** The last attempt failed for reasons that somebody has to mend. */
   #isPermanent = false
-  #failures = 0
+  readonly #backoff = new Backoff()
+  #isAgain = false
 
   constructor(
     purpose: Purpose,
@@ -63,9 +62,8 @@ export class Link {
   }
 
   async #try(): Promise<Connection> {
-    if (this.#failures > 0) {
-      await this.#clock.sleep(backoffMs(this.#failures, minPauseMs, maxPauseMs), this.#stop.signal)
-    }
+    const waitMs = this.#backoff.remainingMs(this.#clock.monotonicMs())
+    if (waitMs > 0) await this.#clock.sleep(waitMs, this.#stop.signal)
     if (this.#stop.signal.aborted) throw closedError()
     try {
       const connection = await this.#connect()
@@ -104,15 +102,17 @@ export class Link {
 
   #up(connection: Connection): Connection {
     const { where } = connection
-    if (this.#failures > 0)
-      this.#logger.debug({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
+    if (this.#isAgain) this.#logger.debug({ where, purpose: this.#purpose }, 'connected to RabbitMQ again')
     const sinceMs = this.#clock.monotonicMs()
     this.#current = connection
     connection.ended.addEventListener('abort', () => {
       this.#current = undefined
       if (this.#stop.signal.aborted) return
       // One at least: a broker that restarts meets its clients one after another, not all at once.
-      this.#failures = this.#clock.monotonicMs() - sinceMs > steadyMs ? 1 : this.#failures + 1
+      const nowMs = this.#clock.monotonicMs()
+      if (nowMs - sinceMs > steadyMs) this.#backoff.succeeded()
+      this.#backoff.failed(nowMs)
+      this.#isAgain = true
       this.#logger.debug(
         { where, purpose: this.#purpose, why: connection.reason.message },
         'connection to RabbitMQ lost',
@@ -123,8 +123,9 @@ export class Link {
   }
 
   #failed(error: unknown): void {
-    this.#failures += 1
-    const facts = { purpose: this.#purpose, failures: this.#failures, err: error }
+    const waitMs = this.#backoff.failed(this.#clock.monotonicMs())
+    this.#isAgain = true
+    const facts = { purpose: this.#purpose, waitMs, err: error }
     this.#logger.debug(facts, 'cannot connect to RabbitMQ; it is tried again')
     // A wrong password is tried again when somebody asks, not in a loop that fills the broker's log.
     if (!this.#isPermanent) this.#again()

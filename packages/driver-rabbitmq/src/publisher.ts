@@ -1,4 +1,4 @@
-import { encodeTicket } from '@errand/core/driver-kit'
+import { encodeTicket, unlessAborted } from '@errand/core/driver-kit'
 import type { CallOptions, Clock, PublishReport, Ticket } from '@errand/core/ports'
 import { Confirms } from './confirms.ts'
 import type { Fate } from './confirms.ts'
@@ -54,7 +54,7 @@ export class Publisher {
   refusal(): Promise<string | undefined> {
     return this.#call(undefined, async (connection, ended) => {
       if (connection.blocked === undefined) {
-        const confirms = await unlessAborted(this.#channel(connection), ended)
+        const confirms = await unlessAborted(this.#channel(connection), ended, notInTime)
         const probe = { queue: `${this.#settings.prefix}:nobody`, content: Buffer.from('{}') }
         const [fate] = await confirms.send([probe], ended)
         if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
@@ -83,7 +83,7 @@ export class Publisher {
     const stop = this.#clock.after(this.#settings.publishTimeoutMs, () => patience.abort())
     const ended = signal ? AbortSignal.any([signal, patience.signal]) : patience.signal
     try {
-      return await act(await unlessAborted(this.#link.connected(), ended), ended)
+      return await act(await unlessAborted(this.#link.connected(), ended, notInTime), ended)
     } finally {
       stop()
     }
@@ -130,7 +130,11 @@ export class Publisher {
   ): Promise<readonly Addressed[]> {
     const topology = topologyOf(connection, this.#settings)
     const queues = [...new Set(tickets.map(({ queue }) => queue))]
-    const answers = await unlessAborted(Promise.all(queues.map((queue) => topology.ensure(queue))), ended)
+    const answers = await unlessAborted(
+      Promise.all(queues.map((queue) => topology.ensure(queue))),
+      ended,
+      notInTime,
+    )
     const problems = new Map(queues.map((queue, index) => [queue, answers[index]]))
     return tickets.filter(({ ticket, queue }) => {
       const why = problems.get(queue)
@@ -145,7 +149,7 @@ export class Publisher {
     ended: AbortSignal,
   ): Promise<readonly Fate[]> {
     if (connection.blocked !== undefined) throw driverError(whyBlocked(connection))
-    const confirms = await unlessAborted(this.#channel(connection), ended)
+    const confirms = await unlessAborted(this.#channel(connection), ended, notInTime)
     const before = confirms.confirmed
     const messages = tickets.map(({ ticket, queue }) => ({
       queue,
@@ -186,15 +190,8 @@ function whyNot(fate: 'returned' | 'refused', queue: string): string {
     : `RabbitMQ refused to store it in queue "${queue}" (nack): is the queue full, or without a majority of its nodes?`
 }
 
-/** Rejects as soon as the signal aborts, whatever becomes of the promise. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void =>
-      reject(driverError('RabbitMQ did not answer in time; the tickets are published again later'))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+function notInTime(): never {
+  throw driverError('RabbitMQ did not answer in time; the tickets are published again later')
 }
 
 function whyBlocked({ where, blocked }: Connection): string {

@@ -1,3 +1,4 @@
+import { unlessAborted } from '@errand/core/driver-kit'
 import { LanePolicy, lanes } from '@errand/core/ports'
 import type { Clock, Delivery, Logger, QueueName, Subscription } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
@@ -104,17 +105,10 @@ export class RabbitmqSubscription implements Subscription {
   async #pick(max: number, ended: AbortSignal): Promise<Found> {
     const nothing: Found = { deliveries: [], more: false }
     const look = this.#look(max)
-    const { promise: abort, resolve } = Promise.withResolvers<Found>()
-    const giveUp = (): void => resolve(nothing)
-    ended.addEventListener('abort', giveUp, { once: true })
-    try {
-      const found = await Promise.race([look, abort])
-      if (!ended.aborted) return found
-      void look.then(handBack, () => {})
-      return nothing
-    } finally {
-      ended.removeEventListener('abort', giveUp)
-    }
+    const found = await unlessAborted(look, ended, () => nothing)
+    if (!ended.aborted) return found
+    void look.then(handBack, () => {})
+    return nothing
   }
 
   async #look(max: number): Promise<Found> {

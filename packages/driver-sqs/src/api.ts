@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ChangeMessageVisibilityBatchCommand,
   CreateQueueCommand,
@@ -10,6 +9,8 @@ import {
   SendMessageBatchCommand,
 } from '@aws-sdk/client-sqs'
 import type { BatchResultErrorEntry, Message } from '@aws-sdk/client-sqs'
+import { repeat, withDeadline } from '@errand/core/driver-kit'
+import type { EntryResult } from '@errand/core/driver-kit'
 import { outside } from '@errand/core/ports'
 import { Client } from './client.ts'
 import { isPassing, isThrottling } from './errors.ts'
@@ -17,11 +18,6 @@ import type { Settings } from './options.ts'
 
 /** The largest batch that SQS takes, and the most tickets that one receive brings. */
 export const batchSize = 10
-
-/** What SQS says of one entry of a batch. */
-export type Fate =
-  | { readonly done: true }
-  | { readonly done: false; readonly code: string; readonly message: string; readonly again: boolean }
 
 export interface ReceiveOptions {
   readonly max: number
@@ -78,33 +74,33 @@ export class Api {
     return Messages ?? []
   }
 
-  async send(url: string, bodies: readonly string[]): Promise<readonly Fate[]> {
+  async send(url: string, bodies: readonly string[]): Promise<readonly EntryResult[]> {
     const Entries = bodies.map((MessageBody, index) => ({ Id: `${index}`, MessageBody }))
     const command = new SendMessageBatchCommand({ QueueUrl: url, Entries })
-    return fates(
+    return readResults(
       bodies,
       await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
   }
 
-  async delete(url: string, handles: readonly string[]): Promise<readonly Fate[]> {
+  async delete(url: string, handles: readonly string[]): Promise<readonly EntryResult[]> {
     const Entries = handles.map((ReceiptHandle, index) => ({ Id: `${index}`, ReceiptHandle }))
     const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries })
-    return fates(
+    return readResults(
       handles,
       await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
   }
 
   /** Makes the tickets visible to others at once. */
-  async handBack(url: string, handles: readonly string[]): Promise<readonly Fate[]> {
+  async handBack(url: string, handles: readonly string[]): Promise<readonly EntryResult[]> {
     const Entries = handles.map((ReceiptHandle, index) => ({
       Id: `${index}`,
       ReceiptHandle,
       VisibilityTimeout: 0,
     }))
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries })
-    return fates(
+    return readResults(
       handles,
       await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
     )
@@ -138,54 +134,27 @@ export class Api {
 
   /** The call, again where that may help, within one deadline for all tries. */
   #repeated<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.#within(deadlineMs, async (signal) => {
-      for (let tries = 1; ; tries += 1) {
-        try {
-          return await call(signal)
-        } catch (error) {
-          if (signal.aborted || tries === mostTries || !isPassing(error)) throw error
-          this.#client.failed(error)
-        }
-        await sleep(pauseMs * 2 ** (tries - 1) * (0.5 + Math.random() / 2), undefined, { signal, ref: false })
-      }
-    })
+    const isWorthIt = (error: unknown): boolean => {
+      const passing = isPassing(error)
+      if (passing) this.#client.failed(error)
+      return passing
+    }
+    return this.#within(deadlineMs, (signal) =>
+      repeat(() => call(signal), { tries: mostTries, pauseMs, isPassing: isWorthIt, signal }),
+    )
   }
 
   /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
   async #within<T>(ms: number, call: (signal: AbortSignal) => Promise<T>, outer?: AbortSignal): Promise<T> {
-    const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(lateError(ms)), ms)
     const signals = outer ? [this.#closed.signal, outer] : [this.#closed.signal]
-    const abort = (): void => controller.abort(signals.find(({ aborted }) => aborted)?.reason)
-    for (const signal of signals) signal.addEventListener('abort', abort)
-    if (signals.some(({ aborted }) => aborted)) abort()
     try {
-      controller.signal.throwIfAborted()
       // Sockets are kept for later requests, and with them the context in which they were made: not that of a caller.
-      const answer = outside(() => call(controller.signal))
-      // A client of one's own may not listen to the signal.
-      return await Promise.race([answer, whenAborted(controller.signal)])
+      return await withDeadline(ms, (signal) => outside(() => call(signal)), { signals })
     } catch (error) {
-      const failure: unknown = controller.signal.aborted ? controller.signal.reason : error
-      this.#client.failed(failure)
-      throw failure
-    } finally {
-      clearTimeout(timer)
-      for (const signal of signals) signal.removeEventListener('abort', abort)
+      this.#client.failed(error)
+      throw error
     }
   }
-}
-
-function lateError(ms: number): Error {
-  return Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
-}
-
-function whenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const end = (): void => reject(signal.reason as Error)
-    if (signal.aborted) end()
-    else signal.addEventListener('abort', end)
-  })
 }
 
 function known(url: string | undefined): string {
@@ -194,13 +163,13 @@ function known(url: string | undefined): string {
 }
 
 /** In the order of the entries. An entry that SQS does not mention may have been carried out: it is asked again. */
-function fates(
+function readResults(
   entries: readonly string[],
   answer: {
     readonly Successful?: readonly { readonly Id?: string | undefined }[] | undefined
     readonly Failed?: readonly BatchResultErrorEntry[] | undefined
   },
-): readonly Fate[] {
+): readonly EntryResult[] {
   const done = new Set(answer.Successful?.map(({ Id }) => Id))
   const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
   return entries.map((_, index) => {

@@ -1,9 +1,9 @@
+import { inTime, publishEach } from '@errand/core/driver-kit'
 import { checkQueueName, ErrandError, lanes, systemClock } from '@errand/core/ports'
 import type { Driver, Logger, QueueName, Ticket } from '@errand/core/ports'
 import { Api } from './api.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Settings } from './options.ts'
-import { Report } from './report.ts'
 import { SqsSubscription } from './subscription.ts'
 
 /**
@@ -38,10 +38,8 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
 
   async function close(): Promise<void> {
     await Promise.all([...subscriptions].map((subscription) => subscription.close()))
-    const timer = new AbortController()
     const idle = Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
-    await Promise.race([idle, clock.sleep(longestCloseMs, timer.signal)])
-    timer.abort()
+    await inTime(idle, longestCloseMs, clock, () => undefined)
     // Whoever published learns that nothing is known: the log has the jobs, and the relay publishes them again.
     api.close(new ErrandError('E_CLOSED', 'the driver was closed before SQS had answered'))
   }
@@ -51,20 +49,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
     name: 'sqs',
     capabilities: { delivers: 'tickets', depth: 'approximate' },
     async publish(tickets, { signal } = {}) {
-      const sending = tickets.map((ticket) => ({ ticket, queue: laneOf(ticket) }))
-      const report = new Report()
-      const sent = sending.map(async ({ ticket, queue }) => {
-        try {
-          report.answered(ticket, await queue.send(ticket, signal))
-        } catch (error) {
-          // What an aborted publish sends no more is unknown, and no failure.
-          if (!signal?.aborted) report.failed(error)
-        }
-      })
-      await untilAborted(Promise.all(sent), signal)
-      if (signal?.aborted)
-        for (const queue of new Set(sending.map((each) => each.queue))) queue.withdraw(signal)
-      return report.read()
+      return publishEach(tickets, signal, (ticket) => laneOf(ticket).send(ticket, signal))
     },
     async subscribe(queue) {
       const all = lanesOf(queue)
@@ -93,17 +78,4 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
       return closing
     },
   }
-}
-
-/** What is under way goes on: its requests are shared with other publishes. */
-async function untilAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return void (await work)
-  let stop = (): void => {}
-  const aborted = new Promise<void>((resolve) => {
-    stop = resolve
-    signal.addEventListener('abort', stop)
-    if (signal.aborted) resolve()
-  })
-  await Promise.race([work, aborted])
-  signal.removeEventListener('abort', stop)
 }

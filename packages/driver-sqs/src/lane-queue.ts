@@ -1,13 +1,13 @@
 import type { Message } from '@aws-sdk/client-sqs'
-import { encodeTicket } from '@errand/core/driver-kit'
+import { Backoff, encodeTicket, EntryBatcher } from '@errand/core/driver-kit'
+import type { EntryResult } from '@errand/core/driver-kit'
 import { News } from '@errand/core/ports'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
-import type { Api, Fate, ReceiveOptions } from './api.ts'
-import { Backoff } from './backoff.ts'
+import { batchSize } from './api.ts'
+import type { Api, ReceiveOptions } from './api.ts'
 import { driverError, troubleOf } from './errors.ts'
 import { sqsName } from './names.ts'
 import type { Settings } from './options.ts'
-import { Tens } from './tens.ts'
 
 export interface LaneQueueOptions {
   readonly api: Api
@@ -36,9 +36,9 @@ export class LaneQueue {
   /** What was said of it. */
   readonly news: News
   readonly #options: LaneQueueOptions
-  readonly #sends: Tens
-  readonly #deletes: Tens
-  readonly #handBacks: Tens
+  readonly #sends: EntryBatcher<string>
+  readonly #deletes: EntryBatcher<string>
+  readonly #handBacks: EntryBatcher<string>
   #url: Promise<string> | undefined
 
   constructor(options: LaneQueueOptions) {
@@ -47,16 +47,19 @@ export class LaneQueue {
     this.news = new News(clock)
     this.lane = lane
     this.name = sqsName(settings.prefix, queue, lane)
-    this.#sends = new Tens({
+    this.#sends = new EntryBatcher({
+      maxItems: batchSize,
       run: (bodies) => this.#onQueue('sending tickets to', (url) => api.send(url, bodies)),
       clock,
     })
-    this.#deletes = new Tens({
+    this.#deletes = new EntryBatcher({
+      maxItems: batchSize,
       run: (handles) => this.#onQueue('deleting tickets from', (url) => api.delete(url, handles)),
       clock,
       gatherMs: Math.min(longestGatherMs, settings.visibilitySeconds * 250),
     })
-    this.#handBacks = new Tens({
+    this.#handBacks = new EntryBatcher({
+      maxItems: batchSize,
       run: (handles) => this.#onQueue('handing tickets back to', (url) => api.handBack(url, handles)),
       clock,
     })
@@ -67,14 +70,9 @@ export class LaneQueue {
     await this.#urlOf()
   }
 
-  /** @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
-  send(ticket: Ticket, signal?: AbortSignal): Promise<Fate> {
+  /** Not sent once the signal has aborted. @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
+  send(ticket: Ticket, signal?: AbortSignal): Promise<EntryResult> {
     return this.#sends.add(encodeTicket(ticket), signal)
-  }
-
-  /** Tickets of a publish that was aborted, and that are in no request yet, are not sent. */
-  withdraw(signal: AbortSignal): void {
-    this.#sends.withdraw(signal)
   }
 
   /** @throws `E_DRIVER` */
@@ -84,15 +82,16 @@ export class LaneQueue {
 
   /** Takes up to a second, to become one of ten. @throws `E_DRIVER`: the ticket will come again, and the claim refuses it. */
   async delete(handle: string): Promise<void> {
-    const fate = await this.#deletes.add(handle)
-    if (!fate.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(fate))
+    const result = await this.#deletes.add(handle)
+    if (!result.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(result))
   }
 
   /** @throws `E_DRIVER`: the ticket stays hidden until its visibility ends. */
   async handBack(handle: string): Promise<void> {
-    const fate = await this.#handBacks.add(handle)
+    const result = await this.#handBacks.add(handle)
     // The sender's fault is a ticket that is visible, taken by another worker or deleted by now: it needs no handing back.
-    if (!fate.done && fate.again) throw driverError(`handing a ticket back to ${this.name}`, entryError(fate))
+    if (!result.done && result.again)
+      throw driverError(`handing a ticket back to ${this.name}`, entryError(result))
   }
 
   /** 0 when the queue does not exist: then no ticket waits. @throws `E_DRIVER` */
@@ -175,6 +174,6 @@ export class LaneQueue {
   }
 }
 
-function entryError(fate: Fate & { readonly done: false }): Error {
-  return Object.assign(new Error(fate.message), { name: fate.code })
+function entryError(result: EntryResult & { readonly done: false }): Error {
+  return Object.assign(new Error(result.message), { name: result.code })
 }

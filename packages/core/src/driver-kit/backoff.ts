@@ -1,26 +1,26 @@
+import { backoffMs } from '../supervise.ts'
+
 const firstMs = 100
 /** Everything is back within ten seconds of a fault's end, with the pauses of core. */
 const longestMs = 5_000
 
 /**
- * When a lane may be asked again after failures: 100 ms, doubling to 5 s, half of it chance. Kept per SQS queue for as
- * long as the driver lives, so that subscribing again does not start over: whoever calls in a loop, a failing endpoint
- * is not asked in one.
+ * When something may be asked again after failures: in 100 ms, doubling to 5 s, half of it chance. Keep it as long as the
+ * driver lives, so that a new subscription does not start over: a caller in a loop must not ask a failing broker in one.
  */
 export class Backoff {
   #failures = 0
   #notBeforeMs = 0
 
   /**
-   * What fails while the lane is being left alone was asked before, together with what failed first: it is the same
-   * trouble, and counts once.
+   * Failures before the wait is over were asked for together with the first one: they count once.
    * @param random a number from 0 to 1.
-   * @returns how long the lane is left alone from now on.
+   * @returns how long to wait from now on.
    */
   failed(nowMs: number, random: () => number = Math.random): number {
     if (nowMs < this.#notBeforeMs) return Math.round(this.#notBeforeMs - nowMs)
-    const waitMs = Math.min(longestMs, firstMs * 2 ** Math.min(this.#failures, 20)) * (0.5 + random() / 2)
     this.#failures += 1
+    const waitMs = backoffMs(this.#failures, firstMs, longestMs, random)
     this.#notBeforeMs = nowMs + waitMs
     return Math.round(waitMs)
   }

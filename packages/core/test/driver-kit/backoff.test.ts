@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Backoff } from '../src/backoff.ts'
+import { Backoff } from '../../src/driver-kit.ts'
 
 const noChance = (): number => 1
 

@@ -1,0 +1,94 @@
+import { batcher } from '../batching.ts'
+import type { Batcher } from '../batching.ts'
+import type { Clock } from '../ports/clock.ts'
+import { backoffMs } from '../supervise.ts'
+
+/** What the broker says of one entry of a batch. `again`: it may well succeed in another batch. */
+export type EntryResult =
+  | { readonly done: true }
+  | { readonly done: false; readonly code: string; readonly message: string; readonly again: boolean }
+
+export interface EntryBatcherOptions<Item> {
+  /** One request; one result for each item, in their order. A throw rejects every item of the batch. */
+  readonly run: (items: readonly Item[]) => Promise<readonly EntryResult[]>
+  /** The largest batch that the broker takes. */
+  readonly maxItems: number
+  readonly clock: Clock
+  /** How long items that do not fill a batch wait for others. Default 0: until nothing is under way. */
+  readonly gatherMs?: number | undefined
+}
+
+interface Entry<Item> {
+  readonly item: Item
+  readonly tries: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** So many full batches may be under way at once. */
+const mostInFlight = 16
+/** An entry that is refused for passing reasons, in a request that went well, is sent so often in all. */
+const mostTries = 4
+const firstPauseMs = 100
+const longestPauseMs = 5_000
+
+/**
+ * For a broker that takes entries in batches, and answers each entry alone. What was added in one turn of the event loop
+ * goes together: full batches at once, and the rest when nothing is under way. So an idle system adds no latency, and a
+ * busy one pays for few requests. Entries that fail in a request that went well are repeated without their neighbours.
+ */
+export class EntryBatcher<Item> {
+  readonly #options: EntryBatcherOptions<Item>
+  readonly #batcher: Batcher<Entry<Item>, EntryResult>
+  readonly #pauses = new Set<Promise<void>>()
+
+  constructor(options: EntryBatcherOptions<Item>) {
+    this.#options = options
+    this.#batcher = batcher({
+      run: (entries) => this.#run(entries),
+      maxItems: options.maxItems,
+      lines: mostInFlight,
+      late: true,
+      gather: { ms: options.gatherMs ?? 0, clock: options.clock },
+    })
+  }
+
+  /**
+   * Resolves with the broker's last word on the item; rejects when the whole request failed.
+   * @param signal once it has aborted, what is in no request yet will be in none, and is rejected with its reason.
+   */
+  add(item: Item, signal?: AbortSignal): Promise<EntryResult> {
+    return this.#batcher.add({ item, tries: 1, signal })
+  }
+
+  /** What is there waits for others no longer. */
+  flush(): void {
+    this.#batcher.flush()
+  }
+
+  /** Flushes, and resolves when nothing waits and nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#batcher.size + this.#pauses.size > 0) {
+      await this.#batcher.idle()
+      await Promise.all(this.#pauses)
+    }
+  }
+
+  async #run(entries: readonly Entry<Item>[]): Promise<readonly (EntryResult | Promise<EntryResult>)[]> {
+    const wanted = entries.filter(({ signal }) => signal?.aborted !== true)
+    const results = wanted.length === 0 ? [] : await this.#options.run(wanted.map(({ item }) => item))
+    const byEntry = new Map(wanted.map((entry, index) => [entry, results[index] as EntryResult]))
+    return entries.map((entry) => {
+      const result = byEntry.get(entry)
+      if (!result) return Promise.reject<EntryResult>(entry.signal?.reason as Error)
+      return result.done || !result.again || entry.tries >= mostTries ? result : this.#repeat(entry)
+    })
+  }
+
+  async #repeat(entry: Entry<Item>): Promise<EntryResult> {
+    const pause = this.#options.clock.sleep(backoffMs(entry.tries, firstPauseMs, longestPauseMs))
+    this.#pauses.add(pause)
+    await pause
+    this.#pauses.delete(pause)
+    return this.#batcher.add({ ...entry, tries: entry.tries + 1 })
+  }
+}
