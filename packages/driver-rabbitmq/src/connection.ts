@@ -2,10 +2,11 @@ import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as amqpConnect, credentials } from 'amqplib'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
+import { driverError, readMessage } from '@errand/core/driver-kit'
 import { ErrandError } from '@errand/core/ports'
 import type { Clock } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
-import { driverError, isVhostRefusal, textOf } from './errors.ts'
+import { isVhostRefusal } from './errors.ts'
 import type { Settings } from './options.ts'
 import { refusalOf } from './refusal.ts'
 
@@ -178,7 +179,7 @@ export class Connection {
   #end(why: unknown): void {
     if (this.ended.aborted) return
     clearInterval(this.#looking)
-    const reason = why === undefined ? 'closed' : textOf(why)
+    const reason = why === undefined ? 'closed' : readMessage(why)
     this.#ended.abort(driverError(`the connection to RabbitMQ at ${this.where} was lost (${reason})`, why))
   }
 

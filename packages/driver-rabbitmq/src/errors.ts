@@ -1,3 +1,4 @@
+import { driverError, readMessage } from '@errand/core/driver-kit'
 import { ErrandError } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
 
@@ -8,14 +9,6 @@ export function replyCode(error: unknown): number | undefined {
   // amqplib puts what the broker answered in the handshake into the text alone.
   const inText = /\b(\d{3}) \([A-Z_-]+\)/.exec(error.message)?.[1]
   return inText === undefined ? undefined : Number(inText)
-}
-
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-export function driverError(message: string, cause?: unknown): ErrandError {
-  return new ErrandError('E_DRIVER', message, { cause })
 }
 
 export function closedError(): ErrandError {
@@ -47,7 +40,7 @@ export function connectError(refused: readonly Refused[]): ErrandError {
 
 function whyNot(error: unknown, endpoint: Endpoint): string {
   const { protocol, vhost } = endpoint
-  const text = textOf(error)
+  const text = readMessage(error)
   const said = whatRefused(replyCode(error), text, endpoint)
   if (said !== undefined) return said
   if (isTlsError(error)) {
@@ -92,7 +85,7 @@ function whatRefused(code: number | undefined, text: string, { vhost, user }: En
 
 /** amqplib does not hand over what the broker answers to the question for a vhost. */
 export function isVhostRefusal(error: unknown): boolean {
-  return /Expected ConnectionOpenOk; got <ConnectionClose/.test(textOf(error))
+  return /Expected ConnectionOpenOk; got <ConnectionClose/.test(readMessage(error))
 }
 
 function isTlsError(error: unknown): boolean {
@@ -109,7 +102,7 @@ const settingsMean: Readonly<Record<string, string>> = {
 
 /** Why a queue cannot be used, and what to do about it; undefined when the error is not about the queue. */
 export function queueProblem(error: unknown, queue: string, declares: boolean): string | undefined {
-  const text = textOf(error)
+  const text = readMessage(error)
   const code = replyCode(error)
   switch (code) {
     case undefined:

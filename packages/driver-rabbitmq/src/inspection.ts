@@ -1,6 +1,7 @@
+import { driverError, readMessage } from '@errand/core/driver-kit'
 import type { QueueName } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
-import { driverError, replyCode, textOf } from './errors.ts'
+import { replyCode } from './errors.ts'
 import { brokerQueues } from './names.ts'
 
 /** Tickets that wait in all lanes of the queue; undefined where the user may not look. A lane that is not there has none. */
@@ -50,5 +51,5 @@ async function purge(connection: Connection, queue: string): Promise<void> {
 function failed(connection: Connection, queue: string, error: unknown): Error {
   if (connection.ended.aborted) return connection.reason
   const hint = replyCode(error) === 403 ? '; purging needs the right to read it' : ''
-  return driverError(`RabbitMQ at ${connection.where}: queue "${queue}": ${textOf(error)}${hint}`, error)
+  return driverError(`RabbitMQ at ${connection.where}: queue "${queue}": ${readMessage(error)}${hint}`, error)
 }

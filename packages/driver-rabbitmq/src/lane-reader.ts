@@ -1,8 +1,8 @@
-import { repeat } from '@errand/core/driver-kit'
+import { driverError, readMessage, repeat } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Lane, Logger } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
-import { driverError, replyCode, textOf } from './errors.ts'
+import { replyCode } from './errors.ts'
 import { LaneChannel } from './lane-channel.ts'
 import type { Held } from './lane-channel.ts'
 import { brokerQueue } from './names.ts'
@@ -265,7 +265,7 @@ export class LaneReader {
   #failed(error: unknown): Error {
     const { connection } = this.#parts
     return driverError(
-      `RabbitMQ at ${connection.where} ended the channel of queue "${this.#queue}" (${textOf(error)})`,
+      `RabbitMQ at ${connection.where} ended the channel of queue "${this.#queue}" (${readMessage(error)})`,
       error,
     )
   }

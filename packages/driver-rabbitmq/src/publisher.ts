@@ -1,9 +1,9 @@
-import { encodeTicket, unlessAborted } from '@errand/core/driver-kit'
+import { driverError, encodeTicket, readMessage, unlessAborted } from '@errand/core/driver-kit'
 import type { CallOptions, Clock, PublishReport, Ticket } from '@errand/core/ports'
 import { Confirms } from './confirms.ts'
 import type { Fate } from './confirms.ts'
 import type { Connection } from './connection.ts'
-import { driverError, replyCode, textOf } from './errors.ts'
+import { replyCode } from './errors.ts'
 import type { Link } from './link.ts'
 import { brokerQueue } from './names.ts'
 import type { Settings } from './options.ts'
@@ -202,7 +202,7 @@ function publishError(connection: Connection, failure: unknown): Error {
   if (connection.ended.aborted) return connection.reason
   const hint = replyCode(failure) === 403 ? '; the user needs the right to write to amq.default' : ''
   return driverError(
-    `RabbitMQ at ${connection.where} ended the publishing channel (${textOf(failure)})${hint}`,
+    `RabbitMQ at ${connection.where} ended the publishing channel (${readMessage(failure)})${hint}`,
     failure,
   )
 }

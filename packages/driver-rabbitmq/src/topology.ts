@@ -1,6 +1,7 @@
+import { driverError } from '@errand/core/driver-kit'
 import type { Channel } from 'amqplib'
 import type { Connection } from './connection.ts'
-import { driverError, queueProblem } from './errors.ts'
+import { queueProblem } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /**

@@ -2,7 +2,7 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { SQSClientConfig } from '@aws-sdk/client-sqs'
-import { troubleOf } from './errors.ts'
+import { sqsErrors } from './errors.ts'
 import type { Settings } from './options.ts'
 
 /** Four long polls for each queue that is taken from, and room for sends and deletes; the SDK's own limit is 50. */
@@ -47,7 +47,7 @@ export class Client {
 
   /** What a failed request says of the client: the next one shall not meet the same for that reason alone. */
   failed(error: unknown): void {
-    const trouble = troubleOf(error)
+    const trouble = sqsErrors.classify(error)
     if (trouble === 'failing' || trouble === 'endpoint') {
       // The name may lead elsewhere by now, and a kept socket never asks for it again.
       for (const agent of this.#agents) {

@@ -1,75 +1,72 @@
-import { ErrandError, isErrandError } from '@errand/core/ports'
+import { defineErrors, driverError as makeError } from '@errand/core/driver-kit'
+import type { ErrorTable } from '@errand/core/driver-kit'
+import { isErrandError } from '@errand/core/ports'
+import type { ErrandError } from '@errand/core/ports'
 
-/** What an error of the SDK, or a failed entry of a batch, is about. */
-export type Trouble =
-  | 'missing'
-  | 'denied'
-  | 'credentials'
-  | 'region'
-  | 'endpoint'
-  | 'throttled'
-  | 'failing'
-  | 'recent'
-  | 'other'
-
+type Kind = 'missing' | 'recent' | 'denied' | 'credentials' | 'throttled' | 'endpoint' | 'region' | 'failing'
 const throttling = /Throttl|TooManyRequests|SlowDown|OverLimit/i
 
-const byName: readonly (readonly [RegExp, Trouble])[] = [
-  [/QueueDoesNotExist|NonExistentQueue/, 'missing'],
-  [/QueueDeletedRecently/, 'recent'],
-  [/AccessDenied|NotAuthorized|KmsAccessDenied|AuthorizationError/i, 'denied'],
-  [
-    /CredentialsProvider|UnrecognizedClient|InvalidClientTokenId|InvalidSecurity|SignatureDoesNotMatch/,
-    'credentials',
-  ],
-  [
-    /ExpiredToken|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|OptInRequired/,
-    'credentials',
-  ],
-  [throttling, 'throttled'],
-  [
-    /ENOTFOUND|ECONNREFUSED|ECONNRESET|EPIPE|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|TimeoutError|ETIMEDOUT/,
-    'endpoint',
-  ],
-]
+/** Errors of the SDK, and failed entries of a batch. A missing queue is not final: a new one takes a while to be known everywhere. */
+export const sqsErrors: ErrorTable<Kind> = defineErrors(
+  {
+    missing: {
+      named: /QueueDoesNotExist|NonExistentQueue/,
+      advice: 'create the queue, or let the driver do it with createQueues: true',
+    },
+    recent: {
+      named: /QueueDeletedRecently/,
+      advice: 'it was deleted less than 60 s ago, and SQS keeps its name for so long; it is tried again',
+    },
+    denied: {
+      named: /AccessDenied|NotAuthorized|KmsAccessDenied|AuthorizationError/i,
+      advice: 'allow it in the policy: docs/drivers/sqs.md has the least ones',
+      final: true,
+    },
+    credentials: {
+      named:
+        /CredentialsProvider|UnrecognizedClient|InvalidClientTokenId|InvalidSecurity|SignatureDoesNotMatch|ExpiredToken|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|OptInRequired/,
+      advice: 'check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role',
+      common: true,
+      final: true,
+    },
+    throttled: {
+      named: throttling,
+      advice: 'SQS is asked too often for this account or queue; it is tried again more slowly',
+      common: true,
+      passing: true,
+    },
+    endpoint: {
+      named:
+        /ENOTFOUND|ECONNREFUSED|ECONNRESET|EPIPE|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|TimeoutError|ETIMEDOUT/,
+      advice: 'check the region, the endpoint and the network',
+      common: true,
+      passing: true,
+    },
+    region: {
+      says: /region is missing/i,
+      advice: 'set the region: sqs://REGION, the option region, or AWS_REGION',
+      common: true,
+      final: true,
+    },
+    failing: {
+      named: /HTTP 5\d\d/,
+      advice: 'SQS itself fails; it is tried again',
+      common: true,
+      passing: true,
+    },
+  },
+  readNames,
+)
 
-const advice: Readonly<Record<Trouble, string>> = {
-  missing: 'create the queue, or let the driver do it with createQueues: true',
-  recent: 'it was deleted less than 60 s ago, and SQS keeps its name for so long; it is tried again',
-  denied: 'allow it in the policy: docs/drivers/sqs.md has the least ones',
-  credentials: 'check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role',
-  region: 'set the region: sqs://REGION, the option region, or AWS_REGION',
-  endpoint: 'check the region, the endpoint and the network',
-  failing: 'SQS itself fails; it is tried again',
-  throttled: 'SQS is asked too often for this account or queue; it is tried again more slowly',
-  other: 'see the cause',
+interface SdkError {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly $metadata?: { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean } | null
 }
 
-export function troubleOf(error: unknown): Trouble {
-  if (isErrandError(error)) return error.cause === undefined ? 'other' : troubleOf(error.cause)
-  // Whatever was thrown: `Object(null)` is an object as well.
-  const { name, code, message } = Object(error) as { name?: unknown; code?: unknown; message?: unknown }
-  const text = `${String(name)} ${String(code)}`
-  const found = byName.find(([pattern]) => pattern.test(text))?.[1]
-  if (found) return found
-  if (/region is missing/i.test(String(message))) return 'region'
-  return statusOf(error) >= firstServerError ? 'failing' : 'other'
-}
-
-const firstServerError = 500
-
-interface Metadata {
-  readonly httpStatusCode?: number | undefined
-  readonly clockSkewCorrected?: boolean | undefined
-}
-
-function metadataOf(error: unknown): Metadata {
-  const { $metadata } = Object(error) as { readonly $metadata?: Metadata | null | undefined }
-  return $metadata ?? {}
-}
-
-function statusOf(error: unknown): number {
-  return metadataOf(error).httpStatusCode ?? 0
+function readNames(error: unknown): string {
+  const { name, code, $metadata } = Object(error) as SdkError
+  return `${String(name)} ${String(code)} HTTP ${$metadata?.httpStatusCode}`
 }
 
 /** Throttled by SQS or by KMS, as an error of a request or of one entry of a batch. */
@@ -79,20 +76,8 @@ export function isThrottling(name: string): boolean {
 
 /** Whether the same request may well succeed a moment later. The SDK has set its clock right where that was wrong. */
 export function isPassing(error: unknown): boolean {
-  return (
-    ['throttled', 'failing', 'endpoint'].includes(troubleOf(error)) ||
-    metadataOf(error).clockSkewCorrected === true
-  )
-}
-
-/** Of SQS as a whole, or of who asks: every queue meets the same. */
-export function isCommon(error: unknown): boolean {
-  return ['credentials', 'region', 'endpoint', 'failing', 'throttled'].includes(troubleOf(error))
-}
-
-/** Whether trying again is in vain until a person has helped. A missing queue is not: a new one takes a while to be known everywhere. */
-export function isFinal(error: unknown): boolean {
-  return ['denied', 'credentials', 'region'].includes(troubleOf(error))
+  const { $metadata } = Object(error) as SdkError
+  return sqsErrors.isPassing(error) || $metadata?.clockSkewCorrected === true
 }
 
 /**
@@ -103,12 +88,9 @@ export function driverError(what: string, error: unknown): ErrandError {
   if (isErrandError(error)) return error
   const cause = presentable(error)
   // Without the queue, so that what many queues meet reads alike, and is said once.
-  const failed = isCommon(error) ? 'SQS cannot be used' : `${what} failed`
-  return new ErrandError(
-    'E_DRIVER',
-    `${failed}: ${cause.name}: ${cause.message}; ${advice[troubleOf(error)]}`,
-    { cause },
-  )
+  const failed = sqsErrors.isCommon(error) ? 'SQS cannot be used' : `${what} failed`
+  const advice = sqsErrors.advise(error) ?? 'see the cause'
+  return makeError(`${failed}: ${cause.name}: ${cause.message}; ${advice}`, cause)
 }
 
 const longestMessage = 300

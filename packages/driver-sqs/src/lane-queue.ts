@@ -5,7 +5,7 @@ import { News } from '@errand/core/ports'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import type { Api, ReceiveOptions } from './api.ts'
-import { driverError, troubleOf } from './errors.ts'
+import { driverError, sqsErrors } from './errors.ts'
 import { sqsName } from './names.ts'
 import type { Settings } from './options.ts'
 
@@ -127,7 +127,7 @@ export class LaneQueue {
     try {
       return await call(await this.#urlOf())
     } catch (error) {
-      if (asked === undefined || troubleOf(error) !== 'missing') throw this.#error(what, error)
+      if (asked === undefined || sqsErrors.classify(error) !== 'missing') throw this.#error(what, error)
     }
     // Not one that somebody has asked for meanwhile.
     if (this.#url === asked) this.#url = undefined
@@ -143,7 +143,7 @@ export class LaneQueue {
     try {
       return await call(await (this.#url ?? this.#options.api.urlOf(this.name)))
     } catch (error) {
-      if (troubleOf(error) === 'missing') return undefined
+      if (sqsErrors.classify(error) === 'missing') return undefined
       throw this.#error(what, error)
     }
   }
@@ -161,7 +161,7 @@ export class LaneQueue {
     try {
       return await api.urlOf(this.name)
     } catch (error) {
-      if (troubleOf(error) !== 'missing' || !settings.createQueues) throw error
+      if (sqsErrors.classify(error) !== 'missing' || !settings.createQueues) throw error
     }
     const tags = { ...settings.tags, 'errand:queue': queue, 'errand:lane': lane }
     const url = await api.create(this.name, tags)

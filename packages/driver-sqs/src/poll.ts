@@ -1,6 +1,6 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import type { Clock, ErrandError } from '@errand/core/ports'
-import { driverError, isFinal } from './errors.ts'
+import { driverError, sqsErrors } from './errors.ts'
 import type { LaneQueue } from './lane-queue.ts'
 
 /** One receive that is under way. */
@@ -64,7 +64,7 @@ export class LanePolls {
 
   /** Failed, and not being asked, or asked in vain until a person has helped. */
   get isDown(): boolean {
-    return this.#error !== undefined && (this.#open.size === 0 || isFinal(this.#error))
+    return this.#error !== undefined && (this.#open.size === 0 || sqsErrors.isFinal(this.#error))
   }
 
   /** How many polls more may be opened now. */

@@ -4,7 +4,7 @@ import type { Clock, Delivery, ErrandError, Logger, QueueName, Subscription } fr
 import { lowestLaneEvery, toFailure } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import { Received } from './delivery.ts'
-import { isCommon, isFinal } from './errors.ts'
+import { sqsErrors } from './errors.ts'
 import type { LaneQueue } from './lane-queue.ts'
 import { Pace } from './pace.ts'
 import { LanePolls } from './poll.ts'
@@ -216,9 +216,9 @@ export class SqsSubscription implements Subscription {
     const waitMs = lane.queue.backoff.failed(clock.monotonicMs())
     const failure = { driver: 'sqs', queue, lane: lane.queue.lane, waitMs, error: toFailure(error) }
     // What all queues meet is said once by whoever asks; the others of one lane by that lane.
-    if (isCommon(error) || !lane.queue.news.isNew(error.message))
+    if (sqsErrors.isCommon(error) || !lane.queue.news.isNew(error.message))
       logger.debug(failure, 'receiving tickets failed; this lane is tried again')
-    else if (isFinal(error))
+    else if (sqsErrors.isFinal(error))
       logger.error(failure, 'receiving tickets failed until somebody helps; this lane is tried again')
     else logger.warn(failure, 'receiving tickets failed; this lane is tried again')
     // While one lane answers the others go on.

@@ -1,0 +1,72 @@
+import { ErrandError, isErrandError, toError } from '../errors.ts'
+
+/** One kind of errors of a broker: how it is known, and what to do. */
+export interface ErrorKind {
+  /** Matched against the names of the error: by default its `name` and its `code`, with a space between. */
+  readonly named?: RegExp | undefined
+  /** Matched against its message. Where both are given both must match. */
+  readonly says?: RegExp | undefined
+  /** What to do, for people. */
+  readonly advice: string
+  /** The same call may well succeed a moment later. Default false. */
+  readonly passing?: boolean | undefined
+  /** Every queue meets the same, so it is said once for all. Default false. */
+  readonly common?: boolean | undefined
+  /** To try again is in vain until a person has helped. Default false. */
+  readonly final?: boolean | undefined
+}
+
+export interface ErrorTable<Kind extends string> {
+  /** The first kind that the error, or what an `ErrandError` was caused by, is of. */
+  classify(error: unknown): Kind | undefined
+  isPassing(error: unknown): boolean
+  isCommon(error: unknown): boolean
+  isFinal(error: unknown): boolean
+  /** What to do about it; undefined for an error of no kind. */
+  advise(error: unknown): string | undefined
+}
+
+/**
+ * What a broker's errors mean, in one table. The first kind that matches counts.
+ * @param readNames what `named` is matched against.
+ * @example
+ * const errors = defineErrors({
+ *   busy: { named: /Throttl/, advice: 'it is tried again more slowly', passing: true, common: true },
+ *   denied: { named: /AccessDenied/, advice: 'allow it in the policy', final: true },
+ * })
+ * errors.isPassing(error)
+ */
+export function defineErrors<Kind extends string>(
+  kinds: Readonly<Record<Kind, ErrorKind>>,
+  readNames: (error: unknown) => string = nameAndCode,
+): ErrorTable<Kind> {
+  const all = Object.entries<ErrorKind>(kinds)
+  function find(error: unknown): readonly [string, ErrorKind] | undefined {
+    if (isErrandError(error)) return error.cause === undefined ? undefined : find(error.cause)
+    const [names, message] = [readNames(error), readMessage(error)]
+    return all.find(([, { named, says }]) => named?.test(names) !== false && says?.test(message) !== false)
+  }
+  return {
+    classify: (error) => find(error)?.[0] as Kind | undefined,
+    isPassing: (error) => find(error)?.[1].passing === true,
+    isCommon: (error) => find(error)?.[1].common === true,
+    isFinal: (error) => find(error)?.[1].final === true,
+    advise: (error) => find(error)?.[1].advice,
+  }
+}
+
+/** Whatever was thrown: `Object(null)` is an object as well. */
+function nameAndCode(error: unknown): string {
+  const { name, code } = Object(error) as { readonly name?: unknown; readonly code?: unknown }
+  return `${String(name)} ${String(code)}`
+}
+
+/** The message of an error, or the text of whatever was thrown. */
+export function readMessage(error: unknown): string {
+  return toError(error).message
+}
+
+/** An `E_DRIVER`. Its message is how core knows a fact: make it the same for all queues where the reason is the same. */
+export function driverError(message: string, cause?: unknown): ErrandError {
+  return new ErrandError('E_DRIVER', message, { cause })
+}
