@@ -76,7 +76,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
     )
     await log.settle([settlement(claims[2]!, outcomes.cancel())], by)
     await log.skip([claims[0]!.id], { by: 'ada' })
-    await log.sweep({ limit: 10, republish: true, skipQueues: [] })
+    await log.sweep({ limit: 10, republish: true, queues: [], skipQueues: [] })
     await log.leave(by)
   }
   const pruneAll = async (log: JobLog): Promise<number> => {

@@ -38,7 +38,7 @@ describe.skipIf(!canHavePairs)('who follows the log through a failover', () => {
     await before.migrate()
     const kept = await store(before, 3)
     const early = await follow(before, undefined, kept)
-    await before.sweep({ limit: 10, republish: false, skipQueues: [] })
+    await before.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
     await pair.caughtUp()
     pair.replication.refuse()
     pair.replication.cut()

@@ -35,7 +35,7 @@ async function lineGoesOn({ log, by }: Stage, honest: readonly NewJob[]): Promis
   const wanted = new Set(honest.map(({ id }) => id))
   for (let takes = 0; wanted.size > 0; takes += 1) {
     expect(takes, 'all that is honest was granted').toBeLessThan(50)
-    await log.sweep({ limit: 100, republish: true, skipQueues: [] })
+    await log.sweep({ limit: 100, republish: true, queues: [queue], skipQueues: [] })
     const claims = await log.take([queue], 10, by, randomUUID())
     const answers = await log.settle(
       claims.map((claim) => settlement(claim, outcomes.succeed())),

@@ -38,7 +38,11 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   }
 
   const unpublished = options.republish
-    ? store.unpublished([...paused, ...options.skipQueues], now, options.limit)
+    ? store.unpublished(
+        [...paused, ...options.skipQueues, ...servedByOthers(store, now, options.queues)],
+        now,
+        options.limit,
+      )
     : []
   for (const row of unpublished) {
     row.publishAfter = now + Math.min(publishGraceMs * 2 ** row.publishes, longestPublishGraceMs)
@@ -70,6 +74,12 @@ export function expedite(
   { limit, leftMs = 0 }: ExpediteOptions,
 ): Expedited {
   const rows = store.published(queues, now + leftMs, limit)
+/** A live worker republishes its queues itself, or takes their jobs from the log: nobody else moves them away from it. */
+function servedByOthers(store: JobStore, now: number, own: readonly QueueName[]): QueueName[] {
+  const alive = store.workers().filter(({ leaseUntil }) => leaseUntil >= now)
+  return alive.flatMap(({ queues }) => queues).filter((queue) => !own.includes(queue))
+}
+
   for (const row of rows) {
     readyFrom(row, now)
     store.update(row)

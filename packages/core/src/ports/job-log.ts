@@ -190,6 +190,11 @@ export interface SweepOptions {
 }
 
 export interface SweepReport {
+  /**
+   * Queues that the caller serves. One that it does not serve is left alone while a live worker serves it, whose broker may
+   * be another; what nobody serves is everybody's.
+   */
+  readonly queues: readonly QueueName[]
   /** False when another sweep was running: nothing was done. */
   readonly ran: boolean
   /** To be published now. */

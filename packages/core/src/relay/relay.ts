@@ -105,6 +105,7 @@ export class Relay {
     const report = await log.sweep({
       limit: relayDefaults.sweepLimit,
       republish: this.#republish.isOn,
+      queues: this.#parts.queues,
       skipQueues,
     })
     if (report.ran) {

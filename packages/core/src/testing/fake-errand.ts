@@ -132,7 +132,8 @@ async function runUntilIdle(
   const before = await log.end()
   // What is due: the worker's own relay would need time to pass.
   const sweep = async (): Promise<boolean> => {
-    const { tickets } = await log.sweep({ limit: pageSize, republish: true, skipQueues: [] })
+    const queues = (await log.workers()).flatMap((each) => each.queues)
+    const { tickets } = await log.sweep({ limit: pageSize, republish: true, queues, skipQueues: [] })
     await publisher.publish(tickets)
     return tickets.length > 0
   }

@@ -211,7 +211,7 @@ async function idleFleet(test: TestInstance, options: { readonly delay?: number 
   for (let passed = 0; passed < 70; passed += 10) {
     await test.clock.advance(10_000)
     await beat()
-    await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+    await test.log().sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
   }
   return worker
 }

@@ -35,10 +35,10 @@ test('the history of a job, decoded', async () => {
   await using test = testInstance()
   const { id } = await test.errand.dispatch(job, 'x', { delay: '1s' })
   await test.clock.advance(1_000)
-  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  await test.log().sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
   const worker = await handWorker(test.log())
   await worker.settle(await worker.take(), failure('not yet', 0))
-  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  await test.log().sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
   await worker.settle(await worker.take(), succeed({ n: 7 }))
 
   const events = await test.errand.events.of(id)

@@ -36,7 +36,7 @@ test('a job that failed rejects with its error as the cause; a retry in between 
   const waiting = refusalOf(() => test.errand.result(receipt))
   const worker = await handWorker(test.log())
   await worker.settle(await worker.take(), failure('first', 0))
-  await test.log().sweep({ limit: 10, republish: false, skipQueues: [] })
+  await test.log().sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
   await worker.settle(await worker.take(), failure('second'))
   await test.clock.advance(1_000)
   expect(await waiting).toMatchObject({

@@ -140,6 +140,13 @@ test('a broker that does not answer holds up no sweep, and its queue is left alo
   expect(on.sweeps.slice(20).every(({ options }) => options.skipQueues.includes('default'))).toBe(true)
 })
 
+test('the log hears which queues this process serves: what another live worker serves is left to that one', async () => {
+  await using on = rig()
+  await on.clock.advance(2_000)
+  expect(on.sweeps.length).toBeGreaterThan(0)
+  expect(on.sweeps.every(({ options }) => options.queues.join() === 'default')).toBe(true)
+})
+
 test('queues whose jobs this worker takes from the log itself are not published again by it', async () => {
   await using on = rig()
   on.quiet = ['default']

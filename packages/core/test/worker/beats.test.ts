@@ -69,7 +69,7 @@ test('a run whose claim the log has taken away gets its signal aborted, and its 
   // Before one lease has passed since the first sweep nothing is called lost.
   await clock.advance(31_000)
   await on.log.leave({ id: worker.id, host: '', pid: 0, leaseMs: 30_000, graceMs: 0 })
-  await on.log.sweep({ limit: 10, republish: false, skipQueues: [] })
+  await on.log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'lost'])
   await clock.advance(6_000)
   await eventually(() => expect(outcomes).toEqual(['fenced']))

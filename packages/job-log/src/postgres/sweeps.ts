@@ -45,8 +45,13 @@ export class Sweeps {
     const ask = (): Promise<readonly Row[]> =>
       this.#database.query(
         'errand_sweep',
-        `select * from ${schema}.sweep($1, $2, $3)`,
-        [options.limit, options.republish, arrayLiteral(options.skipQueues) ?? '{}'],
+        `select * from ${schema}.sweep($1, $2, $3, $4)`,
+        [
+          options.limit,
+          options.republish,
+          arrayLiteral(options.queues) ?? '{}',
+          arrayLiteral(options.skipQueues) ?? '{}',
+        ],
         // What a lost answer had listed is listed again after its grace.
         { repeatable: false },
       )

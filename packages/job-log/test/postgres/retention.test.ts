@@ -54,7 +54,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     await finish('q')
     expect(await stage.sql(`select count(*)::int as n from errand.${before[0]}`)).toEqual([{ n: 3 }])
     await advance(10 * day)
-    await log.sweep({ limit: 10, republish: false, skipQueues: [] })
+    await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
     expect(await partitions()).toHaveLength(25)
   })
 
@@ -88,7 +88,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
   it('of a day that lies in the default partition stay there, and the days after it have their own', async () => {
     await advance(40 * day)
     await finish('q')
-    await log.sweep({ limit: 10, republish: false, skipQueues: [] })
+    await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
     expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
     expect(await partitions()).toHaveLength(15 + 14)
     await advance(day)

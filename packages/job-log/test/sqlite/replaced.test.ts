@@ -35,7 +35,7 @@ test.each(ways)(
     for (const call of [
       () => log.append([newJob()]),
       () => log.beat(workerRef(), { queues: [], taking: false, progress: [] }),
-      () => log.sweep({ limit: 10, republish: true, skipQueues: [] }),
+      () => log.sweep({ limit: 10, republish: true, queues: [], skipQueues: [] }),
     ]) {
       await expect(call()).rejects.toMatchObject({
         code: 'E_LOG_REPLACED',

@@ -213,7 +213,13 @@ export class Scene {
    */
   async sweep(options: Partial<SweepOptions> = {}): Promise<SweepReport> {
     const report = await until(async () => {
-      const swept = await this.log.sweep({ limit: 500, republish: false, skipQueues: [], ...options })
+      const swept = await this.log.sweep({
+        limit: 500,
+        republish: false,
+        queues: [...this.#queues],
+        skipQueues: [],
+        ...options,
+      })
       return swept.ran && swept
     })
     return {

@@ -261,7 +261,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
       let count = 0
       const work = async ({ log, worker }: (typeof workers)[number]) =>
         on.until(async () => {
-          await log.sweep({ limit: 50, republish: false, skipQueues: [] })
+          await log.sweep({ limit: 50, republish: false, queues: [], skipQueues: [] })
           const claims = await log.take([on.queue], 3, worker, randomUUID())
           const settled = recorded(
             await log.settle(

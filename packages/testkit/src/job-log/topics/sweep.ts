@@ -68,6 +68,29 @@ export function describeSweep(harness: JobLogHarness): void {
       expect(second.republished.map(({ id }) => id)).toEqual([held?.id])
     })
 
+    it('overdue jobs of a queue that another live worker serves are left to it, untouched', async () => {
+      const on = await scene()
+      const other = on.newQueue()
+      await on.worker({}, [other])
+      const [own, theirs] = await on.addAll([{ publishGraceMs: 0 }, { publishGraceMs: 0, queue: other }])
+      await on.pass(2)
+      const first = await on.sweep({ republish: true, queues: [on.queue] })
+      expect(first.republished.map(({ id }) => id)).toEqual([own?.id])
+      const second = await on.sweep({ republish: true, queues: [other] })
+      expect(second.republished.map(({ id }) => id)).toEqual([theirs?.id])
+    })
+
+    it('overdue jobs of a queue that nobody serves are published by anybody, also when its worker is dead or gone', async () => {
+      const on = await scene()
+      const [never, dead, gone] = [on.newQueue(), on.newQueue(), on.newQueue()]
+      await on.vanish(await on.worker({ leaseMs: 30 }, [dead]))
+      await on.log.leave(await on.worker({}, [gone]))
+      const jobs = await on.addAll([never, dead, gone].map((queue) => ({ publishGraceMs: 0, queue })))
+      await on.pass(2)
+      const { republished } = await on.sweep({ republish: true, queues: [on.queue] })
+      expect(republished.map(({ id }) => id).toSorted()).toEqual(jobs.map(({ id }) => id).toSorted())
+    })
+
     it('overdue jobs of a paused queue are not published; resuming makes all of its ready jobs due at once', async () => {
       const on = await scene()
       const jobs = await on.addAll([{ publishGraceMs: 0 }, { publishGraceMs: 3_600_000 }])
@@ -173,7 +196,9 @@ export function describeSweep(harness: JobLogHarness): void {
       const seen: string[] = []
       await on.until(async () => {
         const reports = await Promise.all(
-          [...logs, ...logs].map((log) => log.sweep({ limit: 10, republish: true, skipQueues: [] })),
+          [...logs, ...logs].map((log) =>
+            log.sweep({ limit: 10, republish: true, queues: [], skipQueues: [] }),
+          ),
         )
         seen.push(...reports.flatMap(({ tickets }) => tickets.map(({ id }) => id)))
         return reports.every(({ ran, tickets }) => !ran || tickets.length === 0)

@@ -12,12 +12,13 @@ const longestPublishGrace = `interval '1 hour'`
  * `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds), `partitions` (some are to be made).
  */
 export const sweep = (s: string): string => `
-create function ${s}.sweep(p_limit integer, p_republish boolean, p_skip text[])
+create function ${s}.sweep(p_limit integer, p_republish boolean, p_own text[], p_skip text[])
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := ${s}.clock();
   v_paused text[];
+  v_others text[];
   v_due integer := 0;
   v_lost integer := 0;
   v_unpublished integer := 0;
@@ -60,9 +61,13 @@ begin
   end loop;
 
   if p_republish then
+    -- A live worker republishes its queues itself, or takes their jobs from here: nobody else moves them away from it.
+    v_others := array(
+      select distinct q.name from ${s}.workers w cross join lateral unnest(w.queues) as q (name)
+       where w.lease_until >= v_now and q.name <> all (p_own));
     kind := 'republished';
     for id, queue, lane in
-      select u.id, u.queue, u.lane from ${s}.sweep_unpublished(p_limit, v_now, v_paused || p_skip) u
+      select u.id, u.queue, u.lane from ${s}.sweep_unpublished(p_limit, v_now, v_paused || p_skip || v_others) u
     loop
       v_unpublished := v_unpublished + 1;
       return next;
