@@ -102,6 +102,28 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     expect(await pruneAll(10)).toBe(3)
   })
 
+  it('finds what ended while the clock was back, although it has gone ahead again since', async () => {
+    const sweep = async () => {
+      const swept = () => log.sweep({ limit: 10, republish: false, queues: ['q'], skipQueues: [] })
+      await until(async () => (await swept()).ran)
+    }
+    const move = async (days: number) => {
+      await stage.sql('update errand.ahead set ms = ms + $1', [days * 86_400_000])
+      await sweep()
+      await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    }
+    await sweep()
+    await finish(3)
+    expect(await pruneAll(10)).toBe(3)
+    await move(-2)
+    await finish(4)
+    await move(2)
+    await finish(2)
+    expect(await pruneAll(10)).toBe(6)
+    await finish(1)
+    expect(await pruneAll(10)).toBe(1)
+  })
+
   it('keeps a job whose replay is under way', async () => {
     const [id] = await start(1)
     await log.settle([settlement({ id: id!, run: 1 }, outcomes.succeed())], by)

@@ -25,6 +25,8 @@ declare
   v_ids uuid[];
   v_versions integer[];
   v_seq bigint;
+  v_backs integer;
+  v_back_to timestamptz;
   v_read integer;
   v_left integer := p_limit;
 begin
@@ -35,6 +37,9 @@ begin
     select p.* into v_row from ${s}.prunes p where p.type = v_type for update;
     -- From the front again where the clock has gone back, and no further than before where the retention has grown.
     v_from := case when v_row.looked_at > v_now then '-infinity' else least(v_row.looked_until, p_before) end;
+    -- It may have gone back and ahead again since: what ended meanwhile is older than what was looked at.
+    select w.backs, w.back_to into v_backs, v_back_to from ${s}.sweeps w;
+    if v_backs > v_row.backs then v_from := least(v_from, v_back_to); end if;
     v_snapshot := pg_current_snapshot();
     v_open := v_row.open;
 
@@ -73,7 +78,8 @@ begin
       v_open := array(select distinct t.tx from unnest(v_open || array(select pg_snapshot_xip(v_snapshot))) as t (tx) order by t.tx);
     end if;
     update ${s}.prunes p
-       set looked_until = coalesce(v_until, v_from), looked_at = v_now, open = v_open, late_seq = v_row.late_seq
+       set looked_until = coalesce(v_until, v_from), looked_at = v_now, open = v_open, late_seq = v_row.late_seq,
+           backs = coalesce(v_backs, 0)
      where p.type = v_type;
     v_until := null;
   end loop;

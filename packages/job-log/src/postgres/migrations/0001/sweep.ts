@@ -96,7 +96,8 @@ end $$;
 
 /*
  * Notes that a sweep ran, and answers whether runs may be called lost. After a gap (log down, failover, clock jump, laptop
- * asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost.
+ * asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost. A clock that has gone
+ * back is noted for prune: what ends from now on lies where it has looked already.
  */
 create function ${s}.note_sweep(p_now timestamptz) returns boolean language plpgsql ${hot} as $$
 declare
@@ -105,6 +106,8 @@ begin
   update ${s}.sweeps w
      set last_at = p_now,
          common_tx = pg_snapshot_xmin(pg_current_snapshot()),
+         backs = w.backs + coalesce((p_now < w.last_at)::integer, 0),
+         back_to = case when p_now < w.last_at then least(w.back_to, p_now - interval '1 hour') else w.back_to end,
          hold_until = case
            when w.last_at is null or p_now < w.last_at or p_now - w.last_at > leases.shortest / 3
            then p_now + leases.longest else w.hold_until end

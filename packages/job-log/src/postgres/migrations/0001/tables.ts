@@ -213,7 +213,10 @@ create table ${s}.sweeps (
   -- Partitions of events exist for the days up to this one.
   partitions_until date not null default '-infinity',
   -- All transactions before this one had ended when the row was written: whoever has the row has them, too.
-  common_tx xid8
+  common_tx xid8,
+  -- How often the clock was seen to have gone back, and the earliest time that it can have given since.
+  backs integer not null default 0,
+  back_to timestamptz not null default 'infinity'
 ) with (fillfactor = 50);
 insert into ${s}.sweeps default values;
 
@@ -224,6 +227,8 @@ create table ${s}.prunes (
   looked_at timestamptz not null default '-infinity',
   -- Transactions whose events could not be seen yet, and how far the first of them has been looked at since it was over.
   open xid8[] not null default '{}',
-  late_seq bigint not null default 0
+  late_seq bigint not null default 0,
+  -- As in sweeps, when it was last looked at.
+  backs integer not null default 0
 ) with (fillfactor = 50);
 `
