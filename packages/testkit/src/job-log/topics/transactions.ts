@@ -286,6 +286,45 @@ export function describeTransactions(harness: JobLogHarness): void {
       expect(tickets).toEqual([on.ticket(next)])
     })
 
+    it('a batch passes over the keys that an open transaction holds: they are told, and the rest is stored', async () => {
+      const on = await scene()
+      const unique = { key: 'invoice-9', until: 'finished' } as const
+      const { tx, commit } = await begin(on)
+      const held = [on.newJob({ ordering }), on.newJob({ unique })]
+      await on.log.append(held, { tx })
+      const batch = [
+        on.newJob(),
+        on.newJob({ ordering }),
+        on.newJob({ ordering: { ...ordering, key: 'account-8' } }),
+        on.newJob({ unique }),
+        on.newJob({ unique: { ...unique, key: 'invoice-10' } }),
+        on.newJob({ ordering, unique: { ...unique, key: 'invoice-11' } }),
+      ]
+      const answers = await on.log.append(batch, { passLocked: true })
+      expect(answers.map(({ id, status }) => [id, status])).toEqual(
+        ['added', 'locked', 'added', 'locked', 'added', 'locked'].map((status, index) => [
+          batch[index]!.id,
+          status,
+        ]),
+      )
+      // What is told to be locked is not stored, and holds no key of its own.
+      const locked = [batch[1]!, batch[3]!, batch[5]!]
+      expect(await on.states(locked)).toEqual([undefined, undefined, undefined])
+      expect(await on.state(await on.add({ unique: { ...unique, key: 'invoice-11' } }))).toBe('ready')
+      await commit()
+      const [first, second] = await on.log.append(locked.slice(0, 2), { passLocked: true })
+      expect(first).toMatchObject({ id: locked[0]!.id, status: 'added', state: 'blocked' })
+      expect(second).toEqual({ id: held[1]!.id, status: 'duplicate' })
+    })
+
+    it('where nothing is locked, a batch that would pass over it is stored as any other', async () => {
+      const on = await scene()
+      const batch = [on.newJob({ ordering }), on.newJob({ ordering }), on.newJob()]
+      const answers = await on.log.append(batch, { passLocked: true })
+      expect(answers.map(({ status }) => status)).toEqual(['added', 'added', 'added'])
+      expect(await on.states(batch)).toEqual(['ready', 'blocked', 'ready'])
+    })
+
     it('a dispatch that waits for an open transaction of its key does not hold up others', async () => {
       const on = await scene()
       const { tx, commit } = await begin(on)
