@@ -1,37 +1,39 @@
 import { randomUUID } from 'node:crypto'
 import * as fc from 'fast-check'
-import type { Client } from 'pg'
-import { describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, NewJob, WorkerRef } from '@errand/core/ports'
 import { postgres } from '@errand/job-log'
 import { newJob, outcomes, quietLogger, recorded, settlement, workerRef } from '@errand/testkit'
+import { beyondBounds, call, functionsOfRoles, hostileValues, huge } from './hostile-calls.ts'
 import { ownSchema } from './schema.ts'
 
 const queue = 'honest'
-const huge = '9223372036854775807'
 
 interface Stage {
   readonly log: JobLog
-  readonly client: Client
-  readonly schema: string
   readonly by: WorkerRef
   readonly sql: (text: string, values?: readonly unknown[]) => Promise<Record<string, unknown>[]>
+  /** How far its events were read. */
+  cursor: string | undefined
 }
 
 async function open(): Promise<Stage> {
   const { url, schema, client } = await ownSchema()
   const log = postgres({ url }).open({ clock: systemClock, logger: quietLogger })
+  onTestFinished(() => log.close())
   await log.migrate()
   const by = workerRef({ leaseMs: 600_000 })
   await log.beat(by, { queues: [queue], taking: true, progress: [] })
   const sql: Stage['sql'] = async (text, values = []) =>
     (await client.query<Record<string, unknown>>(text.replaceAll('errand.', `${schema}.`), [...values])).rows
-  return { log, client, schema, by, sql }
+  return { log, by, sql, cursor: undefined }
 }
 
 /** Nobody's rows have stopped the line: what is honest is granted, ends, and can be looked at; sweeps run. */
-async function lineGoesOn({ log, by }: Stage, honest: readonly NewJob[]): Promise<void> {
+async function lineGoesOn(stage: Stage, honest: readonly NewJob[]): Promise<void> {
+  const { log, by } = stage
+  await log.beat(by, { queues: [queue], taking: true, progress: [] })
   const wanted = new Set(honest.map(({ id }) => id))
   for (let takes = 0; wanted.size > 0; takes += 1) {
     expect(takes, 'all that is honest was granted').toBeLessThan(50)
@@ -49,124 +51,61 @@ async function lineGoesOn({ log, by }: Stage, honest: readonly NewJob[]): Promis
   }
   await log.list({}, { limit: 50 })
   await log.queues()
+  await log.workers()
+  await log.backlogs?.(100)
+  for (let more = true; more;) {
+    // Operators may prune what nobody has read yet.
+    const page = await log.read({ after: stage.cursor, limit: 500 }).catch((error: unknown) => {
+      expect(error).toMatchObject({ code: 'E_CURSOR' })
+      return { events: [], next: undefined }
+    })
+    stage.cursor = page.next
+    more = page.events.length === 500
+  }
 }
 
 describe.skipIf(inject('postgres') === undefined)('rows that no code of ours would write', () => {
-  /** Parameters of `append`, by name and in order: what a plain job has, and what somebody may send instead. */
-  const number = (plain: string | null) =>
-    fc.oneof({ weight: 4, arbitrary: fc.constant(plain) }, { weight: 1, arbitrary: numbers })
-  const numbers = fc.constantFrom(
-    huge,
-    `-${huge}`,
-    '-9000000000000000000',
-    '-1',
-    '0',
-    '2147483647',
-    '32767',
-    '8640000000000000',
-    'NULL',
-  )
-  const text = (plain: string | null) =>
-    fc.oneof(
-      { weight: 4, arbitrary: fc.constant(plain) },
-      {
-        weight: 1,
-        arbitrary: fc.constantFrom(
-          '',
-          'x'.repeat(20_000),
-          'NULL',
-          '"',
-          '\u001b[2J',
-          "'; drop table jobs; --",
-          '"a","b"',
-          '{',
-          'é',
-        ),
-      },
-    )
-  const large = (plain: string | null, bytes: number) =>
-    fc.oneof({ weight: 9, arbitrary: text(plain) }, { weight: 1, arbitrary: fc.constant('x'.repeat(bytes)) })
-  const parameters = {
-    name: text('honest.job'),
-    payload_version: number('1'),
-    queue: fc.oneof({ weight: 9, arbitrary: fc.constant(queue) }, { weight: 1, arbitrary: text(queue) }),
-    lane: number('300'),
-    codec: text('json'),
-    payload: large('1', 300_000),
-    tags: fc.constantFrom(
-      null,
-      '{}',
-      '{a}',
-      '{a,NULL}',
-      '{{a,b},{c,d}}',
-      `{${'x'.repeat(20_000)}}`,
-      'no array',
-    ),
-    meta: large(null, 300_000),
-    key: text(null),
-    skip: fc.constantFrom(null, 'true'),
-    unique_key: text(null),
-    unique_mode: number(null),
-    unique_for: number(null),
-    delay: number(null),
-    at: number(null),
-    expires: number(null),
-    parent: text(null),
-    grace: number('0'),
-    attempts: number('5'),
-    crashes: number('3'),
-    crash_fail: fc.constantFrom(null, 'false'),
-    timeout: number('60000'),
-    data: large(null, 100_000),
-  }
-  const quoted = (cell: string | null): string =>
-    cell === null || cell === 'NULL' ? 'NULL' : `"${cell.replaceAll(/["\\]/g, '\\$&')}"`
-  const array = (cell: string | null, count: number): string | null =>
-    cell === null ? null : `{${Array.from({ length: count }, () => quoted(cell)).join(',')}}`
-
-  test('whatever a dispatcher sends to its functions, the queue goes on', async () => {
+  test('whatever the roles send to their functions, the queue goes on', async () => {
     const stage = await open()
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.tuple(fc.record(parameters), fc.constantFrom(0, 1, 1, 1, 2), fc.boolean()), {
-          minLength: 1,
-          maxLength: 6,
-        }),
-        async (calls) => {
-          for (const [given, cells, alike] of calls) {
-            const ids = `{${randomUUID()}}`
-            const { payload, tags, meta, ...rest } = given
-            const values = alike
-              ? [
-                  ids,
-                  array(payload, cells),
-                  array(tags, cells),
-                  array(meta, cells),
-                  rest.name,
-                  rest.payload_version,
-                  rest.queue,
-                  rest.lane,
-                  rest.codec,
-                  rest.expires,
-                  rest.parent,
-                  rest.grace,
-                  rest.attempts,
-                  rest.crashes,
-                  rest.crash_fail,
-                  rest.timeout,
-                  rest.data,
-                ]
-              : [ids, ...Object.values(given).map((cell) => array(cell, cells)), null]
-            const call = `select errand.append${alike ? '_alike' : ''}(${values.map((_, index) => `$${index + 1}`).join(', ')})`
-            // Refused or stored: both are fine.
-            await stage.sql(call, values).catch(() => undefined)
-          }
-          const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
-          await stage.log.append(honest)
-          await lineGoesOn(stage, honest)
-        },
+    const functions = await functionsOfRoles(stage)
+    const covered = new Set(functions.flatMap(({ roles }) => roles))
+    expect([...covered].toSorted()).toEqual(['dispatcher', 'operator', 'worker'])
+    for (const { name, parameters } of functions) {
+      const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
+      await stage.log.append(honest)
+      // One hostile value in a call: of several, the first that is refused would hide the others.
+      for (const hostile of parameters)
+        for (const value of hostileValues(name, hostile))
+          await call(stage, name, parameters, new Map([[hostile, value]]))
+      // Before anything that was stored has ended, and been pruned.
+      if (name.startsWith('append')) expect(await beyondBounds(stage), name).toEqual([])
+      await lineGoesOn(stage, honest)
+    }
+    await stage.log.close()
+  })
+
+  test('whatever two values a dispatcher sends together, the queue goes on', async () => {
+    const stage = await open()
+    const functions = (await functionsOfRoles(stage)).filter(
+      ({ roles, parameters }) => roles.includes('dispatcher') && parameters.length > 1,
+    )
+    const hostileCall = fc.constantFrom(...functions).chain(({ name, parameters }) =>
+      fc.uniqueArray(fc.constantFrom(...parameters), { minLength: 2, maxLength: 2 }).chain((chosen) =>
+        fc.tuple(...chosen.map((each) => fc.constantFrom(...hostileValues(name, each)))).map((values) => ({
+          name,
+          parameters,
+          hostile: new Map(chosen.map((each, index) => [each, values[index]!])),
+        })),
       ),
-      { numRuns: 12 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(hostileCall, { minLength: 1, maxLength: 10 }), async (calls) => {
+        for (const { name, parameters, hostile } of calls) await call(stage, name, parameters, hostile)
+        const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
+        await stage.log.append(honest)
+        await lineGoesOn(stage, honest)
+      }),
+      { numRuns: 30 },
     )
     await stage.log.close()
   })

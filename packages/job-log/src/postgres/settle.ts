@@ -327,6 +327,8 @@ class Facts {
       state: stateOf(state),
       runAt: runAt ? maybeNumber(runAt) : undefined,
     })
+    // What a part of this very call had recorded, before its rest was refused and offered in halves.
+    if (result === 'already' && this.#facts.get(id)?.result === 'settled') return
     if (result === 'settled' && stateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
   }
 

@@ -5,7 +5,8 @@ create function ${s}.ensure_partitions(p_days integer) returns void language plp
 set search_path to pg_catalog, pg_temp set lock_timeout to '1s' as $$
 declare
   v_day date := (${s}.clock() at time zone 'UTC')::date;
-  v_last date := v_day + p_days;
+  -- A worker may call it, and each partition is a table.
+  v_last date := v_day + least(coalesce(p_days, 0), 100);
   v_name text;
 begin
   if not pg_try_advisory_xact_lock(hashtext('errand partitions'), hashtext('${s}')) then return; end if;
