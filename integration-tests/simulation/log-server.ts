@@ -1,6 +1,7 @@
 import { isErrandError } from '@errand/core'
 import { engineLog, ErrandError, TopicBus } from '@errand/core/ports'
 import type { JobLog, JobStore, LogFactory, Topic, Verdict } from '@errand/core/ports'
+import { quietLogger } from '@errand/testkit'
 import type { Faults } from './faults.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { Rows } from './store.ts'
@@ -22,6 +23,7 @@ export class LogServer {
   /** Its clock is ahead of the true time. */
   aheadMs = 0
   readonly #rows: Rows
+  readonly #aside: (text: string) => void
   readonly #world: World
   readonly #faults: Faults
   readonly #engine: JobLog
@@ -30,8 +32,10 @@ export class LogServer {
   #isDown = false
   #wentDown = new AbortController()
 
-  constructor(world: World, faults: Faults, rows: Rows) {
+  /** @param aside is told of a job whose row could not be worked with: here no row may ever be so */
+  constructor(world: World, faults: Faults, rows: Rows, aside: (text: string) => void) {
     this.#rows = rows
+    this.#aside = aside
     this.#world = world
     this.#faults = faults
     this.#engine = this.#open(() => this.#turn())
@@ -73,6 +77,7 @@ export class LogServer {
     }
     return engineLog({
       name: 'simulated',
+      logger: { ...quietLogger, error: (facts) => this.#aside(JSON.stringify(facts)) },
       write: run,
       read: run,
       inside: (_tx, rules) => run(rules),

@@ -125,8 +125,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A job that becomes due is ready whoever holds its key.',
     ['I5'],
     'core/src/engine/sweep.ts',
-    'const isHolder = takeKey(store, row)\n    if (isHolder) readyFrom',
-    'const isHolder = true\n    if (isHolder) readyFrom',
+    'const isHolder = takeKey(store, row)\n      if (isHolder) readyFrom',
+    'const isHolder = true\n      if (isHolder) readyFrom',
   ),
   bug(
     'run-not-counted',

@@ -30,7 +30,7 @@ export class Stage {
     this.scenario = new Scenario(seed, chance)
     this.faults = new Faults(chance)
     this.#rows = openRows(store)
-    this.log = new LogServer(this.world, this.faults, this.#rows)
+    this.log = new LogServer(this.world, this.faults, this.#rows, (text) => this.found('aside', text))
     const wrong = (text: string): void => this.found('ack', text)
     this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong))
   }

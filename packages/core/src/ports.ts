@@ -88,6 +88,7 @@ export { systemClock } from './ports/system-clock.ts'
 export { News } from './news.ts'
 export { outside } from './outside.ts'
 export { backoffMs } from './supervise.ts'
+export { DamagedRow } from './engine/damaged-row.ts'
 export { engineLog, noTransactions } from './engine/job-log.ts'
 export type { EngineHost } from './engine/job-log.ts'
 export type {

@@ -1,5 +1,6 @@
 import type { WorkerRef } from '../job/claim.ts'
 import type { BeatReply, BeatReport } from '../ports/job-log.ts'
+import { withRow } from './damaged-row.ts'
 import { move } from './moves.ts'
 import type { JobStore } from './store.ts'
 
@@ -23,11 +24,13 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
   for (const progress of report.progress) {
     const row = store.row(progress.id)
     if (!row || row.state !== 'running' || row.run !== progress.run || row.worker !== by.id) continue
-    row.progress = progress.value
-    row.progressMessage = progress.message
-    move(store, now, row, 'progressed', 'running', {
-      worker: by.id,
-      data: { progress: progress.value, message: progress.message },
+    withRow(store, row.id, () => {
+      row.progress = progress.value
+      row.progressMessage = progress.message
+      move(store, now, row, 'progressed', 'running', {
+        worker: by.id,
+        data: { progress: progress.value, message: progress.message },
+      })
     })
   }
   return {

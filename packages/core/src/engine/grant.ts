@@ -4,6 +4,7 @@ import { isFinal } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { TakeOptions } from '../ports/job-log.ts'
+import { withRow } from './damaged-row.ts'
 import { freeUnique } from './keys.ts'
 import { move } from './moves.ts'
 import type { JobRow, JobStore, WorkerRow } from './store.ts'
@@ -92,14 +93,16 @@ function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {
 }
 
 function grant(store: JobStore, now: number, row: JobRow, by: WorkerRef, request: RequestId): Claim {
-  row.run += 1
-  row.attempt += 1
-  row.worker = by.id
-  row.request = request
-  row.deadline = row.timeoutMs === null ? undefined : now + row.timeoutMs + by.graceMs
-  move(store, now, row, 'started', 'running', { worker: by.id, data: { host: by.host } })
-  if (row.uniqueUntil === 'started') freeUnique(store, now, row, true)
-  return claimOf(store, now, row)
+  return withRow(store, row.id, () => {
+    row.run += 1
+    row.attempt += 1
+    row.worker = by.id
+    row.request = request
+    row.deadline = row.timeoutMs === null ? undefined : now + row.timeoutMs + by.graceMs
+    move(store, now, row, 'started', 'running', { worker: by.id, data: { host: by.host } })
+    if (row.uniqueUntil === 'started') freeUnique(store, now, row, true)
+    return claimOf(store, now, row)
+  })
 }
 
 function claimOf(store: JobStore, now: number, row: JobRow): Claim {

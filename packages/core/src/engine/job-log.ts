@@ -1,13 +1,16 @@
 import { ErrandError } from '../errors.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
+import type { Logger } from '../logging.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
 import { beat } from './beat.ts'
+import { DamagedRow, withRow } from './damaged-row.ts'
 import { claim, take } from './grant.ts'
 import * as history from './history.ts'
 import { longestPublishGraceMs } from './moves.ts'
 import * as operate from './operate.ts'
+import { damageError, despiteDamage } from './set-aside.ts'
 import { complete, settle } from './settle.ts'
 import type { JobStore } from './store.ts'
 import { expedite, sweep } from './sweep.ts'
@@ -15,6 +18,7 @@ import { expedite, sweep } from './sweep.ts'
 /** What a log brings so that the engine's rules run on it. */
 export interface EngineHost {
   readonly name: string
+  readonly logger: Logger
   /** Runs the rules in one write transaction, alone; throws away everything when they throw. */
   write<T>(rules: (store: JobStore) => T): Promise<T>
   /** Runs them on one snapshot. */
@@ -37,7 +41,19 @@ const appendChunk = 500
  * A job log over a synchronous store, by the rules of `docs/writing-a-job-log.md`. The in-memory log and SQLite are
  * made with it; a database that answers asynchronously writes the same rules in its own language.
  */
-export function engineLog(host: EngineHost): JobLog {
+export function engineLog(given: EngineHost): JobLog {
+  const host: EngineHost = {
+    ...given,
+    write: (rules) => despiteDamage(given, () => given.write(rules)),
+    read: (rules) => despiteDamage(given, () => given.read(rules)),
+    inside: async (tx, rules) => {
+      try {
+        return await given.inside(tx, rules)
+      } catch (error) {
+        throw error instanceof DamagedRow ? damageError(error) : error
+      }
+    },
+  }
   const now = (): number => host.now()
   return {
     port: 1,
@@ -75,9 +91,11 @@ export function engineLog(host: EngineHost): JobLog {
       host.write((store) => {
         for (const row of tickets.flatMap((ticket) => store.row(ticket.id) ?? [])) {
           if (row.state !== 'ready') continue
-          // Past the cap more doublings mean nothing and would overflow.
-          if (2 ** row.publishes * 30_000 < longestPublishGraceMs) row.publishes += 1
-          store.update(row)
+          withRow(store, row.id, () => {
+            // Past the cap more doublings mean nothing and would overflow.
+            if (2 ** row.publishes * 30_000 < longestPublishGraceMs) row.publishes += 1
+            store.update(row)
+          })
         }
       }),
     expedite: (queues, options) => host.write((store) => expedite(store, now(), queues, options)),

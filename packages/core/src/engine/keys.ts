@@ -1,4 +1,5 @@
 import type { QueueKey } from '../job/claim.ts'
+import { withRow } from './damaged-row.ts'
 import { move, readyFrom } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -28,8 +29,10 @@ export function passKey(store: JobStore, now: number, row: JobRow, publishAfter:
   const next = store.firstOfKey(key)
   store.setHolder(key, next?.id)
   if (next?.state !== 'blocked') return undefined
-  readyFrom(next, publishAfter)
-  move(store, now, next, 'unblocked', 'ready')
+  withRow(store, next.id, () => {
+    readyFrom(next, publishAfter)
+    move(store, now, next, 'unblocked', 'ready')
+  })
   return next
 }
 

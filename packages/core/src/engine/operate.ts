@@ -12,6 +12,7 @@ import type {
 } from '../ports/operations.ts'
 import type { JobState } from '../job/state.ts'
 import type { NewTransfer, Transfer } from '../ports/transfer.ts'
+import { withRow } from './damaged-row.ts'
 import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
 import { move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -29,10 +30,10 @@ export function cancel(store: JobStore, now: number, ids: readonly string[], not
       if (row.cancelBy !== undefined) continue
       row.cancelBy = note.by
       row.cancelReason = note.reason
-      move(store, now, row, 'cancel_requested', 'running', { data })
+      withRow(store, row.id, () => move(store, now, row, 'cancel_requested', 'running', { data }))
       requested += 1
     } else {
-      move(store, now, row, 'cancelled', 'cancelled', { data })
+      withRow(store, row.id, () => move(store, now, row, 'cancelled', 'cancelled', { data }))
       cancelled += 1
       const next = afterEnd(store, now, row, now)
       if (next) tickets.push(ticketOf(store, next))
@@ -63,9 +64,11 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
     row.cancelReason = undefined
     const isHolder = takeKey(store, row)
     if (isHolder) readyFrom(row, now)
-    move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', {
-      data: { by: note.by, reason: note.reason },
-    })
+    withRow(store, row.id, () =>
+      move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', {
+        data: { by: note.by, reason: note.reason },
+      }),
+    )
     if (isHolder) tickets.push(ticketOf(store, row))
     replayed += 1
   }
@@ -83,7 +86,9 @@ export function skip(
   for (const row of rowsOf(store, ids)) {
     if (row.state !== 'failed' || row.orderingKey === undefined) continue
     if (store.holder({ queue: row.queue, key: row.orderingKey }) !== row.id) continue
-    move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } })
+    withRow(store, row.id, () =>
+      move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } }),
+    )
     const next = passKey(store, now, row, now)
     if (next) tickets.push(ticketOf(store, next))
     skipped += 1

@@ -6,6 +6,7 @@ import type { EventType } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
+import { withRow } from './damaged-row.ts'
 import { afterEnd, keyOf } from './keys.ts'
 import { move, readyFrom, ticketOf } from './moves.ts'
 import { isStorable, storableOutcome } from './storable.ts'
@@ -17,7 +18,9 @@ export function settle(
   settlements: readonly Settlement[],
   by: WorkerRef,
 ): Settled[] {
-  return settlements.map((settlement) => settleOne(store, now, settlement, by))
+  return settlements.map((settlement) =>
+    withRow(store, settlement.id, () => settleOne(store, now, settlement, by)),
+  )
 }
 
 /** Succeeds a run inside the caller's transaction; throws where the fence does not match, so that it rolls back. */

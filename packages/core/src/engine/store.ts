@@ -115,6 +115,7 @@ export interface JobStore {
   facts(): LogFacts
   saveFacts(facts: LogFacts): void
 
+  /** @throws DamagedRow where it cannot be read, as all that answer rows do. */
   row(id: string): JobRow | undefined
   /** Those of the jobs that have not ended: without reading what else is known of them. */
   unfinished(ids: readonly string[]): string[]
@@ -126,6 +127,10 @@ export interface JobStore {
   savePayload(id: string, payload: Encoded): void
   /** The job; its events stay until their own time. */
   remove(id: string): void
+  /** Puts what is out of bounds in the job's row within them, so that it can be read and changed. */
+  mend(id: string): JobRow | undefined
+  /** Whether what a statement or a rule threw is the fault of the data that it had, and not of the disk, say. */
+  isRefusedData(error: unknown): boolean
 
   /** Ready jobs by lane and then sequence; `lowest` begins with the lowest lane. */
   ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[]

@@ -1,6 +1,7 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
+import { withRow } from './damaged-row.ts'
 import { afterEnd, takeKey } from './keys.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -20,18 +21,22 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
 
   const due = store.due(now, options.limit)
   for (const row of due) {
-    const isHolder = takeKey(store, row)
-    if (isHolder) readyFrom(row, now + publishGraceMs)
-    move(store, now, row, 'due', isHolder ? 'ready' : 'blocked')
-    if (isHolder) list(row)
+    withRow(store, row.id, () => {
+      const isHolder = takeKey(store, row)
+      if (isHolder) readyFrom(row, now + publishGraceMs)
+      move(store, now, row, 'due', isHolder ? 'ready' : 'blocked')
+      if (isHolder) list(row)
+    })
   }
 
   const lost = mayBeLost ? store.lost(now, options.limit) : []
   const failed: LostForGood[] = []
   for (const row of lost) {
-    const error = loseRun(store, now, row)
-    if (row.state === 'failed')
-      failed.push({ job: store.stored(row), error, cause: 'lost', run: row.run, attempt: row.attempt })
+    withRow(store, row.id, () => {
+      const error = loseRun(store, now, row)
+      if (row.state === 'failed')
+        failed.push({ job: store.stored(row), error, cause: 'lost', run: row.run, attempt: row.attempt })
+    })
     if (row.state === 'ready') list(row)
     const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
     if (next) list(next)
@@ -45,8 +50,10 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
       )
     : []
   for (const row of unpublished) {
-    row.publishAfter = now + Math.min(publishGraceMs * 2 ** row.publishes, longestPublishGraceMs)
-    store.update(row)
+    withRow(store, row.id, () => {
+      row.publishAfter = now + Math.min(publishGraceMs * 2 ** row.publishes, longestPublishGraceMs)
+      store.update(row)
+    })
   }
   const republished = unpublished.map((row) => ticketOf(store, row))
 
@@ -67,6 +74,12 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   }
 }
 
+/** A live worker republishes its queues itself, or takes their jobs from the log: nobody else moves them away from it. */
+function servedByOthers(store: JobStore, now: number, own: readonly QueueName[]): QueueName[] {
+  const alive = store.workers().filter(({ leaseUntil }) => leaseUntil >= now)
+  return alive.flatMap(({ queues }) => queues).filter((queue) => !own.includes(queue))
+}
+
 export function expedite(
   store: JobStore,
   now: number,
@@ -74,12 +87,6 @@ export function expedite(
   { limit, leftMs = 0 }: ExpediteOptions,
 ): Expedited {
   const rows = store.published(queues, now + leftMs, limit)
-/** A live worker republishes its queues itself, or takes their jobs from the log: nobody else moves them away from it. */
-function servedByOthers(store: JobStore, now: number, own: readonly QueueName[]): QueueName[] {
-  const alive = store.workers().filter(({ leaseUntil }) => leaseUntil >= now)
-  return alive.flatMap(({ queues }) => queues).filter((queue) => !own.includes(queue))
-}
-
   for (const row of rows) {
     readyFrom(row, now)
     store.update(row)

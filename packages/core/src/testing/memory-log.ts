@@ -11,12 +11,16 @@ import { MemoryStore } from './memory-store.ts'
  * @example const errand = createErrand({ log: memoryLog(), driver: database() })
  */
 export function memoryLog(): LogFactory {
-  const store = new MemoryStore(randomUUID().slice(0, 8))
+  return memoryLogOn(new MemoryStore(randomUUID().slice(0, 8)))
+}
+
+/** Over a store whose rows the caller can reach. */
+export function memoryLogOn(store: MemoryStore): LogFactory {
   const bus = new TopicBus()
   return { errand: 'job-log', name: 'memory', open: (context) => open(store, bus, context) }
 }
 
-function open(store: MemoryStore, bus: TopicBus, { clock }: LogContext): JobLog {
+function open(store: MemoryStore, bus: TopicBus, { clock, logger }: LogContext): JobLog {
   let closed = false
   // One after another, as transactions are; and never in the caller's own tick, as no real log would answer.
   const run = async <T>(rules: (on: MemoryStore) => T): Promise<T> => {
@@ -26,6 +30,7 @@ function open(store: MemoryStore, bus: TopicBus, { clock }: LogContext): JobLog 
   }
   return engineLog({
     name: 'memory',
+    logger,
     write: run,
     read: run,
     inside: (_tx, rules) => run(rules),

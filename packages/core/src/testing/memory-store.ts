@@ -22,6 +22,7 @@ type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 const textOf = (...parts: readonly string[]): string => JSON.stringify(parts)
 const byRank = (a: JobRow, b: JobRow): number =>
   laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
+const sound = (count: unknown): number => (Number.isSafeInteger(count) ? Number(count) : 0)
 const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
 
 /** The reference store: plain maps, every question a scan. Small enough to be read in one sitting. */
@@ -86,6 +87,27 @@ export class MemoryStore implements JobStore {
     this.#rows.delete(id)
     this.#live.delete(id)
     this.#payloads.delete(id)
+  }
+
+  mend(id: string): JobRow | undefined {
+    const row = this.#rows.get(id)
+    if (!row) return undefined
+    const last = this.#eventsOf.get(id)?.at(-1)
+    // The rules work on the rows themselves, and nothing undoes what they had begun: its last event says what it was.
+    return Object.assign(row, {
+      run: sound(row.run),
+      attempt: sound(row.attempt),
+      publishes: sound(row.publishes),
+      replays: sound(row.replays),
+      maxAttempts: sound(row.maxAttempts),
+      maxCrashes: sound(row.maxCrashes),
+      timeoutMs: row.timeoutMs === null ? null : sound(row.timeoutMs),
+      version: last?.version ?? 0,
+      state: last?.state ?? row.state,
+    })
+  }
+  isRefusedData(): boolean {
+    return true
   }
 
   #where(matches: (row: JobRow) => boolean): JobRow[] {

@@ -1,8 +1,17 @@
-import type { Claim, QueueName, RequestId, TakeOptions, Ticket, Verdict, WorkerRef } from '@errand/core/ports'
-import { isRefusedData } from './failures.ts'
+import type {
+  Claim,
+  Logger,
+  QueueName,
+  RequestId,
+  TakeOptions,
+  Ticket,
+  Verdict,
+  WorkerRef,
+} from '@errand/core/ports'
 import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
+import { despiteData } from './set-aside.ts'
 import { maybeNumber, claimOf, number } from './rows.ts'
 import { TakeMarks } from './take-marks.ts'
 
@@ -12,13 +21,15 @@ const takeAt = 1
 /** Claims by ticket and by order: `claim` and `take` of the port. */
 export class Claims {
   readonly #database: Database
+  readonly #logger: Logger
   readonly #logId: () => string
   readonly #marks = new TakeMarks()
   readonly #claimText: string
   readonly #takeText: string
 
-  constructor(database: Database, logId: () => string) {
+  constructor(database: Database, logger: Logger, logId: () => string) {
     this.#database = database
+    this.#logger = logger
     this.#logId = logId
     this.#claimText = `select * from ${database.schema}.claim($1, $2, $3, $4, $5, $6)`
     this.#takeText = `select * from ${database.schema}.take($1, $2, $3, $4, $5, $6, $7, $8, $9)`
@@ -119,22 +130,19 @@ export class Claims {
   }
 
   /** A job whose row cannot be worked with is failed with its reason, and the others are granted. */
-  async #despiteData(
+  #despiteData(
     { ids, queues, max }: { ids: readonly string[] | undefined; queues: readonly QueueName[]; max: number },
     by: WorkerRef,
     ask: () => Promise<readonly Row[]>,
   ): Promise<readonly Row[]> {
-    try {
-      return await ask()
-    } catch (error) {
-      if (!isRefusedData(error)) throw error
-      await this.#database.query(
-        'errand_set_aside_unclaimable',
-        `select ${this.#database.schema}.set_aside_unclaimable($1, $2, $3, $4, $5)`,
-        [ids === undefined ? null : arrayLiteral(ids), arrayLiteral(queues) ?? '{}', max, by.id, by.graceMs],
-      )
-      return ask()
-    }
+    const parameters = [
+      ids === undefined ? null : arrayLiteral(ids),
+      arrayLiteral(queues) ?? '{}',
+      max,
+      by.id,
+      by.graceMs,
+    ]
+    return despiteData(this.#database, this.#logger, { name: 'set_aside_unclaimable', parameters }, ask)
   }
 }
 

@@ -5,6 +5,7 @@ import type {
   EventType,
   Fence,
   JobState,
+  Logger,
   Refused,
   SettledOutcome,
   Settled,
@@ -18,6 +19,7 @@ import { eventCode, eventTypeOf, settleCode, stateCode, stateOf } from './codes.
 import type { Database } from './database.ts'
 import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
+import { noteAside } from './set-aside.ts'
 import { lane, maybeNumber } from './rows.ts'
 import { insideOf } from './transaction.ts'
 
@@ -38,12 +40,14 @@ interface Encoding {
 /** Records how runs ended: `settle` and `complete` of the port. */
 export class Settler {
   readonly #database: Database
+  readonly #logger: Logger
   readonly #logId: () => string
   readonly #text: string
   readonly #succeededText: string
 
-  constructor(database: Database, logId: () => string) {
+  constructor(database: Database, logger: Logger, logId: () => string) {
     this.#database = database
+    this.#logger = logger
     this.#logId = logId
     this.#text = `select ${database.schema}.settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
     this.#succeededText = `select ${database.schema}.settle_succeeded($1, $2, $3, $4, $5, $6)`
@@ -134,8 +138,11 @@ export class Settler {
         `select ${this.#database.schema}.set_aside_unsettled($1, $2, $3, $4)`,
         [one.id, one.run, by.id, why],
       )
-      if (row?.[0] === 't')
+      const name = row?.[0]
+      if (typeof name === 'string') {
+        noteAside(this.#logger, [one.id.toLowerCase(), name, why])
         return ['settled', one.id.toLowerCase(), eventCode.failed, stateCode.failed, '', '', ''].join('\t')
+      }
       facts.refused(one, why)
       return ''
     }
@@ -320,6 +327,8 @@ class Facts {
   }
 
   #settled(result: Settled['result'], id: string, rest: readonly string[]): void {
+    // What a part of this very call had recorded, before its rest was refused and offered in halves.
+    if (result === 'already' && this.#facts.get(id)?.result === 'settled') return
     const [event, state, runAt, queue, rank] = rest
     this.#facts.set(id, {
       result,
@@ -327,8 +336,6 @@ class Facts {
       state: stateOf(state),
       runAt: runAt ? maybeNumber(runAt) : undefined,
     })
-    // What a part of this very call had recorded, before its rest was refused and offered in halves.
-    if (result === 'already' && this.#facts.get(id)?.result === 'settled') return
     if (result === 'settled' && stateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
   }
 

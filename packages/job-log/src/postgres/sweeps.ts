@@ -11,7 +11,7 @@ import type {
 import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
-import { isRefusedData } from './failures.ts'
+import { despiteData } from './set-aside.ts'
 import { lane, number, storedColumns, storedOf } from './rows.ts'
 
 const partitionsPauseMs = 3_600_000
@@ -104,19 +104,9 @@ export class Sweeps {
   }
 
   /** A job whose row cannot be worked with is failed with its reason, and the sweep goes on with the others. */
-  async #despiteData(limit: number, ask: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
-    try {
-      return await ask()
-    } catch (error) {
-      if (!isRefusedData(error)) throw error
-      const text = `select ${this.#database.schema}.set_aside_unsweepable($1)`
-      const [aside] = await this.#database.query('errand_set_aside_unsweepable', text, [limit])
-      this.#logger.error(
-        { count: number(aside?.[0]), reason: (error as Error).message },
-        'jobs whose rows in the log cannot be worked with were failed',
-      )
-      return ask()
-    }
+  #despiteData(limit: number, ask: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+    const call = { name: 'set_aside_unsweepable', parameters: [limit] }
+    return despiteData(this.#database, this.#logger, call, ask)
   }
 
   async #lostForGood(rows: readonly Row[]): Promise<readonly LostForGood[]> {

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { ErrandError, isErrandError } from '@errand/core/ports'
+import { DamagedRow, ErrandError, isErrandError } from '@errand/core/ports'
 
 // SQLite's result codes, https://www.sqlite.org/rescode.html; extended codes hold the primary one in the low byte.
 const busy = 5
@@ -11,6 +11,9 @@ const ioError = 10
 const full = 13
 const cantOpen = 14
 const notADatabase = 26
+const tooBig = 18
+const constraint = 19
+const mismatch = 20
 
 function resultCode(error: unknown): number | undefined {
   return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
@@ -45,9 +48,15 @@ function notWritable(file: string, cause: unknown): ErrandError {
   )
 }
 
+/** What a row holds is to blame, or what was made of it: no statement that is asked again does better. */
+export function isRefusedData(error: unknown): boolean {
+  const code = resultCode(error)
+  return code === undefined || code === tooBig || code === constraint || code === mismatch
+}
+
 /** An error of SQLite as one that says what to do. */
-export function explain(error: unknown, file: string): ErrandError {
-  if (isErrandError(error)) return error
+export function explain(error: unknown, file: string): ErrandError | DamagedRow {
+  if (isErrandError(error) || error instanceof DamagedRow) return error
   const details = { cause: error }
   const text = error instanceof Error ? error.message : String(error)
   switch (resultCode(error) ?? 0) {

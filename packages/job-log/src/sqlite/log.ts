@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { engineLog, ErrandError, isErrandError } from '@errand/core/ports'
+import { DamagedRow, engineLog, ErrandError, isErrandError } from '@errand/core/ports'
 import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
 import { checkWritable, explain, isBusy, openDatabase } from './connection.ts'
 import { FileIdentity } from './identity.ts'
@@ -21,7 +21,7 @@ interface Opened {
 /** The job log on one SQLite file: the engine's rules over the tables of `schema.ts`. */
 export function openSqliteLog(
   file: string,
-  { clock, create = true }: LogContext,
+  { clock, logger, create = true }: LogContext,
   options: { readonly busyTimeoutMs: number },
 ): JobLog {
   let opening: Promise<Opened> | undefined
@@ -61,6 +61,7 @@ export function openSqliteLog(
   }
   const log = engineLog({
     name: 'sqlite',
+    logger,
     write: <T>(rules: (store: JobStore) => T): Promise<T> =>
       using(({ transactor, sql }) => transactor.write(() => rules(sqliteStore(sql)))),
     read: <T>(rules: (store: JobStore) => T): Promise<T> =>
@@ -107,7 +108,7 @@ function takeGently(
   now: () => number,
 ): JobLog['take'] {
   return async (queues, max, by, request, options) => {
-    const idle = await using(async ({ transactor, sql }) => {
+    const looks = using(async ({ transactor, sql }) => {
       if (transactor.isGathering) return false
       return transactor.read(() => {
         const store = sqliteStore(sql)
@@ -118,6 +119,11 @@ function takeGently(
           !store.claimsOf(by.id).some((row) => row.request === request)
         )
       })
+    })
+    const idle = await looks.catch((error: unknown) => {
+      // The log itself knows what to do with such a row.
+      if (error instanceof DamagedRow) return false
+      throw error
     })
     return idle ? [] : log.take(queues, max, by, request, options)
   }

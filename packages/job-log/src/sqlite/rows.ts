@@ -1,7 +1,6 @@
-import { laneOfRank } from '@errand/core/ports'
+import { DamagedRow, laneOfRank } from '@errand/core/ports'
 import type {
   Encoded,
-  EventData,
   EventType,
   JobRow,
   JobState,
@@ -14,7 +13,8 @@ import type {
 } from '@errand/core/ports'
 import type { Row, Value } from './statements.ts'
 
-// What these read, this package wrote into strict tables: the casts only name it.
+// What these read, this package wrote into strict tables: the casts only name it. Numbers of a job are looked at all the
+// same, since rules reckon with them, and JSON that makes no sense is read as the least that there is, as on PostgreSQL.
 const text = (value: Value | undefined): string => String(value)
 const optionalText = (value: Value | undefined): string | undefined =>
   value == null ? undefined : String(value)
@@ -23,45 +23,80 @@ const optionalNumber = (value: Value | undefined): number | undefined =>
   value == null ? undefined : Number(value)
 
 const none: readonly string[] = []
-const list = (value: Value | undefined): readonly string[] =>
-  value === '[]' ? none : (JSON.parse(text(value)) as readonly string[])
+const list = (value: Value | undefined): readonly string[] => {
+  if (value === '[]') return none
+  const parsed = parsedOf(value)
+  return Array.isArray(parsed) ? parsed.map(String) : none
+}
 
+function parsedOf(value: Value | undefined): unknown {
+  try {
+    return JSON.parse(text(value))
+  } catch {
+    return undefined
+  }
+}
+
+function objectOf(value: Value | undefined): Readonly<Record<string, unknown>> {
+  const parsed = value === '{}' ? undefined : parsedOf(value)
+  return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? { ...parsed } : {}
+}
+
+/** @throws DamagedRow for a row that no rule can work with. */
 export function jobRow(row: Row): JobRow {
+  try {
+    return checkedJobRow(row)
+  } catch (error) {
+    throw new DamagedRow(text(row.id), error)
+  }
+}
+
+function count(value: Value | undefined): number {
+  const found = Number(value)
+  if (!Number.isSafeInteger(found)) throw new RangeError(`the number ${found} is out of bounds`)
+  return found
+}
+
+function optionalCount(value: Value | undefined): number | undefined {
+  return value == null ? undefined : count(value)
+}
+
+function checkedJobRow(row: Row): JobRow {
   return {
     id: text(row.id),
     name: text(row.name),
-    sequence: number(row.sequence),
+    sequence: count(row.sequence),
     orderingKey: optionalText(row.ordering_key),
     onFailure: text(row.on_failure) as OnFailure,
     uniqueKey: optionalText(row.unique_key),
     uniqueUntil: text(row.unique_until) as JobRow['uniqueUntil'],
-    uniqueForMs: optionalNumber(row.unique_for_ms),
+    uniqueForMs: optionalCount(row.unique_for_ms),
     tags: list(row.tags),
-    dispatchedAt: number(row.dispatched_at),
-    expiresAt: optionalNumber(row.expires_at),
-    maxAttempts: number(row.max_attempts),
-    maxCrashes: number(row.max_crashes),
+    dispatchedAt: count(row.dispatched_at),
+    expiresAt: optionalCount(row.expires_at),
+    maxAttempts: count(row.max_attempts),
+    maxCrashes: count(row.max_crashes),
     onCrash: text(row.on_crash) as OnCrash,
-    timeoutMs: optionalNumber(row.timeout_ms) ?? null,
+    timeoutMs: optionalCount(row.timeout_ms) ?? null,
     queue: text(row.queue),
-    lane: laneOfRank(number(row.lane)),
+    lane: laneOfRank(count(row.lane)),
     state: text(row.state) as JobState,
-    run: number(row.run),
-    attempt: number(row.attempt),
-    crashes: number(row.crashes),
-    streak: number(row.streak),
-    version: number(row.version),
+    run: count(row.run),
+    attempt: count(row.attempt),
+    crashes: count(row.crashes),
+    streak: count(row.streak),
+    version: count(row.version),
     worker: optionalText(row.worker),
     request: optionalText(row.request),
-    deadline: optionalNumber(row.deadline),
-    runAt: optionalNumber(row.run_at),
-    publishAfter: optionalNumber(row.publish_after),
-    publishes: number(row.publishes),
+    deadline: optionalCount(row.deadline),
+    runAt: optionalCount(row.run_at),
+    publishAfter: optionalCount(row.publish_after),
+    publishes: count(row.publishes),
     cancelBy: optionalText(row.cancel_by),
     cancelReason: optionalText(row.cancel_reason),
-    parkedSince: optionalNumber(row.parked_since),
-    replays: number(row.replays),
-    finishedAt: optionalNumber(row.finished_at),
+    parkedSince: optionalCount(row.parked_since),
+    replays: count(row.replays),
+    finishedAt: optionalCount(row.finished_at),
     progress: optionalNumber(row.progress),
     progressMessage: optionalText(row.progress_message),
   }
@@ -79,9 +114,16 @@ export function storedJob(job: JobRow, row: Row): StoredJob {
     dispatchedAt,
     payloadVersion: number(row.payload_version),
     payload: { codec: text(row.codec), text: text(row.payload) },
-    meta: JSON.parse(text(row.meta)) as Readonly<Record<string, string>>,
+    meta: textsOf(objectOf(row.meta)),
     parentId: optionalText(row.parent_id),
   }
+}
+
+function textsOf(object: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  const entries = Object.entries(object)
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }
 
 export function storedEvent(row: Row): StoredEvent {
@@ -98,7 +140,7 @@ export function storedEvent(row: Row): StoredEvent {
     run: number(row.run),
     attempt: number(row.attempt),
     worker: optionalText(row.worker),
-    data: row.data === '{}' ? {} : (JSON.parse(text(row.data)) as EventData),
+    data: objectOf(row.data),
     body: encoded(row),
   }
 }

@@ -11,6 +11,7 @@ interface Statement {
   all(...values: Value[]): unknown[]
   /** better-sqlite3 refuses `all` for a statement that returns no rows, so writes go through this where it exists. */
   run?(...values: Value[]): unknown
+  setReadBigInts?(on: boolean): void
 }
 
 /** Prepared statements by their text, per connection. */
@@ -23,7 +24,13 @@ export class Statements {
   }
 
   all(sql: string, ...values: Value[]): Row[] {
-    return this.#get(sql).all(...values) as Row[]
+    const statement = this.#get(sql)
+    try {
+      return statement.all(...values) as Row[]
+    } catch (error) {
+      if (!isOutOfRange(error) || !statement.setReadBigInts) throw error
+      return allOf(statement, values)
+    }
   }
 
   one(sql: string, ...values: Value[]): Row | undefined {
@@ -43,5 +50,24 @@ export class Statements {
       this.#prepared.set(sql, statement)
     }
     return statement
+  }
+}
+
+/** An integer that JavaScript cannot have exactly: the client refuses the whole page for it. */
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE'
+}
+
+/** The page with such integers as near as they can be had. Whoever reads a row judges them. */
+function allOf(statement: Statement, values: Value[]): Row[] {
+  statement.setReadBigInts?.(true)
+  try {
+    return (statement.all(...values) as Record<string, Value | bigint>[]).map((row) =>
+      Object.fromEntries(
+        Object.entries(row).map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value]),
+      ),
+    )
+  } finally {
+    statement.setReadBigInts?.(false)
   }
 }

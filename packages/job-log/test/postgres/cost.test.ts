@@ -3,7 +3,7 @@ import type { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { laneRank } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
-import { newJob, workerRef } from '@errand/testkit'
+import { newJob, quietLogger, workerRef } from '@errand/testkit'
 import { Claims } from '../../src/postgres/claims.ts'
 import type { Database, Row } from '../../src/postgres/database.ts'
 import { TakeMarks } from '../../src/postgres/take-marks.ts'
@@ -228,7 +228,7 @@ it('a take that finds nothing behind the marks looks at the front: a job that is
     asked.push(values.at(-1))
     return Promise.resolve(values.at(-1) === null ? [search, job] : [search])
   }
-  const claims = new Claims({ schema: 'errand', query } as Database, () => 'log')
+  const claims = new Claims({ schema: 'errand', query } as Database, quietLogger, () => 'log')
   const take = () => claims.take(['q'], 10, workerRef(), randomUUID())
   await take()
   expect(await take()).toHaveLength(1)

@@ -8,14 +8,14 @@ export const url: string | undefined = inject('postgres')
 
 /** A schema of its own for every log. */
 export const harness: JobLogHarness = {
-  capabilities: { advance: true, transactions: 'row-locks' },
+  capabilities: { advance: true, transactions: 'row-locks', damage: true },
   create: async () => {
     const stage = openStage(url!)
     const log = stage.open()
     let clock: Promise<unknown> | undefined
     return {
       log,
-      another: async () => stage.open(),
+      another: async (logger) => stage.open({}, logger),
       // The log reads the time from one function of its schema.
       advance: async (ms) => {
         clock ??= stage.sql(`
@@ -26,6 +26,9 @@ export const harness: JobLogHarness = {
           update errand.sweeps set partitions_until = '9999-01-01'`)
         await clock
         await stage.sql('update errand.ahead set ms = ms + $1', [ms])
+      },
+      damage: async (id) => {
+        await stage.sql('update errand.live set version = 2147483647 where id = $1', [id])
       },
       begin: async () => {
         const client = new Client({ connectionString: url })

@@ -11,7 +11,7 @@ const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: 
 export interface Stage {
   readonly url: string
   readonly schema: string
-  open(options?: Partial<PostgresOptions>): JobLog
+  open(options?: Partial<PostgresOptions>, logger?: Logger): JobLog
   /** A statement on the log's database, with a client that the log does not know; `errand.` stands for the schema. */
   sql(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>
   /** A client of its own, ended with the stage. */
@@ -41,9 +41,9 @@ export function openStage(server: string): Stage {
     url,
     schema,
     sql,
-    open: (options = {}) => {
+    open: (options = {}, logger = quiet) => {
       const log = postgres({ url, schema, poolSize: 2, ...options }).open({
-        logger: quiet,
+        logger,
         clock: systemClock,
       })
       logs.push(log)

@@ -14,15 +14,20 @@ export const harness: JobLogHarness = {
     const factory = sqlite({ file: join(folder, 'jobs.db') })
     const clock = virtualClock()
     const opened: { close(): Promise<void> }[] = []
-    const open = () => {
-      const log = factory.open({ logger: quietLogger, clock })
+    const open = (logger = quietLogger) => {
+      const log = factory.open({ logger, clock })
       opened.push(log)
       return log
     }
     return {
       log: open(),
-      another: async () => open(),
+      another: async (logger) => open(logger),
       advance: (ms) => clock.advance(ms),
+      damage: (id) => {
+        const connection = new DatabaseSync(join(folder, 'jobs.db'), { timeout: 5_000 })
+        connection.prepare('update errand_jobs set version = 9223372036854775807 where id = ?').run(id)
+        connection.close()
+      },
       begin: async () => {
         const connection = new DatabaseSync(join(folder, 'jobs.db'), { timeout: 5_000 })
         connection.exec('begin immediate')
@@ -38,5 +43,5 @@ export const harness: JobLogHarness = {
       },
     }
   },
-  capabilities: { advance: true, transactions: 'one-writer' },
+  capabilities: { advance: true, transactions: 'one-writer', damage: true },
 }

@@ -6,6 +6,7 @@ import { describeCancel } from './topics/cancel.ts'
 import { describeClaim } from './topics/claim.ts'
 import { describeConcurrency } from './topics/concurrency.ts'
 import { describeConnect } from './topics/connect.ts'
+import { describeDamage } from './topics/damage.ts'
 import { describeData } from './topics/data.ts'
 import { describeDelays } from './topics/delays.ts'
 import { describeExpedite } from './topics/expedite.ts'
@@ -53,6 +54,7 @@ export type JobLogTopic =
   | 'retention'
   | 'wakeups'
   | 'data'
+  | 'damage'
   | 'transactions'
   | 'concurrency'
   | 'connect'
@@ -81,6 +83,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   retention: describeRetention,
   wakeups: describeWakeups,
   data: describeData,
+  damage: describeDamage,
   transactions: describeTransactions,
   concurrency: describeConcurrency,
   connect: describeConnect,

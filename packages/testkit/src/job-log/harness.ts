@@ -1,4 +1,4 @@
-import type { JobLog, Transaction } from '@errand/core/ports'
+import type { JobLog, Logger, Transaction } from '@errand/core/ports'
 
 /** What the author of a log hands to the suite: how to make one, and what it can do. */
 export interface JobLogHarness {
@@ -15,14 +15,18 @@ export interface LogCapabilities {
    * its rows; `one-writer` every writer waits.
    */
   readonly transactions: 'none' | 'one-writer' | 'row-locks'
+  /** `LogUnderTest.damage` is there. Default false: what becomes of rows that somebody else wrote is not tested. */
+  readonly damage?: boolean | undefined
 }
 
 export interface LogUnderTest {
   readonly log: JobLog
-  /** One more instance on the same data, opened, as another process would have it. */
-  another(): Promise<JobLog>
+  /** One more instance on the same data, opened, as another process would have it; it logs to the logger, if one is given. */
+  another(logger?: Logger): Promise<JobLog>
   /** Moves the log's clock ahead. */
   advance?(ms: number): void | Promise<void>
+  /** Writes a version into the row of a job that has not ended that no next one can follow, as the SQL of somebody else might. */
+  damage?(id: string): void | Promise<void>
   /** A transaction of the application's own, on the log's database, with a client that the log does not know. */
   begin?(): Promise<OpenTransaction>
   /** Closes every instance and removes the data. */

@@ -9,6 +9,7 @@ import type {
   JobLog,
   JobRecord,
   JobState,
+  Logger,
   NewJob,
   QueueName,
   Settled,
@@ -76,10 +77,16 @@ export class Scene {
     await Promise.all(this.#others.map((log) => log.close()))
   }
 
-  async another(): Promise<JobLog> {
-    const log = await this.#opened.another()
+  async another(logger?: Logger): Promise<JobLog> {
+    const log = await this.#opened.another(logger)
     this.#others.push(log)
     return log
+  }
+
+  /** Its row is such that no rule can work with it. */
+  async damage(job: JobLike): Promise<void> {
+    if (!this.#opened.damage) throw new Error('this log is under test without damaged rows')
+    await this.#opened.damage(idOf(job))
   }
 
   begin(): Promise<OpenTransaction> {

@@ -1,5 +1,6 @@
-import { finalStates, laneRank } from '@errand/core/ports'
+import { DamagedRow, finalStates, laneRank, lanes } from '@errand/core/ports'
 import type { Encoded, FinalState, JobFilter, JobRow, JobStore, NewJob, StoredJob } from '@errand/core/ports'
+import { isRefusedData } from '../connection.ts'
 import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { json, marks, or, Where } from './sql.ts'
@@ -63,12 +64,41 @@ const updateJob = `update errand_jobs set ${updated.map((column) => `${column} =
 const unfinishedJobs = `select id from errand_jobs
   where id in (select value from json_each(?)) and state not in (${finalStates.map((state) => `'${state}'`).join(', ')})`
 
+const most = Number.MAX_SAFE_INTEGER
+const within = (column: string): string => `${column} = max(0, min(${column}, 2147483647))`
+const orNone = (column: string): string =>
+  `${column} = case when ${column} between 0 and ${most} then ${column} end`
+const mended = [
+  `version = (select coalesce(max(e.version), 0) from errand_events e
+    where e.job_id = errand_jobs.id and e.version between 0 and ${most - 1})`,
+  ...['run', 'attempt', 'crashes', 'streak', 'publishes', 'replays', 'max_attempts', 'max_crashes'].map(
+    within,
+  ),
+  ...['deadline', 'run_at', 'publish_after', 'parked_since', 'finished_at', 'timeout_ms'].map(orNone),
+  ...['unique_for_ms', 'expires_at'].map(orNone),
+  `dispatched_at = max(0, min(dispatched_at, ${most}))`,
+  `lane = case when lane in (${lanes.map((lane) => laneRank[lane]).join(', ')}) then lane else ${laneRank.low} end`,
+]
+const mendJob = `update errand_jobs set ${mended.join(', ')} where id = ?`
+const mendPayload = `insert or ignore into errand_payloads (sequence, payload_version, codec, payload, meta)
+  select sequence, 1, 'json', 'null', '{}' from errand_jobs where id = ?`
+
 /** Jobs and their payloads. */
 export function jobTables(
   sql: Statements,
 ): Pick<
   JobStore,
-  'row' | 'unfinished' | 'stored' | 'insert' | 'update' | 'savePayload' | 'remove' | 'list' | 'finished'
+  | 'row'
+  | 'unfinished'
+  | 'stored'
+  | 'insert'
+  | 'update'
+  | 'savePayload'
+  | 'remove'
+  | 'mend'
+  | 'isRefusedData'
+  | 'list'
+  | 'finished'
 > {
   const rows = (query: string, ...values: Value[]): JobRow[] =>
     sql.all(query, ...values).map((row) => jobRow(row))
@@ -85,7 +115,8 @@ export function jobTables(
        from errand_payloads p join errand_jobs j on j.sequence = p.sequence where p.sequence = ?`,
         job.sequence,
       )
-      return storedJob(job, row ?? {})
+      if (!row) throw new DamagedRow(job.id, new Error('its payload is missing'))
+      return storedJob(job, row)
     },
     insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow {
       const returned = sql.one(
@@ -171,6 +202,12 @@ export function jobTables(
       )
       sql.run('delete from errand_jobs where id = ?', id)
     },
+    mend(id: string): JobRow | undefined {
+      sql.run(mendJob, id)
+      sql.run(mendPayload, id)
+      return rows('select * from errand_jobs where id = ?', id)[0]
+    },
+    isRefusedData,
     list(filter: JobFilter, limit: number, after: string | undefined): JobRow[] {
       const where = new Where()
       if (filter.name !== undefined) where.and('name = ?', filter.name)

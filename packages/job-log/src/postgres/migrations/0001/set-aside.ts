@@ -20,7 +20,10 @@ const trial = (s: string, act: string): string => `
       when sqlstate 'ERR03' then null;
       when ${refused} then
         perform ${s}.set_aside(v_id, sqlerrm);
-        v_count := v_count + 1;
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from ${s}.jobs j where j.id = v_id);
+        return next;
     end;`
 
 /**
@@ -58,12 +61,12 @@ begin
             'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text);
 end $$;
 
--- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers how many.
+-- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers which, and why.
 create function ${s}.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
-returns integer language plpgsql set search_path to pg_catalog, pg_temp as $$
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
 declare
   v_id uuid;
-  v_count integer := 0;
 begin
   foreach v_id in array coalesce(p_ids, array(
     select distinct f.id
@@ -77,18 +80,17 @@ begin
          order by l.publish_after limit p_limit)) f))
   loop${trial(s, `${s}.claim(array[v_id], 1, p_worker, 'trial', p_grace_ms, '{}')`)}
   end loop;
-  return v_count;
 end $$;
 
--- Of the jobs that a sweep would move, the ones that cannot be moved. Answers how many.
-create function ${s}.set_aside_unsweepable(p_limit integer) returns integer language plpgsql
-set search_path to pg_catalog, pg_temp as $$
+-- Of the jobs that a sweep would move, the ones that cannot be moved. Answers which, and why.
+create function ${s}.set_aside_unsweepable(p_limit integer)
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
 declare
   v_now timestamptz := ${s}.clock();
   v_id uuid;
   v_queue text;
   v_key text;
-  v_count integer := 0;
 begin
   for v_id in
     select l.id from ${s}.live l where l.state = ${scheduled} and l.run_at <= v_now order by l.run_at limit p_limit
@@ -104,18 +106,17 @@ begin
      where l.queue = v_queue and l.key = v_key and l.state in (${scheduled}, ${blocked}) order by l.seq limit 1;
     continue when not found;${trial(s, `${s}.pass_keys(array[v_queue], array[v_key], v_now)`)}
   end loop;
-  return v_count;
 end $$;
 
--- A run whose end cannot be recorded, whatever it was. Answers whether the run was this worker's.
-create function ${s}.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns boolean
+-- A run whose end cannot be recorded, whatever it was. Answers the job's name, or null where the run was not this worker's.
+create function ${s}.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns text
 language plpgsql set search_path to pg_catalog, pg_temp as $$
 begin
   perform 1 from (
     select from ${s}.live l
      where l.id = p_id and l.run = p_run and l.worker = p_worker and l.state = ${running} for update) locked;
-  if not found then return false; end if;
+  if not found then return null; end if;
   perform ${s}.set_aside(p_id, p_why);
-  return true;
+  return (select j.name from ${s}.jobs j where j.id = p_id);
 end $$;
 `
