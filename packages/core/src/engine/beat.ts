@@ -33,6 +33,12 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
       })
     })
   }
+  for (const fence of report.givenUp ?? []) {
+    const row = store.row(fence.id)
+    if (!row || row.state !== 'running' || row.run !== fence.run || row.worker !== by.id) continue
+    row.deadline = Math.min(row.deadline ?? now, now)
+    withRow(store, row.id, () => store.update(row))
+  }
   return {
     claims: store.claimsOf(by.id).map((row) => ({
       id: row.id,

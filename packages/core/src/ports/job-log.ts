@@ -164,6 +164,11 @@ export interface BeatReport {
   readonly why?: string | undefined
   /** Places of the drivers that it serves, that which it publishes to first. Default none. */
   readonly drivers?: readonly string[] | undefined
+  /**
+   * Runs that have ended, and whose ends the log has refused for long: their deadline is now, whatever their timeout, so that
+   * the next sweep calls them lost. Default none.
+   */
+  readonly givenUp?: readonly Fence[] | undefined
   readonly progress: readonly Progress[]
 }
 
@@ -185,16 +190,16 @@ export interface SweepOptions {
   readonly limit: number
   /** Whether to list ready jobs whose grace is over: false for drivers that deliver claims. */
   readonly republish: boolean
-  /** Queues whose overdue jobs are left alone, untouched: the broker still has a backlog, or refuses. */
-  readonly skipQueues: readonly QueueName[]
-}
-
-export interface SweepReport {
   /**
    * Queues that the caller serves. One that it does not serve is left alone while a live worker serves it, whose broker may
    * be another; what nobody serves is everybody's.
    */
   readonly queues: readonly QueueName[]
+  /** Queues whose overdue jobs are left alone, untouched: the broker still has a backlog, or refuses. */
+  readonly skipQueues: readonly QueueName[]
+}
+
+export interface SweepReport {
   /** False when another sweep was running: nothing was done. */
   readonly ran: boolean
   /** To be published now. */

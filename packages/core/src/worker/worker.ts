@@ -243,9 +243,10 @@ class RunningWorker implements Worker {
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
-  #stand({ heartbeat, queues }: Parts): void {
+  #stand({ heartbeat, queues, settler }: Parts): void {
     const why = this.#why()
-    heartbeat.stand({ queues, taking: why === undefined, why, drivers: this.#deps.route.places })
+    const drivers = this.#deps.route.places
+    heartbeat.stand({ queues, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
   }
 
   #why(): string | undefined {

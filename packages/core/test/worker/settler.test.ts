@@ -165,6 +165,22 @@ test.each(['named', 'thrown'] as const)(
   },
 )
 
+test('a run whose outcome was set aside is given up after ten minutes more, loudly, until the outcome is recorded', async () => {
+  let damaged = true
+  const { settler, logger } = settlerOn(refusing('named', () => damaged))
+  settler.settle(succeed('poisoned')).catch(() => undefined)
+  while (!settler.hasAside(succeed('poisoned'))) await clock.advance(5_000)
+  await clock.advance(9 * 60_000)
+  expect(settler.givenUp).toEqual([])
+  await clock.advance(2 * 60_000)
+  expect(settler.givenUp).toEqual([{ id: 'poisoned', run: 1 }])
+  const given = logger.lines.filter(({ message }) => message?.includes('given up as lost'))
+  expect(given.map(({ level }) => level)).toEqual(['error'])
+  damaged = false
+  await clock.advance(60_000)
+  expect(settler.givenUp).toEqual([])
+})
+
 test('an outcome that was set aside is recorded when the log takes it after all', async () => {
   let damaged = true
   const { settler } = settlerOn(refusing('named', () => damaged))

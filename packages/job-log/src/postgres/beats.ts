@@ -11,11 +11,11 @@ export class Beats {
 
   constructor(database: Database) {
     this.#database = database
-    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
   }
 
   async beat(by: WorkerRef, report: BeatReport): Promise<BeatReply> {
-    const { progress } = report
+    const { progress, givenUp = [] } = report
     const rows = await this.#database.query('errand_beat', this.#text, [
       by.id,
       by.host,
@@ -31,6 +31,8 @@ export class Beats {
       arrayLiteral(progress.map(({ message }) => (message === undefined ? null : freeText(message)))),
       arrayLiteral(progress.map(({ value, message }) => jsonMembers({ progress: value, message }))),
       arrayLiteral(report.drivers ?? []) ?? '{}',
+      arrayLiteral(givenUp.map(({ id }) => id)),
+      arrayLiteral(givenUp.map(({ run }) => run)),
     ])
     const of = (kind: string): typeof rows => rows.filter((row) => row[0] === kind)
     return {

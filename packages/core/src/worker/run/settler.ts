@@ -26,6 +26,8 @@ const retryMaxMs = 5_000
 /** Refusals of one settlement, half a minute of them, until it is set aside; and how often it is offered from then on. */
 const mostRefusals = 12
 const asideMs = 60_000
+/** Offers from then on until its run is given up: one without a timeout has no deadline that would do so. */
+const mostAsides = 10
 /** Keys whose row was locked are tried so often, then left to the sweep. */
 const passKeysTries = 5
 const passKeysMs = 10
@@ -43,6 +45,7 @@ export class Settler {
   readonly #passing = new AbortController()
   #passes: Promise<void> | undefined
   readonly #aside = new Set<string>()
+  readonly #lost = new Map<string, Fence>()
   /** When the log last recorded something, by the monotonic clock. */
   #recordedMs = Number.NEGATIVE_INFINITY
 
@@ -78,6 +81,11 @@ export class Settler {
   /** It was set aside, and is still offered now and then. */
   hasAside(fence: Fence): boolean {
     return this.#aside.size > 0 && this.#aside.has(keyOf(fence))
+  }
+
+  /** Runs whose ends were refused for so long that they shall count as lost. They are still offered. */
+  get givenUp(): readonly Fence[] {
+    return [...this.#lost.values()]
   }
 
   /** Offers no longer: what is unanswered is judged by the sweep, once the lease is out. */
@@ -152,7 +160,7 @@ export class Settler {
     if (!isRefused(instead)) return instead
     logger.error(
       { job: id, run, outcome: settlement.outcome.kind, why },
-      'the log keeps refusing the outcome of a run: it is set aside, and counts as lost if it is not recorded before the deadline of its run',
+      'the log keeps refusing the outcome of a run: it is set aside, and counts as lost if it is not recorded before the deadline of its run, or in ten minutes',
     )
     this.#aside.add(keyOf(settlement))
     void this.#offerNowAndThen(settlement)
@@ -160,15 +168,23 @@ export class Settler {
   }
 
   async #offerNowAndThen(settlement: Settlement): Promise<void> {
-    const { clock } = this.#options
+    const { clock, logger } = this.#options
     const { signal } = this.#givenUp
+    const { id, run } = settlement
+    const key = keyOf(settlement)
     try {
-      do await clock.sleep(asideMs, signal)
-      while (isRefused(await this.#once(settlement)))
+      for (let offers = 1; ; offers += 1) {
+        await clock.sleep(asideMs, signal)
+        if (!isRefused(await this.#once(settlement))) break
+        if (offers !== mostAsides) continue
+        this.#lost.set(key, { id, run })
+        logger.error({ job: id, run }, 'a run whose outcome the log keeps refusing is given up as lost')
+      }
     } catch {
       // The worker stops; its lease ends, and the sweep judges the run.
     }
-    this.#aside.delete(keyOf(settlement))
+    this.#aside.delete(key)
+    this.#lost.delete(key)
   }
 
   /** Rejects when the worker has given up. */

@@ -53,6 +53,21 @@ export function describeLeases(harness: JobLogHarness): void {
       expect((await on.log.workers()).find(({ id }) => id === worker.id)?.alive).toBe(false)
     })
 
+    it('a run without a timeout that its worker gives up is lost with the next sweep, and no other', async () => {
+      const on = await scene()
+      const worker = await on.worker()
+      const { job, claim } = await on.start({ timeoutMs: null }, worker)
+      const other = await on.start({ timeoutMs: null }, worker)
+      const stranger = await on.worker()
+      await on.beat(stranger, { givenUp: [other.claim] })
+      await on.beat(worker, { givenUp: [claim, { ...other.claim, run: 2 }] })
+      expect(await on.states([job, other.job])).toEqual(['running', 'running'])
+      const { tickets } = await on.sweepUntil(async () => (await on.state(job)) === 'ready')
+      expect(tickets).toEqual([on.ticket(job)])
+      expect(await on.story(job)).toEqual(['dispatched', 'started', 'lost'])
+      expect(await on.state(other.job)).toBe('running')
+    })
+
     it('a heartbeat renews the lease of everything that the process runs, however long it takes', async () => {
       const on = await scene()
       const worker = await on.worker()

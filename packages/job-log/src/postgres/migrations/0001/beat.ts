@@ -13,7 +13,7 @@ export const beat = (s: string): string => `
 create function ${s}.beat(
   p_id text, p_host text, p_pid integer, p_label text, p_lease_ms bigint, p_queues text[], p_taking boolean, p_why text,
   p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[],
-  p_drivers text[]
+  p_drivers text[], p_given_up uuid[], p_given_up_runs integer[]
 ) returns table (kind text, name text, run integer, note text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -55,6 +55,17 @@ begin
     moved as (
       update ${s}.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many)
     select bool_or(c.is_late) into v_late from counted c;${againIf('v_late').replaceAll('\n', '\n  ')}
+  end if;
+
+  -- No event: the sweep that calls them lost writes it.
+  if p_given_up is not null then
+    with given as materialized (
+      select l.id from unnest(p_given_up, p_given_up_runs) as t (id, run)
+       cross join lateral (
+         select l.id from ${s}.live l
+          where l.id = t.id and l.run = t.run and ${stateIs('l', stateCode.running)} and l.worker = p_id
+            for update skip locked) l)
+    update ${s}.live l set deadline = least(l.deadline, v_now) from given where l.id = given.id;
   end if;
 
   return query
