@@ -146,7 +146,7 @@ const plain: Readonly<Record<string, string | null>> = {
   at: '2020-01-01',
 }
 
-export function plainOf(name: string, parameter: string): string | null {
+function plainOf(name: string, parameter: string): string | null {
   const value = plain[`${name}.${parameter}`] ?? plain[parameter]
   if (value === undefined && !(parameter in plain) && !(`${name}.${parameter}` in plain))
     throw new Error(`what an honest call of ${name} has as its ${parameter} is not known to this test`)
