@@ -206,6 +206,25 @@ export const faults = {
     expected: 'taking pauses, tickets stay, settles are retried',
     not: aFile,
   },
+  'connections forgotten': {
+    fault: 'connections silently dead',
+    how: 'proxy: forgets them all, tells nobody; to the database, then to the broker',
+    expected: 'noticed by those who wait; asked again, done once',
+    not: aFile,
+  },
+  failover: {
+    fault: 'failover with connections that live on',
+    how: 'a pair: the old server becomes read-only, the name leads to the standby, which is promoted after 3 s',
+    expected: 'all connections are thrown away; nothing is lost, and followers miss nothing',
+    not: aFile,
+  },
+  'failover that lost commits': {
+    fault: 'asynchronous failover that lost commits',
+    how: 'a pair: replication cut, the primary killed, the standby promoted',
+    expected:
+      'what was answered in that time is lost, and nothing else; its followers meet an error, never a hole',
+    not: aFile,
+  },
   'database locked': {
     fault: 'database locked for 20 s',
     how: '`lock table`; on SQLite a write transaction that stays open',

@@ -50,6 +50,9 @@ export interface MemberOptions {
   /** Over that of the place. */
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly execArgv?: readonly string[] | undefined
+  readonly through?: readonly string[] | undefined
+  /** Takes the ids of the jobs whose dispatch it was answered. Default: they are of the fleet's own log. */
+  readonly answered?: string[] | undefined
   /** How it will end by itself. */
   readonly expects?: readonly (number | string)[] | undefined
 }
@@ -115,6 +118,7 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
     const program = options.program ?? 'worker'
     const name = `${program} ${(count += 1)}`
     const expected = [...(options.expects ?? [])]
+    const { answered = dispatched } = options
     const env = {
       ...place.env,
       LEDGER: ledger,
@@ -125,9 +129,10 @@ export async function startFleet(place: Place, atTheEnd: Finally): Promise<Fleet
     const started = await startProcess(join(import.meta.dirname, 'app', `${program}.ts`), env, {
       finally: atTheEnd,
       execArgv: options.execArgv,
+      through: options.through,
       line(line) {
         if (line === 'paused') pauses += 1
-        else if (line.startsWith('dispatched ')) dispatched.push(line.slice('dispatched '.length))
+        else if (line.startsWith('dispatched ')) answered.push(line.slice('dispatched '.length))
         else return false
         return true
       },

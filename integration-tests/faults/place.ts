@@ -30,6 +30,8 @@ export interface Place {
   readonly proxies: { readonly log: FaultProxy | undefined; readonly broker: FaultProxy | undefined }
   /** Of the queues on the broker. */
   readonly prefix: string
+  /** The same broker past its proxy, with queues that nobody else uses: for jobs of another log. */
+  driverOfItsOwn(): string | undefined
   /** The environment of one process that reaches its servers through proxies of its own. */
   throughItsOwn(atTheEnd: Finally): Promise<{
     readonly env: Readonly<Record<string, string>>
@@ -60,9 +62,11 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
   const log =
     postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, 'faults')
   // Short, as the leases are: what a broker handed to a worker that is frozen comes back by these.
-  const driver = rabbitmq
-    ? `${driverUrl(rabbitmq.url, prefix)}&heartbeat=2`
-    : sqs && `${sqs.url}&prefix=${prefix}-&visibility=3s`
+  const driverWith = (own: string): string | undefined =>
+    rabbitmq
+      ? `${driverUrl(rabbitmq.url, own)}&heartbeat=2`
+      : sqs && `${sqs.url}&prefix=${own}-&visibility=3s`
+  const driver = driverWith(prefix)
   const broker = rabbitmq ?? sqs
 
   const through = async (finallyDo: Finally) => {
@@ -83,6 +87,7 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
     sqs,
     proxies: shared,
     prefix,
+    driverOfItsOwn: () => driverWith(newPrefix()),
     throughItsOwn: through,
   }
 }

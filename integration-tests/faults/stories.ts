@@ -1,5 +1,6 @@
 import { brokerStories } from './stories/broker.ts'
 import { databaseStories } from './stories/database.ts'
+import { failoverStories } from './stories/failover.ts'
 import { handlerStories } from './stories/handlers.ts'
 import { jobStories } from './stories/jobs.ts'
 import { ticketStories } from './stories/tickets.ts'
@@ -13,5 +14,6 @@ export const stories: readonly Story[] = [
   ...ticketStories,
   ...brokerStories,
   ...databaseStories,
+  ...failoverStories,
   ...jobStories,
 ]

@@ -15,14 +15,19 @@ export async function allTake(errand: Errand, count: number): Promise<boolean> {
 const probeMs = 1_000
 
 /**
- * Dispatches more jobs than all workers but one have slots for, and waits until each worker that is alive runs one. A worker
+ * Dispatches more jobs than all workers but one have slots for, and waits until each worker runs one: those that are
+ * named, or else all that are alive. A worker
  * that says that it takes jobs, and gets none, is found by nothing else: the others do its work.
  */
 export async function everyWorkerRuns(
-  { errand, log }: Pick<Scene, 'errand' | 'log'>,
+  {
+    errand,
+    log,
+    workers,
+  }: Pick<Scene, 'errand' | 'log'> & { readonly workers?: readonly string[] | undefined },
   slotsOfOne: number,
 ): Promise<void> {
-  const alive = (await errand.workers.list()).filter((worker) => worker.alive).map(({ id }) => id)
+  const alive = workers ?? (await errand.workers.list()).filter((worker) => worker.alive).map(({ id }) => id)
   const probes = Array.from({ length: alive.length * slotsOfOne }, () =>
     work.with({ n: -2, failures: 0, ms: probeMs }, { lane: 'critical' }),
   )

@@ -1,12 +1,12 @@
 // A job log that is away, slow, or busy with somebody else.
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Client } from 'pg'
 import { expect } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { pause } from '../../fleet/looks.ts'
+import { onServer } from '../../services/private-postgres.ts'
 import { held } from '../app/jobs.ts'
 import { leaseMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
@@ -16,17 +16,6 @@ import { expectTypes, hasBegun, lasts, newName, present, tearApart } from './com
 
 const downMs = 60_000
 const lockedMs = 20_000
-
-async function onDatabase<T>(fleet: Fleet, act: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client(present(fleet.place.postgres).url)
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    return await act(client)
-  } finally {
-    await client.end()
-  }
-}
 
 /** Nobody else reads or writes meanwhile, or on SQLite: writes. */
 async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void> {
@@ -39,7 +28,7 @@ async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void
     file.close()
     return
   }
-  await onDatabase(fleet, async (client) => {
+  await onServer(present(fleet.place.postgres).url, async (client) => {
     await client.query('begin')
     await client.query('lock table faults.live, faults.jobs, faults.workers in access exclusive mode')
     await act()
@@ -50,7 +39,7 @@ async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void
 export const databaseStories: readonly Story[] = [
   story('database backends killed', async (fleet) => {
     for (let round = 0; round < 3; round += 1) {
-      await onDatabase(fleet, (client) =>
+      await onServer(present(fleet.place.postgres).url, (client) =>
         client.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
             where pid <> pg_backend_pid() and backend_type = 'client backend'`,
@@ -79,6 +68,18 @@ export const databaseStories: readonly Story[] = [
     await fleet.takesAgain()
     await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     await expectTypes(fleet, job.id, ['dispatched', 'started', 'succeeded'])
+  }),
+
+  story('connections forgotten', async (fleet) => {
+    const { log, broker } = fleet.place.proxies
+    for (const proxy of broker ? [log, broker] : [log]) {
+      await fleet.goesOn()
+      present(proxy).forget()
+      await fleet.takesAgain()
+      // What the servers still hold for connections that are gone, such as locks, ends with their own keep-alive.
+      present(proxy).heal()
+    }
+    await fleet.takesAgain()
   }),
 
   story('database locked', async (fleet) => {

@@ -1,0 +1,110 @@
+// A job log whose server is another one from some moment on.
+import { expect } from 'vitest'
+import type { JobEvent } from '@errand/core'
+import {
+  checkHistory,
+  describeViolations,
+  readDispatched,
+  readHistory,
+  scaleLimit,
+  until,
+} from '@errand/testkit'
+import { work } from '../../fleet/app/jobs.ts'
+import { openGate, readLedger } from '../../fleet/app/ledger.ts'
+import { pause } from '../../fleet/looks.ts'
+import { held } from '../app/jobs.ts'
+import { story } from '../story.ts'
+import type { Story } from '../story.ts'
+import { lasts, newName } from './common.ts'
+import { onPair } from './on-pair.ts'
+import type { Following, OnPair } from './on-pair.ts'
+
+/** How long the name leads to a server that cannot be written. */
+const uselessMs = 3_000
+
+const nameOf = ({ jobId, version }: { readonly jobId: string; readonly version: number }): string =>
+  `${jobId} ${version}`
+
+/** It has been told everything that the log tells, each event once, and in that order. */
+async function wasToldAll({ log }: OnPair, { events }: Following): Promise<void> {
+  const history = (await readHistory(log)).map(nameOf)
+  await until(() => events.length >= history.length, { what: 'the follower has caught up', pause })
+  expect(events.map(nameOf)).toEqual(history)
+}
+
+export const failoverStories: readonly Story[] = [
+  story('failover', (fleet) =>
+    onPair(fleet, async (on) => {
+      const { pair, log, answered } = on
+      const follower = on.follow()
+      await until(() => follower.events.length > 0, { what: 'somebody follows', pause })
+
+      // Nothing is cut. Those that are connected stay with a server that answers, and takes nothing; who connects now
+      // meets a standby.
+      pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
+      await pair.turnReadOnly()
+      await lasts(uselessMs)
+      await pair.standby.promote()
+      await on.takesAgain('every worker takes jobs of the promoted server', performance.now())
+      await on.ends()
+
+      expect(await on.violations()).toBe('')
+      const stored = new Set(await readDispatched(log))
+      expect(answered.filter((id) => !stored.has(id))).toEqual([])
+      expect(follower.error).toBeUndefined()
+      await wasToldAll(on, follower)
+    }),
+  ),
+
+  story('failover that lost commits', (fleet) =>
+    onPair(fleet, async (on) => {
+      const { pair, log, errand, answered, ledger } = on
+      const [queue, gate] = [newName('lost'), newName('gate')]
+      const kept = await errand.dispatch(held, { gate }, { queue })
+      const early = await readHistory(log)
+      const before = answered.length
+      const follower = on.follow()
+      await pair.caughtUp()
+      pair.replication.refuse()
+      pair.replication.cut()
+
+      // All of this is answered, and then forgotten by the database: jobs, a worker, and a run that goes on.
+      const lost = await errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
+      await on.startWorker(queue)
+      const hasBegun = (times: number) => () =>
+        readLedger(ledger).filter(({ jobId, mark }) => jobId === kept.id && mark === 'began').length >= times
+      await until(hasBegun(1), { what: 'a run begins that will be forgotten', pause })
+      await on.goesOn()
+      const isTold = (): boolean => follower.events.some(({ jobId }) => jobId === lost.id)
+      await until(isTold, { what: 'the follower has seen what will be lost', pause })
+      await pair.primary.kill()
+      await pair.standby.promote()
+      pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
+      await on.takesAgain('every worker takes jobs of the promoted server', performance.now())
+      await until(hasBegun(2), { what: 'the job whose run was forgotten runs again', pause })
+      openGate(`${ledger}.${gate}`)
+      await errand.result(kept, { timeout: scaleLimit(20_000) })
+      await on.ends()
+
+      // What is lost is lost: of what was answered in that time, and of nothing else.
+      const stored = new Set(await readDispatched(log))
+      const first = answered.findIndex((id) => !stored.has(id))
+      const last = answered.findLastIndex((id) => !stored.has(id))
+      expect(first).toBeGreaterThanOrEqual(before)
+      expect(answered.slice(first, last + 1).filter((id) => stored.has(id))).toEqual([])
+      expect(last).toBeLessThan(answered.length - 1)
+      expect(stored.has(lost.id)).toBe(false)
+      await expect(errand.result(lost)).rejects.toMatchObject({ code: 'E_NOT_FOUND' })
+      // What is left has kept every promise, as far as the log knows.
+      const events = await readHistory(log)
+      const history = { events, dispatched: await readDispatched(log), live: [] }
+      expect(describeViolations(checkHistory(history))).toBe('')
+      // Who has seen what was lost is told so. Who has not goes on, and misses nothing.
+      await until(() => follower.error !== undefined, { what: 'the follower is told', pause })
+      expect(follower.error).toMatchObject({ code: 'E_CURSOR' })
+      const later: JobEvent[] = []
+      for await (const event of errand.events.read({ after: early.at(-1)!.cursor })) later.push(event)
+      expect([...early, ...later].map(nameOf)).toEqual(events.map(nameOf))
+    }),
+  ),
+]
