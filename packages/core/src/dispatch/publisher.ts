@@ -6,6 +6,7 @@ import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver, PublishReport } from '../ports/driver.ts'
+import { untilAborted } from '../wait.ts'
 
 /** Hands tickets to the driver, and knows when that is pointless. */
 export interface Publisher {
@@ -159,9 +160,7 @@ export async function publishWithin(
   await inTime(answered, waitMs, clock, () => undefined)
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const refuse = (): void => reject(new ErrandError('E_DRIVER', 'the broker did not answer in time'))
-    signal.addEventListener('abort', refuse, { once: true })
-  })
+async function aborted(signal: AbortSignal): Promise<never> {
+  await untilAborted(signal)
+  throw new ErrandError('E_DRIVER', 'the broker did not answer in time')
 }

@@ -1,3 +1,4 @@
+import { waitFor } from '../wait.ts'
 import type { Clock } from './clock.ts'
 
 /** Node's timers overflow past it (24.8 days) and fire at once. */
@@ -15,18 +16,7 @@ export const systemClock: Clock = {
     timer.unref()
     return () => clearTimeout(timer)
   },
-  sleep(delayMs, signal) {
-    return new Promise((resolve) => {
-      if (signal?.aborted) return resolve()
-      const finish = (): void => {
-        cancel()
-        signal?.removeEventListener('abort', finish)
-        resolve()
-      }
-      const cancel = systemClock.after(delayMs, finish)
-      signal?.addEventListener('abort', finish)
-    })
-  },
+  sleep: (delayMs, signal) => waitFor<void>(signal, undefined, (wake) => systemClock.after(delayMs, wake)),
 }
 
 /** As `after`, in several timers, one after the other. */

@@ -5,6 +5,7 @@ import type { JobLog, LostForGood, SweepReport } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
 import { Republish } from './republish.ts'
 import type { RepublishParts } from './republish.ts'
+import { waitFor } from '../wait.ts'
 
 export interface RelayParts extends RepublishParts {
   readonly log: JobLog
@@ -88,12 +89,10 @@ export class Relay {
       const leftMs = untilMs - clock.monotonicMs()
       // Clocks count in fractions; a wait below one is none, and could be one that never passes.
       if (leftMs < 1) return
-      const woken = new AbortController()
-      const wake = (): void => woken.abort()
-      this.#wake = wake
-      stop.addEventListener('abort', wake, { once: true })
-      await clock.sleep(Math.ceil(leftMs), woken.signal)
-      stop.removeEventListener('abort', wake)
+      await waitFor<void>(stop, undefined, (wake) => {
+        this.#wake = wake
+        return clock.after(Math.ceil(leftMs), wake)
+      })
     }
   }
 

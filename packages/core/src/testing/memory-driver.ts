@@ -4,6 +4,7 @@ import { lanes } from '../job/lane.ts'
 import { LanePolicy } from '../job/lane-policy.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Delivery, Driver, DriverFactory, Subscription } from '../ports/driver.ts'
+import { waitFor } from '../wait.ts'
 
 /** A broker in this process's memory. */
 class MemoryBroker {
@@ -41,16 +42,10 @@ class MemoryBroker {
   }
 
   async arrival(queue: QueueName, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener('abort', wake)
-        this.#waiting.delete(waiter)
-        resolve()
-      }
+    await waitFor<void>(signal, undefined, (wake) => {
       const waiter = { queue, wake }
       this.#waiting.add(waiter)
-      signal.addEventListener('abort', wake)
+      return () => this.#waiting.delete(waiter)
     })
   }
 }

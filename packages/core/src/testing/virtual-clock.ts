@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts'
+import { waitFor } from '../wait.ts'
 
 /** A clock that stands still until it is moved. */
 export interface VirtualClock extends Clock {
@@ -30,17 +31,7 @@ export function virtualClock(start: number = Date.UTC(2026, 0, 1)): VirtualClock
     now: () => now,
     monotonicMs: () => now - start,
     after,
-    sleep: (delayMs, signal) =>
-      new Promise((resolve) => {
-        if (signal?.aborted) return resolve()
-        const finish = (): void => {
-          signal?.removeEventListener('abort', finish)
-          cancel()
-          resolve()
-        }
-        const cancel = after(delayMs, finish)
-        signal?.addEventListener('abort', finish)
-      }),
+    sleep: (delayMs, signal) => waitFor<void>(signal, undefined, (wake) => after(delayMs, wake)),
     async advance(ms) {
       const end = now + ms
       await settled()

@@ -3,6 +3,7 @@ import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Delivery, Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
+import { untilAborted } from '../wait.ts'
 import { Side } from './side.ts'
 import type { SideParts } from './side.ts'
 
@@ -136,10 +137,7 @@ export class RoutedSubscription implements Subscription {
 
   /** Waits until the sides have changed. */
   async #change(signal: AbortSignal): Promise<readonly Delivery[]> {
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve()
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+    await untilAborted(signal)
     return []
   }
 

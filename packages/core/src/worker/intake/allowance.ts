@@ -1,4 +1,5 @@
 import type { Clock } from '../../ports/clock.ts'
+import { waitFor } from '../../wait.ts'
 
 /** Where room for runs comes from: the allowance itself, or what it has lent to an ask. */
 export interface Budget {
@@ -83,26 +84,12 @@ export class Allowance implements Budget {
 
   /** Waits for its turn. Undefined when the signal aborts first. @param giveWay ends the ask: another one waits. */
   lend(max: number, signal: AbortSignal, giveWay: () => void): Promise<Loan | undefined> {
-    const { promise, resolve } = Promise.withResolvers<Loan | undefined>()
-    if (signal.aborted) resolve(undefined)
-    else {
-      const giveUp = (): void => {
-        this.#waiting = this.#waiting.filter((each) => each !== waiting)
-        resolve(undefined)
-      }
-      const waiting: Waiting = {
-        max,
-        giveWay,
-        resolve: (loan) => {
-          signal.removeEventListener('abort', giveUp)
-          resolve(loan)
-        },
-      }
-      signal.addEventListener('abort', giveUp, { once: true })
+    return waitFor<Loan | undefined>(signal, undefined, (resolve) => {
+      const waiting: Waiting = { max, giveWay, resolve }
       this.#waiting.push(waiting)
       this.#deal()
-    }
-    return promise
+      return () => (this.#waiting = this.#waiting.filter((each) => each !== waiting))
+    })
   }
 
   #deal(): void {

@@ -2,6 +2,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Allowance, Loan } from './allowance.ts'
 import type { Seats } from './seats.ts'
 import { Slots } from './slots.ts'
+import { waitFor } from '../../wait.ts'
 
 /** A queue's place in the line for the slots of its pool. */
 export interface Line {
@@ -97,16 +98,14 @@ export class Demand {
   /** Waits for a free slot and its turn. Undefined when the signal aborts first. */
   async ask(line: Line, signal: AbortSignal): Promise<Ask | undefined> {
     const place = line as Place
-    if (signal.aborted) return undefined
-    await new Promise<void>((resolve) => {
-      const finish = (): void => {
-        signal.removeEventListener('abort', finish)
-        place.waiting = undefined
-        resolve()
+    await waitFor<void>(signal, undefined, (wake) => {
+      const forget = (): void => (place.waiting = undefined)
+      place.waiting = () => {
+        forget()
+        wake()
       }
-      signal.addEventListener('abort', finish)
-      place.waiting = finish
       this.#deal()
+      return forget
     })
     const { open } = place
     if (!open) return undefined
@@ -166,21 +165,10 @@ export class Demand {
   async #borrow(max: number, loan: Loan | undefined, signal: AbortSignal): Promise<Seats> {
     const seats = this.tryBorrow(max, loan)
     if (seats.left > 0 || signal.aborted) return seats
-    return new Promise<Seats>((resolve) => {
-      const borrower: Borrower = {
-        max,
-        loan,
-        resolve: (granted) => {
-          signal.removeEventListener('abort', giveUp)
-          resolve(granted)
-        },
-      }
-      const giveUp = (): void => {
-        this.#borrowers = this.#borrowers.filter((each) => each !== borrower)
-        resolve(this.slots.reserve(0))
-      }
-      signal.addEventListener('abort', giveUp, { once: true })
+    return waitFor(signal, seats, (resolve) => {
+      const borrower: Borrower = { max, loan, resolve }
       this.#borrowers.push(borrower)
+      return () => (this.#borrowers = this.#borrowers.filter((each) => each !== borrower))
     })
   }
 

@@ -1,3 +1,5 @@
+import { waitFor } from '../../wait.ts'
+
 /**
  * Whether jobs may be asked for. Each reason to wait shuts it; it is open when no reason is left, here and in the gate
  * that it stands behind (a queue's gate behind its worker's).
@@ -7,7 +9,7 @@ export class PauseGate {
   readonly #reasons = new Map<string, string>()
   readonly #children = new Set<PauseGate>()
   #period = new AbortController()
-  #waiting: (() => void)[] = []
+  readonly #waiting = new Set<() => void>()
 
   constructor(behind?: PauseGate) {
     this.#behind = behind
@@ -45,13 +47,9 @@ export class PauseGate {
   /** Resolves when the gate is open, or the signal has aborted. */
   async opened(signal: AbortSignal): Promise<void> {
     while (!this.isOpen && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const finish = (): void => {
-          signal.removeEventListener('abort', finish)
-          resolve()
-        }
-        signal.addEventListener('abort', finish)
-        this.#waiting.push(finish)
+      await waitFor<void>(signal, undefined, (wake) => {
+        this.#waiting.add(wake)
+        return () => this.#waiting.delete(wake)
       })
     }
   }
@@ -59,9 +57,7 @@ export class PauseGate {
   #changed(): void {
     if (this.isOpen) {
       if (this.#period.signal.aborted) this.#period = new AbortController()
-      const waiting = this.#waiting
-      this.#waiting = []
-      for (const wake of waiting) wake()
+      for (const wake of this.#waiting) wake()
     } else {
       this.#period.abort()
     }

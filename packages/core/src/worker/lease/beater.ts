@@ -2,6 +2,7 @@ import type { Progress, BeatReply, BeatReport } from '../../ports/job-log.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { isErrandError } from '../../errors.ts'
 import { backoffMs } from '../../supervise.ts'
+import { waitFor } from '../../wait.ts'
 
 /** What the next beat says, progress apart. */
 export type Standing = Omit<BeatReport, 'progress'>
@@ -20,7 +21,7 @@ export interface BeaterOptions {
   readonly beat: (report: BeatReport) => Promise<BeatReply>
   readonly intervalMs: number
   readonly leaseMs: number
-  readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>
+  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
   readonly standing: Standing
   readonly answered: (reply: BeatReply, beat: AnsweredBeat) => void
   readonly failed: (error: unknown) => void
@@ -41,7 +42,9 @@ export class Beater {
   /** The next beat has no progress with it, because one that had was refused. */
   #bare = false
   #standing: Standing
-  #wake = new AbortController()
+  #wake: (() => void) | undefined
+  /** A beat is wanted at once. */
+  #isAsked = false
 
   constructor(options: BeaterOptions) {
     this.#options = options
@@ -59,22 +62,23 @@ export class Beater {
   }
 
   beatNow(): void {
-    this.#wake.abort()
+    this.#isAsked = true
+    this.#wake?.()
   }
 
   async run(stop: AbortSignal): Promise<void> {
     const { intervalMs, clock } = this.#options
     let failures = 0
     while (!stop.aborted) {
-      this.#wake = new AbortController()
+      this.#isAsked = false
       failures = (await this.#beat()) ? 0 : failures + 1
-      const waitMs = failures === 0 ? intervalMs : backoffMs(failures, Math.min(100, intervalMs), intervalMs)
       // A request that came while the beat was under way has not been answered by it.
-      const wake = this.#wake.signal
-      const ended = (): void => this.#wake.abort()
-      stop.addEventListener('abort', ended, { once: true })
-      if (!stop.aborted) await clock.sleep(waitMs, wake)
-      stop.removeEventListener('abort', ended)
+      if (this.#isAsked) continue
+      const waitMs = failures === 0 ? intervalMs : backoffMs(failures, Math.min(100, intervalMs), intervalMs)
+      await waitFor<void>(stop, undefined, (wake) => {
+        this.#wake = wake
+        return clock.after(waitMs, wake)
+      })
     }
   }
 
@@ -89,7 +93,7 @@ export class Beater {
       this.#toldUpTo = upTo
       if (!this.#bare) this.#most = Number.POSITIVE_INFINITY
       // What was held back for the sake of one that is refused goes at once.
-      if (this.#bare || (progress.length > 0 && this.#progress.size > 0)) this.#wake.abort()
+      if (this.#bare || (progress.length > 0 && this.#progress.size > 0)) this.beatNow()
       this.#bare = false
       // From the sending: the log may have read its clock at any moment since, and nobody knows when.
       answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs, toldUpTo: upTo })

@@ -75,7 +75,7 @@ async function main(thread: ThreadData): Promise<void> {
     intervalMs: thread.intervalMs,
     leaseMs: thread.ref.leaseMs,
     standing: thread.standing,
-    clock: { monotonicMs: () => nsToMs(hrNow()), sleep: (ms, signal) => systemClock.sleep(ms, signal) },
+    clock: { ...systemClock, monotonicMs: () => nsToMs(hrNow()) },
     answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       memory.leaseUntil = msToNs(leaseUntilMs)
       post({ type: 'answered', reply, sentNs: msToNs(sentMs), toldUpTo })

@@ -1,4 +1,5 @@
 import type { Claim, Fence } from '../../job/claim.ts'
+import { waitFor } from '../../wait.ts'
 
 /** A run that this process has been granted, from the grant until its outcome is recorded. */
 export interface Run {
@@ -24,7 +25,7 @@ export class Runs {
   /** Handlers that run. */
   #busy = 0
   #latestMs: number | undefined
-  #waiting: (() => void)[] = []
+  readonly #waiting = new Set<() => void>()
   #asks = 0
 
   /** @param onBusy is told the latest deadline of the handlers that run. */
@@ -83,22 +84,15 @@ export class Runs {
   async until(done: () => boolean, signal?: AbortSignal): Promise<void> {
     // oxlint-disable-next-line no-unmodified-loop-condition -- a signal changes by itself
     while (!done() && !signal?.aborted) {
-      await new Promise<void>((resolve) => {
-        const finish = (): void => {
-          signal?.removeEventListener('abort', finish)
-          resolve()
-        }
-        signal?.addEventListener('abort', finish)
-        this.#waiting.push(finish)
+      await waitFor<void>(signal, undefined, (wake) => {
+        this.#waiting.add(wake)
+        return () => this.#waiting.delete(wake)
       })
     }
   }
 
   #wake(): void {
-    if (this.#waiting.length === 0) return
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const wake of waiting) wake()
+    for (const wake of this.#waiting) wake()
   }
 
   #latestOfAll(): number | undefined {
