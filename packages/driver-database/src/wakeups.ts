@@ -1,3 +1,4 @@
+import { waitFor } from '@errand/core/ports'
 import type { Clock, JobLog, Logger, Topic } from '@errand/core/ports'
 
 export interface WakeupsParts {
@@ -41,17 +42,14 @@ export class Wakeups {
   }
 
   async #wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || this.#parts.signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const finish = (): void => {
+    if (this.#parts.signal.aborted) return
+    await waitFor<void>(signal, undefined, (wake) => {
+      const cancel = this.#parts.clock.after(timeoutMs, wake)
+      this.#waiting.add(wake)
+      return () => {
         cancel()
-        signal.removeEventListener('abort', finish)
-        this.#waiting.delete(finish)
-        resolve()
+        this.#waiting.delete(wake)
       }
-      const cancel = this.#parts.clock.after(timeoutMs, finish)
-      signal.addEventListener('abort', finish)
-      this.#waiting.add(finish)
     })
   }
 

@@ -1,4 +1,5 @@
 import type { Client, QueryConfig } from 'pg'
+import { untilAborted } from '@errand/core/ports'
 import type { Logger, Topic, TopicBus } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
@@ -90,7 +91,7 @@ export class Listener {
         } catch {
           this.#drop(client)
         }
-      } else await Promise.race([this.#connect(), aborted(stop)])
+      } else await Promise.race([this.#connect(), untilAborted(stop)])
     }
   }
 
@@ -125,7 +126,7 @@ export class Listener {
           'the job log cannot be listened to; workers poll until it can',
         )
         if (client) hangUp(client)
-        await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), aborted(this.#closing.signal)])
+        await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), untilAborted(this.#closing.signal)])
         backoffMs = Math.min(longestBackoffMs, backoffMs * 2)
       }
     }
@@ -167,13 +168,6 @@ export class Listener {
     clearInterval(this.#ping)
     if (this.#wanted.size > 0 && !this.#closing.signal.aborted) void this.#connect()
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
 
 function pause(ms: number): Promise<void> {
