@@ -64,10 +64,10 @@ export function describeFollow(harness: JobLogHarness): void {
         const job = await on.ended(outcomes.exhaust())
         const events = await on.events(job)
         expect(events.map(({ type }) => type)).toEqual(['dispatched', 'started', 'errored', 'failed'])
-        expect((await on.log.read({ job: job.id, limit: 100 })).events).toEqual(events)
+        expect(told((await on.log.read({ job: job.id, limit: 100 })).events)).toEqual(told(events))
         for (const [index, { cursor }] of events.entries()) {
           const { events: rest } = await on.log.read({ after: cursor, job: job.id, limit: 100 })
-          expect(rest).toEqual(events.slice(index + 1))
+          expect(told(rest)).toEqual(told(events.slice(index + 1)))
         }
       },
     )
