@@ -130,7 +130,8 @@ export function errandOver(real: Instance): Errand {
   let parts = realParts
 
   function open(): Instance {
-    if (parts.instance.closing.aborted) throw new ErrandError('E_CLOSED', 'this instance has been closed')
+    if (parts.instance.closing.signal.aborted)
+      throw new ErrandError('E_CLOSED', 'this instance has been closed')
     return parts.instance
   }
 

@@ -7,9 +7,9 @@ import { ErrandError } from './errors.ts'
 import { idMaker } from './ids.ts'
 import { bellOf } from './operate/bell.ts'
 import type { Bell } from './operate/bell.ts'
+import { Closing } from './operate/closing.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
-import { endingsOf } from './operate/endings.ts'
-import { unfinishedOf } from './operate/unfinished.ts'
+import { jobWatchOf } from './operate/job-watch.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
 import { RoutedDriver } from './transfer/routed-driver.ts'
@@ -40,7 +40,7 @@ interface Opened {
 
 export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
   const { settings, codec, logger } = config
-  const closing = new AbortController()
+  const closing = new Closing()
   const workers = new Set<Worker>()
   let opening: Promise<Opened> | undefined
   let connecting: Promise<Connection> | undefined
@@ -66,12 +66,8 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       place = now
     })
     const bell = bellOf({ log, clock, logger })
-    const endings = endingsOf({ log, clock, bell, settings })
-    return {
-      logFactory,
-      connection: { log, driver, route: driver, publisher, unfinished: unfinishedOf(log, settings), endings },
-      bell,
-    }
+    const watch = jobWatchOf({ log, clock, bell, settings })
+    return { logFactory, connection: { log, driver, route: driver, publisher, watch }, bell }
   }
 
   function opened(): Promise<Opened> {
@@ -120,7 +116,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
 
   async function close(): Promise<void> {
     draining = true
-    closing.abort()
+    closing.begin()
     await Promise.allSettled([...workers].map((worker) => worker.stop()))
     await dispatcher.close()
     draining = false
@@ -137,7 +133,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     codec,
     clock,
     logger,
-    closing: closing.signal,
+    closing,
     driverAt: (url) => config.driverAt(url),
     connected,
     dispatcher,
@@ -158,7 +154,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     },
     async workerDeps(workerId) {
       const { logFactory, connection } = await opened()
-      const { log, driver, route, publisher } = connection
+      const { log, driver, route, publisher, watch } = connection
       return {
         workerId,
         log,
@@ -170,6 +166,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
         logger,
         settings,
         publisher,
+        recorded: (settlement, settled) => watch.recorded(settlement, settled),
         dispatch: (request, parent) => dispatcher.dispatch(request, parent),
         connect: async () => (await connected()).info,
       }

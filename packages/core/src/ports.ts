@@ -26,7 +26,7 @@ export type {
   SubscribeOptions,
   Subscription,
 } from './ports/driver.ts'
-export type { History, JobFilter, JobRecord, ReadOptions } from './ports/history.ts'
+export type { History, JobFilter, JobRecord, ReadOptions, Unfinished } from './ports/history.ts'
 export type {
   Appended,
   AppendOptions,

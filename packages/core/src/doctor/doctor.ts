@@ -102,7 +102,7 @@ async function lastingFindings(
 ): Promise<Finding[]> {
   if (imbalances(first).length === 0 && idleWorkers(first).length === 0) return []
   const since = await log.end()
-  await clock.sleep(lookAgainMs, closing)
+  await clock.sleep(lookAgainMs, closing.signal)
   const second = await survey(log, driver)
   return [...ticketFindings(first, second, driver), ...(await idleFindings(log, first, second, since))]
 }

@@ -5,7 +5,7 @@ import type { Lane } from '../job/lane.ts'
 import type { EventType, FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
-import type { JobFilter } from '../ports/history.ts'
+import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
@@ -118,7 +118,7 @@ export interface JobStore {
   /** @throws DamagedRow where it cannot be read, as all that answer rows do. */
   row(id: string): JobRow | undefined
   /** Those of the jobs that have not ended: without reading what else is known of them. */
-  unfinished(ids: readonly string[]): string[]
+  unfinished(ids: readonly string[]): Unfinished[]
   /** The payload side of a job that exists. */
   stored(row: JobRow): StoredJob
   insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow

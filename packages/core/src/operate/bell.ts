@@ -49,10 +49,10 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
   return {
     listen(signal) {
       let pending = false
-      let woken = new AbortController()
+      let wake: (() => void) | undefined
       const ring = (): void => {
         pending = true
-        woken.abort()
+        wake?.()
       }
       ears.add(ring)
       if (ears.size === 1) start()
@@ -64,9 +64,17 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
       else signal.addEventListener('abort', leave, { once: true })
       return {
         async rung(atMostMs) {
-          if (!pending) await clock.sleep(atMostMs, woken.signal)
+          if (!pending) {
+            await new Promise<void>((resolve) => {
+              const cancel = clock.after(atMostMs, resolve)
+              wake = () => {
+                cancel()
+                resolve()
+              }
+            })
+            wake = undefined
+          }
           pending = signal.aborted
-          if (!pending) woken = new AbortController()
         },
       }
     },

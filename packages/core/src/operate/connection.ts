@@ -5,8 +5,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Driver, DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
-import type { Endings } from './endings.ts'
-import type { Unfinished } from './unfinished.ts'
+import type { Closing } from './closing.ts'
+import type { JobWatch } from './job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
 /** A connected instance, as operators' functions need it. */
@@ -16,8 +16,7 @@ export interface Connection {
   readonly route: Route
   readonly publisher: Publisher
   readonly info: LogInfo
-  readonly unfinished: Unfinished
-  readonly endings: Endings
+  readonly watch: JobWatch
 }
 
 export interface OperateDeps {
@@ -25,8 +24,7 @@ export interface OperateDeps {
   readonly codec: Codec
   readonly clock: Clock
   readonly logger: Logger
-  /** Aborts when the instance closes: whoever waits for the log stops waiting. */
-  readonly closing: AbortSignal
+  readonly closing: Closing
   /** The driver of another address. @throws `E_URL`, `E_CONFIG`, `E_PACKAGE_MISSING` */
   driverAt(url: string): Promise<DriverFactory>
   /** Connects on first use. */

@@ -9,6 +9,7 @@ import type { Bell } from './bell.ts'
 import type { OperateDeps } from './connection.ts'
 import { jobEvent } from './job-event.ts'
 import type { JobEvent } from './job-event.ts'
+import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
 import { knownJob } from './known-job.ts'
 
 export interface FollowOptions {
@@ -75,35 +76,81 @@ async function* follow(
   options: FollowOptions,
 ): AsyncGenerator<JobEvent, void> {
   const stop = new AbortController()
-  const signal = AbortSignal.any([stop.signal, deps.closing, ...(options.signal ? [options.signal] : [])])
   const job = options.job === undefined ? undefined : checkId(options.job)
+  const signal = AbortSignal.any([
+    stop.signal,
+    deps.closing.signal,
+    ...(options.signal ? [options.signal] : []),
+  ])
   try {
-    const { log } = await deps.connected()
-    // Listens before it reads, so that nothing happens unheard in between.
-    const listening = (await bell()).listen(signal)
+    const { log, watch } = await deps.connected()
+    // Listens before it reads, so that nothing happens unheard in between. Who follows one job is told of it alone.
+    const listening = job === undefined ? (await bell()).listen(signal) : undefined
     let after = await startOf(log, job, options.after)
     let state: JobState | undefined
+    let version = 0
+    let ended = false
     while (!signal.aborted) {
       const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
       for (const record of page.events) {
         if (signal.aborted) return
-        state = record.state
+        ;({ state, version } = record)
         yield await jobEvent(record, deps.codec)
       }
       after = page.next
       if (page.events.length === pageSize) continue
+      if (job === undefined) {
+        await listening?.rung(deps.settings.followEveryMs)
+        continue
+      }
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
-      if (job !== undefined && state !== undefined && isFinal(state)) return
-      if (job !== undefined && state === undefined) {
-        // Nothing happened behind the cursor. The job may end between the two looks, so its end is looked for once more.
-        state = (await knownJob(log, job)).state
+      if (state !== undefined && isFinal(state)) return
+      if (ended) {
+        // Nothing behind the cursor says so: its end was before, is of another queue, or somebody has replayed it.
+        ;({ state } = await knownJob(log, job))
+        ended = false
         if (isFinal(state)) continue
       }
-      await listening.rung(deps.settings.followEveryMs)
+      const news = await newsOf(watch, job, version, signal)
+      if (news?.kind === 'moved') ({ version } = news)
+      else ended = news !== undefined
     }
   } finally {
     stop.abort()
   }
+}
+
+/** Resolves with undefined when the signal aborts. */
+function newsOf(
+  watch: JobWatch,
+  job: string,
+  past: number,
+  signal: AbortSignal,
+): Promise<JobNews | undefined> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => {
+      signal.removeEventListener('abort', abort)
+      watch.remove(job, one)
+    }
+    const one: Waiting = {
+      past,
+      tell: (news) => {
+        over()
+        resolve(news)
+      },
+      fail: (error) => {
+        over()
+        reject(error)
+      },
+    }
+    const abort = (): void => {
+      over()
+      resolve(undefined)
+    }
+    if (signal.aborted) return resolve(undefined)
+    signal.addEventListener('abort', abort, { once: true })
+    watch.add(job, one)
+  })
 }
 
 async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {

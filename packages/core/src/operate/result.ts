@@ -4,13 +4,14 @@ import { ErrandError } from '../errors.ts'
 import { summaryOf } from '../failure/failure.ts'
 import { errorFrom } from '../failure/from-failure.ts'
 import { checkId } from '../ids.ts'
-import { inTime } from '../in-time.ts'
 import { isFinal } from '../job/state.ts'
 import { checkOptions } from '../options.ts'
 import { errorOf as belongsToError, resultOf as belongsToResult } from '../ports/codec.ts'
+import type { Encoded } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
 import type { OperateDeps } from './connection.ts'
 import { decoded, decodedFailure } from './decode.ts'
+import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
 import { knownJob } from './known-job.ts'
 
 export interface ResultOptions {
@@ -20,9 +21,6 @@ export interface ResultOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Made once: an abort without a reason makes an error with a stack. */
-const answered = new Error('the result is known')
-
 /** Waits for the end of a job. See `Errand.result`. */
 export async function resultOf(deps: OperateDeps, id: string, options: ResultOptions = {}): Promise<unknown> {
   checkOptions('result()', options, ['timeout', 'signal'])
@@ -30,50 +28,109 @@ export async function resultOf(deps: OperateDeps, id: string, options: ResultOpt
   const jobId = checkId(id)
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
   signal?.throwIfAborted()
-  const stop = new AbortController()
-  const ended = AbortSignal.any([stop.signal, deps.closing, ...(signal ? [signal] : [])])
-  // Whatever is asked or connected at that moment: it may take as long as it likes, or never end.
-  const givenUp = new Promise<never>((_, reject) => {
-    ended.addEventListener('abort', () => {
-      if (ended.reason === answered) return
-      // The reason of a caller's signal may be anything.
-      if (signal?.aborted === true) reject(signal.reason as Error)
-      else reject(new ErrandError('E_CLOSED', 'the instance was closed; the job goes on'))
+  return new PendingResult(deps, jobId, timeoutMs, signal).promise
+}
+
+/** One call of `result()`. Thousands may be pending at a time, so it is one object with few promises of its own. */
+class PendingResult implements Waiting {
+  readonly promise: Promise<unknown>
+  readonly past: number = Number.POSITIVE_INFINITY
+  readonly #deps: OperateDeps
+  readonly #id: string
+  #resolve!: (result: unknown) => void
+  #reject!: (reason: unknown) => void
+  #watch: JobWatch | undefined
+  #over = false
+  #unlimited: (() => void) | undefined
+
+  constructor(deps: OperateDeps, id: string, timeoutMs: number | undefined, signal: AbortSignal | undefined) {
+    this.#deps = deps
+    this.#id = id
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
     })
-  })
-  try {
-    const end = untilEnded(deps, jobId, timeoutMs, ended).then((record) => endOf(deps, record))
-    return await Promise.race([end, givenUp])
-  } finally {
-    stop.abort(answered)
+    // Whatever is asked or connected at a moment may take as long as it likes, or never end.
+    deps.closing.add(this)
+    if (timeoutMs !== undefined || signal) this.#limit(timeoutMs, signal)
+    void this.#begin()
+  }
+
+  closed(): void {
+    this.fail(new ErrandError('E_CLOSED', 'the instance was closed; the job goes on'))
+  }
+
+  tell(news: JobNews): void {
+    void (news.kind === 'succeeded' ? this.#succeeded(news.result) : this.#look(undefined))
+  }
+
+  /** With the reason of a caller's signal as well, which may be anything. */
+  fail(reason: unknown): void {
+    this.#end()
+    this.#reject(reason)
+  }
+
+  #limit(timeoutMs: number | undefined, signal: AbortSignal | undefined): void {
+    const abort = (): void => this.fail(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    const stop =
+      timeoutMs === undefined
+        ? undefined
+        : this.#deps.clock.after(timeoutMs, () => void this.#look(timeoutMs))
+    this.#unlimited = () => {
+      signal?.removeEventListener('abort', abort)
+      stop?.()
+    }
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      const { watch } = await this.#deps.connected()
+      this.#watch = watch
+      if (!this.#over) watch.add(this.#id, this)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  async #succeeded(result: Encoded | undefined): Promise<void> {
+    try {
+      this.#answer(result && (await decoded(this.#deps.codec, result, belongsToResult(this.#id))))
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** Reads what has become of the job. @param timeoutMs set when the time is over */
+  async #look(timeoutMs: number | undefined): Promise<void> {
+    try {
+      const { log } = await this.#deps.connected()
+      const record = await knownJob(log, this.#id)
+      if (isFinal(record.state)) this.#answer(await endOf(this.#deps, record))
+      else if (timeoutMs !== undefined) throw timedOut(record, timeoutMs)
+      // Replayed meanwhile: it goes on.
+      else if (!this.#over) this.#watch?.add(this.#id, this)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #answer(result: unknown): void {
+    this.#end()
+    this.#resolve(result)
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#deps.closing.remove(this)
+    this.#watch?.remove(this.#id, this)
+    this.#unlimited?.()
   }
 }
 
-/** The record of the job once it has ended. */
-async function untilEnded(
-  deps: OperateDeps,
-  id: string,
-  timeoutMs: number | undefined,
-  signal: AbortSignal,
-): Promise<JobRecord> {
-  const { clock } = deps
-  const endsAtMs = clock.monotonicMs() + (timeoutMs ?? Number.POSITIVE_INFINITY)
-  const { log, unfinished, endings } = await deps.connected()
-  for (;;) {
-    const over = endings.ended(id, signal)
-    over.catch(() => undefined)
-    if (await unfinished(id)) {
-      const leftMs = Math.max(0, endsAtMs - clock.monotonicMs())
-      await (timeoutMs === undefined ? over : inTime(over, leftMs, clock, () => undefined))
-    }
-    const record = await knownJob(log, id)
-    if (isFinal(record.state)) return record
-    if (signal.aborted || (timeoutMs !== undefined && clock.monotonicMs() >= endsAtMs)) {
-      throw new ErrandError('E_RESULT_TIMEOUT', `job ${id} is ${record.state} after ${timeoutMs} ms`, {
-        ids: [id],
-      })
-    }
-  }
+function timedOut({ id, state }: JobRecord, timeoutMs: number): ErrandError {
+  return new ErrandError('E_RESULT_TIMEOUT', `job ${id} is ${state} after ${timeoutMs} ms`, { ids: [id] })
 }
 
 async function endOf({ codec }: OperateDeps, record: JobRecord): Promise<unknown> {

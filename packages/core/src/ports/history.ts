@@ -8,8 +8,8 @@ import type { Encoded } from './codec.ts'
 export interface History {
   /** The job with its state, or undefined. */
   get(id: string): Promise<JobRecord | undefined>
-  /** Those of the jobs that have not ended, in any order. */
-  unfinished(ids: readonly string[]): Promise<readonly string[]>
+  /** Those of the jobs that have not ended, in any order, with the version of the newest event of each. */
+  unfinished(ids: readonly string[]): Promise<readonly Unfinished[]>
   /** One page of jobs, newest dispatch first; `after` is the id of the last job of the page before. */
   list(
     filter: JobFilter,
@@ -24,6 +24,11 @@ export interface History {
   read(options: ReadOptions): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }>
   /** The position after the newest event: where following "from now" begins. */
   end(): Promise<Cursor>
+}
+
+export interface Unfinished {
+  readonly id: string
+  readonly version: number
 }
 
 export interface ReadOptions {

@@ -14,7 +14,7 @@ import { isFinal } from '../job/state.ts'
 import type { FinalState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
-import type { JobFilter } from '../ports/history.ts'
+import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { PausedRow, QueueCounts } from '../engine/store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
@@ -55,10 +55,10 @@ export class MemoryStore implements JobStore {
   row(id: string): JobRow | undefined {
     return this.#rows.get(id)
   }
-  unfinished(ids: readonly string[]): string[] {
-    return ids.filter((id) => {
+  unfinished(ids: readonly string[]): Unfinished[] {
+    return ids.flatMap((id) => {
       const row = this.#rows.get(id)
-      return row !== undefined && !isFinal(row.state)
+      return row === undefined || isFinal(row.state) ? [] : [{ id, version: row.version }]
     })
   }
   stored(row: JobRow): StoredJob {

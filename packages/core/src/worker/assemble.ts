@@ -66,7 +66,7 @@ const sweepsPerLease = 4
 /** @throws `E_OPTION` when there is no queue to serve. */
 export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
   const { deps, gate, allowance, stopping, leaseOut, exhausted } = surroundings
-  const { log, clock, logger, codec, driver, route, publisher, settings } = deps
+  const { log, clock, logger, codec, driver, route, publisher, recorded, settings } = deps
   const queues = surroundings.queues ?? queuesOf(worker)
   if (queues.length === 0) {
     throw new ErrandError('E_OPTION', 'the worker has no handlers and no queues, so it could do nothing')
@@ -94,7 +94,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   })
   const runs = new Runs((untilMs) => beats.busyUntil(untilMs))
   const hooks = new HookRunner(worker.hooks, clock, logger)
-  const settler = new Settler({ log, ref, publisher, clock, logger, settings })
+  const settler = new Settler({ log, ref, publisher, recorded, clock, logger, settings })
   const grants = new Grants({ log, ref, clock, logger, leaseLeftMs: () => beats.leaseLeftMs() })
   const openRequests = (): number => grants.open
   const { heartbeatMs } = worker

@@ -6,6 +6,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { JobLog, LogFactory, LogInfo } from '../ports/job-log.ts'
+import type { JobWatch } from '../operate/job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
 /** The instance, as its worker half sees it. */
@@ -24,6 +25,8 @@ export interface WorkerDeps {
   /** `ctx.dispatch`. */
   dispatch(request: DispatchRequest, parent?: Parent): Promise<Receipt<unknown>>
   readonly publisher: Publisher
+  /** Tells those who wait in this process how a run ended. */
+  readonly recorded: JobWatch['recorded']
   /** Connects the log, once for the whole instance. */
   connect(): Promise<LogInfo>
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineJob } from '../../src/index.ts'
+import { defineJob, ErrandError } from '../../src/index.ts'
 import type { JobEvent } from '../../src/index.ts'
 import { refusalOf } from '../code-of.ts'
 import { collect } from '../collect.ts'
@@ -86,20 +86,20 @@ test('following a job starts with its first event and ends with its last, also w
 })
 
 test('a job that ends between two looks of its follower is followed to its end', async () => {
-  let beforeGet = async (): Promise<void> => {}
+  let beforeAsked = async (): Promise<void> => {}
   await using test = testInstance({
     log: (log) => ({
-      get: async (id) => {
-        await beforeGet()
-        return log.get(id)
+      unfinished: async (ids) => {
+        await beforeAsked()
+        return log.unfinished(ids)
       },
     }),
   })
   const { id } = await test.errand.dispatch(job, 'x')
   const [dispatched] = await test.errand.events.of(id)
   const worker = await handWorker(test.log())
-  beforeGet = async () => {
-    beforeGet = async () => {}
+  beforeAsked = async () => {
+    beforeAsked = async () => {}
     await worker.settle(await worker.take(), succeed({ n: 1 }))
   }
   const seen = await collect(test.errand.events.follow({ job: id, after: dispatched?.cursor }))
@@ -223,12 +223,90 @@ test('many followers cost the log one listener', async () => {
   await until(() => listeners === 0)
 })
 
+test('the work for each who follows a job is the same however many follow', async () => {
+  const perFollower = async (count: number): Promise<{ readonly reads: number; readonly asked: number }> => {
+    const all = { reads: 0, asked: 0 }
+    await using test = testInstance({
+      log: (log) => ({
+        read: (options) => {
+          all.reads += 1
+          return log.read(options)
+        },
+        unfinished: (ids) => {
+          all.asked += ids.length
+          return log.unfinished(ids)
+        },
+      }),
+    })
+    const receipts = await test.errand.dispatchMany(Array.from({ length: count }, () => job.with('x')))
+    const live = receipts.map(({ id }) => following(test.errand.events.follow({ job: id })))
+    await until(() => live.every(({ seen }) => seen.length === 1))
+    const worker = await handWorker(test.log())
+    // One after the other, and each wakes all who listen: the most that they can be made to ask.
+    for (const { seen, done } of live) {
+      const claim = await worker.take()
+      await test.log().notify(['events'])
+      await until(() => seen.length === 2)
+      await worker.settle(claim, succeed({ n: 1 }))
+      await test.log().notify(['events'])
+      await done
+      expect(seen.map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
+    }
+    return { reads: all.reads / count, asked: all.asked / count }
+  }
+  for (const count of [100, 800]) {
+    const { reads, asked } = await perFollower(count)
+    expect(reads).toBeLessThan(4)
+    expect(asked).toBeLessThan(320)
+  }
+})
+
+test('what goes wrong with the log reaches each who follows, and nobody is left behind', async () => {
+  const gone = new ErrandError('E_LOG_UNREACHABLE', 'the log is gone')
+  let down = false
+  await using test = testInstance({
+    log: (log) => ({
+      unfinished: async (ids) => {
+        if (down) throw gone
+        return log.unfinished(ids)
+      },
+    }),
+  })
+  const receipts = await test.errand.dispatchMany(Array.from({ length: 3 }, () => job.with('x')))
+  const live = receipts.map(({ id }) => following(test.errand.events.follow({ job: id })))
+  await until(() => live.every(({ seen }) => seen.length === 1))
+  for (let index = 0; index < 20; index += 1) await turn()
+  down = true
+  const ends = Promise.all(live.map(({ done }) => refusalOf(() => done)))
+  await test.log().notify(['events'])
+  expect(await ends).toEqual([gone, gone, gone])
+})
+
+test('an abort ends one of those who follow the same job', async () => {
+  await using test = testInstance()
+  const { id } = await test.errand.dispatch(job, 'x')
+  const stop = new AbortController()
+  const [one, other] = [
+    following(test.errand.events.follow({ job: id, signal: stop.signal })),
+    following(test.errand.events.follow({ job: id })),
+  ]
+  await until(() => one.seen.length === 1 && other.seen.length === 1)
+  stop.abort()
+  await one.done
+  const worker = await handWorker(test.log())
+  await worker.settle(await worker.take(), succeed({ n: 1 }))
+  await test.log().notify(['events'])
+  await other.done
+  expect([one.seen.length, other.seen.length]).toEqual([1, 3])
+})
+
 test('closing the instance ends its followers', async () => {
   await using test = testInstance()
-  const live = following(test.errand.events.follow())
+  const { id } = await test.errand.dispatch(job, 'x')
+  const live = [{}, { job: id }].map((options) => following(test.errand.events.follow(options)))
   for (let index = 0; index < 20; index += 1) await turn()
   await test.errand.close()
-  await live.done
+  await Promise.all(live.map(({ done }) => done))
 })
 
 test('reading ends with the newest event, from the oldest one or from a cursor, over many pages', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineJob } from '../../src/index.ts'
+import { defineJob, ErrandError, handle } from '../../src/index.ts'
 import { refusalOf } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 import { failure, handWorker, succeed } from './support.ts'
@@ -81,6 +81,73 @@ test('however many wait, they ask the log together, and read the record of a job
   expect(asked.together[0]).toBe(200)
   expect(asked.together.length).toBeLessThan(7)
   expect(asked.records).toBe(200)
+})
+
+test('who waits for a job that a worker of the same instance runs hears of its end without the log', async () => {
+  const asked = { whether: 0, records: 0 }
+  await using test = testInstance({
+    log: (log) => ({
+      unfinished: (ids) => {
+        asked.whether += ids.length
+        return log.unfinished(ids)
+      },
+      get: (id) => {
+        asked.records += 1
+        return log.get(id)
+      },
+      // Nobody is woken: what they hear, they hear from the worker.
+      notify: async () => undefined,
+    }),
+  })
+  const receipts = await test.errand.dispatchMany(Array.from({ length: 200 }, () => job.with('x')))
+  const waiting = Promise.all(receipts.map((receipt) => test.errand.result(receipt)))
+  await turns(10)
+  const worker = test.errand.work(
+    { concurrency: 50, handlers: [handle(job, () => ({ n: 7 }))] },
+    { signals: false },
+  )
+  expect(await waiting).toEqual(receipts.map(() => ({ n: 7 })))
+  expect(asked.records).toBe(0)
+  // When it begins to wait, and in the one look that the dispatch has asked for.
+  expect(asked.whether).toBeLessThan(400)
+  await worker.stop()
+})
+
+test('whatever a worker of the same instance tells of an end, it is the one that the log has', async () => {
+  let lost = 0
+  await using test = testInstance({
+    log: (log) => ({
+      // The answers to some outcomes are lost on the way: they are offered again.
+      settle: async (settlements, by) => {
+        const answers = await log.settle(settlements, by)
+        if (lost++ < 2) throw new ErrandError('E_LOG_UNREACHABLE', 'the connection is gone')
+        return answers
+      },
+    }),
+  })
+  const ends: Readonly<Record<string, () => unknown>> = {
+    returns: () => ({ n: 7 }),
+    returnsNothing: () => undefined,
+    throws: () => {
+      throw new TypeError('no')
+    },
+    returnsWhatJsonCannotCarry: () => ({ n: Number.NaN }),
+  }
+  const jobs = Object.keys(ends).map((name) => defineJob({ name, retry: { attempts: 1 } }))
+  const receipts = await test.errand.dispatchMany(jobs.map((each) => each.with(undefined)))
+  const told = (): Promise<readonly PromiseSettledResult<unknown>[]> =>
+    Promise.allSettled(receipts.map((receipt) => test.errand.result(receipt)))
+  const waiting = told()
+  await turns(10)
+  const worker = test.errand.work(
+    { handlers: jobs.map((each) => handle(each, () => ends[each.name]?.() as never)) },
+    { signals: false },
+  )
+  await worker.ready
+  for (let second = 0; second < 5; second += 1) await test.clock.advance(1_000)
+  expect(await waiting).toEqual(await told())
+  expect(lost).toBeGreaterThan(2)
+  await worker.stop()
 })
 
 test('the work for each who waits is the same however many wait', async () => {

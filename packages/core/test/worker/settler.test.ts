@@ -44,6 +44,7 @@ function settlerOn(log: Partial<JobLog>): {
       log: { notify: async () => undefined, ...log } as JobLog,
       ref,
       publisher,
+      recorded: () => undefined,
       clock,
       logger,
       settings,

@@ -1,5 +1,5 @@
 import { batcher, isFinal } from '@errand/core/ports'
-import type { Batcher, JobFilter, JobRecord } from '@errand/core/ports'
+import type { Batcher, JobFilter, JobRecord, Unfinished } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
@@ -58,15 +58,15 @@ export class Records {
     return ids.map((id) => byId.get(id.toLowerCase()))
   }
 
-  async unfinished(ids: readonly string[]): Promise<readonly string[]> {
+  async unfinished(ids: readonly string[]): Promise<readonly Unfinished[]> {
     const rows = await this.#oneJob.read((source) =>
       this.#database.query(
         `errand_unfinished${source.name}`,
-        `select l.id from ${source.rowsOf('live', '$1::uuid[]')} l where l.state <> ${stateCode.failed}`,
+        `select l.id, l.version from ${source.rowsOf('live', '$1::uuid[]')} l where l.state <> ${stateCode.failed}`,
         [arrayLiteral(ids.filter(isUuid))],
       ),
     )
-    return rows.map(([id]) => id!)
+    return rows.map(([id, version]) => ({ id: id!, version: number(version) }))
   }
 
   async list(

@@ -53,7 +53,8 @@ const calls: readonly (readonly [
   [
     'know whether jobs have ended',
     roleNames,
-    async ({ log, jobId }) => expect(await log.unfinished([randomUUID(), jobId])).toEqual([jobId]),
+    async ({ log, jobId }) =>
+      expect(await log.unfinished([randomUUID(), jobId])).toEqual([{ id: jobId, version: 1 }]),
   ],
   [
     'read the history of one job',

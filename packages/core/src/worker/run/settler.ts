@@ -16,6 +16,8 @@ export interface SettlerOptions {
   readonly log: JobLog
   readonly ref: WorkerRef
   readonly publisher: Publisher
+  /** Is told of each outcome that the log has recorded. */
+  readonly recorded: (settlement: Settlement, settled: Settled) => void
   readonly clock: Clock
   readonly logger: Logger
   readonly settings: Pick<Settings, 'batchItems' | 'batchBytes'>
@@ -107,7 +109,7 @@ export class Settler {
     for (let failures = failuresBefore; ;) {
       try {
         const answers = await log.settle(settlements, ref)
-        this.#answered(answers)
+        this.#answered(settlements, answers)
         return answers
       } catch (error) {
         failures += 1
@@ -132,9 +134,12 @@ export class Settler {
     }
   }
 
-  #answered(answers: readonly (Settled | Refused)[]): void {
-    const { log, clock } = this.#options
+  #answered(settlements: readonly Settlement[], answers: readonly (Settled | Refused)[]): void {
+    const { log, clock, recorded } = this.#options
     if (answers.every(isRefused)) return
+    for (const [index, answer] of answers.entries()) {
+      if (!isRefused(answer)) recorded(settlements[index]!, answer)
+    }
     this.#recordedMs = clock.monotonicMs()
     // Not awaited: whoever follows polls as well.
     void log.notify(['events']).catch(() => undefined)

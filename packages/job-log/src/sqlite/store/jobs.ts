@@ -1,5 +1,14 @@
 import { DamagedRow, finalStates, laneRank, lanes } from '@errand/core/ports'
-import type { Encoded, FinalState, JobFilter, JobRow, JobStore, NewJob, StoredJob } from '@errand/core/ports'
+import type {
+  Encoded,
+  FinalState,
+  JobFilter,
+  JobRow,
+  JobStore,
+  NewJob,
+  StoredJob,
+  Unfinished,
+} from '@errand/core/ports'
 import { isRefusedData } from '../connection.ts'
 import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
@@ -61,7 +70,7 @@ const updated = [
 ] as const
 const updateJob = `update errand_jobs set ${updated.map((column) => `${column} = ?`).join(', ')} where sequence = ?`
 
-const unfinishedJobs = `select id from errand_jobs
+const unfinishedJobs = `select id, version from errand_jobs
   where id in (select value from json_each(?)) and state not in (${finalStates.map((state) => `'${state}'`).join(', ')})`
 
 const most = Number.MAX_SAFE_INTEGER
@@ -106,8 +115,10 @@ export function jobTables(
     row(id: string): JobRow | undefined {
       return rows('select * from errand_jobs where id = ?', id)[0]
     },
-    unfinished(ids: readonly string[]): string[] {
-      return sql.all(unfinishedJobs, JSON.stringify(ids)).map(({ id }) => String(id))
+    unfinished(ids: readonly string[]): Unfinished[] {
+      return sql
+        .all(unfinishedJobs, JSON.stringify(ids))
+        .map(({ id, version }) => ({ id: String(id), version: Number(version) }))
     },
     stored(job: JobRow): StoredJob {
       const row = sql.one(

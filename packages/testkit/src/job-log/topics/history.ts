@@ -64,7 +64,7 @@ export function describeHistory(harness: JobLogHarness): void {
       expect(await on.record(job)).toMatchObject({ result: encoded(42), error: undefined })
     })
 
-    it('of many jobs those are told that have not ended', async () => {
+    it('of many jobs those are told that have not ended, and how many events each has had', async () => {
       const on = await scene()
       const held = { ordering: { key: 'k', onFailure: 'block' } } as const
       const failed = await on.ended(outcomes.fail(), held)
@@ -79,9 +79,14 @@ export function describeHistory(harness: JobLogHarness): void {
       const open = [await on.add(), await on.add({ due: { delayMs: 3_600_000 } }), running, blocked]
       const ids = [...ended, ...open].map(({ id }) => id)
       const unfinished = await on.log.unfinished([...ids, randomUUID(), 'no id'])
-      expect(unfinished.toSorted()).toEqual(open.map(({ id }) => id).toSorted())
+      expect(unfinished.map(({ id }) => id).toSorted()).toEqual(open.map(({ id }) => id).toSorted())
+      for (const { id, version } of unfinished)
+        expect((await on.log.eventsOf(id)).at(-1)?.version).toBe(version)
       await on.log.replay([failed.id], { by: 'ada' })
-      expect(await on.log.unfinished(ended.map(({ id }) => id))).toEqual([failed.id])
+      const replayed = (await on.log.eventsOf(failed.id)).at(-1)
+      expect(await on.log.unfinished(ended.map(({ id }) => id))).toEqual([
+        { id: failed.id, version: replayed?.version },
+      ])
       expect(await on.log.unfinished([])).toEqual([])
     })
 

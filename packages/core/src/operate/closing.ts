@@ -1,0 +1,30 @@
+/** What must not go on when the instance closes. */
+interface Closes {
+  closed(): void
+}
+
+/** Tells that the instance closes: who waits for the log stops waiting. */
+export class Closing {
+  readonly #controller = new AbortController()
+  readonly #waiting = new Set<Closes>()
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** However many there are, each costs the same: a signal looks through its listeners for each one that comes or goes. */
+  add(one: Closes): void {
+    if (this.signal.aborted) one.closed()
+    else this.#waiting.add(one)
+  }
+
+  remove(one: Closes): void {
+    this.#waiting.delete(one)
+  }
+
+  begin(): void {
+    this.#controller.abort()
+    for (const one of this.#waiting) one.closed()
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,14 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const fixture = fileURLToPath(new URL('fixtures/allocations.ts', import.meta.url))
+/** 64 MB: what is counted fits several times. */
+const flags = ['--min-semi-space-size=64', '--max-semi-space-size=64']
+
+// With thousands who wait, what each of them leaves to the collector was most of what waiting costs.
+test('who waits for a result allocates less than 4.6 kB in core', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, fixture])
+  expect((JSON.parse(stdout) as { readonly bytes: number }).bytes).toBeLessThan(4_600)
+})
