@@ -1,8 +1,8 @@
 // What speed is made of and no machine can blur: how many statements the log is sent. A busy machine gathers larger batches,
 // so these bounds hold on any.
 import { describe, expect, inject, it } from 'vitest'
-import { defineJob, handle } from '@errand/core'
-import { until } from '@errand/testkit'
+import { createErrand, defineJob, handle } from '@errand/core'
+import { quietLogger, until } from '@errand/testkit'
 import { scene } from '../fleet/scene.ts'
 import { countStatements } from './statements.ts'
 
@@ -66,7 +66,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.total()).toBeLessThan(jobs / 10)
   })
 
-  it('those who wait for results ask together, and read them together: less than one statement for each, all told', async () => {
+  it('those who wait for results are told by a worker of their instance, and ask together before: fewer than one statement for five, all told', async () => {
     const { errand } = await scene('postgres')
     const worker = errand.work({ concurrency: 50, handlers: [handle(count, () => {})] }, { signals: false })
     await worker.ready
@@ -74,9 +74,40 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     const statements = countStatements()
     const receipts = await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
     await Promise.all(receipts.map((receipt) => errand.result(receipt)))
+    // The record of one that had ended before somebody asked: those are read together.
+    expect(statements.of('errand_get')).toBe(statements.of('errand_past'))
+    expect(statements.total()).toBeLessThan(jobs / 5)
+    await worker.stop()
+  })
+
+  it('those who wait for results of a worker elsewhere ask together, and read them together: less than one statement for each, all told', async () => {
+    const { errand, url } = await scene('postgres')
+    await using elsewhere = createErrand({ log: url, logger: quietLogger })
+    const jobs = 500
+    const receipts = await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
+    const statements = countStatements()
+    const waiting = receipts.map((receipt) => errand.result(receipt))
+    elsewhere.work({ concurrency: 50, handlers: [handle(count, () => {})] }, { signals: false })
+    await Promise.all(waiting)
     expect(statements.of('errand_get')).toBeGreaterThan(0)
     expect(statements.of('errand_get')).toBe(statements.of('errand_past'))
     expect(statements.total()).toBeLessThan(jobs)
-    await worker.stop()
+  })
+
+  it('those who follow a job each read it together, and only when there is something: less than one statement for each, all told', async () => {
+    const { errand, url } = await scene('postgres')
+    await using elsewhere = createErrand({ log: url, logger: quietLogger })
+    const jobs = 500
+    const receipts = await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
+    const statements = countStatements()
+    const seen = receipts.map(async ({ id }) => {
+      const types: string[] = []
+      for await (const { type } of errand.events.follow({ job: id })) types.push(type)
+      return types
+    })
+    elsewhere.work({ concurrency: 50, handlers: [handle(count, () => {})] }, { signals: false })
+    expect(await Promise.all(seen)).toEqual(receipts.map(() => ['dispatched', 'started', 'succeeded']))
+    expect(statements.of('errand_read_job')).toBeGreaterThan(0)
+    expect(statements.total()).toBeLessThan(jobs)
   })
 })

@@ -1,11 +1,26 @@
-import { ErrandError } from '@errand/core/ports'
-import type { Cursor, EventRecord, ReadOptions } from '@errand/core/ports'
+import { batcher, ErrandError } from '@errand/core/ports'
+import type { Batcher, Cursor, EventRecord, ReadOptions } from '@errand/core/ports'
 import { cursorOf, positionOf } from './cursors.ts'
 import type { Position } from './cursors.ts'
 import type { Column, Database, Row } from './database.ts'
-import { isUuid } from './literals.ts'
+import { arrayLiteral, isUuid } from './literals.ts'
+import type { Cell } from './literals.ts'
 import type { OneJob } from './one-job.ts'
 import { eventColumns, eventOf } from './rows.ts'
+
+interface Page {
+  readonly events: readonly EventRecord[]
+  readonly next: Cursor
+}
+
+interface ReadOfJob {
+  readonly job: string
+  readonly after: Position | undefined
+  readonly limit: number
+}
+
+/** Jobs whose events are read at a time. */
+const mostTogether = 50
 
 /** How many events one read looks at for those that a filter asks for. */
 const filteredLook = 10_000
@@ -14,10 +29,13 @@ const filteredLook = 10_000
 export class Events {
   readonly #database: Database
   readonly #oneJob: OneJob
+  /** Those who follow a job each hear of one batch of outcomes at the same moment. */
+  readonly #ofJobs: Batcher<ReadOfJob, Page>
 
   constructor(database: Database, oneJob: OneJob) {
     this.#database = database
     this.#oneJob = oneJob
+    this.#ofJobs = batcher({ run: (reads) => this.#readOfJobs(reads), maxItems: mostTogether })
   }
 
   async eventsOf(id: string): Promise<readonly EventRecord[]> {
@@ -45,34 +63,37 @@ export class Events {
    * The lag is the longest open write transaction of the cluster. The events of one job wait for nobody: each is written
    * by a transaction that has seen the one before it, and has a later number.
    */
-  async read(
-    options: ReadOptions,
-  ): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }> {
+  async read(options: ReadOptions): Promise<Page> {
     const after = options.after === undefined ? undefined : positionOf(options.after)
-    if (options.job !== undefined && !isUuid(options.job))
-      return { events: [], next: options.after ?? (await this.end()) }
-    const filtered = options.queue !== undefined || options.tag !== undefined
+    const { job, queue, tag, limit } = options
+    if (job !== undefined && !isUuid(job)) return { events: [], next: options.after ?? (await this.end()) }
+    const filtered = queue !== undefined || tag !== undefined
+    if (job !== undefined && !filtered) return this.#ofJobs.add({ job, after, limit })
     const values = [
       after ? String(after.tx) : null,
       after ? String(after.seq) : null,
       after?.seen ?? null,
-      filtered ? Math.max(filteredLook, options.limit) : options.limit,
-      options.limit,
-      options.queue ?? null,
-      options.tag ?? null,
+      filtered ? Math.max(filteredLook, limit) : limit,
+      limit,
+      queue ?? null,
+      tag ?? null,
     ]
-    const { job } = options
     const ask = (): Promise<readonly Row[]> =>
       job === undefined
         ? this.#database.query('errand_read', this.#readText(undefined), values)
         : this.#oneJob.read((source) =>
             this.#database.query(
-              `errand_read_job${source.name}`,
+              `errand_read_filtered${source.name}`,
               this.#readText(source.rows('job_events', '$8::uuid')),
               [...values, job],
             ),
           )
-    const [facts, ...rows] = await this.#noted(ask, (answer) => answer[0]?.[5])
+    const rows = await this.#noted(ask, (answer) => answer[0]?.[5])
+    return this.#pageOf(rows, after, limit)
+  }
+
+  /** @param rows first that of the facts, then one per event: whether it is asked for, and the event */
+  async #pageOf([facts, ...rows]: readonly Row[], after: Position | undefined, limit: number): Promise<Page> {
     const [epochText, droppedTx, droppedSeq, ahead, writtenText] = facts ?? []
     const epoch = Number(epochText)
     const written = BigInt(writtenText ?? 0)
@@ -86,11 +107,38 @@ export class Events {
       .filter((row) => row[0] === 'true')
       .map((row) => eventOf(row.slice(1), cursorOf(at(row))))
     // A full page goes on after its last event; another one has looked up to its last row.
-    const last = events.length === options.limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
+    const last = events.length === limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
     const first = { tx: BigInt(droppedTx ?? 0), seq: BigInt(droppedSeq ?? 0), seen: undefined }
     // Where nothing more was read, no more than before is at stake.
     const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
     return { events, next: cursorOf(last ? at(last) : start) }
+  }
+
+  /** One statement for those who follow a job each. A cursor that is refused is refused alone. */
+  async #readOfJobs(reads: readonly ReadOfJob[]): Promise<readonly Promise<Page>[]> {
+    const column = (of: (read: ReadOfJob) => Cell): string | null =>
+      arrayLiteral(reads.map((read) => of(read)))
+    const values = [
+      column(({ job }) => job),
+      column(({ after }) => after && String(after.tx)),
+      column(({ after }) => after && String(after.seq)),
+      column(({ after }) => after?.seen),
+      column(({ limit }) => limit),
+    ]
+    const rows = await this.#noted(
+      () =>
+        this.#oneJob.read((source) =>
+          this.#database.query(
+            `errand_read_job${source.name}`,
+            this.#readOfJobsText(source.rows('job_events', 'u.id')),
+            values,
+          ),
+        ),
+      (answer) => answer[0]?.[6],
+    )
+    const ofEach = reads.map((): Row[] => [])
+    for (const [nth, ...row] of rows) ofEach[Number(nth) - 1]?.push(row)
+    return reads.map(async ({ after, limit }, index) => this.#pageOf(ofEach[index] ?? [], after, limit))
   }
 
   async end(): Promise<Cursor> {
@@ -145,6 +193,33 @@ export class Events {
     )
   }
 
+  /** For each read its facts, and then its events; before each row, which read it is of. */
+  #readOfJobsText(ofJob: string): string {
+    const { schema } = this.#database
+    return `
+      with facts as materialized (
+        select m.epoch, m.dropped_tx, m.dropped_seq, pg_snapshot_xmax(pg_current_snapshot()) as newest, ${standing(schema)}
+          from ${schema}.meta m),
+      asked as materialized (
+        select * from unnest($1::uuid[], coalesce($2::xid8[], '{}'), coalesce($3::bigint[], '{}'),
+                             coalesce($4::pg_snapshot[], '{}'), $5::integer[]) with ordinality
+          as u (id, tx, seq, seen, most, nth))
+      select * from (
+        select u.nth::text, f.epoch::text, f.dropped_tx::text, f.dropped_seq::text, (u.tx > f.newest)::text, f.written::text,
+               f.news::text, ${filler}
+          from asked u cross join facts f order by u.nth) f
+      union all
+      select * from (
+        select u.nth::text, 'true', ${textColumns(schema)}
+          from asked u cross join facts f cross join lateral (
+            select e.*, row_number() over (order by e.tx, e.seq) as place from ${ofJob} e
+             where e.job_id = u.id
+               and (e.tx, e.seq) > (coalesce(u.tx, f.dropped_tx), coalesce(u.seq, f.dropped_seq))
+               and (u.seen is null or not pg_visible_in_snapshot(e.tx, u.seen))
+             order by e.tx, e.seq limit u.most) e
+         order by u.nth, e.place) e`
+  }
+
   /** First a row of facts, then one per event: whether it is asked for, and the event; the last one looked at in any case. */
   #readText(ofJob: string | undefined): string {
     const { schema } = this.#database
@@ -174,14 +249,17 @@ export class Events {
       select f.epoch::text, f.dropped_tx::text, f.dropped_seq::text, f.ahead::text, f.written::text, f.news::text, ${filler}
         from facts f
       union all
-      select * from (select e.fits::text, ${eventColumns(schema)
-        .split(', ')
-        .map((column) => `(${column})::text`)
-        .join(', ')} from listed e order by e.nth) e`
+      select * from (select e.fits::text, ${textColumns(schema)} from listed e order by e.nth) e`
   }
 }
 
 const filler = Array.from({ length: 12 }, () => 'null::text').join(', ')
+
+const textColumns = (schema: string): string =>
+  eventColumns(schema)
+    .split(', ')
+    .map((column) => `(${column})::text`)
+    .join(', ')
 
 /** How much the server has written, and whether it does so on a timeline that the log has not noted yet. */
 const standing = (schema: string): string =>
