@@ -27,6 +27,8 @@ export interface ReceiveOptions {
 
 /** A request that is not answered within so long has failed, with all its repetitions; a long poll has its wait besides. */
 const deadlineMs = 10_000
+/** A first try that is not answered by then was lost with its connection, it may be: the next one has another. */
+const firstTryMs = 3_000
 /** So often is a request made in all, but for a poll: what fails is asked again by its lane. */
 const mostTries = 4
 /** The first pause between two tries; it doubles, and half of it is chance. */
@@ -139,9 +141,15 @@ export class Api {
       if (passing) this.#client.failed(error)
       return passing
     }
-    return this.#within(deadlineMs, (signal) =>
-      repeat(() => call(signal), { tries: mostTries, pauseMs, isPassing: isWorthIt, signal }),
-    )
+    return this.#within(deadlineMs, (signal) => {
+      let tries = 0
+      const tried = (): Promise<T> => {
+        tries += 1
+        // A network that has forgotten a connection tells nobody: that must not take the time of the other tries.
+        return tries === 1 ? withDeadline(firstTryMs, call, { signals: [signal] }) : call(signal)
+      }
+      return repeat(tried, { tries: mostTries, pauseMs, isPassing: isWorthIt, signal })
+    })
   }
 
   /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */

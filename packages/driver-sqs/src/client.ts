@@ -7,6 +7,8 @@ import type { Settings } from './options.ts'
 
 /** Four long polls for each queue that is taken from, and room for sends and deletes; the SDK's own limit is 50. */
 const mostSockets = 512
+/** A long poll says nothing for as long as it waits: the kernel asks whether the connection still is one, every second then. */
+const sockets = { keepAlive: true, keepAliveInitialDelay: 1_000, maxSockets: mostSockets }
 /** However many requests are refused, a client is made anew no sooner than this after the last one. */
 const renewedMs = 3_000
 
@@ -14,10 +16,7 @@ const renewedMs = 3_000
 export class Client {
   readonly #given: SQSClient | undefined
   readonly #config: SQSClientConfig
-  readonly #agents = [
-    new HttpAgent({ keepAlive: true, maxSockets: mostSockets }),
-    new HttpsAgent({ keepAlive: true, maxSockets: mostSockets }),
-  ] as const
+  readonly #agents = [new HttpAgent(sockets), new HttpsAgent(sockets)] as const
   #own: SQSClient | undefined
   #madeMs = Number.NEGATIVE_INFINITY
 
@@ -51,8 +50,8 @@ export class Client {
     if (trouble === 'failing' || trouble === 'endpoint') {
       // The name may lead elsewhere by now, and a kept socket never asks for it again.
       for (const agent of this.#agents) {
-        for (const sockets of Object.values(agent.freeSockets)) {
-          for (const socket of sockets ?? []) socket.destroy()
+        for (const free of Object.values(agent.freeSockets)) {
+          for (const socket of free ?? []) socket.destroy()
         }
       }
     }
