@@ -208,7 +208,7 @@ export const faults = {
   },
   'connections forgotten': {
     fault: 'connections silently dead',
-    how: 'proxy: forgets them all, tells nobody; to the database, then to the broker',
+    how: 'proxy: forgets them all, tells nobody; to the database, then to the broker; those to SQS end as by TCP keep-alive',
     expected: 'noticed by those who wait; asked again, done once',
     not: aFile,
   },
