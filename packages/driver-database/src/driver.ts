@@ -1,7 +1,7 @@
 import { ErrandError } from '@errand/core'
 import type { Duration } from '@errand/core'
-import { defineOptions, option } from '@errand/core/driver-kit'
-import type { Driver, DriverContext, DriverFactory, QueueName, RequestId, Topic } from '@errand/core/ports'
+import { buildDriver, defineOptions, option } from '@errand/core/driver-kit'
+import type { Driver, DriverContext, DriverFactory, RequestId, Topic } from '@errand/core/ports'
 import { DatabaseSubscription } from './subscription.ts'
 
 export interface DatabaseOptions {
@@ -39,16 +39,8 @@ export function fromUrl(url: string): DriverFactory {
 }
 
 function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
-  const subscriptions = new Set<DatabaseSubscription>()
   const unanswered = new Map<string, RequestId>()
-  let closing: Promise<void> | undefined
-
-  async function close(): Promise<void> {
-    await Promise.all([...subscriptions].map((subscription) => subscription.close()))
-  }
-
-  return {
-    port: 1,
+  return buildDriver({
     name: 'database',
     // How many jobs wait is the log's to say; this driver holds no tickets of its own.
     capabilities: { delivers: 'claims', depth: 'unknown' },
@@ -58,23 +50,9 @@ function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
       // The jobs stand in the log already: whether anybody woke up, they will be found there.
       return { accepted: tickets, refused: [] }
     },
-    async subscribe(queue: QueueName, { worker }) {
-      if (closing) throw new ErrandError('E_CLOSED', 'this driver has been closed')
-      const subscription = new DatabaseSubscription({
-        queue,
-        worker,
-        log,
-        logger,
-        clock,
-        pollMs,
-        unanswered,
-        closed: () => subscriptions.delete(subscription),
-      })
-      subscriptions.add(subscription)
-      return subscription
-    },
+    subscribe: async (queue, { worker }) =>
+      new DatabaseSubscription({ queue, worker, log, logger, clock, pollMs, unanswered }),
     depth: async () => undefined,
     purge: async () => undefined,
-    close: () => (closing ??= close()),
-  }
+  })
 }

@@ -24,7 +24,6 @@ export interface SubscriptionParts {
   readonly pollMs: number
   /** The take of this queue whose answer was lost, if any; it outlives a subscription that is opened anew. */
   readonly unanswered: Map<string, RequestId>
-  readonly closed: () => void
 }
 
 /** Takes the jobs of one queue. Taking is claiming: what it delivers is granted already. */
@@ -61,9 +60,7 @@ export class DatabaseSubscription implements Subscription {
   }
 
   async close(): Promise<void> {
-    if (this.#end.signal.aborted) return
     this.#end.abort()
-    this.#parts.closed()
   }
 
   async #take(max: number): Promise<readonly Claim[]> {

@@ -1,5 +1,5 @@
 import type { DriverFactory } from '@errand/core/ports'
-import { RabbitmqDriver } from './driver.ts'
+import { openDriver } from './driver.ts'
 import { parseUrl, resolveOptions } from './options.ts'
 import type { RabbitmqOptions } from './options.ts'
 
@@ -20,7 +20,7 @@ export function rabbitmq(options: string | RabbitmqOptions): DriverFactory {
     errand: 'driver',
     name: 'rabbitmq',
     place: `${nodes.join(',')}?prefix=${settings.prefix}`,
-    open: (context) => new RabbitmqDriver(settings, context),
+    open: (context) => openDriver(settings, context),
   }
 }
 

@@ -11,8 +11,6 @@ export interface SubscriptionParts {
   readonly settings: Settings
   readonly clock: Clock
   readonly logger: Logger
-  /** It has been closed, or has closed itself. */
-  readonly closed: () => void
 }
 
 /** How long consumers outlive the demand, and how long a ticket may wait here while others are asked for. */
@@ -38,7 +36,6 @@ export class RabbitmqSubscription implements Subscription {
   readonly #lanes: readonly LaneReader[]
   readonly #policy = new LanePolicy()
   readonly #closed = new AbortController()
-  #closing: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #wake: (() => void) | undefined
   #failure: Error | undefined
@@ -65,21 +62,15 @@ export class RabbitmqSubscription implements Subscription {
     return turn
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
-  }
-
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed.abort()
     this.#stopLinger?.()
     await this.#turn
     await Promise.all(this.#lanes.map((lane) => lane.close()))
-    this.#parts.closed()
   }
 
   async #next(max: number, ended: AbortSignal): Promise<readonly Delivery[]> {
-    if (ended.aborted || max < 1) return []
+    if (ended.aborted) return []
     this.#demanded()
     let filled = false
     try {

@@ -1,27 +1,24 @@
-import { inTime, publishEach } from '@errand/core/driver-kit'
+import { buildDriver, inTime, LaneSubscription, publishEach } from '@errand/core/driver-kit'
 import { checkQueueName, ErrandError, lanes, systemClock } from '@errand/core/ports'
 import type { Driver, Logger, QueueName, Ticket } from '@errand/core/ports'
 import { Api } from './api.ts'
+import { sqsErrors } from './errors.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Settings } from './options.ts'
-import { SqsSubscription } from './subscription.ts'
 
 /**
  * Waits and deadlines are in real time and not by the clock that core is given: the broker's time goes on when a test
  * holds the log's.
  */
 const clock = systemClock
-/** How long a close waits for what is under way, once the subscriptions are closed. */
+/** How long a close waits for what is under way, after the subscriptions have closed. */
 const longestCloseMs = 700
 
 export function openDriver(settings: Settings, logger: Logger): Driver {
   const api = new Api(settings)
   const queues = new Map<QueueName, readonly LaneQueue[]>()
-  const subscriptions = new Set<SqsSubscription>()
-  let closing: Promise<void> | undefined
 
-  function lanesOf(queue: QueueName): readonly LaneQueue[] {
-    if (closing) throw new ErrandError('E_CLOSED', 'this driver has been closed')
+  function openLanes(queue: QueueName): readonly LaneQueue[] {
     const known = queues.get(queue)
     if (known) return known
     checkQueueName(queue)
@@ -30,52 +27,43 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
     return made
   }
 
-  function laneOf({ queue, lane }: Ticket): LaneQueue {
-    const found = lanesOf(queue).find((each) => each.lane === lane)
+  function findLane({ queue, lane }: Ticket): LaneQueue {
+    const found = openLanes(queue).find((each) => each.lane === lane)
     if (!found) throw new ErrandError('E_DRIVER', `there is no lane ${JSON.stringify(lane)}`)
     return found
   }
 
-  async function close(): Promise<void> {
-    await Promise.all([...subscriptions].map((subscription) => subscription.close()))
-    const idle = Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
-    await inTime(idle, longestCloseMs, clock, () => undefined)
-    // Whoever published learns that nothing is known: the log has the jobs, and the relay publishes them again.
-    api.close(new ErrandError('E_CLOSED', 'the driver was closed before SQS had answered'))
-  }
-
-  return {
-    port: 1,
+  return buildDriver({
     name: 'sqs',
     capabilities: { delivers: 'tickets', depth: 'approximate' },
-    async publish(tickets, { signal } = {}) {
-      return publishEach(tickets, signal, (ticket) => laneOf(ticket).send(ticket, signal))
-    },
+    publish: (tickets, { signal } = {}) =>
+      publishEach(tickets, signal, (ticket) => findLane(ticket).send(ticket, signal)),
     async subscribe(queue) {
-      const all = lanesOf(queue)
-      await Promise.all(all.map((each) => each.open()))
-      if (closing) throw new ErrandError('E_CLOSED', 'this driver has been closed')
-      const subscription: SqsSubscription = new SqsSubscription({
+      const sources = openLanes(queue)
+      await Promise.all(sources.map((each) => each.open()))
+      const hiddenMs = settings.visibilitySeconds * 1_000
+      return new LaneSubscription({
+        driver: 'sqs',
         queue,
-        lanes: all,
-        visibilitySeconds: settings.visibilitySeconds,
+        sources,
+        hiddenMs,
+        errors: sqsErrors,
         logger,
         clock,
-        onClosed: () => subscriptions.delete(subscription),
       })
-      subscriptions.add(subscription)
-      return subscription
     },
     async depth(queue) {
-      const counts = await Promise.all(lanesOf(queue).map((each) => each.depth()))
+      const counts = await Promise.all(openLanes(queue).map((each) => each.depth()))
       return counts.reduce((sum, count) => sum + count, 0)
     },
     async purge(queue) {
-      await Promise.all(lanesOf(queue).map((each) => each.purge()))
+      await Promise.all(openLanes(queue).map((each) => each.purge()))
     },
-    close() {
-      closing ??= close()
-      return closing
+    async close() {
+      const idle = Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
+      await inTime(idle, longestCloseMs, clock, () => undefined)
+      // A publisher learns that nothing is known: the log has the jobs, and the relay publishes them again.
+      api.close(new ErrandError('E_CLOSED', 'the driver was closed before SQS had answered'))
     },
-  }
+  })
 }

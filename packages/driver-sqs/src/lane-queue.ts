@@ -1,10 +1,8 @@
-import type { Message } from '@aws-sdk/client-sqs'
-import { Backoff, encodeTicket, EntryBatcher } from '@errand/core/driver-kit'
-import type { EntryResult } from '@errand/core/driver-kit'
-import { News } from '@errand/core/ports'
+import { encodeTicket, EntryBatcher } from '@errand/core/driver-kit'
+import type { EntryResult, LaneMessage, LaneSource } from '@errand/core/driver-kit'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import { batchSize } from './api.ts'
-import type { Api, ReceiveOptions } from './api.ts'
+import type { Api } from './api.ts'
 import { driverError, sqsErrors } from './errors.ts'
 import { sqsName } from './names.ts'
 import type { Settings } from './options.ts'
@@ -28,23 +26,18 @@ const longestGatherMs = 1_000
  * One SQS queue: one lane of a queue. Knows its URL once it has been asked for, and asks again when SQS no longer knows
  * the queue.
  */
-export class LaneQueue {
+export class LaneQueue implements LaneSource<string> {
   readonly lane: Lane
   readonly name: string
-  /** Shared by all subscriptions of this driver. */
-  readonly backoff: Backoff = new Backoff()
-  /** What was said of it. */
-  readonly news: News
   readonly #options: LaneQueueOptions
   readonly #sends: EntryBatcher<string>
-  readonly #deletes: EntryBatcher<string>
-  readonly #handBacks: EntryBatcher<string>
+  readonly #acks: EntryBatcher<string>
+  readonly #releases: EntryBatcher<string>
   #url: Promise<string> | undefined
 
   constructor(options: LaneQueueOptions) {
     const { api, clock, settings, queue, lane } = options
     this.#options = options
-    this.news = new News(clock)
     this.lane = lane
     this.name = sqsName(settings.prefix, queue, lane)
     this.#sends = new EntryBatcher({
@@ -52,13 +45,13 @@ export class LaneQueue {
       run: (bodies) => this.#onQueue('sending tickets to', (url) => api.send(url, bodies)),
       clock,
     })
-    this.#deletes = new EntryBatcher({
+    this.#acks = new EntryBatcher({
       maxItems: batchSize,
       run: (handles) => this.#onQueue('deleting tickets from', (url) => api.delete(url, handles)),
       clock,
       gatherMs: Math.min(longestGatherMs, settings.visibilitySeconds * 250),
     })
-    this.#handBacks = new EntryBatcher({
+    this.#releases = new EntryBatcher({
       maxItems: batchSize,
       run: (handles) => this.#onQueue('handing tickets back to', (url) => api.handBack(url, handles)),
       clock,
@@ -76,19 +69,25 @@ export class LaneQueue {
   }
 
   /** @throws `E_DRIVER` */
-  receive(options: ReceiveOptions): Promise<readonly Message[]> {
-    return this.#onQueue('receiving tickets from', (url) => this.#options.api.receive(url, options))
+  async receive(max: number, waitMs: number, signal: AbortSignal): Promise<readonly LaneMessage<string>[]> {
+    const { api } = this.#options
+    const messages = await this.#onQueue('receiving tickets from', (url) =>
+      api.receive(url, { max, waitSeconds: waitMs / 1_000, signal }),
+    )
+    return messages.flatMap(({ Body: text, ReceiptHandle: handle, MessageId: id }) =>
+      handle === undefined ? [] : [{ text, handle, id }],
+    )
   }
 
-  /** Takes up to a second, to become one of ten. @throws `E_DRIVER`: the ticket will come again, and the claim refuses it. */
-  async delete(handle: string): Promise<void> {
-    const result = await this.#deletes.add(handle)
+  /** Takes up to a second, to become one of ten. @throws `E_DRIVER` */
+  async ack(handle: string): Promise<void> {
+    const result = await this.#acks.add(handle)
     if (!result.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(result))
   }
 
-  /** @throws `E_DRIVER`: the ticket stays hidden until its visibility ends. */
-  async handBack(handle: string): Promise<void> {
-    const result = await this.#handBacks.add(handle)
+  /** @throws `E_DRIVER` */
+  async release(handle: string): Promise<void> {
+    const result = await this.#releases.add(handle)
     // The sender's fault is a ticket that is visible, taken by another worker or deleted by now: it needs no handing back.
     if (!result.done && result.again)
       throw driverError(`handing a ticket back to ${this.name}`, entryError(result))
@@ -111,14 +110,14 @@ export class LaneQueue {
     })
   }
 
-  /** Deletes wait no longer for others. */
+  /** Deletes wait for others no longer. */
   flush(): void {
-    this.#deletes.flush()
+    this.#acks.flush()
   }
 
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
-    await Promise.all([this.#sends.idle(), this.#deletes.idle(), this.#handBacks.idle()])
+    await Promise.all([this.#sends.idle(), this.#acks.idle(), this.#releases.idle()])
   }
 
   /** The call, and once more when the queue was deleted since its URL was asked for. */

@@ -1,23 +1,41 @@
-import type { Message } from '@aws-sdk/client-sqs'
-import { decodeTicket } from '@errand/core/driver-kit'
-import type { Clock, Delivery, ErrandError, Logger, QueueName, Subscription } from '@errand/core/ports'
-import { lowestLaneEvery, toFailure } from '@errand/core/ports'
-import { batchSize } from './api.ts'
-import { Received } from './delivery.ts'
-import { sqsErrors } from './errors.ts'
-import type { LaneQueue } from './lane-queue.ts'
+import type { ErrandError } from '../errors.ts'
+import { toFailure } from '../failure/to-failure.ts'
+import { lowestLaneEvery } from '../job/lane-policy.ts'
+import type { QueueName } from '../job/ticket.ts'
+import { inTime } from '../in-time.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Delivery, Subscription } from '../ports/driver.ts'
+import { unlessAborted } from '../unless-aborted.ts'
+import type { ErrorTable } from './errors.ts'
+import { LanePoller } from './lane-poller.ts'
+import type { LaneMessage, LaneSource } from './lane-source.ts'
 import { Pace } from './pace.ts'
-import { LanePolls } from './poll.ts'
-import { keptMs, Shelf } from './shelf.ts'
+import { Received } from './received.ts'
+import { keptMs, TicketBuffer } from './ticket-buffer.ts'
+import { decodeTicket } from './ticket-text.ts'
 
-export interface SqsSubscriptionOptions {
+export interface LaneSubscriptionOptions {
+  /** The driver's name, for the log. */
+  readonly driver: string
   readonly queue: QueueName
-  /** Highest first. */
-  readonly lanes: readonly LaneQueue[]
-  readonly visibilitySeconds: number
+  /** Highest lane first. */
+  readonly sources: readonly LaneSource[]
   readonly logger: Logger
   readonly clock: Clock
-  readonly onClosed: () => void
+  /** How many messages the broker gives at most for one receive. Default 10. */
+  readonly batchSize?: number | undefined
+  /** How long a receive may wait for the first message. Default 20 s. */
+  readonly longestWaitMs?: number | undefined
+  /** For how long the broker hides a message that was received. Default: until it is handed back. */
+  readonly hiddenMs?: number | undefined
+  /**
+   * How long receives that are under way may go on when the subscription closes, so that what is on its way is handed
+   * back. Default 500 ms; 0 where a receive that is aborted has taken nothing.
+   */
+  readonly stopMs?: number | undefined
+  /** What the broker's errors mean. Default: each is of one lane, and passes. */
+  readonly errors?: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'> | undefined
 }
 
 interface Ask {
@@ -26,20 +44,25 @@ interface Ask {
   reject(error: ErrandError): void
 }
 
-/** How long open polls may go on after a stop, so that what is on its way is handed back and not lost to its visibility. */
-const stopMs = 500
+const noErrors = { isCommon: () => false, isFinal: () => false }
 /** How long a stop may take in all. What is not handed back or deleted by then goes on without it, or comes again. */
 const longestStopMs = 1_000
 
 /**
- * Keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask
- * that opened it, because an aborted one may already have taken tickets, which are then hidden until their visibility
- * ends: the next ask finds it open, and without one what it brings is handed back.
+ * A subscription over a source for each lane, for brokers that are asked for messages and hide them until they are acked.
+ * It does what every driver owes core: higher lanes first and the lowest one's share, nothing kept for longer than 500 ms
+ * between two asks, one hand-over per delivery, messages that are no tickets set aside, and a close that hands back the rest.
+ *
+ * It keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask
+ * that opened it, because an aborted one may have taken tickets already, which are then hidden: the next ask finds it
+ * open, and without one what it brings is handed back.
  */
-export class SqsSubscription implements Subscription {
-  readonly #options: SqsSubscriptionOptions
-  readonly #lanes: readonly LanePolls[]
-  readonly #shelf: Shelf
+export class LaneSubscription implements Subscription {
+  readonly #options: LaneSubscriptionOptions
+  readonly #lanes: readonly LanePoller[]
+  readonly #buffer: TicketBuffer
+  readonly #batchSize: number
+  readonly #errors: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'>
   readonly #pace = new Pace()
   readonly #unacked = new Set<Received>()
   readonly #settling = new Set<Promise<void>>()
@@ -50,10 +73,14 @@ export class SqsSubscription implements Subscription {
   #timer: (() => void) | undefined
   #closing: Promise<void> | undefined
 
-  constructor(options: SqsSubscriptionOptions) {
+  constructor(options: LaneSubscriptionOptions) {
+    const { sources, clock, longestWaitMs = 20_000, batchSize = 10, hiddenMs = Infinity } = options
+    const errors = options.errors ?? noErrors
     this.#options = options
-    this.#lanes = options.lanes.map((queue) => new LanePolls(queue))
-    this.#shelf = new Shelf(options.visibilitySeconds * 1_000)
+    this.#errors = errors
+    this.#batchSize = batchSize
+    this.#lanes = sources.map((source) => new LanePoller({ source, clock, longestWaitMs, errors }))
+    this.#buffer = new TicketBuffer(hiddenMs)
     this.#lastAskedMs = options.clock.monotonicMs()
   }
 
@@ -97,19 +124,19 @@ export class SqsSubscription implements Subscription {
     this.#timer = undefined
     if (this.#closing) return
     const now = this.#options.clock.monotonicMs()
-    this.#shelf.takeExpired(now)
+    this.#buffer.takeExpired(now)
     // Before the answer: a lane that has tickets goes before what came from lower ones.
     if (this.#asks.length > 0) this.#fetch(now)
     this.#answer(now)
     if (this.#asks.length > 0) this.#listen(now)
-    this.#handBack(this.#shelf.takeDue(now))
+    this.#handBack(this.#buffer.takeDue(now))
     this.#wakeLater(now)
   }
 
   #answer(now: number): void {
-    for (let ask = this.#asks[0]; ask && !this.#shelf.isEmpty; ask = this.#asks[0]) {
-      const floor = this.#lanes.find((lane) => lane.settlesAtMs > now)?.queue.lane
-      const taken = this.#shelf.take(ask.max, floor)
+    for (let ask = this.#asks[0]; ask && !this.#buffer.isEmpty; ask = this.#asks[0]) {
+      const floor = this.#lanes.find((lane) => lane.settlesAtMs > now)?.source.lane
+      const taken = this.#buffer.take(ask.max, floor)
       if (taken.length === 0) return
       this.#pace.took(taken.length, now)
       for (const received of taken) this.#unacked.add(received)
@@ -139,8 +166,8 @@ export class SqsSubscription implements Subscription {
       if (lane.flows(now) || lane.isListening || lane.remainingMs(now) > 0) continue
       this.#poll(
         lane,
-        Math.min(batchSize, Math.max(this.#demand, this.#pace.expected(now))),
-        lane.listenSeconds,
+        Math.min(this.#batchSize, Math.max(this.#demand, this.#pace.expected(now))),
+        lane.listenMs,
       )
     }
   }
@@ -152,73 +179,69 @@ export class SqsSubscription implements Subscription {
     const lowest = flowing.at(-1)
     if (!top || !lowest) return
     const demand = this.#demand
-    const share = top === lowest ? 0 : this.#shelf.fromLowest(demand)
+    const share = top === lowest ? 0 : this.#buffer.fromLowest(demand)
     const expected = this.#pace.expected(now)
-    const shareMissing = share - this.#shelf.countOf(lowest.queue.lane) - lowest.asked
+    const shareMissing = share - this.#buffer.countOf(lowest.source.lane) - lowest.asked
     this.#open(lowest, shareMissing, Math.floor(expected / lowestLaneEvery))
-    this.#open(top, demand - share - this.#shelf.countDownTo(top.queue.lane) - top.asked, expected)
+    this.#open(top, demand - share - this.#buffer.countDownTo(top.source.lane) - top.asked, expected)
   }
 
   /**
    * Polls that do not wait: tickets are there, and if they are not, lower lanes come next. Where tickets go as fast as
    * that, as many as will be asked for in a moment: a poll for one costs as much as one for ten.
    */
-  #open(lane: LanePolls, missing: number, expected: number): void {
+  #open(lane: LanePoller, missing: number, expected: number): void {
     let left = missing
     for (let room = lane.room; left > 0 && room > 0; room -= 1) {
-      const asked = Math.min(batchSize, Math.max(left, expected))
+      const asked = Math.min(this.#batchSize, Math.max(left, expected))
       this.#poll(lane, asked, 0)
       left -= asked
     }
   }
 
-  #poll(lane: LanePolls, asked: number, waitSeconds: number): void {
-    const polled = this.#polled(lane, asked, waitSeconds)
+  #poll(lane: LanePoller, asked: number, waitMs: number): void {
+    const polled = this.#polled(lane, asked, waitMs)
     this.#polls.add(polled)
     void polled.finally(() => this.#polls.delete(polled))
   }
 
-  async #polled(lane: LanePolls, asked: number, waitSeconds: number): Promise<void> {
+  async #polled(lane: LanePoller, asked: number, waitMs: number): Promise<void> {
     const { signal } = this.#aborted
-    const { messages, error } = await lane.poll(asked, waitSeconds, this.#options.clock, signal)
+    const { messages, error } = await lane.poll(asked, waitMs, signal)
     if (error && signal.aborted) return
     if (error) this.#failed(lane, error)
     else this.#arrived(lane, messages)
     this.#advance()
   }
 
-  #arrived({ queue }: LanePolls, messages: readonly Message[]): void {
+  #arrived({ source }: LanePoller, messages: readonly LaneMessage[]): void {
     const now = this.#options.clock.monotonicMs()
     const received: Received[] = []
-    for (const { Body, ReceiptHandle, MessageId } of messages) {
-      if (ReceiptHandle === undefined) continue
-      const { ticket, why } = decodeTicket(Body)
-      if (ticket) received.push(new Received(ticket, ReceiptHandle, queue, now))
-      else this.#setAside(queue, ReceiptHandle, { messageId: MessageId, why })
+    for (const { text, handle, id } of messages) {
+      const { ticket, why } = decodeTicket(text)
+      if (ticket) received.push(new Received(ticket, handle, source, now))
+      else this.#setAside(source, handle, { messageId: id, why })
     }
     if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
       this.#handBack(received)
-    else this.#shelf.put(received)
+    else this.#buffer.put(received)
   }
 
-  #setAside(queue: LaneQueue, handle: string, about: object): void {
-    const { logger } = this.#options
+  #setAside(source: LaneSource, handle: unknown, about: object): void {
+    const { logger, driver } = this.#options
     // Not its text: nobody knows what is in it.
-    logger.warn(
-      { driver: 'sqs', sqsQueue: queue.name, ...about },
-      'a message that is not a ticket was deleted',
-    )
-    void this.#settle(queue.delete(handle))
+    logger.warn({ driver, source: source.name, ...about }, 'a message that is not a ticket was set aside')
+    void this.#settle(source.setAside ? source.setAside(handle) : source.ack(handle))
   }
 
-  #failed(lane: LanePolls, error: ErrandError): void {
-    const { clock, logger, queue } = this.#options
-    const waitMs = lane.queue.backoff.failed(clock.monotonicMs())
-    const failure = { driver: 'sqs', queue, lane: lane.queue.lane, waitMs, error: toFailure(error) }
+  #failed(lane: LanePoller, error: ErrandError): void {
+    const { clock, logger, driver, queue } = this.#options
+    const waitMs = lane.backoff.failed(clock.monotonicMs())
+    const failure = { driver, queue, lane: lane.source.lane, waitMs, error: toFailure(error) }
     // What all queues meet is said once by whoever asks; the others of one lane by that lane.
-    if (sqsErrors.isCommon(error) || !lane.queue.news.isNew(error.message))
+    if (this.#errors.isCommon(error) || !lane.news.isNew(error.message))
       logger.debug(failure, 'receiving tickets failed; this lane is tried again')
-    else if (sqsErrors.isFinal(error))
+    else if (this.#errors.isFinal(error))
       logger.error(failure, 'receiving tickets failed until somebody helps; this lane is tried again')
     else logger.warn(failure, 'receiving tickets failed; this lane is tried again')
     // While one lane answers the others go on.
@@ -234,11 +257,8 @@ export class SqsSubscription implements Subscription {
   #settle(settling: Promise<void>): Promise<void> {
     const settled = settling
       .catch((error: unknown) => {
-        const { logger, queue } = this.#options
-        logger.warn(
-          { driver: 'sqs', queue, error: toFailure(error) },
-          'a ticket stays until its visibility ends',
-        )
+        const { logger, driver, queue } = this.#options
+        logger.warn({ driver, queue, error: toFailure(error) }, 'a ticket stays until the broker gives it up')
       })
       .finally(() => this.#settling.delete(settled))
     this.#settling.add(settled)
@@ -253,11 +273,11 @@ export class SqsSubscription implements Subscription {
   #wakeLater(now: number): void {
     const asked = this.#asks.length > 0
     const moments = this.#lanes.flatMap((lane) => {
-      const fresh = lane.settlesAtMs > now && (asked || !this.#shelf.isEmpty) ? [lane.settlesAtMs] : []
+      const fresh = lane.settlesAtMs > now && (asked || !this.#buffer.isEmpty) ? [lane.settlesAtMs] : []
       const pauseMs = lane.remainingMs(now)
       return asked && pauseMs > 0 ? [...fresh, now + pauseMs] : fresh
     })
-    const dueMs = this.#shelf.dueMs
+    const dueMs = this.#buffer.dueMs
     if (dueMs !== undefined) moments.push(dueMs)
     if (moments.length === 0) return
     const delayMs = Math.max(1, Math.min(...moments) - now)
@@ -266,19 +286,18 @@ export class SqsSubscription implements Subscription {
 
   async #end(): Promise<void> {
     this.#timer?.()
-    const { clock } = this.#options
-    const timers = new AbortController()
-    const late = clock.sleep(longestStopMs, timers.signal)
+    const { clock, stopMs = 500 } = this.#options
+    const late = new AbortController()
+    const stopTimer = clock.after(longestStopMs, () => late.abort())
     for (const ask of this.#asks) ask.answer([])
-    this.#handBack(this.#shelf.takeAll())
+    this.#handBack(this.#buffer.takeAll())
     this.#handBack([...this.#unacked])
     this.#unacked.clear()
-    await Promise.race([Promise.all(this.#polls), clock.sleep(stopMs, timers.signal)])
+    if (stopMs > 0) await inTime(Promise.all(this.#polls), stopMs, clock, () => undefined)
     this.#aborted.abort()
-    for (const lane of this.#lanes) lane.queue.flush()
-    await Promise.race([this.#allSettled(), late])
-    timers.abort()
-    this.#options.onClosed()
+    for (const lane of this.#lanes) lane.source.flush?.()
+    await unlessAborted(this.#allSettled(), late.signal, () => undefined)
+    stopTimer()
   }
 
   async #allSettled(): Promise<void> {

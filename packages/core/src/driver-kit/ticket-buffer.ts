@@ -1,6 +1,7 @@
-import { LanePolicy, laneRank } from '@errand/core/ports'
-import type { Lane } from '@errand/core/ports'
-import type { Received } from './delivery.ts'
+import { LanePolicy } from '../job/lane-policy.ts'
+import { laneRank } from '../job/lane.ts'
+import type { Lane } from '../job/lane.ts'
+import type { Received } from './received.ts'
 
 /** Between two asks no ticket is kept longer: another worker may be free. */
 export const keptMs = 500
@@ -9,13 +10,13 @@ export const keptMs = 500
  * The tickets that have come and have not been asked for yet. There are some because lanes are polled at once: each may
  * bring as many as are asked for.
  */
-export class Shelf {
+export class TicketBuffer {
   readonly #policy = new LanePolicy()
-  readonly #visibilityMs: number
+  readonly #hiddenMs: number
   #tickets: Received[] = []
 
-  constructor(visibilityMs: number) {
-    this.#visibilityMs = visibilityMs
+  constructor(hiddenMs: number) {
+    this.#hiddenMs = hiddenMs
   }
 
   get size(): number {
@@ -44,11 +45,11 @@ export class Shelf {
 
   /** How many are there of this lane and the ones above it. */
   countDownTo(lane: Lane): number {
-    return this.#tickets.filter(({ queue }) => laneRank[queue.lane] <= laneRank[lane]).length
+    return this.#tickets.filter(({ lane: each }) => laneRank[each] <= laneRank[lane]).length
   }
 
   countOf(lane: Lane): number {
-    return this.#tickets.filter(({ queue }) => queue.lane === lane).length
+    return this.#tickets.filter((each) => each.lane === lane).length
   }
 
   /**
@@ -56,17 +57,17 @@ export class Shelf {
    * a lane whose poll has only just been opened and may have tickets.
    */
   take(max: number, floor: Lane | undefined): readonly Received[] {
-    const sorted = this.#tickets.toSorted((a, b) => laneRank[a.queue.lane] - laneRank[b.queue.lane])
-    const allowed = sorted.filter(({ queue }) => !floor || laneRank[queue.lane] <= laneRank[floor])
+    const sorted = this.#tickets.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
+    const allowed = sorted.filter(({ lane }) => !floor || laneRank[lane] <= laneRank[floor])
     // A share for the lowest lane presupposes that a higher one has something.
     if (allowed.length === 0) return []
-    const low = sorted.filter(({ queue }) => queue.lane === sorted.at(-1)?.queue.lane)
+    const low = sorted.filter(({ lane }) => lane === sorted.at(-1)?.lane)
     const share = low.slice(0, this.#policy.fromLowest(Math.min(max, allowed.length + low.length)))
     const rest = allowed.filter((each) => !share.includes(each)).slice(0, max - share.length)
     const taken = [...rest, ...share]
     this.#tickets = this.#tickets.filter((each) => !taken.includes(each))
     this.#policy.granted(taken.length)
-    return taken.toSorted((a, b) => laneRank[a.queue.lane] - laneRank[b.queue.lane])
+    return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
   }
 
   /** Takes those that have been kept for too long. */
@@ -74,9 +75,9 @@ export class Shelf {
     return this.#remove(({ receivedMs }) => nowMs - receivedMs >= keptMs)
   }
 
-  /** Takes those that SQS has shown, or is about to show, to others: the event loop stood still. */
+  /** Takes those that the broker has shown, or is about to show, to others: the event loop stood still. */
   takeExpired(nowMs: number): readonly Received[] {
-    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= this.#visibilityMs)
+    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= this.#hiddenMs)
   }
 
   takeAll(): readonly Received[] {

@@ -1,23 +1,41 @@
-import type { Message } from '@aws-sdk/client-sqs'
-import type { Clock, ErrandError } from '@errand/core/ports'
-import { driverError, sqsErrors } from './errors.ts'
-import type { LaneQueue } from './lane-queue.ts'
+import { isErrandError } from '../errors.ts'
+import type { ErrandError } from '../errors.ts'
+import { News } from '../news.ts'
+import type { Clock } from '../ports/clock.ts'
+import { Backoff } from './backoff.ts'
+import { driverError, readMessage } from './errors.ts'
+import type { ErrorTable } from './errors.ts'
+import type { LaneMessage, LaneSource } from './lane-source.ts'
 
 /** One receive that is under way. */
 export interface Poll {
   readonly asked: number
   readonly openedMs: number
-  /** 0: SQS answers at once. */
-  readonly waitSeconds: number
+  /** 0: the broker answers at once. */
+  readonly waitMs: number
 }
 
 export interface PollOutcome {
-  readonly messages: readonly Message[]
+  readonly messages: readonly LaneMessage[]
   readonly error?: ErrandError
 }
 
-/** The longest wait that SQS allows: three requests a minute. */
-const longPollSeconds = 20
+export interface LanePollerOptions {
+  readonly source: LaneSource
+  readonly clock: Clock
+  /** How long a poll waits that listens. */
+  readonly longestWaitMs: number
+  readonly errors: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'>
+}
+
+/** What must outlive a subscription, so that a caller who subscribes in a loop does not ask in one. */
+interface Memory {
+  readonly backoff: Backoff
+  /** What was said of it. */
+  readonly news: News
+}
+const memories = new WeakMap<LaneSource, Memory>()
+
 const mostPolls = 16
 /** A long poll that ends empty before this did not wait: emulators wake all polls for one message. */
 const earlyMs = 1_000
@@ -32,8 +50,11 @@ const answeredMs = 1_000
  * half full. One that does not is *listened* to, with one long poll; the very first one does not wait, so that lower
  * lanes know whether they come first.
  */
-export class LanePolls {
-  readonly queue: LaneQueue
+export class LanePoller {
+  readonly source: LaneSource
+  readonly backoff: Backoff
+  readonly news: News
+  readonly #options: LanePollerOptions
   readonly #open = new Set<Poll>()
   #flows = false
   #known = false
@@ -43,8 +64,14 @@ export class LanePolls {
   #notBeforeMs = 0
   #error: ErrandError | undefined
 
-  constructor(queue: LaneQueue) {
-    this.queue = queue
+  constructor(options: LanePollerOptions) {
+    const { source, clock } = options
+    const { backoff, news } = memories.get(source) ?? { backoff: new Backoff(), news: new News(clock) }
+    memories.set(source, { backoff, news })
+    this.source = source
+    this.backoff = backoff
+    this.news = news
+    this.#options = options
   }
 
   /** Has tickets, and answers: a poll that hangs must not hold up the lanes below. */
@@ -54,17 +81,17 @@ export class LanePolls {
 
   /** Somebody is waiting for its next ticket, or about to learn whether there is one. */
   get isListening(): boolean {
-    return [...this.#open].some(({ waitSeconds }) => !this.#known || waitSeconds === longPollSeconds)
+    return [...this.#open].some(({ waitMs }) => !this.#known || waitMs > 0)
   }
 
   /** How long a poll waits that listens. */
-  get listenSeconds(): number {
-    return this.#known ? longPollSeconds : 0
+  get listenMs(): number {
+    return this.#known ? this.#options.longestWaitMs : 0
   }
 
   /** Failed, and not being asked, or asked in vain until a person has helped. */
   get isDown(): boolean {
-    return this.#error !== undefined && (this.#open.size === 0 || sqsErrors.isFinal(this.#error))
+    return this.#error !== undefined && (this.#open.size === 0 || this.#options.errors.isFinal(this.#error))
   }
 
   /** How many polls more may be opened now. */
@@ -78,36 +105,37 @@ export class LanePolls {
   }
 
   get #short(): readonly Poll[] {
-    return [...this.#open].filter(({ waitSeconds }) => waitSeconds === 0)
+    return [...this.#open].filter(({ waitMs }) => waitMs === 0)
   }
 
   /** Until then its polls may still bring what goes before the tickets of lower lanes. */
   get settlesAtMs(): number {
     return Math.max(
       0,
-      ...[...this.#open].map(
-        ({ openedMs, waitSeconds }) => openedMs + (waitSeconds === 0 ? answeredMs : settledMs),
-      ),
+      ...[...this.#open].map(({ openedMs, waitMs }) => openedMs + (waitMs === 0 ? answeredMs : settledMs)),
     )
   }
 
   /** So long it must not be asked: after failures, and where long polls come back empty without having waited. */
   remainingMs(nowMs: number): number {
-    return Math.max(this.queue.backoff.remainingMs(nowMs), this.#notBeforeMs - nowMs)
+    return Math.max(this.backoff.remainingMs(nowMs), this.#notBeforeMs - nowMs)
   }
 
   /** Opens a poll. Never rejects: its failure is a part of the outcome. */
-  async poll(asked: number, waitSeconds: number, clock: Clock, signal: AbortSignal): Promise<PollOutcome> {
-    const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitSeconds }
+  async poll(asked: number, waitMs: number, signal: AbortSignal): Promise<PollOutcome> {
+    const { clock, source } = this.#options
+    const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitMs }
     // Until it answers nothing is known to wait.
-    if (waitSeconds === longPollSeconds) this.#flows = false
+    if (waitMs > 0) this.#flows = false
     this.#open.add(poll)
     try {
-      const messages = await this.queue.receive({ max: asked, waitSeconds, signal })
+      const messages = await source.receive(asked, waitMs, signal)
       this.#succeeded(poll, messages.length, clock.monotonicMs())
       return { messages }
     } catch (thrown) {
-      const error = driverError(`receiving tickets from the SQS queue ${this.queue.name}`, thrown)
+      const error = isErrandError(thrown)
+        ? thrown
+        : driverError(`receiving tickets from ${source.name} failed: ${readMessage(thrown)}`, thrown)
       if (!signal.aborted) this.#failed(error)
       return { messages: [], error }
     } finally {
@@ -115,15 +143,15 @@ export class LanePolls {
     }
   }
 
-  #succeeded({ asked, waitSeconds, openedMs }: Poll, received: number, nowMs: number): void {
-    const long = waitSeconds === longPollSeconds
+  #succeeded({ asked, waitMs, openedMs }: Poll, received: number, nowMs: number): void {
+    const long = waitMs > 0
     this.#known = true
     this.#error = undefined
     this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
     // Once is chance; whoever does it again and again is asked once a second.
     if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
-    this.queue.backoff.succeeded()
-    this.queue.news.over()
+    this.backoff.succeeded()
+    this.news.over()
     this.#flows = received * 2 >= asked
     if (received === asked) this.#width = Math.min(mostPolls, this.#width * 2)
     else if (!this.#flows) this.#width = 1

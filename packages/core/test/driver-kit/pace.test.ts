@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Pace } from '../src/pace.ts'
+import { Pace } from '../../src/driver-kit/pace.ts'
 
 describe('the pace', () => {
   it('expects as many tickets as went within the last quarter of a second', () => {

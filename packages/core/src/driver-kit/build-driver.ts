@@ -1,0 +1,86 @@
+import { ErrandError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
+import { checkQueueName } from '../names.ts'
+import type { QueueName } from '../job/ticket.ts'
+import type { Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
+import { systemClock } from '../ports/system-clock.ts'
+
+/** How long handing tickets back may take when a driver closes. After that its connections end without. */
+const handBackMs = 3_000
+
+/** What is the broker's own of a driver; `buildDriver` does the rest. */
+export interface DriverParts extends Pick<
+  Driver,
+  'name' | 'capabilities' | 'publish' | 'refusal' | 'depth' | 'purge'
+> {
+  /** One call for each subscription; it may be closed more than once, and is asked for nothing after that. */
+  subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
+  /** Ends the connections. The subscriptions have been closed, unless that takes longer than 3 s. */
+  close?(): Promise<void>
+}
+
+/**
+ * A driver from its parts, which need not think of these: queue names are checked; after a close every call throws
+ * `E_CLOSED`; a close is shared, closes the subscriptions first, and a subscription that opens meanwhile is closed too;
+ * `next` answers `[]` for a signal that has aborted, for no demand, and after the close.
+ */
+export function buildDriver(parts: DriverParts): Driver {
+  const subscriptions = new Set<Subscription>()
+  let closing: Promise<void> | undefined
+
+  function check(queue?: QueueName): void {
+    if (closing) throw new ErrandError('E_CLOSED', `this driver (${parts.name}) has been closed`)
+    if (queue !== undefined) checkQueueName(queue)
+  }
+
+  async function close(): Promise<void> {
+    const closed = Promise.all([...subscriptions].map((subscription) => subscription.close()))
+    await inTime(closed, handBackMs, systemClock, () => undefined)
+    await parts.close?.()
+    await closed
+  }
+
+  return {
+    port: 1,
+    name: parts.name,
+    capabilities: parts.capabilities,
+    async publish(tickets, call) {
+      check()
+      return parts.publish(tickets, call)
+    },
+    ...(parts.refusal
+      ? {
+          async refusal() {
+            check()
+            return parts.refusal?.()
+          },
+        }
+      : {}),
+    async subscribe(queue, options) {
+      check(queue)
+      const opened = await parts.subscribe(queue, options)
+      const subscription = guard(opened, () => subscriptions.delete(subscription))
+      if (closing) await subscription.close()
+      check()
+      subscriptions.add(subscription)
+      return subscription
+    },
+    async depth(queue) {
+      check(queue)
+      return parts.depth(queue)
+    },
+    async purge(queue) {
+      check(queue)
+      await parts.purge(queue)
+    },
+    close: () => (closing ??= close()),
+  }
+}
+
+function guard(subscription: Subscription, closed: () => void): Subscription {
+  let closing: Promise<void> | undefined
+  return {
+    next: async (max, signal) => (closing || signal.aborted || max < 1 ? [] : subscription.next(max, signal)),
+    close: () => (closing ??= subscription.close().finally(closed)),
+  }
+}

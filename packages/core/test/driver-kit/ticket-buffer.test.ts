@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest'
+import { newTicket } from '@errand/testkit'
+import type { LaneSource } from '../../src/driver-kit.ts'
+import { Received } from '../../src/driver-kit/received.ts'
+import { TicketBuffer } from '../../src/driver-kit/ticket-buffer.ts'
+import type { Lane } from '../../src/ports.ts'
+
+const received = (lane: Lane, atMs = 0) =>
+  new Received(newTicket({ lane }), 'handle', { lane } as LaneSource, atMs)
+const many = (count: number, lane: Lane) => Array.from({ length: count }, () => received(lane))
+const lanesOf = (taken: readonly Received[]) => taken.map(({ lane }) => lane)
+
+describe('the buffer of tickets', () => {
+  it('gives the highest lane first, in the order in which its tickets came', () => {
+    const buffer = new TicketBuffer(30_000)
+    const [first, second] = many(2, 'high')
+    buffer.put([received('low'), first!, received('critical'), second!])
+    expect(buffer.take(3, undefined)).toEqual([expect.objectContaining({ lane: 'critical' }), first, second])
+    expect(buffer.size).toBe(1)
+  })
+
+  it('gives every tenth ticket to the lowest lane that waits', () => {
+    const buffer = new TicketBuffer(30_000)
+    buffer.put([...many(60, 'critical'), ...many(60, 'low'), ...many(60, 'normal')])
+    const taken = Array.from({ length: 50 }, () => lanesOf(buffer.take(1, undefined))).flat()
+    expect(taken.filter((lane) => lane === 'low')).toHaveLength(5)
+    expect(taken.filter((lane) => lane === 'critical')).toHaveLength(45)
+  })
+
+  it('keeps lower lanes back while a higher one may still bring something', () => {
+    const buffer = new TicketBuffer(30_000)
+    buffer.put(many(5, 'low'))
+    expect(buffer.take(5, 'high')).toEqual([])
+    buffer.put(many(1, 'critical'))
+    expect(lanesOf(buffer.take(5, 'high'))).toEqual(['critical'])
+    expect(lanesOf(buffer.take(5, undefined))).toEqual(['low', 'low', 'low', 'low', 'low'])
+  })
+
+  it('keeps no ticket past half a second, and gives none whose visibility has ended', () => {
+    const buffer = new TicketBuffer(1_000)
+    const [early, late] = [received('high', 0), received('high', 400)]
+    buffer.put([early, late])
+    expect(buffer.dueMs).toBe(500)
+    expect(buffer.takeDue(499)).toEqual([])
+    expect(buffer.takeDue(500)).toEqual([early])
+    // The event loop stood still.
+    expect(buffer.takeExpired(1_400)).toEqual([late])
+    expect(buffer.isEmpty).toBe(true)
+  })
+})
