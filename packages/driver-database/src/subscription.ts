@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { LanePolicy } from '@errand/core/ports'
+import { LanePolicy, observedTake } from '@errand/core/ports'
 import type {
   Claim,
   Clock,
@@ -71,9 +71,10 @@ export class DatabaseSubscription implements Subscription {
     const request = unanswered.get(key) ?? randomUUID()
     unanswered.delete(key)
     try {
-      const claims = await log.take([queue], max, worker, request, {
-        fromLowest: this.#lanes.fromLowest(max),
-      })
+      const fromLowest = this.#lanes.fromLowest(max)
+      const claims = await observedTake({ worker: worker.id, queues: [queue], max }, () =>
+        log.take([queue], max, worker, request, { fromLowest }),
+      )
       this.#lanes.granted(claims.length)
       return claims
     } catch (error) {

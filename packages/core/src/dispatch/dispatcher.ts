@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
+import { isObserved, trace } from '../telemetry/channels.ts'
 import { keyedLine } from './keyed.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
@@ -106,37 +107,60 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     }
   }
 
+  async function dispatchOne(
+    request: DispatchRequest,
+    parent: Parent | undefined,
+    meta?: PrepareDeps['meta'],
+  ): Promise<Receipt<unknown>> {
+    const prepared = prepare(request, parent, meta ? { ...deps, meta } : deps)
+    // Awaited only where it must be: see `prepare`.
+    const job = prepared instanceof Promise ? await prepared : prepared
+    const tx = request.options?.tx
+    const appended = await withIds([job.id], async () => {
+      if (tx !== undefined) return (await append([job], { tx }))[0]
+      if (job.ordering || job.unique) return keyed.add(job)
+      return (job.parentId === undefined ? plain : children).add(job)
+    })
+    const receipt = receiptOf(job, appended)
+    const tickets = ticketsOf([appended])
+    if (tx === undefined) await publish(tickets)
+    else uncommitted.add(tickets)
+    return receipt
+  }
+
+  async function dispatchAll(
+    requests: readonly JobRequest<unknown>[],
+    tx: Transaction | undefined,
+    meta?: PrepareDeps['meta'],
+  ): Promise<readonly Receipt<unknown>[]> {
+    if (tx !== undefined) checkTransaction(tx)
+    const jobs = await prepareAll(requests, tx, meta ? { ...deps, meta } : deps)
+    if (jobs.length === 0) return []
+    const ids = jobs.map(({ id }) => id)
+    const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
+    const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
+    const tickets = ticketsOf(appended)
+    if (tx === undefined) await publish(tickets)
+    else uncommitted.add(tickets)
+    return receipts
+  }
+
   return {
     dispatch: (request, parent) =>
       open(async () => {
-        const prepared = prepare(request, parent, deps)
-        // Awaited only where it must be: see `prepare`.
-        const job = prepared instanceof Promise ? await prepared : prepared
-        const tx = request.options?.tx
-        const appended = await withIds([job.id], async () => {
-          if (tx !== undefined) return (await append([job], { tx }))[0]
-          if (job.ordering || job.unique) return keyed.add(job)
-          return (job.parentId === undefined ? plain : children).add(job)
-        })
-        const receipt = receiptOf(job, appended)
-        const tickets = ticketsOf([appended])
-        if (tx === undefined) await publish(tickets)
-        else uncommitted.add(tickets)
-        return receipt
+        if (!isObserved('dispatch')) return dispatchOne(request, parent)
+        const [receipt] = await observed([request], parent?.id, async (meta) => [
+          await dispatchOne(request, parent, meta),
+        ])
+        return receipt as Receipt<unknown>
       }),
 
     dispatchMany: (requests, tx) =>
       open(async () => {
-        if (tx !== undefined) checkTransaction(tx)
-        const jobs = await prepareAll(requests, tx, deps)
-        if (jobs.length === 0) return []
-        const ids = jobs.map(({ id }) => id)
-        const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
-        const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
-        const tickets = ticketsOf(appended)
-        if (tx === undefined) await publish(tickets)
-        else uncommitted.add(tickets)
-        return receipts
+        if (!isObserved('dispatch')) return dispatchAll(requests, tx)
+        return observed(requests as readonly RequestOfJob[], undefined, (meta) =>
+          dispatchAll(requests, tx, meta),
+        )
       }),
 
     async wake() {
@@ -150,6 +174,29 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
       await Promise.allSettled(calls)
       await Promise.all([plain.close(), keyed.close(), children.close()])
     },
+  }
+}
+
+/** Tells observers of a call, and gives it what they write into the meta. */
+function observed(
+  requests: readonly { readonly job: AnyJob }[],
+  parentId: string | undefined,
+  call: (meta: Readonly<Record<string, string>>) => Promise<readonly Receipt<unknown>[]>,
+): Promise<readonly Receipt<unknown>[]> {
+  const names = Array.isArray(requests) ? requests.map(nameIn) : []
+  return trace('dispatch', { names, parentId, meta: {} }, async (context) => {
+    const receipts = await call(context.meta)
+    context.receipts = receipts
+    return receipts
+  })
+}
+
+/** What is no request is refused by the call itself. */
+function nameIn(request: { readonly job: AnyJob }): string {
+  try {
+    return resolvedJob(request.job).name
+  } catch {
+    return 'unknown'
   }
 }
 

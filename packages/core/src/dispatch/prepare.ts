@@ -23,6 +23,8 @@ export interface PrepareDeps {
   readonly settings: Settings
   readonly codec: Codec
   readonly newId: () => string
+  /** Below what the request itself gives. */
+  readonly meta?: Readonly<Record<string, string>> | undefined
 }
 
 const optionNames: readonly string[] = [...jobOptionNames, 'tx']
@@ -39,7 +41,7 @@ const nothing = 'null'
 export function prepare(
   { job, payload, options = {} }: DispatchRequest,
   parent: Parent | undefined,
-  { settings, codec, newId }: PrepareDeps,
+  { settings, codec, newId, meta }: PrepareDeps,
 ): NewJob | Promise<NewJob> {
   const policy = resolvedJob(job)
   const what = policy.name
@@ -65,7 +67,7 @@ export function prepare(
     queue: options.queue === undefined ? policy.queue : checkQueueName(options.queue),
     lane: options.lane === undefined ? policy.lane : checkOneOf(`lane of ${what}`, options.lane, lanes),
     tags: tagsOf(what, policy.tags, payload, options.tags),
-    meta: metaOf(what, options.meta, parent?.meta),
+    meta: metaOf(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
     ordering,
     unique,
     due: dueOf(what, options),

@@ -6,6 +6,7 @@ import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver, PublishReport } from '../ports/driver.ts'
+import { isObserved, trace } from '../telemetry/channels.ts'
 import { untilAborted } from '../wait.ts'
 
 /** Hands tickets to the driver, and knows when that is pointless. */
@@ -77,10 +78,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     const stopSlow = clock.after(slowAfterMs, () => since === moves && setDown('it does not answer'))
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
-      const report = await Promise.race([
-        driver.publish(tickets, { signal: gaveUp.signal }),
-        aborted(gaveUp.signal),
-      ])
+      const report = await Promise.race([publishTo(driver, tickets, gaveUp.signal), aborted(gaveUp.signal)])
       if (since === moves) setUp()
       return fatesOf(tickets, report)
     } catch (error) {
@@ -158,6 +156,15 @@ export async function publishWithin(
   const answered = publisher.publish(tickets)
   if (publisher.down !== undefined) return
   await inTime(answered, waitMs, clock, () => undefined)
+}
+
+function publishTo(driver: Driver, tickets: readonly Ticket[], signal: AbortSignal): Promise<PublishReport> {
+  if (!isObserved('publish')) return driver.publish(tickets, { signal })
+  return trace('publish', { driver: driver.name, tickets }, async (context) => {
+    const report = await driver.publish(tickets, { signal })
+    context.report = report
+    return report
+  })
 }
 
 async function aborted(signal: AbortSignal): Promise<never> {

@@ -1,10 +1,11 @@
 import { relayDefaults } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
-import type { JobLog, LostForGood, SweepReport } from '../ports/job-log.ts'
+import type { JobLog, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
 import { supervised } from '../supervise.ts'
 import { Republish } from './republish.ts'
 import type { RepublishParts } from './republish.ts'
+import { isObserved, trace } from '../telemetry/channels.ts'
 import { waitFor } from '../wait.ts'
 
 export interface RelayParts extends RepublishParts {
@@ -101,7 +102,7 @@ export class Relay {
     const { log } = this.#parts
     const skipQueues = await this.#republish.skipQueues()
     await this.#expedite()
-    const report = await log.sweep({
+    const report = await sweepIn(log, {
       limit: relayDefaults.sweepLimit,
       republish: this.#republish.isOn,
       queues: this.#parts.queues,
@@ -177,4 +178,13 @@ export class Relay {
     this.#background.add(work)
     void work.then(() => this.#background.delete(work))
   }
+}
+
+function sweepIn(log: Pick<JobLog, 'sweep'>, options: SweepOptions): Promise<SweepReport> {
+  if (!isObserved('sweep')) return log.sweep(options)
+  return trace('sweep', { queues: options.queues }, async (context) => {
+    const report = await log.sweep(options)
+    context.report = report
+    return report
+  })
 }

@@ -16,7 +16,7 @@ import type { Seats } from './seats.ts'
 import type { Service } from './service.ts'
 
 /** Turns tickets into runs. */
-export interface TicketClaimer {
+interface TicketClaimer {
   /** How many tickets to ask for where so many jobs are wanted: some tickets turn out stale. */
   demandFor(queue: QueueName, max: number): number
   /** Claims the jobs of these tickets, and begins them in these seats. */

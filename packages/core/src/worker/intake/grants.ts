@@ -6,6 +6,8 @@ import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { JobLog } from '../../ports/job-log.ts'
 import { backoffMs } from '../../supervise.ts'
+import { isObserved, trace } from '../../telemetry/channels.ts'
+import { observedTake } from '../../telemetry/take.ts'
 
 export interface GrantsOptions {
   readonly log: JobLog
@@ -38,13 +40,23 @@ export class Grants {
   /** @throws `E_LEASE_OUT`, and what the log throws when the lease is out. */
   claim(tickets: readonly Ticket[], max: number): Promise<readonly Verdict[]> {
     const { log, ref } = this.#options
-    return this.#untilAnswered((request) => log.claim(tickets, max, ref, request))
+    const ask = (): Promise<readonly Verdict[]> =>
+      this.#untilAnswered((request) => log.claim(tickets, max, ref, request))
+    if (!isObserved('claim')) return ask()
+    const queues = [...new Set(tickets.map(({ queue }) => queue))]
+    return trace('claim', { worker: ref.id, queues, tickets: tickets.length, max }, async (context) => {
+      const verdicts = await ask()
+      context.claims = verdicts.flatMap((each) => (each.verdict === 'run' ? [each.claim] : []))
+      return verdicts
+    })
   }
 
   /** Jobs that became ready so long ago that a ticket should have fetched them. @throws as `claim`. */
   takeOverdue(queues: readonly QueueName[], max: number): Promise<readonly Claim[]> {
     const { log, ref } = this.#options
-    return this.#untilAnswered((request) => log.take(queues, max, ref, request, { overdue: true }))
+    return observedTake({ worker: ref.id, queues, max }, () =>
+      this.#untilAnswered((request) => log.take(queues, max, ref, request, { overdue: true })),
+    )
   }
 
   async #untilAnswered<T>(ask: (request: RequestId) => Promise<T>): Promise<T> {

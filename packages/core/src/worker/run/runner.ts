@@ -10,10 +10,12 @@ import type { Beats } from './beats.ts'
 import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from './ending.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
+import { observedRun } from './observed-run.ts'
 import { reportEnd } from './report.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
 import type { Slot, SlotSource } from './slot.ts'
+import { isObserved } from '../../telemetry/channels.ts'
 import { aloneFromCrashes } from './exclusive-run.ts'
 import type { ExclusiveRun } from './exclusive-run.ts'
 import type { Tally } from './tally.ts'
@@ -138,7 +140,7 @@ export class Runner {
     if (stopping.aborted) return 'shutdown'
     if (beats.leaseLeftMs() <= 0) return 'lease-out'
     runs.busy(run, run.deadlineMs)
-    return run.run()
+    return isObserved('run') ? observedRun(run, this.#parts.ref.id) : run.run()
   }
 
   /** As `#attempt`, while nothing else runs. */

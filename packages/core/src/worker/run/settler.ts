@@ -10,6 +10,7 @@ import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { JobLog } from '../../ports/job-log.ts'
 import { backoffMs } from '../../supervise.ts'
+import { isObserved, trace } from '../../telemetry/channels.ts'
 import { keyOf } from './runs.ts'
 
 export interface SettlerOptions {
@@ -108,7 +109,7 @@ export class Settler {
     const { log, ref, clock, logger } = this.#options
     for (let failures = failuresBefore; ;) {
       try {
-        const answers = await log.settle(settlements, ref)
+        const answers = await settleIn(log, settlements, ref)
         this.#answered(settlements, answers)
         return answers
       } catch (error) {
@@ -248,4 +249,17 @@ function bytesOf({ outcome }: Settlement): number {
   const text =
     'error' in outcome ? outcome.error.text : 'result' in outcome ? outcome.result?.text : undefined
   return 200 + (text?.length ?? 0)
+}
+
+function settleIn(
+  log: Pick<JobLog, 'settle'>,
+  settlements: readonly Settlement[],
+  ref: WorkerRef,
+): Promise<readonly (Settled | Refused)[]> {
+  if (!isObserved('settle')) return log.settle(settlements, ref)
+  return trace('settle', { worker: ref.id, settlements }, async (context) => {
+    const settled = await log.settle(settlements, ref)
+    context.settled = settled
+    return settled
+  })
 }
