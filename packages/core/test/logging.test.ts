@@ -44,18 +44,36 @@ test('a URL object is masked as what is written of it, and nothing is passed on 
   expect(JSON.stringify(recording.lines)).not.toContain('secret')
 })
 
-test('the default logger leaves standard output to the script', async () => {
-  const script = `
-    const { defaultLogger } = await import(${JSON.stringify(new URL('../src/logging.ts', import.meta.url).href)})
-    defaultLogger().info({}, 'to standard error')
-    defaultLogger({}, 'stdout').info({}, 'to standard output')`
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [
+/** What a script of its own writes, with these names at hand. */
+async function run(script: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  const from = (file: string): string => JSON.stringify(new URL(file, import.meta.url).href)
+  return promisify(execFile)(process.execPath, [
     '--input-type=module',
     '-e',
-    script,
+    `const { createErrand, defineJob, handle } = await import(${from('../src/index.ts')})
+     const { memoryDriver, memoryLog } = await import(${from('../src/testing.ts')})
+     const { defaultLogger } = await import(${from('../src/logging.ts')})
+     ${script}`,
   ])
+}
+
+test('the default logger leaves standard output to the script', async () => {
+  const { stdout, stderr } = await run(`
+    defaultLogger().info({}, 'to standard error')
+    defaultLogger({}, 'stdout').info({}, 'to standard output')`)
   expect(JSON.parse(stdout)).toMatchObject({ msg: 'to standard output' })
   expect(JSON.parse(stderr)).toMatchObject({ msg: 'to standard error' })
+})
+
+test('a script that works finds on its standard output what it has written, and nothing else', async () => {
+  const { stdout, stderr } = await run(`
+    const errand = createErrand({ log: memoryLog(), driver: memoryDriver() })
+    const handlers = [handle(defineJob({ name: 'a' }), () => {})]
+    await errand.work({ handlers }, { signals: false }).ready
+    console.log('mine')
+    await errand.close()`)
+  expect(stdout).toBe('mine\n')
+  expect(stderr).toContain('the worker takes jobs')
 })
 
 test('no line has a key twice, whatever fields a handler logs and whatever the logger of the application binds', () => {
