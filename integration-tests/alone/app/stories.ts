@@ -101,10 +101,13 @@ export const stories: Readonly<Record<string, Story>> = {
 
   async 'closes while it waits for a result'(errand, awaits) {
     const receipt = await awaits('dispatch', errand.dispatch(count, undefined, later))
-    const result = refused(errand.result(receipt), 'E_CLOSED')
-    const closed = errand.close()
+    const order: string[] = []
+    const result = refused(errand.result(receipt), 'E_CLOSED').then(() => order.push('rejected'))
+    const closed = errand.close().then(() => order.push('closed'))
     await awaits('result', result)
     await awaits('close', closed)
+    // At once: not because the log that it asks is closed as well, or some time later.
+    if (order[0] !== 'rejected') throw new Error('the instance was closed before the result was given up')
   },
 
   async works(errand, awaits) {
@@ -144,6 +147,12 @@ export const forgetful: Readonly<Record<string, Story>> = {
     const { id } = await awaits('dispatch', errand.dispatch(count, undefined, later))
     for await (const _ of errand.events.follow({ job: id })) break
     await awaits('doctor', errand.doctor())
+  },
+
+  async 'takes one step of following, and neither goes on nor leaves'({ events, ...errand }, awaits) {
+    await awaits('dispatch', errand.dispatch(count, undefined, later))
+    const steps = events.follow({ after: 'start' })[Symbol.asyncIterator]()
+    await awaits('events.follow', steps.next())
   },
 
   async 'gives up a result'(errand, awaits) {
