@@ -25,6 +25,11 @@ const uselessMs = 3_000
 const nameOf = ({ jobId, version }: { readonly jobId: string; readonly version: number }): string =>
   `${jobId} ${version}`
 
+/** The number that PostgreSQL gave to the transaction of an event. */
+function transactionOf(cursor: string): bigint {
+  return BigInt(cursor.split('.')[1] ?? '')
+}
+
 /** It has been told everything that the log tells, each event once, and in that order. */
 async function wasToldAll({ log }: OnPair, { events }: Following): Promise<void> {
   const history = (await readHistory(log)).map(nameOf)
@@ -77,6 +82,8 @@ export const failoverStories: readonly Story[] = [
       await on.goesOn()
       const isTold = (): boolean => follower.events.some(({ jobId }) => jobId === lost.id)
       await until(isTold, { what: 'the follower has seen what will be lost', pause })
+      // One that is away, and comes back when the numbers of what was lost have been given again.
+      const away = follower.events.at(-1)!.cursor
       await pair.primary.kill()
       await pair.standby.promote()
       pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
@@ -84,6 +91,9 @@ export const failoverStories: readonly Story[] = [
       await until(hasBegun(2), { what: 'the job whose run was forgotten runs again', pause })
       openGate(`${ledger}.${gate}`)
       await errand.result(kept, { timeout: scaleLimit(20_000) })
+      const areGivenAgain = async (): Promise<boolean> =>
+        transactionOf((await readHistory(log)).at(-1)!.cursor) > transactionOf(away)
+      await until(areGivenAgain, { what: 'the numbers of what was lost are given again', pause })
       await on.ends()
 
       // What is lost is lost: of what was answered in that time, and of nothing else.
@@ -102,6 +112,7 @@ export const failoverStories: readonly Story[] = [
       // Who has seen what was lost is told so. Who has not goes on, and misses nothing.
       await until(() => follower.error !== undefined, { what: 'the follower is told', pause })
       expect(follower.error).toMatchObject({ code: 'E_CURSOR' })
+      await expect(log.read({ after: away, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
       const later: JobEvent[] = []
       for await (const event of errand.events.read({ after: early.at(-1)!.cursor })) later.push(event)
       expect([...early, ...later].map(nameOf)).toEqual(events.map(nameOf))
