@@ -8,7 +8,7 @@ import { openGate } from '../../fleet/app/ledger.ts'
 import { pause } from '../../fleet/looks.ts'
 import { onServer } from '../../services/private-postgres.ts'
 import { held } from '../app/jobs.ts'
-import { leaseMs } from '../limits.ts'
+import { afterReturnMs, leaseMs } from '../limits.ts'
 import type { Fleet } from '../fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
@@ -36,6 +36,31 @@ async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void
     await act()
     await client.query('rollback')
   })
+}
+
+/** The fleet's statements are given up soon. One that waits as long as it does by default has to notice by itself. */
+async function patientWorkerIsBack(fleet: Fleet): Promise<void> {
+  const own: (() => void | Promise<void>)[] = []
+  const { env, log } = await fleet.place.throughItsOwn((act) => void own.push(act))
+  try {
+    const queue = newName('patient')
+    const ERRAND_LOG = (env['ERRAND_LOG'] ?? '').replace(/&statementTimeout=\d+/, '')
+    expect(ERRAND_LOG).not.toBe(env['ERRAND_LOG'])
+    const worker = await fleet.start({ env: { ...env, ERRAND_LOG, QUEUES: queue } })
+    const dispatch = () => fleet.errand.dispatch(work, { n: 1, failures: 0, ms: 0 }, { queue })
+    const first = await Promise.all(Array.from({ length: 20 }, dispatch))
+    for (const job of first) await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
+    present(log).forget()
+    const sinceMs = performance.now()
+    const { id } = await dispatch()
+    const hasEnded = async (): Promise<boolean> => (await fleet.log.get(id))?.finishedAt !== undefined
+    await fleet.recovers('a patient worker has done a job', afterReturnMs, hasEnded, sinceMs)
+    present(log).heal()
+    worker.signal('SIGTERM')
+    expect(await worker.exited, worker.output()).toBe(0)
+  } finally {
+    for (const act of own) await act()
+  }
 }
 
 export const databaseStories: readonly Story[] = [
@@ -73,6 +98,7 @@ export const databaseStories: readonly Story[] = [
   }),
 
   story('connections forgotten', async (fleet) => {
+    await patientWorkerIsBack(fleet)
     const { log, broker } = fleet.place.proxies
     for (const proxy of broker ? [log, broker] : [log]) {
       await fleet.goesOn()
