@@ -10,6 +10,8 @@ export interface WorkspacePackage {
   readonly folder: string
   /** What its source may import beside `node:` and its own files: dependencies and peers of its package.json. */
   readonly imports: readonly string[]
+  /** What can be imported of it: `.`, `./ports` … */
+  readonly entries: readonly string[]
   /** The schemes of URLs that it opens. */
   readonly opens: { readonly log?: readonly string[]; readonly driver?: readonly string[] }
 }
@@ -18,6 +20,7 @@ interface Manifest {
   readonly name: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly exports: Readonly<Record<string, unknown>>
   readonly errand?: WorkspacePackage['opens']
 }
 
@@ -32,6 +35,7 @@ export function listPackages(): readonly WorkspacePackage[] {
         name: manifest.name,
         folder,
         imports: Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }).toSorted(),
+        entries: Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json')),
         opens: manifest.errand ?? {},
       }
     })
