@@ -53,6 +53,7 @@ function writeReport(name: string, folder: string, entry: string, temporary: str
         reportFolder: reports,
         reportTempFolder: temporary,
       },
+      newlineKind: 'lf',
       docModel: { enabled: false },
       dtsRollup: { enabled: false },
       tsdocMetadata: { enabled: false },
