@@ -64,7 +64,7 @@ const plain: Readonly<Record<string, string | null>> = {
   p_metas: '{NULL}',
   p_keys: '{hostile-key}',
   p_skips: '{true}',
-  p_unique_keys: '{hostile-unique}',
+  p_unique_keys: '{job}',
   p_unique_modes: '{1}',
   p_unique_fors: '{1000}',
   p_delays: '{0}',

@@ -56,7 +56,7 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
   const oneJob = new OneJob(database)
   const events = new Events(database, oneJob)
   const records = new Records(database, oneJob)
-  const operations = new Operations(database, logId, sweeps)
+  const operations = new Operations(database, logger, logId, sweeps)
 
   return {
     port: 1,

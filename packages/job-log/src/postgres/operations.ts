@@ -4,6 +4,7 @@ import type {
   CancelReport,
   JobChange,
   JobState,
+  Logger,
   NewTransfer,
   Note,
   PruneOptions,
@@ -20,6 +21,7 @@ import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { lane, maybe, number, strings, transferOf } from './rows.ts'
+import { setAsideHeirs } from './set-aside.ts'
 import type { Sweeps } from './sweeps.ts'
 
 /** Operators may wait for a row, but not for ever. */
@@ -35,11 +37,13 @@ interface Pruned {
 /** What operators do: to jobs, queues and workers. */
 export class Operations {
   readonly #database: Database
+  readonly #logger: Logger
   readonly #logId: () => string
   readonly #sweeps: Sweeps
 
-  constructor(database: Database, logId: () => string, sweeps: Sweeps) {
+  constructor(database: Database, logger: Logger, logId: () => string, sweeps: Sweeps) {
     this.#database = database
+    this.#logger = logger
     this.#logId = logId
     this.#sweeps = sweeps
   }
@@ -303,14 +307,20 @@ export class Operations {
   async #each(ids: readonly string[], text: string, values: readonly Value[]): Promise<readonly Row[]> {
     const rows: Row[] = []
     let refusal: Error | undefined
+    const act = (some: readonly string[]): Promise<readonly Row[]> =>
+      this.#database.query('', text, [arrayLiteral(some), ...values], { repeatable: false })
     for (const batch of batchesOf([...new Set(ids.filter(isUuid))])) {
       const answers = await halving<string, readonly Row[]>(batch, {
-        run: async (part) => [
-          await this.#database.query('', text, [arrayLiteral(part), ...values], { repeatable: false }),
-        ],
+        run: async (part) => [await act(part)],
         isCulprit: isRefusedData,
         // Its neighbours go on; who asked hears of it at the end.
-        alone: (id, error) => {
+        alone: async (id, error) => {
+          try {
+            // It may be the row of the job that waits behind it for its key.
+            if ((await setAsideHeirs(this.#database, this.#logger, [id])) > 0) return await act([id])
+          } catch (again) {
+            if (!isRefusedData(again)) throw again
+          }
           refusal ??= new ErrandError('E_LOG', `job ${id}: ${(error as Error).message}`, { cause: error })
           return []
         },

@@ -58,6 +58,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'set_aside_unclaimable',
       'set_aside_unsweepable',
       'set_aside_unsettled',
+      'set_aside_heirs',
       'ensure_partitions',
     ],
     tables: [
@@ -68,7 +69,17 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   },
   operator: {
     does: 'looks at everything, and acts on jobs, queues and workers',
-    functions: ['cancel', 'replay', 'skip', 'change', 'published', 'expedite', 'prune', 'drop_events'],
+    functions: [
+      'cancel',
+      'replay',
+      'skip',
+      'change',
+      'published',
+      'expedite',
+      'prune',
+      'drop_events',
+      'set_aside_heirs',
+    ],
     tables: [
       'select on jobs, live, job_events, job_events_default, progress, keys, key_notes, unique_keys, workers',
       'select on paused_queues, sweeps, prunes',

@@ -1,6 +1,7 @@
 import type { Logger } from '@errand/core/ports'
 import type { Database, Row, Value } from './database.ts'
 import { isRefusedData } from './failures.ts'
+import { arrayLiteral } from './literals.ts'
 
 /**
  * Asks; where the data of some row is refused, fails the jobs whose rows cannot be worked with, and asks again: their
@@ -17,12 +18,27 @@ export async function despiteData(
     return await ask()
   } catch (error) {
     if (!isRefusedData(error)) throw error
-    const { name, parameters } = call
-    const marks = parameters.map((_, index) => `$${index + 1}`).join(', ')
-    const text = `select job_id, job_name, why from ${database.schema}.${name}(${marks})`
-    for (const row of await database.query(`errand_${name}`, text, parameters)) noteAside(logger, row)
+    await setAside(database, logger, call)
     return ask()
   }
+}
+
+/** Fails those that the function finds to be such. Answers how many. */
+export async function setAside(
+  database: Database,
+  logger: Logger,
+  { name, parameters }: { readonly name: string; readonly parameters: readonly Value[] },
+): Promise<number> {
+  const marks = parameters.map((_, index) => `$${index + 1}`).join(', ')
+  const text = `select job_id, job_name, why from ${database.schema}.${name}(${marks})`
+  const rows = await database.query(`errand_${name}`, text, parameters)
+  for (const row of rows) noteAside(logger, row)
+  return rows.length
+}
+
+/** Those that wait behind these jobs for their ordering key, where they cannot be given it. */
+export function setAsideHeirs(database: Database, logger: Logger, ids: readonly string[]): Promise<number> {
+  return setAside(database, logger, { name: 'set_aside_heirs', parameters: [arrayLiteral(ids)] })
 }
 
 /** @param row the id, the name, and why */

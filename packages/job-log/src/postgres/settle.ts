@@ -19,7 +19,7 @@ import { eventCode, eventTypeOf, settleCode, stateCode, stateOf } from './codes.
 import type { Database } from './database.ts'
 import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
-import { noteAside } from './set-aside.ts'
+import { noteAside, setAsideHeirs } from './set-aside.ts'
 import { lane, maybeNumber } from './rows.ts'
 import { insideOf } from './transaction.ts'
 
@@ -128,6 +128,13 @@ export class Settler {
 
   /** What the data of a settlement, or of its job, is refused for keeps none of its neighbours from being recorded. */
   async #instead(one: Encoding, by: WorkerRef, facts: Facts, refusal: unknown): Promise<string> {
+    try {
+      // It may be the row of the job that waits behind it for its key.
+      if (isUuid(one.id) && (await setAsideHeirs(this.#database, this.#logger, [one.id])) > 0)
+        return (await this.#send([one], by, null)).join('\n')
+    } catch (error) {
+      if (!isRefusedData(error)) throw error
+    }
     try {
       return (await this.#send([unstorable(one)], by, null)).join('\n')
     } catch (error) {

@@ -133,6 +133,48 @@ export function describeDamage(harness: JobLogHarness): void {
       await on.add({ unique })
     })
 
+    it('fails alone when its turn comes: its predecessor succeeds, and the next one of the key follows', async () => {
+      const on = await scene()
+      const worker = await on.worker()
+      const ordering = { key: 'turn', onFailure: 'skip' } as const
+      const [holder, bad, next] = await on.addAll([{ ordering }, { ordering }, { ordering }])
+      const claim = await on.claim(worker, holder!)
+      await on.damage(bad!)
+      expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ state: 'succeeded' })
+      expect(await on.state(holder!)).toBe('succeeded')
+      await on.until(async () => {
+        await on.log.passKeys(100)
+        await on.sweep()
+        return (await on.state(next!)) === 'ready'
+      })
+      await wasSetAside(on, bad!)
+    })
+
+    // A log that undoes nothing may have begun with what it was asked for.
+    const undoes = harness.capabilities.transactions !== 'none'
+    it.runIf(undoes)(
+      'fails alone when an operator cancels or skips the job before it: the key goes on',
+      async () => {
+        const on = await scene()
+        const worker = await on.worker()
+        for (const act of ['cancel', 'skip'] as const) {
+          const ordering = { key: act, onFailure: 'block' } as const
+          const [holder, bad, next] = await on.addAll([{ ordering }, { ordering }, { ordering }])
+          if (act === 'skip') await on.settle(worker, await on.claim(worker, holder!), outcomes.fail())
+          await on.damage(bad!)
+          await on.log[act]([holder!.id], { by: 'ada' })
+          await on.until(async () => {
+            await on.log.passKeys(100)
+            await on.sweep()
+            return (await on.state(next!)) === 'ready'
+          }, `the next one is ready after ${act}`)
+          await wasSetAside(on, bad!)
+          expect((await on.story(holder!)).at(-1)).toBe(act === 'skip' ? 'skipped' : 'cancelled')
+          expect((await on.log.blockedKeys(100)).map(({ holder: id }) => id)).not.toContain(bad!.id)
+        }
+      },
+    )
+
     it('keeps its ordering key under block, until an operator skips it', async () => {
       const on = await scene()
       const worker = await on.worker()

@@ -31,7 +31,7 @@ const trial = (s: string, act: string): string => `
  * work on many rows fail with it, so who called one of them asks here, and then again. Never on a hot path.
  */
 export const setAside = (s: string): string => `
--- Fails a job, whatever its row holds. It keeps its ordering key where its policy says so.
+-- Fails a job, whatever its row holds. It keeps its ordering key where it has it, and its policy says so.
 create function ${s}.set_aside(p_id uuid, p_why text) returns void language plpgsql
 set search_path to pg_catalog, pg_temp as $$
 declare
@@ -39,7 +39,9 @@ declare
 begin
   select l.* into v_live from ${s}.live l where l.id = p_id and ${isEarlier('l')} for update;
   if not found or v_live.state = ${failed} then return; end if;
-  if v_live.key is not null and not v_live.skips_on_failure then
+  if v_live.key is not null and not v_live.skips_on_failure
+    and exists (select from ${s}.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
+  then
     update ${s}.live l
        set state = ${failed}, version = ${sound('l.version')} + 1, run = ${sound('l.run')}, attempt = ${sound('l.attempt')},
            crashes = 0, streak = 0, publishes = 0, max_crashes = ${sound('l.max_crashes')}, replays = ${sound('l.replays')},
@@ -107,6 +109,42 @@ begin
     continue when not found;${trial(s, `${s}.pass_keys(array[v_queue], array[v_key], v_now)`)}
   end loop;
 end $$;
+
+/*
+ * Of the jobs that wait behind these for their ordering key, the next ones where they cannot be given it: nothing that passes
+ * the key on could be done. Answers which, and why.
+ */
+create function ${s}.set_aside_heirs(p_ids uuid[])
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_of uuid;
+  v_id uuid;
+  v_state smallint;
+begin
+  foreach v_of in array p_ids loop
+    for v_id, v_state in
+      select l.id, l.state
+        from ${s}.live h
+        join ${s}.live l on l.queue = h.queue and l.key = h.key and l.id <> h.id
+       where h.id = v_of and l.state in (${scheduled}, ${blocked})
+       order by l.seq
+    loop
+      -- One that is scheduled only gets the key.
+      exit when v_state = ${scheduled};${trial(s, `${s}.try_unblock(v_id)`)}
+      exit when job_id is distinct from v_id;
+    end loop;
+  end loop;
+end $$;
+
+create function ${s}.try_unblock(p_id uuid) returns void language sql set search_path to pg_catalog, pg_temp as $$
+  with woken as (
+    update ${s}.live l set state = ${ready}, version = l.version + 1, publish_after = ${s}.clock(), publishes = 0
+     where l.id = p_id
+    returning l.*)
+  insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
+  select w.id, w.version, ${eventCode.unblocked}, ${ready}, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
+$$;
 
 -- A run whose end cannot be recorded, whatever it was. Answers the job's name, or null where the run was not this worker's.
 create function ${s}.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns text
