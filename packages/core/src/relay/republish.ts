@@ -116,13 +116,17 @@ export class Republish {
     return tickets.filter((ticket) => publish.has(ticket.queue))
   }
 
-  /** What became of the tickets: a queue with one that was not accepted is left alone, longer each time. */
+  /**
+   * What became of the tickets: a queue with one that was not accepted is left alone, longer each time that the broker
+   * accepts none at all. One that it never accepts must not hold up the others of its queue for more than a moment.
+   */
   published(tickets: readonly Ticket[], accepted: ReadonlySet<string>): void {
-    for (const queue of new Set(tickets.map((ticket) => ticket.queue))) {
+    for (const [queue, ofQueue] of Map.groupBy(tickets, (ticket) => ticket.queue)) {
       const known = this.#of(queue)
-      const all = tickets.every((ticket) => ticket.queue !== queue || accepted.has(ticket.id))
+      const all = ofQueue.every(({ id }) => accepted.has(id))
+      const some = ofQueue.some(({ id }) => accepted.has(id))
       if (all && known.failures > 0) this.returned(queue)
-      known.failures = all ? 0 : known.failures + 1
+      known.failures = all ? 0 : some ? 1 : known.failures + 1
       if (all) continue
       const waitMs = backoffMs(known.failures, failureMinMs, failureMaxMs)
       known.heldUntilMs = this.#parts.clock.monotonicMs() + waitMs

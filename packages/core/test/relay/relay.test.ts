@@ -66,8 +66,17 @@ function rig(
     down: undefined,
     publish: async (tickets) => {
       if (!on.accepts) return { accepted: [], refused: [] }
-      on.published.push(...tickets.map(({ id }) => id))
-      return { accepted: tickets, refused: [] }
+      const [refused, accepted] = [true, false].map((is) =>
+        tickets.filter(({ id }) => (id === 'poisoned') === is),
+      )
+      on.published.push(...(accepted ?? []).map(({ id }) => id))
+      return {
+        accepted: accepted ?? [],
+        refused: (refused ?? []).map((each) => ({
+          ticket: each,
+          why: 'it is not to the taste of the broker',
+        })),
+      }
     },
     close: async () => undefined,
   }
@@ -120,6 +129,21 @@ test('tickets that the broker does not accept are not confirmed, and their queue
   expect(on.sweeps.at(-1)?.options.skipQueues).toEqual(['default'])
   await on.clock.advance(6_000)
   expect(on.sweeps.at(-1)?.options.skipQueues).toEqual([])
+})
+
+test('a ticket that the broker never accepts holds up the others of its queue for seconds at most', async () => {
+  await using on = rig()
+  let made = 0
+  on.next = ({ republish, skipQueues }) => {
+    if (!republish || skipQueues.includes('default')) return {}
+    const tickets = [ticket('poisoned'), ticket(`good ${(made += 1)}`)]
+    return { tickets, republished: tickets }
+  }
+  await on.clock.advance(10 * 60_000)
+  // Every five to ten seconds, and not once a minute; what was accepted gets its longer grace, the other one does not.
+  expect(made).toBeGreaterThan(50)
+  expect(on.published).toHaveLength(made)
+  expect(on.confirmed).toEqual(on.published)
 })
 
 test('while the broker still has tickets of a queue, its rows are not even touched', async () => {

@@ -1,4 +1,4 @@
-import { batcher, isFinal } from '@errand/core/ports'
+import { batcher, ErrandError, isErrandError, isFinal } from '@errand/core/ports'
 import type { Batcher, JobFilter, JobRecord, Unfinished } from '@errand/core/ports'
 import { eventCode, stateCode, stateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
@@ -36,11 +36,25 @@ export class Records {
   constructor(database: Database, oneJob: OneJob) {
     this.#database = database
     this.#oneJob = oneJob
-    this.#gets = batcher({ run: (ids) => this.#getAll(ids), maxItems: mostTogether })
+    this.#gets = batcher({ run: (ids) => this.#getEach(ids), maxItems: mostTogether })
   }
 
   async get(id: string): Promise<JobRecord | undefined> {
     return isUuid(id) ? this.#gets.add(id) : undefined
+  }
+
+  /** Where the record of one cannot be read, those of its neighbours are: each is asked for alone. */
+  async #getEach(
+    ids: readonly string[],
+  ): Promise<readonly (JobRecord | undefined | Promise<JobRecord | undefined>)[]> {
+    try {
+      return await this.#getAll(ids)
+    } catch (error) {
+      if (!(error instanceof RangeError || isErrandError(error, 'E_LOG'))) throw error
+      const [id] = ids
+      if (ids.length > 1) return ids.map(async (one) => (await this.#getEach([one]))[0])
+      throw new ErrandError('E_LOG', `job ${id}: ${error.message}`, { cause: error })
+    }
   }
 
   async #getAll(ids: readonly string[]): Promise<readonly (JobRecord | undefined)[]> {
