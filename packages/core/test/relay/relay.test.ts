@@ -98,6 +98,8 @@ function rig(
     relay,
     [Symbol.asyncDispose]: async () => {
       stop.abort()
+      // It may be waiting for a depth, for a second of this clock.
+      await clock.advance(1_000)
       await running
     },
   })
