@@ -1,5 +1,5 @@
 import { encodeTicket, EntryBatcher } from '@errand/core/driver-kit'
-import type { EntryResult, LaneMessage, LaneSource } from '@errand/core/driver-kit'
+import type { EntryResult, LaneSource, SourceMessage } from '@errand/core/driver-kit'
 import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import type { Api } from './api.ts'
@@ -69,7 +69,7 @@ export class LaneQueue implements LaneSource<string> {
   }
 
   /** @throws `E_DRIVER` */
-  async receive(max: number, waitMs: number, signal: AbortSignal): Promise<readonly LaneMessage<string>[]> {
+  async receive(max: number, waitMs: number, signal: AbortSignal): Promise<readonly SourceMessage<string>[]> {
     const { api } = this.#options
     const messages = await this.#onQueue('receiving tickets from', (url) =>
       api.receive(url, { max, waitSeconds: waitMs / 1_000, signal }),

@@ -18,12 +18,12 @@ export interface ErrorKind {
 
 export interface ErrorTable<Kind extends string> {
   /** The first kind that the error, or what an `ErrandError` was caused by, is of. */
-  classify(error: unknown): Kind | undefined
-  isPassing(error: unknown): boolean
-  isCommon(error: unknown): boolean
-  isFinal(error: unknown): boolean
+  readonly classify: (error: unknown) => Kind | undefined
+  readonly isPassing: (error: unknown) => boolean
+  readonly isCommon: (error: unknown) => boolean
+  readonly isFinal: (error: unknown) => boolean
   /** What to do about it; undefined for an error of no kind. */
-  advise(error: unknown): string | undefined
+  readonly advise: (error: unknown) => string | undefined
 }
 
 /**

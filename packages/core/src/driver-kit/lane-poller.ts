@@ -5,7 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import { Backoff } from './backoff.ts'
 import { driverError, readMessage } from './errors.ts'
 import type { ErrorTable } from './errors.ts'
-import type { LaneMessage, LaneSource } from './lane-source.ts'
+import type { LaneSource, SourceMessage } from './message-source.ts'
 
 /** One receive that is under way. */
 export interface Poll {
@@ -16,7 +16,7 @@ export interface Poll {
 }
 
 export interface PollOutcome {
-  readonly messages: readonly LaneMessage[]
+  readonly messages: readonly SourceMessage[]
   readonly error?: ErrandError
 }
 

@@ -1,27 +1,20 @@
 import type { ErrandError } from '../errors.ts'
 import { toFailure } from '../failure/to-failure.ts'
 import { lowestLaneEvery } from '../job/lane-policy.ts'
-import type { QueueName } from '../job/ticket.ts'
 import { inTime } from '../in-time.ts'
-import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Delivery, Subscription } from '../ports/driver.ts'
-import { unlessAborted } from '../unless-aborted.ts'
 import type { ErrorTable } from './errors.ts'
+import { HandOvers } from './hand-overs.ts'
+import type { HandOversOptions } from './hand-overs.ts'
 import { LanePoller } from './lane-poller.ts'
-import type { LaneMessage, LaneSource } from './lane-source.ts'
+import type { LaneSource, SourceMessage } from './message-source.ts'
 import { Pace } from './pace.ts'
-import { Received } from './received.ts'
 import { keptMs, TicketBuffer } from './ticket-buffer.ts'
-import { decodeTicket } from './ticket-text.ts'
 
-export interface LaneSubscriptionOptions {
-  /** The driver's name, for the log. */
-  readonly driver: string
-  readonly queue: QueueName
+export interface LaneSubscriptionOptions extends HandOversOptions {
   /** Highest lane first. */
   readonly sources: readonly LaneSource[]
-  readonly logger: Logger
   readonly clock: Clock
   /** How many messages the broker gives at most for one receive. Default 10. */
   readonly batchSize?: number | undefined
@@ -29,11 +22,6 @@ export interface LaneSubscriptionOptions {
   readonly longestWaitMs?: number | undefined
   /** For how long the broker hides a message that was received. Default: until it is handed back. */
   readonly hiddenMs?: number | undefined
-  /**
-   * How long receives that are under way may go on when the subscription closes, so that what is on its way is handed
-   * back. Default 500 ms; 0 where a receive that is aborted has taken nothing.
-   */
-  readonly stopMs?: number | undefined
   /** What the broker's errors mean. Default: each is of one lane, and passes. */
   readonly errors?: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'> | undefined
 }
@@ -45,6 +33,8 @@ interface Ask {
 }
 
 const noErrors = { isCommon: () => false, isFinal: () => false }
+/** How long open polls may go on after a stop, so that what is on its way is handed back and not hidden. */
+const stopMs = 500
 /** How long a stop may take in all. What is not handed back or deleted by then goes on without it, or comes again. */
 const longestStopMs = 1_000
 
@@ -64,8 +54,7 @@ export class LaneSubscription implements Subscription {
   readonly #batchSize: number
   readonly #errors: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'>
   readonly #pace = new Pace()
-  readonly #unacked = new Set<Received>()
-  readonly #settling = new Set<Promise<void>>()
+  readonly #handOvers: HandOvers
   readonly #polls = new Set<Promise<void>>()
   readonly #aborted = new AbortController()
   #asks: Ask[] = []
@@ -81,6 +70,7 @@ export class LaneSubscription implements Subscription {
     this.#batchSize = batchSize
     this.#lanes = sources.map((source) => new LanePoller({ source, clock, longestWaitMs, errors }))
     this.#buffer = new TicketBuffer(hiddenMs)
+    this.#handOvers = new HandOvers(options)
     this.#lastAskedMs = options.clock.monotonicMs()
   }
 
@@ -129,7 +119,7 @@ export class LaneSubscription implements Subscription {
     if (this.#asks.length > 0) this.#fetch(now)
     this.#answer(now)
     if (this.#asks.length > 0) this.#listen(now)
-    this.#handBack(this.#buffer.takeDue(now))
+    this.#handOvers.handBack(this.#buffer.takeDue(now))
     this.#wakeLater(now)
   }
 
@@ -139,24 +129,7 @@ export class LaneSubscription implements Subscription {
       const taken = this.#buffer.take(ask.max, floor)
       if (taken.length === 0) return
       this.#pace.took(taken.length, now)
-      for (const received of taken) this.#unacked.add(received)
-      ask.answer(taken.map((received) => this.#deliver(received)))
-    }
-  }
-
-  #deliver(received: Received): Delivery {
-    // A failure costs a duplicate or latency, never a job: the claim refuses the one, its visibility ends the other.
-    return {
-      ticket: received.ticket,
-      ack: async () => {
-        this.#unacked.delete(received)
-        // Not awaited: it becomes one of ten deletes. A close waits for it.
-        void this.#settle(received.ack())
-      },
-      release: async () => {
-        this.#unacked.delete(received)
-        await this.#settle(received.release())
-      },
+      ask.answer(taken.map((received) => this.#handOvers.deliver(received)))
     }
   }
 
@@ -214,24 +187,12 @@ export class LaneSubscription implements Subscription {
     this.#advance()
   }
 
-  #arrived({ source }: LanePoller, messages: readonly LaneMessage[]): void {
+  #arrived({ source }: LanePoller, messages: readonly SourceMessage[]): void {
     const now = this.#options.clock.monotonicMs()
-    const received: Received[] = []
-    for (const { text, handle, id } of messages) {
-      const { ticket, why } = decodeTicket(text)
-      if (ticket) received.push(new Received(ticket, handle, source, now))
-      else this.#setAside(source, handle, { messageId: id, why })
-    }
+    const received = this.#handOvers.receive(source, messages, now)
     if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
-      this.#handBack(received)
+      this.#handOvers.handBack(received)
     else this.#buffer.put(received)
-  }
-
-  #setAside(source: LaneSource, handle: unknown, about: object): void {
-    const { logger, driver } = this.#options
-    // Not its text: nobody knows what is in it.
-    logger.warn({ driver, source: source.name, ...about }, 'a message that is not a ticket was set aside')
-    void this.#settle(source.setAside ? source.setAside(handle) : source.ack(handle))
   }
 
   #failed(lane: LanePoller, error: ErrandError): void {
@@ -247,22 +208,6 @@ export class LaneSubscription implements Subscription {
     // While one lane answers the others go on.
     if (!this.#lanes.every(({ isDown }) => isDown)) return
     for (const ask of this.#asks) ask.reject(error)
-  }
-
-  #handBack(received: readonly Received[]): void {
-    for (const each of received) void this.#settle(each.release())
-  }
-
-  /** Never rejects. */
-  #settle(settling: Promise<void>): Promise<void> {
-    const settled = settling
-      .catch((error: unknown) => {
-        const { logger, driver, queue } = this.#options
-        logger.warn({ driver, queue, error: toFailure(error) }, 'a ticket stays until the broker gives it up')
-      })
-      .finally(() => this.#settling.delete(settled))
-    this.#settling.add(settled)
-    return settled
   }
 
   get #demand(): number {
@@ -286,21 +231,16 @@ export class LaneSubscription implements Subscription {
 
   async #end(): Promise<void> {
     this.#timer?.()
-    const { clock, stopMs = 500 } = this.#options
-    const late = new AbortController()
-    const stopTimer = clock.after(longestStopMs, () => late.abort())
+    const { clock } = this.#options
+    const settled = new AbortController()
+    const late = clock.sleep(longestStopMs, settled.signal)
     for (const ask of this.#asks) ask.answer([])
-    this.#handBack(this.#buffer.takeAll())
-    this.#handBack([...this.#unacked])
-    this.#unacked.clear()
-    if (stopMs > 0) await inTime(Promise.all(this.#polls), stopMs, clock, () => undefined)
+    this.#handOvers.handBack(this.#buffer.takeAll())
+    this.#handOvers.handBackAll()
+    await inTime(Promise.all(this.#polls), stopMs, clock, () => undefined)
     this.#aborted.abort()
     for (const lane of this.#lanes) lane.source.flush?.()
-    await unlessAborted(this.#allSettled(), late.signal, () => undefined)
-    stopTimer()
-  }
-
-  async #allSettled(): Promise<void> {
-    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    await Promise.race([this.#handOvers.settled(), late])
+    settled.abort()
   }
 }

@@ -1,19 +1,20 @@
 import type { Lane } from '../job/lane.ts'
 import type { Ticket } from '../job/ticket.ts'
-import type { LaneSource } from './lane-source.ts'
+import type { MessageSource } from './message-source.ts'
 
 /** A ticket that was received: hidden from others until it is acked, handed back, or the broker gives it up. */
 export class Received {
   readonly ticket: Ticket
   readonly lane: Lane
   readonly receivedMs: number
-  readonly #source: LaneSource
+  readonly #source: MessageSource
   readonly #handle: unknown
   #settled: Promise<void> | undefined
 
-  constructor(ticket: Ticket, handle: unknown, source: LaneSource, receivedMs: number) {
+  constructor(ticket: Ticket, handle: unknown, source: MessageSource, receivedMs: number) {
     this.ticket = ticket
-    this.lane = source.lane
+    // A ticket may claim any lane.
+    this.lane = source.lane ?? ticket.lane
     this.receivedMs = receivedMs
     this.#source = source
     this.#handle = handle

@@ -4,6 +4,7 @@ import type { Ticket } from '../job/ticket.ts'
 
 /** A ticket is about 100 bytes. Far longer text is not a ticket, and is not parsed. */
 const longestText = 16_384
+const utf8 = new TextDecoder()
 
 /**
  * The ticket as JSON, so that an operator can read it, and write one by hand. In ASCII, because some brokers do not take
@@ -42,7 +43,7 @@ export function decodeTicket(text: string | Uint8Array | undefined): DecodedTick
 
 function parse(text: string | Uint8Array): unknown {
   try {
-    return JSON.parse(typeof text === 'string' ? text : new TextDecoder().decode(text)) as unknown
+    return JSON.parse(typeof text === 'string' ? text : utf8.decode(text)) as unknown
   } catch {
     return undefined
   }

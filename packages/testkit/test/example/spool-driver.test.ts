@@ -13,11 +13,11 @@ describeDriver('spool', {
     const folder = mkdtempSync(join(tmpdir(), 'errand-spool-'))
     const context = { logger: quietLogger, clock: systemClock }
     const log = memoryLog().open(context)
-    const drivers = [spool(folder).open({ ...context, log })]
+    const drivers = [spool({ folder }).open({ ...context, log })]
     return {
       driver: drivers[0]!,
       another: async () => {
-        const driver = spool(folder).open({ ...context, log })
+        const driver = spool({ folder }).open({ ...context, log })
         drivers.push(driver)
         return driver
       },

@@ -1,125 +1,148 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ErrandError, LanePolicy, laneRank, lanes } from '@errand/core/ports'
-import type { Clock, Delivery, Driver, DriverFactory, Logger, Subscription, Ticket } from '@errand/core/ports'
+import {
+  buildDriver,
+  defineErrors,
+  defineOptions,
+  driverError,
+  encodeTicket,
+  option,
+  PullSubscription,
+  readMessage,
+  repeat,
+} from '@errand/core/driver-kit'
+import type { PullSource, SourceMessage } from '@errand/core/driver-kit'
+import { laneRank } from '@errand/core/ports'
+import type { Clock, DriverFactory, Duration, Ticket } from '@errand/core/ports'
+
+export interface SpoolOptions {
+  readonly folder: string
+  /** How often a worker that waits looks into the folder. Default 20 ms. */
+  readonly poll?: Duration | undefined
+}
+
+const table = defineOptions('spool()', {
+  folder: option.text({ default: '', pattern: /./, use: 'the path of a folder', inUrl: false }),
+  poll: option.duration({ default: '20ms', from: '1ms' }),
+})
+
+const errors = defineErrors({
+  missing: { named: /ENOENT/, advice: 'make the folder', passing: true },
+  busy: { named: /EMFILE|ENFILE|EBUSY/, advice: 'it is tried again', passing: true },
+  full: { named: /ENOSPC|EDQUOT/, advice: 'make room on the disk' },
+  denied: { named: /EACCES|EPERM|EROFS/, advice: 'let this user write there' },
+})
 
 /** A broker that is a folder: one file per ticket, named by lane and time. Renaming a file hands it over, and has one winner. */
-export function spool(folder: string): DriverFactory {
-  return { errand: 'driver', name: 'spool', open: ({ logger, clock }) => open(folder, logger, clock) }
-}
-
-function open(folder: string, logger: Logger, clock: Clock): Driver {
-  const subscriptions = new Set<Subscription>()
-  let closing: Promise<void> | undefined
-  const check = (): void => {
-    if (closing) throw new ErrandError('E_CLOSED', 'this spool has been closed')
-  }
+export function spool(options: SpoolOptions): DriverFactory {
+  const { folder, poll } = table.check(options)
+  const open = (queue: string, clock: Clock): SpoolQueue => new SpoolQueue(join(folder, queue), clock, poll)
   return {
-    port: 1,
+    errand: 'driver',
     name: 'spool',
-    capabilities: { delivers: 'tickets', depth: 'exact' },
-    async publish(tickets) {
-      check()
-      for (const ticket of tickets) await write(join(folder, ticket.queue), ticket)
-      return { accepted: tickets, refused: [] }
-    },
-    async subscribe(queue) {
-      check()
-      const subscription = subscribe(join(folder, queue), logger, clock)
-      subscriptions.add(subscription)
-      return subscription
-    },
-    depth: async (queue) => (await waiting(join(folder, queue))).length,
-    async purge(queue) {
-      const files = await waiting(join(folder, queue))
-      await Promise.all(files.map((file) => rm(join(folder, queue, file), { force: true })))
-    },
-    close: () =>
-      (closing ??= Promise.all([...subscriptions].map((one) => one.close())).then(() => undefined)),
+    place: folder,
+    open: ({ logger, clock }) =>
+      buildDriver({
+        name: 'spool',
+        capabilities: { delivers: 'tickets', depth: 'exact' },
+        async publish(tickets) {
+          for (const ticket of tickets) await open(ticket.queue, clock).write(ticket)
+          return { accepted: tickets, refused: [] }
+        },
+        subscribe: async (queue) =>
+          new PullSubscription({ driver: 'spool', queue, source: open(queue, clock), logger }),
+        depth: async (queue) => (await open(queue, clock).list()).length,
+        purge: (queue) => rm(join(folder, queue), { recursive: true, force: true }),
+      }),
   }
 }
 
-function subscribe(folder: string, logger: Logger, clock: Clock): Subscription {
-  const held = new Set<string>()
-  const closed = new AbortController()
-  const policy = new LanePolicy()
+/** `spool:///var/spool/errand?poll=50ms` */
+export function fromUrl(url: string): DriverFactory {
+  const { pathname, search } = new URL(url)
+  return spool({ ...table.readQuery('the URL of the spool', search), folder: decodeURIComponent(pathname) })
+}
 
-  /** Ends the hand-over of a file once: what was acked, released or handed back before is left alone. */
-  const end = async (file: string, how: (taken: string) => Promise<void>): Promise<void> => {
-    if (held.delete(file)) await how(join(folder, `${file}.taken`))
+/** A queue: a folder of its own. A file that a worker holds ends in `.taken`. */
+class SpoolQueue implements PullSource<string> {
+  readonly name: string
+  readonly #clock: Clock
+  readonly #pollMs: number
+
+  constructor(folder: string, clock: Clock, pollMs: number) {
+    this.name = folder
+    this.#clock = clock
+    this.#pollMs = pollMs
   }
-  const handBack = (file: string) => end(file, (taken) => rename(taken, join(folder, file)))
 
-  const take = async (file: string): Promise<Delivery[]> => {
-    const taken = join(folder, `${file}.taken`)
-    const won = await rename(join(folder, file), taken).then(
-      () => true,
-      () => false,
-    )
-    // Another worker was faster: the file is gone, and that is no error.
-    if (!won) return []
-    const ticket = parse(await readFile(taken, 'utf8'))
-    if (!ticket) {
-      logger.warn({ file }, 'a message that is no ticket was set aside')
-      await rename(taken, join(folder, `${file}.bad`))
-      return []
+  async write(ticket: Ticket): Promise<void> {
+    const time = String(process.hrtime.bigint()).padStart(20, '0')
+    const path = join(this.name, `${laneRank[ticket.lane]}-${time}-${randomUUID()}`)
+    const write = async (): Promise<void> => {
+      await mkdir(this.name, { recursive: true })
+      await writeFile(path, encodeTicket(ticket), { flush: true })
+      await rename(path, `${path}.ticket`)
     }
-    held.add(file)
-    return [{ ticket, ack: () => end(file, (path) => rm(path)), release: () => handBack(file) }]
+    try {
+      // The folder may be purged between two of the three steps.
+      await repeat(write, { tries: 3, pauseMs: 10, isPassing: errors.isPassing })
+    } catch (error) {
+      throw this.#failed('writing a ticket into', error)
+    }
   }
 
-  return {
-    async next(max, signal) {
-      const over = AbortSignal.any([signal, closed.signal])
-      while (!over.aborted) {
-        const deliveries: Delivery[] = []
-        for (const file of inOrder(await waiting(folder), policy.fromLowest(max))) {
-          if (deliveries.length < max) deliveries.push(...(await take(file)))
-        }
-        policy.granted(deliveries.length)
-        if (closed.signal.aborted) await Promise.all([...held].map(handBack))
-        else if (deliveries.length > 0) return deliveries
-        await clock.sleep(20, over)
-      }
-      return []
-    },
-    async close() {
-      closed.abort()
-      await Promise.all([...held].map(handBack))
-    },
+  /** The files that wait. Their names begin with the lane's rank and the time, so their order is that of delivery. */
+  async list(): Promise<string[]> {
+    const files = await this.#ifThere('reading', () => readdir(this.name))
+    return (files ?? []).filter((file) => file.endsWith('.ticket')).toSorted()
   }
-}
 
-/** File names begin with the lane's rank and the time, so that their order is the order of delivery. */
-async function waiting(folder: string): Promise<string[]> {
-  const files = await readdir(folder).catch(() => [])
-  return files.filter((file) => file.endsWith('.ticket')).toSorted()
-}
+  async take(max: number, fromLowest: number): Promise<SourceMessage<string>[]> {
+    const files = await this.list()
+    const [last] = files.toReversed()
+    const lowest = files.filter((file) => file.slice(0, 3) === last?.slice(0, 3)).slice(0, fromLowest)
+    const highest = files.filter((file) => !lowest.includes(file)).slice(0, max - lowest.length)
+    const taken = await Promise.all([...highest, ...lowest].map((file) => this.#take(join(this.name, file))))
+    return taken.filter((message) => message !== undefined)
+  }
 
-function inOrder(files: readonly string[], fromLowest: number): string[] {
-  const laneOf = (file: string) => Number(file.slice(0, 3))
-  const lowest = files.toSorted((a, b) => laneOf(b) - laneOf(a)).slice(0, fromLowest)
-  return [...lowest, ...files.filter((file) => !lowest.includes(file))]
-}
+  arrival(signal: AbortSignal): Promise<void> {
+    return this.#clock.sleep(this.#pollMs, signal)
+  }
 
-async function write(folder: string, ticket: Ticket): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  const time = String(process.hrtime.bigint()).padStart(20, '0')
-  const name = `${laneRank[ticket.lane]}-${time}-${randomUUID()}`
-  await writeFile(join(folder, name), JSON.stringify(ticket), { flush: true })
-  await rename(join(folder, name), join(folder, `${name}.ticket`))
-}
+  ack(path: string): Promise<void> {
+    return rm(`${path}.taken`)
+  }
 
-/** Whatever is on a broker may be there: nothing is believed before it was looked at. */
-function parse(text: string): Ticket | undefined {
-  try {
-    const { id, queue, lane, log } = JSON.parse(text) as Record<keyof Ticket, unknown>
-    const known = lanes.find((name) => name === lane)
-    if (typeof id !== 'string' || typeof queue !== 'string' || typeof log !== 'string' || !known)
-      return undefined
-    return { id, queue, lane: known, log }
-  } catch {
-    return undefined
+  release(path: string): Promise<void> {
+    return rename(`${path}.taken`, path)
+  }
+
+  setAside(path: string): Promise<void> {
+    return rename(`${path}.taken`, `${path}.bad`)
+  }
+
+  /** Undefined where another worker was faster. */
+  #take(path: string): Promise<SourceMessage<string> | undefined> {
+    return this.#ifThere('taking a ticket from', async () => {
+      await rename(path, `${path}.taken`)
+      return { text: await readFile(`${path}.taken`), handle: path, id: path }
+    })
+  }
+
+  /** Undefined where there is no such file or folder: somebody has taken it, or nobody has written there. */
+  async #ifThere<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      if (errors.classify(error) === 'missing') return undefined
+      throw this.#failed(what, error)
+    }
+  }
+
+  #failed(what: string, error: unknown): Error {
+    const advice = errors.advise(error) ?? 'see the cause'
+    return driverError(`${what} ${this.name} failed: ${readMessage(error)}; ${advice}`, error)
   }
 }

@@ -1,0 +1,48 @@
+import { LanePolicy } from '../job/lane-policy.ts'
+import type { Delivery, Subscription } from '../ports/driver.ts'
+import { HandOvers } from './hand-overs.ts'
+import type { HandOversOptions } from './hand-overs.ts'
+import type { PullSource } from './message-source.ts'
+
+export interface PullSubscriptionOptions extends HandOversOptions {
+  readonly source: PullSource
+}
+
+/**
+ * A subscription for brokers that can take from all lanes of a queue in one quick step, and hide what was taken until it
+ * is acked. It takes what is asked for and nothing ahead, so nothing is ever kept between two asks.
+ */
+export class PullSubscription implements Subscription {
+  readonly #source: PullSource
+  readonly #handOvers: HandOvers
+  readonly #policy = new LanePolicy()
+  readonly #closed = new AbortController()
+
+  constructor({ source, ...options }: PullSubscriptionOptions) {
+    this.#source = source
+    this.#handOvers = new HandOvers(options)
+  }
+
+  async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    const ended = AbortSignal.any([signal, this.#closed.signal])
+    while (!ended.aborted) {
+      const messages = await this.#source.take(max, this.#policy.fromLowest(max))
+      const received = this.#handOvers.receive(this.#source, messages, 0)
+      if (this.#closed.signal.aborted) {
+        this.#handOvers.handBack(received)
+        await this.#handOvers.settled()
+      } else if (received.length > 0) {
+        this.#policy.granted(received.length)
+        return received.map((each) => this.#handOvers.deliver(each))
+      } else if (messages.length === 0) await this.#source.arrival(ended)
+    }
+    return []
+  }
+
+  /** Hands back what is unacked, and resolves when the broker knows of it. */
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#handOvers.handBackAll()
+    await this.#handOvers.settled()
+  }
+}
