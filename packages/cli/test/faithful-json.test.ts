@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseFaithfully } from '../src/options/faithful-json.ts'
 import { json } from '../src/options/parse.ts'
+import { makeApplication } from './helpers/application.ts'
 import { makeProject } from './helpers/project.ts'
 
 test.each([
@@ -55,6 +56,18 @@ test.each([
   const { folder } = makeProject()
   writeFileSync(join(folder, 'payload.json'), bytes)
   expect(await json(`@${join(folder, 'payload.json')}`)).toEqual({ name: 'ö' })
+})
+
+test('the command refuses what would not come back, from its words and from a file, and stores nothing', async () => {
+  const project = makeApplication()
+  const bigint = '{"n":9007199254740993}'
+  writeFileSync(join(project.folder, 'payload.json'), bigint)
+  for (const payload of [bigint, '@payload.json']) {
+    const ran = await project.run(['dispatch', 'greet', payload, '--unchecked'])
+    expect(ran).toMatchObject({ code: 2, stdout: '' })
+    expect(ran.stderr).toMatch(/E_OPTION.*\bn\b/)
+  }
+  expect(JSON.parse((await project.run(['jobs', 'list', '--json'])).stdout)).toMatchObject({ jobs: [] })
 })
 
 test('bytes that are no text are refused, and not replaced', async () => {

@@ -53,6 +53,20 @@ test('publishing wakes each queue once, and every ticket counts as accepted', as
   expect(woken).toEqual([['queue:a', 'queue:b']])
 })
 
+test('a job that was granted and that nobody takes goes back unbegun, and says that its driver had it', async () => {
+  const { log, driver, worker } = await rig()
+  const granted = job()
+  await log.append([granted])
+  const subscription = await driver.subscribe('default', { worker })
+  const [delivery] = await subscription.next(1, never)
+  await delivery!.release()
+  const events = await log.eventsOf(granted.id)
+  expect(events.map(({ type }) => type)).toEqual(['dispatched', 'started', 'released'])
+  expect(events.at(-1)).toMatchObject({ data: { why: 'undelivered' } })
+  expect(await log.get(granted.id)).toMatchObject({ state: 'ready', attempt: 0 })
+  await subscription.close()
+})
+
 test('a job whose wake-up was lost is found by polling', async () => {
   const { clock, log, driver, worker } = await rig(() => ({ notify: async () => undefined }))
   const subscription = await driver.subscribe('default', { worker })

@@ -76,6 +76,16 @@ test('workers that wait for jobs move as well, and start what is dispatched at t
   expect(on.broker(a).published).toEqual([])
 })
 
+test('who moves the system may have any name: what no log could store of it is replaced, and a long one is cut', async () => {
+  await using on = rig()
+  on.broker(b)
+  const web = on.process(a)
+  await on.passing(web.errand.transfer.to(b, { by: `mia\0\uD800${'x'.repeat(1_000)}` }))
+  const status = await on.passing(web.errand.transfer.status())
+  expect(status?.by).toMatch(/^mia\uFFFD\uFFFDx+…$/)
+  expect(Buffer.byteLength(status?.by ?? '')).toBeLessThanOrEqual(256 + 4)
+})
+
 test('publishes that hang at the driver that is left do not hold up the next ones at the new one', async () => {
   await using on = rig()
   on.broker(b)

@@ -149,3 +149,35 @@ test('an outcome whose recording is not answered is offered again, and counts on
   await eventually(() => expect(outcomes).toEqual(['succeeded']))
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
 })
+
+test('a grant that comes when the lease of its worker is out does not begin, and says so as it goes back', async () => {
+  const clock = virtualClock()
+  let beats = 0
+  const wrap = (log: JobLog): JobLog => ({
+    ...log,
+    async beat(...args) {
+      beats += 1
+      if (beats > 1) return unreachable()
+      // On its way for so long: by the log's count the lease ends five seconds later than by the worker's.
+      await clock.sleep(5_000)
+      return log.beat(...args)
+    },
+    async claim(...args) {
+      const verdicts = await log.claim(...args)
+      await clock.sleep(verdicts.some(({ verdict }) => verdict === 'run') ? 26_000 : 0)
+      return verdicts
+    },
+  })
+  await using on = stage({ clock, wrap })
+  let runs = 0
+  const starting = on.work({ lease: '30s', handlers: [handle(work, () => void (runs += 1))] })
+  await eventually(() => expect(beats).toBe(1))
+  await clock.advance(5_000)
+  await starting
+  const { id } = await on.errand.dispatch(work)
+  await eventually(async () => expect(await on.history(id)).toEqual(['dispatched', 'started']))
+  await clock.advance(26_000)
+  await on.until(id, 'released')
+  expect(await on.releases(id)).toEqual(['lease-out'])
+  expect(runs).toBe(0)
+})
