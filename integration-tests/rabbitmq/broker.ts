@@ -44,18 +44,19 @@ export async function laneOf(
   }
 }
 
-/** Receives a message and does not ack it; resolves with why the broker ended the channel. */
+/** Receives a message and does not ack it; resolves with why the broker took it back. From 4.3 on the consumer alone ends. */
 export async function fateOfHeldMessage(url: string, queue: string): Promise<string> {
   const connection = await connect(url)
   connection.on('error', () => {})
   const channel = await connection.createChannel()
-  const ended = new Promise<string>((resolve) => {
-    channel.on('error', (error: Error) => resolve(error.message))
-  })
+  const ended = Promise.withResolvers<string>()
+  channel.on('error', (error: Error) => ended.resolve(error.message))
   await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
   channel.sendToQueue(queue, Buffer.from('held'))
-  await channel.consume(queue, () => {})
-  const why = await ended
+  await channel.consume(queue, (message) => {
+    if (message === null) ended.resolve('the consumer was cancelled')
+  })
+  const why = await ended.promise
   await connection.close()
   return why
 }
