@@ -1,12 +1,15 @@
 // What speed is made of and no machine can blur: how many statements the log is sent. A busy machine gathers larger batches,
 // so these bounds hold on any.
 import { describe, expect, inject, it } from 'vitest'
+import { z } from 'zod'
 import { createErrand, defineJob, handle } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
 import { scene } from '../fleet/scene.ts'
 import { countStatements } from './statements.ts'
 
 const count = defineJob({ name: 'count', queue: 'count' })
+
+const tagged = defineJob({ name: 'tagged', queue: 'count', payload: z.string(), tags: (tag) => [tag] })
 
 describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on PostgreSQL', () => {
   it('64 dispatches in flight share statements: fewer than one for twenty jobs', async () => {
@@ -109,5 +112,29 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(await Promise.all(seen)).toEqual(receipts.map(() => ['dispatched', 'started', 'succeeded']))
     expect(statements.of('errand_read_job')).toBeGreaterThan(0)
     expect(statements.total()).toBeLessThan(jobs)
+  })
+
+  it('those who follow a tag each read when there is something with that tag: fewer than eight statements for each', async () => {
+    const { errand, url } = await scene('postgres')
+    await using elsewhere = createErrand({ log: url, logger: quietLogger })
+    const tags = Array.from({ length: 200 }, (_, n) => `tag ${n}`)
+    const statements = countStatements()
+    const stop = new AbortController()
+    let seen = 0
+    const following = tags.map(async (tag) => {
+      const types: string[] = []
+      for await (const event of errand.events.follow({ tag, after: 'start', signal: stop.signal })) {
+        expect(event.tags).toEqual([tag])
+        types.push(event.type)
+        seen += 1
+      }
+      return types
+    })
+    for (const tag of tags) await errand.dispatch(tagged, tag)
+    elsewhere.work({ concurrency: 50, handlers: [handle(tagged, () => {})] }, { signals: false })
+    await until(() => seen === 3 * tags.length)
+    stop.abort()
+    expect(await Promise.all(following)).toEqual(tags.map(() => ['dispatched', 'started', 'succeeded']))
+    expect(statements.of('errand_read')).toBeLessThan(8 * tags.length)
   })
 })

@@ -216,7 +216,7 @@ function partsOf(instance: Instance): Parts {
   return {
     instance,
     jobs: holding(jobs),
-    events: holding(eventsOf(instance, () => instance.bell())),
+    events: holding(eventsOf(instance)),
     queues: holding(queuesOf(instance, jobs)),
     workers: holding(workersOf(instance)),
     transfer: holding(transferOf(instance)),

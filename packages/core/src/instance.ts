@@ -6,9 +6,9 @@ import { publisherOf } from './dispatch/publisher.ts'
 import { ErrandError } from './errors.ts'
 import { idMaker } from './ids.ts'
 import { bellOf } from './operate/bell.ts'
-import type { Bell } from './operate/bell.ts'
 import { Closing } from './operate/closing.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
+import { feedOf } from './operate/feed.ts'
 import { jobWatchOf } from './operate/job-watch.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
@@ -20,7 +20,6 @@ import type { WorkerDeps } from './worker/deps.ts'
 /** The parts of one instance, opened together and closed together. */
 export interface Instance extends OperateDeps {
   readonly dispatcher: Dispatcher
-  bell(): Promise<Bell>
   migrate(options: {
     readonly restored?: boolean | undefined
   }): Promise<{ readonly from: number; readonly to: number }>
@@ -35,7 +34,6 @@ export interface Instance extends OperateDeps {
 interface Opened {
   readonly logFactory: LogFactory
   readonly connection: Omit<Connection, 'info'>
-  readonly bell: Bell
 }
 
 export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
@@ -67,7 +65,8 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     })
     const bell = bellOf({ log, clock, logger })
     const watch = jobWatchOf({ log, clock, bell, settings })
-    return { logFactory, connection: { log, driver, route: driver, publisher, watch }, bell }
+    const feed = feedOf({ log, clock, bell, settings })
+    return { logFactory, connection: { log, driver, route: driver, publisher, bell, feed, watch } }
   }
 
   function opened(): Promise<Opened> {
@@ -137,7 +136,6 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     driverAt: (url) => config.driverAt(url),
     connected,
     dispatcher,
-    bell: async () => (await opened()).bell,
     async migrate(options) {
       const { log } = (await opened()).connection
       return log.migrate(options)

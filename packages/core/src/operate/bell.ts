@@ -2,6 +2,7 @@ import type { Logger } from '../logging.ts'
 import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
+import { Ear } from './ear.ts'
 
 /** Tells whoever waits that the log may have new events. */
 export interface Bell {
@@ -9,7 +10,7 @@ export interface Bell {
   listen(signal: AbortSignal): Listening
 }
 
-interface Listening {
+export interface Listening {
   /** Resolves when something may have happened since the last call, or after `atMostMs`, or when the signal aborts. */
   rung(atMostMs: number): Promise<void>
 }
@@ -27,7 +28,7 @@ const listenAgainMs = 5_000
  * on each. A wake-up can be lost, and a log need not have any, so those who wait look again by themselves as well.
  */
 export function bellOf({ log, clock, logger }: BellDeps): Bell {
-  const ears = new Set<() => void>()
+  const ears = new Set<Ear>()
   let stop: AbortController | undefined
 
   function start(): void {
@@ -38,7 +39,7 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
   async function hear(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        for await (const _ of log.wakeups(['events'], signal)) for (const ring of ears) ring()
+        for await (const _ of log.wakeups(['events'], signal)) for (const ear of ears) ear.ring()
       } catch (error) {
         logger.debug({ err: error }, 'no wake-ups from the job log: looking by time')
       }
@@ -48,35 +49,16 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
 
   return {
     listen(signal) {
-      let pending = false
-      let wake: (() => void) | undefined
-      const ring = (): void => {
-        pending = true
-        wake?.()
-      }
-      ears.add(ring)
+      const ear = new Ear(clock, signal)
+      ears.add(ear)
       if (ears.size === 1) start()
       const leave = (): void => {
-        ring()
-        if (ears.delete(ring) && ears.size === 0) stop?.abort()
+        ear.ring()
+        if (ears.delete(ear) && ears.size === 0) stop?.abort()
       }
       if (signal.aborted) leave()
       else signal.addEventListener('abort', leave, { once: true })
-      return {
-        async rung(atMostMs) {
-          if (!pending) {
-            await new Promise<void>((resolve) => {
-              const cancel = clock.after(atMostMs, resolve)
-              wake = () => {
-                cancel()
-                resolve()
-              }
-            })
-            wake = undefined
-          }
-          pending = signal.aborted
-        },
-      }
+      return ear
     },
   }
 }

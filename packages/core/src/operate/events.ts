@@ -5,8 +5,8 @@ import type { JobState } from '../job/state.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, ReadOptions } from '../ports.ts'
-import type { Bell } from './bell.ts'
-import type { OperateDeps } from './connection.ts'
+import type { Listening } from './bell.ts'
+import type { Connection, OperateDeps } from './connection.ts'
 import { jobEvent } from './job-event.ts'
 import type { JobEvent } from './job-event.ts'
 import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
@@ -50,7 +50,7 @@ export interface Events {
 const pageSize = 500
 const known = ['job', 'queue', 'tag', 'after', 'signal']
 
-export function eventsOf(deps: OperateDeps, bell: () => Promise<Bell>): Events {
+export function eventsOf(deps: OperateDeps): Events {
   return {
     async of(id) {
       const { log } = await deps.connected()
@@ -60,7 +60,7 @@ export function eventsOf(deps: OperateDeps, bell: () => Promise<Bell>): Events {
     follow(options = {}) {
       checkOptions('follow()', options, known)
       checkFilter(options)
-      return follow(deps, bell, options)
+      return follow(deps, options)
     },
     read(options = {}) {
       checkOptions('read()', options, known)
@@ -70,11 +70,7 @@ export function eventsOf(deps: OperateDeps, bell: () => Promise<Bell>): Events {
   }
 }
 
-async function* follow(
-  deps: OperateDeps,
-  bell: () => Promise<Bell>,
-  options: FollowOptions,
-): AsyncGenerator<JobEvent, void> {
+async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {
   const stop = new AbortController()
   const job = options.job === undefined ? undefined : checkId(options.job)
   const signal = AbortSignal.any([
@@ -83,9 +79,10 @@ async function* follow(
     ...(options.signal ? [options.signal] : []),
   ])
   try {
-    const { log, watch } = await deps.connected()
+    const connection = await deps.connected()
+    const { log, watch } = connection
     // Listens before it reads, so that nothing happens unheard in between. Who follows one job is told of it alone.
-    const listening = job === undefined ? (await bell()).listen(signal) : undefined
+    const listening = job === undefined ? listeningOf(connection, options, signal) : undefined
     let after = await startOf(log, job, options.after)
     let state: JobState | undefined
     let version = 0
@@ -168,6 +165,15 @@ async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<
     after = page.next
     if (page.events.length < pageSize) return
   }
+}
+
+function listeningOf(
+  { bell, feed }: Connection,
+  { queue, tag }: FollowOptions,
+  signal: AbortSignal,
+): Listening {
+  // Who follows all events is concerned by each.
+  return queue === undefined && tag === undefined ? bell.listen(signal) : feed.listen({ queue, tag }, signal)
 }
 
 async function startOf(

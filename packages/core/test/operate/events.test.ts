@@ -15,6 +15,10 @@ const job = defineJob({
 })
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
+const turns = async (count: number): Promise<void> => {
+  for (let index = 0; index < count; index += 1) await turn()
+}
+
 /** Follows in the background, and keeps what it has seen. */
 function following(events: AsyncIterable<JobEvent>): { seen: JobEvent[]; done: Promise<void> } {
   const seen: JobEvent[] = []
@@ -259,6 +263,112 @@ test('the work for each who follows a job is the same however many follow', asyn
     expect(reads).toBeLessThan(4)
     expect(asked).toBeLessThan(320)
   }
+})
+
+test('the work for each who follows a tag is the same however many follow, and who follows another sees nothing of it', async () => {
+  const perFollower = async (count: number): Promise<number> => {
+    let reads = 0
+    await using test = testInstance({
+      log: (log) => ({
+        read: (options) => {
+          reads += 1
+          return log.read(options)
+        },
+      }),
+    })
+    const stop = new AbortController()
+    const tags = Array.from({ length: count }, (_, n) => `tag ${n}`)
+    const live = tags.map((tag) =>
+      following(test.errand.events.follow({ tag, after: 'start', signal: stop.signal })),
+    )
+    await turns(20)
+    await test.errand.dispatchMany(tags.map((tag) => job.with(tag)))
+    await until(() => live.every(({ seen }) => seen.length === 1))
+    const worker = await handWorker(test.log())
+    // One after the other, and each wakes all who listen: the most that they can be made to read.
+    for (const { seen } of live) {
+      const claim = await worker.take()
+      await test.log().notify(['events'])
+      await until(() => seen.length === 2)
+      await worker.settle(claim, succeed({ n: 1 }))
+      await test.log().notify(['events'])
+      await until(() => seen.length === 3)
+    }
+    stop.abort()
+    await Promise.all(live.map(({ done }) => done))
+    for (const [n, { seen }] of live.entries()) {
+      expect(seen.map(({ type, tags: of }) => [type, ...of])).toEqual([
+        ['dispatched', `tag ${n}`],
+        ['started', `tag ${n}`],
+        ['succeeded', `tag ${n}`],
+      ])
+    }
+    return reads / count
+  }
+  expect(await perFollower(100)).toBeLessThan(8)
+  expect(await perFollower(800)).toBeLessThan(8)
+})
+
+test('many who follow a queue or a tag miss nothing when they become many, when the reader fails, or when they become few', async () => {
+  let refused = 0
+  await using test = testInstance({
+    log: (log) => ({
+      // The shared reader's, which has no filter.
+      read: async (options) => {
+        if (options.queue !== undefined || options.tag !== undefined || refused > 2) return log.read(options)
+        refused += 1
+        throw new ErrandError('E_CURSOR', 'of another epoch')
+      },
+    }),
+  })
+  const followers: {
+    readonly stop: AbortController
+    readonly seen: JobEvent[]
+    readonly done: Promise<void>
+  }[] = []
+  let dispatched = 0
+  const oneMore = async (): Promise<void> => {
+    await test.errand.dispatch(job, 'red', { queue: 'blue' })
+    dispatched += 1
+    await until(() => followers.every(({ seen }) => seen.length === dispatched))
+  }
+  const concerns = [{ tag: 'red' }, { queue: 'blue' }, { queue: 'blue', tag: 'red' }]
+  for (let n = 0; n < 60; n += 1) {
+    const stop = new AbortController()
+    const options = { ...concerns[n % 3], after: 'start', signal: stop.signal }
+    followers.push({ stop, ...following(test.errand.events.follow(options)) })
+    await oneMore()
+  }
+  expect(refused).toBe(3)
+  while (followers.length > 0) {
+    const gone = followers.pop()
+    gone?.stop.abort()
+    await gone?.done
+    if (followers.length > 0) await oneMore()
+  }
+})
+
+test('what goes wrong with the log reaches each who follows a tag, however many', async () => {
+  const gone = new ErrandError('E_LOG_UNREACHABLE', 'the log is gone')
+  let down = false
+  await using test = testInstance({
+    log: (log) => ({
+      read: async (options) => {
+        if (down) throw gone
+        return log.read(options)
+      },
+    }),
+  })
+  const live = Array.from({ length: 50 }, () =>
+    following(test.errand.events.follow({ tag: 'x', after: 'start' })),
+  )
+  await turns(20)
+  await test.errand.dispatch(job, 'x')
+  await until(() => live.every(({ seen }) => seen.length === 1))
+  down = true
+  const ends = Promise.all(live.map(({ done }) => refusalOf(() => done)))
+  await test.log().notify(['events'])
+  expect(await ends).toEqual(live.map(() => gone))
 })
 
 test('what goes wrong with the log reaches each who follows, and nobody is left behind', async () => {

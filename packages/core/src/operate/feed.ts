@@ -1,0 +1,139 @@
+import type { Settings } from '../config/defaults.ts'
+import type { Cursor, EventRecord } from '../job/events.ts'
+import { outside } from '../outside.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { ReadOptions } from '../ports/history.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { Bell, Listening } from './bell.ts'
+import { Ear } from './ear.ts'
+
+/** Which events concern somebody: those of a queue, of a tag, or of both. */
+export type Concern = Pick<ReadOptions, 'queue' | 'tag'>
+
+/** Tells those who follow a queue or a tag when there may be events for them. */
+export interface Feed {
+  /** Listens until the signal aborts. Who is told reads for himself, from his own cursor. */
+  listen(concern: Concern, signal: AbortSignal): Listening
+}
+
+export interface FeedDeps {
+  readonly log: Pick<JobLog, 'end' | 'read'>
+  readonly clock: Clock
+  readonly bell: Bell
+  readonly settings: Pick<Settings, 'followEveryMs'>
+}
+
+/** So many look for themselves whenever anything happens: to read for them what concerns none of them would cost more. */
+const few = 16
+const pageSize = 500
+/**
+ * Who is told looks by itself as well, in so many times of the usual pause: beside a transaction that is open for long the
+ * reader may begin behind events that are not shown yet.
+ */
+const ownLooks = 10
+
+interface Follower {
+  readonly concern: Concern
+  readonly ear: Ear
+}
+
+/**
+ * One reader of the log's events for all who follow a queue or a tag in this process, where they are many: n followers that
+ * each read whenever anything happens cost n². It only tells; what somebody sees comes from reads of its own.
+ */
+export function feedOf({ log, clock, bell, settings }: FeedDeps): Feed {
+  const { followEveryMs } = settings
+  const followers = new Set<Follower>()
+  /** By the tag that they follow, and those without one by their queue. */
+  const byTag = new Map<string, Set<Follower>>()
+  const byQueue = new Map<string, Set<Follower>>()
+  /** Where the reader is; undefined where everybody looks for himself. */
+  let place: Cursor | undefined
+  let stop: AbortController | undefined
+
+  function start(): void {
+    stop = new AbortController()
+    const { signal } = stop
+    void outside(() => hear(signal))
+  }
+
+  async function hear(signal: AbortSignal): Promise<void> {
+    const listening = bell.listen(signal)
+    while (!signal.aborted) {
+      await listening.rung(followEveryMs)
+      try {
+        if (place === undefined || followers.size <= few) await beginAnew()
+        else place = await readOn(place)
+      } catch {
+        // What it met, each follower meets with a read of its own, or goes on.
+        place = undefined
+        tellAll()
+      }
+    }
+  }
+
+  async function beginAnew(): Promise<void> {
+    place = undefined
+    if (followers.size > few) place = await log.end()
+    tellAll()
+  }
+
+  async function readOn(from: Cursor): Promise<Cursor> {
+    for (let after = from; ;) {
+      const { events, next } = await log.read({ after, limit: pageSize })
+      for (const event of events) tell(event)
+      if (events.length < pageSize) return next
+      after = next
+    }
+  }
+
+  function tell({ queue, tags }: EventRecord): void {
+    for (const { ear } of byQueue.get(queue) ?? []) ear.ring()
+    for (const tag of tags)
+      for (const { concern, ear } of byTag.get(tag) ?? [])
+        if (concern.queue === undefined || concern.queue === queue) ear.ring()
+  }
+
+  function tellAll(): void {
+    for (const { ear } of followers) ear.ring()
+  }
+
+  function placesOf({ queue, tag }: Concern): readonly [Map<string, Set<Follower>>, string] {
+    return tag === undefined ? [byQueue, queue ?? ''] : [byTag, tag]
+  }
+
+  function add(one: Follower): void {
+    followers.add(one)
+    const [index, key] = placesOf(one.concern)
+    const others = index.get(key)
+    if (others) others.add(one)
+    else index.set(key, new Set([one]))
+    if (followers.size === 1) start()
+  }
+
+  function remove(one: Follower): void {
+    followers.delete(one)
+    const [index, key] = placesOf(one.concern)
+    const others = index.get(key)
+    others?.delete(one)
+    if (others?.size === 0) index.delete(key)
+    if (followers.size === 0) {
+      place = undefined
+      stop?.abort()
+    }
+    one.ear.ring()
+  }
+
+  return {
+    listen(concern, signal) {
+      const ear = new Ear(clock, signal)
+      const one: Follower = { concern, ear }
+      if (signal.aborted) ear.ring()
+      else {
+        add(one)
+        signal.addEventListener('abort', () => remove(one), { once: true })
+      }
+      return { rung: (atMostMs) => ear.rung(place === undefined ? atMostMs : atMostMs * ownLooks) }
+    },
+  }
+}
