@@ -49,8 +49,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'Tickets are acked before the claim is asked for.',
     ['ack'],
     'core/src/worker/intake/ticket-claims.ts',
-    'const verdicts = await grants.claim(tickets, slots)',
-    "for (const each of deliveries) this.#tell(each, 'ack')\n      const verdicts = await grants.claim(tickets, slots)",
+    'const verdicts = await grants.claim(tickets, seats.left)',
+    "for (const each of deliveries) this.#tell(each, 'ack')\n      const verdicts = await grants.claim(tickets, seats.left)",
   ),
   bug(
     'ack-without-decision',

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+// By its file: the package would load what bugs are planted in.
+import { scaleLimit } from '../../packages/testkit/src/slowness.ts'
 import { plantedBugs } from './planted.ts'
 import type { PlantedBug } from './planted.ts'
 
@@ -16,13 +18,13 @@ export interface Found {
 
 const command = fileURLToPath(new URL('simulate.ts', import.meta.url))
 const page = fileURLToPath(new URL('../../docs/simulation.md', import.meta.url))
-/** Each bug must be found within it. */
+/** Each bug must be found within it, on a quiet machine. */
 const withinSeconds = 60
 const atOnce = 2
 const [begin, end] = ['<!-- planted: begin -->', '<!-- planted: end -->']
 
 /** Runs the simulation over code that has the bug, in a process of its own, until a seed fails. */
-export function search(bug: PlantedBug, seconds: number = withinSeconds): Promise<Found> {
+export function search(bug: PlantedBug, seconds: number): Promise<Found> {
   return new Promise((resolve, reject) => {
     const args = [command, '--plant', bug.name, '--seconds', String(seconds)]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -46,7 +48,7 @@ export async function searchPlanted(name: string, write: boolean): Promise<numbe
   const waiting = [...wanted]
   const searcher = async (): Promise<void> => {
     for (let bug = waiting.shift(); bug; bug = waiting.shift()) {
-      const result = await search(bug)
+      const result = await search(bug, scaleLimit(withinSeconds * 1_000) / 1_000)
       found.set(bug, result)
       const how = result.seeds === undefined ? `NOT FOUND\n${result.output}` : `seed ${result.seeds}`
       console.log(`${bug.name}: ${how} ${result.invariants.join(', ')}`)
