@@ -8,7 +8,7 @@ import {
   ReceiveMessageCommand,
   SendMessageBatchCommand,
 } from '@aws-sdk/client-sqs'
-import type { BatchResultErrorEntry, Message } from '@aws-sdk/client-sqs'
+import type { BatchResultErrorEntry, Message, SQSClient } from '@aws-sdk/client-sqs'
 import { repeat, withDeadline } from '@errand/core/driver-kit'
 import type { EntryResult } from '@errand/core/driver-kit'
 import { outside } from '@errand/core/ports'
@@ -47,17 +47,13 @@ export class Api {
 
   async urlOf(name: string): Promise<string> {
     const command = new GetQueueUrlCommand({ QueueName: name })
-    const { QueueUrl } = await this.#repeated((abortSignal) =>
-      this.#client.sdk.send(command, { abortSignal }),
-    )
+    const { QueueUrl } = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
     return known(QueueUrl)
   }
 
   async create(name: string, tags: Readonly<Record<string, string>>): Promise<string> {
     const command = new CreateQueueCommand({ QueueName: name, tags })
-    const { QueueUrl } = await this.#repeated((abortSignal) =>
-      this.#client.sdk.send(command, { abortSignal }),
-    )
+    const { QueueUrl } = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
     return known(QueueUrl)
   }
 
@@ -68,30 +64,23 @@ export class Api {
       WaitTimeSeconds: waitSeconds,
       VisibilityTimeout: this.#visibilitySeconds,
     })
-    const { Messages } = await this.#within(
-      waitSeconds * 1_000 + deadlineMs,
-      (abortSignal) => this.#client.sdk.send(command, { abortSignal }),
-      signal,
-    )
+    const call = (abortSignal: AbortSignal) => this.#sdk.send(command, { abortSignal })
+    const { Messages } = await this.#within(waitSeconds * 1_000 + deadlineMs, call, signal)
     return Messages ?? []
   }
 
   async send(url: string, bodies: readonly string[]): Promise<readonly EntryResult[]> {
     const Entries = bodies.map((MessageBody, index) => ({ Id: `${index}`, MessageBody }))
     const command = new SendMessageBatchCommand({ QueueUrl: url, Entries })
-    return readResults(
-      bodies,
-      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
-    )
+    const answer = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
+    return readResults(bodies, answer)
   }
 
   async delete(url: string, handles: readonly string[]): Promise<readonly EntryResult[]> {
     const Entries = handles.map((ReceiptHandle, index) => ({ Id: `${index}`, ReceiptHandle }))
     const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries })
-    return readResults(
-      handles,
-      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
-    )
+    const answer = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
+    return readResults(handles, answer)
   }
 
   /** Makes the tickets visible to others at once. */
@@ -102,30 +91,28 @@ export class Api {
       VisibilityTimeout: 0,
     }))
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries })
-    return readResults(
-      handles,
-      await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal })),
-    )
+    const answer = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
+    return readResults(handles, answer)
   }
 
-  /** Messages that wait, those that are not due yet included; those that a worker holds not. An estimate. */
+  /** Messages that wait, those that are not due yet included; not those that a worker holds. An estimate. */
   async depth(url: string): Promise<number> {
     const command = new GetQueueAttributesCommand({
       QueueUrl: url,
       AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesDelayed'],
     })
-    const { Attributes } = await this.#repeated((abortSignal) =>
-      this.#client.sdk.send(command, { abortSignal }),
-    )
-    return (
-      Number(Attributes?.ApproximateNumberOfMessages ?? 0) +
-      Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0)
-    )
+    const { Attributes } = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
+    const counts = Object.values(Attributes ?? {}).map(Number)
+    return counts.reduce((sum, count) => sum + count, 0)
   }
 
   async purge(url: string): Promise<void> {
     const command = new PurgeQueueCommand({ QueueUrl: url })
-    await this.#repeated((abortSignal) => this.#client.sdk.send(command, { abortSignal }))
+    await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
+  }
+
+  get #sdk(): SQSClient {
+    return this.#client.sdk
   }
 
   /** Rejects with `reason` what is still under way, and whatever is asked from now on, at once. */

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { ErrandError } from '../errors.ts'
+import { buildDriver } from '../driver-kit/build-driver.ts'
+import type { PullSource, SourceMessage } from '../driver-kit/message-source.ts'
+import { PullSubscription } from '../driver-kit/pull-subscription.ts'
+import { encodeTicket } from '../driver-kit/ticket-text.ts'
 import { lanes } from '../job/lane.ts'
-import { LanePolicy } from '../job/lane-policy.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
-import type { Delivery, Driver, DriverFactory, Subscription } from '../ports/driver.ts'
+import type { Logger } from '../logging.ts'
+import type { Driver, DriverFactory } from '../ports/driver.ts'
 import { waitFor } from '../wait.ts'
 
 /** A broker in this process's memory. */
@@ -50,45 +53,29 @@ class MemoryBroker {
   }
 }
 
-class MemorySubscription implements Subscription {
+/** One queue of it, as a source of messages. */
+class MemorySource implements PullSource<Ticket> {
+  readonly name: QueueName
   readonly #broker: MemoryBroker
-  readonly #queue: QueueName
-  readonly #unacked = new Set<Ticket>()
-  readonly #closed = new AbortController()
-  readonly #lanes = new LanePolicy()
 
   constructor(broker: MemoryBroker, queue: QueueName) {
     this.#broker = broker
-    this.#queue = queue
+    this.name = queue
   }
 
-  async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
-    const ended = AbortSignal.any([signal, this.#closed.signal])
-    while (!ended.aborted) {
-      const tickets = this.#broker.take(this.#queue, max, this.#lanes.fromLowest(max))
-      this.#lanes.granted(tickets.length)
-      if (tickets.length > 0) return tickets.map((ticket) => this.#deliver({ ...ticket }))
-      await this.#broker.arrival(this.#queue, ended)
-    }
-    return []
+  async take(max: number, fromLowest: number): Promise<SourceMessage<Ticket>[]> {
+    const tickets = this.#broker.take(this.name, max, fromLowest)
+    return tickets.map((ticket) => ({ text: encodeTicket(ticket), handle: ticket }))
   }
 
-  #deliver(ticket: Ticket): Delivery {
-    this.#unacked.add(ticket)
-    return {
-      ticket,
-      ack: async () => void this.#unacked.delete(ticket),
-      release: async () => this.#handBack(ticket),
-    }
+  arrival(signal: AbortSignal): Promise<void> {
+    return this.#broker.arrival(this.name, signal)
   }
 
-  #handBack(ticket: Ticket): void {
-    if (this.#unacked.delete(ticket)) this.#broker.add(ticket)
-  }
+  async ack(): Promise<void> {}
 
-  async close(): Promise<void> {
-    this.#closed.abort()
-    for (const ticket of this.#unacked) this.#handBack(ticket)
+  async release(ticket: Ticket): Promise<void> {
+    this.#broker.add(ticket)
   }
 }
 
@@ -98,41 +85,25 @@ class MemorySubscription implements Subscription {
  */
 export function memoryDriver(): DriverFactory {
   const broker = new MemoryBroker()
-  return { errand: 'driver', name: 'memory', place: randomUUID().slice(0, 8), open: () => openDriver(broker) }
+  return {
+    errand: 'driver',
+    name: 'memory',
+    place: randomUUID().slice(0, 8),
+    open: ({ logger }) => openDriver(broker, logger),
+  }
 }
 
-function openDriver(broker: MemoryBroker): Driver {
-  const subscriptions = new Set<MemorySubscription>()
-  let closing: Promise<void> | undefined
-  const open = (): void => {
-    if (closing) throw new ErrandError('E_CLOSED', 'this driver has been closed')
-  }
-  return {
-    port: 1,
+function openDriver(broker: MemoryBroker, logger: Logger): Driver {
+  return buildDriver({
     name: 'memory',
     capabilities: { delivers: 'tickets', depth: 'exact' },
     async publish(tickets) {
-      open()
       for (const ticket of tickets) broker.add({ ...ticket })
       return { accepted: tickets, refused: [] }
     },
-    async subscribe(queue) {
-      open()
-      const subscription = new MemorySubscription(broker, queue)
-      subscriptions.add(subscription)
-      return subscription
-    },
-    async depth(queue) {
-      return broker.depth(queue)
-    },
-    async purge(queue) {
-      broker.purge(queue)
-    },
-    close() {
-      closing ??= Promise.all([...subscriptions].map((subscription) => subscription.close())).then(
-        () => undefined,
-      )
-      return closing
-    },
-  }
+    subscribe: async (queue) =>
+      new PullSubscription({ driver: 'memory', queue, source: new MemorySource(broker, queue), logger }),
+    depth: async (queue) => broker.depth(queue),
+    purge: async (queue) => broker.purge(queue),
+  })
 }
