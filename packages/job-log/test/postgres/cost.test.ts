@@ -7,6 +7,7 @@ import { newJob, quietLogger, workerRef } from '@errand/testkit'
 import { Claims } from '../../src/postgres/claims.ts'
 import type { Database, Row } from '../../src/postgres/database.ts'
 import { TakeMarks } from '../../src/postgres/take-marks.ts'
+import { storedColumns } from '../../src/postgres/rows.ts'
 import { readsOf } from './reads.ts'
 import type { Reads } from './reads.ts'
 import { openStage } from './stage.ts'
@@ -79,6 +80,16 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     expect(read['jobs']!.rows).toBeLessThanOrEqual(2 * batch)
     for (const table of ['live', 'jobs', 'keys', 'workers', 'progress'])
       expect(read[table]?.whole ?? 0, table).toBe(0)
+  })
+
+  it('no function of the log is called for each column of a row that is read', async () => {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+      `explain (verbose, costs off) select ${storedColumns(stage.schema, 'j', 'l')}, ${stage.schema}.ms(l.run_at)
+         from ${stage.schema}.jobs j join ${stage.schema}.live l on l.id = j.id`,
+    )
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toContain('date_part')
+    expect(plan).not.toMatch(/\bms\(/)
   })
 
   it('is no more where a take begins behind the front', async () => {

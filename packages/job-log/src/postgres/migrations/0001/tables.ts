@@ -8,7 +8,8 @@ import { eventCode, stateCode } from '../../codes.ts'
 export const tables = (s: string): string => `
 -- The log's clock: every time that decides anything is read from it.
 create function ${s}.clock() returns timestamptz language sql volatile parallel safe return clock_timestamp();
-create function ${s}.ms(at timestamptz) returns bigint language sql stable strict parallel safe
+-- Not strict, so that it becomes a part of each statement that uses it: as a call it would cost as much as all else of a row.
+create function ${s}.ms(at timestamptz) returns bigint language sql stable parallel safe
   return case when at >= '275000-01-01' then 8640000000000000 when at <= '0001-01-01' then -62135596800000
               else (date_part('epoch', at) * 1000000)::bigint / 1000 end;
 
