@@ -1,4 +1,5 @@
 import type { ConfirmChannel, Message } from 'amqplib'
+import { waitFor } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
 
 export interface Outgoing {
@@ -125,16 +126,11 @@ export class Confirms {
   }
 
   /** Resolves when there is room again, or there never will be. */
-  async #drained(ended: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const go = (): void => resolve()
-    this.#channel.once('drain', go)
-    this.#channel.once('close', go)
-    ended.addEventListener('abort', go, { once: true })
-    if (ended.aborted) go()
-    await promise
-    this.#channel.off('drain', go)
-    this.#channel.off('close', go)
-    ended.removeEventListener('abort', go)
+  #drained(ended: AbortSignal): Promise<void> {
+    return waitFor(ended, undefined, (resolve) => {
+      const go = (): void => resolve(undefined)
+      this.#channel.once('drain', go).once('close', go)
+      return () => this.#channel.off('drain', go).off('close', go)
+    })
   }
 }

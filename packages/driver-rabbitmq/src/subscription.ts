@@ -1,5 +1,5 @@
 import { unlessAborted } from '@errand/core/driver-kit'
-import { LanePolicy, lanes } from '@errand/core/ports'
+import { LanePolicy, lanes, waitFor } from '@errand/core/ports'
 import type { Clock, Delivery, Logger, QueueName, Subscription } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
 import { LaneReader } from './lane-reader.ts'
@@ -144,19 +144,19 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   /** Resolves when there may be something; at once when something has come meanwhile. */
-  async #arrival(ended: AbortSignal, max: number, more: boolean): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const wake = (): void => resolve()
-    this.#wake = wake
-    ended.addEventListener('abort', wake, { once: true })
-    const stop = more ? this.#parts.clock.after(onTheirWayMs, wake) : undefined
-    if (!more)
-      for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
-    const here = this.#lanes.some((lane) => lane.heldSinceMs !== undefined)
-    if (!here && !this.#damaged && !ended.aborted && !this.#isLost()) await promise
-    this.#wake = undefined
-    stop?.()
-    ended.removeEventListener('abort', wake)
+  #arrival(ended: AbortSignal, max: number, more: boolean): Promise<void> {
+    return waitFor(ended, undefined, (wake) => {
+      this.#wake = () => wake(undefined)
+      const stop = more ? this.#parts.clock.after(onTheirWayMs, this.#wake) : undefined
+      if (!more)
+        for (const lane of this.#lanes) void lane.listen(max).catch((error: unknown) => this.#fail(error))
+      const here = this.#lanes.some((lane) => lane.heldSinceMs !== undefined)
+      if (here || this.#damaged || this.#isLost()) wake(undefined)
+      return () => {
+        this.#wake = undefined
+        stop?.()
+      }
+    })
   }
 
   #fail(error: unknown): void {

@@ -12,7 +12,8 @@ const utf8 = new TextDecoder()
  * @example encodeTicket(ticket) // '{"id":"0199…","queue":"media","lane":"high","log":"k3f9"}'
  */
 export function encodeTicket({ id, queue, lane, log }: Ticket): string {
-  return JSON.stringify({ id, queue, lane, log }).replaceAll(/[^\x20-\x7e]/g, escapeUnit)
+  const text = JSON.stringify({ id, queue, lane, log })
+  return /[^\x20-\x7e]/.test(text) ? text.replaceAll(/[^\x20-\x7e]/g, escapeUnit) : text
 }
 
 function escapeUnit(unit: string): string {
