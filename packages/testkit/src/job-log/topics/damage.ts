@@ -117,6 +117,20 @@ export function describeDamage(harness: JobLogHarness): void {
       expect((await on.beat(worker)).claims.map(({ id }) => id)).toContain(jobs[1]!.id)
     })
 
+    it('keeps no other overdue job from being published again, nor from being confirmed', async () => {
+      const on = await scene()
+      const jobs = await on.addAll([1, 2, 3].map(() => ({ publishGraceMs: 0 })))
+      await on.damage(jobs[1]!)
+      await on.pass(2)
+      const { republished } = await on.sweep({ republish: true })
+      const others = [jobs[0]!, jobs[2]!].map((job) => on.ticket(job))
+      expect(republished).toEqual(expect.arrayContaining(others))
+      await on.log.published(jobs.map((job) => on.ticket(job)))
+      expect(await on.states([jobs[0]!, jobs[2]!])).toEqual(['ready', 'ready'])
+      await on.log.expedite([on.queue], { limit: 10 })
+      expect((await on.sweep({ republish: true })).republished).toEqual(expect.arrayContaining(others))
+    })
+
     it('frees its unique key, and passes its ordering key on where its policy says so', async () => {
       const on = await scene()
       const worker = await on.worker()
