@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, handle } from '../../src/index.ts'
+import type { JobLog } from '../../src/ports/job-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { memoryDriver } from '../../src/testing/memory-driver.ts'
-import { hold, stage } from './stage.ts'
+import { losingDriver } from './faults.ts'
+import { eventually, hold, stage } from './stage.ts'
 
 const chore = defineJob({ name: 'chore', payload: z.object({ what: z.string() }) })
 const long = defineJob({ name: 'long', timeout: '1h' })
@@ -37,4 +39,25 @@ test('slots that were taken for long go to critical jobs, not to a backlog that 
   for (const { id } of critical.slice(0, 3)) await on.until(id, 'started')
   // One slot's worth every ten seconds is for overdue jobs, whatever else there is.
   expect(seen.toSorted()).toEqual(['critical', 'critical', 'critical', 'low'])
+})
+
+test('a job that the log grants beyond what was asked for goes back at once, and runs when there is a slot', async () => {
+  const clock = virtualClock()
+  let more = 1
+  const wrap = (log: JobLog): JobLog => ({
+    ...log,
+    take: (queues, max, ...rest) => log.take(queues, max + more, ...rest),
+  })
+  await using on = stage({ clock, wrap, driver: losingDriver() })
+  const held = hold()
+  await on.work({ concurrency: 1, handlers: [handle(long, () => held.promise)] })
+  const jobs = await on.errand.dispatchMany([long.with(undefined), long.with(undefined)])
+  await clock.advance(60_000)
+  await eventually(async () =>
+    expect((await Promise.all(jobs.map(({ id }) => on.releases(id)))).flat()).toContain('no-slot'),
+  )
+  more = 0
+  held.resolve()
+  for (let minute = 0; minute < 5; minute += 1) await clock.advance(60_000)
+  for (const { id } of jobs) await on.until(id, 'succeeded')
 })
