@@ -8,7 +8,7 @@ import type { Bell, Listening } from './bell.ts'
 import { Ear } from './ear.ts'
 
 /** Which events concern somebody: those of a queue, of a tag, or of both. */
-export type Concern = Pick<ReadOptions, 'queue' | 'tag'>
+type Concern = Pick<ReadOptions, 'queue' | 'tag'>
 
 /** Tells those who follow a queue or a tag when there may be events for them. */
 export interface Feed {

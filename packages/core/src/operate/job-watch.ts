@@ -47,7 +47,7 @@ const fewest = 50
 /** The rest after a look, in times of what the look took. */
 const rest = 4
 /** The same where the look found nothing, and ends were heard of from a worker of this instance. */
-const restWhereHeard = 50
+const restWhereHeard = 20
 
 const ended: JobNews = { kind: 'ended' }
 
