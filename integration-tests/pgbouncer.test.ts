@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createErrand, defineJob } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from './services/logs.ts'
 import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { TestContext } from 'vitest'
@@ -69,7 +69,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
   test('in transaction mode, where startup parameters are ignored: prepared statements meet another session, and the error says what to do', async (test) => {
     const settings = ['ignore_startup_parameters = statement_timeout, options', 'default_pool_size = 3']
     const { url, direct, pooler } = await pooled(test, { mode: 'transaction', settings })
-    const migrated = fromUrl(direct).open(context)
+    const migrated = logFromUrl(direct).open(context)
     onTestFinished(() => migrated.close())
     await migrated.migrate()
     const told = new Set<string>()
@@ -79,7 +79,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
       told.add(error.message)
     }
     // One process is enough for one refusal, which is repeated on another connection; two disturb each other all the time.
-    const logs = [1, 2].map(() => fromUrl(url()).open(context))
+    const logs = [1, 2].map(() => logFromUrl(url()).open(context))
     onTestFinished(async () => void (await Promise.all(logs.map((log) => log.close()))))
     const ask = (): Promise<unknown> =>
       Promise.all(
@@ -126,7 +126,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
   test('in session mode, where startup parameters are ignored: wake-ups come, and all else works', async (test) => {
     const settings = ['ignore_startup_parameters = statement_timeout, options']
     const { url, direct } = await pooled(test, { mode: 'session', settings })
-    const [log, elsewhere] = [fromUrl(url()).open(context), fromUrl(direct).open(context)]
+    const [log, elsewhere] = [logFromUrl(url()).open(context), logFromUrl(direct).open(context)]
     onTestFinished(async () => void (await Promise.all([log.close(), elsewhere.close()])))
     await log.migrate()
     const stop = new AbortController()

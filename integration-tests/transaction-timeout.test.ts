@@ -1,5 +1,5 @@
 import { systemClock } from '@errand/core/ports'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { quietLogger } from '@errand/testkit'
 import { Client } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'

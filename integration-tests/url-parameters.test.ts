@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { fromUrl as driverDatabase } from '@errand/driver-database'
 import { fromUrl as driverRabbitmq } from '@errand/driver-rabbitmq'
 import { fromUrl as driverSqs } from '@errand/driver-sqs'
-import { fromUrl as jobLog, postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
+import { logFromUrl as jobLog } from './services/logs.ts'
 
 type Open = (url: string) => unknown
 

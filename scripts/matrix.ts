@@ -12,7 +12,14 @@ const versions = [
   { rabbitmq: 'rabbitmq:alpine', postgres: 'postgres:alpine' },
 ] as const
 const vitest = join(root, 'node_modules', '.bin', 'vitest')
-const projects = ['job-log', 'driver-database', 'driver-rabbitmq', 'rabbitmq', 'integration-tests']
+const projects = [
+  'log-postgres',
+  'log-sqlite',
+  'driver-database',
+  'driver-rabbitmq',
+  'rabbitmq',
+  'integration-tests',
+]
 
 /** Whether it passed. A server that does not start fails the run where `CI` is true. */
 function passes(what: string, filters: readonly string[], env: NodeJS.ProcessEnv): boolean {

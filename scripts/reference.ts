@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCodes, eventTypes, releaseReasons, transitions } from '../packages/core/src/ports.ts'
 import type { JobState } from '../packages/core/src/ports.ts'
-import { grantsOf, scriptOf } from '../packages/job-log/src/postgres/roles.ts'
+import { grantsOf, scriptOf } from '../packages/log-postgres/src/roles.ts'
 import { listPackages, root } from './workspace.ts'
 
 function errorsPage(): string {

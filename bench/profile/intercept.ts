@@ -6,7 +6,7 @@ interface Pg {
 
 /** The prototypes of pg's clients: of the peers' copy, and of the job log's own. */
 export function pgClients(): ReadonlySet<object> {
-  const jobLog = createRequire(import.meta.url).resolve('@errand/job-log')
+  const jobLog = createRequire(import.meta.url).resolve('@errand/log-postgres')
   const copies = [import.meta.url, jobLog].map((from) => createRequire(from)('pg') as Pg)
   return new Set(copies.map(({ Client }) => Client.prototype))
 }

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { createErrand } from 'errand'
 import { Pool } from 'pg'
 import type { Payload } from '../measure/payload.ts'

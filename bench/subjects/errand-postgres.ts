@@ -1,4 +1,4 @@
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { urlOf } from '../servers/server.ts'
 import { errandSubject } from './errand.ts'
 import type { OpenSubject } from './subject.ts'

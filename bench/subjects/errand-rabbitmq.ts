@@ -1,5 +1,5 @@
 import { rabbitmq } from '@errand/driver-rabbitmq'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { urlOf } from '../servers/server.ts'
 import { errandSubject } from './errand.ts'
 import type { OpenSubject } from './subject.ts'

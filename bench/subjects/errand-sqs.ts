@@ -1,5 +1,5 @@
 import { sqs } from '@errand/driver-sqs'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { urlOf } from '../servers/server.ts'
 import { errandSubject } from './errand.ts'
 import { sqsPlace } from './sqs-place.ts'

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker as Thread } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createErrand } from '@errand/core'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import { systemClock } from '@errand/core/ports'
 import { checkOutput, quietLogger } from '@errand/testkit'
 import { forgetful, queueNames, stories } from './app/stories.ts'
@@ -78,7 +78,7 @@ describe.each(places)('alone on %s', (name) => {
   beforeAll(async () => {
     loop = new Thread('for (;;);', { eval: true })
     env = await placeOf(name, queueNames, (act) => atTheEnd.push(act))
-    const log = fromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
+    const log = logFromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
     await log.migrate()
     await log.close()
   })

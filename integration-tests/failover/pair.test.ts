@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import type { HeartbeatLog, JobLog } from '@errand/core/ports'
-import { postgres } from '@errand/job-log'
-import type { PostgresOptions } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
+import type { PostgresOptions } from '@errand/log-postgres'
 import { newJob, quietLogger, scaleLimit, until, workerRef } from '@errand/testkit'
 import { canHavePairs, sql, startPair } from './pair.ts'
 

@@ -4,7 +4,7 @@ import { Client } from 'pg'
 import { createErrand, defineJob } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { newJob, quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 

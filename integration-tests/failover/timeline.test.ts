@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import type { Cursor, JobLog } from '@errand/core/ports'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { newJob, quietLogger, until } from '@errand/testkit'
 import { canHavePairs, sql, startPair } from './pair.ts'
 

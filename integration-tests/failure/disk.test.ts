@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import {
   checkHistory,
   describeViolations,
@@ -58,7 +58,7 @@ async function logIn(): Promise<{ readonly folder: string; readonly file: string
 }
 
 function open(file: string): JobLog {
-  return fromUrl(`sqlite:${file}`).open({ clock: systemClock, logger: quietLogger })
+  return logFromUrl(`sqlite:${file}`).open({ clock: systemClock, logger: quietLogger })
 }
 
 /** A dispatcher, and a worker once somebody wants one, on a file. */

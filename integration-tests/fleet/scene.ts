@@ -8,7 +8,7 @@ import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import {
   checkHistory,
   describeViolations,
@@ -63,11 +63,11 @@ export async function scene(name: string, options: SceneOptions = {}): Promise<S
 /** @param folder for the ledger; removed by whoever made it. */
 export async function sceneOn(url: string, folder: string, options: SceneOptions = {}): Promise<Scene> {
   const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
-  const log = fromUrl(url).open({ clock: systemClock, logger: quietLogger })
+  const log = logFromUrl(url).open({ clock: systemClock, logger: quietLogger })
   atTheEnd(() => log.close())
   await log.migrate()
   const errand = createErrand({
-    log: publishGraceMs === undefined ? url : withGrace(fromUrl(url), publishGraceMs),
+    log: publishGraceMs === undefined ? url : withGrace(logFromUrl(url), publishGraceMs),
     driver,
     logger: quietLogger,
   })

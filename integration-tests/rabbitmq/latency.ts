@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { createErrand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import { checkOutput, quietLogger } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { deleteQueues } from './broker.ts'
@@ -23,7 +23,7 @@ const url = new URL(postgres)
 url.searchParams.set('schema', name)
 const driver = `${amqp}?prefix=${name}`
 
-const log = fromUrl(url.href).open({ clock: systemClock, logger: quietLogger })
+const log = logFromUrl(url.href).open({ clock: systemClock, logger: quietLogger })
 await log.migrate()
 const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')], {
   env: {

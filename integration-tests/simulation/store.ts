@@ -1,9 +1,9 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { JobStore } from '@errand/core/ports'
 import { MemoryStore } from '../../packages/core/src/testing/memory-store.ts'
-import { migrate } from '../../packages/job-log/src/sqlite/migrate.ts'
-import { Statements } from '../../packages/job-log/src/sqlite/statements.ts'
-import { sqliteStore } from '../../packages/job-log/src/sqlite/store.ts'
+import { migrate } from '../../packages/log-sqlite/src/migrate.ts'
+import { Statements } from '../../packages/log-sqlite/src/statements.ts'
+import { sqliteStore } from '../../packages/log-sqlite/src/store.ts'
 
 export const storeKinds = ['memory', 'sqlite'] as const
 export type StoreKind = (typeof storeKinds)[number]

@@ -5,7 +5,7 @@ import { createErrand, isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, JobRecord } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import { checkProcesses, describeViolations, quietLogger, until } from '@errand/testkit'
 import type { LedgerLine, Recovery } from '@errand/testkit'
 import { createEffects } from '../faults/app/effects.ts'
@@ -107,7 +107,7 @@ export async function startFleet(
   rate: number,
   { say, atTheEnd, ending }: Run,
 ): Promise<Fleet> {
-  const factory = withGrace(fromUrl(servers.log), 2_000)
+  const factory = withGrace(logFromUrl(servers.log), 2_000)
   const log = factory.open({ clock: systemClock, logger: quietLogger })
   atTheEnd(() => log.close())
   await log.migrate()

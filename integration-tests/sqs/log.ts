@@ -6,7 +6,7 @@ import { Client } from 'pg'
 import { inject } from 'vitest'
 import type { TestContext } from 'vitest'
 import type { LogFactory } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../services/logs.ts'
 import { steppedClock } from '@errand/testkit'
 
 /** A job log of the test's own, whose time can be moved ahead while its workers go on. */
@@ -24,7 +24,7 @@ function onSqlite(test: TestContext): MovableLog {
   const folder = mkdtempSync(join(tmpdir(), 'errand-sqs-'))
   test.onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const clock = steppedClock()
-  const real = fromUrl(`sqlite:${join(folder, 'errand.db')}`)
+  const real = logFromUrl(`sqlite:${join(folder, 'errand.db')}`)
   return {
     // Without a thread for the heartbeat, which would have a clock of its own.
     factory: { errand: 'job-log', name: real.name, open: (context) => real.open({ ...context, clock }) },
@@ -45,7 +45,7 @@ function onPostgres(test: TestContext): MovableLog {
   url.searchParams.set('schema', schema)
   url.searchParams.set('poolSize', '3')
   return {
-    factory: fromUrl(url.href),
+    factory: logFromUrl(url.href),
     // The log reads the time from one function of its schema.
     advance: (ms) =>
       sql(`

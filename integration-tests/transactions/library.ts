@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Pool } from 'pg'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, Transaction } from '@errand/core/ports'
-import { postgres } from '@errand/job-log'
+import { postgres } from '@errand/log-postgres'
 import { quietLogger } from '@errand/testkit'
 
 /** A library through which an application talks to its own database, and how it opens a transaction. */

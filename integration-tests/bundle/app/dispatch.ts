@@ -1,6 +1,6 @@
 /** Has no worker, and imports its log and driver. */
 import { database } from '@errand/driver-database'
-import { sqlite } from '@errand/job-log'
+import { sqlite } from '@errand/log-sqlite'
 import { createErrand, defineJob } from 'errand'
 import { told } from './told.ts'
 

@@ -1,6 +1,6 @@
 /** Runs a job of its own. */
 import { database } from '@errand/driver-database'
-import { sqlite } from '@errand/job-log'
+import { sqlite } from '@errand/log-sqlite'
 import { createErrand, defineJob, handle } from 'errand'
 import { told } from './told.ts'
 

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../../services/logs.ts'
 import { withGrace } from '../../fleet/app/grace.ts'
 import { once, ordered, work } from '../../fleet/app/jobs.ts'
 import { driverOf } from './driver.ts'
@@ -17,7 +17,7 @@ import { disturbed } from './tickets.ts'
 
 const everyMs = Number(process.env['EVERY_MS'] ?? 50)
 const { driver, disturb } = await driverOf(process.env['ERRAND_DRIVER'])
-const log = withGrace(fromUrl(process.env['ERRAND_LOG'] ?? ''), 2_000)
+const log = withGrace(logFromUrl(process.env['ERRAND_LOG'] ?? ''), 2_000)
 const errand = createErrand({
   log: withFailpoint(log, process.env['ERRAND_FAILPOINT']),
   driver: await disturbed(driver, process.env['TICKETS']),

@@ -1,7 +1,7 @@
 /** A worker process that faults happen to. Lines that it is told on its standard input change what its SQS does. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, defineWorker, handle } from '@errand/core'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../../services/logs.ts'
 import { fleetHandlers, notedIn } from '../../fleet/app/handlers.ts'
 import { isGateOpen } from '../../fleet/app/ledger.ts'
 import { driverOf } from './driver.ts'
@@ -77,7 +77,7 @@ const handlers = [
 ]
 
 const errand = createErrand({
-  log: withFailpoint(fromUrl(url), process.env['ERRAND_FAILPOINT']),
+  log: withFailpoint(logFromUrl(url), process.env['ERRAND_FAILPOINT']),
   driver,
 })
 const worker = errand.work(

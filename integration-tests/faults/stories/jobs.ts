@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { Client } from 'pg'
 import { expect } from 'vitest'
 import { systemClock } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../../services/logs.ts'
 import { quietLogger, readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { startsByTicket } from '../../fleet/recovery.ts'
@@ -133,7 +133,7 @@ export const jobStories: readonly Story[] = [
     const log = freshLog(fleet)
     const env = { ERRAND_LOG: log, ERRAND_DRIVER: 'database' }
     const workers = await Promise.all(Array.from({ length: 10 }, () => fleet.start({ env })))
-    const opened = fromUrl(log).open({ clock: systemClock, logger: quietLogger })
+    const opened = logFromUrl(log).open({ clock: systemClock, logger: quietLogger })
     expect(new Set((await opened.workers()).map(({ id }) => id))).toEqual(
       new Set(workers.map(({ id }) => id)),
     )
@@ -163,7 +163,7 @@ export const jobStories: readonly Story[] = [
     await until(haveRun, { what: 'every worker, old and new, has run jobs', withinMs: 30_000, pause })
 
     const log = freshLog(fleet)
-    const opened = fromUrl(log).open({ clock: systemClock, logger: quietLogger })
+    const opened = logFromUrl(log).open({ clock: systemClock, logger: quietLogger })
     await opened.migrate()
     await opened.close()
     await makeTooNew(log)
@@ -171,7 +171,7 @@ export const jobStories: readonly Story[] = [
       ERRAND_LOG: log,
       LEDGER: fleet.ledger,
     })
-    await expect(refused).rejects.toThrow(/ended \([1-9][^]*E_LOG_VERSION[^]*update @errand\/job-log/)
+    await expect(refused).rejects.toThrow(/ended \([1-9][^]*E_LOG_VERSION[^]*update @errand\/log-/)
   }),
 
   story('backlog', async (fleet) => {

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, isErrandError } from '@errand/core'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../../services/logs.ts'
 import { driverOf } from '../../faults/app/driver.ts'
 import { blocking, paid, skipping } from '../../faults/app/jobs.ts'
 import { onLine } from '../../faults/app/leash.ts'
@@ -17,7 +17,7 @@ import { once, ordered, work } from '../../fleet/app/jobs.ts'
 const round = 20
 const everyMs = Number(process.env['EVERY_MS'] ?? 50)
 const { driver, disturb } = await driverOf(process.env['ERRAND_DRIVER'])
-const errand = createErrand({ log: withGrace(fromUrl(process.env['ERRAND_LOG'] ?? ''), 2_000), driver })
+const errand = createErrand({ log: withGrace(logFromUrl(process.env['ERRAND_LOG'] ?? ''), 2_000), driver })
 const by = 'the dispatcher'
 const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())

@@ -4,7 +4,7 @@
  */
 import { createErrand, defineWorker, handle } from '@errand/core'
 import type { JobLog, LogFactory } from '@errand/core/ports'
-import { fromUrl } from '@errand/job-log'
+import { logFromUrl } from '../../services/logs.ts'
 import { onLine } from '../../faults/app/leash.ts'
 import { gate, noop } from './jobs.ts'
 
@@ -61,7 +61,10 @@ function timedLog(factory: LogFactory): LogFactory {
 
 const opened = Promise.withResolvers<void>()
 onLine(() => opened.resolve())
-const errand = createErrand({ log: timedLog(fromUrl(process.env['ERRAND_LOG'] ?? '')), driver: 'database' })
+const errand = createErrand({
+  log: timedLog(logFromUrl(process.env['ERRAND_LOG'] ?? '')),
+  driver: 'database',
+})
 const worker = errand.work(
   defineWorker({
     concurrency: Number(process.env['CONCURRENCY'] ?? 100),

@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createErrand } from '@errand/core'
-import { sqlite } from '@errand/job-log'
+import { sqlite } from '@errand/log-sqlite'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-cli-log-'))
 const made = join(folder, 'errand.db')

@@ -51,6 +51,7 @@ export function makeProject(options: ProjectOptions = {}): Project {
   const type = options.type === 'none' ? {} : { type: options.type ?? 'module' }
   write('package.json', JSON.stringify({ private: true, ...type }))
   install(folder, 'errand', fileURLToPath(new URL('../../../errand', import.meta.url)))
+  install(folder, '@errand/log-postgres', folderOf(import.meta.resolve('@errand/log-postgres/package.json')))
   if (options.zod !== false) install(folder, 'zod', folderOf(import.meta.resolve('zod/package.json')))
   if (options.tsx) install(folder, 'tsx', folderOf(import.meta.resolve('tsx/package.json')))
   for (const [name, text] of Object.entries(options.files ?? {})) write(name, text)
@@ -81,8 +82,9 @@ export function makeProject(options: ProjectOptions = {}): Project {
 }
 
 function install(folder: string, name: string, from: string): void {
-  mkdirSync(join(folder, 'node_modules'), { recursive: true })
-  symlinkSync(realpathSync(from), join(folder, 'node_modules', name))
+  const at = join(folder, 'node_modules', name)
+  mkdirSync(dirname(at), { recursive: true })
+  symlinkSync(realpathSync(from), at)
 }
 
 function folderOf(manifest: string): string {

@@ -158,9 +158,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     dispatchMany: (requests, tx) =>
       open(async () => {
         if (!isObserved('dispatch')) return dispatchAll(requests, tx)
-        return observed(requests as readonly RequestOfJob[], undefined, (meta) =>
-          dispatchAll(requests, tx, meta),
-        )
+        return observed(requests, undefined, (meta) => dispatchAll(requests, tx, meta))
       }),
 
     async wake() {

@@ -160,7 +160,7 @@ test('a handler that returns a lazy thenable runs its work once, with observers 
       return Promise.resolve(kept?.()) as never
     },
   })
-  await on.work(defineWorker({ handlers: [handle(email, (() => query()) as never)] }))
+  await on.work(defineWorker({ handlers: [handle(email, () => query())] }))
   await on.until((await on.errand.dispatch(email, undefined)).id, 'succeeded')
   expect(asked).toBe(1)
   observing({ run: { start: () => undefined, end: () => undefined } })

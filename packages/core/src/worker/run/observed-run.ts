@@ -15,20 +15,16 @@ export function observedRun(run: Attempt, worker: string): Promise<Attempted> {
   })
 }
 
+const outcomes: Readonly<Record<Exclude<Decision['kind'], 'error'>, RunOutcome>> = {
+  succeed: 'succeeded',
+  completed: 'succeeded',
+  fail: 'failed',
+  snooze: 'snoozed',
+  cancel: 'cancelled',
+  release: 'released',
+}
+
 function runOutcome(decision: Decision): RunOutcome {
-  switch (decision.kind) {
-    case 'succeed':
-    case 'completed':
-      return 'succeeded'
-    case 'error':
-      return decision.retryInMs === undefined ? 'failed' : 'errored'
-    case 'fail':
-      return 'failed'
-    case 'snooze':
-      return 'snoozed'
-    case 'cancel':
-      return 'cancelled'
-    case 'release':
-      return 'released'
-  }
+  if (decision.kind !== 'error') return outcomes[decision.kind]
+  return decision.retryInMs === undefined ? 'failed' : 'errored'
 }

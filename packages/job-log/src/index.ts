@@ -1,5 +1,0 @@
-export { postgres } from './postgres/postgres.ts'
-export type { PostgresOptions } from './postgres/postgres.ts'
-export { sqlite } from './sqlite/sqlite.ts'
-export type { SqliteOptions } from './sqlite/sqlite.ts'
-export { fromUrl } from './from-url.ts'

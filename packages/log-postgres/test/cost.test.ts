@@ -1,0 +1,247 @@
+import { randomUUID } from 'node:crypto'
+import type { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { laneRank } from '@errand/core/ports'
+import type { JobLog } from '@errand/core/ports'
+import { newJob, quietLogger, workerRef } from '@errand/testkit'
+import { Claims } from '../src/claims.ts'
+import type { Database, Row } from '../src/database.ts'
+import { TakeMarks } from '../src/take-marks.ts'
+import { storedColumns } from '../src/rows.ts'
+import { readsOf } from './reads.ts'
+import type { Reads } from './reads.ts'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+
+/** What statements read, in rows: the same on every machine, unlike time. */
+describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
+  const backlog = 3_000
+  const batch = 100
+  const by = workerRef({ leaseMs: 600_000 })
+  let stage: Stage
+  let log: JobLog
+  let client: Client
+  beforeAll(async () => {
+    stage = openStage(url!)
+    log = stage.open({ poolSize: 1 })
+    await log.migrate()
+    client = await stage.client()
+    // The worst that can be known of the tables: nothing is in them. Plans are made now, and kept.
+    await stage.sql('vacuum (analyze) errand.live, errand.jobs, errand.keys, errand.progress, errand.workers')
+    await log.beat(by, { queues: ['deep', 'keyed'], taking: true, progress: [] })
+    for (let round = 0; round < 8; round++) await cycle(round % 2 === 0 ? null : everything)
+    await overdue()
+    const jobs = Array.from({ length: backlog }, () => newJob({ queue: 'deep' }))
+    const blocked = Array.from({ length: backlog }, () =>
+      newJob({ queue: 'deep', ordering: { key: 'one', onFailure: 'block' } }),
+    )
+    await log.append([...jobs, ...blocked])
+  })
+  afterAll(() => stage?.close())
+
+  const reads = (work: () => Promise<void>): Promise<Reads> => readsOf(client, stage.schema, work)
+
+  /** Where a take begins that does not begin at the front: at the first job of every lane. */
+  const everything = [0, 0, 0, 0]
+
+  /** Takes a batch and settles it. */
+  async function cycle(from: readonly number[] | null = null): Promise<void> {
+    const { rows } = await client.query<{ id: string | null; run: number }>(
+      `select id, run from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 1, false, $4)`,
+      [batch, by.id, randomUUID(), from],
+    )
+    const taken = rows.filter(({ id }) => id !== null)
+    if (taken.length === 0) return
+    const list = (cells: readonly (string | number | null)[]): string => `{${cells.join(',')}}`
+    await client.query(`select ${stage.schema}.settle($1, $2, $3, null, null, null, null, null, $4, null)`, [
+      list(taken.map(({ id }) => id)),
+      list(taken.map(({ run }) => run)),
+      list(taken.map(() => 1)),
+      by.id,
+    ])
+  }
+
+  /** Both who look for jobs that no ticket has fetched: workers and relays. */
+  async function overdue(): Promise<void> {
+    await client.query(
+      `select * from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 0, true, null)`,
+      [batch, by.id, randomUUID()],
+    )
+    await client.query(`select * from ${stage.schema}.sweep_unpublished($1, clock_timestamp(), '{}')`, [
+      batch,
+    ])
+  }
+
+  it('is a few per job, whatever waits in the queue, and no table is read whole', async () => {
+    const read = await reads(cycle)
+    expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
+    expect(read['jobs']!.rows).toBeLessThanOrEqual(2 * batch)
+    for (const table of ['live', 'jobs', 'keys', 'workers', 'progress'])
+      expect(read[table]?.whole ?? 0, table).toBe(0)
+  })
+
+  it('no function of the log is called for each column of a row that is read', async () => {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+      `explain (verbose, costs off) select ${storedColumns(stage.schema, 'j', 'l')}, ${stage.schema}.ms(l.run_at)
+         from ${stage.schema}.jobs j join ${stage.schema}.live l on l.id = j.id`,
+    )
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toContain('date_part')
+    expect(plan).not.toMatch(/\bms\(/)
+  })
+
+  it('is no more where a take begins behind the front', async () => {
+    const read = await reads(() => cycle(everything))
+    expect(read['live']!.rows).toBeLessThanOrEqual(8 * batch)
+    expect(read['live']!.whole).toBe(0)
+  })
+
+  it('is none where jobs wait, and none of them for too long', async () => {
+    const read = await reads(overdue)
+    expect(read['live']?.rows ?? 0).toBeLessThanOrEqual(10)
+    expect(read['live']?.whole ?? 0).toBe(0)
+  })
+
+  it('is one row for one job, in the same depth', async () => {
+    const job = newJob({ queue: 'deep', lane: 'critical' })
+    await log.append([job])
+    const read = await reads(async () => {
+      await client.query(`select * from ${stage.schema}.claim($1, 1, $2, $3, 1000, '{}')`, [
+        [job.id],
+        by.id,
+        randomUUID(),
+      ])
+    })
+    expect(read['live']!.rows).toBeLessThanOrEqual(6)
+    expect(read['live']!.whole).toBe(0)
+  })
+
+  it('of a grace that starts over are those that it touches', async () => {
+    const patient = Array.from({ length: 10 }, () => newJob({ queue: 'deep', publishGraceMs: 3_600_000 }))
+    await log.append(patient)
+    const read = await reads(async () => {
+      await client.query(`select ${stage.schema}.expedite('{deep}', $1, 30000)`, [batch])
+    })
+    expect(read['live']!.rows).toBeGreaterThanOrEqual(patient.length)
+    expect(read['live']!.rows).toBeLessThanOrEqual(6 * patient.length)
+    expect(read['live']!.whole).toBe(0)
+  })
+
+  it('may begin behind the front: what was dead there costs nothing', async () => {
+    // Of three, one from the lowest lane: that look begins there as well.
+    const takeFrom = async (sequence: number): Promise<number[]> => {
+      const { rows } = await client.query<{ seq: string; id: string | null }>(
+        `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 1, false, $3)`,
+        [by.id, randomUUID(), [sequence, sequence, sequence, sequence]],
+      )
+      return rows.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))
+    }
+    const [mark] = await stage.sql(
+      `select seq::int from errand.live where state = 3 and lane = ${laneRank.normal} order by seq desc offset 10 limit 1`,
+    )
+    const from = Number(mark?.['seq'])
+    const taken = await takeFrom(from)
+    expect(taken).toHaveLength(3)
+    expect(Math.min(...taken)).toBe(from)
+    expect(await takeFrom(1_000_000)).toEqual([])
+  })
+})
+
+it.skipIf(url === undefined)(
+  'a take whose plan was made after a short queue finds the head of a long one, and reads no more',
+  async () => {
+    const stage = openStage(url!)
+    onTestFinished(() => stage.close())
+    const log = stage.open({ poolSize: 1 })
+    const by = workerRef({ leaseMs: 600_000 })
+    await log.migrate()
+    await log.beat(by, { queues: ['deep'], taking: true, progress: [] })
+    const append = (count: number) =>
+      log.append(Array.from({ length: count }, () => newJob({ queue: 'deep' })))
+    // The index by time is the smaller one now: its shorter way looks cheaper than that of the index in order.
+    await append(500)
+    await stage.sql('delete from errand.live')
+    const client = await stage.client()
+    const take = () =>
+      client.query(
+        `select id from ${stage.schema}.take('{deep}', 100, $1, $2, 1000, '{}', 1, false, '{0,0,0,0}')`,
+        [by.id, randomUUID()],
+      )
+    await take()
+    for (let round = 0; round < 6; round++) await append(500)
+
+    const read = await readsOf(client, stage.schema, take)
+    expect(read['live']!.rows).toBeLessThanOrEqual(300)
+  },
+)
+
+describe('where a take begins', () => {
+  const seen = [
+    { queue: 'q', lane: 'normal', sequence: 70 },
+    { queue: 'q', lane: 'normal', sequence: 60 },
+  ] as const
+
+  it('is the front, as long as that is quick', () => {
+    const marks = new TakeMarks()
+    marks.note(['q'], true, 400, seen, 0)
+    expect(marks.from(['q'], 1)).toBeNull()
+  })
+
+  it('is the first job of the last take after a slow search, and the front again after a while', () => {
+    const marks = new TakeMarks()
+    marks.note(['q'], true, 50_000, seen, 0)
+    expect(marks.from(['other', 'q'], 1)).toEqual([0, 0, 0, 0, 0, 0, 60, 0])
+    marks.note(['q'], false, 100, [{ queue: 'q', lane: 'normal', sequence: 90 }], 2)
+    expect(marks.from(['q'], 3)).toEqual([0, 0, 90, 0])
+    expect(marks.from(['q'], 1_001)).toBeNull()
+    marks.note(['q'], true, 300, [], 1_001)
+    expect(marks.from(['q'], 1_002)).toBeNull()
+  })
+
+  it('is the front once more where nothing was found behind the marks, unless that took very long', () => {
+    const marks = new TakeMarks()
+    expect(marks.areCheap(['q'])).toBe(true)
+    marks.note(['q'], true, 2_000, seen, 0)
+    expect(marks.areCheap(['q'])).toBe(true)
+    marks.note(['q'], true, 50_000, seen, 100)
+    expect(marks.areCheap(['other', 'q'])).toBe(false)
+  })
+})
+
+it('a take that finds nothing behind the marks looks at the front: a job that is ready again lies there', async () => {
+  const columns = [
+    '60',
+    randomUUID(),
+    '1',
+    '1',
+    '0',
+    '0',
+    null,
+    null,
+    '5',
+    '3',
+    'f',
+    null,
+    'test.job',
+    '1',
+    'q',
+    String(laneRank.normal),
+    'json',
+    '1',
+  ]
+  const job = [...columns, null, null, null, null, '0']
+  const search = ['2000', ...job.slice(1).map(() => null)]
+  const asked: unknown[] = []
+  // What the server would answer where searches from the front are slow, and find a job, and behind it there is none.
+  const query = (_name: string, _text: string, values: readonly unknown[]): Promise<readonly Row[]> => {
+    asked.push(values.at(-1))
+    return Promise.resolve(values.at(-1) === null ? [search, job] : [search])
+  }
+  const claims = new Claims({ schema: 'errand', query } as Database, quietLogger, () => 'log')
+  const take = () => claims.take(['q'], 10, workerRef(), randomUUID())
+  await take()
+  expect(await take()).toHaveLength(1)
+  expect(asked).toEqual([null, '{0,0,60,0}', null])
+})

@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import type { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import type { JobLog } from '@errand/core/ports'
+import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import { eventCode } from '../src/codes.ts'
+import { readsOf } from './reads.ts'
+import { openStage } from './stage.ts'
+import type { Stage } from './stage.ts'
+
+const url = inject('postgres')
+/** What has ended is old enough at once: the last day, hour and minute are all to be pruned. */
+const now = { succeededMs: 0, failedMs: 0 }
+
+describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => {
+  const by = workerRef({ leaseMs: 600_000 })
+  let stage: Stage
+  let log: JobLog
+  beforeAll(async () => {
+    stage = openStage(url!)
+    log = stage.open()
+    await log.migrate()
+    await stage.sql(`
+      create table errand.ahead as select 0::bigint as ms;
+      create or replace function errand.clock() returns timestamptz language sql volatile
+        return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
+    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+  })
+  afterAll(() => stage?.close())
+
+  const start = async (count: number): Promise<readonly string[]> => {
+    await log.append(Array.from({ length: count }, () => newJob({ queue: 'q' })))
+    return (await log.take(['q'], count, by, randomUUID())).map(({ id }) => id)
+  }
+  const finish = async (count: number): Promise<void> => {
+    const ids = await start(count)
+    await log.settle(
+      ids.map((id) => settlement({ id, run: 1 }, outcomes.succeed())),
+      by,
+    )
+  }
+  const pruneAll = async (limit: number): Promise<number> => {
+    let jobs = 0
+    for (let more = true; more;) {
+      const pruned = await log.prune({ ...now, limit })
+      expect(pruned.jobs).toBeLessThanOrEqual(limit)
+      jobs += pruned.jobs
+      more = pruned.more
+    }
+    return jobs
+  }
+  /** A transaction of somebody else, which stays open until the caller ends it. */
+  const open = async (): Promise<Client> => {
+    const client = await stage.client()
+    await client.query('begin')
+    return client
+  }
+
+  it('reads no more in the last batch than in the first, beside jobs that end and a transaction that stays', async () => {
+    const batch = 200
+    for (let round = 0; round < 8; round++) await finish(500)
+    const pruner = await stage.client()
+    const writer = await open()
+    await log.append([newJob()], { tx: writer })
+    const read: number[] = []
+    for (let round = 0; round < 15; round++) {
+      const tables = await readsOf(pruner, stage.schema, () =>
+        pruner.query(
+          `select * from ${stage.schema}.prune('{${eventCode.succeeded}}', clock_timestamp(), ${batch})`,
+        ),
+      )
+      read.push(Object.values(tables).reduce((sum, { whole, rows }) => sum + whole + rows, 0))
+      await finish(20)
+    }
+    await writer.query('rollback')
+    const [first] = read
+    expect(Math.max(...read)).toBeLessThanOrEqual(first! * 1.2)
+    expect(first).toBeLessThanOrEqual(10 * batch)
+    await pruneAll(batch)
+  })
+
+  it('finds the ends of a transaction that was open while it went by, a batch at a time', async () => {
+    const waiting = Array.from({ length: 25 }, () => newJob({ queue: 'waiting' }))
+    await log.append(waiting)
+    const operator = await open()
+    await operator.query(`select * from ${stage.schema}.cancel($1, '', '10s')`, [waiting.map(({ id }) => id)])
+    await finish(3)
+    expect(await pruneAll(10)).toBe(3)
+    await operator.query('commit')
+    // Not even the day after.
+    await finish(3)
+    expect(await pruneAll(10)).toBe(28)
+    expect(await log.get(waiting[0]!.id)).toBeUndefined()
+  })
+
+  it('begins again from the front where the clock has gone back', async () => {
+    await finish(3)
+    expect(await pruneAll(10)).toBe(3)
+    await stage.sql('update errand.ahead set ms = ms - 86400000')
+    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    await finish(3)
+    expect(await pruneAll(10)).toBe(3)
+  })
+
+  it('finds what ended while the clock was back, although it has gone ahead again since', async () => {
+    const sweep = async () => {
+      const swept = () => log.sweep({ limit: 10, republish: false, queues: ['q'], skipQueues: [] })
+      await until(async () => (await swept()).ran)
+    }
+    const move = async (days: number) => {
+      await stage.sql('update errand.ahead set ms = ms + $1', [days * 86_400_000])
+      await sweep()
+      await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    }
+    await sweep()
+    await finish(3)
+    expect(await pruneAll(10)).toBe(3)
+    await move(-2)
+    await finish(4)
+    await move(2)
+    await finish(2)
+    expect(await pruneAll(10)).toBe(6)
+    await finish(1)
+    expect(await pruneAll(10)).toBe(1)
+  })
+
+  it('keeps a job whose replay is under way', async () => {
+    const [id] = await start(1)
+    await log.settle([settlement({ id: id!, run: 1 }, outcomes.succeed())], by)
+    const operator = await open()
+    await operator.query(`select * from ${stage.schema}.replay($1, '{}', '10s')`, [[id]])
+    // Waiting for a row has a deadline, which a slow machine may reach before the replay ends.
+    const pruning = until(() =>
+      pruneAll(10).then(
+        (jobs) => ({ jobs }),
+        () => undefined,
+      ),
+    )
+    await until(async () => {
+      const [waiting] = await stage.sql(
+        `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%"${stage.schema}".prune(%'`,
+      )
+      return waiting
+    })
+    await operator.query('commit')
+    expect(await pruning).toEqual({ jobs: 0 })
+    expect(await log.get(id!)).toMatchObject({ state: 'ready' })
+  })
+})

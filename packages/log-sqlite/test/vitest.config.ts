@@ -1,0 +1,3 @@
+import { testProject } from '../../../integration-tests/services/project.ts'
+
+export default testProject({ name: 'log-sqlite', folder: import.meta.dirname, servers: false })
