@@ -20,6 +20,12 @@ function onlyDependencies({ name, imports }: WorkspacePackage): { group: string[
   }
 }
 
+/** What the room of the runs must not import: jobs are brought to it, and leases are held around it. */
+const aroundRuns = {
+  regex: '^\\.\\./(?:intake|lease)/',
+  message: 'worker/run imports nothing of intake and lease: it says by an interface what it needs of them.',
+}
+
 function restrictImports(files: string[], ...patterns: object[]): OxlintOverride {
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
@@ -55,13 +61,14 @@ export default defineConfig({
     ...packages.map((each) => restrictImports([`${each.folder}/src/**`], onlyDependencies(each))),
     ...packages
       .filter(({ name }) => name === '@errand/core')
-      .map((core) =>
+      .flatMap((core) => [
         restrictImports(
           [`${core.folder}/src/{ports,job,retry}/**`, `${core.folder}/src/ports.ts`],
           above,
           onlyDependencies(core),
         ),
-      ),
+        restrictImports([`${core.folder}/src/worker/run/**`], aroundRuns, onlyDependencies(core)),
+      ]),
     { files: ['bench/**'], rules: { 'typescript/no-redundant-type-constituents': 'off' } },
     { files: ['**/test/**', 'integration-tests/**'], rules: { 'typescript/no-explicit-any': 'off' } },
   ],
