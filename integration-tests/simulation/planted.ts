@@ -211,7 +211,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   bug(
     'prefetch-leaks',
     'A prefetched job that is given back keeps its room.',
-    ['liveness'],
+    ['liveness', 'idle'],
     'core/src/worker/intake/prefetched.ts',
     'this.#gaveBack(held.length)',
     '',
