@@ -24,6 +24,26 @@ test.each([
   expect(named.filter((name) => !sources.includes(name))).toEqual([])
 })
 
+test('no title of a test is longer than 100 characters', () => {
+  const files = globSync(['{packages,examples,bench,scripts,integration-tests}/**/*.ts'], {
+    cwd: root,
+    exclude: (path) => path.includes('node_modules'),
+  })
+  const titles = files.flatMap((file) => titlesIn(readFileSync(join(root, file), 'utf8')))
+
+  expect(titles.length).toBeGreaterThan(1000)
+  expect(titles.filter((title) => title.length > 100)).toEqual([])
+})
+
+/** The texts that stand between `test(`, `it(`, `describe(` or a chained `.each(…)(` and the test's function or options. */
+function titlesIn(source: string): string[] {
+  const call = /(?:\b(?:test|it|describe)|\))\(\s*/
+  const title = /(?:(['"])(?<quoted>(?:(?!\1)[^\\\n]|\\.)+)\1|`(?<template>(?:[^`\\]|\\.)+)`)/
+  const rest = /\s*,\s*(?:async\b|\(|\{|function|\w+\))/
+  const pattern = new RegExp(call.source + title.source + rest.source, 'g')
+  return [...source.matchAll(pattern)].map(({ groups }) => groups?.quoted ?? groups?.template ?? '')
+}
+
 test('every link of the documentation leads somewhere', () => {
   const pages = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: root })]
   const broken = pages.flatMap((page) => {

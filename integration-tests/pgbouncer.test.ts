@@ -66,7 +66,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
     },
   )
 
-  test('in transaction mode, where startup parameters are ignored: prepared statements meet another session, and the error says what to do', async (test) => {
+  test('in transaction mode without startup parameters, the error about prepared statements says what to do', async (test) => {
     const settings = ['ignore_startup_parameters = statement_timeout, options', 'default_pool_size = 3']
     const { url, direct, pooler } = await pooled(test, { mode: 'transaction', settings })
     const migrated = logFromUrl(direct).open(context)

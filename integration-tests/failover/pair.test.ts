@@ -98,7 +98,7 @@ describe.skipIf(!canHavePairs)('a pair of servers', () => {
     )
   })
 
-  it('who only reads leaves a server that became read-only as well', async () => {
+  it('a process that only reads also leaves a server that became read-only', async () => {
     const pair = await startPair()
     const log = open({ url: pair.primary.url })
     await log.migrate()

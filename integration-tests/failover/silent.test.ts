@@ -59,7 +59,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     expect(await log.list({ queue: 'after' }, { limit: 100 })).toHaveLength(20)
   })
 
-  it('a statement that waits is left in peace; once its answer was swallowed, it is asked again, and stored once', async () => {
+  it('a statement that waits is left alone; one whose answer was lost is sent again, and stored once', async () => {
     const { url, proxy } = await scene()
     const log = open(url)
     await log.migrate()
@@ -104,7 +104,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     expect(performance.now() - sinceMs).toBeLessThan(scaleLimit(backMs))
   })
 
-  it('a dispatch that was never sent says that nothing is stored, and only one that was says that nobody knows', async () => {
+  it('a dispatch that was not sent says that nothing is stored; one that was sent says that nobody knows', async () => {
     const { url, proxy } = await scene()
     await open(url).migrate()
     const errand = createErrand({ log: `${url}&statementTimeout=500`, logger: quietLogger })

@@ -172,7 +172,7 @@ describe.skipIf(!canHaveSmallDisk())('an SQLite file on a disk that is full', ()
 describe.skipIf(process.platform !== 'linux' || !nobodyCanRun())(
   'an SQLite file that may not be written',
   () => {
-    test('who has it open goes on; who comes meanwhile is told why, and works once it may be written', async () => {
+    test('processes that have it open go on; new ones are told why, and work once it may be written', async () => {
       const { folder, file } = await logIn()
       if (asNobody.length > 0) chownSync(file, 65_534, 65_534)
       const fleet = fleetOn(file, join(folder, 'ledger'), asNobody)

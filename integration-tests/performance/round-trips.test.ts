@@ -69,7 +69,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.total()).toBeLessThan(jobs / 10)
   })
 
-  it('those who wait for results are told by a worker of their instance, and ask together before: fewer than one statement for five, all told', async () => {
+  it('500 waiters for results of their own instance share reads: fewer than one statement for five waiters', async () => {
     const { errand } = await scene('postgres')
     const worker = errand.work({ concurrency: 50, handlers: [handle(count, () => {})] }, { signals: false })
     await worker.ready
@@ -83,7 +83,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     await worker.stop()
   })
 
-  it('those who wait for results of a worker elsewhere ask together, and read them together: less than one statement for each, all told', async () => {
+  it('500 waiters for results of another worker share reads: less than one statement for each', async () => {
     const { errand, url } = await scene('postgres')
     await using elsewhere = createErrand({ log: url, logger: quietLogger })
     const jobs = 500
@@ -97,7 +97,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.total()).toBeLessThan(jobs)
   })
 
-  it('those who follow a job each read it together, and only when there is something: less than one statement for each, all told', async () => {
+  it('500 followers, each of its own job, share reads: less than one statement for each', async () => {
     const { errand, url } = await scene('postgres')
     await using elsewhere = createErrand({ log: url, logger: quietLogger })
     const jobs = 500
@@ -114,7 +114,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.total()).toBeLessThan(jobs)
   })
 
-  it('those who follow a tag each read when there is something with that tag: fewer than eight statements for each', async () => {
+  it('200 followers, each of its own tag, read only what has it: fewer than eight statements for each', async () => {
     const { errand, url } = await scene('postgres')
     await using elsewhere = createErrand({ log: url, logger: quietLogger })
     const tags = Array.from({ length: 200 }, (_, n) => `tag ${n}`)

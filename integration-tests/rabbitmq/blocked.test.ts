@@ -22,7 +22,7 @@ const refuses = expect.objectContaining({
 const blockedMs = 6_000
 
 describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {
-  test('dispatches are answered, workers work, start and stop, doctor and health say why, and then tickets flow again', async () => {
+  test('dispatch and workers go on, doctor and health say why, and tickets flow again after the alarm', async () => {
     const node = await nodeOfItsOwn()
     onTestFinished(() => node.stop())
     const driver = `${driverUrl(node.url, newPrefix())}&heartbeat=1`

@@ -56,7 +56,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     await fleet.takesAgain()
   })
 
-  test('queues deleted while workers wait: declared anew, and both workers take again', async () => {
+  test('queues deleted while workers wait: declared again, and both workers take again', async () => {
     await deleteQueues(node.url, fleet.prefix, ['work'])
     await fleet.takesAgain()
   })
@@ -80,14 +80,14 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     await fleet.takesAgain()
   })
 
-  test('the node restarted: dispatch goes on meanwhile, and both workers take again', async () => {
+  test('the node restarted: dispatch goes on, and both workers take again', async () => {
     await node.shutDown()
     await dispatchGoesOn()
     await node.start()
     await fleet.takesAgain()
   })
 
-  test('the node killed with -9: dispatch goes on meanwhile, and both workers take again', async () => {
+  test('the node killed with -9: dispatch goes on, and both workers take again', async () => {
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
     // declared; ours have been standing for long, and it is the workers who are tested here.
     await node.kill()

@@ -78,7 +78,7 @@ async function ward(): Promise<Ward> {
 const codesOf = ({ findings }: DoctorReport): readonly string[] => findings.map(({ code }) => code)
 
 describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
-  it('the broker was emptied: doctor says so, --repair publishes the jobs again, and all run by their tickets', async () => {
+  it('the broker was emptied: doctor says so, --repair publishes again, and all jobs run by their tickets', async () => {
     const on = await ward()
     await on.dispatch(200)
     await on.purge()

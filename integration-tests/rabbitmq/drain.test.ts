@@ -12,7 +12,7 @@ const url = inject('amqp')
 const graceMs = 1_000
 
 describe.skipIf(url === undefined)('two workers on RabbitMQ', () => {
-  test('SIGTERM to one in the middle of 1,000 jobs of mixed length: it drains, exits 0, and what it releases starts elsewhere within a second', async () => {
+  test('SIGTERM amid 1,000 jobs: it drains, exits 0, and released jobs start elsewhere within a second', async () => {
     const broker = String(url)
     const prefix = newPrefix()
     onTestFinished(() => deleteQueues(broker, prefix, ['work']))

@@ -99,7 +99,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     await consumer.received(after)
   })
 
-  it('the node is wiped: queues are declared anew, and everything that is published again arrives', async () => {
+  it('the node is wiped: queues are declared again, and everything that is published again arrives', async () => {
     const { publisher, consumer, queue } = scene('wiped')
     const lost = ticketsOf(20, 'wiped-backlog')
     await publishAll(publisher, lost)

@@ -20,7 +20,7 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
   'an idle system on RabbitMQ and PostgreSQL',
   () => {
     // Time cannot be judged on a busy machine, so the network is made slow, and round trips are what is counted.
-    test('a job starts two round trips after its dispatch: the ticket to the broker and on, the claim to the log', async () => {
+    test('a job starts two round trips after its dispatch: one for the ticket, one for the claim', async () => {
       const prefix = newPrefix()
       onTestFinished(() => deleteQueues(String(amqp), prefix, ['work']))
       const on = await scene('postgres')

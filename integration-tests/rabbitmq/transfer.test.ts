@@ -53,7 +53,7 @@ async function ticketsAt(broker: string, prefix: string): Promise<number> {
 }
 
 describe.skipIf(url === undefined || !logs.includes('postgres'))('a running system', () => {
-  test('moves from RabbitMQ to the database driver and back, with 5,000 jobs in flight and dispatching going on: every job runs once', async () => {
+  test('moves from RabbitMQ to the database and back with 5,000 jobs in flight: every job runs once', async () => {
     const broker = String(url)
     const prefix = newPrefix()
     onTestFinished(() => deleteQueues(broker, prefix, ['work']))

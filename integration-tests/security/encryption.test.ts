@@ -124,7 +124,7 @@ function work(errand: Errand, ran: string[] = []): string[] {
 const names = inject('postgres') === undefined ? ['sqlite'] : Object.keys(vaults)
 
 describe.each(names)('encryption on %s', (name) => {
-  test('no text of a job is to be found in the database or a log, and whoever has the key reads all of it', async () => {
+  test('no text of a job is in clear in the database or a log, and a process with the key reads all of it', async () => {
     const vault = await vaults[name]!()
     const keys = [key()]
     const { errand, logged } = vault.open(keys)
@@ -152,7 +152,7 @@ describe.each(names)('encryption on %s', (name) => {
     expect(logged()).not.toContain('4111')
   })
 
-  test('after a rotation the old key still reads and the new one writes; without the old one the job waits for a worker that has it', async () => {
+  test('after a rotation the new key writes and the old one reads; a job waits for a worker with its key', async () => {
     const vault = await vaults[name]!()
     const [old, fresh] = [key(), key()]
     const before = vault.open([old]).errand
@@ -221,7 +221,7 @@ describe.each(names)('encryption on %s', (name) => {
     await expect(operator.result(paid)).rejects.toMatchObject({ code: 'E_CODEC' })
   })
 
-  test('who writes to the log cannot give a job the payload of another one', async () => {
+  test('a writer to the log cannot give a job the payload of another one', async () => {
     const vault = await vaults[name]!()
     const { errand } = vault.open([key()])
     const [cheap, dear] = await Promise.all([

@@ -68,7 +68,7 @@ async function open(name: string): Promise<Errand> {
 }
 
 describe.each(names)('hostile input on %s', (name) => {
-  test('whatever JSON a payload is, handler and result have it to the letter, and no prototype has changed', async () => {
+  test('any JSON payload reaches handler and result unchanged, and changes no prototype', async () => {
     const errand = await open(name)
     const worker = errand.work({ handlers: [handle(echo, (payload) => payload)] }, { signals: false })
     onTestFinished(() => worker.stop())

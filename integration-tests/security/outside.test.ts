@@ -15,7 +15,7 @@ function fileUrl(): { readonly file: string; readonly log: string } {
 }
 
 test.skipIf(inject('amqp') === undefined)(
-  'a broker that refuses its user costs no job: dispatch stores it, and whoever gets at the log runs it',
+  'a broker that refuses its user costs no job: dispatch stores it, and a worker takes it from the log',
   async () => {
     const { log } = fileUrl()
     const refused = Object.assign(new URL(inject('amqp')!), { username: 'guest', password: 'wrong' }).href

@@ -42,7 +42,7 @@ const told: Told = {
   violations: ['I8 a job starts: did not come (database down)'],
 }
 
-test('the summary shows each fault with its recoveries, the memory of the living and of the dead, and every violation', () => {
+test('the summary shows each fault with its recoveries, the memory of each process, and every violation', () => {
   const summary = summaryOf(told)
   const text = textOf(summary)
   expect(text).toContain('Soak on PostgreSQL: 61.2 s, 3 faults, 1 checkpoints, seed 7')

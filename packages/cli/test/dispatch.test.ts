@@ -80,7 +80,7 @@ test('a job that no file defines is stored by its name when that is asked for', 
   })
 })
 
-test('the definition is found in the module that is named, and in a worker that is a factory, which is stopped again', async () => {
+test('the definition is found in the named module, or in a worker factory, which is then stopped', async () => {
   const project = makeProject({
     files: {
       'errand.config.ts': config,

@@ -7,7 +7,7 @@ import { makeProject } from './helpers/project.ts'
 const url = inject('postgres') ?? ''
 const page = readFileSync(new URL('../../../docs/security.md', import.meta.url), 'utf8')
 
-test('errand roles prints what the documentation shows, without asking the database, and other names where they are given', async () => {
+test('errand roles prints what the documentation shows, without a database, with other names if given', async () => {
   const project = makeProject()
   const env = { ERRAND_LOG: 'postgres://owner@127.0.0.1:1/nowhere' }
   const printed = await project.run(['roles'], { env })

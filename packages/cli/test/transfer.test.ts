@@ -18,7 +18,7 @@ test('a system that was never moved says so, and has nothing to cancel: exit 6',
   expect(await app.command('transfer', '--cancel')).toMatchObject({ code: 6 })
 })
 
-test('the driver in use, one whose package is missing, and a variable that is not set: refused, and nothing changes', async () => {
+test('refused, and nothing changes: the driver in use, a missing package, and a variable that is not set', async () => {
   const app = makeApplication()
   const inUse = await app.command('transfer', '--to', 'database')
   expect(inUse).toMatchObject({ code: 6 })

@@ -30,7 +30,7 @@ test('what is added in one tick goes together, at once', async () => {
   expect(await results).toEqual([2, 4, 6])
 })
 
-test('one batch is in flight; the next carries whatever gathered meanwhile', async () => {
+test('one batch is in flight; the next carries what has gathered', async () => {
   const { line, batches, sent } = byHand()
   const all = [line.add(1)]
   await settled()

@@ -32,7 +32,7 @@ test('after a rotation the new key encrypts and the old one still reads', async 
   expect((await rotated.encode(json, of)).codec).not.toBe(stored.codec)
 })
 
-test('what was stored before encryption is read, and what a foreign key encrypted is an error that names it', async () => {
+test('texts from before encryption are read; a text of a foreign key is an error that names the key', async () => {
   const codec = encryptingCodec([key()])
   expect(await codec.decode({ codec: 'json', text: json }, of)).toBe(json)
   const foreign = await encryptingCodec([key()]).encode(json, of)

@@ -21,7 +21,7 @@ test('making an instance opens nothing; the first use does, once', async () => {
   expect(opened).toBe(1)
 })
 
-test('a first use that fails is not remembered: the next one opens anew', async () => {
+test('a first use that fails is not remembered: the next one opens again', async () => {
   const log = memoryLog()
   let tries = 0
   const flaky = {

@@ -7,7 +7,7 @@ import { childLogger, defaultLogger, maskingLogger } from '../src/logging.ts'
 import { refusalOf } from './code-of.ts'
 import { recordingLogger } from './recording-logger.ts'
 
-test('credentials reach no log line: not by message, field, error, cause or what a library hangs on an error', () => {
+test('credentials reach no log line by message, field, error, cause or a property of a library’s error', () => {
   const recording = recordingLogger()
   const cause = Object.assign(new Error('refused by amqp://user:secret@host'), {
     config: { password: 'secret' },
@@ -32,7 +32,7 @@ test('the default logger is pino, so that a child of it can be made, at the leve
   expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('ERRAND_LOG_LEVEL') })
 })
 
-test('a URL object is masked as what is written of it, and nothing is passed on unseen because it lies deep', () => {
+test('a URL object is masked like its text, and nothing passes unmasked because it lies deep', () => {
   const recording = recordingLogger()
   let deep: object = { url: 'amqp://user:secret@host', error: new Error('amqp://user:secret@host') }
   for (let depth = 0; depth < 10; depth += 1) deep = { deep }
@@ -76,7 +76,7 @@ test('a script that works finds on its standard output what it has written, and 
   expect(stderr).toContain('the worker takes jobs')
 })
 
-test('no line has a key twice, whatever fields a handler logs and whatever the logger of the application binds', () => {
+test('no line has a key twice, for any fields that a handler logs or the application’s logger binds', () => {
   let written = ''
   const write = (line: string): void => void (written += line)
   const logger = pino({ name: 'shop' }, { write }).child({ job: 'bound', region: 'eu' })

@@ -7,7 +7,7 @@ function newsAt() {
   return { news, wait: (ms: number) => (nowMs += ms) }
 }
 
-it('a fact is news once, whoever meets it; another one is news as well', () => {
+it('a fact is news once, for all who meet it; another fact is news too', () => {
   const { news } = newsAt()
   const heard = ['wrong password', 'wrong password', 'no such vhost', 'wrong password']
   expect(heard.map((fact) => news.isNew(fact))).toEqual([true, false, true, false])

@@ -42,7 +42,7 @@ async function publishedWhileDeleted(): Promise<Published> {
 }
 
 it.skipIf(url === undefined)(
-  'where one message comes back from a queue, no confirm of that queue is believed, and those of others are',
+  'once a message comes back from a queue, its confirms are not believed; those of other queues are',
   async () => {
     // Up to RabbitMQ 4.0 it may end the connection instead, or store all of them before it deletes the queue.
     for (let round = 0; round < 3; round += 1) {

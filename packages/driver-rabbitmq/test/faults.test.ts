@@ -78,7 +78,7 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
     expect(idsOf(report.accepted)).toEqual(idsOf(tickets))
   })
 
-  it('a connection that is cut in the middle of a batch throws, and what was accepted before is still there', async () => {
+  it('a connection that is cut in the middle of a batch throws, and accepted tickets are still there', async () => {
     const { proxy, driver } = await scene()
     const before = ticketsOf(5)
     await driver.publish(before)
@@ -155,7 +155,7 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
 })
 
 describe.skipIf(url === undefined)('queues that others change', () => {
-  it('a queue that was deleted under a waiting consumer is declared anew, and tickets come again', async () => {
+  it('a queue that was deleted under a waiting consumer is declared again, and tickets come again', async () => {
     const { driver, broker, prefix } = await scene()
     const subscription = await driver.subscribe('q', { worker: workerRef() })
     const waiting = subscription.next(5, nobody)
@@ -167,7 +167,7 @@ describe.skipIf(url === undefined)('queues that others change', () => {
     await subscription.close()
   })
 
-  it('a queue that was deleted while nobody asked is declared anew with the next ask', async () => {
+  it('a queue that was deleted while nobody asked is declared again with the next ask', async () => {
     const { driver, broker, prefix } = await scene()
     const subscription = await driver.subscribe('q', { worker: workerRef() })
     await deleteQueues(broker, prefix, ['q'])

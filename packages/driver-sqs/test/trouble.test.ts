@@ -31,7 +31,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
   }
 
   it.each(['throttle', 'unavailable'] as const)(
-    '%s: whoever asks in a loop does not make SQS be asked in one',
+    '%s: a subscriber that asks in a loop does not make the driver ask SQS in a loop',
     async (fault) => {
       await using corner = new Corner(url!)
       const faults = new SqsFaults({ seed: 1 })
@@ -69,7 +69,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     server.close()
   })
 
-  it('throws at whoever waits when no lane can be asked, and serves the next subscription when it is over', async () => {
+  it('throws at a waiting next when no lane can be asked, and serves the next subscription afterwards', async () => {
     await using corner = new Corner(url!)
     const faults = new SqsFaults({ seed: 1 })
     const driver = corner.open({ client: corner.faulty(faults, { maxAttempts: 1 }) })
@@ -189,7 +189,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     })
   })
 
-  it('a queue that was deleted is made again, by whoever publishes or asks', async () => {
+  it('a queue that was deleted is made again by the next publish or ask', async () => {
     await using corner = new Corner(url!)
     const driver = corner.open()
     const subscription = await subscribe(driver, 'media')

@@ -73,7 +73,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     await client.query('rollback')
   })
 
-  it('whoever has had its number before a job’s last event writes no event after it: followers read by those numbers', async () => {
+  it('a transaction whose number is older than a job’s last event writes no event after it', async () => {
     const [by, client] = [await worker(), await stage.client()]
     const [holder, next] = jobs(2, () => ({ queue: 'late', ordering: { key: 'k', onFailure: 'block' } }))
     const [plain] = jobs(1, () => ({ queue: 'late', lane: 'low' }))
@@ -233,7 +233,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     expect(after).toEqual(before)
   })
 
-  it('a dispatch whose key a transaction holds for too long is refused alone; the others are stored, and woken for', async () => {
+  it('a dispatch whose key a transaction holds for too long is refused alone; others are stored and wake', async () => {
     const client = new Client({ connectionString: stage.url })
     await client.connect()
     onTestFinished(() => client.end())

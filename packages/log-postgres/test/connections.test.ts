@@ -98,7 +98,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
     expect(events.filter(({ type }) => type === 'succeeded')).toHaveLength(jobs.length)
   })
 
-  it('a listener whose connection was lost listens again, and is woken because it may have missed something', async () => {
+  it('a listener that lost its connection listens again, and is woken: it may have missed something', async () => {
     const stop = new AbortController()
     const heard: string[] = []
     const listening = (async () => {

@@ -48,7 +48,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
       return page.events.length >= count && page
     })
 
-  it('have a partition of their own, made a fortnight ahead by whoever sweeps', async () => {
+  it('have a partition of their own, made two weeks ahead by each sweep', async () => {
     const before = await partitions()
     expect(before).toHaveLength(15)
     await finish('q')

@@ -243,7 +243,7 @@ describe.skipIf(url === undefined)('roles', () => {
     expect((await own.query(`select * from ${stage.schema}.granted_jobs(null)`)).rows).toEqual([])
   })
 
-  it('who has no rights at all is told so, and where to find them', async () => {
+  it('a role with no rights is told so, and where to find them', async () => {
     const log = stage.open({ url: urlOf('stranger') })
     await expect(log.connect()).rejects.toMatchObject({
       code: 'E_RIGHTS',
@@ -254,7 +254,7 @@ describe.skipIf(url === undefined)('roles', () => {
     await expect(elsewhere.connect()).rejects.toMatchObject({ code: 'E_RIGHTS' })
   })
 
-  it('rights are given again after a migration, as often as one likes, and what is no longer given is taken', async () => {
+  it('rights may be given again after each migration, and rights that are no longer listed are taken away', async () => {
     await stage.sql(`grant select on errand.jobs to ${role('dispatcher')}`)
     await stage.sql(`alter function errand.append security invoker`)
     const dispatcher = logs.get('dispatcher')!
@@ -285,7 +285,7 @@ describe.skipIf(url === undefined)('roles', () => {
     await stage.sql('drop table errand.orders; drop function errand.total()')
   })
 
-  it('the owner cannot be named, nor what is no name: nothing is changed then', async () => {
+  it('the owner and texts that are no names are refused, and nothing is changed then', async () => {
     await expect(owner.grants!({ worker: role('owner') }, { apply: true })).rejects.toMatchObject({
       code: 'E_LOG',
       message: expect.stringContaining('the owner of the job log has all rights already') as string,

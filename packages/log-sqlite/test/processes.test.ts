@@ -61,7 +61,7 @@ test("while another process holds the file's lock, the event loop goes on and th
   expect(await appended).toMatchObject([{ status: 'added' }])
 })
 
-test('a commit of another process wakes whoever listens', async () => {
+test('a commit of another process wakes listeners', async () => {
   const file = join(temporaryFolder(), 'jobs.db')
   const log = openLog(file)
   await log.connect()

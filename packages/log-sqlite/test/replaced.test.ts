@@ -25,7 +25,7 @@ const ways: readonly (readonly [how: string, act: (file: string) => void])[] = [
 ]
 
 test.each(ways)(
-  'a dispatch into a file that was %s is not acknowledged, nor is a beat or a sweep',
+  'a dispatch into a file that was %s is not acknowledged, and no beat or sweep is',
   async (_how, act) => {
     const file = join(temporaryFolder(), 'jobs.db')
     const log = openLog(file)

@@ -23,7 +23,7 @@ test('a dispatched job’s ticket is on the broker when dispatch resolves', asyn
   expect(delivery?.ticket).toMatchObject({ id: receipt.id, queue: 'q', lane: 'normal' })
 })
 
-test('where jobs are taken straight from the log nothing is published: the log wakes whoever takes them as it stores them', async () => {
+test('where jobs are taken straight from the log nothing is published: storing them wakes the workers', async () => {
   const woken: unknown[] = []
   let published = 0
   await using test = testInstance({
@@ -82,7 +82,7 @@ test('dispatch waits a second for a broker that does not answer, and from then o
   await test.clock.advance(20_000)
 })
 
-test('a broker that is known to be down is not waited for, not even by the dispatch that looks whether it is back', async () => {
+test('no dispatch waits for a broker that is known to be down, not even the one that tries it again', async () => {
   let calls = 0
   await using test = testInstance({ driver: () => ({ publish: () => (calls++, never) }) })
   const first = test.errand.dispatch(job, 1)
@@ -95,7 +95,7 @@ test('a broker that is known to be down is not waited for, not even by the dispa
   await test.clock.advance(20_000)
 })
 
-test('publishWait is a setting; an impatient dispatch does not make a broker that answers later a broker that is down', async () => {
+test('publishWait is a setting; a short wait does not make a slow broker count as down', async () => {
   let answer = (): void => undefined
   const asked = new Promise<void>((resolve) => {
     answer = resolve

@@ -86,7 +86,7 @@ test('wake() publishes what was dispatched in transactions', async () => {
   expect(await test.driver().depth('q')).toBe(1)
 })
 
-test('wake() wakes whoever takes jobs straight from the log', async () => {
+test('wake() wakes workers that take jobs straight from the log', async () => {
   const woken: unknown[] = []
   await using test = testInstance({
     log: (log) => ({ notify: async (topics) => (woken.push(topics), log.notify(topics)) }),

@@ -265,7 +265,7 @@ test('the work for each who follows a job is the same however many follow', asyn
   }
 })
 
-test('the work for each who follows a tag is the same however many follow, and who follows another sees nothing of it', async () => {
+test('each follower of a tag costs the same, however many follow, and nothing for followers of another tag', async () => {
   const perFollower = async (count: number): Promise<number> => {
     let reads = 0
     await using test = testInstance({
@@ -309,7 +309,7 @@ test('the work for each who follows a tag is the same however many follow, and w
   expect(await perFollower(800)).toBeLessThan(8)
 })
 
-test('many who follow a queue or a tag miss nothing when they become many, when the reader fails, or when they become few', async () => {
+test('followers of a queue or tag miss nothing when they become many or few, or when the reader fails', async () => {
   let refused = 0
   await using test = testInstance({
     log: (log) => ({

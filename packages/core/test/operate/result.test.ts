@@ -113,7 +113,7 @@ test('who waits for a job that a worker of the same instance runs hears of its e
   await worker.stop()
 })
 
-test('whatever a worker of the same instance tells of an end, it is the one that the log has', async () => {
+test('the end that a worker of the same instance tells is the end that the log has', async () => {
   let lost = 0
   await using test = testInstance({
     log: (log) => ({
@@ -177,7 +177,7 @@ test('the work for each who waits is the same however many wait', async () => {
   expect(await perWaiter(800)).toBeLessThan(110)
 })
 
-test('a job that ends out of turn is heard of as well: each has its turn, and all are looked at once a second', async () => {
+test('a job that ends out of turn is noticed too: all are looked at once a second', async () => {
   await using test = testInstance()
   const receipts = await test.errand.dispatchMany(Array.from({ length: 600 }, () => job.with('x')))
   const first = await test.errand.dispatch(job, 'x', { lane: 'critical' })

@@ -175,7 +175,7 @@ test('ten relays with one doubt publish each job once', async () => {
   expect(broker.published.toSorted()).toEqual(ids.toSorted())
 })
 
-test('where tickets are lost for ever, ten relays publish a job hardly more often than its first grace allows', async () => {
+test('where tickets are always lost, ten relays publish a job about as often as its first grace allows', async () => {
   for (let count = 0; count < 10; count += 1) await relay()
   const [id] = await patientJobs()
   for (let second = 0; second < 600; second += 1) {

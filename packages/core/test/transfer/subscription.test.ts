@@ -127,7 +127,7 @@ test('with one driver it passes through: what is asked, what is brought, and wha
   await expect(on.next()).rejects.toThrow('the connection is lost')
 })
 
-test('during a move whoever has something first answers, and what the other one still brings comes with it', async () => {
+test('during a move the first driver with tickets answers, and tickets of the other come with it', async () => {
   const [current, old] = [handDriver(), handDriver()]
   const on = await subscribed(current, old)
   const first = on.next()
@@ -253,7 +253,7 @@ test('with both broken it fails, so that the worker subscribes again and says th
   await expect(subscribed(current, old)).rejects.toThrow('it cannot be reached')
 })
 
-test('a driver that joins or leaves is noticed in the middle of an ask; what it brought can be acked before it is closed', async () => {
+test('a driver that joins or leaves is noticed during an ask; its tickets can be acked before it is closed', async () => {
   const [first, second] = [handDriver(), handDriver()]
   const on = await subscribed(first)
   const asked = on.next()

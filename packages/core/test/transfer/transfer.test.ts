@@ -76,7 +76,7 @@ test('workers that wait for jobs move as well, and start what is dispatched at t
   expect(on.broker(a).published).toEqual([])
 })
 
-test('who moves the system may have any name: what no log could store of it is replaced, and a long one is cut', async () => {
+test('the operator of a move may have any name: what no log can store is replaced, and a long one is cut', async () => {
   await using on = rig()
   on.broker(b)
   const web = on.process(a)
@@ -123,7 +123,7 @@ test('while the system moves, tickets of both drivers start jobs at once', async
   await on.passing(moving)
 })
 
-test('a process that only dispatches hears of the move within seconds; one that has been idle, before its first ticket', async () => {
+test('a process that only dispatches learns of a move within seconds; an idle one before its first ticket', async () => {
   await using on = rig()
   on.broker(b)
   const [worker, web, idle, operator] = [on.process(a), on.process(a), on.process(a), on.process(a)]
@@ -147,7 +147,7 @@ test('a process that only dispatches hears of the move within seconds; one that 
   expect(on.broker(b).published.length).toBe(5)
 })
 
-test('the move is not over before a dispatcher that has not heard of it may have published for the last time', async () => {
+test('a move does not end while a dispatcher that has not learned of it may still publish', async () => {
   await using on = rig()
   on.broker(b)
   const [worker, web, operator] = [on.process(a), on.process(a), on.process(a)]
@@ -288,7 +288,7 @@ test('workers that start during the move help to drain the old driver, where the
   await on.passing(moving)
 })
 
-test('env:NAME: each process reads its own variable, and the log holds no URL; one that lacks it is named until it stops', async () => {
+test('env:NAME: each process reads its variable, the log holds no URL, and a process without it is named', async () => {
   await using on = rig()
   on.broker(b)
   const next = { NEXT: b }
@@ -382,7 +382,7 @@ test('cancelled, the system goes back to the old driver with what is in flight a
   expect(on.ran.toSorted()).toEqual(ids.toSorted())
 })
 
-test('whoever waits for a move that somebody cancels is told, and changes nothing', async () => {
+test('a command that waits for a move that somebody cancels says so, and changes nothing', async () => {
   await using on = rig()
   on.broker(b)
   const [worker, web, other] = [on.process(a), on.process(a), on.process(a)]
@@ -394,7 +394,7 @@ test('whoever waits for a move that somebody cancels is told, and changes nothin
   expect(await on.log.transfer()).toMatchObject({ phase: 'moved', to: { place: `broker ${a}` } })
 })
 
-test('refused: to the driver in use, to a third one during a move, and by a process that is configured otherwise', async () => {
+test('refused: to the driver in use, to a third one during a move, by a process with another configuration', async () => {
   await using on = rig()
   for (const url of [b, c]) on.broker(url)
   const [worker, web] = [on.process(a), on.process(a)]

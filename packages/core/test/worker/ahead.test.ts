@@ -48,7 +48,7 @@ const startedOf = async (on: Stage, ids: readonly string[]): Promise<number> => 
   return histories.filter((types) => types.includes('started')).length
 }
 
-test('jobs that prove brief are granted ahead of their slots, begin in order, and no more run at a time than before', async () => {
+test('brief jobs are granted ahead of slots and begin in order, and no more than before run at a time', async () => {
   await using on = stage({ clock: virtualClock() })
   const go = hold()
   const { worker, seen } = await atWork(on, go)
@@ -142,7 +142,7 @@ test('a worker that stops gives back at once what it has prefetched, and lets wh
   }
 })
 
-test('a worker that has a job with onCrash: fail is granted nothing ahead: what it was granted would count as begun', async () => {
+test('a worker that has a job with onCrash: fail is granted nothing ahead, since that would count as begun', async () => {
   await using on = stage({ clock: virtualClock() })
   const go = hold()
   const { worker } = await atWork(on, go, [handle(careful, () => undefined)])

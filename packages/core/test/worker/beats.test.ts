@@ -10,7 +10,7 @@ const unreachable = (): never => {
   throw new ErrandError('E_LOG_UNREACHABLE', 'the database is down')
 }
 
-test('while the log is down the worker stops asking when its lease is out, runs on, and settles when it is back', async () => {
+test('while the log is down a worker stops asking at the end of its lease, runs on, and settles later', async () => {
   const clock = virtualClock()
   let down = false
   const wrap = (log: JobLog): JobLog => ({

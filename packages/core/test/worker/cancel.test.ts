@@ -48,7 +48,7 @@ test('a job that succeeds although it was to be cancelled has succeeded', async 
   await on.until(id, 'succeeded')
 })
 
-test('progress reaches the log at once, and then the newest of each second, without waiting for the next beat', async () => {
+test('progress reaches the log at once, then the newest of each second, and waits for no beat', async () => {
   const clock = virtualClock()
   await using on = stage({ clock })
   const steps = [hold(), hold()]

@@ -70,7 +70,7 @@ test('a PermanentError fails the job for good, however deep it was thrown', asyn
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'errored', 'failed'])
 })
 
-test('retry.when says which errors are worth another attempt; one that throws itself does not stop the retry', async () => {
+test('retry.when says which errors get another attempt; a retry.when that throws does not stop the retry', async () => {
   await using on = stage()
   const picky = defineJob({
     name: 'picky',
@@ -226,7 +226,7 @@ test('a child that a handler dispatches knows its parent and inherits its meta',
   expect(await on.log.get(childId)).toMatchObject({ parentId: id, meta: { tenant: 'acme' } })
 })
 
-test('whoever waits for a result or follows events is woken by them, not by the next poll', async () => {
+test('a waiter for a result and a follower of events are woken by them, not by the next poll', async () => {
   // The clock stands still, so no poll is ever due.
   await using on = stage({ clock: virtualClock() })
   await on.work({ handlers: [handle(greet, ({ who }) => ({ text: `hello ${who}` }))] })

@@ -15,7 +15,7 @@ function wantedAfter(...runs: readonly { readonly ms: number; readonly times: nu
   return prefetched.wanted
 }
 
-test('it wants as many as begin within ten milliseconds, at most four for each slot, and none of what takes longer', () => {
+test('it wants as many jobs as begin within 10 ms, at most four for each slot, and none that take longer', () => {
   expect(wantedAfter({ ms: 0.1, times: 500 })).toBe(40)
   expect(wantedAfter({ ms: 4, times: 500 })).toBe(24)
   expect(wantedAfter({ ms: 9.9, times: 500 })).toBe(10)

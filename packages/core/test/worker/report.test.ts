@@ -18,7 +18,7 @@ const linesOf = (on: Stage, job: string): readonly { readonly said: string; read
     .filter(({ level, fields }) => level !== 'debug' && fields['job'] === job)
     .map(({ level, message, fields }) => ({ said: `${level}: ${message ?? ''}`, fields }))
 
-test('an errored attempt is a warning, a failure for good an error: with id, name, attempt and reason, once', async () => {
+test('an errored attempt is one warning, a failure for good one error, with id, name, attempt and reason', async () => {
   await using on = stage()
   await on.work({
     handlers: [
@@ -66,7 +66,7 @@ test('a failure at once says one line, and a success none', async () => {
   expect(linesOf(on, good.id)).toEqual([])
 })
 
-test('a job whose run was lost for good is told by the worker that finds it, though no worker knows its name', async () => {
+test('a job that was lost for good is logged by the worker that finds it, though no worker knows its name', async () => {
   await using on = stage()
   const gone = { id: '00000000-0000-4000-8000-00000000dead', host: 'gone', pid: 1, leaseMs: 200, graceMs: 0 }
   const fragile = defineJob({ name: 'fragile', payload: z.object({ card: z.string() }), crashes: 1 })

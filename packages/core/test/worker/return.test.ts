@@ -6,7 +6,7 @@ import { eventually, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
 
-test('a broker that is gone is looked for at least every five seconds, however long, and served when it is back', async () => {
+test('a broker that is gone is tried at least every five seconds, for ever, and served when it is back', async () => {
   const clock = virtualClock()
   let gone = true
   const looks: number[] = []

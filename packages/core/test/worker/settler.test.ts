@@ -166,7 +166,7 @@ test.each(['named', 'thrown'] as const)(
   },
 )
 
-test('a run whose outcome was set aside is given up after ten minutes more, loudly, until the outcome is recorded', async () => {
+test('a run whose outcome was set aside is given up after ten more minutes, with an error in the log', async () => {
   let damaged = true
   const { settler, logger } = settlerOn(refusing('named', () => damaged))
   settler.settle(succeed('poisoned')).catch(() => undefined)

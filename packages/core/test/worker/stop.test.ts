@@ -59,7 +59,7 @@ test('a handler that sees ctx.stopping gives its job back, and another worker ru
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
 })
 
-test('a job that was granted while the worker stops is given back before its ticket is: it keeps its place in line', async () => {
+test('a job that is granted while the worker stops goes back before its ticket, and keeps its place', async () => {
   const notes: string[] = []
   const claimed = hold()
   const go = hold()

@@ -20,7 +20,7 @@ test('tickets that are delivered five times, to three workers, start each job on
   for (const { id } of receipts) expect(await on.history(id)).toEqual(['dispatched', 'started', 'succeeded'])
 })
 
-test('tickets are asked for while a claim is under way, as many as there are slots left, and claimed together after it', async () => {
+test('during a claim tickets are asked for as many slots as are left, and claimed together after it', async () => {
   const claimed: number[] = []
   let delivered = 0
   const first = hold()
@@ -283,7 +283,7 @@ test('tickets of unknown jobs and of other logs are dropped, and the next one ru
   expect(on.lines.some((line) => line.message?.startsWith('a ticket of another job log'))).toBe(true)
 })
 
-test('while most tickets are stale, whole batches of them are fetched, and no more jobs start than there are slots', async () => {
+test('while most tickets are stale, whole batches are fetched, and no more jobs start than slots allow', async () => {
   const asked: number[] = []
   const driver = faultyDriver((real) => ({
     async subscribe(queue, options) {

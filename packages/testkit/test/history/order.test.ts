@@ -170,7 +170,7 @@ describe('I5: the order of keys', () => {
     ])
   })
 
-  it('not a job that was cancelled, and succeeded when it was replayed: its key had gone on meanwhile', () => {
+  it('not a job that was cancelled, and succeeded when it was replayed: its key had gone on', () => {
     const cancelled = story('a', [
       ['dispatched', 'ready', 0, keyed],
       ['cancelled', 'cancelled', 1],

@@ -14,7 +14,7 @@ const memoryOf = (...samples: readonly number[]): ProcessRecord => ({
 })
 
 describe('I8: processes stay up, or end loudly, in bounded memory, and work goes on in time', () => {
-  it('one that runs, one that was killed, one that was stopped, one that ended loudly, and a recovery in time', () => {
+  it('one runs, one was killed, one was stopped, one ended with an error, and recovery is in time', () => {
     const processes = [
       { name: 'worker 1', said: '' },
       { name: 'worker 2', said: '', ended: 'SIGKILL', expected: ['SIGKILL'] },

@@ -48,7 +48,7 @@ export function describeDelivery(harness: DriverHarness): void {
       expect(idsOf(got)).toEqual(idsOf(tickets))
     })
 
-    it('next waits for the first ticket, whoever publishes it', async (test) => {
+    it('next waits for the first ticket, from any publisher', async (test) => {
       const on = await scene(test)
       const subscription = await on.subscribe()
       const waiting = on.next(subscription, 5)

@@ -75,7 +75,7 @@ export function describeGrants(harness: DriverHarness): void {
       }
     })
 
-    it('what is granted is the worker’s own: a subscription or driver that closes takes nothing from a handler', async (test) => {
+    it('granted jobs belong to the worker: a subscription or driver that closes takes none from a handler', async (test) => {
       const on = await scene(test)
       const driver = await on.another()
       const worker = await on.worker()

@@ -103,7 +103,7 @@ export function describeHandBack(harness: DriverHarness): void {
       },
     )
 
-    it('closing a subscription ends whoever waits on it, is idempotent and shared', async (test) => {
+    it('closing a subscription ends every wait on it, is idempotent and shared', async (test) => {
       const on = await scene(test)
       const subscription = await on.subscribe()
       const waiting = subscription.next(5, new AbortController().signal)

@@ -32,7 +32,7 @@ export function describeProcesses(harness: DriverHarness): void {
       expect(got.toSorted()).toEqual(idsOf(tickets))
     })
 
-    it('wait together: whoever gives up takes nothing from the others', async (test) => {
+    it('wait together: one that gives up takes nothing from the others', async (test) => {
       const on = await scene(test)
       const gone = new AbortController()
       const quitter = await on.subscribe()

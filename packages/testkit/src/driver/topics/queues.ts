@@ -112,7 +112,7 @@ export function describeQueues(harness: DriverHarness): void {
       await driver.close()
     })
 
-    it('ends whoever waits for deliveries', async (test) => {
+    it('ends every wait for deliveries', async (test) => {
       const on = await scene(test)
       const driver = await on.another()
       const subscription = await on.subscribe(driver)

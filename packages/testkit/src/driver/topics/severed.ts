@@ -28,7 +28,7 @@ export function describeSevered(harness: DriverHarness): void {
   }
 
   describe.runIf(harness.capabilities.sever === true)('a severed connection', () => {
-    it('throws at whoever waits for deliveries, or is mended unseen; tickets come again either way', async (test) => {
+    it('throws at a wait for deliveries, or is repaired unseen; tickets come again either way', async (test) => {
       const on = await scene(test)
       const subscription = await on.subscribe()
       const gone = new AbortController()

@@ -63,7 +63,7 @@ export function describeClaim(harness: JobLogHarness): void {
       })
     })
 
-    it('of two tickets of one job, delivered to two workers, one is granted and the other told that it is busy', async () => {
+    it('of two tickets of one job, at two workers, one is granted and the other is told that the job is busy', async () => {
       const on = await scene()
       const { job } = await on.start()
       expect(await on.verdict(await on.worker(), job)).toBe('busy')
@@ -109,7 +109,7 @@ export function describeClaim(harness: JobLogHarness): void {
       expect(await on.state(job)).toBe('ready')
     })
 
-    it('a blocked job is not started by a ticket, whoever issued it', async () => {
+    it('a blocked job is not started by any ticket', async () => {
       const on = await scene()
       const ordering = { key: 'k', onFailure: 'block' } as const
       const [, second] = await on.addAll([{ ordering }, { ordering }])

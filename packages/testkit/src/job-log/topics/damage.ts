@@ -117,7 +117,7 @@ export function describeDamage(harness: JobLogHarness): void {
       expect((await on.beat(worker)).claims.map(({ id }) => id)).toContain(jobs[1]!.id)
     })
 
-    it('keeps no other overdue job from being published again, nor from being confirmed', async () => {
+    it('keeps no other overdue job from being published again or confirmed', async () => {
       const on = await scene()
       const jobs = await on.addAll([1, 2, 3].map(() => ({ publishGraceMs: 0 })))
       await on.damage(jobs[1]!)

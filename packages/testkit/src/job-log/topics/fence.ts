@@ -64,7 +64,7 @@ export function describeFence(harness: JobLogHarness): void {
       expect(await on.state(job)).toBe('ready')
     })
 
-    it('the run is the token, not the attempt: after a snooze the attempt repeats, and the old run is refused', async () => {
+    it('the run is the token, not the attempt: a snooze repeats the attempt, and the old run is refused', async () => {
       const on = await scene()
       const { job, worker, claim: first } = await on.start()
       await on.settle(worker, first, outcomes.snooze(0))

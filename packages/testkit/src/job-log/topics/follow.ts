@@ -141,7 +141,7 @@ export function describeFollow(harness: JobLogHarness): void {
       ])
     })
 
-    it('a filter that lets nothing through goes on all the same: the next read does not begin anew', async () => {
+    it('a filter that lets nothing through still goes on: the next read does not begin at the start', async () => {
       const on = await scene()
       await on.addAll(Array.from({ length: 5 }, () => ({})))
       const tag = `nobody-${on.queue}`
@@ -168,7 +168,7 @@ export function describeFollow(harness: JobLogHarness): void {
       ])
     })
 
-    it('whoever reads while many write sees every event once', async () => {
+    it('a reader sees every event once while many write', async () => {
       const on = await scene()
       const total = 60
       const logs = [on.log, await on.another(), await on.another()]

@@ -19,7 +19,7 @@ export function describeHistory(harness: JobLogHarness): void {
       expect(await on.log.eventsOf(randomUUID())).toEqual([])
     })
 
-    it('the whole life of a job can be read: every event with its version, its state after it, and its counters', async () => {
+    it('the whole life of a job can be read: every event with its version, state and counters', async () => {
       const on = await scene()
       const job = await on.add()
       await on.lose(job)

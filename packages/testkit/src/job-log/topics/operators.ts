@@ -11,7 +11,7 @@ export function describeOperators(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
 
   describe('replay', () => {
-    it('a failed job starts anew: same id and run counter, its attempts and crashes at 0', async () => {
+    it('a failed job starts over: same id and run counter, its attempts and crashes at 0', async () => {
       const on = await scene()
       const job = await on.add({ maxAttempts: 1 })
       await on.lose(job)

@@ -54,7 +54,7 @@ export function describeRequests(harness: JobLogHarness): void {
       expect(again).toEqual(first)
     })
 
-    it('what was settled meanwhile is not granted again by the old request', async () => {
+    it('what was settled since is not granted again by the old request', async () => {
       const on = await scene()
       const [first, second] = await on.addAll([{}, {}])
       const worker = await on.worker()

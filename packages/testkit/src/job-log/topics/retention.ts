@@ -95,7 +95,7 @@ export function describeRetention(harness: JobLogHarness): void {
       expect((await on.events(kept)).map(({ version }) => version)).toEqual([1, 2, 3])
     })
 
-    it('old events go as a prefix of the log: whoever followed them meets an error, never a hole', async () => {
+    it('old events go as a prefix of the log: their followers meet an error, never a hole', async () => {
       const on = await scene()
       const { job } = await on.start()
       const [first] = await on.events(job)

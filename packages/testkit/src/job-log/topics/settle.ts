@@ -155,7 +155,7 @@ export function describeSettle(harness: JobLogHarness): void {
       expect((await on.claim(worker, job)).parkedForMs).toBeUndefined()
     })
 
-    it('a released job says why in its event, whatever the reason, and its failure as interrupted says its cause', async () => {
+    it('the event of a released job says why, for each reason, and a failure as interrupted says its cause', async () => {
       const on = await scene()
       for (const why of Object.keys(releaseReasons) as ReleaseReason[]) {
         const { job, worker, claim } = await on.start()
@@ -234,7 +234,7 @@ export function describeSettle(harness: JobLogHarness): void {
       expect(await on.log.settle([], await on.worker())).toEqual([])
     })
 
-    it('a finished outcome is always offered, and counts even when the lease has run out meanwhile', async () => {
+    it('a finished outcome is always offered, and counts even when the lease has run out', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
       await on.vanish(worker)

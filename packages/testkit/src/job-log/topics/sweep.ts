@@ -80,7 +80,7 @@ export function describeSweep(harness: JobLogHarness): void {
       expect(second.republished.map(({ id }) => id)).toEqual([theirs?.id])
     })
 
-    it('overdue jobs of a queue that nobody serves are published by anybody, also when its worker is dead or gone', async () => {
+    it('any relay publishes overdue jobs of a queue that nobody serves, also when its worker is dead or gone', async () => {
       const on = await scene()
       const [never, dead, gone] = [on.newQueue(), on.newQueue(), on.newQueue()]
       await on.vanish(await on.worker({ leaseMs: 30 }, [dead]))
@@ -117,7 +117,7 @@ export function describeSweep(harness: JobLogHarness): void {
       expect((await on.sweep({ republish: true })).republished).toEqual([])
     })
 
-    it('what is due for publishing at once is published by the next sweep: released, unblocked and replayed jobs', async () => {
+    it('released, unblocked and replayed jobs are due at once: the next sweep publishes them', async () => {
       const on = await scene()
       const ordering = { key: 'k', onFailure: 'block' } as const
       const { job: released, worker, claim } = await on.start()
@@ -235,7 +235,7 @@ export function describeSweep(harness: JobLogHarness): void {
       }
     })
 
-    it.runIf(advance)('a job that becomes ready anew starts over with its grace', async () => {
+    it.runIf(advance)('a job that becomes ready again starts over with its grace', async () => {
       const on = await fresh()
       const job = await on.add({ publishGraceMs: 0 })
       for (let publish = 0; publish < 4; publish += 1) {

@@ -83,7 +83,7 @@ export function describeTake(harness: JobLogHarness): void {
       await on.log.resume(on.queue, { by: 'ada' })
     })
 
-    it('with fromLowest, so many grants go to the lowest lane that waits, and the answer is in order all the same', async () => {
+    it('with fromLowest, so many grants go to the lowest lane that waits, and the answer is still in order', async () => {
       const on = await scene()
       const [low, lower, high, critical, higher] = await on.addAll([
         { lane: 'low' },
@@ -130,7 +130,7 @@ export function describeTake(harness: JobLogHarness): void {
       expect(ids(overdue)).toEqual(ids([old, urgent]))
     })
 
-    it('a released job and one whose predecessor has finished are overdue at once: their ticket may never be published', async () => {
+    it('released jobs and jobs whose predecessor has finished are overdue at once: they may get no ticket', async () => {
       const on = await scene()
       const ordering = { key: 'k', onFailure: 'block' } as const
       const { job: released, worker, claim } = await on.start()

@@ -209,7 +209,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       expect(await on.states([job, child])).toEqual(['succeeded', 'ready'])
     })
 
-    it('whoever follows misses nothing that a long transaction commits late, and sees it once', async () => {
+    it('a follower misses nothing that a long transaction commits late, and sees it once', async () => {
       const on = await scene()
       const from = await on.log.end()
       const { tx, commit } = await begin(on)

@@ -80,7 +80,7 @@ export function describeWakeups(harness: JobLogHarness): void {
       await on.until(() => heard.includes('worker:7'), 'heard')
     })
 
-    it('an append wakes whoever listens to its topics, in this process and in others, once its jobs can be read', async () => {
+    it('an append wakes listeners of its topics, in this process and in others, once its jobs can be read', async () => {
       const on = await scene()
       const topic: Topic = `queue:${on.queue}`
       const readers = [await reader(on, on.log, topic), await reader(on, await on.another(), topic)]
