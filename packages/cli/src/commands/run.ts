@@ -17,7 +17,7 @@ import type { Terminal } from '../output/terminal.ts'
 import { harmless } from '../output/text.ts'
 import { untilInterrupted } from '../until-interrupted.ts'
 import { send } from './dispatch.ts'
-import { counted, newTally } from './work/tally.ts'
+import { observeWorker, newDrainState } from './work/drain-state.ts'
 
 interface Options {
   readonly worker?: string | undefined
@@ -66,9 +66,9 @@ async function runHere(
   // How the run ends is told at the end; with --retry, how each does.
   const logger = options.retry ? human : withoutEnds(human)
   const errand = await openErrand({ ...project, config: { ...project.config, driver: 'database' } }, logger)
-  const tally = newTally()
+  const drain = newDrainState()
   const ended = Promise.withResolvers<Ended>()
-  const definition = await counted(source, tally, {
+  const definition = await observeWorker(source, drain, {
     concurrency: 1,
     ended: (attempt) => {
       if (!options.retry || !['errored', 'snoozed', 'released'].includes(attempt.outcome))

@@ -17,7 +17,7 @@ import { onEarlySignal } from './work/early-stop.ts'
 import { limitReached } from './work/limits.ts'
 import { isStartedByRunner, onParentGone } from './work/parent.ts'
 import { Progress } from './work/progress.ts'
-import { counted, newTally } from './work/tally.ts'
+import { observeWorker, newDrainState } from './work/drain-state.ts'
 import { runWatched } from './work/watch.ts'
 
 interface Options {
@@ -94,7 +94,7 @@ async function runWorker(
   const project = await loadProject(global)
   const source = await loadWorker(workerFile(project, file))
 
-  const tally = newTally()
+  const drain = newDrainState()
   const once = options.once === true
   const maxJobs = once ? 1 : options.maxJobs
   const limits = {
@@ -104,7 +104,7 @@ async function runWorker(
     queues: options.queues,
   }
   const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
-  const definition = counted(source, tally, {
+  const definition = observeWorker(source, drain, {
     concurrency: once ? 1 : options.concurrency,
     isLimited: [limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
     // Only for who sees it: the slot of a run waits for what follows it.
@@ -123,7 +123,7 @@ async function runWorker(
     await started.ready.catch(unlessStopped)
     forgetSignals()
     progress.begin(started)
-    const limit = limitReached(started, errand, tally, limits, stopped.signal)
+    const limit = limitReached(started, errand, drain, limits, stopped.signal)
     // A worker that gives up must not wait for a limit, nor one that has run as many jobs as it may.
     const ended = started.finished.then(() => (maxJobs === undefined ? undefined : ranAll(started, maxJobs)))
     const reason = await Promise.race([limit, ended, orphaned.promise])

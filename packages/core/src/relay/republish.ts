@@ -4,7 +4,7 @@ import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver } from '../ports/driver.ts'
 import { backoffMs, jittered } from '../supervise.ts'
-import { Doubts } from './doubts.ts'
+import { SuspectQueues } from './suspect-queues.ts'
 
 export interface RepublishParts {
   readonly driver: Driver
@@ -46,13 +46,13 @@ const mostPerSecond = 1_000
 export class Republish {
   readonly #parts: RepublishParts
   readonly #known = new Map<QueueName, Known>()
-  readonly #doubts: Doubts
+  readonly #suspects: SuspectQueues
   #windowMs = Number.NEGATIVE_INFINITY
   #inWindow = 0
 
   constructor(parts: RepublishParts) {
     this.#parts = parts
-    this.#doubts = new Doubts(parts.queues)
+    this.#suspects = new SuspectQueues(parts.queues)
   }
 
   /** Whether the next sweep shall list overdue jobs at all. */
@@ -73,17 +73,17 @@ export class Republish {
   /** Queues whose tickets may be gone: the grace of their jobs shall start over. */
   get inDoubt(): readonly QueueName[] {
     // Where there are no tickets the doubt stays, for the day on which the driver is another.
-    return this.#parts.driver.capabilities.delivers === 'claims' ? [] : this.#doubts.queues
+    return this.#parts.driver.capabilities.delivers === 'claims' ? [] : this.#suspects.queues
   }
 
   /** It has started over. */
   expedited(queues: readonly QueueName[]): void {
-    this.#doubts.settled(queues)
+    this.#suspects.settled(queues)
   }
 
   /** The broker was away, and is back with this queue: perhaps without its tickets. */
   returned(queue: QueueName): void {
-    this.#doubts.returned(queue)
+    this.#suspects.returned(queue)
   }
 
   /** Queues that the next sweep shall leave alone. */
@@ -170,7 +170,7 @@ export class Republish {
       const depth = await driver.depth(queue)
       if (known.unread) this.returned(queue)
       known.unread = false
-      if (depth === 0 && this.#doubts.empty(queue, clock.monotonicMs())) this.#forget(queue)
+      if (depth === 0 && this.#suspects.empty(queue, clock.monotonicMs())) this.#forget(queue)
       // Undefined: the broker cannot say. The rate cap is then all that holds back.
       return (depth ?? 0) > 0
     } catch (error) {

@@ -7,7 +7,7 @@ export function placeOf({ name, place }: DriverFactory): string {
 }
 
 /** Which drivers a process serves. */
-export interface Standing {
+export interface DriversInUse {
   /** Tickets are published to it. */
   readonly current: DriverAddress
   /** Tickets are taken from it as well, until it is drained. */
@@ -15,7 +15,7 @@ export interface Standing {
 }
 
 /** What the record means to a process that is configured with the driver of this place. */
-export function standingOf(configured: string, transfer: Transfer | undefined): Standing {
+export function driversInUse(configured: string, transfer: Transfer | undefined): DriversInUse {
   const own: DriverAddress = { place: configured, url: undefined }
   if (transfer === undefined) return { current: own, old: undefined }
   const { left, from, to, phase } = transfer

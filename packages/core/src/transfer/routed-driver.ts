@@ -13,7 +13,7 @@ import type {
 } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 import { RoutedSubscription } from './routed-subscription.ts'
-import { placeOf, standingOf } from './places.ts'
+import { placeOf, driversInUse } from './places.ts'
 import type { Route } from './route.ts'
 
 export interface RoutedDriverParts {
@@ -117,7 +117,7 @@ export class RoutedDriver implements Driver, Route {
   async #follow(transfer: Transfer): Promise<void> {
     if (transfer.revision <= this.#revision || this.#closing) return
     const { logger } = this.#parts.context
-    const { current, old } = standingOf(this.#configured, transfer)
+    const { current, old } = driversInUse(this.#configured, transfer)
     const drivers = new Map([[current.place, await this.#opened(current)]])
     if (old) {
       // Without it this process dispatches and takes from the new one; others drain the old one.

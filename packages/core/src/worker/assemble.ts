@@ -25,7 +25,7 @@ import { Runs } from './run/runs.ts'
 import { Service } from './intake/service.ts'
 import { Settler } from './run/settler.ts'
 import { ExclusiveRun } from './run/exclusive-run.ts'
-import { Tally } from './run/tally.ts'
+import { OutcomeCounts } from './run/outcome-counts.ts'
 
 /** A worker's parts, which exist once its definition is known. */
 export interface Parts {
@@ -37,7 +37,7 @@ export interface Parts {
   readonly progress: ProgressReports
   readonly reconciler: Reconciler
   readonly settler: Settler
-  readonly tally: Tally
+  readonly outcomeCounts: OutcomeCounts
   readonly pools: readonly Pool[]
   readonly relay: Relay
 }
@@ -87,7 +87,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     logFactory: deps.logFactory,
     clock,
     logger,
-    standing: { queues, taking: false, why: 'it is starting', drivers: route.places },
+    status: { queues, taking: false, why: 'it is starting', drivers: route.places },
     answered: surroundings.answered,
     leaseOut,
     logGone: surroundings.logGone,
@@ -111,10 +111,10 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     quiet: () => pools.flatMap((pool) => pool.quiet),
     failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
   })
-  const tally = new Tally()
+  const outcomeCounts = new OutcomeCounts()
   const progress = new ProgressReports(beats, clock)
   const runner = new Runner({
-    tally,
+    outcomeCounts,
     worker,
     ref,
     deps,
@@ -145,7 +145,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     progress,
     reconciler,
     settler,
-    tally,
+    outcomeCounts,
     pools,
     relay,
   }

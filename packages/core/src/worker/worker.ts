@@ -111,7 +111,7 @@ class RunningWorker implements Worker {
     const why = this.#why()
     const granted = this.#parts?.runs.count ?? 0
     const prefetched = this.#parts?.pools.reduce((sum, pool) => sum + pool.prefetched, 0) ?? 0
-    const ended = this.#parts?.tally.counts ?? noneEnded
+    const ended = this.#parts?.outcomeCounts.counts ?? noneEnded
     const broker = this.#deps.publisher.down
     const counts = {
       running: granted - prefetched,
@@ -156,10 +156,10 @@ class RunningWorker implements Worker {
     await this.#deps.connect()
     if (this.#stopping.signal.aborted) return
     // The first beat shall say which drivers it serves: by now it has learnt where they are.
-    this.#stand(parts)
+    this.#report(parts)
     // Whoever moves the system waits for each worker to say that it follows.
     this.#forgetDriver = this.#deps.route.onChange(() => {
-      this.#stand(parts)
+      this.#report(parts)
       parts.heartbeat.beatNow()
     })
     await parts.heartbeat.start()
@@ -170,7 +170,7 @@ class RunningWorker implements Worker {
     this.#loops = { feeds, relay: parts.relay.run(this.#relayStop.signal) }
     this.#gate.clear('starting')
     await Promise.all(parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun)))
-    this.#stand(parts)
+    this.#report(parts)
     this.#ready.resolve()
     this.#sayWhetherItTakes(parts)
   }
@@ -217,7 +217,7 @@ class RunningWorker implements Worker {
     for (const pool of parts.pools) {
       for (const feed of pool.feeds) feed.pause(reply.paused.includes(feed.queue))
     }
-    this.#stand(parts)
+    this.#report(parts)
     if (reply.stop && !this.#stopping.signal.aborted) {
       this.#deps.logger.info({}, 'an operator has asked this worker to stop')
       void this.#stop(undefined)
@@ -243,10 +243,10 @@ class RunningWorker implements Worker {
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
-  #stand({ heartbeat, queues, settler }: Parts): void {
+  #report({ heartbeat, queues, settler }: Parts): void {
     const why = this.#why()
     const drivers = this.#deps.route.places
-    heartbeat.stand({ queues, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
+    heartbeat.report({ queues, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
   }
 
   #why(): string | undefined {
@@ -272,7 +272,7 @@ class RunningWorker implements Worker {
       await waitFor(this.#assembled.promise, workerDefaults.graceMs, this.#deps.clock, this.#hurry.signal)
       const parts = this.#parts
       if (parts) {
-        this.#stand(parts)
+        this.#report(parts)
         deaf = await shutDown(
           {
             ...parts,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Transfer } from '../../src/ports/transfer.ts'
 import { urlIn } from '../../src/config/env-url.ts'
-import { placeOf, standingOf } from '../../src/transfer/places.ts'
+import { placeOf, driversInUse } from '../../src/transfer/places.ts'
 import { refusalOf } from '../code-of.ts'
 
 const open = (): never => {
@@ -22,7 +22,7 @@ test('a place is the name and what is reached; a driver without one is known by 
 })
 
 test('without a record every process uses its own driver', () => {
-  expect(standingOf('a', undefined)).toEqual({ current: at('a'), old: undefined })
+  expect(driversInUse('a', undefined)).toEqual({ current: at('a'), old: undefined })
 })
 
 test.each([
@@ -31,16 +31,16 @@ test.each([
   { who: 'configured with the new one already', configured: 'b', current: 'b', old: undefined },
   { who: 'configured with another one', configured: 'c', current: 'c', old: undefined },
 ])('while the system moves, a process $who', ({ configured, current, old }) => {
-  const standing = standingOf(configured, moving({ left: ['a', 'z'] }))
-  expect(standing.current.place).toBe(current)
-  expect(standing.old?.place).toBe(old)
+  const inUse = driversInUse(configured, moving({ left: ['a', 'z'] }))
+  expect(inUse.current.place).toBe(current)
+  expect(inUse.old?.place).toBe(old)
 })
 
 test('the old driver is served by everybody who can reach it, and by nobody once the system has moved', () => {
   const known = moving({ from: at('a', 'url:a'), left: ['a', 'z'] })
   for (const configured of ['a', 'b', 'z']) {
-    expect(standingOf(configured, known).old?.place).toBe('a')
-    expect(standingOf(configured, { ...known, phase: 'moved' })).toMatchObject({
+    expect(driversInUse(configured, known).old?.place).toBe('a')
+    expect(driversInUse(configured, { ...known, phase: 'moved' })).toMatchObject({
       current: { place: 'b' },
       old: undefined,
     })

@@ -20,7 +20,7 @@ test('a progress that the log refuses for good costs neither the lease nor the p
     intervalMs: 10_000,
     leaseMs: 30_000,
     clock,
-    standing: { queues: ['q'], taking: true },
+    status: { queues: ['q'], taking: true },
     answered: (_, { sentMs }) => {
       longestMs = Math.max(longestMs, sentMs - answeredMs)
       answeredMs = sentMs

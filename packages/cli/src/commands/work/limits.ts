@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Errand, Worker } from '@errand/core'
-import type { Tally } from './tally.ts'
+import type { DrainState } from './drain-state.ts'
 
 /** When a worker ends by itself: a supervisor starts it anew, or the deployment wanted no more. */
 export interface Limits {
@@ -19,7 +19,7 @@ const everyMs = 200
 export async function limitReached(
   worker: Worker,
   errand: Errand,
-  tally: Tally,
+  drain: DrainState,
   limits: Limits & { readonly queues?: readonly string[] | undefined },
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -27,10 +27,10 @@ export async function limitReached(
   let reason: string | undefined
   while (!signal.aborted) {
     reason ??= limitOf(limits, performance.now() - began)
-    if (reason !== undefined) tally.draining = true
+    if (reason !== undefined) drain.draining = true
     const idle = hasNothing(worker)
     if (reason !== undefined && idle) return reason
-    if (limits.stopWhenEmpty && idle && (await isEmpty(errand, limits.queues ?? tally.queues))) {
+    if (limits.stopWhenEmpty && idle && (await isEmpty(errand, limits.queues ?? drain.queues))) {
       // A job may have been taken while the log was asked.
       if (hasNothing(worker)) return 'nothing is ready'
     }

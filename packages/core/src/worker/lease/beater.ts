@@ -5,7 +5,7 @@ import { backoffMs } from '../../supervise.ts'
 import { waitFor } from '../../wait.ts'
 
 /** What the next beat says, progress apart. */
-export type Standing = Omit<BeatReport, 'progress'>
+export type WorkerStatus = Omit<BeatReport, 'progress'>
 
 /** A beat that was answered. */
 interface AnsweredBeat {
@@ -22,7 +22,7 @@ export interface BeaterOptions {
   readonly intervalMs: number
   readonly leaseMs: number
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
-  readonly standing: Standing
+  readonly status: WorkerStatus
   readonly answered: (reply: BeatReply, beat: AnsweredBeat) => void
   readonly failed: (error: unknown) => void
 }
@@ -41,18 +41,18 @@ export class Beater {
   #most = Number.POSITIVE_INFINITY
   /** The next beat has no progress with it, because one that had was refused. */
   #bare = false
-  #standing: Standing
+  #status: WorkerStatus
   #wake: (() => void) | undefined
   /** A beat is wanted at once. */
   #isAsked = false
 
   constructor(options: BeaterOptions) {
     this.#options = options
-    this.#standing = options.standing
+    this.#status = options.status
   }
 
-  set standing(standing: Standing) {
-    this.#standing = standing
+  set status(status: WorkerStatus) {
+    this.#status = status
   }
 
   /** The newest progress of each run goes with the next beat. */
@@ -88,7 +88,7 @@ export class Beater {
     const upTo = progress.length === this.#progress.size ? this.#newest : this.#toldUpTo
     const sentMs = clock.monotonicMs()
     try {
-      const reply = await beat({ ...this.#standing, progress: progress.map(([, each]) => each) })
+      const reply = await beat({ ...this.#status, progress: progress.map(([, each]) => each) })
       this.#forget(progress)
       this.#toldUpTo = upTo
       if (!this.#bare) this.#most = Number.POSITIVE_INFINITY

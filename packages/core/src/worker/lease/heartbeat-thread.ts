@@ -4,7 +4,7 @@ import type { WorkerRef } from '../../job/claim.ts'
 import type { BeatReply, HeartbeatLog, Progress } from '../../ports/job-log.ts'
 import { systemClock } from '../../ports/system-clock.ts'
 import { Beater } from './beater.ts'
-import type { Standing } from './beater.ts'
+import type { WorkerStatus } from './beater.ts'
 import { HeartbeatMemory, hrNow, msToNs, nsToMs } from './heartbeat-memory.ts'
 
 /** What the thread is started with. */
@@ -14,11 +14,11 @@ export interface ThreadData {
   readonly buffer: SharedArrayBuffer
   readonly ref: WorkerRef
   readonly intervalMs: number
-  readonly standing: Standing
+  readonly status: WorkerStatus
 }
 
 export type ToThread =
-  | { readonly type: 'standing'; readonly standing: Standing }
+  | { readonly type: 'status'; readonly status: WorkerStatus }
   | { readonly type: 'progress'; readonly progress: Progress; readonly number: number }
   | { readonly type: 'beat' }
   | { readonly type: 'stop' }
@@ -74,7 +74,7 @@ async function main(thread: ThreadData): Promise<void> {
     beat: (report) => log.beat(thread.ref, report),
     intervalMs: thread.intervalMs,
     leaseMs: thread.ref.leaseMs,
-    standing: thread.standing,
+    status: thread.status,
     clock: { ...systemClock, monotonicMs: () => nsToMs(hrNow()) },
     answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       memory.leaseUntil = msToNs(leaseUntilMs)
@@ -88,8 +88,8 @@ async function main(thread: ThreadData): Promise<void> {
   })
   parentPort?.on('message', (message: ToThread) => {
     switch (message.type) {
-      case 'standing':
-        beater.standing = message.standing
+      case 'status':
+        beater.status = message.status
         return
       case 'progress':
         beater.progress(message.progress, message.number)

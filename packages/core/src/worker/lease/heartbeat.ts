@@ -8,7 +8,7 @@ import type { BeatReply, JobLog, LogFactory } from '../../ports/job-log.ts'
 import { checkThreadModule, threadModule } from '../../thread-module.ts'
 import type { Beats } from '../run/beats.ts'
 import { Beater } from './beater.ts'
-import type { Standing } from './beater.ts'
+import type { WorkerStatus } from './beater.ts'
 import { HeartbeatMemory, hrNow, msToNs, noDeadline, nsToMs } from './heartbeat-memory.ts'
 import type { FromThread, ThreadData, ToThread } from './heartbeat-thread.ts'
 
@@ -19,7 +19,7 @@ export interface HeartbeatOptions {
   readonly logFactory: LogFactory
   readonly clock: Clock
   readonly logger: Logger
-  readonly standing: Standing
+  readonly status: WorkerStatus
   /** `sentMs`: when the beat was sent, by `clock.monotonicMs`; `toldUpTo`: the log knows all progress up to this number. */
   readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
   /** The lease has run out: no beat was answered in time. */
@@ -40,7 +40,7 @@ export interface Heartbeat extends Beats {
   /** A beat was answered: the log knows this worker. */
   readonly hasBeaten: boolean
   /** What the next beats say. */
-  stand(standing: Standing): void
+  report(status: WorkerStatus): void
   /** Until when a handler may keep the event loop to itself: ms by `clock.monotonicMs`, Infinity, or undefined while nothing runs. */
   busyUntil(deadlineMs: number | undefined): void
   /** Resolves when no beat is under way and none will be. */
@@ -65,7 +65,7 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
     intervalMs: options.intervalMs,
     leaseMs: ref.leaseMs,
     clock,
-    standing: options.standing,
+    status: options.status,
     answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       leaseUntil = leaseUntilMs
       lease.renewed()
@@ -87,8 +87,8 @@ function onMainThread(options: HeartbeatOptions): Heartbeat {
       return leaseUntil > Number.NEGATIVE_INFINITY
     },
     leaseLeftMs: () => lease.leftMs(),
-    stand: (standing) => {
-      beater.standing = standing
+    report: (status) => {
+      beater.status = status
     },
     progress: (progress, number) => beater.progress(progress, number),
     busyUntil: () => undefined,
@@ -107,7 +107,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   const first = Promise.withResolvers<void>()
   const lease = leaseWatch(options, () => nsToMs(memory.leaseUntil - hrNow()))
   let thread: Thread | undefined
-  let { standing } = options
+  let { status } = options
   let ended: Promise<void> = Promise.resolve()
   let ticking: NodeJS.Timeout | undefined
   let stopping = false
@@ -151,7 +151,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
         buffer: memory.buffer,
         ref,
         intervalMs: options.intervalMs,
-        standing,
+        status,
       }
       const module = threadModule('heartbeat-thread', import.meta.url)
       for (const each of [module, opening.module]) checkThreadModule(each)
@@ -182,9 +182,9 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       return memory.leaseUntil > 0n
     },
     leaseLeftMs: () => lease.leftMs(),
-    stand(now) {
-      standing = now
-      post({ type: 'standing', standing })
+    report(now) {
+      status = now
+      post({ type: 'status', status })
     },
     progress: (progress, number) => post({ type: 'progress', progress, number }),
     busyUntil(deadlineMs) {

@@ -18,7 +18,7 @@ import type { Slot, SlotSource } from './slot.ts'
 import { isObserved } from '../../telemetry/channels.ts'
 import { aloneFromCrashes } from './exclusive-run.ts'
 import type { ExclusiveRun } from './exclusive-run.ts'
-import type { Tally } from './tally.ts'
+import type { OutcomeCounts } from './outcome-counts.ts'
 
 export interface RunnerParts {
   readonly worker: ResolvedWorker
@@ -28,7 +28,7 @@ export interface RunnerParts {
   readonly settler: Settler
   readonly runs: Runs
   readonly exclusive: ExclusiveRun
-  readonly tally: Tally
+  readonly outcomeCounts: OutcomeCounts
   readonly beats: Beats
   readonly progress: ProgressReports
   readonly stopping: AbortSignal
@@ -123,7 +123,7 @@ export class Runner {
       const { durationMs } = attempted
       const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
       const settled = await (slot.isTaken ? slot.untilRecorded(recording) : recording)
-      this.#parts.tally.add(outcomeOf(settled))
+      this.#parts.outcomeCounts.add(outcomeOf(settled))
       if (settled.event !== 'succeeded') reportEnd(deps, claim, attempted.decision, settled)
       if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.

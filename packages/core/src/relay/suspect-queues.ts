@@ -7,7 +7,7 @@ const emptyForMs = 60_000
  * Queues whose tickets may be gone from the broker: it was away, or has said twice, a minute apart, that it has none.
  * Their jobs need not wait for a grace that has doubled for tickets that nobody can fetch any more.
  */
-export class Doubts {
+export class SuspectQueues {
   readonly #queues: Set<QueueName>
   readonly #emptySinceMs = new Map<QueueName, number>()
 

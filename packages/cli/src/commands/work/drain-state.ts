@@ -1,18 +1,18 @@
 import type { AttemptInfo, Ended, Hooks, WorkerDefinition, WorkerSource } from '@errand/core'
 
-/** What a worker has done so far, and whether it shall go on. */
-export interface Tally {
+/** Whether a worker takes on no more, and what it serves. */
+export interface DrainState {
   /** No more is asked for. */
   draining: boolean
   /** The queues that the handlers' jobs are for, once the definition is known. */
   queues: readonly string[]
 }
 
-export function newTally(): Tally {
+export function newDrainState(): DrainState {
   return { draining: false, queues: [] }
 }
 
-export interface Counted {
+export interface ObserveOptions {
   /** Over what the definition says. */
   readonly concurrency?: WorkerDefinition['concurrency']
   /** It may drain one day. */
@@ -20,15 +20,15 @@ export interface Counted {
   readonly ended?: ((attempt: AttemptInfo & Ended) => void) | undefined
 }
 
-/** The same worker, counted. Its own hooks run as before: what is added here is done first and cannot fail. */
-export function counted(
+/** The same worker, observed. Its own hooks run as before: what is added here is done first and cannot fail. */
+export function observeWorker(
   source: WorkerSource,
-  tally: Tally,
-  options: Counted,
+  drain: DrainState,
+  options: ObserveOptions,
 ): () => Promise<WorkerDefinition> {
   return async () => {
     const worker = typeof source === 'function' ? await source() : source
-    tally.queues = [...new Set(worker.handlers.map((handler) => handler.job.queue))]
+    drain.queues = [...new Set(worker.handlers.map((handler) => handler.job.queue))]
     const { after, looping } = worker
     const { concurrency, ended } = options
     const hooks: Hooks = {
@@ -37,7 +37,7 @@ export function counted(
         return after?.(attempt)
       },
       looping: (loop) => {
-        return tally.draining ? false : looping?.(loop)
+        return drain.draining ? false : looping?.(loop)
       },
     }
     return {

@@ -3,7 +3,7 @@ import { noneEnded } from '../../define/worker.ts'
 import type { WorkerHealth } from '../../define/worker.ts'
 
 /** How many runs of this worker have ended, and how. */
-export class Tally {
+export class OutcomeCounts {
   readonly #counts = { ...noneEnded }
 
   get counts(): WorkerHealth['ended'] {
