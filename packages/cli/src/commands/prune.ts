@@ -33,7 +33,7 @@ export function prune(program: Command): void {
         .prune({ succeeded, failed, onProgress: (count) => line.add(count) })
         .finally(() => line.end())
       if (terminal.json) terminal.value({ pruned })
-      else terminal.print(`${observeWorker(pruned, 'job')} pruned`)
+      else terminal.print(`${counted(pruned, 'job')} pruned`)
     }),
   )
 }

@@ -7,7 +7,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { driverUrl, operator } from '../options/parse.ts'
 import { statusLine } from '../output/progress.ts'
 import type { Terminal } from '../output/terminal.ts'
-import { observeWorker, harmless } from '../output/text.ts'
+import { counted, harmless } from '../output/text.ts'
 import { relative } from '../output/times.ts'
 import { untilInterrupted } from '../until-interrupted.ts'
 
@@ -61,13 +61,13 @@ export function transfer(program: Command): void {
 }
 
 function progressOf({ phase, behind, left }: TransferStatus): string {
-  if (phase === 'moved') return `${observeWorker(behind.length, 'worker')} still to leave the old driver`
-  if (behind.length > 0) return `${observeWorker(behind.length, 'worker')} still to follow`
+  if (phase === 'moved') return `${counted(behind.length, 'worker')} still to leave the old driver`
+  if (behind.length > 0) return `${counted(behind.length, 'worker')} still to follow`
   const waited = left.filter(({ why }) => why === undefined)
   if (waited.length === 0) return 'waiting until every dispatcher has heard of it'
   const tickets = waited.reduce((sum, { tickets: count }) => sum + (count ?? 0), 0)
   const queues = `${waited.length === 1 ? 'queue' : 'queues'} ${waited.map(({ queue }) => queue).join(', ')}`
-  return `draining ${tickets > 0 ? `${observeWorker(tickets, 'ticket')} of ${queues}` : queues}`
+  return `draining ${tickets > 0 ? `${counted(tickets, 'ticket')} of ${queues}` : queues}`
 }
 
 function print(terminal: Terminal, { phase, from, to, by, since, behind, left }: TransferStatus): void {
@@ -82,7 +82,7 @@ function print(terminal: Terminal, { phase, from, to, by, since, behind, left }:
     )
   }
   for (const { queue, tickets, why } of left) {
-    const count = tickets === undefined ? 'jobs of before the move' : observeWorker(tickets, 'ticket')
+    const count = tickets === undefined ? 'jobs of before the move' : counted(tickets, 'ticket')
     const reason = why === undefined ? '' : `: ${why}, so not waited for; its jobs are published anew`
     terminal.print(harmless(`  queue ${queue} has ${count} at the old driver${reason}`))
   }

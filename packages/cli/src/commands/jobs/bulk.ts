@@ -78,7 +78,7 @@ export async function runBulk(
       : await jobsOfIds(errand, bulk, ids)
     if (options.dryRun) return tell(terminal, bulk, chosen, true)
     if (byFilter && chosen.count > 0 && !options.yes) {
-      const question = `${bulk.verb} ${observeWorker(chosen.count, 'job')}?`
+      const question = `${bulk.verb} ${counted(chosen.count, 'job')}?`
       if (!(await confirmed(terminal, question))) return exitCodes.interrupted
     }
     const note = { by: operator(options.by), reason: options.reason }
@@ -159,7 +159,7 @@ function tell(terminal: Terminal, bulk: BulkAct, chosen: Chosen, dryRun: boolean
     if (chosen.first.length > 0) terminal.table(jobColumns(terminal.paint, Date.now()), chosen.first)
     if (chosen.count > chosen.first.length) terminal.print(`… and ${chosen.count - chosen.first.length} more`)
   }
-  terminal.print(`${observeWorker(chosen.count, 'job')} ${dryRun ? `would be ${bulk.done}` : bulk.done}`)
+  terminal.print(`${counted(chosen.count, 'job')} ${dryRun ? `would be ${bulk.done}` : bulk.done}`)
   for (const { id, why } of left) terminal.note(`left as it is: ${id}: ${why}`)
   return exitCode
 }

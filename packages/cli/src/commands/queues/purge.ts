@@ -25,11 +25,11 @@ export function purge(queues: Command): void {
       const waiting = found.ready + found.scheduled + found.blocked
       const sure =
         options.yes === true ||
-        (await confirmed(terminal, `cancel ${observeWorker(waiting, 'job')} of queue ${queue}?`))
+        (await confirmed(terminal, `cancel ${counted(waiting, 'job')} of queue ${queue}?`))
       if (!sure) return exitCodes.interrupted
       const cancelled = await errand.queues.purge(queue, operator(options.by))
       if (terminal.json) terminal.value({ queue, cancelled })
-      else terminal.print(`${observeWorker(cancelled, 'job')} of ${queue} cancelled`)
+      else terminal.print(`${counted(cancelled, 'job')} of ${queue} cancelled`)
       return exitCodes.ok
     }),
   )

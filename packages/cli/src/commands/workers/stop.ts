@@ -21,9 +21,7 @@ export function stop(workers: Command): void {
       const asked = await errand.workers.stop(id)
       if (terminal.json) terminal.value({ asked })
       else
-        terminal.print(
-          `${observeWorker(asked, 'worker')} asked to stop: running jobs may finish within the grace`,
-        )
+        terminal.print(`${counted(asked, 'worker')} asked to stop: running jobs may finish within the grace`)
     })
   })
 }
