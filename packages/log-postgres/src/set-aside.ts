@@ -24,7 +24,7 @@ export async function despiteData(
 }
 
 /** Fails those that the function finds to be such. Answers how many. */
-export async function setAside(
+async function setAside(
   database: Database,
   logger: Logger,
   { name, parameters }: { readonly name: string; readonly parameters: readonly Value[] },
