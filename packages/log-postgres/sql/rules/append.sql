@@ -1,21 +1,17 @@
-import { eventCode, stateCode, uniqueCode } from '../../codes.ts'
-import { tagsWithin, within } from './bounds.ts'
-import { foundBy, hot } from './hot.ts'
+-- Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
+-- it; a column that no job uses is null. Answers per job: the code of its state, or `d`, or `d` and the id of the job
+-- that it duplicates.
 
-/**
- * Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
- * it; a column that no job uses is null. Answers per job: the code of its state, or `d`, or `d` and the id of the job
- * that it duplicates.
- */
-export const append = (s: string): string => `
-create function ${s}.append(
+create function errand.append(
   p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
   p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text,
   p_delays text, p_ats text, p_expires text, p_parents text, p_graces text, p_attempts text,
   p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
-) returns text language plpgsql ${hot} as $$
+) returns text language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
-  v_now timestamptz := ${s}.clock();
+  v_now timestamptz := errand.clock();
   v_ids uuid[] := p_ids::uuid[];
   v_names text[] := p_names::text[];
   v_queues text[] := p_queues::text[];
@@ -44,13 +40,13 @@ begin
   if v_keys is not null or v_unique_keys is not null then
     -- Before any key is taken: a job that is stored already must take none.
     select array_agg(j.id order by t.ord) into v_holders
-      from unnest(v_ids) with ordinality as t (id, ord) left join ${s}.jobs j on ${foundBy('j.id', 't.id')};
+      from unnest(v_ids) with ordinality as t (id, ord) left join errand.jobs j on j.id = any (array[t.id]);
     if v_unique_keys is not null then
-      v_holders := ${s}.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
+      v_holders := errand.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
     end if;
   end if;
 
-  v_states := array_fill(${stateCode.ready}::smallint, array[v_count]);
+  v_states := array_fill(3 /* ready */::smallint, array[v_count]);
   if v_keys is not null or p_delays is not null or p_ats is not null then
     if v_keys is not null then
       with wanted as (
@@ -59,41 +55,72 @@ begin
          where t.key is not null and t.holder is null
          order by t.queue, t.key, t.ord),
       locked as (
-        insert into ${s}.keys as k (queue, key, holder)
+        insert into errand.keys as k (queue, key, holder)
         select wanted.queue, wanted.key, wanted.id from wanted order by wanted.queue, wanted.key
         on conflict (queue, key) do update set holder = k.holder
         returning k.queue, k.key, k.holder)
       select array_agg(locked.holder) into v_added from locked;
     end if;
     select array_agg(
-             (case when t.due > v_now then ${stateCode.scheduled}
-                   when t.key is null or t.id = any (v_added) then ${stateCode.ready}
-                   else ${stateCode.blocked} end)::smallint order by t.ord),
+             (case when t.due > v_now then 1 /* scheduled */
+                   when t.key is null or t.id = any (v_added) then 3 /* ready */
+                   else 2 /* blocked */ end)::smallint order by t.ord),
            array_agg(t.due order by t.ord)
       into v_states, v_due
       from (select u.id, u.key, u.ord,
-                   case when u.at_ms is not null then to_timestamp(${within(s, 'time', 'u.at_ms')} / 1000.0)
-                        else v_now + ${within(s, 'duration', 'u.delay')} * interval '1 millisecond' end as due
+                   case when u.at_ms is not null
+                        then to_timestamp(case when u.at_ms not between -62135596800000 and 253402300799999
+                                               then errand.out_of_bounds('a time', u.at_ms)
+                                               else u.at_ms end / 1000.0)
+                        else v_now + case when u.delay not between 0 and 3153600000000
+                                          then errand.out_of_bounds('a duration', u.delay)
+                                          else u.delay end * interval '1 millisecond' end as due
               from unnest(v_ids, v_keys, p_delays::bigint[], p_ats::bigint[]) with ordinality
                 as u (id, key, delay, at_ms, ord)) t;
     v_added := null;
   end if;
 
   -- After the keys are locked, in the order of the call.
-  select array_agg(nextval('${s}.jobs_seq')) into v_seqs from generate_series(1, v_count);
+  select array_agg(nextval('errand.jobs_seq')) into v_seqs from generate_series(1, v_count);
 
   with stored as (
-    insert into ${s}.jobs (
+    insert into errand.jobs (
       id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
       fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
       payload)
-    select t.id, t.seq, v_now, v_now + ${within(s, 'duration', 't.expires')} * interval '1 millisecond', ${within(s, 'duration', 't.timeout')},
-           ${within(s, 'duration', 't.unique_for')}, t.payload_version, ${within(s, 'runs', 't.attempts')},
-           ${within(s, 'runs', 't.crashes')}, ${within(s, 'lane', 't.lane')}, coalesce(t.crash_fails, false),
-           coalesce(t.skips, false), coalesce(${within(s, 'uniqueMode', 't.unique_mode')}, ${uniqueCode.none}),
-           ${within(s, 'name', 't.name')}, ${within(s, 'queue', 't.queue')}, ${within(s, 'key', 't.key')}, ${within(s, 'key', 't.unique_key')},
-           ${within(s, 'text', 't.parent')}, ${tagsWithin(s, 't.tags')},
-           ${within(s, 'meta', 't.meta')}, ${within(s, 'text', 't.codec')}, ${within(s, 'payload', 't.payload')}
+    select t.id, t.seq, v_now,
+           v_now + case when t.expires not between 0 and 3153600000000
+                        then errand.out_of_bounds('a duration', t.expires)
+                        else t.expires end * interval '1 millisecond',
+           case when t.timeout not between 0 and 3153600000000
+                then errand.out_of_bounds('a duration', t.timeout) else t.timeout end,
+           case when t.unique_for not between 0 and 3153600000000
+                then errand.out_of_bounds('a duration', t.unique_for) else t.unique_for end,
+           t.payload_version,
+           case when t.attempts not between 1 and 1000000
+                then errand.out_of_bounds('a number of runs', t.attempts) else t.attempts end,
+           case when t.crashes not between 1 and 1000000
+                then errand.out_of_bounds('a number of runs', t.crashes) else t.crashes end,
+           case when t.lane not in (100, 200, 300, 400) then errand.out_of_bounds('a lane', t.lane) else t.lane end,
+           coalesce(t.crash_fails, false),
+           coalesce(t.skips, false),
+           coalesce(case when t.unique_mode not between 0 /* not unique */ and 2 /* until started */
+                         then errand.out_of_bounds('the mode of a unique key', t.unique_mode)
+                         else t.unique_mode end, 0 /* not unique */),
+           case when t.name !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$'
+                then errand.out_of_bounds('a name', t.name) else t.name end,
+           case when t.queue !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
+                then errand.out_of_bounds('a queue', t.queue) else t.queue end,
+           case when octet_length(t.key) > 2048 then errand.out_of_bounds('a key', t.key) else t.key end,
+           case when octet_length(t.unique_key) > 2048
+                then errand.out_of_bounds('a key', t.unique_key) else t.unique_key end,
+           case when octet_length(t.parent) > 128
+                then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
+           case when t.tags is not null then errand.tags_of(t.tags) end,
+           case when octet_length(t.meta) > 2097152 then errand.out_of_bounds('meta', t.meta) else t.meta end,
+           case when octet_length(t.codec) > 128 then errand.out_of_bounds('an id or codec', t.codec) else t.codec end,
+           case when octet_length(t.payload) > 25165824
+                then errand.out_of_bounds('a payload', t.payload) else t.payload end
       from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                   p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
                   v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
@@ -116,12 +143,14 @@ begin
     if v_added is null then v_holders := v_ids; end if;
   end if;
 
-  insert into ${s}.live (
+  insert into errand.live (
     id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure,
     queue, name, tags, key)
-  select t.id, t.seq, case when t.state = ${stateCode.scheduled} then t.due end,
-         case when t.state = ${stateCode.ready} then v_now + ${within(s, 'duration', 't.grace')} * interval '1 millisecond' end,
-         t.timeout, t.crashes, t.lane, t.state, coalesce(t.unique_mode, ${uniqueCode.none}),
+  select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
+         case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
+                                                             then errand.out_of_bounds('a duration', t.grace)
+                                                             else t.grace end * interval '1 millisecond' end,
+         t.timeout, t.crashes, t.lane, t.state, coalesce(t.unique_mode, 0 /* not unique */),
          coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
     from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
                 v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
@@ -130,9 +159,11 @@ begin
    where t.holder is null
    order by t.seq;
 
-  insert into ${s}.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
-  select t.id, 1, ${eventCode.dispatched}, t.state, t.name, t.queue, t.tags::text[], 0, 0,
-         case when t.state = ${stateCode.scheduled} then t.due end, '{' || ${within(s, 'data', 't.data')} || '}'
+  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
+  select t.id, 1, 1 /* dispatched event */, t.state, t.name, t.queue, t.tags::text[], 0, 0,
+         case when t.state = 1 /* scheduled */ then t.due end,
+         '{' || case when octet_length(t.data) > 16384
+                     then errand.out_of_bounds('the data of an event', t.data) else t.data end || '}'
     from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_holders)
       as t (id, seq, state, due, queue, name, tags, data, holder)
    where t.holder is null
@@ -147,8 +178,10 @@ begin
 end $$;
 
 -- Adds to the duplicates found so far those whose unique key another job holds.
-create function ${s}.mark_duplicates(p_holders uuid[], p_ids uuid[], p_names text[], p_keys text[])
-returns uuid[] language plpgsql ${hot} as $$
+create function errand.mark_duplicates(p_holders uuid[], p_ids uuid[], p_names text[], p_keys text[])
+returns uuid[] language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
   v_ords bigint[];
   v_names text[];
@@ -162,10 +195,9 @@ begin
     from unnest(p_holders, p_ids, p_names, p_keys) with ordinality as t (holder, id, name, key, ord)
    where t.holder is null and t.key is not null;
   if v_ords is null then return p_holders; end if;
-  v_found := ${s}.take_unique(v_names, v_keys, v_ids);
+  v_found := errand.take_unique(v_names, v_keys, v_ids);
   for v_i in 1 .. cardinality(v_ords) loop
     if v_found[v_i] <> v_ids[v_i] then p_holders[v_ords[v_i]] := v_found[v_i]; end if;
   end loop;
   return p_holders;
 end $$;
-`

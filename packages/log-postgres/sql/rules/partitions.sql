@@ -1,22 +1,22 @@
-/** Partitions of events: one per day (UTC), made ahead by whoever may, and a default one for when nobody did. */
-export const partitions = (s: string): string => `
+-- Partitions of events: one per day (UTC), made ahead by whoever may, and a default one for when nobody did.
+
 -- Attached, not created as partitions: that would lock everybody out of the history for its while.
-create function ${s}.ensure_partitions(p_days integer) returns void language plpgsql
+create function errand.ensure_partitions(p_days integer) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set lock_timeout to '1s' as $$
 declare
-  v_day date := (${s}.clock() at time zone 'UTC')::date;
+  v_day date := (errand.clock() at time zone 'UTC')::date;
   -- A worker may call it, and each partition is a table.
   v_last date := v_day + least(coalesce(p_days, 0), 100);
   v_name text;
 begin
-  if not pg_try_advisory_xact_lock(hashtext('errand partitions'), hashtext('${s}')) then return; end if;
+  if not pg_try_advisory_xact_lock(hashtext('errand partitions'), hashtext('errand')) then return; end if;
   while v_day <= v_last loop
     v_name := 'job_events_' || to_char(v_day, 'YYYYMMDD');
-    if to_regclass(format('${s}.%I', v_name)) is null then
+    if to_regclass(format('errand.%I', v_name)) is null then
       begin
-        execute format('create table ${s}.%I (like ${s}.job_events including defaults)', v_name);
-        execute format('alter table ${s}.%I replica identity full', v_name);
-        execute format('alter table ${s}.job_events attach partition ${s}.%I for values from (%L) to (%L)',
+        execute format('create table errand.%I (like errand.job_events including defaults)', v_name);
+        execute format('alter table errand.%I replica identity full', v_name);
+        execute format('alter table errand.job_events attach partition errand.%I for values from (%L) to (%L)',
           v_name, v_day || ' 00:00:00+00', (v_day + 1) || ' 00:00:00+00');
       exception when check_violation then
         -- Events of this day lie in the default partition already, and the rest of it follows them.
@@ -25,11 +25,11 @@ begin
     end if;
     v_day := v_day + 1;
   end loop;
-  update ${s}.sweeps set partitions_until = v_last where partitions_until < v_last;
+  update errand.sweeps set partitions_until = v_last where partitions_until < v_last;
 end $$;
 
 -- Drops whole days that ended before the moment given, and notes their newest position first.
-create function ${s}.drop_events(p_before timestamptz, p_limit integer) returns integer language plpgsql
+create function errand.drop_events(p_before timestamptz, p_limit integer) returns integer language plpgsql
 set search_path to pg_catalog, pg_temp set lock_timeout to '1s' as $$
 declare
   v_part record;
@@ -40,30 +40,29 @@ begin
   for v_part in
     select c.relname as name
       from pg_inherits i join pg_class c on c.oid = i.inhrelid
-     where i.inhparent = '${s}.job_events'::regclass
+     where i.inhparent = 'errand.job_events'::regclass
        and c.relname ~ '^job_events_[0-9]{8}$'
        and (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC' <= p_before
      order by c.relname
   loop
     v_tx := null;
-    execute format('select tx, seq from ${s}.%I order by tx desc, seq desc limit 1', v_part.name) into v_tx, v_seq;
+    execute format('select tx, seq from errand.%I order by tx desc, seq desc limit 1', v_part.name) into v_tx, v_seq;
     if v_tx is not null then
-      update ${s}.meta set dropped_tx = v_tx, dropped_seq = v_seq
+      update errand.meta set dropped_tx = v_tx, dropped_seq = v_seq
        where (dropped_tx, dropped_seq) < (v_tx, v_seq);
     end if;
-    execute format('drop table ${s}.%I', v_part.name);
+    execute format('drop table errand.%I', v_part.name);
   end loop;
 
   -- What fell into the default partition goes by rows.
   with old as materialized (
-    select tx, seq from ${s}.job_events_default where at < p_before order by tx, seq limit p_limit),
+    select tx, seq from errand.job_events_default where at < p_before order by tx, seq limit p_limit),
   gone as (
-    delete from ${s}.job_events_default e using old where e.tx = old.tx and e.seq = old.seq returning e.tx, e.seq),
+    delete from errand.job_events_default e using old where e.tx = old.tx and e.seq = old.seq returning e.tx, e.seq),
   noted as (
-    update ${s}.meta m set dropped_tx = n.tx, dropped_seq = n.seq
+    update errand.meta m set dropped_tx = n.tx, dropped_seq = n.seq
       from (select tx, seq from gone order by tx desc, seq desc limit 1) n
      where (m.dropped_tx, m.dropped_seq) < (n.tx, n.seq))
   select count(*) into v_gone from gone;
   return v_gone;
 end $$;
-`

@@ -1,29 +1,25 @@
-import { eventCode, stateCode } from '../../codes.ts'
+-- Three kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
+-- job, deleted when it ends; only a failed job that still holds its ordering key stays. `job_events` is only added to,
+-- and leaves by whole days.
 
-/**
- * Three kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
- * job, deleted when it ends; only a failed job that still holds its ordering key stays. `job_events` is only added to,
- * and leaves by whole days.
- */
-export const tables = (s: string): string => `
 -- The log's clock: every time that decides anything is read from it.
-create function ${s}.clock() returns timestamptz language sql volatile parallel safe return clock_timestamp();
+create function errand.clock() returns timestamptz language sql volatile parallel safe return clock_timestamp();
 -- Not strict, so that it becomes a part of each statement that uses it: as a call it would cost as much as all else of a row.
-create function ${s}.ms(at timestamptz) returns bigint language sql stable parallel safe
+create function errand.ms(at timestamptz) returns bigint language sql stable parallel safe
   return case when at >= '275000-01-01' then 8640000000000000 when at <= '0001-01-01' then -62135596800000
               else (date_part('epoch', at) * 1000000)::bigint / 1000 end;
 
 -- The line of this server's history; null on a standby, which cannot tell.
-create function ${s}.timeline() returns integer language sql volatile
+create function errand.timeline() returns integer language sql volatile
   return case when not pg_is_in_recovery()
               then ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer end;
 -- No commit that can be seen was written after this place of it.
-create function ${s}.written() returns numeric language sql volatile
+create function errand.written() returns numeric language sql volatile
   return (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                when current_setting('synchronous_commit') = 'off' then pg_current_wal_insert_lsn()
                else pg_current_wal_flush_lsn() end) - '0/0'::pg_lsn;
 
-create table ${s}.meta (
+create table errand.meta (
   one boolean primary key default true check (one),
   log_id text not null,
   epoch integer not null default 1,
@@ -35,19 +31,19 @@ create table ${s}.meta (
   transfer text,
   transfer_revision integer not null default 0
 );
-insert into ${s}.meta (log_id, timeline) values (left(replace(gen_random_uuid()::text, '-', ''), 10), ${s}.timeline());
+insert into errand.meta (log_id, timeline) values (left(replace(gen_random_uuid()::text, '-', ''), 10), errand.timeline());
 
 -- What each epoch has in common with the one before: all that was written by this place, and all transactions before this
 -- number. Null: nothing is known to be.
-create table ${s}.epochs (
+create table errand.epochs (
   epoch integer primary key,
   common_written numeric,
   common_tx xid8,
-  noted_at timestamptz not null default ${s}.clock()
+  noted_at timestamptz not null default errand.clock()
 );
 
-create sequence ${s}.jobs_seq;
-create table ${s}.jobs (
+create sequence errand.jobs_seq;
+create table errand.jobs (
   id uuid primary key,
   seq bigint not null,
   dispatched_at timestamptz not null,
@@ -74,9 +70,9 @@ create table ${s}.jobs (
   codec text not null,
   payload text not null
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-create index jobs_seq_idx on ${s}.jobs (seq);
+create index jobs_seq_idx on errand.jobs (seq);
 
-create table ${s}.live (
+create table errand.live (
   id uuid primary key,
   seq bigint not null,
   run_at timestamptz,
@@ -115,22 +111,22 @@ create table ${s}.live (
   autovacuum_analyze_scale_factor = 0.05,
   autovacuum_analyze_threshold = 1000
 );
-create index live_ready on ${s}.live (queue, lane, seq) where state = ${stateCode.ready};
+create index live_ready on errand.live (queue, lane, seq) where state = 3 /* ready */;
 -- Ready jobs, and they alone, are to be published. Not by their state: to a planner that believes the table to be tiny,
 -- reading a whole queue by this index and putting it in order is as cheap as reading its head by the one above.
-create index live_unpublished on ${s}.live (queue, publish_after) where publish_after is not null;
-create index live_due on ${s}.live (run_at) where state = ${stateCode.scheduled};
-create index live_running on ${s}.live (worker, request) where state = ${stateCode.running};
-create index live_keys on ${s}.live (queue, key, seq) where key is not null;
-create index live_failed on ${s}.live (seq) where state = ${stateCode.failed};
+create index live_unpublished on errand.live (queue, publish_after) where publish_after is not null;
+create index live_due on errand.live (run_at) where state = 1 /* scheduled */;
+create index live_running on errand.live (worker, request) where state = 4 /* running */;
+create index live_keys on errand.live (queue, key, seq) where key is not null;
+create index live_failed on errand.live (seq) where state = 6 /* failed */;
 
 -- A sequence of its own, cached per connection: it orders the events of one transaction, which has one connection.
-create sequence ${s}.job_events_seq cache 100;
-create table ${s}.job_events (
+create sequence errand.job_events_seq cache 100;
+create table errand.job_events (
   tx xid8 not null default pg_current_xact_id(),
-  seq bigint not null default nextval('${s}.job_events_seq'),
+  seq bigint not null default nextval('errand.job_events_seq'),
   job_id uuid not null,
-  at timestamptz not null default ${s}.clock(),
+  at timestamptz not null default errand.clock(),
   run_at timestamptz,
   version integer not null,
   run integer not null,
@@ -145,44 +141,44 @@ create table ${s}.job_events (
   codec text,
   body text
 ) partition by range (at);
-create index job_events_order on ${s}.job_events (tx, seq);
-create index job_events_job on ${s}.job_events (job_id, version);
-create index job_events_final on ${s}.job_events (type, at)
-  where type in (${eventCode.succeeded}, ${eventCode.failed}, ${eventCode.cancelled}, ${eventCode.skipped});
-create table ${s}.job_events_default partition of ${s}.job_events default;
+create index job_events_order on errand.job_events (tx, seq);
+create index job_events_job on errand.job_events (job_id, version);
+create index job_events_final on errand.job_events (type, at)
+  where type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */);
+create table errand.job_events_default partition of errand.job_events default;
 -- Without a key of their own, rows of a table that somebody publishes could not be deleted. It costs an insert nothing.
-alter table ${s}.job_events replica identity full;
-alter table ${s}.job_events_default replica identity full;
+alter table errand.job_events replica identity full;
+alter table errand.job_events_default replica identity full;
 
-create table ${s}.progress (
+create table errand.progress (
   job_id uuid primary key,
   value double precision not null,
   message text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
-create table ${s}.keys (
+create table errand.keys (
   queue text not null,
   key text not null,
   holder uuid not null,
   primary key (queue, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 -- Keys whose row was locked when their holder ended. No unique index: a note never waits for another one.
-create table ${s}.key_notes (
+create table errand.key_notes (
   id bigint generated always as identity primary key,
   queue text not null,
   key text not null
 );
 
-create table ${s}.unique_keys (
+create table errand.unique_keys (
   name text not null,
   key text not null,
   job_id uuid not null,
   free_at timestamptz,
   primary key (name, key)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-create index unique_keys_free on ${s}.unique_keys (free_at) where free_at is not null;
+create index unique_keys_free on errand.unique_keys (free_at) where free_at is not null;
 
-create table ${s}.workers (
+create table errand.workers (
   id text primary key,
   host text not null,
   pid integer not null,
@@ -199,14 +195,14 @@ create table ${s}.workers (
   lease_until timestamptz not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 100);
 
-create table ${s}.paused_queues (
+create table errand.paused_queues (
   name text primary key,
   paused_by text not null,
   paused_at timestamptz not null,
   reason text
 );
 
-create table ${s}.sweeps (
+create table errand.sweeps (
   one boolean primary key default true check (one),
   last_at timestamptz,
   -- Nothing is called lost before this.
@@ -219,10 +215,10 @@ create table ${s}.sweeps (
   backs integer not null default 0,
   back_to timestamptz not null default 'infinity'
 ) with (fillfactor = 50);
-insert into ${s}.sweeps default values;
+insert into errand.sweeps default values;
 
 -- How far finished jobs were looked at for pruning, so that it does not begin with the dead every time.
-create table ${s}.prunes (
+create table errand.prunes (
   type smallint primary key,
   looked_until timestamptz not null default '-infinity',
   looked_at timestamptz not null default '-infinity',
@@ -232,4 +228,3 @@ create table ${s}.prunes (
   -- As in sweeps, when it was last looked at.
   backs integer not null default 0
 ) with (fillfactor = 50);
-`

@@ -1,23 +1,21 @@
-import { eventCode } from '../../codes.ts'
-import { foundBy, hot } from './hot.ts'
+-- Retention: finished jobs go in small batches, their events by whole days (see partitions).
 
-const ends = [eventCode.succeeded, eventCode.failed, eventCode.cancelled, eventCode.skipped].join(', ')
-
-/** Retention: finished jobs go in small batches, their events by whole days (see partitions). */
-export const prune = (s: string): string => `
 /*
  * Deletes finished jobs whose end is older than their retention; p_types are those of their last event. Each call reads at
  * most p_limit ends, and the next one goes on behind them, so that none is read again however many are dead. What the ends of
  * transactions that are open at that moment are cannot be seen yet: those transactions are remembered, and what they
  * wrote is looked at by its own index once they are over. A failed job that still holds a key has a live row, and stays.
  */
-create function ${s}.prune(p_types smallint[], p_before timestamptz, p_limit integer)
-returns table (gone integer, more boolean) language plpgsql ${hot} set lock_timeout to '2s' as $$
+create function errand.prune(p_types smallint[], p_before timestamptz, p_limit integer)
+returns table (gone integer, more boolean) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off
+set lock_timeout to '2s' as $$
 declare
   v_type smallint;
-  v_now timestamptz := ${s}.clock();
+  v_now timestamptz := errand.clock();
   v_snapshot pg_snapshot;
-  v_row ${s}.prunes;
+  v_row errand.prunes;
   v_from timestamptz;
   v_until timestamptz;
   v_open xid8[];
@@ -33,12 +31,12 @@ begin
   gone := 0;
   foreach v_type in array p_types loop
     exit when v_left <= 0;
-    insert into ${s}.prunes (type) values (v_type) on conflict do nothing;
-    select p.* into v_row from ${s}.prunes p where p.type = v_type for update;
+    insert into errand.prunes (type) values (v_type) on conflict do nothing;
+    select p.* into v_row from errand.prunes p where p.type = v_type for update;
     -- From the front again where the clock has gone back, and no further than before where the retention has grown.
     v_from := case when v_row.looked_at > v_now then '-infinity' else least(v_row.looked_until, p_before) end;
     -- It may have gone back and ahead again since: what ended meanwhile is older than what was looked at.
-    select w.backs, w.back_to into v_backs, v_back_to from ${s}.sweeps w;
+    select w.backs, w.back_to into v_backs, v_back_to from errand.sweeps w;
     if v_backs > v_row.backs then v_from := least(v_from, v_back_to); end if;
     v_snapshot := pg_current_snapshot();
     v_open := v_row.open;
@@ -50,10 +48,10 @@ begin
              max(e.seq), count(*)
         into v_ids, v_versions, v_seq, v_read
         from (select e.job_id, e.version, e.type, e.seq
-                from ${s}.job_events e
+                from errand.job_events e
                where e.tx = v_tx and e.seq > v_row.late_seq and e.at <= v_from
                order by e.seq limit v_left) e;
-      gone := gone + ${s}.prune_ended(v_ids, v_versions);
+      gone := gone + errand.prune_ended(v_ids, v_versions);
       if v_read = v_left then
         v_row.late_seq := v_seq;
         -- The next look goes on in this one.
@@ -69,47 +67,53 @@ begin
       -- Ends of one moment are read together, so that the next look begins behind them.
       select array_agg(e.job_id), array_agg(e.version), max(e.at), count(*) into v_ids, v_versions, v_until, v_read
         from (select e.job_id, e.version, e.at
-                from ${s}.job_events e
-               where e.type = v_type and e.type in (${ends}) and e.at > v_from and e.at <= p_before
+                from errand.job_events e
+               where e.type = v_type
+                 and e.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */)
+                 and e.at > v_from and e.at <= p_before
                order by e.at fetch first v_left rows with ties) e;
-      gone := gone + ${s}.prune_ended(v_ids, v_versions);
+      gone := gone + errand.prune_ended(v_ids, v_versions);
       if v_read < v_left then v_until := p_before; end if;
       v_left := v_left - v_read;
-      v_open := array(select distinct t.tx from unnest(v_open || array(select pg_snapshot_xip(v_snapshot))) as t (tx) order by t.tx);
+      v_open := array(
+        select distinct t.tx from unnest(v_open || array(select pg_snapshot_xip(v_snapshot))) as t (tx) order by t.tx);
     end if;
-    update ${s}.prunes p
+    update errand.prunes p
        set looked_until = coalesce(v_until, v_from), looked_at = v_now, open = v_open, late_seq = v_row.late_seq,
            backs = coalesce(v_backs, 0)
      where p.type = v_type;
     v_until := null;
   end loop;
   more := v_left <= 0;
-  delete from ${s}.unique_keys u where (u.name, u.key) in (
-    select f.name, f.key from ${s}.unique_keys f where f.free_at <= ${s}.clock() limit p_limit for update skip locked);
+  delete from errand.unique_keys u where (u.name, u.key) in (
+    select f.name, f.key from errand.unique_keys f where f.free_at <= errand.clock() limit p_limit for update skip locked);
   return next;
 end $$;
 
 -- Deletes those of the jobs whose end is the one of this version. Judged once their rows are locked: a replay may be under way.
-create function ${s}.prune_ended(p_ids uuid[], p_versions integer[]) returns integer language plpgsql ${hot} as $$
+create function errand.prune_ended(p_ids uuid[], p_versions integer[]) returns integer language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
   v_ids uuid[];
   v_names text[];
   v_keys text[];
 begin
   if p_ids is null then return 0; end if;
-  perform 1 from (select from ${s}.jobs j where j.id = any (p_ids) order by j.id for update) locked;
+  perform 1 from (select from errand.jobs j where j.id = any (p_ids) order by j.id for update) locked;
   select array_agg(j.id), array_agg(j.name), array_agg(j.unique_key) into v_ids, v_names, v_keys
     from unnest(p_ids, p_versions) as t (id, version)
-    join ${s}.jobs j on ${foundBy('j.id', 't.id')}
-   where not exists (select from ${s}.live l where ${foundBy('l.id', 't.id')})
+    join errand.jobs j on j.id = any (array[t.id])
+   where not exists (select from errand.live l where l.id = any (array[t.id]))
      and not exists (
-       select from ${s}.job_events n
-        where ${foundBy('n.job_id', 't.id')} and n.version > t.version and n.type in (${ends}, ${eventCode.replayed}));
+       select from errand.job_events n
+        where n.job_id = any (array[t.id]) and n.version > t.version
+          and n.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */,
+                         17 /* replayed event */));
   if v_ids is null then return 0; end if;
-  delete from ${s}.jobs j where j.id = any (v_ids);
-  delete from ${s}.progress p where p.job_id = any (v_ids);
-  delete from ${s}.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
-   where ${foundBy('u.name', 't.name')} and u.key = t.key and u.job_id = t.id;
+  delete from errand.jobs j where j.id = any (v_ids);
+  delete from errand.progress p where p.job_id = any (v_ids);
+  delete from errand.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
+   where u.name = any (array[t.name]) and u.key = t.key and u.job_id = t.id;
   return cardinality(v_ids);
 end $$;
-`

@@ -1,0 +1,81 @@
+-- The heartbeat of a whole process: one row per worker.
+
+/*
+ * Renews the lease, records progress, and answers what the worker must know: rows of kind `claim`, `paused`, `stop` and
+ * `transfer` (`run`: its revision).
+ * The value of a progress goes to a table of its own. Of the job's row only the counter of its events moves, in place:
+ * no index knows that column, and a counter elsewhere would have to be read by everybody after the row's lock.
+ */
+create function errand.beat(
+  p_id text, p_host text, p_pid integer, p_label text, p_lease_ms bigint, p_queues text[], p_taking boolean, p_why text,
+  p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[],
+  p_drivers text[], p_given_up uuid[], p_given_up_runs integer[]
+) returns table (kind text, name text, run integer, note text) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_stop boolean;
+  v_late boolean;
+begin
+  insert into errand.workers as w (
+    id, host, pid, label, lease_ms, queues, taking, why, drivers, started_at, last_seen, lease_until)
+  values (p_id, p_host, p_pid, p_label,
+          case when p_lease_ms is not null then least(greatest(p_lease_ms, 0), 3153600000000) end,
+          p_queues, p_taking, p_why, p_drivers, v_now, v_now,
+          v_now + case when p_lease_ms is not null then least(greatest(p_lease_ms, 0), 3153600000000) end * interval '1 millisecond')
+  on conflict (id) do update
+     set queues = excluded.queues, taking = excluded.taking, why = excluded.why, drivers = excluded.drivers,
+         lease_ms = excluded.lease_ms, last_seen = excluded.last_seen, lease_until = excluded.lease_until
+  returning w.stop into v_stop;
+
+  if p_jobs is not null then
+    with fit as materialized (
+      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, l.is_late, t.value, t.message, t.data, t.ord
+        from unnest(p_jobs, p_runs, p_values, p_messages, p_data) with ordinality
+          as t (id, run, value, message, data, ord)
+       cross join lateral (
+         select *, not age(l.xmin) >= 0 as is_late from errand.live l
+          where l.id = t.id and l.run = t.run and l.state + 0 = 4 /* running */ and l.worker = p_id
+            for update skip locked) l),
+    counted as (
+      select fit.*, row_number() over (partition by fit.id order by fit.ord) as nth,
+             count(*) over (partition by fit.id) as many
+        from fit),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
+      select c.id, c.version + c.nth, 5 /* progressed event */, 4 /* running */, c.name, c.queue, c.tags, c.run,
+             c.attempt, p_id, '{' || c.data || '}'
+        from counted c order by c.ord),
+    shown as (
+      insert into errand.progress as p (job_id, value, message)
+      select c.id, c.value, c.message from counted c where c.nth = c.many
+      on conflict (job_id) do update set value = excluded.value, message = excluded.message),
+    moved as (
+      update errand.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many)
+    select bool_or(c.is_late) into v_late from counted c;
+    if v_late then
+      raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+    end if;
+  end if;
+
+  -- No event: the sweep that calls them lost writes it.
+  if p_given_up is not null then
+    with given as materialized (
+      select l.id from unnest(p_given_up, p_given_up_runs) as t (id, run)
+       cross join lateral (
+         select l.id from errand.live l
+          where l.id = t.id and l.run = t.run and l.state + 0 = 4 /* running */ and l.worker = p_id
+            for update skip locked) l)
+    update errand.live l set deadline = least(l.deadline, v_now) from given where l.id = given.id;
+  end if;
+
+  return query
+    select 'claim', l.id::text, l.run, l.cancel from errand.live l
+     where l.worker = p_id and l.state = 4 /* running */;
+  return query select 'paused', p.name, null::integer, null::text from errand.paused_queues p;
+  return query
+    select 'transfer', null::text, m.transfer_revision, m.transfer from errand.meta m where m.transfer_revision > 0;
+  if v_stop then return query select 'stop', null::text, null::integer, null::text; end if;
+end $$;

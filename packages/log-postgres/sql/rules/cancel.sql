@@ -1,0 +1,53 @@
+-- What operators do to jobs. They may wait for a row, so they lock in the one order: key rows, then job rows by id.
+
+-- Rows of kind `cancelled`, `requested` (`worker`: who runs it; `asked` when it was asked for before) and `ticket`.
+create function errand.cancel(p_ids uuid[], p_note text, p_lock_timeout text)
+returns table (kind text, id uuid, queue text, lane smallint, worker text) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_queues text[];
+  v_keys text[];
+  v_freed uuid[] := '{}';
+  v_unique_mode smallint;
+  v_is_late boolean;
+begin
+  perform set_config('lock_timeout', p_lock_timeout, true);
+  select array_agg(l.queue) filter (where l.key is not null), array_agg(l.key) filter (where l.key is not null)
+    into v_queues, v_keys
+    from errand.live l where l.id = any (p_ids);
+  if v_keys is not null then perform errand.lock_keys(v_queues, v_keys); end if;
+
+  for kind, id, queue, lane, worker, v_unique_mode, v_is_late in
+    with found as materialized (
+      select l.*, not age(l.xmin) >= 0 as is_late
+        from errand.live l where l.id = any (p_ids) and l.state <> 6 /* failed */ order by l.id for update),
+    gone as (delete from errand.live l using found f where l.id = any (array[f.id]) and f.state <> 4 /* running */),
+    asked as (
+      update errand.live l set cancel = p_note, version = l.version + 1
+        from found f where l.id = any (array[f.id]) and f.state = 4 /* running */ and f.cancel is null),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
+      select f.id, f.version + 1,
+             case when f.state = 4 /* running */ then 13 /* cancel_requested event */ else 14 /* cancelled event */ end,
+             case when f.state = 4 /* running */ then 4 /* running */ else 7 /* cancelled */ end,
+             f.name, f.queue, f.tags, f.run, f.attempt, '{' || p_note || '}'
+        from found f where f.state <> 4 /* running */ or f.cancel is null)
+    select case when f.state <> 4 /* running */ then 'cancelled' when f.cancel is null then 'requested' else 'asked' end,
+           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.is_late
+      from found f
+  loop
+    if v_is_late then
+      raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+    end if;
+    if kind = 'cancelled' and v_unique_mode <> 0 /* not unique */ then v_freed := v_freed || id; end if;
+    return next;
+  end loop;
+  if v_freed <> '{}' then perform errand.free_unique(v_freed, false); end if;
+  if v_keys is not null then
+    return query select 'ticket', p.id, p.queue, p.lane, null::text
+                   from errand.pass_keys(v_queues, v_keys, v_now) p where not p.pending;
+  end if;
+end $$;

@@ -1,0 +1,80 @@
+-- What operators do to jobs. They may wait for a row, so they lock in the one order: key rows, then job rows by id.
+
+/*
+ * Edits a job that waits. Answers the state after it (`ok`), or why not: `unknown`, `final` or the state, `key`.
+ */
+create function errand.change(
+  p_id uuid, p_lane smallint, p_queue text, p_run_at_ms bigint, p_codec text, p_payload text, p_data text,
+  p_publish_grace_ms integer, p_lock_timeout text
+) returns table (verdict text, state smallint, queue text, lane smallint) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_run_at timestamptz := to_timestamp(case when p_run_at_ms not between -62135596800000 and 253402300799999
+                                            then errand.out_of_bounds('a time', p_run_at_ms)
+                                            else p_run_at_ms end / 1000.0);
+  v_live errand.live;
+  v_holder uuid;
+  v_state smallint;
+begin
+  perform set_config('lock_timeout', p_lock_timeout, true);
+  select l.* into v_live from errand.live l where l.id = p_id;
+  if v_live.key is not null then perform errand.lock_keys(array[v_live.queue], array[v_live.key]); end if;
+  select l.* into v_live from errand.live l where l.id = p_id for update;
+  if not found or v_live.state = 6 /* failed */ then
+    verdict := case when exists (select from errand.jobs j where j.id = p_id) then 'final' else 'unknown' end;
+  elsif v_live.state = 4 /* running */ then
+    verdict := 'running';
+  elsif p_queue <> v_live.queue and v_live.key is not null then
+    verdict := 'key';
+  else
+    verdict := 'ok';
+  end if;
+  if verdict <> 'ok' then
+    return next;
+    return;
+  end if;
+  if exists (select from errand.live l where l.id = p_id and not age(l.xmin) >= 0) then
+    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+  end if;
+
+  v_state := v_live.state;
+  if v_run_at > v_now then
+    v_state := 1 /* scheduled */;
+  elsif v_run_at is not null then
+    v_state := 3 /* ready */;
+    if v_live.key is not null then
+      insert into errand.keys as k (queue, key, holder) values (v_live.queue, v_live.key, p_id)
+      on conflict (queue, key) do update set holder = k.holder
+      returning k.holder into v_holder;
+      if v_holder <> p_id then v_state := 2 /* blocked */; end if;
+    end if;
+  end if;
+  if p_payload is not null or p_queue is not null or p_lane is not null then
+    update errand.jobs j
+       set queue = coalesce(case when p_queue !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
+                                 then errand.out_of_bounds('a queue', p_queue) else p_queue end, j.queue),
+           lane = coalesce(case when p_lane not in (100, 200, 300, 400)
+                                then errand.out_of_bounds('a lane', p_lane) else p_lane end, j.lane),
+           codec = coalesce(case when octet_length(p_codec) > 128
+                                 then errand.out_of_bounds('an id or codec', p_codec) else p_codec end, j.codec),
+           payload = coalesce(case when octet_length(p_payload) > 25165824
+                                   then errand.out_of_bounds('a payload', p_payload) else p_payload end, j.payload)
+     where j.id = p_id;
+  end if;
+  return query
+    with moved as (
+      update errand.live l
+         set state = v_state, lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
+             run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
+             publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end
+       where l.id = p_id
+      returning l.*),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
+      select m.id, m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt, m.run_at, p_data
+        from moved m)
+    select 'ok', m.state, m.queue, m.lane from moved m;
+end $$;

@@ -1,0 +1,104 @@
+/*
+ * Judges tickets (each id once) and grants at most p_max. Rows are locked in the order of their ids, and those that
+ * somebody else has locked are passed over: batches of the same tickets in any order cannot deadlock.
+ */
+create function errand.claim(
+  p_ids uuid[], p_max integer, p_worker text, p_request text, p_grace_ms bigint, p_data text
+) returns table (
+  verdict text, at_ms bigint,
+  id uuid, run integer, attempt integer, crashes integer, replays integer, parked_ms bigint, expires_ms bigint,
+  max_attempts integer, max_crashes integer, fails_on_crash boolean, timeout_ms bigint, name text,
+  payload_version integer, queue text, lane smallint, codec text, payload text, tags text[], meta text, key text,
+  parent_id text, dispatched_ms bigint
+) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_served text[];
+  v_paused text[];
+  v_repeated uuid[];
+  v_ids uuid[];
+  v_rows tid[];
+  v_started uuid[];
+begin
+  select w.queues, array(select p.name from errand.paused_queues p),
+         array(select l.id from errand.live l
+                where l.worker = p_worker and l.request = p_request and l.state = 4 /* running */ and l.id = any (p_ids))
+    into v_served, v_paused, v_repeated
+    from errand.workers w where w.id = p_worker and w.lease_until >= v_now;
+  if not found then
+    raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
+  end if;
+  select array_agg(c.id), array_agg(c.place), array_agg(c.id) filter (where c.unique_mode = 2 /* until started */)
+    into v_ids, v_rows, v_started
+    from (select f.id, f.place, f.unique_mode
+            from (select l.id, l.ctid as place, l.unique_mode from errand.live l
+                   where l.id = any (p_ids) and l.state + 0 = 3 /* ready */ and age(l.xmin) >= 0
+                     and l.queue = any (v_served) and not l.queue = any (v_paused)
+                   order by l.id
+                     for update skip locked) f
+           order by array_position(p_ids, f.id)
+           limit greatest(p_max - cardinality(v_repeated), 0)) c;
+
+  if v_repeated <> '{}' then
+    return query
+      select 'run', null::bigint,
+             l.id, l.run, l.attempt, l.crashes, l.replays, errand.ms(v_now) - errand.ms(l.parked_since),
+             errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, l.max_crashes, l.fails_on_crash,
+             case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
+             l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
+             errand.ms(j.dispatched_at)
+        from errand.live l join errand.jobs j on j.id = any (array[l.id])
+       where l.id = any (v_repeated);
+  end if;
+  if v_ids is not null then
+    return query
+      with granted as (
+        update errand.live l
+           set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
+               worker = p_worker, request = p_request, publish_after = null,
+               deadline = v_now
+                 + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
+                    + case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end)
+                   * interval '1 millisecond'
+         where l.ctid = any (v_rows)
+        returning l.*),
+      noted as (
+        insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
+        select g.id, g.version, 4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt,
+               p_worker, p_data
+          from granted g order by g.queue, g.lane, g.seq)
+      select 'run', null::bigint,
+             g.id, g.run, g.attempt, g.crashes, g.replays, errand.ms(v_now) - errand.ms(g.parked_since),
+             errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, g.max_crashes, g.fails_on_crash,
+             case when g.timeout_ms is not null then least(greatest(g.timeout_ms, 0), 3153600000000) end,
+             g.name, j.payload_version, g.queue, g.lane, j.codec, j.payload, g.tags, j.meta, g.key, j.parent_id,
+             errand.ms(j.dispatched_at)
+        from granted g join errand.jobs j on j.id = any (array[g.id]);
+    if v_started is not null then perform errand.free_unique(v_started, true); end if;
+    if cardinality(v_ids) + cardinality(v_repeated) = cardinality(p_ids) then return; end if;
+  end if;
+
+  return query
+    select case
+             when l.id is null then
+               case when exists (select from errand.jobs j where j.id = any (array[t.id])) then 'finished'
+                    else 'unknown' end
+             when l.state = 4 /* running */ then 'busy'
+             when l.state = 2 /* blocked */ then 'blocked'
+             when l.state = 1 /* scheduled */ then 'later'
+             when l.state <> 3 /* ready */ then 'finished'
+             when l.queue = any (v_paused) then 'paused'
+             when not l.queue = any (v_served) then 'elsewhere'
+             else 'again'
+           end,
+           case when l.state = 1 /* scheduled */ then errand.ms(l.run_at) end,
+           t.id, null::integer, null::integer, null::integer, null::integer, null::bigint, null::bigint, null::integer,
+           null::integer, null::boolean, null::bigint, null::text, null::integer, null::text, null::smallint, null::text,
+           null::text, null::text[], null::text, null::text, null::text, null::bigint
+      from unnest(p_ids) as t (id)
+      left join errand.live l on l.id = any (array[t.id])
+     where (v_ids is null or not t.id = any (v_ids)) and not t.id = any (v_repeated);
+end $$;

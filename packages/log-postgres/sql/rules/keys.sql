@@ -1,0 +1,143 @@
+-- Ordering keys. Each row names the only job of its key that may be ready or running. Whoever takes or passes a key
+-- locks its row first, and decides in a later statement, which sees what was committed before the lock was granted.
+
+-- Locks the rows of these keys in key order, waiting for them.
+create function errand.lock_keys(p_queues text[], p_keys text[]) returns void language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+begin
+  perform 1 from (
+    select from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key) order by 1, 2) d
+      join errand.keys k on k.queue = any (array[d.queue]) and k.key = d.key
+     order by d.queue, d.key
+       for update of k) locked;
+end $$;
+
+/*
+ * Which of these jobs would have to wait for another transaction, by their places: each key is taken, and given back. A key
+ * that such a transaction has inserted cannot be seen, only met. Parameters are texts, as those of `append`.
+ */
+create function errand.locked_keys(p_queues text, p_keys text, p_names text, p_unique_keys text) returns text
+language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+declare
+  v_queues text[] := p_queues::text[];
+  v_keys text[] := p_keys::text[];
+  v_names text[] := p_names::text[];
+  v_unique_keys text[] := p_unique_keys::text[];
+  v_locked text;
+begin
+  perform set_config('lock_timeout', '1ms', true);
+  for v_at in 1 .. cardinality(v_queues) loop
+    begin
+      if v_keys[v_at] is not null then
+        insert into errand.keys as k (queue, key, holder) values (v_queues[v_at], v_keys[v_at], gen_random_uuid())
+        on conflict (queue, key) do update set holder = k.holder;
+      end if;
+      if v_unique_keys[v_at] is not null then
+        insert into errand.unique_keys (name, key, job_id) values (v_names[v_at], v_unique_keys[v_at], gen_random_uuid())
+        on conflict (name, key) do nothing;
+        perform 1 from errand.unique_keys u
+         where u.name = v_names[v_at] and u.key = v_unique_keys[v_at] and coalesce(u.free_at, 'infinity') <= errand.clock()
+           for update;
+      end if;
+      raise exception 'errand: it is free' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when lock_not_available then v_locked := concat_ws(',', v_locked, v_at);
+    end;
+  end loop;
+  return v_locked;
+end $$;
+
+/*
+ * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence: a
+ * blocked one becomes ready, a scheduled one becomes holder and stays scheduled; nobody left: the key's row goes.
+ * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind, as
+ * for a job that was stored by a later transaction than this one.
+ */
+create function errand.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
+returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_queues text[];
+  v_keys text[];
+begin
+  select array_agg(locked.queue), array_agg(locked.key) into v_queues, v_keys
+    from (select k.queue, k.key
+            from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key)) d
+            join errand.keys k on k.queue = any (array[d.queue]) and k.key = d.key
+           order by d.queue, d.key
+             for update of k skip locked) locked;
+
+  if coalesce(cardinality(v_keys), 0) < cardinality(p_keys) then
+    return query
+      with missed as (
+        select distinct t.queue, t.key
+          from unnest(p_queues, p_keys) as t (queue, key)
+          join errand.keys k on k.queue = any (array[t.queue]) and k.key = t.key
+         where not exists (select from unnest(v_queues, v_keys) as l (queue, key) where l.queue = t.queue and l.key = t.key)),
+      noted as (insert into errand.key_notes (queue, key) select missed.queue, missed.key from missed)
+      select missed.queue, missed.key, null::uuid, null::smallint, true from missed;
+    if v_keys is null then return; end if;
+  end if;
+
+  return query
+    with ended as materialized (
+      select k.queue, k.key
+        from unnest(v_queues, v_keys) as t (queue, key)
+        join errand.keys k on k.queue = any (array[t.queue]) and k.key = t.key
+       where not exists (select from errand.live l where l.id = any (array[k.holder]))),
+    heir as materialized (
+      select ended.queue, ended.key, next.id, next.state, next.is_late
+        from ended
+        left join lateral (
+          select l.id, l.state, not age(l.xmin) >= 0 as is_late from errand.live l
+           where l.queue = ended.queue and l.key = ended.key
+             and l.state in (1 /* scheduled */, 2 /* blocked */)
+           order by l.seq limit 1) next on true),
+    late as (
+      insert into errand.key_notes (queue, key) select heir.queue, heir.key from heir where heir.is_late),
+    freed as (
+      delete from errand.keys k using heir
+       where k.queue = any (array[heir.queue]) and k.key = heir.key and heir.id is null),
+    passed as (
+      update errand.keys k set holder = heir.id from heir
+       where k.queue = any (array[heir.queue]) and k.key = heir.key and not heir.is_late),
+    woken as (
+      update errand.live l
+         set state = 3 /* ready */, version = l.version + 1, publish_after = p_publish_after, publishes = 0
+        from heir
+       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late
+      returning l.*),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
+      select w.id, w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt
+        from woken w)
+    select w.queue, w.key, w.id, w.lane, false from woken w
+    union all
+    select heir.queue, heir.key, null::uuid, null::smallint, true from heir where heir.is_late;
+end $$;
+
+-- Handles the notes: a key whose row is still locked keeps its note.
+create function errand.pass_noted_keys(p_limit integer, p_publish_after timestamptz)
+returns table (queue text, id uuid, lane smallint) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_notes bigint[];
+  v_queues text[];
+  v_keys text[];
+begin
+  with notes as materialized (
+    select n.id, n.queue, n.key from errand.key_notes n order by n.id limit p_limit for update skip locked)
+  select array_agg(notes.id), array_agg(notes.queue), array_agg(notes.key) into v_notes, v_queues, v_keys from notes;
+  if v_notes is null then return; end if;
+  delete from errand.key_notes n where n.id = any (v_notes);
+  return query
+    select p.queue, p.id, p.lane from errand.pass_keys(v_queues, v_keys, p_publish_after) p where not p.pending;
+end $$;

@@ -1,0 +1,96 @@
+-- What operators do to jobs. They may wait for a row, so they lock in the one order: key rows, then job rows by id.
+
+/*
+ * Starts final jobs anew. Rows of kind `replayed`, `ticket` and `duplicate`. A job whose events have been dropped
+ * already cannot be: nobody knows its runs any more.
+ */
+create function errand.replay(p_ids uuid[], p_data text, p_lock_timeout text)
+returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_ids uuid[];
+  v_names text[];
+  v_unique_keys text[];
+  v_unique_ids uuid[];
+  v_holders uuid[];
+  v_mine uuid[];
+begin
+  perform set_config('lock_timeout', p_lock_timeout, true);
+  v_ids := array(
+    select j.id from errand.jobs j
+     where j.id = any (p_ids)
+       and not exists (select from errand.live l where l.id = any (array[j.id]) and l.state <> 6 /* failed */)
+       and exists (select from errand.job_events e where e.job_id = any (array[j.id])));
+
+  select array_agg(j.name), array_agg(j.unique_key), array_agg(j.id) into v_names, v_unique_keys, v_unique_ids
+    from errand.jobs j where j.id = any (v_ids) and j.unique_key is not null;
+  if v_unique_ids is not null then
+    v_holders := errand.take_unique(v_names, v_unique_keys, v_unique_ids);
+    -- Its own key, kept for a time after its end, is held again until the new one.
+    update errand.unique_keys u set free_at = null from errand.jobs j
+     where j.id = any (v_unique_ids) and u.name = any (array[j.name]) and u.key = j.unique_key
+       and u.job_id = j.id and u.free_at is not null;
+    return query
+      select 'duplicate', t.id, null::text, null::smallint
+        from unnest(v_unique_ids, v_holders) as t (id, holder) where t.id <> t.holder;
+    v_ids := array(
+      select t.id from unnest(v_ids) as t (id)
+       where not exists (
+         select from unnest(v_unique_ids, v_holders) as h (id, holder) where h.id = t.id and h.holder <> t.id));
+  end if;
+
+  with wanted as (
+    select distinct on (j.queue, j.key) j.queue, j.key, j.id
+      from errand.jobs j where j.id = any (v_ids) and j.key is not null
+     order by j.queue, j.key, array_position(p_ids, j.id)),
+  locked as (
+    insert into errand.keys as k (queue, key, holder)
+    select w.queue, w.key, w.id from wanted w order by w.queue, w.key
+    on conflict (queue, key) do update set holder = k.holder
+    returning k.holder)
+  select array_agg(locked.holder) into v_mine from locked;
+  perform 1 from (select from errand.live l where l.id = any (v_ids) order by l.id for update) locked;
+  perform 1 from (select from errand.jobs j where j.id = any (v_ids) order by j.id for update) locked;
+
+  if exists (select from errand.live l where l.id = any (v_ids) and not age(l.xmin) >= 0)
+     or exists (select from errand.job_events e where e.job_id = any (v_ids) and e.tx > pg_current_xact_id()) then
+    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+  end if;
+
+  return query
+    with final as materialized (
+      select j.id, j.seq, j.timeout_ms, j.max_crashes, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
+             j.queue, j.name, j.tags, j.key, greatest(e.version, l.version) + 1 as version, coalesce(l.run, e.run) as run,
+             j.replays + (coalesce(l.state, e.state) = 5 /* succeeded */)::integer as replays,
+             case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
+        from errand.jobs j
+        left join errand.live l on l.id = any (array[j.id])
+        left join lateral (
+          select e.version, e.run, e.state from errand.job_events e
+           where e.job_id = j.id order by e.version desc limit 1
+        ) e on true
+       where j.id = any (v_ids) and (l.id is null or l.state = 6 /* failed */) and (l.id is not null or e.version is not null)),
+    counted as (
+      update errand.jobs j set replays = f.replays,
+             events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
+        from final f
+       where j.id = any (array[f.id]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
+    put as (
+      insert into errand.live as l (
+        id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, unique_mode, fails_on_crash,
+        skips_on_failure, queue, name, tags, key)
+      select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.max_crashes,
+             f.replays, f.lane, f.becomes, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
+        from final f order by f.seq
+      on conflict (id) do update
+         set publish_after = excluded.publish_after, version = excluded.version, replays = excluded.replays,
+             state = excluded.state, attempt = 0, crashes = 0, streak = 0, publishes = 0, parked_since = null, cancel = null),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
+      select f.id, f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data
+        from final f order by f.seq)
+    select case when f.becomes = 3 /* ready */ then 'ticket' else 'replayed' end, f.id, f.queue, f.lane from final f;
+end $$;

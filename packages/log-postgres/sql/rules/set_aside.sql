@@ -1,0 +1,194 @@
+-- A row may hold what no rule can work with: it was written by somebody else's SQL, or by an older version. Statements that
+-- work on many rows fail with it, so who called one of them asks here, and then again. Never on a hot path.
+
+-- Fails a job, whatever its row holds. It keeps its ordering key where it has it, and its policy says so.
+create function errand.set_aside(p_id uuid, p_why text) returns void language plpgsql
+set search_path to pg_catalog, pg_temp as $$
+declare
+  v_live errand.live;
+begin
+  select l.* into v_live from errand.live l where l.id = p_id and age(l.xmin) >= 0 for update;
+  if not found or v_live.state = 6 /* failed */ then return; end if;
+  if v_live.key is not null and not v_live.skips_on_failure
+    and exists (select from errand.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
+  then
+    update errand.live l
+       set state = 6 /* failed */, version = least(greatest(l.version, 0), 2147483000) + 1,
+           run = least(greatest(l.run, 0), 2147483000), attempt = least(greatest(l.attempt, 0), 2147483000),
+           crashes = 0, streak = 0, publishes = 0, max_crashes = least(greatest(l.max_crashes, 0), 2147483000),
+           replays = least(greatest(l.replays, 0), 2147483000),
+           timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
+           run_at = null, publish_after = null, parked_since = null,
+           worker = null, request = null, deadline = null
+     where l.id = p_id;
+  else
+    delete from errand.live l where l.id = p_id;
+    if v_live.key is not null then
+      insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
+    end if;
+  end if;
+  delete from errand.unique_keys u using errand.jobs j
+   where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;
+  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data, codec, body)
+  values (p_id, least(greatest(v_live.version, 0), 2147483000) + 1, 12 /* failed event */, 6 /* failed */,
+          v_live.name, v_live.queue, v_live.tags,
+          least(greatest(v_live.run, 0), 2147483000), least(greatest(v_live.attempt, 0), 2147483000),
+          '{"cause":"error"}', 'json',
+          json_build_object('name', 'ErrandError',
+            'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text);
+end $$;
+
+-- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers which, and why.
+create function errand.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_id uuid;
+begin
+  foreach v_id in array coalesce(p_ids, array(
+    select distinct f.id
+      from unnest(p_queues) as q (name)
+     cross join lateral (
+       (select l.id from errand.live l where l.state = 3 /* ready */ and l.queue = q.name order by l.lane, l.seq limit p_limit)
+       union all
+       (select l.id from errand.live l where l.state = 3 /* ready */ and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
+       union all
+       (select l.id from errand.live l where l.queue = q.name and l.publish_after is not null
+         order by l.publish_after limit p_limit)) f))
+  loop
+    begin
+      perform errand.claim(array[v_id], 1, p_worker, 'trial', p_grace_ms, '{}');
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+        perform errand.set_aside(v_id, sqlerrm);
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        return next;
+    end;
+  end loop;
+end $$;
+
+-- Of the jobs that a sweep would move, the ones that cannot be moved. Answers which, and why.
+create function errand.set_aside_unsweepable(p_limit integer)
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_id uuid;
+  v_queue text;
+  v_key text;
+begin
+  for v_id in
+    select l.id from errand.live l where l.state = 1 /* scheduled */ and l.run_at <= v_now order by l.run_at limit p_limit
+  loop
+    begin
+      perform errand.sweep_due(1, v_now, array[v_id]);
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+        perform errand.set_aside(v_id, sqlerrm);
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        return next;
+    end;
+  end loop;
+  for v_id in
+    select l.id from errand.live l left join errand.workers w on w.id = l.worker
+     where l.state = 4 /* running */ and (w.id is null or w.lease_until < v_now or l.deadline < v_now) limit p_limit
+  loop
+    begin
+      perform errand.sweep_lost(1, v_now, array[v_id]);
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+        perform errand.set_aside(v_id, sqlerrm);
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        return next;
+    end;
+  end loop;
+  for v_queue, v_key in select distinct n.queue, n.key from errand.key_notes n limit p_limit loop
+    select l.id into v_id from errand.live l
+     where l.queue = v_queue and l.key = v_key and l.state in (1 /* scheduled */, 2 /* blocked */) order by l.seq limit 1;
+    continue when not found;
+    begin
+      perform errand.pass_keys(array[v_queue], array[v_key], v_now);
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+        perform errand.set_aside(v_id, sqlerrm);
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        return next;
+    end;
+  end loop;
+end $$;
+
+/*
+ * Of the jobs that wait behind these for their ordering key, the next ones where they cannot be given it: nothing that passes
+ * the key on could be done. Answers which, and why.
+ */
+create function errand.set_aside_heirs(p_ids uuid[])
+returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_of uuid;
+  v_id uuid;
+  v_state smallint;
+begin
+  foreach v_of in array p_ids loop
+    for v_id, v_state in
+      select l.id, l.state
+        from errand.live h
+        join errand.live l on l.queue = h.queue and l.key = h.key and l.id <> h.id
+       where h.id = v_of and l.state in (1 /* scheduled */, 2 /* blocked */)
+       order by l.seq
+    loop
+      -- One that is scheduled only gets the key.
+      exit when v_state = 1 /* scheduled */;
+    begin
+      perform errand.try_unblock(v_id);
+      raise exception 'errand: it can be done' using errcode = 'ERR03';
+    exception
+      when sqlstate 'ERR03' then null;
+      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+        perform errand.set_aside(v_id, sqlerrm);
+        job_id := v_id;
+        why := sqlerrm;
+        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        return next;
+    end;
+      exit when job_id is distinct from v_id;
+    end loop;
+  end loop;
+end $$;
+
+create function errand.try_unblock(p_id uuid) returns void language sql set search_path to pg_catalog, pg_temp as $$
+  with woken as (
+    update errand.live l set state = 3 /* ready */, version = l.version + 1, publish_after = errand.clock(), publishes = 0
+     where l.id = p_id
+    returning l.*)
+  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
+  select w.id, w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
+$$;
+
+-- A run whose end cannot be recorded, whatever it was. Answers the job's name, or null where the run was not this worker's.
+create function errand.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns text
+language plpgsql set search_path to pg_catalog, pg_temp as $$
+begin
+  perform 1 from (
+    select from errand.live l
+     where l.id = p_id and l.run = p_run and l.worker = p_worker and l.state = 4 /* running */ for update) locked;
+  if not found then return null; end if;
+  perform errand.set_aside(p_id, p_why);
+  return (select j.name from errand.jobs j where j.id = p_id);
+end $$;

@@ -1,0 +1,185 @@
+-- What relays do: due, lost and unpublished jobs, and keys that were left. Any number of them may run: one at a time does
+-- something, and it passes over rows that others have locked. Answers rows of kind `ran`, `ticket`, `republished`,
+-- `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds), `partitions`
+-- (some are to be made).
+
+create function errand.sweep(p_limit integer, p_republish boolean, p_own text[], p_skip text[])
+returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_paused text[];
+  v_others text[];
+  v_due integer := 0;
+  v_lost integer := 0;
+  v_unpublished integer := 0;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('errand')) then return; end if;
+  kind := 'ran';
+  return next;
+  -- Soon after a failover: what the server knows of it is gone with its next start.
+  if (select m.timeline <> errand.timeline() from errand.meta m) then perform errand.note_timeline(); end if;
+  v_paused := array(select p.name from errand.paused_queues p);
+
+  for kind, id, queue, lane in select d.kind, d.id, d.queue, d.lane from errand.sweep_due(p_limit, v_now) d loop
+    v_due := v_due + 1;
+    if kind = 'ticket' and not queue = any (v_paused) then return next; end if;
+  end loop;
+
+  if errand.note_sweep(v_now) then
+    for kind, id, queue, lane, note in
+      select l.kind, l.id, l.queue, l.lane, l.note from errand.sweep_lost(p_limit, v_now) l
+    loop
+      if kind <> 'next' then v_lost := v_lost + 1; end if;
+      if kind in ('lost', 'failed') then return next; end if;
+      if kind in ('ready', 'next') then
+        if kind = 'ready' then
+          kind := 'lost';
+          return next;
+        end if;
+        kind := 'ticket';
+        if not queue = any (v_paused) then return next; end if;
+      end if;
+    end loop;
+  end if;
+
+  kind := 'ticket';
+  note := null;
+  for id, queue, lane in
+    select k.id, k.queue, k.lane from errand.pass_noted_keys(p_limit, v_now + interval '30 seconds') k
+  loop
+    if not queue = any (v_paused) then return next; end if;
+  end loop;
+
+  if p_republish then
+    -- A live worker republishes its queues itself, or takes their jobs from here: nobody else moves them away from it.
+    v_others := array(
+      select distinct q.name from errand.workers w cross join lateral unnest(w.queues) as q (name)
+       where w.lease_until >= v_now and q.name <> all (p_own));
+    kind := 'republished';
+    for id, queue, lane in
+      select u.id, u.queue, u.lane from errand.sweep_unpublished(p_limit, v_now, v_paused || p_skip || v_others) u
+    loop
+      v_unpublished := v_unpublished + 1;
+      return next;
+    end loop;
+  end if;
+
+  delete from errand.workers w
+   where w.lease_until < v_now - interval '1 day'
+     and not exists (select from errand.live l where l.worker = w.id and l.state = 4 /* running */);
+
+  id := null;
+  queue := null;
+  lane := null;
+  if p_limit in (v_due, v_lost, v_unpublished) then
+    kind := 'full';
+    return next;
+  end if;
+  if (select w.partitions_until < (v_now at time zone 'UTC')::date + 13 from errand.sweeps w) then
+    kind := 'partitions';
+    return next;
+  end if;
+  kind := 'next';
+  note := (select errand.ms(min(l.run_at)) - errand.ms(v_now) from errand.live l where l.state = 1 /* scheduled */)::text;
+  if note is not null then return next; end if;
+end $$;
+
+/*
+ * Notes that a sweep ran, and answers whether runs may be called lost. After a gap (log down, failover, clock jump, laptop
+ * asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost. A clock that has gone
+ * back is noted for prune: what ends from now on lies where it has looked already.
+ */
+create function errand.note_sweep(p_now timestamptz) returns boolean language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+declare
+  v_hold timestamptz;
+begin
+  update errand.sweeps w
+     set last_at = p_now,
+         common_tx = pg_snapshot_xmin(pg_current_snapshot()),
+         backs = w.backs + coalesce((p_now < w.last_at)::integer, 0),
+         back_to = case when p_now < w.last_at then least(w.back_to, p_now - interval '1 hour') else w.back_to end,
+         hold_until = case
+           when w.last_at is null or p_now < w.last_at or p_now - w.last_at > leases.shortest / 3
+           then p_now + leases.longest else w.hold_until end
+    from (select case when coalesce(min(k.lease_ms) filter (where k.lease_until >= p_now), 30000) is not null
+                      then least(greatest(coalesce(min(k.lease_ms) filter (where k.lease_until >= p_now), 30000), 0),
+                                 3153600000000)
+                 end * interval '1 millisecond' as shortest,
+                 case when coalesce(max(k.lease_ms), 30000) is not null
+                      then least(greatest(coalesce(max(k.lease_ms), 30000), 0), 3153600000000)
+                 end * interval '1 millisecond' as longest
+            from errand.workers k) leases
+   where w.one
+  returning w.hold_until into v_hold;
+  return v_hold is null or v_hold <= p_now;
+end $$;
+
+-- Ready jobs that no ticket has fetched, queue by queue along the index: those that are left alone are not touched at all.
+create function errand.sweep_unpublished(p_limit integer, p_now timestamptz, p_except text[])
+returns table (id uuid, queue text, lane smallint) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_left integer := p_limit;
+  v_queue text := '';
+  v_ids uuid[];
+begin
+  while v_left > 0 loop
+    v_queue := (select min(l.queue) from errand.live l where l.state = 3 /* ready */ and l.queue > v_queue);
+    exit when v_queue is null;
+    continue when v_queue = any (p_except);
+    v_ids := array(
+      select l.id from errand.live l
+       where l.state + 0 = 3 /* ready */ and l.queue = v_queue and l.publish_after <= p_now
+       order by l.publish_after limit v_left for update skip locked);
+    v_left := v_left - cardinality(v_ids);
+    return query
+      update errand.live l
+         set publish_after = p_now
+               + least(interval '30 seconds' * power(2, least(greatest(l.publishes, 0), 10)), interval '1 hour')
+       where l.id = any (v_ids)
+      returning l.id, l.queue, l.lane;
+  end loop;
+end $$;
+
+-- The broker has accepted these republished tickets: their grace doubles. Past the cap more doublings mean nothing.
+create function errand.published(p_ids uuid[]) returns void language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+begin
+  with l as materialized (
+    select l.id from errand.live l
+     where l.id = any (p_ids) and l.state + 0 = 3 /* ready */ and l.publishes < 7
+     order by l.id for update skip locked)
+  update errand.live set publishes = publishes + 1 from l where live.id = l.id;
+end $$;
+
+-- The grace of ready jobs starts over, queue by queue along the index, the longest first. Rows that a claim holds are
+-- passed over.
+create function errand.expedite(p_queues text[], p_limit integer, p_left_ms bigint) returns bigint language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+declare
+  v_now timestamptz := errand.clock();
+  v_count integer := 0;
+  v_queue text;
+  v_ids uuid[];
+begin
+  foreach v_queue in array p_queues loop
+    exit when v_count >= p_limit;
+    v_ids := array(
+      select l.id from errand.live l
+       where l.state + 0 = 3 /* ready */ and l.queue = v_queue
+         and l.publish_after > v_now + p_left_ms * interval '1 millisecond'
+       order by l.publish_after desc limit p_limit - v_count for update skip locked);
+    update errand.live l set publish_after = v_now, publishes = 0 where l.id = any (v_ids);
+    v_count := v_count + cardinality(v_ids);
+  end loop;
+  return v_count;
+end $$;

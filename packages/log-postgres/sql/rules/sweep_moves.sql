@@ -1,0 +1,155 @@
+-- What a sweep does to jobs. Every time is measured against the sweep's own moment, by the database's clock.
+
+/*
+ * Due jobs become ready, or blocked where another job holds their key: key rows are locked first, in their order, and
+ * jobs whose key somebody else has locked wait for the next sweep. Rows of kind `ticket` and `blocked`.
+ */
+create function errand.sweep_due(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
+returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_ids uuid[];
+  v_queues text[];
+  v_keys text[];
+  v_holders uuid[];
+begin
+  select array_agg(d.id), array_agg(d.queue) filter (where d.key is not null),
+         array_agg(d.key) filter (where d.key is not null)
+    into v_ids, v_queues, v_keys
+    from (select l.id, l.queue, l.key from errand.live l
+           where l.state = 1 /* scheduled */ and l.run_at <= p_now and (p_ids is null or l.id = any (p_ids))
+           order by l.run_at limit p_limit) d;
+  if v_ids is null then return; end if;
+
+  if v_keys is not null then
+    -- A key without a holder goes to its first job.
+    insert into errand.keys (queue, key, holder)
+    select t.queue, t.key, first.id
+      from (select distinct t.queue, t.key from unnest(v_queues, v_keys) as t (queue, key)) t
+     cross join lateral (
+       select l.id from errand.live l
+        where l.queue = t.queue and l.key = t.key and l.state in (1 /* scheduled */, 2 /* blocked */)
+        order by l.seq limit 1) first
+     where not exists (select from errand.keys k where k.queue = any (array[t.queue]) and k.key = t.key)
+     order by t.queue, t.key
+    on conflict do nothing;
+
+    select array_agg(k.queue), array_agg(k.key), array_agg(k.holder) into v_queues, v_keys, v_holders
+      from (select k.queue, k.key, k.holder
+              from (select distinct t.queue, t.key from unnest(v_queues, v_keys) as t (queue, key)) d
+              join errand.keys k on k.queue = any (array[d.queue]) and k.key = d.key
+             order by d.queue, d.key
+               for update of k skip locked) k;
+  end if;
+
+  return query
+    with due as materialized (
+      select l.id, l.key is null or k.holder = l.id as mine
+        from errand.live l
+        left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
+       where l.id = any (v_ids) and l.state + 0 = 1 /* scheduled */ and l.run_at <= p_now
+         and (l.key is null or k.holder is not null) and age(l.xmin) >= 0
+       order by l.id
+         for update of l skip locked),
+    moved as (
+      update errand.live l
+         set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end, run_at = null, version = l.version + 1,
+             publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0
+        from due where l.id = any (array[due.id])
+      returning l.*),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
+      select m.id, m.version, 2 /* due event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt
+        from moved m order by m.seq)
+    select case when m.state = 3 /* ready */ then 'ticket' else 'blocked' end, m.id, m.queue, m.lane from moved m order by m.seq;
+end $$;
+
+/*
+ * Runs whose worker's lease, or whose own deadline, is out. Rows of kind `ready`, `lost` (lives on, or cancelled),
+ * `failed` (`note`: run, attempt and error, with tabs between), and `next` for successors of keys.
+ */
+create function errand.sweep_lost(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
+returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_ids uuid[];
+  v_ended boolean;
+  v_key text;
+  v_unique_mode smallint;
+  v_queues text[] := '{}';
+  v_keys text[] := '{}';
+  v_freed uuid[] := '{}';
+begin
+  -- The running jobs are no more than the fleet's slots, the workers fewer.
+  v_ids := array(
+    select l.id from errand.live l left join errand.workers w on w.id = l.worker
+     where l.state = 4 /* running */ and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
+       and (p_ids is null or l.id = any (p_ids))
+     limit p_limit);
+  if v_ids = '{}' then return; end if;
+
+  for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
+    with found as materialized (
+      select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
+             l.attempt - 1 as attempt, l.crashes + 1 as crashes, l.streak + 1 as streak,
+             case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
+                  else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
+             case when l.cancel is not null then 7 /* cancelled */
+                  when l.fails_on_crash or l.crashes + 1 >= l.max_crashes then 6 /* failed */
+                  when l.streak = 0 then 3 /* ready */
+                  else 1 /* scheduled */ end as becomes,
+             p_now + least(interval '1 second' * power(2, least(greatest(l.streak, 1) - 1, 10)), interval '1 minute') as run_at,
+             l.key is not null and not l.skips_on_failure as blocks
+        from errand.live l left join errand.workers w on w.id = l.worker
+       where l.id = any (v_ids) and l.state + 0 = 4 /* running */ and age(l.xmin) >= 0
+         and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
+       order by l.id
+         for update of l skip locked),
+    c as materialized (
+      select f.*, f.becomes in (6 /* failed */, 7 /* cancelled */) as two,
+             f.becomes in (3 /* ready */, 1 /* scheduled */) or (f.becomes = 6 /* failed */ and f.blocks) as stays
+        from found f),
+    gone as (delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
+    kept as (
+      update errand.live l
+         set state = c.becomes, attempt = c.attempt, crashes = c.crashes, streak = c.streak,
+             version = c.version + 1 + c.two::integer, parked_since = null, worker = null, request = null, deadline = null,
+             run_at = case when c.becomes = 1 /* scheduled */ then c.run_at end,
+             publish_after = case when c.becomes = 3 /* ready */ then p_now + interval '30 seconds' end, publishes = 0
+        from c where l.id = any (array[c.id]) and c.stays),
+    noted as (
+      insert into errand.job_events (
+        job_id, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, body)
+      select c.id, c.version + 1, 10 /* lost event */, case when c.two then 4 /* running */ else c.becomes end, c.name, c.queue,
+             c.tags, c.run, c.attempt, c.worker, case when c.becomes = 1 /* scheduled */ then c.run_at end, null, 'json', c.why
+        from c
+      union all
+      -- Not by the worker: its own late settlement must not take this for an answer that was lost.
+      select c.id, c.version + 2, case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
+             c.becomes, c.name, c.queue, c.tags, c.run, c.attempt, null, null,
+             case when c.becomes = 6 /* failed */ then '{"cause":"lost"}' else '{' || c.cancel || '}' end,
+             case when c.becomes = 6 /* failed */ then 'json' end, case when c.becomes = 6 /* failed */ then c.why end
+        from c where c.two)
+    select case c.becomes when 6 /* failed */ then 'failed' when 3 /* ready */ then 'ready' else 'lost' end,
+           c.id, c.queue, c.lane, concat_ws(E'\t', c.run, c.attempt, c.why), not c.stays, c.key,
+           case when c.two then c.unique_mode else 0 end
+      from c
+  loop
+    if v_ended and v_key is not null then
+      v_queues := v_queues || queue;
+      v_keys := v_keys || v_key;
+    end if;
+    if v_unique_mode <> 0 /* not unique */ then v_freed := v_freed || id; end if;
+    return next;
+  end loop;
+
+  if v_freed <> '{}' then perform errand.free_unique(v_freed, false); end if;
+  if v_keys <> '{}' then
+    return query select 'next', p.id, p.queue, p.lane, null::text
+                   from errand.pass_keys(v_queues, v_keys, p_now + interval '30 seconds') p where not p.pending;
+  end if;
+end $$;

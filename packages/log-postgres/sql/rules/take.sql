@@ -1,0 +1,159 @@
+/*
+ * Claims by order: the queues in the order given, lanes from the highest, then older jobs; p_lowest of each queue's from
+ * the lowest lane that waits. p_from: where to begin per queue and lane (queue by queue), null from the front; until a
+ * vacuum has been there the front of the index is full of dead rows. p_overdue: what no ticket has fetched in time,
+ * oldest first.
+ * The first row answers only how long the search took, in microseconds.
+ */
+create function errand.take(
+  p_queues text[], p_max integer, p_worker text, p_request text, p_grace_ms bigint, p_data text, p_lowest integer,
+  p_overdue boolean, p_from bigint[]
+) returns table (
+  seq bigint,
+  id uuid, run integer, attempt integer, crashes integer, replays integer, parked_ms bigint, expires_ms bigint,
+  max_attempts integer, max_crashes integer, fails_on_crash boolean, timeout_ms bigint, name text,
+  payload_version integer, queue text, lane smallint, codec text, payload text, tags text[], meta text, key text,
+  parent_id text, dispatched_ms bigint
+) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+  v_lanes smallint[] := array[100, 200, 300, 400];
+  v_served text[];
+  v_paused text[];
+  v_repeated uuid[];
+  v_ids uuid[];
+  v_rows tid[] := '{}';
+  v_started uuid[] := '{}';
+  v_more tid[];
+  v_queue text;
+  v_left integer := p_max;
+  v_low integer;
+  v_top integer;
+  v_at integer := 0;
+  v_search timestamptz;
+begin
+  select w.queues, array(select p.name from errand.paused_queues p),
+         array(select l.id from errand.live l
+                where l.worker = p_worker and l.request = p_request and l.state = 4 /* running */)
+    into v_served, v_paused, v_repeated
+    from errand.workers w where w.id = p_worker and w.lease_until >= v_now;
+  if not found then
+    raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
+  end if;
+  if v_repeated <> '{}' then
+    return query
+      select l.seq,
+             l.id, l.run, l.attempt, l.crashes, l.replays, errand.ms(v_now) - errand.ms(l.parked_since),
+             errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, l.max_crashes, l.fails_on_crash,
+             case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
+             l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
+             errand.ms(j.dispatched_at)
+        from errand.live l join errand.jobs j on j.id = any (array[l.id])
+       where l.id = any (v_repeated)
+       order by array_position(p_queues, l.queue), l.lane, l.seq;
+    return;
+  end if;
+
+  v_search := clock_timestamp();
+  if p_overdue then
+    -- The longest overdue of each queue, and of those the oldest: never a look at the whole of a long backlog.
+    v_ids := array(
+      select o.id
+        from unnest(p_queues) as q (name)
+       cross join lateral (
+         select l.id from errand.live l
+          where l.state + 0 = 3 /* ready */ and l.queue = q.name and l.publish_after <= v_now
+          order by l.publish_after limit greatest(p_max, 1000)) o
+       where not q.name = any (v_paused));
+    select coalesce(array_agg(f.ctid), '{}'),
+           v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
+      into v_more, v_started
+      from (select l.ctid, l.id, l.unique_mode from errand.live l
+             where l.id = any (v_ids) and l.state + 0 = 3 /* ready */ and l.publish_after <= v_now
+               and age(l.xmin) >= 0
+             order by l.seq limit p_max for update skip locked) f;
+    v_rows := v_rows || v_more;
+  else
+    foreach v_queue in array p_queues loop
+      v_at := v_at + 1;
+      exit when v_left <= 0;
+      continue when v_queue = any (v_paused);
+      v_low := least(p_lowest, v_left);
+      v_top := v_left - v_low;
+      if p_from is null then
+        select coalesce(array_agg(f.ctid), '{}'),
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
+          into v_more, v_started
+          from (select l.ctid, l.id, l.unique_mode from errand.live l
+                 where l.state = 3 /* ready */ and l.queue = v_queue and age(l.xmin) >= 0
+                 order by l.lane, l.seq limit v_top for update skip locked) f;
+        v_rows := v_rows || v_more;
+        v_top := v_top - cardinality(v_more);
+      else
+        for v_lane in 1 .. cardinality(v_lanes) loop
+          exit when v_top <= 0;
+          select coalesce(array_agg(f.ctid), '{}'),
+                 v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
+            into v_more, v_started
+            from (select l.ctid, l.id, l.unique_mode from errand.live l
+                   where l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                     and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and age(l.xmin) >= 0
+                   order by l.seq limit v_top for update skip locked) f;
+          v_rows := v_rows || v_more;
+          v_top := v_top - cardinality(v_more);
+        end loop;
+      end if;
+      v_left := v_top + v_low;
+      -- Fewer than were asked for: nothing else waits, whatever the lane.
+      continue when v_top > 0;
+      -- From the lowest lane that waits, then the next lowest. What was locked above is met again here: looked past.
+      for v_lane in reverse cardinality(v_lanes) .. 1 loop
+        exit when v_low <= 0;
+        select coalesce(array_agg(f.ctid), '{}'),
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
+          into v_more, v_started
+          from (select l.ctid, l.id, l.unique_mode from errand.live l
+                 where l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                   and l.seq >= coalesce(p_from[(v_at - 1) * cardinality(v_lanes) + v_lane], 0)
+                   and not l.ctid = any (v_rows) and age(l.xmin) >= 0
+                 order by l.seq limit v_low for update skip locked) f;
+        v_rows := v_rows || v_more;
+        v_low := v_low - cardinality(v_more);
+      end loop;
+      v_left := v_low;
+    end loop;
+  end if;
+  seq := (extract(epoch from clock_timestamp() - v_search) * 1000000)::bigint;
+  return next;
+  if v_rows = '{}' then return; end if;
+
+  return query
+    with granted as (
+      update errand.live l
+         set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
+             worker = p_worker, request = p_request, publish_after = null,
+             deadline = v_now
+               + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
+                  + case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end)
+                 * interval '1 millisecond'
+       where l.ctid = any (v_rows)
+      returning l.*),
+    noted as (
+      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
+      select g.id, g.version, 4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt,
+             p_worker, p_data
+        from granted g order by g.queue, g.lane, g.seq)
+    select g.seq,
+           g.id, g.run, g.attempt, g.crashes, g.replays, errand.ms(v_now) - errand.ms(g.parked_since),
+           errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, g.max_crashes, g.fails_on_crash,
+           case when g.timeout_ms is not null then least(greatest(g.timeout_ms, 0), 3153600000000) end,
+           g.name, j.payload_version, g.queue, g.lane, j.codec, j.payload, g.tags, j.meta, g.key, j.parent_id,
+           errand.ms(j.dispatched_at)
+      from granted g join errand.jobs j on j.id = any (array[g.id])
+     order by case when p_overdue then 0 else array_position(p_queues, g.queue) end,
+              case when p_overdue then 0 else g.lane end, g.seq;
+  if v_started <> '{}' then perform errand.free_unique(v_started, true); end if;
+end $$;

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { eventTypes, jobStates, laneRank, lanes } from '@errand/core/ports'
+import { eventCode, settleCode, stateCode, uniqueCode } from '../src/codes.ts'
+import { readSql } from '../src/migrations/sql-files.ts'
+
+const folder = join(import.meta.dirname, '..', 'sql')
+const files = globSync('*/*.sql', { cwd: folder }).toSorted()
+const text = (file: string): string => readFileSync(join(folder, file), 'utf8')
+const rules = files.filter((file) => file.startsWith('rules/')).map(text)
+
+/** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
+const frozen = {
+  'tables/0001.sql': '93ac2ca386ab7710d08021c0f0fb8a9d3b74056c8ab124d3ce2ba51f337651fe',
+}
+
+/** `releaseBegun` as the comments of the SQL say it: `release begun`. */
+const words = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+
+/** What a number means, as it stands in the comment behind it. */
+const meanings = new Map<string, number>([
+  ...Object.entries(stateCode),
+  ...Object.entries(eventCode).map(([type, code]) => [`${type} event`, code] as const),
+  ...Object.entries(settleCode).map(([kind, code]) => [words(kind), code] as const),
+  ...Object.entries(uniqueCode).map(
+    ([mode, code]) => [mode === 'none' ? 'not unique' : words(mode), code] as const,
+  ),
+])
+
+describe('the SQL of the job log', () => {
+  it('never changes the tables of a step that has a number', () => {
+    const hashes = files
+      .filter((file) => file.startsWith('tables/'))
+      .map((file) => [file, createHash('sha256').update(text(file)).digest('hex')])
+    expect(Object.fromEntries(hashes)).toEqual(frozen)
+  })
+
+  it('writes numbers that mean what its comments say', () => {
+    const said = files.flatMap((file) =>
+      [...text(file).matchAll(/'?(\d+)\}?'? \/\* ([\w ]+) \*\//g)].map(([, code, meaning]) => ({
+        file,
+        meaning: meaning!,
+        code: Number(code),
+      })),
+    )
+    expect(said.filter(({ meaning, code }) => meanings.get(meaning) !== code)).toEqual([])
+    // The rules name all but one: a unique key that is held until its job finishes is what remains.
+    const named = new Set(said.map(({ meaning }) => meaning))
+    expect([...meanings.keys()].filter((meaning) => !named.has(meaning))).toEqual(['until finished'])
+  })
+
+  it('has a number for each state and each type of event that core knows', () => {
+    expect(Object.keys(stateCode)).toEqual(jobStates)
+    expect(Object.keys(eventCode).toSorted()).toEqual([...eventTypes].toSorted())
+  })
+
+  it('knows the lanes of core, from the highest', () => {
+    const ranks = lanes.map((lane) => laneRank[lane]).join(', ')
+    const taken = rules.flatMap((rule) => [...rule.matchAll(/v_lanes smallint\[\] := array\[(.*?)\]/g)])
+    const allowed = rules.flatMap((rule) => [
+      ...rule.matchAll(/not in \(([\d, ]+)\)\s+then errand\.out_of_bounds\('a lane'/g),
+    ])
+    expect(taken.map(([, some]) => some)).toEqual([ranks])
+    expect(new Set(allowed.map(([, some]) => some))).toEqual(new Set([ranks]))
+    expect(allowed).toHaveLength(3)
+  })
+
+  it('compares every state and type with a number that has its meaning beside it', () => {
+    const bare = files.flatMap((file) =>
+      [...text(file).matchAll(/\b(?:state|type)(?: \+ 0)? (?:=|<>) \d+(?! \/\*)\b.*/g)].map(
+        ([line]) => `${file}: ${line}`,
+      ),
+    )
+    expect(bare).toEqual([])
+  })
+
+  it('puts the schema wherever a file says errand, and keeps the errors that begin with it', () => {
+    const sql = readSql('rules/sweep.sql', '"jobs"')
+    expect(sql).toContain('create function "jobs".sweep(')
+    expect(sql).toContain(`hashtext('errand sweep'), hashtext('"jobs"')`)
+    expect(readSql('rules/bounds.sql', '"jobs"')).toContain(`'errand: % is out of bounds'`)
+  })
+
+  it.each([
+    ['a bundle of CommonJS, which does not know where it is', ''],
+    ['a bundle that left the files behind', 'file:///srv/app/dist/server.js'],
+  ])('says what to do in %s', (_, from) => {
+    expect(() => readSql('tables/0001.sql', '"errand"', from)).toThrowError(
+      expect.objectContaining({ code: 'E_CONFIG', message: expect.stringMatching(/external/) as string }),
+    )
+  })
+})
