@@ -46,7 +46,7 @@ export const member = defineJob({
   payload: z.object({ n: z.number() }),
 })
 
-/** Keeps the event loop busy without a pause. */
+/** Keeps the event loop busy without a pause. Its timeout is far off: on a slow machine the test asks for minutes. */
 export const hog = defineJob({
   name: 'fleet.hog',
   queue: 'work',
