@@ -8,6 +8,8 @@ const root = join(import.meta.dirname, '..')
 const others: Readonly<Record<string, string>> = {
   'integration-tests/deprecations.test.ts': 'two lines of JavaScript, without Errand',
   'integration-tests/docs.test.ts': 'a script that compares pages',
+  'integration-tests/failure/disk.test.ts':
+    'node --check, to see whether a user may run it; all else by the fleet',
   'integration-tests/rabbitmq/driver-faults.test.ts': 'openssl',
   'integration-tests/services/debian-packages.ts': 'apt-get and dpkg-deb',
   'integration-tests/services/leash.ts': 'servers',
@@ -15,6 +17,7 @@ const others: Readonly<Record<string, string>> = {
   'integration-tests/services/private-postgres.ts': 'PostgreSQL',
   'integration-tests/services/private-rabbitmq.ts': 'RabbitMQ',
   'integration-tests/services/private-sqs.ts': 'fauxqs',
+  'integration-tests/services/small-disk.ts': 'mount and sleep, in a namespace of their own',
   'integration-tests/simulation/search-planted.ts': 'the simulation, whose loggers are its own',
   'packages/cli/test/runners.test.ts': 'npm --version; all else by the helper',
 }
