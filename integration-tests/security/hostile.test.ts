@@ -104,7 +104,7 @@ describe.each(names)('hostile input on %s', (name) => {
       const parked = await until(async () =>
         (await errand.events.of(id)).find(({ type }) => type === 'snoozed'),
       )
-      expect(parked).toMatchObject({ reason: `no handler of this worker is for '${job.name}'` })
+      expect(parked).toMatchObject({ reason: `this worker has no handler for '${job.name}'` })
     }
     const { id } = await errand.dispatch(known!, 1, {
       meta: JSON.parse('{"__proto__":"x","constructor":"y"}') as Record<string, string>,

@@ -7,7 +7,7 @@ export async function confirmed(terminal: Terminal, question: string): Promise<b
   if (!terminal.interactive) {
     throw new ErrandError(
       'E_OPTION',
-      `${question} There is nobody to ask: say --yes, or look first with --dry-run`,
+      `${question} There is no terminal to ask on: pass --yes, or look first with --dry-run`,
     )
   }
   const lines = createInterface({ input: process.stdin, output: process.stderr })

@@ -15,8 +15,8 @@ test.each([
   ['[-0]', /payload\[0\] is -0, which would become 0/],
   ['-0.0e5', /would become 0/],
   ['0.12345678901234567890123', /would become 0\.12345678901234568/],
-  ['{"a":{"x":1,"y":2,"x":3}}', /payload\.a\.x stands there twice/],
-  ['{"a":1,"\\u0061":2}', /payload\["\\u0061"\] stands there twice|payload\.a stands there twice/],
+  ['{"a":{"x":1,"y":2,"x":3}}', /payload\.a\.x is there twice/],
+  ['{"a":1,"\\u0061":2}', /payload\["\\u0061"\] is there twice|payload\.a is there twice/],
 ])('%s is refused with its place: it would not come back as it went', (text, message) => {
   expect(() => parseFaithfully(text)).toThrow(expect.objectContaining({ code: 'E_OPTION' }))
   expect(() => parseFaithfully(text)).toThrow(message)

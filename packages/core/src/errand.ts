@@ -192,7 +192,7 @@ export function errandOver(real: Instance): Errand {
       if (parts !== realParts) {
         throw new ErrandError(
           'E_FAKE',
-          'this instance is faked already; end that scope first (dispose the fake)',
+          'this instance is already faked; end that scope first (dispose the fake)',
         )
       }
       parts = partsOf(instance)

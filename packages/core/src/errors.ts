@@ -30,7 +30,7 @@ export const errorCodes = {
   E_LOG_UNREACHABLE: 'The job log cannot be reached.',
   E_LOG_VERSION: 'The schema of the job log is older or newer than this code can use.',
   E_LOST:
-    'A run ended without a word: its worker was killed or lost its lease, or the run passed its deadline.',
+    'A run ended without an outcome: its worker was killed or lost its lease, or the run passed its deadline.',
   E_MISSING_LOG: 'No job log is configured and NODE_ENV is production.',
   E_NAME: 'A name is empty or malformed.',
   E_NOT_FOUND: 'There is no such job, queue or worker.',
@@ -42,9 +42,9 @@ export const errorCodes = {
   E_PAYLOAD_INVALID: "The payload does not fit the job's schema.",
   E_PAYLOAD_NOT_SERIALIZABLE: 'JSON cannot carry the payload.',
   E_PAYLOAD_TOO_LARGE: 'The payload is over the limit.',
-  E_PERMANENT: 'The handler said that trying again is useless.',
+  E_PERMANENT: 'The handler said that a retry is useless.',
   E_READ_ONLY: 'The SQLite file, or its folder, cannot be written.',
-  E_RESULT_FAILED: 'The job that was waited for has failed or was cancelled.',
+  E_RESULT_FAILED: 'The job whose result was awaited has failed or was cancelled.',
   E_RESULT_INVALID: "The handler's result does not fit the job's schema, is too large, or cannot be stored.",
   E_RESULT_TIMEOUT: 'The job did not end within the time given.',
   E_RIGHTS: 'The database user of the job log lacks a right; the message names it.',
@@ -52,7 +52,7 @@ export const errorCodes = {
   E_TIMEOUT: 'The run took longer than its timeout.',
   E_TRANSACTION: 'The value given as `tx` is not a transaction that Errand knows, or is a pool.',
   E_TYPESCRIPT: 'The file uses TypeScript that Node cannot strip, and the project has no tsx.',
-  E_UNKNOWN_JOB: 'No handler of this worker is for this job.',
+  E_UNKNOWN_JOB: 'This worker has no handler for this job.',
   E_URL: 'The URL cannot be read, or its scheme is unknown.',
 } as const
 

@@ -145,7 +145,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       if (!log.grants) {
         throw new ErrandError(
           'E_OPTION',
-          `the job log '${log.name}' knows no roles; who may read and write it is decided by the permissions of its files`,
+          `the job log '${log.name}' has no roles; the permissions of its files decide who may read and write it`,
         )
       }
       return log.grants(roles, options)

@@ -18,6 +18,6 @@ export function checkThreadModule(module: string): void {
   const what = module === '' ? 'a module of its heartbeat' : module
   throw new ErrandError(
     'E_CONFIG',
-    `the worker cannot start: ${what} is not there, as in a bundle, which leaves out what only a thread loads; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*)`,
+    `the worker cannot start: ${what} is missing; bundlers leave out modules that only a thread loads: mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*)`,
   )
 }

@@ -68,7 +68,7 @@ export class Wakeups {
         for await (const _ of log.wakeups([topic], signal)) this.#wake()
       } catch (error) {
         if (signal.aborted) return
-        logger.warn({ err: error, topic }, 'wake-ups are not heard at present; the queue is polled')
+        logger.warn({ err: error, topic }, 'no wake-ups arrive at present; the queue is polled')
       }
       // The first take need not wait for a listening that does not come.
       if (!this.#listened) this.#wake()

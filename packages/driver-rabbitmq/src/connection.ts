@@ -132,7 +132,7 @@ export class Connection {
 
   #silence(what: string): ErrandError {
     return driverError(
-      `RabbitMQ at ${this.where} did not answer ${what} within ${this.#answerTimeoutMs} ms, and is alive otherwise: does the queue have a leader? (rabbitmq-queues quorum_status)`,
+      `RabbitMQ at ${this.where} did not answer ${what} within ${this.#answerTimeoutMs} ms, but is alive: does the queue have a leader? (rabbitmq-queues quorum_status)`,
     )
   }
 

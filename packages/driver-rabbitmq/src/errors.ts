@@ -60,15 +60,15 @@ function whatRefused(code: number | undefined, text: string, { vhost, user }: En
   switch (code) {
     case 403:
       return user === 'guest'
-        ? 'refuses the user guest: it may come from the machine of the broker alone, with its own password; put another user and the password into the URL'
+        ? 'refuses the user guest: it may connect only from the machine of the broker, with its own password; put another user and the password into the URL'
         : 'refuses this user: check the user and the password in the URL'
     case 402:
-      return `takes "${vhost}" for no vhost: check the path of the URL`
+      return `does not accept the vhost "${vhost}": check the path of the URL`
     case 530:
       if (/limit/i.test(text))
-        return `lets no more connections in (${text}): close some, or raise the limit with rabbitmqctl set_vhost_limits or set_user_limits`
+        return `accepts no more connections (${text}): close some, or raise the limit with rabbitmqctl set_vhost_limits or set_user_limits`
       if (/not found/i.test(text))
-        return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost, or mend the path of the URL`
+        return `has no vhost "${vhost}": add it with rabbitmqctl add_vhost, or correct the path of the URL`
       return `does not let this user into the vhost "${vhost}": rabbitmqctl set_permissions gives it the right`
     case 541:
       if (/down/i.test(text))
@@ -110,7 +110,7 @@ export function queueProblem(error: unknown, queue: string, declares: boolean): 
     case 404:
       return declares
         ? `queue "${queue}" does not exist`
-        : `queue "${queue}" does not exist, and declare is false: make it as a durable quorum queue, or let a user declare it who may`
+        : `queue "${queue}" does not exist, and declare is false: make it as a durable quorum queue, or let a user with that right declare it`
     case 403:
       return declares
         ? `this user may not declare queue "${queue}": give it the right to configure it, or make the queues and set declare: false`

@@ -15,11 +15,11 @@ export const sqsErrors: ErrorTable<Kind> = defineErrors(
     },
     recent: {
       named: /QueueDeletedRecently/,
-      advice: 'it was deleted less than 60 s ago, and SQS keeps its name for so long; it is tried again',
+      advice: 'it was deleted less than 60 s ago, and SQS keeps its name for that time; it is tried again',
     },
     denied: {
       named: /AccessDenied|NotAuthorized|KmsAccessDenied|AuthorizationError/i,
-      advice: 'allow it in the policy: docs/drivers/sqs.md has the least ones',
+      advice: 'allow it in the policy: docs/drivers/sqs.md lists the least rights',
       final: true,
     },
     credentials: {
@@ -31,7 +31,7 @@ export const sqsErrors: ErrorTable<Kind> = defineErrors(
     },
     throttled: {
       named: throttling,
-      advice: 'SQS is asked too often for this account or queue; it is tried again more slowly',
+      advice: 'this account or queue sends too many requests to SQS; the driver tries again more slowly',
       common: true,
       passing: true,
     },

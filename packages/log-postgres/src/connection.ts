@@ -94,7 +94,7 @@ export class Connection extends Client {
       query_timeout: connectMs,
     }
     const { rows } = await this.query<[string, string]>(asked)
-    if (rows[0]?.[0] === 'true') throw new ReadOnlyError('the server is a standby, and only read')
+    if (rows[0]?.[0] === 'true') throw new ReadOnlyError('the server is a standby, which is read-only')
     if (needsWrites && rows[0]?.[1] === 'on')
       throw new ReadOnlyError('transactions are read-only there by default (default_transaction_read_only)')
   }

@@ -47,7 +47,7 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     add(
       'warning',
       'old-snapshot',
-      `connection ${pid} (${name === '' ? 'unnamed' : name}) has had a transaction open for ${seconds} s: dead rows stay behind it, and events are read late`,
+      `connection ${pid} (${name === '' ? 'unnamed' : name}) has had a transaction open for ${seconds} s: vacuum keeps dead rows because of it, and events are read late`,
     )
   for (const [count, seconds] of prepared)
     add(
@@ -91,7 +91,7 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     add(
       'error',
       'replica-identity',
-      `table ${table} is published by ${publication} without a replica identity, so that nothing can be deleted or changed in it and errand prune fails; run: alter table ${table} replica identity full`,
+      `table ${table} is published by ${publication} without a replica identity, so no row can be deleted or changed in it, and errand prune fails; run: alter table ${table} replica identity full`,
     )
   return {
     findings: findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity)),

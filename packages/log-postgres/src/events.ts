@@ -189,7 +189,7 @@ export class Events {
     if (at.epoch < epoch && at.seen === undefined && Number(row?.[0]) === epoch - at.epoch) return
     throw new ErrandError(
       'E_CURSOR',
-      `the cursor is of epoch ${at.epoch}, the log is in epoch ${epoch}: since a failover or a restore it lacks some of what may have been read before this cursor; start anew`,
+      `the cursor is of epoch ${at.epoch}, the log is in epoch ${epoch}: a failover or a restore has lost events that may have been read before this cursor; start over`,
     )
   }
 
@@ -271,6 +271,6 @@ function placeOf(epoch: number, row: Row, written: bigint, seen: string | undefi
 
 function check(at: Position, droppedTx: bigint, droppedSeq: bigint, ahead: boolean): void {
   if (at.tx < droppedTx || (at.tx === droppedTx && at.seq < droppedSeq))
-    throw new ErrandError('E_CURSOR', 'events after this cursor are no longer kept: start anew')
+    throw new ErrandError('E_CURSOR', 'events after this cursor are no longer kept: start over')
   if (ahead) throw new ErrandError('E_CURSOR', 'this cursor is ahead of the log; it belongs to another one')
 }

@@ -101,7 +101,7 @@ function isReadOnly(error: unknown): boolean {
 const transactionTimeout = '25P04'
 
 const inTransactionMode =
-  'to a pooler in transaction mode, such as PgBouncer, the job log connects with ?listen=false&preparedStatements=false in its URL'
+  'behind a pooler in transaction mode, such as PgBouncer, the URL of the job log needs ?listen=false&preparedStatements=false'
 
 /**
  * What the server did not take, and the cure, where that is what poolers refuse: parameters of a session, and where each
@@ -111,7 +111,7 @@ function poolerRefusal(error: unknown): string | undefined {
   if (error instanceof AggregateError) return error.errors.map((one) => poolerRefusal(one)).find(Boolean)
   const state = stateOfError(error)
   if (state === '08P01' && reason(error).includes('startup parameter'))
-    return `does not take what a session begins with (${reason(error)}); ${inTransactionMode}. One in session mode takes it where its configuration says so: ignore_startup_parameters = statement_timeout, options`
+    return `refuses the parameters that start a session (${reason(error)}); ${inTransactionMode}. A pooler in session mode accepts them with the setting ignore_startup_parameters = statement_timeout, options`
   // Not known in this session, or known from somebody else's.
   if (state === '26000' || state === '42P05')
     return `does not keep prepared statements (${reason(error)}); ${inTransactionMode}`
@@ -154,7 +154,7 @@ export function logError(error: unknown, place: string, undone = false): ErrandE
   if (isReadOnly(error))
     return say(
       'E_LOG_UNREACHABLE',
-      `the job log at ${place} cannot be written (${reason(error)}); it needs the primary, and comes back by itself when the URL leads there. To look at a standby add target_session_attrs=any`,
+      `the job log at ${place} cannot be written (${reason(error)}); it needs the primary, and works again when the URL leads there. To read a standby add target_session_attrs=any`,
     )
   const pooler = poolerRefusal(error)
   if (pooler !== undefined) return say('E_LOG_UNREACHABLE', `the server at ${place} answers, and ${pooler}`)

@@ -123,7 +123,7 @@ export class Listener {
       } catch (error) {
         this.#logger.warn(
           { place: this.#database.place, reason: (error as Error).message },
-          'the job log cannot be listened to; workers poll until it can',
+          'listening to the job log failed; workers poll until it works again',
         )
         if (client) hangUp(client)
         await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), untilAborted(this.#closing.signal)])

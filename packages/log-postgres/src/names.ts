@@ -13,7 +13,7 @@ export function quoteSchema(schema: string): string {
   if (schema === 'public') {
     throw new ErrandError(
       'E_OPTION',
-      'schema public is shared with everybody, and a job log needs one for itself; leave the option schema out (it is errand then), or name another one. ?schema=public in the URL is of an ORM',
+      'schema public is shared with everybody, and a job log needs one for itself; leave the option schema out (it is errand then), or name another one. ?schema=public in the URL belongs to an ORM',
     )
   }
   return `"${schema}"`

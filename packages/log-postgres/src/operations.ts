@@ -117,7 +117,7 @@ export class Operations {
     if (verdict === 'key')
       throw new ErrandError(
         'E_NOT_ALLOWED',
-        `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`,
+        `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it again`,
       )
     if (verdict !== 'ok')
       throw new ErrandError(

@@ -68,7 +68,7 @@ function merged(given: string | PostgresOptions): PostgresOptions {
   const inUrl = splitUrl(url)
   for (const [name, value] of Object.entries(beside)) {
     if (value !== undefined && inUrl[name as keyof PostgresOptions] !== undefined)
-      throw new ErrandError('E_OPTION', `${name} is an option of postgres() and stands in its URL as well`)
+      throw new ErrandError('E_OPTION', `${name} is given as an option of postgres() and in its URL`)
   }
   const said = Object.entries(beside).filter(([, value]) => value !== undefined)
   return { ...inUrl, ...Object.fromEntries(said) }

@@ -108,7 +108,7 @@ describe('a URL that an ORM uses as well', () => {
       /pool_timeout of Prisma.*a URL without it/,
     )
     expect(() => postgres('postgres://localhost/db?schema=public')).toThrow(
-      /leave the option schema out.*of an ORM/,
+      /leave the option schema out.*belongs to an ORM/,
     )
   })
 })

@@ -170,7 +170,7 @@ async function open(
 function missing(what: string): ErrandError {
   return new ErrandError(
     'E_LOG_VERSION',
-    `${what}; errand migrate makes it, and so does the first job, or worker. Or is the path of another file meant?`,
+    `${what}; make it with errand migrate, or dispatch a job or start a worker. Or is the path wrong?`,
   )
 }
 

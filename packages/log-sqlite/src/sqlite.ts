@@ -48,7 +48,7 @@ function fileOf(url: string): string {
   const [, path = '', query] = match
   checkParameters('the URL of an SQLite file', query, [])
   if (path === '' || path.endsWith('/')) return refuse('names no file')
-  if (path === ':memory:') return refuse('would be a log of its own for every connection')
+  if (path === ':memory:') return refuse('would give each connection a log of its own')
   // A drive of Windows: sqlite:///C:/errand.db.
   return decoded(path, refuse).replace(/^\/(?=[A-Za-z]:)/, '')
 }

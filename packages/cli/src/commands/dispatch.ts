@@ -47,7 +47,11 @@ export function dispatch(program: Command): void {
     .addOption(new Option('--id <uuid>', 'its id: dispatching the same id again is safe'))
     .addOption(new Option('--lane <lane>', 'its priority').choices(lanes))
     .addOption(new Option('--queue <name>', 'its queue'))
-    .addOption(new Option('--delay <duration>', 'due so long from now').argParser(duration).conflicts('at'))
+    .addOption(
+      new Option('--delay <duration>', 'due after this time, such as 10m')
+        .argParser(duration)
+        .conflicts('at'),
+    )
     .addOption(new Option('--at <date>', 'when it is due').argParser(moment))
     .addOption(new Option('--ordering-key <key>', 'jobs of one queue with one key run in order'))
     .addOption(new Option('--unique-key <key>', 'a duplicate while the key is held'))

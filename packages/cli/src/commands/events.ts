@@ -29,9 +29,9 @@ export function events(program: Command): void {
     .option('--tag <tag>', 'of jobs with this tag')
     .option(
       '--after <cursor>',
-      'go on behind this event: its cursor is in the JSON, and is told at the end of --follow',
+      'continue after this event; the JSON has its cursor, and --follow prints it at the end',
     )
-    .option('--limit <number>', 'stop after so many', positiveNumber)
+    .option('--limit <number>', 'stop after this many events', positiveNumber)
   action<Options>(command, ({ terminal, global }, options) =>
     withErrand(terminal, global, async ({ errand }) => {
       const { follow, job, queue, tag, after, limit = Number.POSITIVE_INFINITY } = options

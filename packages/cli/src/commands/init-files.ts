@@ -17,7 +17,7 @@ const schemas = {
 } as const satisfies Record<SchemaLibrary, unknown>
 
 export function jobsFile(errand: string, library: SchemaLibrary | undefined): string {
-  const head = `// What may be done. Imported by whoever dispatches and by workers alike: no handler, no connection.\n`
+  const head = `// What may be done. Applications and workers import it: no handler, no connection.\n`
   if (library === undefined) {
     return `${head}import { defineJob } from '${errand}'
 

@@ -10,8 +10,8 @@ interface Options {
 export function keys(program: Command): void {
   const command = program
     .command('keys')
-    .description('list ordering keys that a failed job blocks; `errand jobs replay` or `skip` sets them free')
-    .option('--limit <number>', 'at most so many', positiveNumber, 100)
+    .description('list ordering keys that a failed job blocks; `errand jobs replay` or `skip` frees them')
+    .option('--limit <number>', 'at most this many', positiveNumber, 100)
   action<Options>(command, ({ terminal, global }, { limit }) =>
     withErrand(terminal, global, async ({ errand }) => {
       const found = await errand.jobs.blockedKeys({ limit })

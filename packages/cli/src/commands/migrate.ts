@@ -10,7 +10,7 @@ export function migrate(program: Command): void {
   const command = program
     .command('migrate')
     .description("make the job log's schema, or bring it up to date; safe from many places at once")
-    .option('--restored', 'a backup was restored: cursors of before are refused from now on')
+    .option('--restored', 'a backup was restored: older cursors are refused from now on')
   action<Options>(command, ({ terminal, global }, { restored }) =>
     withErrand(
       terminal,
@@ -20,7 +20,7 @@ export function migrate(program: Command): void {
         if (terminal.json) return terminal.value({ ...report, restored: restored === true })
         if (report.from === report.to) terminal.print(`the schema is up to date (version ${report.to})`)
         else terminal.print(`the schema went from version ${report.from} to ${report.to}`)
-        if (restored) terminal.print('cursors of before are refused from now on')
+        if (restored) terminal.print('older cursors are refused from now on')
       },
       { createLog: true },
     ),

@@ -29,7 +29,7 @@ export function run(program: Command): void {
   const command = program
     .command('run')
     .description(
-      'run one job in this process, now, and print its result; it stands in the job log like any other',
+      'run one job in this process, now, and print its result; the job log records it like any other',
     )
     .argument('<name>', "the job's name")
     .argument('[payload]', 'JSON, @FILE, or - for stdin')

@@ -28,7 +28,7 @@ export function transfer(program: Command): void {
       driverUrl,
     )
     .option('--cancel', 'go back to the old driver')
-    .option('--status', 'only say how far the last move is')
+    .option('--status', 'only show how far the last move is')
     .option('--by <name>', 'who does it (default: the user of this system)')
   action<Options>(command, ({ terminal, global }, options) =>
     withErrand(terminal, global, async ({ errand }) => {
@@ -54,7 +54,7 @@ export function transfer(program: Command): void {
       if (terminal.json) terminal.value(reached)
       else if (reached) print(terminal, reached)
       if (done) return exitCodes.ok
-      terminal.note('the move goes on by itself as far as it can; the same command again sees it through')
+      terminal.note('the move goes on by itself as far as it can; run the same command again to finish it')
       return interrupted ? exitCodes.interrupted : exitCodes.failure
     }),
   )
@@ -64,7 +64,7 @@ function progressOf({ phase, behind, left }: TransferStatus): string {
   if (phase === 'moved') return `${counted(behind.length, 'worker')} still to leave the old driver`
   if (behind.length > 0) return `${counted(behind.length, 'worker')} still to follow`
   const waited = left.filter(({ why }) => why === undefined)
-  if (waited.length === 0) return 'waiting until every dispatcher has heard of it'
+  if (waited.length === 0) return 'waiting until every dispatcher has learned of it'
   const tickets = waited.reduce((sum, { tickets: count }) => sum + (count ?? 0), 0)
   const queues = `${waited.length === 1 ? 'queue' : 'queues'} ${waited.map(({ queue }) => queue).join(', ')}`
   return `draining ${tickets > 0 ? `${counted(tickets, 'ticket')} of ${queues}` : queues}`
@@ -82,8 +82,9 @@ function print(terminal: Terminal, { phase, from, to, by, since, behind, left }:
     )
   }
   for (const { queue, tickets, why } of left) {
-    const count = tickets === undefined ? 'jobs of before the move' : counted(tickets, 'ticket')
-    const reason = why === undefined ? '' : `: ${why}, so not waited for; its jobs are published anew`
+    const count = tickets === undefined ? 'jobs from before the move' : counted(tickets, 'ticket')
+    const reason =
+      why === undefined ? '' : `: ${why}, so the move does not wait for it; its jobs are published again`
     terminal.print(harmless(`  queue ${queue} has ${count} at the old driver${reason}`))
   }
 }

@@ -50,13 +50,13 @@ export function work(program: Command): void {
     .option('--stop-when-empty', 'stop when no job is ready and none runs')
     .option(
       '--max-jobs <number>',
-      'stop when so many have been started; those that run end first',
+      'stop after starting this many jobs; running ones finish first',
       positiveNumber,
     )
-    .option('--max-time <duration>', 'stop after so long (1h); those that run end first', duration)
+    .option('--max-time <duration>', 'stop after this time (1h); running jobs finish first', duration)
     .option(
       '--max-rss <size>',
-      'stop when the process has grown to so much (512mb); those that run end first',
+      'stop when the process uses this much memory (512mb); running jobs finish first',
       bytes,
     )
     .option('--import <module>', 'load this first, as `node --import`; may be repeated', collect)
@@ -64,7 +64,7 @@ export function work(program: Command): void {
       '--stop-with-parent',
       'stop when the process that started it has gone (default where npm, npx, pnpm, yarn or bun did)',
     )
-    .option('--no-stop-with-parent', 'go on, whoever has gone')
+    .option('--no-stop-with-parent', 'keep running when that process has gone')
     .option('--watch', 'start again when a file that it uses has changed, as `node --watch`')
   action<Options, [string | undefined]>(command, (invocation, options, file) => {
     if (options.watch) return runWatched(process.argv.slice(2), options.stopWithParent ?? isStartedByRunner())

@@ -37,7 +37,7 @@ export function parseFaithfully(text: string): unknown {
     } else if (expectsKey && inside?.keys) {
       const key = JSON.parse(word) as string
       inside.step = /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${word}]`
-      if (inside.keys.has(key)) refuse('stands there twice; only the last one would be kept')
+      if (inside.keys.has(key)) refuse('is there twice; only the last one would be kept')
       inside.keys.add(key)
       expectsKey = false
     } else if (/^[-\d]/.test(word) && decimalOf(word) !== decimalOf(JSON.stringify(Number(word)))) {

@@ -109,7 +109,7 @@ export async function json(value: string | undefined): Promise<unknown> {
   if (value === undefined) return undefined
   const source =
     value === '-'
-      ? decoded(await buffer(process.stdin), 'what stands on stdin')
+      ? decoded(await buffer(process.stdin), 'the text on stdin')
       : value.startsWith('@')
         ? decoded(await fileBytes(value.slice(1)), `the payload's file ${value.slice(1)}`)
         : value

@@ -64,7 +64,7 @@ export function onOutputError({ closed, failed }: OutputHandlers): void {
   process.stderr.on('error', () => {})
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') return closed()
-    const message = `what this command prints cannot be written (${error.message}); what it was asked to do may be done`
+    const message = `the output of this command cannot be written (${error.message}); the command itself may have succeeded`
     failed(new ErrandError('E_OUTPUT', message, { cause: error }))
   })
 }

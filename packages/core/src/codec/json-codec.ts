@@ -8,7 +8,7 @@ export const jsonCodec: Codec = {
     if (codec === 'json') return text
     throw new ErrandError(
       'E_CODEC',
-      `this was stored with the codec "${codec}"; this process has only "json" (is its configuration the one of the process that stored it?)`,
+      `this was stored with the codec "${codec}"; this process has only "json" (does it have the configuration of the process that stored it?)`,
     )
   },
 }

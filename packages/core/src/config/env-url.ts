@@ -13,6 +13,6 @@ export function urlIn(url: string, env: NodeJS.ProcessEnv): string {
   if (value) return value
   throw new ErrandError(
     'E_CONFIG',
-    `the driver is to be that of the environment variable ${name}, and this process does not have it; set it for every process of the fleet`,
+    `the driver comes from the environment variable ${name}, and this process does not have it; set it for every process of the fleet`,
   )
 }

@@ -17,7 +17,7 @@ export async function importPackage({
   try {
     return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>
   } catch (error) {
-    throw new ErrandError('E_CONFIG', `${name} is installed and cannot be loaded: ${String(error)}`, {
+    throw new ErrandError('E_CONFIG', `${name} is installed but cannot be loaded: ${String(error)}`, {
       cause: error,
     })
   }

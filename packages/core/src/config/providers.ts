@@ -40,7 +40,7 @@ export function findProvider(scheme: string, kind: Kind, places: Places): Instal
   }
   throw new ErrandError(
     'E_URL',
-    `no installed package opens a ${kind} with the scheme "${scheme}:"; ${known}; a package of somebody else is found when its name is ${nameBy(scheme, kind).join(' or ')}, or when its package.json declares the scheme`,
+    `no installed package opens a ${kind} with the scheme "${scheme}:"; ${known}; another package is found if its name is ${nameBy(scheme, kind).join(' or ')}, or if its package.json declares the scheme`,
   )
 }
 

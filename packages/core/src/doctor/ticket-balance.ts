@@ -34,7 +34,7 @@ export function ticketFindings(first: Survey, second: Survey, driver: Driver): F
     const extra = Math.min(tickets - ready, earlier.tickets - earlier.ready)
     const counts = `${ready} ready jobs in the log, ${about}${tickets} tickets on the broker`
     if (ready > tickets) {
-      const message = `queue ${queue}: ${about}${missing} ready jobs have no ticket (${counts}); workers and relays fetch them in their own time, errand doctor --repair publishes them now`
+      const message = `queue ${queue}: ${about}${missing} ready jobs have no ticket (${counts}); workers and relays fetch them later; errand doctor --repair publishes them now`
       return [{ severity: exact ? 'error' : 'info', code: 'tickets-missing', queue, message }]
     }
     const message = `queue ${queue}: ${about}${extra} tickets have no ready job (${counts}): repeated, forged, or of jobs that were taken from the log or cancelled; workers drop them`

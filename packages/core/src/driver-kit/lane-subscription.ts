@@ -203,7 +203,10 @@ export class LaneSubscription implements Subscription {
     if (this.#errors.isCommon(error) || !lane.news.isNew(error.message))
       logger.debug(failure, 'receiving tickets failed; this lane is tried again')
     else if (this.#errors.isFinal(error))
-      logger.error(failure, 'receiving tickets failed until somebody helps; this lane is tried again')
+      logger.error(
+        failure,
+        'receiving tickets failed, and somebody must fix the cause; this lane is tried again',
+      )
     else logger.warn(failure, 'receiving tickets failed; this lane is tried again')
     // While one lane answers the others go on.
     if (!this.#lanes.every(({ isDown }) => isDown)) return

@@ -28,7 +28,7 @@ export function read(store: JobStore, options: ReadOptions): { events: EventReco
   if (after < oldest - 1) {
     throw new ErrandError(
       'E_CURSOR',
-      `events before position ${oldest} are no longer kept; this cursor is at ${after}: start anew`,
+      `events before position ${oldest} are no longer kept; this cursor is at ${after}: start over`,
     )
   }
   if (after > newest) {
@@ -62,7 +62,7 @@ function positionOf(cursor: Cursor, epoch: number): number {
   if (Number(match[1]) !== epoch) {
     throw new ErrandError(
       'E_CURSOR',
-      `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start anew`,
+      `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start over`,
     )
   }
   return Number(match[2])

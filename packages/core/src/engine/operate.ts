@@ -111,7 +111,7 @@ export function change(
   if (to.queue !== undefined && to.queue !== row.queue && row.orderingKey !== undefined) {
     throw new ErrandError(
       'E_NOT_ALLOWED',
-      `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it anew`,
+      `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it again`,
     )
   }
   if (to.lane !== undefined) row.lane = to.lane

@@ -41,7 +41,7 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
       try {
         for await (const _ of log.wakeups(['events'], signal)) for (const ear of ears) ear.ring()
       } catch (error) {
-        logger.debug({ err: error }, 'no wake-ups from the job log: looking by time')
+        logger.debug({ err: error }, 'no wake-ups from the job log: polling')
       }
       await clock.sleep(listenAgainMs, signal)
     }

@@ -37,7 +37,7 @@ function whyUnreadable({ codec }: Encoded, error: unknown): Unreadable {
   return {
     unreadable: isErrandError(error, 'E_CODEC')
       ? error.message
-      : `what was stored with the codec "${codec}" is no JSON`,
+      : `what was stored with the codec "${codec}" is not JSON`,
   }
 }
 

@@ -94,5 +94,5 @@ export function noteOf(
     const who = freeText(by, personLimitBytes)
     return reason === undefined ? { by: who } : { by: who, reason: freeText(reason) }
   }
-  throw new ErrandError('E_OPTION', `${what} needs { by }: who does it stands in the job's history`)
+  throw new ErrandError('E_OPTION', `${what} needs { by }: the job's history records who did it`)
 }

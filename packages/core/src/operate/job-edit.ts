@@ -31,7 +31,7 @@ export async function changeOf(deps: OperateDeps, id: string, to: JobEdit): Prom
   }
   if (payload === undefined) {
     if (Object.keys(change).length > 0) return change
-    throw new ErrandError('E_OPTION', 'change() was told nothing to change; give lane, queue, at or payload')
+    throw new ErrandError('E_OPTION', 'change() got nothing to change; give lane, queue, at or payload')
   }
   const json = toJson(payload, 'payload')
   if (!('text' in json)) {

@@ -10,7 +10,7 @@ import type { Transfer } from '../ports/transfer.ts'
 /** A queue that still has something at the driver that is left. */
 export interface LeftQueue {
   readonly queue: QueueName
-  /** Undefined where only the log can tell: jobs of before the move are ready. */
+  /** Undefined where only the log can tell: jobs from before the move are ready. */
   readonly tickets: number | undefined
   /**
    * Why it is not waited for: `paused` and `unserved` queues drain nobody, and an `unreachable` broker delivers nothing.

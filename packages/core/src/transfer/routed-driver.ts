@@ -95,7 +95,7 @@ export class RoutedDriver implements Driver, Route {
     this.#looking = log
       .transfer()
       .then((transfer) => this.follow(transfer))
-      .catch((error: unknown) => logger.debug({ err: error }, 'whether the driver has moved is not known'))
+      .catch((error: unknown) => logger.debug({ err: error }, 'it is unknown whether the driver has moved'))
       .finally(() => {
         this.#looking = undefined
       })
@@ -123,7 +123,7 @@ export class RoutedDriver implements Driver, Route {
       // Without it this process dispatches and takes from the new one; others drain the old one.
       await this.#opened(old).then(
         (driver) => drivers.set(old.place, driver),
-        (error: unknown) => logger.warn({ err: error }, 'the driver that is left cannot be opened'),
+        (error: unknown) => logger.warn({ err: error }, 'the old driver cannot be opened'),
       )
     }
     if (this.#closing) return this.#close(drivers)
@@ -186,7 +186,7 @@ export class RoutedDriver implements Driver, Route {
     await Promise.all(
       [...drivers].map(([place, driver]) =>
         driver.close().catch((error: unknown) => {
-          this.#parts.context.logger.warn({ err: error, place }, 'a driver did not close in order')
+          this.#parts.context.logger.warn({ err: error, place }, 'a driver did not close cleanly')
         }),
       ),
     )

@@ -150,8 +150,5 @@ async function start(
     record?.revision ?? 0,
   )
   if (written) return written
-  throw new ErrandError(
-    'E_NOT_ALLOWED',
-    'somebody else has begun a transfer at the same time; look at its status',
-  )
+  throw new ErrandError('E_NOT_ALLOWED', 'another transfer began at the same time; look at its status')
 }

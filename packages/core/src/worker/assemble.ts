@@ -164,6 +164,6 @@ function checkSlots({ concurrency, handlers }: ResolvedWorker, served: readonly 
   if (stranger === undefined) return
   throw new ErrandError(
     'E_OPTION',
-    `concurrency has slots for queue "${stranger}", which no handler's job has and the option queues does not name; ${didYouMean(stranger, [...known])}`,
+    `concurrency has slots for queue "${stranger}", but no handler's job uses that queue and the option queues does not name it; ${didYouMean(stranger, [...known])}`,
   )
 }

@@ -71,7 +71,10 @@ export async function shutDown(parts: ShutdownParts, graceMs: number): Promise<n
     try {
       await deps.log.leave(ref)
     } catch (error) {
-      logger.warn({ err: error }, 'the worker could not sign off; its row goes when its lease is long out')
+      logger.warn(
+        { err: error },
+        'the worker could not remove its row; sweeps delete the row when its lease has run out',
+      )
     }
   }
 }

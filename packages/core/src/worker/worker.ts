@@ -69,7 +69,7 @@ class RunningWorker implements Worker {
     const { maxJobs } = options
     if (maxJobs !== undefined) {
       this.#allowance = new Allowance(maxJobs, deps.clock, (isSpent) => {
-        if (isSpent) this.#gate.shut('spent', `it has begun as many jobs as it may: ${maxJobs}`)
+        if (isSpent) this.#gate.shut('spent', `it has started its maximum of jobs: ${maxJobs}`)
         else this.#gate.clear('spent')
       })
     }

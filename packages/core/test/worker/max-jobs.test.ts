@@ -27,7 +27,7 @@ test('a worker of ten slots that may begin one job is granted one of seven, and 
     expect(worker.health()).toMatchObject({
       taking: false,
       running: 1,
-      why: 'it has begun as many jobs as it may: 1',
+      why: 'it has started its maximum of jobs: 1',
     })
   })
   go.resolve()

@@ -36,7 +36,7 @@ test('a job that nobody knew for a day fails, and failing is told', async () => 
   laterMs += 86_400_000
   await on.until(id, 'failed')
   await eventually(() =>
-    expect(told).toEqual(["unknown: unknown-job: no handler of this worker is for 'unknown'"]),
+    expect(told).toEqual(["unknown: unknown-job: this worker has no handler for 'unknown'"]),
   )
 })
 

@@ -107,7 +107,7 @@ test('a job that nobody here knows is told when it is set aside, not each time, 
   await eventually(() => expect(linesOf(on, id)).toHaveLength(2))
   expect(linesOf(on, id)).toMatchObject([
     {
-      said: 'warn: a job cannot run in this worker; it is set aside for one that can',
+      said: 'warn: a job cannot run in this worker; it waits for one that can',
       fields: { jobName: 'unknown', reason: expect.stringContaining("for 'unknown'") },
     },
     {

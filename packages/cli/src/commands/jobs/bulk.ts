@@ -41,7 +41,7 @@ export interface BulkAct {
 
 export function bulkOptions(command: Command, states: readonly JobState[]): Command {
   return byOptions(filterOptions(command, states))
-    .addOption(new Option('--dry-run', 'only tell which jobs it would be'))
+    .addOption(new Option('--dry-run', 'only show which jobs would be affected'))
     .addOption(new Option('--yes', 'do not ask, when jobs are chosen by a filter'))
 }
 

@@ -18,7 +18,7 @@ const cancelling: BulkAct = {
 export function cancel(jobs: Command): void {
   const command = jobs
     .command('cancel')
-    .description('cancel jobs: those that wait at once, those that run as soon as their handler heeds it')
+    .description('cancel jobs: waiting ones at once, running ones when their handler obeys the signal')
     .argument('[ids...]')
   bulkOptions(command, live)
   action<BulkOptions, [readonly string[]]>(command, (invocation, options, ids) =>

@@ -23,10 +23,10 @@ export function change(jobs: Command): void {
     .description('edit a job that waits')
     .argument('<id>')
     .addOption(new Option('--lane <lane>', 'its priority').choices(lanes))
-    .addOption(new Option('--queue <name>', 'its queue; not of a job with an ordering key'))
+    .addOption(new Option('--queue <name>', 'its queue; not for a job with an ordering key'))
     .addOption(new Option('--at <date>', 'when it is due').argParser(moment))
     .addOption(
-      new Option('--delay <duration>', 'due so long from now; 0s for at once')
+      new Option('--delay <duration>', 'due after this time; 0s means now')
         .argParser(duration)
         .conflicts('at'),
     )

@@ -19,8 +19,8 @@ const page = 500
 export function list(jobs: Command): void {
   const command = jobs.command('list').alias('ls').description('list jobs, newest dispatch first')
   filterOptions(command)
-    .option('--limit <number>', 'at most so many', positiveNumber, 50)
-    .option('--after <id>', 'go on behind this job, the last one of the page before')
+    .option('--limit <number>', 'at most this many', positiveNumber, 50)
+    .option('--after <id>', 'continue after this job, the last one of the previous page')
   action<Options>(command, ({ terminal, global }, options) =>
     withErrand(terminal, global, async ({ errand }) => {
       const { limit, after } = options

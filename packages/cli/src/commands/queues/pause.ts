@@ -11,7 +11,7 @@ interface Options {
 export function pause(queues: Command): void {
   const command = queues
     .command('pause')
-    .description('start no more jobs of a queue, anywhere; those that run go on, and dispatching goes on')
+    .description('start no more jobs of a queue on any worker; running jobs and dispatching go on')
     .argument('<queue>')
     .option('--by <name>', 'who does it (default: the user of this system)')
   action<Options, [string]>(command, ({ terminal, global }, options, queue) =>

@@ -15,7 +15,7 @@ interface Options {
 export function purge(queues: Command): void {
   const command = queues
     .command('purge')
-    .description('cancel every job of a queue that waits, then remove its tickets from the broker')
+    .description('cancel every waiting job of a queue, then remove its tickets from the broker')
     .argument('<queue>')
     .option('--by <name>', "who does it, for the jobs' history (default: the user of this system)")
     .option('--yes', 'do not ask')

@@ -14,7 +14,7 @@ export function list(workers: Command): void {
       const found = await errand.workers.list()
       if (terminal.json) return terminal.value(found)
       if (found.length === 0)
-        return terminal.note('no worker has been here lately; start one with `errand work`')
+        return terminal.note('no worker has used this log lately; start one with `errand work`')
       const now = Date.now()
       terminal.table(
         [

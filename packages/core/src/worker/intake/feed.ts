@@ -146,7 +146,7 @@ export class Feed {
       // What is granted yet, and begins no more, goes back first.
       await Promise.all(this.#claiming)
       await subscription?.close().catch((error: unknown) => {
-        logger.warn({ err: error, queue: this.queue }, 'a subscription did not close in order')
+        logger.warn({ err: error, queue: this.queue }, 'a subscription did not close cleanly')
       })
     }
   }
@@ -189,7 +189,7 @@ export class Feed {
       if (empty >= emptyAnswers) {
         throw new ErrandError(
           'E_DRIVER',
-          `the subscription of queue ${this.queue} answers at once and with nothing`,
+          `the subscription of queue ${this.queue} answers at once, with no delivery`,
         )
       }
       if (empty > 0) await clock.sleep(jittered(emptyAnswerMs), stop)

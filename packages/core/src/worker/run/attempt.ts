@@ -245,7 +245,7 @@ export class Attempt implements Run, ContextRun {
     const handler = this.#handler
     const job = this.#job
     if (!handler || !job) {
-      const error = new ErrandError('E_UNKNOWN_JOB', `no handler of this worker is for '${claim.job.name}'`)
+      const error = new ErrandError('E_UNKNOWN_JOB', `this worker has no handler for '${claim.job.name}'`)
       return { kind: 'parked', cause: 'unknown-job', error }
     }
     if (unreadable) return { kind: 'parked', cause: 'payload', error: unreadable }
@@ -353,7 +353,7 @@ export class Attempt implements Run, ContextRun {
       )
     }
     // Without the parser's error: its message quotes the text, and errors are logged.
-    return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is no JSON`)
+    return new ErrandError('E_PAYLOAD_INVALID', `the stored payload of '${name}' is not JSON`)
   }
 }
 

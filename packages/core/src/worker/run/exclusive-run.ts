@@ -34,7 +34,7 @@ export class ExclusiveRun {
    */
   async enter(run: Run, withinMs: number, signal: AbortSignal): Promise<boolean> {
     this.#waiting.add(run)
-    this.#pauses.shut('alone', 'a job that was lost repeatedly runs alone, or waits for that')
+    this.#pauses.shut('alone', 'a job that was lost repeatedly runs alone; it starts when no other job runs')
     const late = new AbortController()
     const cancel = this.#clock.after(Math.min(withinMs, longestWaitMs), () => late.abort())
     const ended = AbortSignal.any([signal, late.signal])

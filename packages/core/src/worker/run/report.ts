@@ -76,13 +76,13 @@ function errorLine(error: Failure, codec: Codec, job: string): object {
 
 function reportRelease(logger: Logger, facts: object, decision: Decision): void {
   const why: ReleaseReason | undefined = decision.kind === 'release' ? decision.why : undefined
-  const meaning = why === undefined ? 'for no reason that is known' : releaseReasons[why]
+  const meaning = why === undefined ? 'for an unknown reason' : releaseReasons[why]
   logger.info({ ...facts, why }, `a job was given back: ${meaning}`)
 }
 
 /** Said at the first time: it goes on like that for a day. */
 function reportParked(logger: Logger, claim: Claim, facts: object, reason: string | undefined): void {
-  const text = 'a job cannot run in this worker; it is set aside for one that can'
+  const text = 'a job cannot run in this worker; it waits for one that can'
   if (claim.parkedForMs === undefined) logger.warn({ ...facts, reason }, text)
   else logger.debug({ ...facts, reason }, text)
 }

@@ -177,7 +177,7 @@ export class Runner {
       'a handler ignored its abort signal and goes on; its result will not count',
     )
     if (isAll && !stopping.aborted) {
-      exhausted(`${count} handlers ignored their abort signals and never ended, as many as there are slots`)
+      exhausted(`${count} handlers ignored their abort signals and never ended; they hold all slots`)
     }
   }
 }

@@ -166,7 +166,7 @@ export class Settler {
     if (!isRefused(instead)) return instead
     logger.error(
       { job: id, run, outcome: settlement.outcome.kind, why },
-      'the log keeps refusing the outcome of a run: it is set aside, and counts as lost if it is not recorded before the deadline of its run, or in ten minutes',
+      'the log keeps refusing the outcome of a run: it is set aside, and its run counts as lost if the log does not record it before the deadline of the run, or within ten minutes',
     )
     this.#aside.add(keyOf(settlement))
     void this.#offerNowAndThen(settlement)
