@@ -5,10 +5,10 @@ import type { Dispatcher } from './dispatch/dispatcher.ts'
 import { publisherOf } from './dispatch/publisher.ts'
 import { ErrandError } from './errors.ts'
 import { idMaker } from './ids.ts'
-import { bellOf } from './operate/bell.ts'
+import { createEventWakeups } from './operate/event-wakeups.ts'
 import { Closing } from './operate/closing.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
-import { feedOf } from './operate/feed.ts'
+import { createSharedReader } from './operate/shared-reader.ts'
 import { jobWatchOf } from './operate/job-watch.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
@@ -63,10 +63,10 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       if (now !== place) publisher.moved()
       place = now
     })
-    const bell = bellOf({ log, clock, logger })
-    const watch = jobWatchOf({ log, clock, bell, settings })
-    const feed = feedOf({ log, clock, bell, settings })
-    return { logFactory, connection: { log, driver, route: driver, publisher, bell, feed, watch } }
+    const wakeups = createEventWakeups({ log, clock, logger })
+    const watch = jobWatchOf({ log, clock, wakeups, settings })
+    const sharedReader = createSharedReader({ log, clock, wakeups, settings })
+    return { logFactory, connection: { log, driver, route: driver, publisher, wakeups, sharedReader, watch } }
   }
 
   function opened(): Promise<Opened> {

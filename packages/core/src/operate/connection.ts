@@ -5,9 +5,9 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Driver, DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
-import type { Bell } from './bell.ts'
+import type { EventWakeups } from './event-wakeups.ts'
 import type { Closing } from './closing.ts'
-import type { Feed } from './feed.ts'
+import type { SharedReader } from './shared-reader.ts'
 import type { JobWatch } from './job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
@@ -18,8 +18,8 @@ export interface Connection {
   readonly route: Route
   readonly publisher: Publisher
   readonly info: LogInfo
-  readonly bell: Bell
-  readonly feed: Feed
+  readonly wakeups: EventWakeups
+  readonly sharedReader: SharedReader
   readonly watch: JobWatch
 }
 

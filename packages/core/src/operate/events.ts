@@ -5,7 +5,7 @@ import type { JobState } from '../job/state.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, ReadOptions } from '../ports.ts'
-import type { Listening } from './bell.ts'
+import type { Listening } from './event-wakeups.ts'
 import type { Connection, OperateDeps } from './connection.ts'
 import { jobEvent } from './job-event.ts'
 import type { JobEvent } from './job-event.ts'
@@ -97,7 +97,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
       after = page.next
       if (page.events.length === pageSize) continue
       if (job === undefined) {
-        await listening?.rung(deps.settings.followEveryMs)
+        await listening?.woken(deps.settings.followEveryMs)
         continue
       }
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
@@ -168,12 +168,14 @@ async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<
 }
 
 function listeningOf(
-  { bell, feed }: Connection,
+  { wakeups, sharedReader }: Connection,
   { queue, tag }: FollowOptions,
   signal: AbortSignal,
 ): Listening {
   // Who follows all events is concerned by each.
-  return queue === undefined && tag === undefined ? bell.listen(signal) : feed.listen({ queue, tag }, signal)
+  return queue === undefined && tag === undefined
+    ? wakeups.listen(signal)
+    : sharedReader.listen({ queue, tag }, signal)
 }
 
 async function startOf(

@@ -6,7 +6,7 @@ import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobLog } from '../ports/job-log.ts'
-import type { Bell } from './bell.ts'
+import type { EventWakeups } from './event-wakeups.ts'
 
 /** What is known of a job. */
 export type JobNews =
@@ -38,7 +38,7 @@ export interface JobWatch {
 export interface JobWatchDeps {
   readonly log: Pick<JobLog, 'unfinished'>
   readonly clock: Clock
-  readonly bell: Bell
+  readonly wakeups: EventWakeups
   readonly settings: Pick<Settings, 'batchItems' | 'followEveryMs'>
 }
 
@@ -58,7 +58,7 @@ const ended: JobNews = { kind: 'ended' }
  * others in turn, and all of them once in a while. What a worker of this instance has recorded is told without a look: it
  * stands in the log by then.
  */
-export function jobWatchOf({ log, clock, bell, settings }: JobWatchDeps): JobWatch {
+export function jobWatchOf({ log, clock, wakeups, settings }: JobWatchDeps): JobWatch {
   const { batchItems, followEveryMs } = settings
   /** By job, in the order in which they began to wait. */
   const waiting = new Map<string, Set<Waiting>>()
@@ -124,7 +124,7 @@ export function jobWatchOf({ log, clock, bell, settings }: JobWatchDeps): JobWat
     }
   }
 
-  /** Once for each who begins to wait, all of a moment together: what has happened before rings no bell. */
+  /** Once for each who begins to wait, all of a moment together: nobody is woken for what happened before. */
   async function askFresh(): Promise<void> {
     asking = true
     while (fresh.length > 0) {
@@ -158,10 +158,10 @@ export function jobWatchOf({ log, clock, bell, settings }: JobWatchDeps): JobWat
   /** Until nobody waits any more. */
   async function watch(stopping: AbortController): Promise<void> {
     const { signal } = stopping
-    const listening = bell.listen(signal)
+    const listening = wakeups.listen(signal)
     let allAtMs = clock.monotonicMs() + followEveryMs
     while (!signal.aborted) {
-      await listening.rung(Math.max(0, allAtMs - clock.monotonicMs()))
+      await listening.woken(Math.max(0, allAtMs - clock.monotonicMs()))
       const sinceMs = clock.monotonicMs()
       const all = sinceMs >= allAtMs
       if (all) allAtMs = sinceMs + followEveryMs

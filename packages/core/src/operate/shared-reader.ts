@@ -4,22 +4,22 @@ import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ReadOptions } from '../ports/history.ts'
 import type { JobLog } from '../ports/job-log.ts'
-import type { Bell, Listening } from './bell.ts'
-import { Ear } from './ear.ts'
+import type { EventWakeups, Listening } from './event-wakeups.ts'
+import { WakeupListener } from './wakeup-listener.ts'
 
 /** Which events concern somebody: those of a queue, of a tag, or of both. */
 type Concern = Pick<ReadOptions, 'queue' | 'tag'>
 
 /** Tells those who follow a queue or a tag when there may be events for them. */
-export interface Feed {
+export interface SharedReader {
   /** Listens until the signal aborts. Who is told reads for himself, from his own cursor. */
   listen(concern: Concern, signal: AbortSignal): Listening
 }
 
-export interface FeedDeps {
+export interface SharedReaderDeps {
   readonly log: Pick<JobLog, 'end' | 'read'>
   readonly clock: Clock
-  readonly bell: Bell
+  readonly wakeups: EventWakeups
   readonly settings: Pick<Settings, 'followEveryMs'>
 }
 
@@ -34,14 +34,14 @@ const ownLooks = 10
 
 interface Follower {
   readonly concern: Concern
-  readonly ear: Ear
+  readonly listener: WakeupListener
 }
 
 /**
  * One reader of the log's events for all who follow a queue or a tag in this process, where they are many: n followers that
  * each read whenever anything happens cost n². It only tells; what somebody sees comes from reads of its own.
  */
-export function feedOf({ log, clock, bell, settings }: FeedDeps): Feed {
+export function createSharedReader({ log, clock, wakeups, settings }: SharedReaderDeps): SharedReader {
   const { followEveryMs } = settings
   const followers = new Set<Follower>()
   /** By the tag that they follow, and those without one by their queue. */
@@ -58,9 +58,9 @@ export function feedOf({ log, clock, bell, settings }: FeedDeps): Feed {
   }
 
   async function hear(signal: AbortSignal): Promise<void> {
-    const listening = bell.listen(signal)
+    const listening = wakeups.listen(signal)
     while (!signal.aborted) {
-      await listening.rung(followEveryMs)
+      await listening.woken(followEveryMs)
       try {
         if (place === undefined || followers.size <= few) await beginAnew()
         else place = await readOn(place)
@@ -88,14 +88,14 @@ export function feedOf({ log, clock, bell, settings }: FeedDeps): Feed {
   }
 
   function tell({ queue, tags }: EventRecord): void {
-    for (const { ear } of byQueue.get(queue) ?? []) ear.ring()
+    for (const { listener } of byQueue.get(queue) ?? []) listener.wake()
     for (const tag of tags)
-      for (const { concern, ear } of byTag.get(tag) ?? [])
-        if (concern.queue === undefined || concern.queue === queue) ear.ring()
+      for (const { concern, listener } of byTag.get(tag) ?? [])
+        if (concern.queue === undefined || concern.queue === queue) listener.wake()
   }
 
   function tellAll(): void {
-    for (const { ear } of followers) ear.ring()
+    for (const { listener } of followers) listener.wake()
   }
 
   function placesOf({ queue, tag }: Concern): readonly [Map<string, Set<Follower>>, string] {
@@ -121,19 +121,19 @@ export function feedOf({ log, clock, bell, settings }: FeedDeps): Feed {
       place = undefined
       stop?.abort()
     }
-    one.ear.ring()
+    one.listener.wake()
   }
 
   return {
     listen(concern, signal) {
-      const ear = new Ear(clock, signal)
-      const one: Follower = { concern, ear }
-      if (signal.aborted) ear.ring()
+      const listener = new WakeupListener(clock, signal)
+      const one: Follower = { concern, listener }
+      if (signal.aborted) listener.wake()
       else {
         add(one)
         signal.addEventListener('abort', () => remove(one), { once: true })
       }
-      return { rung: (atMostMs) => ear.rung(place === undefined ? atMostMs : atMostMs * ownLooks) }
+      return { woken: (atMostMs) => listener.woken(place === undefined ? atMostMs : atMostMs * ownLooks) }
     },
   }
 }

@@ -2,20 +2,20 @@ import type { Logger } from '../logging.ts'
 import { outside } from '../outside.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
-import { Ear } from './ear.ts'
+import { WakeupListener } from './wakeup-listener.ts'
 
 /** Tells whoever waits that the log may have new events. */
-export interface Bell {
+export interface EventWakeups {
   /** Listens until the signal aborts. */
   listen(signal: AbortSignal): Listening
 }
 
 export interface Listening {
   /** Resolves when something may have happened since the last call, or after `atMostMs`, or when the signal aborts. */
-  rung(atMostMs: number): Promise<void>
+  woken(atMostMs: number): Promise<void>
 }
 
-export interface BellDeps {
+export interface EventWakeupsDeps {
   readonly log: JobLog
   readonly clock: Clock
   readonly logger: Logger
@@ -27,8 +27,8 @@ const listenAgainMs = 5_000
  * One listener to the log's wake-ups for the whole instance, for as long as anybody waits: a log may spend a connection
  * on each. A wake-up can be lost, and a log need not have any, so those who wait look again by themselves as well.
  */
-export function bellOf({ log, clock, logger }: BellDeps): Bell {
-  const ears = new Set<Ear>()
+export function createEventWakeups({ log, clock, logger }: EventWakeupsDeps): EventWakeups {
+  const listeners = new Set<WakeupListener>()
   let stop: AbortController | undefined
 
   function start(): void {
@@ -39,7 +39,8 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
   async function hear(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        for await (const _ of log.wakeups(['events'], signal)) for (const ear of ears) ear.ring()
+        for await (const _ of log.wakeups(['events'], signal))
+          for (const listener of listeners) listener.wake()
       } catch (error) {
         logger.debug({ err: error }, 'no wake-ups from the job log: polling')
       }
@@ -49,16 +50,16 @@ export function bellOf({ log, clock, logger }: BellDeps): Bell {
 
   return {
     listen(signal) {
-      const ear = new Ear(clock, signal)
-      ears.add(ear)
-      if (ears.size === 1) start()
+      const listener = new WakeupListener(clock, signal)
+      listeners.add(listener)
+      if (listeners.size === 1) start()
       const leave = (): void => {
-        ear.ring()
-        if (ears.delete(ear) && ears.size === 0) stop?.abort()
+        listener.wake()
+        if (listeners.delete(listener) && listeners.size === 0) stop?.abort()
       }
       if (signal.aborted) leave()
       else signal.addEventListener('abort', leave, { once: true })
-      return ear
+      return listener
     },
   }
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../ports/clock.ts'
+import { waitFor } from '../wait.ts'
 
 /** One who waits until something may have happened. */
-export class Ear {
+export class WakeupListener {
   readonly #clock: Clock
   readonly #signal: AbortSignal
   #pending = false
@@ -12,20 +13,17 @@ export class Ear {
     this.#signal = signal
   }
 
-  ring(): void {
+  wake(): void {
     this.#pending = true
     this.#wake?.()
   }
 
-  /** Resolves when it was rung since the last call, or after `atMostMs`, or when the signal aborts and who rings has heard. */
-  async rung(atMostMs: number): Promise<void> {
+  /** Resolves when it was woken since the last call, or after `atMostMs`, or when the signal aborts and whoever wakes it has heard. */
+  async woken(atMostMs: number): Promise<void> {
     if (!this.#pending) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(atMostMs, resolve)
-        this.#wake = () => {
-          cancel()
-          resolve()
-        }
+      await waitFor<void>(undefined, undefined, (wake) => {
+        this.#wake = wake
+        return this.#clock.after(atMostMs, wake)
       })
       this.#wake = undefined
     }
