@@ -94,7 +94,9 @@ test('pause, resume and purge of a queue that nobody knows say so, with what was
   for (const verb of ['pause', 'resume', 'purge']) {
     const ran = await app.command('queues', verb, 'defualt', ...(verb === 'purge' ? ['--yes'] : []))
     expect(ran).toMatchObject({ code: 3, stdout: '' })
-    expect(ran.stderr).toMatch(/E_NOT_FOUND.*nobody serves queue defualt, it has no unfinished job.*"default"/)
+    expect(ran.stderr).toMatch(
+      /E_NOT_FOUND.*nobody serves queue defualt, it has no unfinished job.*"default"/,
+    )
   }
   expect(await app.errand.queues.list()).toMatchObject([{ name: 'default', paused: false }])
 })
