@@ -76,17 +76,19 @@ export interface ErrorDetails {
  */
 export class ErrandError extends Error {
   readonly code: ErrorCode
-  readonly ids: readonly string[] | undefined
-  readonly requests: readonly (ErrandError | undefined)[] | undefined
-  readonly undone: boolean | undefined
+  // Declared, not fields: one that is not given is not shown where the error is printed.
+  declare readonly ids: readonly string[] | undefined
+  declare readonly requests: readonly (ErrandError | undefined)[] | undefined
+  declare readonly undone: boolean | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = details.name ?? 'ErrandError'
     this.code = code
-    this.ids = details.ids
-    this.requests = details.requests
-    this.undone = details.undone
+    const { ids, requests, undone } = details
+    if (ids !== undefined) this.ids = ids
+    if (requests !== undefined) this.requests = requests
+    if (undone !== undefined) this.undone = undone
   }
 }
 
