@@ -7,8 +7,8 @@ const folder = new URL('integration-tests', import.meta.url).pathname
 
 export default defineConfig({
   test: {
-    // Most tests wait for servers and processes: two files side by side, where vitest would give two cores one.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Most tests wait for servers and processes: three files side by side, where vitest would give two cores one.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       'packages/*/test/vitest.config.ts',
       testProject({
@@ -22,7 +22,6 @@ export default defineConfig({
         folder,
         servers: true,
         include: 'rabbitmq/**/*.test.ts',
-        maxWorkers: 3,
       }),
       // Its tests are processes that work as hard as they can.
       testProject({

@@ -17,13 +17,11 @@ export interface TestProject {
   /** A part of the tests in the folder; or all but a part. Default all. */
   readonly include?: string
   readonly exclude?: string
-  /** Files side by side, after all other projects: for tests that mostly wait for their servers. */
-  readonly maxWorkers?: number
 }
 
 /** The options of vitest that all projects share. */
 export function testProject(project: TestProject): TestProjectInlineConfiguration {
-  const { name, folder, maxConcurrency = 5, include = '**/*.test.ts', exclude, maxWorkers } = project
+  const { name, folder, maxConcurrency = 5, include = '**/*.test.ts', exclude } = project
   const typeTests = '**/*.test-d.ts'
   return {
     root: folder,
@@ -35,7 +33,6 @@ export function testProject(project: TestProject): TestProjectInlineConfiguratio
       setupFiles: [logLines],
       globalSetup: project.servers ? [servers] : [],
       maxConcurrency,
-      ...(maxWorkers === undefined ? {} : { maxWorkers, sequence: { groupOrder: 1 } }),
       // No test waits by the clock, and each wait has a limit that scales with the machine: these end what hangs.
       testTimeout: 600_000,
       hookTimeout: 600_000,

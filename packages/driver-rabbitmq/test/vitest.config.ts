@@ -4,5 +4,4 @@ export default testProject({
   name: 'driver-rabbitmq',
   folder: import.meta.dirname,
   servers: true,
-  maxWorkers: 3,
 })
