@@ -9,13 +9,15 @@ export type LogFunction = (values: Arguments) => Promise<readonly Record<string,
  * the log gives where a job makes no use of them. So an argument more, or another order, is no matter of the bench.
  */
 export async function logFunction(pool: Pool, schema: string, name: string): Promise<LogFunction> {
-  const { rows } = await pool.query<{ names: string[] }>(
-    `select proargnames[1:pronargs] as names from pg_proc where proname = $1 and pronamespace = $2::regnamespace`,
+  // Its name has the version of the log's rules.
+  const { rows } = await pool.query<{ called: string; names: string[] }>(
+    `select proname as called, proargnames[1:pronargs] as names from pg_proc
+      where regexp_replace(proname, '_v[0-9]+$', '') = $1 and pronamespace = $2::regnamespace`,
     [name, schema],
   )
-  const names = rows[0]?.names
-  if (!names) throw new Error(`the log has no function ${name} any more`)
-  const text = `select * from ${schema}.${name}(${names.map((_, at) => `$${at + 1}`).join(', ')})`
+  const [{ called, names } = {}] = rows
+  if (!called || !names) throw new Error(`the log has no function ${name} any more`)
+  const text = `select * from ${schema}.${called}(${names.map((_, at) => `$${at + 1}`).join(', ')})`
   return async (given) => {
     const unknown = Object.keys(given).filter((each) => !names.includes(each))
     if (unknown.length > 0) throw new Error(`${name} has no argument ${unknown.join(', ')} any more`)

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 
 type Query = (this: Client, ...args: unknown[]) => unknown
 
-/** Counts this process's statements on PostgreSQL by the name of their plan, until the test has finished. */
+/** Counts this process's statements on PostgreSQL by the name of their plan, without the version of the rules, until the test has finished. */
 export function countStatements(): {
   readonly of: (name: string) => number
   readonly total: () => number
@@ -16,7 +16,7 @@ export function countStatements(): {
   const { query } = prototype
   prototype.query = function (...args) {
     const [config] = args as [{ readonly name?: string } | string]
-    const name = (typeof config === 'object' && config.name) || 'other'
+    const name = (typeof config === 'object' && config.name?.replace(/_v\d+$/, '')) || 'other'
     counts.set(name, (counts.get(name) ?? 0) + 1)
     order.push(`sent ${name}`)
     const answer = query.apply(this, args)

@@ -10,7 +10,9 @@ interface Called {
   readonly sql: (text: string, values?: readonly unknown[]) => Promise<Record<string, unknown>[]>
 }
 
-interface RoleFunction {
+export interface RoleFunction {
+  /** With its version. */
+  readonly called: string
   readonly name: string
   readonly parameters: readonly string[]
   readonly roles: readonly string[]
@@ -22,17 +24,20 @@ export async function functionsOfRoles({ log, sql }: Called): Promise<readonly R
   const given = new Map<string, string[]>()
   for (const role of roles) {
     const script = (await log.grants?.({ [role]: 'somebody' }, { apply: false })) ?? ''
-    const [, list = ''] = /grant execute on function([^;]*?)to "somebody"/.exec(script) ?? []
-    for (const [, name] of list.matchAll(/\.(\w+)/g)) given.set(name!, [...(given.get(name!) ?? []), role])
+    const [, list = ''] = /grant execute on function([^;']*?)to "somebody"/.exec(script) ?? []
+    const [, rules = ''] = /any \('\{([^}]*)\}'\) then\s+execute format\('grant execute/.exec(script) ?? []
+    for (const [name] of [...list.matchAll(/(?<=\.)\w+/g), ...rules.matchAll(/\w+/g)])
+      given.set(name, [...(given.get(name) ?? []), role])
   }
   const rows = await sql(
-    `select proname as name, proargnames[1:pronargs] as parameters from pg_proc
+    `select proname as called, regexp_replace(proname, '_v[0-9]+$', '') as name, proargnames[1:pronargs] as parameters from pg_proc
       where pronamespace = (select relnamespace from pg_class where oid = 'errand.meta'::regclass)
-        and proname = any ($1)`,
+        and regexp_replace(proname, '_v[0-9]+$', '') = any ($1)`,
     [[...given.keys()]],
   )
   return rows
-    .map(({ name, parameters }) => ({
+    .map(({ called, name, parameters }) => ({
+      called: called as string,
       name: name as string,
       parameters: (parameters as string[] | null) ?? [],
       roles: given.get(name as string) ?? [],
@@ -202,8 +207,7 @@ const quoted = (cell: string): string => `{"${cell.replaceAll(/["\\]/g, String.r
 /** Refused or done: both are fine. */
 export async function call(
   { log, sql }: Called,
-  name: string,
-  parameters: readonly string[],
+  { called, name, parameters }: RoleFunction,
   hostile: ReadonlyMap<string, string | null>,
 ): Promise<void> {
   const id = randomUUID()
@@ -213,7 +217,7 @@ export async function call(
     return value === job ? id : value === '{job}' ? `{${id}}` : (value ?? null)
   })
   const marks = values.map((_, index) => `$${index + 1}`).join(', ')
-  await sql(`select * from errand.${name}(${marks})`, values).catch(() => undefined)
+  await sql(`select * from errand.${called}(${marks})`, values).catch(() => undefined)
 }
 
 const ofRuns = new Set(['settle', 'settle_succeeded', 'complete', 'beat', 'set_aside_unsettled'])

@@ -176,7 +176,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
       }
       const names = Object.keys(columns)
       await own.query(
-        `select ${scene.schema}.append_alike(${names.map((name, index) => `${name} => $${index + 1}`).join(', ')})`,
+        `select ${scene.schema}.append_alike_v1(${names.map((name, index) => `${name} => $${index + 1}`).join(', ')})`,
         Object.values(columns),
       )
       return id

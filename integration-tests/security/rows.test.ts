@@ -70,13 +70,13 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
     const functions = await functionsOfRoles(stage)
     const covered = new Set(functions.flatMap(({ roles }) => roles))
     expect([...covered].toSorted()).toEqual(['dispatcher', 'operator', 'worker'])
-    for (const { name, parameters } of functions) {
+    for (const each of functions) {
+      const { name, parameters } = each
       const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
       await stage.log.append(honest)
       // One hostile value in a call: of several, the first that is refused would hide the others.
       for (const hostile of parameters)
-        for (const value of hostileValues(name, hostile))
-          await call(stage, name, parameters, new Map([[hostile, value]]))
+        for (const value of hostileValues(name, hostile)) await call(stage, each, new Map([[hostile, value]]))
       // Before anything that was stored has ended, and been pruned.
       if (name.startsWith('append')) expect(await beyondBounds(stage), name).toEqual([])
       await lineGoesOn(stage, honest)
@@ -89,18 +89,17 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
     const functions = (await functionsOfRoles(stage)).filter(
       ({ roles, parameters }) => roles.includes('dispatcher') && parameters.length > 1,
     )
-    const hostileCall = fc.constantFrom(...functions).chain(({ name, parameters }) =>
-      fc.uniqueArray(fc.constantFrom(...parameters), { minLength: 2, maxLength: 2 }).chain((chosen) =>
-        fc.tuple(...chosen.map((each) => fc.constantFrom(...hostileValues(name, each)))).map((values) => ({
-          name,
-          parameters,
-          hostile: new Map(chosen.map((each, index) => [each, values[index]!])),
+    const hostileCall = fc.constantFrom(...functions).chain((each) =>
+      fc.uniqueArray(fc.constantFrom(...each.parameters), { minLength: 2, maxLength: 2 }).chain((chosen) =>
+        fc.tuple(...chosen.map((one) => fc.constantFrom(...hostileValues(each.name, one)))).map((values) => ({
+          each,
+          hostile: new Map(chosen.map((one, index) => [one, values[index]!])),
         })),
       ),
     )
     await fc.assert(
       fc.asyncProperty(fc.array(hostileCall, { minLength: 1, maxLength: 10 }), async (calls) => {
-        for (const { name, parameters, hostile } of calls) await call(stage, name, parameters, hostile)
+        for (const { each, hostile } of calls) await call(stage, each, hostile)
         const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
         await stage.log.append(honest)
         await lineGoesOn(stage, honest)

@@ -59,7 +59,7 @@ test.skipIf(url === '')(
     expect(await project.run(['jobs', 'show', id], as(role))).toMatchObject({ code: 0 })
     const refused = await project.run(['jobs', 'cancel', id], as(role))
     expect(refused).toMatchObject({ code: 6 })
-    expect(refused.stderr).toMatch(/E_RIGHTS.*permission denied for function cancel; errand roles/)
+    expect(refused.stderr).toMatch(/E_RIGHTS.*permission denied for function cancel_v1; errand roles/)
     expect(await project.run(['roles', '--dispatcher', role, '--apply'], as(role))).toMatchObject({ code: 6 })
   },
 )

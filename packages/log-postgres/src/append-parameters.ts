@@ -58,11 +58,11 @@ const common: readonly Column[] = [
 const placeholders = (count: number): string =>
   Array.from({ length: count }, (_, index) => `$${index + 1}`).join(', ')
 
-/** The calls of both functions, in the schema given. */
-export const appendCall = (schema: string): string =>
-  `select ${schema}.append(${placeholders(columns.length + 1)}) as answer`
-export const appendAlikeCall = (schema: string): string =>
-  `select ${schema}.append_alike(${placeholders(own.length + common.length + 1)})`
+/** The calls of both functions, by their names in the database. */
+export const appendCall = (append: string): string =>
+  `select ${append}(${placeholders(columns.length + 1)}) as answer`
+export const appendAlikeCall = (appendAlike: string): string =>
+  `select ${appendAlike}(${placeholders(own.length + common.length + 1)})`
 
 /** Of `append`. */
 export function appendParameters(jobs: readonly NewJob[], lockTimeout: string | null): (string | null)[] {

@@ -39,9 +39,9 @@ export class Appender {
 
   constructor(database: Database, logId: () => string) {
     this.#database = database
-    this.#append = appendCall(database.schema)
-    this.#appendAlike = appendAlikeCall(database.schema)
-    this.#lockedKeys = `select ${database.schema}.locked_keys($1, $2, $3, $4)`
+    this.#append = appendCall(database.rule('append'))
+    this.#appendAlike = appendAlikeCall(database.rule('append_alike'))
+    this.#lockedKeys = `select ${database.rule('locked_keys')}($1, $2, $3, $4)`
     this.#logId = logId
   }
 

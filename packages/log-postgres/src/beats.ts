@@ -11,7 +11,7 @@ export class Beats {
 
   constructor(database: Database) {
     this.#database = database
-    this.#text = `select * from ${database.schema}.beat($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+    this.#text = `select * from ${database.rule('beat')}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
   }
 
   async beat(by: WorkerRef, report: BeatReport): Promise<BeatReply> {

@@ -31,8 +31,8 @@ export class Claims {
     this.#database = database
     this.#logger = logger
     this.#logId = logId
-    this.#claimText = `select * from ${database.schema}.claim($1, $2, $3, $4, $5, $6)`
-    this.#takeText = `select * from ${database.schema}.take($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+    this.#claimText = `select * from ${database.rule('claim')}($1, $2, $3, $4, $5, $6)`
+    this.#takeText = `select * from ${database.rule('take')}($1, $2, $3, $4, $5, $6, $7, $8, $9)`
   }
 
   async claim(

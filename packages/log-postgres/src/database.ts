@@ -5,6 +5,8 @@ import { Connections, giveBack } from './connections.ts'
 import { isLostConnection, isSpent, isTakenBack, isUseless, logError } from './failures.ts'
 import { whenRead } from './late.ts'
 import { Line } from './line.ts'
+import type { Release } from './migrations/release.ts'
+import { ruleName } from './migrations/rules.ts'
 import { quoteSchema } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { placeOf } from './options.ts'
@@ -53,14 +55,21 @@ export class Database {
   /** Host, port and database, for people. */
   readonly place: string
   readonly options: ResolvedOptions
+  readonly release: Release
   readonly connections: Connections
   #line: Line | undefined
 
-  constructor(options: ResolvedOptions, logger: Logger) {
+  constructor(options: ResolvedOptions, logger: Logger, release: Release) {
     this.options = options
+    this.release = release
     this.schema = quoteSchema(options.schema)
     this.place = placeOf(options)
     this.connections = new Connections(options, logger, this.place)
+  }
+
+  /** A function of the schema, for this build: `"errand".claim_v1`. */
+  rule(name: string): string {
+    return `${this.schema}.${ruleName(name, this.release.version)}`
   }
 
   /** One statement, prepared under `name` where that is allowed. */
@@ -135,7 +144,8 @@ export class Database {
       text,
       rowMode: 'array',
       ...(values.length > 0 || prepared ? { values: [...values] } : {}),
-      ...(prepared ? { name } : {}),
+      // Through a pooler another build may have prepared its own text on this session.
+      ...(prepared ? { name: name && ruleName(name, this.release.version) } : {}),
     })
     return result.rows
   }

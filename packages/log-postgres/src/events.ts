@@ -149,7 +149,7 @@ export class Events {
           'errand_end',
           `select m.epoch, ${standing(schema)}, pg_current_snapshot(), e.tx, e.seq
              from ${schema}.meta m
-             left join ${schema}.newest() e on true`,
+             left join ${this.#database.rule('newest')}() e on true`,
         ),
       (answer) => answer[0]?.[2],
     )
@@ -171,7 +171,7 @@ export class Events {
     const answer = await ask()
     const news = isNews(answer)
     if (news !== 't' && news !== 'true') return answer
-    await this.#database.query('errand_note_timeline', `select ${this.#database.schema}.note_timeline()`)
+    await this.#database.query('errand_note_timeline', `select ${this.#database.rule('note_timeline')}()`)
     return ask()
   }
 

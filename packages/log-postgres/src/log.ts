@@ -8,6 +8,8 @@ import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
 import { Listener } from './listener.ts'
 import { inspect, migrate } from './migrate.ts'
+import { release as thisRelease } from './migrations/release.ts'
+import type { Release } from './migrations/release.ts'
 import { Notifier } from './notifier.ts'
 import { OneJob } from './one-job.ts'
 import { Operations } from './operations.ts'
@@ -17,10 +19,17 @@ import { grantsOf, scriptOf } from './roles.ts'
 import { Settler } from './settle.ts'
 import { Sweeps } from './sweeps.ts'
 
-/** The job log on PostgreSQL: the rules are functions in its schema, so that every call is one round trip. */
-export function openPostgresLog(options: ResolvedOptions, context: LogContext): JobLog {
+/**
+ * The job log on PostgreSQL: the rules are functions in its schema, so that every call is one round trip.
+ * @param release of another build, in tests
+ */
+export function openPostgresLog(
+  options: ResolvedOptions,
+  context: LogContext,
+  release: Release = thisRelease,
+): JobLog {
   const { logger } = context
-  const database = new Database(options, logger)
+  const database = new Database(options, logger, release)
   let info: LogInfo | undefined
   let connecting: Promise<LogInfo> | undefined
   let closing: Promise<void> | undefined
@@ -69,7 +78,7 @@ export function openPostgresLog(options: ResolvedOptions, context: LogContext): 
       return report
     },
     grants: async (roles, { apply }) => {
-      const grants = grantsOf(database.schema, roles)
+      const grants = grantsOf(database.schema, roles, release)
       if (apply) await database.transaction((run) => run(grants))
       return scriptOf(database.schema, grants)
     },

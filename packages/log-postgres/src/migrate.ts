@@ -3,13 +3,14 @@ import type { LogInfo, MigrationReport } from '@errand/core/ports'
 import { isMissingSchema } from './failures.ts'
 import { transferOf } from './rows.ts'
 import type { Database, Run } from './database.ts'
-import { codeVersion, migrations, oldestSchema } from './migrations/index.ts'
+import { versioned } from './migrations/rules.ts'
+import { createdIn, inSchema } from './migrations/sql-files.ts'
 
 const migrationDeadlineMs = 600_000
 
 /** Makes or updates the schema. Ten processes that start together do it once: the others wait, and find it done. */
 export async function migrate(database: Database, restored: boolean): Promise<MigrationReport> {
-  const { schema } = database
+  const { schema, release } = database
   return database.transaction(
     async (run) => {
       await run('set local statement_timeout = 0')
@@ -21,21 +22,39 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
       const [found] = await run(`select current_setting('server_encoding')`)
       checkEncoding(found?.[0], database.place)
       const from = await prepareLedger(run, schema)
-      for (const migration of migrations) {
+      for (const migration of from < release.version ? release.migrations() : []) {
         if (migration.version <= from) continue
-        await run(migration.sql(schema))
+        if (migration.tables !== undefined) await run(inSchema(migration.tables, schema))
         await run(`insert into ${schema}.migrations (version, name, oldest_code) values ($1, $2, $3)`, [
           migration.version,
           migration.name,
           migration.oldestCode,
         ])
       }
-      if (from > 0) await run(`select ${schema}.ensure_partitions(14)`)
+      if (from < release.version) await makeRules(run, database)
+      if (from <= release.version) await run(`select ${database.rule('ensure_partitions')}(14)`)
       if (restored || (from > 0 && (await isAhead(run, schema)))) await raiseEpoch(run, schema)
-      return { from, to: Math.max(from, codeVersion) }
+      return { from, to: Math.max(from, release.version) }
     },
     { deadlineMs: migrationDeadlineMs },
   )
+}
+
+/** Makes the rules of this build. Those of older builds stay for as long as one of them may still work with the schema. */
+async function makeRules(run: Run, { schema, release }: Database): Promise<void> {
+  const rules = release.rules()
+  await run(inSchema(versioned(rules, release.version), schema))
+  await run(`
+    do $$ declare v_rule regprocedure; begin
+      for v_rule in
+        select p.oid from pg_proc p
+         where p.pronamespace = '${schema}'::regnamespace
+           and regexp_replace(p.proname, '_v[0-9]+$', '') = any ('{${createdIn(rules, 'function').join(', ')}}')
+           and substring(p.proname from '_v([0-9]+)$')::integer < (select max(oldest_code) from ${schema}.migrations)
+      loop
+        execute format('drop function %s', v_rule);
+      end loop;
+    end $$`)
 }
 
 /** The schema's version so far; 0 where there is none. */
@@ -113,12 +132,13 @@ async function isAhead(run: Run, schema: string): Promise<boolean> {
  * @throws `E_LOG_VERSION`, and `E_LOG` where transactions are not READ COMMITTED by default, or the encoding is not UTF8
  */
 export async function inspect(database: Database): Promise<LogInfo> {
-  const { schema, place } = database
+  const { schema, place, release } = database
   const row = await database
     .query(
       'errand_inspect',
       `select m.log_id, m.epoch, v.version, v.oldest_code, current_setting('transaction_isolation'),
-              m.transfer_revision, m.transfer, current_setting('server_encoding')
+              m.transfer_revision, m.transfer, current_setting('server_encoding'),
+              to_regproc('${database.rule('claim')}') is not null
          from ${schema}.meta m, (select version, oldest_code from ${schema}.migrations order by version desc limit 1) v`,
     )
     .then(([first]) => first)
@@ -131,16 +151,17 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG_VERSION',
       `the database at ${place} has no job log in schema ${schema} yet; run: errand migrate`,
     )
-  const [logId, epoch, version, oldestCode, isolation, revision, transfer, encoding] = row
-  if (Number(version) < oldestSchema)
+  const [logId, epoch, version, oldestCode, isolation, revision, transfer, encoding, hasRules] = row
+  if (Number(version) < release.version)
     throw new ErrandError(
       'E_LOG_VERSION',
-      `the job log at ${place} has schema version ${version}, and this code needs ${oldestSchema}; run: errand migrate`,
+      `the job log at ${place} has schema version ${version}, and this code needs ${release.version}; run: errand migrate`,
     )
-  if (Number(oldestCode) > codeVersion)
+  // Made by a newer build at once, it never had the rules of this one.
+  if (Number(oldestCode) > release.version || hasRules !== 't')
     throw new ErrandError(
       'E_LOG_VERSION',
-      `the job log at ${place} has schema version ${version}, which code of version ${oldestCode} and later can use; this one is ${codeVersion}: update @errand/log-postgres`,
+      `the job log at ${place} has schema version ${version}, which code of version ${Math.max(Number(oldestCode), hasRules === 't' ? 0 : release.version + 1)} and later can use; this one is ${release.version}: update @errand/log-postgres`,
     )
   if (isolation !== 'read committed')
     throw new ErrandError(

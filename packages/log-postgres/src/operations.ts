@@ -49,9 +49,11 @@ export class Operations {
   }
 
   async cancel(ids: readonly string[], note: Note): Promise<CancelReport> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.cancel($1, $2, '${rowWait}')`, [
-      noteOf(note),
-    ])
+    const rows = await this.#each(
+      ids,
+      `select * from ${this.#database.rule('cancel')}($1, $2, '${rowWait}')`,
+      [noteOf(note)],
+    )
     const of = (...kinds: string[]): Row[] => rows.filter((row) => kinds.includes(row[0] ?? ''))
     return {
       cancelled: of('cancelled').length,
@@ -62,9 +64,11 @@ export class Operations {
   }
 
   async replay(ids: readonly string[], note: Note): Promise<ReplayReport> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.replay($1, $2, '${rowWait}')`, [
-      dataOf(note),
-    ])
+    const rows = await this.#each(
+      ids,
+      `select * from ${this.#database.rule('replay')}($1, $2, '${rowWait}')`,
+      [dataOf(note)],
+    )
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
       duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
@@ -76,7 +80,7 @@ export class Operations {
     ids: readonly string[],
     note: Note,
   ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }> {
-    const rows = await this.#each(ids, `select * from ${this.#schema}.skip($1, $2, '${rowWait}')`, [
+    const rows = await this.#each(ids, `select * from ${this.#database.rule('skip')}($1, $2, '${rowWait}')`, [
       dataOf(note),
     ])
     return {
@@ -99,7 +103,7 @@ export class Operations {
     const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
     const [row] = await this.#database.query(
       'errand_change',
-      `select * from ${this.#schema}.change($1, $2, $3, $4, $5, $6, $7, $8, '${rowWait}')`,
+      `select * from ${this.#database.rule('change')}($1, $2, $3, $4, $5, $6, $7, $8, '${rowWait}')`,
       [
         id,
         to.lane === undefined ? null : laneRank[to.lane],
@@ -277,7 +281,7 @@ export class Operations {
   async prune(options: PruneOptions): Promise<Pruned> {
     const { succeededMs, failedMs, limit } = options
     const text = `select gone, more
-      from ${this.#schema}.prune($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
+      from ${this.#database.rule('prune')}($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
     const ended = async (types: readonly number[], ms: number, most: number): Promise<Pruned> => {
       const [row] = await this.#database.query('errand_prune', text, [
         arrayLiteral(types),
@@ -294,7 +298,7 @@ export class Operations {
     // Events go when no job can need them any more: jobs first, and only when none is left behind.
     const [row] = await this.#database.query(
       'errand_drop_events',
-      `select ${this.#schema}.drop_events(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
+      `select ${this.#database.rule('drop_events')}(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
       [Math.round(Math.max(succeededMs, failedMs)), limit],
     )
     return { jobs, more: number(row?.[0]) >= limit }

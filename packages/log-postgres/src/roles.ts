@@ -1,13 +1,16 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogRoles } from '@errand/core/ports'
-import { migrations } from './migrations/index.ts'
+import { release as thisRelease } from './migrations/release.ts'
+import type { Release } from './migrations/release.ts'
+import { createdIn } from './migrations/sql-files.ts'
 
 type RoleName = keyof LogRoles
 
 interface Rights {
   /** For the comment above its grants. */
   readonly does: string
-  readonly functions: readonly string[]
+  /** Rules, of every version that is there: older workers call their own until they are replaced. */
+  readonly rules: readonly string[]
   /** Rights on tables, as a grant has them. */
   readonly tables: readonly string[]
 }
@@ -22,18 +25,15 @@ const grantedTables: Readonly<Record<string, string>> = {
 
 /** What connecting reads, and every read beside it. */
 const connecting = {
-  functions: ['clock', 'ms', 'timeline', 'written', 'newest', 'note_timeline'],
+  /** Of the tables: they have no version. */
+  functions: ['clock', 'ms', 'timeline', 'written'],
+  rules: ['newest', 'note_timeline'],
   tables: ['select on meta', 'select on migrations', 'select on epochs'],
 } as const
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  functions: [
-    'append',
-    'append_alike',
-    'locked_keys',
-    ...Object.keys(grantedTables).map((table) => `granted_${table}`),
-  ],
+  rules: ['append', 'append_alike', 'locked_keys'],
   tables: [],
 }
 
@@ -41,7 +41,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   dispatcher: dispatching,
   worker: {
     does: 'runs jobs, relays them, and dispatches more',
-    functions: [
+    rules: [
       'append',
       'append_alike',
       'locked_keys',
@@ -69,7 +69,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   },
   operator: {
     does: 'looks at everything, and acts on jobs, queues and workers',
-    functions: [
+    rules: [
       'cancel',
       'replay',
       'skip',
@@ -98,7 +98,7 @@ const names = Object.keys(rights) as RoleName[]
  * @param schema quoted
  * @throws `E_OPTION`
  */
-export function grantsOf(schema: string, roles: LogRoles): string {
+export function grantsOf(schema: string, roles: LogRoles, release: Release = thisRelease): string {
   const given = names.flatMap((name) => {
     const role = roles[name]
     return role === undefined ? [] : [{ name, role: quoteRole(name, role) }]
@@ -106,9 +106,17 @@ export function grantsOf(schema: string, roles: LogRoles): string {
   if (given.length === 0)
     throw new ErrandError('E_OPTION', `no role is named; give at least one of ${names.join(', ')}`)
   const others = ['public', ...new Set(given.map(({ role }) => role))].join(', ')
-  const definers = [
-    ...new Set(['newest', 'note_timeline', ...names.flatMap((name) => rights[name].functions)]),
-  ].filter((name) => !name.startsWith('granted_'))
+  const rules = release.rules()
+  const tables = release
+    .migrations()
+    .map((migration) => migration.tables ?? '')
+    .join('\n')
+  const made = {
+    table: ['migrations', ...createdIn(tables, 'table')],
+    sequence: createdIn(tables, 'sequence'),
+    function: createdIn(tables, 'function'),
+  }
+  const called = [...connecting.rules, ...names.flatMap((name) => rights[name].rules)]
   return [
     '-- One at a time, and not beside a migration.',
     `select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext('${schema}'));`,
@@ -123,7 +131,7 @@ export function grantsOf(schema: string, roles: LogRoles): string {
     '-- Nobody but the owner, and who is named below.',
     `revoke all on schema ${schema} from ${others};`,
     ...(['table', 'sequence', 'function'] as const).map((kind) => {
-      const names = made(kind, schema).map((name) => `${schema}.${name}`)
+      const names = made[kind].map((name) => `${schema}.${name}`)
       return `revoke all on ${kind}\n${listed(names)}\n  from ${others};`
     }),
     'do $$ declare v_part regclass; begin',
@@ -132,8 +140,26 @@ export function grantsOf(schema: string, roles: LogRoles): string {
     '  end loop;',
     'end $$;',
     '',
-    '-- With the rights of their owner.',
-    ...definers.map((name) => `alter function ${schema}.${name} security definer;`),
+    '-- Rules, of every version that is there: workers that were not replaced yet call those of an older one. What a role',
+    '-- may call acts with the rights of its owner.',
+    'do $$ declare v_rule regprocedure; v_name text; begin',
+    '  for v_rule, v_name in',
+    `    select p.oid, regexp_replace(p.proname, '_v[0-9]+$', '') from pg_proc p`,
+    `     where p.pronamespace = '${schema}'::regnamespace and p.proname ~ '_v[0-9]+$'`,
+    '  loop',
+    `    if v_name = any ('{${arrayOf(createdIn(rules, 'function'))}}') then`,
+    `      execute format('revoke all on function %s from ${others}', v_rule);`,
+    '    end if;',
+    `    if v_name = any ('{${arrayOf(called)}}') then`,
+    `      execute format('alter function %s security definer', v_rule);`,
+    '    end if;',
+    ...given.flatMap(({ name, role }) => [
+      `    if v_name = any ('{${arrayOf([...connecting.rules, ...rights[name].rules])}}') then`,
+      `      execute format('grant execute on function %s to ${role}', v_rule);`,
+      '    end if;',
+    ]),
+    '  end loop;',
+    'end $$;',
     '',
     '-- One job, for whoever knows its id.',
     ...Object.entries(grantedTables).flatMap(([table, id]) => [
@@ -145,19 +171,15 @@ export function grantsOf(schema: string, roles: LogRoles): string {
     ...given.flatMap(({ name, role }) => [
       '',
       `-- ${name}: ${rights[name].does}.`,
-      ...granted(schema, rights[name], role),
+      ...granted(
+        schema,
+        rights[name],
+        role,
+        name === 'dispatcher' ? Object.keys(grantedTables).map((table) => `granted_${table}`) : [],
+      ),
     ]),
     '',
   ].join('\n')
-}
-
-/** What the migrations make, read from their own statements: nothing else is Errand's to take rights away from. */
-function made(kind: 'table' | 'sequence' | 'function', schema: string): readonly string[] {
-  const pattern = new RegExp(`create ${kind} ${schema}\\.(\\w+)`, 'g')
-  const names = migrations.flatMap((migration) =>
-    [...migration.sql(schema).matchAll(pattern)].map(([, name]) => name!),
-  )
-  return kind === 'table' ? ['migrations', ...names] : names
 }
 
 /** The same as a script, for people to read and to run. */
@@ -166,7 +188,12 @@ export function scriptOf(schema: string, grants: string): string {
   return `${title}\nbegin;\n${grants}commit;\n`
 }
 
-function granted(schema: string, { functions, tables }: Rights, role: string): string[] {
+/** Members of a literal of an array, one line for each few. */
+function arrayOf(all: readonly string[]): string {
+  return `\n${listed([...new Set(all)], 6)}\n      `
+}
+
+function granted(schema: string, { tables }: Rights, role: string, functions: readonly string[]): string[] {
   return [
     `grant usage on schema ${schema} to ${role};`,
     ...[...connecting.tables, ...tables].map((right) => {
@@ -181,14 +208,14 @@ function granted(schema: string, { functions, tables }: Rights, role: string): s
 const lineWidth = 110
 
 /** Names with commas between, in lines that fit. */
-function listed(all: readonly string[]): string {
+function listed(all: readonly string[], indent = 1): string {
   const lines: string[] = ['']
   for (const [index, name] of all.entries()) {
     const word = index + 1 < all.length ? `${name},` : name
     if ((lines.at(-1)?.length ?? 0) + word.length >= lineWidth) lines.push('')
     lines.push(`${lines.pop() ?? ''} ${word}`)
   }
-  return lines.map((line) => ` ${line}`).join('\n')
+  return lines.map((line) => `${' '.repeat(indent)}${line}`).join('\n')
 }
 
 /** PostgreSQL cuts longer names, so that two of them could be one. */

@@ -30,7 +30,7 @@ async function setAside(
   { name, parameters }: { readonly name: string; readonly parameters: readonly Value[] },
 ): Promise<number> {
   const marks = parameters.map((_, index) => `$${index + 1}`).join(', ')
-  const text = `select job_id, job_name, why from ${database.schema}.${name}(${marks})`
+  const text = `select job_id, job_name, why from ${database.rule(name)}(${marks})`
   const rows = await database.query(`errand_${name}`, text, parameters)
   for (const row of rows) noteAside(logger, row)
   return rows.length

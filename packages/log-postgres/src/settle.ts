@@ -49,8 +49,8 @@ export class Settler {
     this.#database = database
     this.#logger = logger
     this.#logId = logId
-    this.#text = `select ${database.schema}.settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-    this.#succeededText = `select ${database.schema}.settle_succeeded($1, $2, $3, $4, $5, $6)`
+    this.#text = `select ${database.rule('settle')}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+    this.#succeededText = `select ${database.rule('settle_succeeded')}($1, $2, $3, $4, $5, $6)`
   }
 
   async settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]> {
@@ -82,7 +82,7 @@ export class Settler {
         'the result holds a NUL or half of a surrogate pair, which no text can store',
       )
     try {
-      await inside(`select ${this.#database.schema}.complete($1, $2, $3, $4, $5) as answer`, [
+      await inside(`select ${this.#database.rule('complete')}($1, $2, $3, $4, $5) as answer`, [
         fence.id,
         String(fence.run),
         result?.codec ?? null,
@@ -142,7 +142,7 @@ export class Settler {
       const why = (refusal as Error).message
       const [row] = await this.#database.query(
         'errand_set_aside_unsettled',
-        `select ${this.#database.schema}.set_aside_unsettled($1, $2, $3, $4)`,
+        `select ${this.#database.rule('set_aside_unsettled')}($1, $2, $3, $4)`,
         [one.id, one.run, by.id, why],
       )
       const name = row?.[0]

@@ -41,11 +41,10 @@ export class Sweeps {
   }
 
   async sweep(options: SweepOptions): Promise<SweepReport> {
-    const { schema } = this.#database
     const ask = (): Promise<readonly Row[]> =>
       this.#database.query(
         'errand_sweep',
-        `select * from ${schema}.sweep($1, $2, $3, $4)`,
+        `select * from ${this.#database.rule('sweep')}($1, $2, $3, $4)`,
         [
           options.limit,
           options.republish,
@@ -75,7 +74,7 @@ export class Sweeps {
   async published(tickets: readonly Ticket[]): Promise<void> {
     const ids = tickets.filter(({ id }) => isUuid(id)).map(({ id }) => id)
     for (const batch of batchesOf(ids)) {
-      await this.#database.query('errand_published', `select ${this.#database.schema}.published($1)`, [
+      await this.#database.query('errand_published', `select ${this.#database.rule('published')}($1)`, [
         arrayLiteral(batch),
       ])
     }
@@ -84,7 +83,7 @@ export class Sweeps {
   async expedite(queues: readonly QueueName[], { limit, leftMs = 0 }: ExpediteOptions): Promise<Expedited> {
     const rows = await this.#database.query(
       'errand_expedite',
-      `select ${this.#database.schema}.expedite($1, $2, $3)`,
+      `select ${this.#database.rule('expedite')}($1, $2, $3)`,
       [arrayLiteral(queues) ?? '{}', limit, leftMs],
     )
     const jobs = number(rows[0]?.[0])
@@ -96,7 +95,7 @@ export class Sweeps {
     const rows = await this.#despiteData(limit, () =>
       this.#database.query(
         'errand_pass_keys',
-        `select '', p.id, p.queue, p.lane from ${schema}.pass_noted_keys($1, ${schema}.clock()) p`,
+        `select '', p.id, p.queue, p.lane from ${this.#database.rule('pass_noted_keys')}($1, ${schema}.clock()) p`,
         [limit],
       ),
     )
@@ -130,7 +129,7 @@ export class Sweeps {
   async #makePartitions(): Promise<void> {
     if (performance.now() < this.#partitionsAfter) return
     try {
-      await this.#database.query('', `select ${this.#database.schema}.ensure_partitions(14)`)
+      await this.#database.query('', `select ${this.#database.rule('ensure_partitions')}(14)`)
     } catch (error) {
       this.#partitionsAfter = performance.now() + partitionsPauseMs
       this.#logger.warn(

@@ -44,7 +44,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
       const granted = await Promise.all(
         claimants.map(async ({ client, by }) => {
           const { rows } = await client.query<{ verdict: string; id: string }>(
-            `select verdict, id from ${stage.schema}.claim($1, 400, $2, $3, 1000, '{}')`,
+            `select verdict, id from ${stage.schema}.claim_v1($1, 400, $2, $3, 1000, '{}')`,
             [shuffled(ids), by.id, randomUUID()],
           )
           return rows.filter(({ verdict }) => verdict === 'run').map(({ id }) => id)
@@ -61,7 +61,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     const client = await stage.client()
     await log.append(patient(20))
     await client.query('begin')
-    await client.query(`select ${stage.schema}.expedite('{patient}', 12, 0)`)
+    await client.query(`select ${stage.schema}.expedite_v1('{patient}', 12, 0)`)
     expect(await log.take(['patient'], 20, by, randomUUID())).toHaveLength(8)
     await client.query('commit')
 
@@ -83,10 +83,10 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     await client.query('begin')
     await client.query('select pg_current_xact_id()')
     await log.append([next!, plain!])
-    const take = `select id from ${stage.schema}.take('{late}', 9, $1, $2, 1000, '{}', 0, false, null) where id is not null`
+    const take = `select id from ${stage.schema}.take_v1('{late}', 9, $1, $2, 1000, '{}', 0, false, null) where id is not null`
     expect((await client.query(take, [by.id, randomUUID()])).rows).toEqual([])
     const { rows } = await client.query<{ answer: string }>(
-      `select ${stage.schema}.settle($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`,
+      `select ${stage.schema}.settle_v1($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`,
       [`{${claim!.id}}`, by.id],
     )
     expect(rows[0]?.answer.split('\n').map((line) => line.split('\t')[0])).toEqual(['settled', 'pending'])
@@ -143,28 +143,28 @@ describe.skipIf(url === undefined)('many connections at once', () => {
             ...values,
           ])
         ).rows
-      const claim = `select verdict from errand.claim($1, 1, $2, $3, 1000, '{}')`
+      const claim = `select verdict from errand.claim_v1($1, 1, $2, $3, 1000, '{}')`
       expect(await call(ready.client, claim, [[ready.id], ready.by.id, randomUUID()])).toEqual([
         { verdict: 'again' },
       ])
-      const overdue = `select id from errand.take('{${queue}}', 1000, $1, $2, 1000, '{}', 0, true, null)`
+      const overdue = `select id from errand.take_v1('{${queue}}', 1000, $1, $2, 1000, '{}', 0, true, null)`
       const taken = await call(ready.client, overdue, [ready.by.id, randomUUID()])
       expect(taken.map(({ id }) => id)).not.toContain(ready.id)
 
       const running = await late('running')
-      const settle = `select errand.settle($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`
+      const settle = `select errand.settle_v1($1, '{1}', '{1}', null, null, null, null, null, $2, null) as answer`
       expect(await call(running.client, settle, [`{${running.id}}`, running.by.id])).toEqual([
         { answer: `locked\t${running.id}` },
       ])
-      const succeed = `select errand.settle_succeeded($1, '{1}', '{null}', '{null}', '{null}', $2) as answer`
+      const succeed = `select errand.settle_succeeded_v1($1, '{1}', '{null}', '{null}', '{null}', $2) as answer`
       expect(await call(running.client, succeed, [`{${running.id}}`, running.by.id])).toEqual([
         { answer: '' },
       ])
-      const lost = `select id from errand.sweep_lost(1000, clock_timestamp() + interval '1 day')`
+      const lost = `select id from errand.sweep_lost_v1(1000, clock_timestamp() + interval '1 day')`
       expect((await call(running.client, lost)).map(({ id }) => id)).not.toContain(running.id)
 
       const scheduled = await late('scheduled')
-      const due = `select id from errand.sweep_due(1000, clock_timestamp() + interval '1 day')`
+      const due = `select id from errand.sweep_due_v1(1000, clock_timestamp() + interval '1 day')`
       expect((await call(scheduled.client, due)).map(({ id }) => id)).not.toContain(scheduled.id)
 
       const over = await late('succeeded')
@@ -175,15 +175,15 @@ describe.skipIf(url === undefined)('many connections at once', () => {
     })
 
     it.each([
-      ['ready', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
-      ['running', `select * from errand.cancel(array[$1::uuid], '', '1s')`],
-      ['ready', `select * from errand.change($1, 100::smallint, null, null, null, null, '{}', 0, '1s')`],
-      ['failed', `select * from errand.skip(array[$1::uuid], '{}', '1s')`],
-      ['failed', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
-      ['succeeded', `select * from errand.replay(array[$1::uuid], '{}', '1s')`],
+      ['ready', `select * from errand.cancel_v1(array[$1::uuid], '', '1s')`],
+      ['running', `select * from errand.cancel_v1(array[$1::uuid], '', '1s')`],
+      ['ready', `select * from errand.change_v1($1, 100::smallint, null, null, null, null, '{}', 0, '1s')`],
+      ['failed', `select * from errand.skip_v1(array[$1::uuid], '{}', '1s')`],
+      ['failed', `select * from errand.replay_v1(array[$1::uuid], '{}', '1s')`],
+      ['succeeded', `select * from errand.replay_v1(array[$1::uuid], '{}', '1s')`],
       [
         'running',
-        `select * from errand.beat((select worker from errand.live where id = $1), 'h', 1, null, 120000,
+        `select * from errand.beat_v1((select worker from errand.live where id = $1), 'h', 1, null, 120000,
          '{many}', true, null, array[$1::uuid], '{1}', '{50}', '{x}', array['"progress":50'], '{}', null, null)`,
       ],
     ] as const)('does not touch a %s job, and is begun again: %s', async (state, text) => {

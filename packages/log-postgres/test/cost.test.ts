@@ -49,27 +49,25 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   /** Takes a batch and settles it. */
   async function cycle(from: readonly number[] | null = null): Promise<void> {
     const { rows } = await client.query<{ id: string | null; run: number }>(
-      `select id, run from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 1, false, $4)`,
+      `select id, run from ${stage.schema}.take_v1('{deep}', $1, $2, $3, 1000, '{}', 1, false, $4)`,
       [batch, by.id, randomUUID(), from],
     )
     const taken = rows.filter(({ id }) => id !== null)
     if (taken.length === 0) return
     const list = (cells: readonly (string | number | null)[]): string => `{${cells.join(',')}}`
-    await client.query(`select ${stage.schema}.settle($1, $2, $3, null, null, null, null, null, $4, null)`, [
-      list(taken.map(({ id }) => id)),
-      list(taken.map(({ run }) => run)),
-      list(taken.map(() => 1)),
-      by.id,
-    ])
+    await client.query(
+      `select ${stage.schema}.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`,
+      [list(taken.map(({ id }) => id)), list(taken.map(({ run }) => run)), list(taken.map(() => 1)), by.id],
+    )
   }
 
   /** Both who look for jobs that no ticket has fetched: workers and relays. */
   async function overdue(): Promise<void> {
     await client.query(
-      `select * from ${stage.schema}.take('{deep}', $1, $2, $3, 1000, '{}', 0, true, null)`,
+      `select * from ${stage.schema}.take_v1('{deep}', $1, $2, $3, 1000, '{}', 0, true, null)`,
       [batch, by.id, randomUUID()],
     )
-    await client.query(`select * from ${stage.schema}.sweep_unpublished($1, clock_timestamp(), '{}')`, [
+    await client.query(`select * from ${stage.schema}.sweep_unpublished_v1($1, clock_timestamp(), '{}')`, [
       batch,
     ])
   }
@@ -108,7 +106,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     const job = newJob({ queue: 'deep', lane: 'critical' })
     await log.append([job])
     const read = await reads(async () => {
-      await client.query(`select * from ${stage.schema}.claim($1, 1, $2, $3, 1000, '{}')`, [
+      await client.query(`select * from ${stage.schema}.claim_v1($1, 1, $2, $3, 1000, '{}')`, [
         [job.id],
         by.id,
         randomUUID(),
@@ -122,7 +120,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     const patient = Array.from({ length: 10 }, () => newJob({ queue: 'deep', publishGraceMs: 3_600_000 }))
     await log.append(patient)
     const read = await reads(async () => {
-      await client.query(`select ${stage.schema}.expedite('{deep}', $1, 30000)`, [batch])
+      await client.query(`select ${stage.schema}.expedite_v1('{deep}', $1, 30000)`, [batch])
     })
     expect(read['live']!.rows).toBeGreaterThanOrEqual(patient.length)
     expect(read['live']!.rows).toBeLessThanOrEqual(6 * patient.length)
@@ -133,7 +131,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     // Of three, one from the lowest lane: that look begins there as well.
     const takeFrom = async (sequence: number): Promise<number[]> => {
       const { rows } = await client.query<{ seq: string; id: string | null }>(
-        `select seq, id from ${stage.schema}.take('{deep}', 3, $1, $2, 1000, '{}', 1, false, $3)`,
+        `select seq, id from ${stage.schema}.take_v1('{deep}', 3, $1, $2, 1000, '{}', 1, false, $3)`,
         [by.id, randomUUID(), [sequence, sequence, sequence, sequence]],
       )
       return rows.filter(({ id }) => id !== null).map(({ seq }) => Number(seq))
@@ -166,7 +164,7 @@ it.skipIf(url === undefined)(
     const client = await stage.client()
     const take = () =>
       client.query(
-        `select id from ${stage.schema}.take('{deep}', 100, $1, $2, 1000, '{}', 1, false, '{0,0,0,0}')`,
+        `select id from ${stage.schema}.take_v1('{deep}', 100, $1, $2, 1000, '{}', 1, false, '{0,0,0,0}')`,
         [by.id, randomUUID()],
       )
     await take()
@@ -239,7 +237,11 @@ it('a take that finds nothing behind the marks looks at the front: a job that is
     asked.push(values.at(-1))
     return Promise.resolve(values.at(-1) === null ? [search, job] : [search])
   }
-  const claims = new Claims({ schema: 'errand', query } as Database, quietLogger, () => 'log')
+  const claims = new Claims(
+    { rule: (name: string) => name, query } as unknown as Database,
+    quietLogger,
+    () => 'log',
+  )
   const take = () => claims.take(['q'], 10, workerRef(), randomUUID())
   await take()
   expect(await take()).toHaveLength(1)

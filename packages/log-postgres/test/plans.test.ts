@@ -70,7 +70,7 @@ describe.skipIf(url === undefined)(
       const ids = await waiting(count, `state = 3 and ${which}`)
       await claim(ids)
       const { rows: runs } = await call('select id, run from errand.live where id = any ($1)', [ids])
-      await call(`select errand.settle($1, $2, $3, null, null, null, null, null, $4, null)`, [
+      await call(`select errand.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`, [
         array(runs.map(({ id }) => id)),
         array(runs.map(({ run }) => run)),
         array(runs.map(() => kind)),
@@ -79,7 +79,12 @@ describe.skipIf(url === undefined)(
     }
 
     const claim = (ids: readonly string[]) =>
-      call(`select * from errand.claim($1, $2, $3, $4, 1000, '{}')`, [ids, ids.length, by.id, randomUUID()])
+      call(`select * from errand.claim_v1($1, $2, $3, $4, 1000, '{}')`, [
+        ids,
+        ids.length,
+        by.id,
+        randomUUID(),
+      ])
 
     const plain = 'key is null and unique_mode = 0'
     const unique = 'unique_mode <> 0'
@@ -91,12 +96,12 @@ describe.skipIf(url === undefined)(
         name: 'a take and its success',
         act: async (count) => {
           const { rows } = await call(
-            `select id, run from errand.take('{q}', $1, $2, $3, 1000, '{}', 1, false, null)`,
+            `select id, run from errand.take_v1('{q}', $1, $2, $3, 1000, '{}', 1, false, null)`,
             [count, by.id, randomUUID()],
           )
           const taken = rows.filter(({ id }) => id !== null)
           const none = array(taken.map(() => 'null'))
-          await call(`select errand.settle_succeeded($1, $2, $3, $3, $3, $4)`, [
+          await call(`select errand.settle_succeeded_v1($1, $2, $3, $3, $3, $4)`, [
             array(taken.map(({ id }) => id)),
             array(taken.map(({ run }) => run)),
             none,
@@ -114,30 +119,32 @@ describe.skipIf(url === undefined)(
       {
         name: 'a replay of failed jobs',
         act: async (count) =>
-          call(`select * from errand.replay($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
+          call(`select * from errand.replay_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
       },
       {
         name: 'a skip of failed jobs',
         act: async (count) =>
-          call(`select * from errand.skip($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
+          call(`select * from errand.skip_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
       },
       {
         name: 'a cancellation',
         act: async (count) => {
           const ids = await Promise.all([plain, keyed, unique].map((which) => waiting(count / 2, which)))
-          await call(`select * from errand.cancel($1, '', '1s')`, [ids.flat()])
+          await call(`select * from errand.cancel_v1($1, '', '1s')`, [ids.flat()])
         },
       },
       {
         name: 'a sweep of what is due',
         act: (count) =>
-          call(`select * from errand.sweep_due($1, clock_timestamp() + interval '2 hours')`, [count]),
+          call(`select * from errand.sweep_due_v1($1, clock_timestamp() + interval '2 hours')`, [count]),
       },
       {
         name: 'a sweep of what is lost',
         act: async (count) => {
           await claim(await waiting(count, `state = 3 and ${plain}`))
-          await call(`select * from errand.sweep_lost($1, clock_timestamp() + interval '2 hours')`, [count])
+          await call(`select * from errand.sweep_lost_v1($1, clock_timestamp() + interval '2 hours')`, [
+            count,
+          ])
         },
       },
       {
@@ -145,7 +152,7 @@ describe.skipIf(url === undefined)(
         act: async (count) => {
           const each = (cell: () => unknown): string => array(Array.from({ length: count }, cell))
           await call(
-            `select errand.append($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
+            `select errand.append_v1($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
                                 $9, $3, $3, $8, $9, $10, null)`,
             [
               each(() => randomUUID()),

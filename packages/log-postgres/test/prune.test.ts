@@ -66,7 +66,7 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     for (let round = 0; round < 15; round++) {
       const tables = await readsOf(pruner, stage.schema, () =>
         pruner.query(
-          `select * from ${stage.schema}.prune('{${eventCode.succeeded}}', clock_timestamp(), ${batch})`,
+          `select * from ${stage.schema}.prune_v1('{${eventCode.succeeded}}', clock_timestamp(), ${batch})`,
         ),
       )
       read.push(Object.values(tables).reduce((sum, { whole, rows }) => sum + whole + rows, 0))
@@ -83,7 +83,9 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     const waiting = Array.from({ length: 25 }, () => newJob({ queue: 'waiting' }))
     await log.append(waiting)
     const operator = await open()
-    await operator.query(`select * from ${stage.schema}.cancel($1, '', '10s')`, [waiting.map(({ id }) => id)])
+    await operator.query(`select * from ${stage.schema}.cancel_v1($1, '', '10s')`, [
+      waiting.map(({ id }) => id),
+    ])
     await finish(3)
     expect(await pruneAll(10)).toBe(3)
     await operator.query('commit')
@@ -128,7 +130,7 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     const [id] = await start(1)
     await log.settle([settlement({ id: id!, run: 1 }, outcomes.succeed())], by)
     const operator = await open()
-    await operator.query(`select * from ${stage.schema}.replay($1, '{}', '10s')`, [[id]])
+    await operator.query(`select * from ${stage.schema}.replay_v1($1, '{}', '10s')`, [[id]])
     // Waiting for a row has a deadline, which a slow machine may reach before the replay ends.
     const pruning = until(() =>
       pruneAll(10).then(
@@ -138,7 +140,7 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     )
     await until(async () => {
       const [waiting] = await stage.sql(
-        `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%"${stage.schema}".prune(%'`,
+        `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%"${stage.schema}".prune_v1(%'`,
       )
       return waiting
     })

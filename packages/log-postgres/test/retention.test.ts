@@ -71,7 +71,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     await stage.sql(`drop table errand.${today}`)
     const maker = await stage.client()
     await maker.query('begin')
-    await maker.query(`select ${stage.schema}.ensure_partitions(14)`)
+    await maker.query(`select ${stage.schema}.ensure_partitions_v1(14)`)
     const job = newJob()
     const appending = log.append([job])
     await until(async () => {

@@ -215,7 +215,7 @@ describe.skipIf(url === undefined)('roles', () => {
     ['dispatcher', `insert into errand.job_events (job_id) values (gen_random_uuid())`],
     ['dispatcher', `update errand.live set state = 4`],
     ['dispatcher', `select nextval('errand.jobs_seq')`],
-    ['dispatcher', `select errand.lock_keys('{q}', '{k}')`],
+    ['dispatcher', `select errand.lock_keys_v1('{q}', '{k}')`],
     ['worker', `update errand.jobs set payload = '{}'`],
     ['worker', `delete from errand.job_events`],
     ['worker', `insert into errand.paused_queues (name, paused_by, paused_at) values ('q', 'me', now())`],
@@ -256,7 +256,7 @@ describe.skipIf(url === undefined)('roles', () => {
 
   it('rights may be given again after each migration, and rights that are no longer listed are taken away', async () => {
     await stage.sql(`grant select on errand.jobs to ${role('dispatcher')}`)
-    await stage.sql(`alter function errand.append security invoker`)
+    await stage.sql(`alter function errand.append_v1 security invoker`)
     const dispatcher = logs.get('dispatcher')!
     await expect(dispatcher.append([newJob({ due: { delayMs: 1_000 } })])).rejects.toMatchObject(refused)
     await Promise.all([owner.grants!(roles, { apply: true }), owner.grants!(roles, { apply: true })])
@@ -265,6 +265,29 @@ describe.skipIf(url === undefined)('roles', () => {
     await expect(own.query(`select payload from ${stage.schema}.jobs`)).rejects.toMatchObject({
       code: '42501',
     })
+  })
+
+  it('the rules of an older version have the same rights, for workers that were not replaced yet', async () => {
+    await stage.sql(`
+      create function errand.append_v0() returns integer language sql set search_path to pg_catalog, pg_temp return 1;
+      create function errand.lock_keys_v0() returns integer language sql return 1;
+      alter function errand.append_v0() owner to ${role('owner')};
+      alter function errand.lock_keys_v0() owner to ${role('owner')};
+      grant execute on function errand.lock_keys_v0() to ${role('worker')}`)
+    await owner.grants!(roles, { apply: true })
+    const may = async (name: RoleName | 'stranger', rule: string): Promise<unknown> =>
+      (
+        await stage.sql(
+          `select has_function_privilege('${role(name)}', 'errand.${rule}()', 'execute') as may`,
+        )
+      )[0]?.['may']
+    expect(await may('dispatcher', 'append_v0')).toBe(true)
+    expect(await may('operator', 'append_v0')).toBe(false)
+    expect(await may('stranger', 'append_v0')).toBe(false)
+    expect(await may('worker', 'lock_keys_v0')).toBe(false)
+    const [kept] = await stage.sql(`select prosecdef from pg_proc where oid = 'errand.append_v0'::regproc`)
+    expect(kept).toEqual({ prosecdef: true })
+    await stage.sql('drop function errand.append_v0(); drop function errand.lock_keys_v0()')
   })
 
   it('what is not of Errand keeps the rights that others gave on it', async () => {

@@ -42,8 +42,8 @@ describe.skipIf(url === undefined)('a run that is no longer lost when a sweep lo
       grant all on all sequences in schema ${stage.schema} to ${role};
       alter table errand.workers enable row level security;
       create policy gate on errand.workers using (errand.wait_at_gate());
-      alter function errand.sweep_lost owner to ${role};
-      alter function errand.sweep_lost security definer`)
+      alter function errand.sweep_lost_v1 owner to ${role};
+      alter function errand.sweep_lost_v1 security definer`)
   })
   afterAll(async () => {
     await stage.sql(`drop owned by ${role} cascade; drop role ${role}`)
@@ -65,7 +65,7 @@ describe.skipIf(url === undefined)('a run that is no longer lost when a sweep lo
   async function sweepWhile(act: () => Promise<unknown>): Promise<unknown[]> {
     const holder = await stage.client()
     await holder.query('select pg_advisory_lock($1)', [gate])
-    const sweeping = stage.sql(`select kind, id from errand.sweep_lost(100, errand.clock())`)
+    const sweeping = stage.sql(`select kind, id from errand.sweep_lost_v1(100, errand.clock())`)
     await until(
       async () =>
         (

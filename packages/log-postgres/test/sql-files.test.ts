@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { eventTypes, jobStates, laneRank, lanes } from '@errand/core/ports'
 import { eventCode, settleCode, stateCode, uniqueCode } from '../src/codes.ts'
-import { readSql } from '../src/migrations/sql-files.ts'
+import { ruleName, readRules, versioned } from '../src/migrations/rules.ts'
+import { createdIn, inSchema, readSql } from '../src/migrations/sql-files.ts'
 
 const folder = join(import.meta.dirname, '..', 'sql')
 const files = globSync('*/*.sql', { cwd: folder }).toSorted()
@@ -76,18 +77,35 @@ describe('the SQL of the job log', () => {
     expect(bare).toEqual([])
   })
 
-  it('puts the schema wherever a file says errand, and keeps the errors that begin with it', () => {
-    const sql = readSql('rules/sweep.sql', '"jobs"')
+  it('puts the schema wherever a file says errand, and leaves errors that begin with it', () => {
+    const sql = inSchema(readSql('rules/sweep.sql'), '"jobs"')
     expect(sql).toContain('create function "jobs".sweep(')
     expect(sql).toContain(`hashtext('errand sweep'), hashtext('"jobs"')`)
-    expect(readSql('rules/bounds.sql', '"jobs"')).toContain(`'errand: % is out of bounds'`)
+    expect(inSchema(readSql('rules/bounds.sql'), '"jobs"')).toContain(`'errand: % is out of bounds'`)
+  })
+
+  it('makes the rules of a version under names of its own, also where they call each other', () => {
+    const names = createdIn(readRules(), 'function')
+    const second = versioned(readRules(), 2)
+    expect(createdIn(second, 'function')).toEqual(names.map((name) => ruleName(name, 2)))
+    const called = [...second.matchAll(/\berrand\.(\w+)\(/g)].map(([, name]) => name)
+    expect(called.filter((name) => names.includes(name!))).toEqual([])
+    // Tables keep their names, and so do the functions that they have of their own.
+    expect(names.filter((name) => createdIn(readSql('tables/0001.sql'), 'table').includes(name))).toEqual([])
+    expect(called).toContain('clock')
+  })
+
+  it('has no rule in a file that nobody creates', () => {
+    expect(createdIn(readRules(), 'function').toSorted()).toEqual(
+      rules.flatMap((rule) => createdIn(rule, 'function')).toSorted(),
+    )
   })
 
   it.each([
     ['a bundle of CommonJS, which does not know where it is', ''],
     ['a bundle that left the files behind', 'file:///srv/app/dist/server.js'],
   ])('says what to do in %s', (_, from) => {
-    expect(() => readSql('tables/0001.sql', '"errand"', from)).toThrowError(
+    expect(() => readSql('tables/0001.sql', from)).toThrowError(
       expect.objectContaining({ code: 'E_CONFIG', message: expect.stringMatching(/external/) as string }),
     )
   })

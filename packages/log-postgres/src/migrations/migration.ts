@@ -5,8 +5,11 @@
 export interface Migration {
   readonly version: number
   readonly name: string
-  /** The oldest code (by the newest step that it knows) that may use the schema after this step. */
+  /**
+   * The oldest code (by the newest step that it knows) that may use the schema after this step. The rules of older code
+   * are dropped by it.
+   */
   readonly oldestCode: number
-  /** Its statements; `schema` is quoted. */
-  sql(schema: string): string
+  /** What it does to the tables, as the files of `sql/tables` say it; undefined where only rules change. */
+  readonly tables?: string | undefined
 }

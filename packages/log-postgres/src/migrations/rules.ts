@@ -1,0 +1,39 @@
+import { createdIn, readSql } from './sql-files.ts'
+
+/** The files of `sql/rules`, in the order in which they are created: SQL functions name only what is there already. */
+const files = [
+  'timeline',
+  'bounds',
+  'partitions',
+  'keys',
+  'unique',
+  'append',
+  'append_alike',
+  'claim',
+  'take',
+  'settle',
+  'settle_succeeded',
+  'beat',
+  'sweep',
+  'sweep_moves',
+  'set_aside',
+  'cancel',
+  'replay',
+  'skip',
+  'change',
+  'prune',
+] as const
+
+/** The rules of this code, as their files say them. */
+export const readRules = (): string => files.map((file) => readSql(`rules/${file}.sql`)).join('\n')
+
+/** The name of a rule in the database: each version has rules of its own, so that an older worker goes on with its own. */
+export const ruleName = (name: string, version: number): string => `${name}_v${version}`
+
+/** The rules under the names of a version, also where they call each other. */
+export function versioned(rules: string, version: number): string {
+  const names = new Set(createdIn(rules, 'function'))
+  return rules.replaceAll(/\berrand\.(\w+)/g, (whole, name: string) =>
+    names.has(name) ? `errand.${ruleName(name, version)}` : whole,
+  )
+}
