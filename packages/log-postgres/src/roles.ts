@@ -128,7 +128,7 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
     '  end if;',
     'end $$;',
     '',
-    '-- Nobody but the owner, and who is named below.',
+    '-- Only the owner, and the roles that are named below.',
     `revoke all on schema ${schema} from ${others};`,
     ...(['table', 'sequence', 'function'] as const).map((kind) => {
       const names = made[kind].map((name) => `${schema}.${name}`)
@@ -161,7 +161,7 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
     '  end loop;',
     'end $$;',
     '',
-    '-- One job, for whoever knows its id.',
+    '-- One job, by its id.',
     ...Object.entries(grantedTables).flatMap(([table, id]) => [
       `create or replace function ${schema}.granted_${table}(p_id uuid) returns setof ${schema}.${table} language sql stable`,
       `  security definer set search_path to pg_catalog, pg_temp`,
