@@ -11,8 +11,8 @@ const prefix = 'aes-256-gcm:'
 
 /**
  * AES-256-GCM with a random nonce for each text. The codec's name carries the key's fingerprint, so that a text says
- * which key reads it. The tag covers what the text belongs to as well, so that nobody who writes to the log can give a
- * job another one's payload. What was stored before encryption was turned on is still read.
+ * which key reads it. The tag also covers what the text belongs to, so that a writer to the log cannot give a
+ * job the payload of another job. Texts from before encryption was turned on are still read.
  * @param keys 32 bytes each, in base64: the first one encrypts, all of them decrypt.
  * @throws `E_OPTION` for no key, or one of another length; `E_CODEC` for a text that none of the keys reads.
  */

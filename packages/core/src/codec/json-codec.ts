@@ -1,7 +1,7 @@
 import { ErrandError } from '../errors.ts'
 import type { Codec } from '../ports/codec.ts'
 
-/** Stores JSON as it is: readable to whoever may read the database. */
+/** Stores JSON as it is: everybody who may read the database can read it. */
 export const jsonCodec: Codec = {
   encode: (json) => ({ codec: 'json', text: json }),
   decode: ({ codec, text }) => {

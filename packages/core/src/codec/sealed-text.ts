@@ -4,7 +4,7 @@ const as = 'note'
 const sealed = /^([a-z0-9-]+:[0-9a-f]{8}) ([A-Za-z0-9+/]+=*)$/
 
 /**
- * A handler's short texts, which the log keeps among its readable columns: the message of a progress, the reason of an
+ * A handler's short texts, which the log stores in readable columns: the message of a progress, the reason of an
  * outcome. With the plain codec they stay as they are.
  */
 export function seal(codec: Codec, text: string, job: string): string | Promise<string> {
@@ -14,7 +14,7 @@ export function seal(codec: Codec, text: string, job: string): string | Promise<
   return encoded instanceof Promise ? encoded.then(name) : name(encoded)
 }
 
-/** The text again; where it was sealed with a key that this process lacks, what the codec says about it. */
+/** The text again. If it was sealed with a key that this process lacks, the message of the codec. */
 export async function unseal(
   codec: Codec,
   text: string | undefined,

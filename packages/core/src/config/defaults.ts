@@ -1,4 +1,4 @@
-/** What a job definition need not say. */
+/** The defaults of a job definition. */
 export const jobDefaults = {
   queue: 'default',
   lane: 'normal',
@@ -7,7 +7,7 @@ export const jobDefaults = {
   /** Exponential, with full jitter. */
   backoffBaseMs: 1_000,
   backoffMaxMs: 900_000,
-  /** How long one run may take. Unlimited must be asked for: `timeout: 'none'`. */
+  /** How long one run may take. No limit must be explicit: `timeout: 'none'`. */
   timeoutMs: 900_000,
   /** Runs that may end as lost. */
   crashes: 3,
@@ -17,22 +17,22 @@ export const jobDefaults = {
   payloadVersion: 1,
 } as const
 
-/** What a worker definition need not say, and what its parts go by. */
+/** The defaults of a worker definition, and the settings of its parts. */
 export const workerDefaults = {
-  /** How long the process's claims hold without a heartbeat. */
+  /** How long the process's claims are valid without a heartbeat. */
   leaseMs: 30_000,
   /** The heartbeat is a sixth of the lease, and at most this. */
   heartbeatMaxMs: 5_000,
   heartbeatsPerLease: 6,
-  /** A lease shorter than so many heartbeats is refused: one late beat would cost every claim. */
+  /** A lease shorter than this many heartbeats is refused: one late beat would lose every claim. */
   minHeartbeatsPerLease: 3,
   /** How long running jobs may go on after the worker was asked to stop, and after a run's timeout. */
   graceMs: 25_000,
   /** Jobs that one process runs at a time, over all queues without a number of their own. */
   concurrency: 10,
   /**
-   * Of brief jobs so many are granted ahead of a slot as will begin within the first time, and no more than so many for
-   * each slot. They go back when no slot has come free for the second time.
+   * Brief jobs are prefetched: as many as will begin within `prefetchMs`, and at most `prefetchPerSlot` for each slot. They
+   * go back when no slot has come free for `prefetchMaxMs`.
    */
   prefetchMs: 10,
   prefetchMaxMs: 1_000,
@@ -41,12 +41,12 @@ export const workerDefaults = {
   hookDeadlineMs: 10_000,
   /** How often a worker takes overdue jobs, at least; jittered. */
   overdueEveryMs: 10_000,
-  /** After so long without a delivery it takes overdue jobs at once. */
+  /** After this time without a delivery it takes overdue jobs at once. */
   quietMs: 5_000,
-  /** How long a job goes back that no handler knows, or whose payload does not fit, and for how long in all. */
+  /** How long a job waits that no handler knows, or whose payload does not fit: each time, and in all. */
   parkedDelayMs: 30_000,
   parkedForMs: 86_400_000,
-  /** Tickets asked for at a time while most of them turn out stale. */
+  /** Tickets asked for at a time while most of them are stale. */
   staleBatch: 100,
   /** The first and the longest wait before a lost subscription is rebuilt; jittered. */
   resubscribeMinMs: 100,
@@ -55,7 +55,7 @@ export const workerDefaults = {
   progressEveryMs: 1_000,
 } as const
 
-/** What the relay goes by. */
+/** The settings of the relay. */
 export const relayDefaults = {
   /** The longest sleep between two sweeps. */
   sweepEveryMs: 1_000,
@@ -67,9 +67,9 @@ export const relayDefaults = {
 export interface Settings {
   /** How long `dispatch` waits for the broker's confirm, after the job is stored. */
   readonly publishWaitMs: number
-  /** After so long a publish is given up; the relay takes over. */
+  /** After this time a publish is given up, and the relay takes over. */
   readonly publishDeadlineMs: number
-  /** A job is overdue when no ticket has fetched it so long after it became ready. */
+  /** A job is overdue when no ticket has fetched it within this time after it became ready. */
   readonly publishGraceMs: number
   /** Largest payload, in bytes of UTF-8 JSON. */
   readonly payloadLimitBytes: number
@@ -85,7 +85,7 @@ export interface Settings {
   readonly followEveryMs: number
 }
 
-/** What a configuration need not say. */
+/** The defaults of a configuration. */
 export const settingsDefaults: Settings = Object.freeze({
   publishWaitMs: 1_000,
   publishDeadlineMs: 10_000,
@@ -101,7 +101,7 @@ export const settingsDefaults: Settings = Object.freeze({
 
 /** Longest ordering key, unique key, tag and meta name, in characters. */
 export const keyLimit = 512
-/** Longest meta value, in characters: a W3C baggage fits. */
+/** Longest meta value, in characters. W3C baggage fits into it. */
 export const metaValueLimit = 8_192
 /** Most tags, and most meta entries, of one job. */
 export const tagLimit = 32

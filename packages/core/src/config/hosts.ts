@@ -3,9 +3,9 @@ import { ErrandError } from '../errors.ts'
 const parts = /^([a-z][a-z0-9+.-]*:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/is
 
 /**
- * The URLs that a URL with several hosts stands for, one of each, in their order: `amqp://a,b:5673/v` is `amqp://a/v` and
- * `amqp://b:5673/v`. Everything else is the same in all of them. A URL with one host, or none, stands for itself.
- * @throws `E_URL` where a comma has no host beside it
+ * Splits a URL with several hosts into one URL for each host, in their order: `amqp://a,b:5673/v` becomes `amqp://a/v` and
+ * `amqp://b:5673/v`. Everything else is the same in all of them. A URL with one host, or none, stays as it is.
+ * @throws `E_URL` if a comma has no host beside it
  */
 export function eachHost(url: string): readonly string[] {
   const [, before = '', hosts = '', after = ''] = parts.exec(url) ?? []

@@ -20,15 +20,15 @@ export function resolveEntry(name: string, place: string): string | undefined {
   }
 }
 
-/** The package.json of a package, as seen from this place; undefined for a package that does not export it. */
+/** The package.json of a package, resolved from this place; undefined for a package that does not export it. */
 export function readManifest(name: string, place: string): Manifest | undefined {
   const file = resolveEntry(`${name}/package.json`, place)
   return file === undefined ? undefined : readJson(file)
 }
 
 /**
- * The packages that this place may import: what each package.json from here to the root names, and what stands in
- * `node_modules` with "errand" in its name, for an application that was deployed without its package.json.
+ * The packages that this place may import: those that each package.json from here to the root names, and those in
+ * `node_modules` with "errand" in their name, for an application that was deployed without its package.json.
  */
 export function listPackages(place: string): ReadonlySet<string> {
   const names = new Set<string>()

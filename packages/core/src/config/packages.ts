@@ -31,17 +31,17 @@ export function missingPackage(name: string, folder: string): ErrandError {
   )
 }
 
-/** `E_PACKAGE_MISSING` where the packages of Errand are part of a bundle: there, none is found by the scheme of a URL. */
+/** `E_PACKAGE_MISSING` if the packages of Errand are part of a bundle: a bundle finds no package by the scheme of a URL. */
 export function bundledPackage(scheme: string, kind: string): ErrandError {
   return new ErrandError(
     'E_PACKAGE_MISSING',
-    `the package of the ${kind} "${scheme}:" is loaded by its URL, which a bundle cannot do; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*). A process without a worker may import the packages of log and driver instead, and pass what their functions return: createErrand({ log: postgres({ url }), driver: database() })`,
+    `a bundle cannot load the package of the ${kind} "${scheme}:" by its URL; mark the packages of Errand as external (esbuild: --external:errand --external:@errand/*). A process without a worker may import the packages of log and driver instead, and pass what their functions return: createErrand({ log: postgres({ url }), driver: database() })`,
   )
 }
 
 /**
- * This file is a package's where it was installed, and part of the application's own where a bundler has put it there: under
- * another name, or in CommonJS under none.
+ * Whether a bundler has put this file into the application's own file. An installed file has its own name. A bundled one has
+ * another name, or in CommonJS none.
  */
 export function isBundled(file: string | undefined = import.meta.filename): boolean {
   return file === undefined || !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
@@ -55,7 +55,7 @@ const lockfiles: readonly (readonly [file: string, manager: string])[] = [
   ['package-lock.json', 'npm'],
 ]
 
-/** The application's package manager: by the nearest lockfile, else by who started this process, else npm. */
+/** The application's package manager: by the nearest lockfile, else by the one that started this process, else npm. */
 export function addCommand(name: string, folder: string, env: NodeJS.ProcessEnv = process.env): string {
   const byAgent = /^(pnpm|yarn|bun|npm)\//.exec(env['npm_config_user_agent'] ?? '')?.[1]
   const manager = byLockfile(folder) ?? byAgent ?? 'npm'

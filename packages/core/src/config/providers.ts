@@ -10,11 +10,11 @@ import type { Kind } from './scheme.ts'
 export interface Places {
   /** The application's folder. */
   readonly folder: string
-  /** Files from which packages are looked for that the folder does not have. Default: the main script, and this package. */
+  /** Other files to resolve packages from, if the folder does not have them. Default: the main script, and this package. */
   readonly others?: readonly string[] | undefined
 }
 
-/** A package may be seen by the main script, or by this file, where the application's folder does not have it. */
+/** The main script, or this file, may find a package that the application's folder does not have. */
 const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].filter(
   (place) => place !== undefined,
 )
@@ -22,7 +22,7 @@ const otherPlaces: readonly string[] = [process.argv[1], import.meta.filename].f
 /**
  * The installed package that opens URLs of a scheme: the one that is named by it, `@errand/driver-SCHEME` or
  * `errand-driver-SCHEME` (`log` for a log), else one whose package.json declares it: `"errand": { "driver": ["amqp"] }`.
- * Packages that the package `errand` brings along are found as well.
+ * It also finds packages that the package `errand` depends on.
  * @throws `E_PACKAGE_MISSING` with the command that adds a package of Errand's own, or in a bundle with what to do, `E_URL` for a scheme that nothing
  * opens, `E_CONFIG` when several packages declare it.
  */
@@ -101,7 +101,7 @@ function* eachPlace({ folder, others = otherPlaces }: Places): Iterable<string> 
 
 type Schemes = Readonly<Partial<Record<Kind, Readonly<Record<string, string>>>>>
 
-/** The package of each scheme that Errand itself publishes, as the package `errand` lists them, to tell which one to add. */
+/** The package of each scheme that Errand itself publishes, as the package `errand` lists them. Errors name the one to add. */
 function publishedSchemes({ folder, others = otherPlaces }: Places): Schemes {
   for (const place of [join(folder, 'package.json'), ...others]) {
     const declared = readManifest('errand', place)?.errand as { readonly packages?: Schemes } | undefined

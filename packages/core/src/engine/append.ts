@@ -24,7 +24,7 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
   const isHolder = takeKey(store, row)
   const state = runAt > now ? 'scheduled' : isHolder ? 'ready' : 'blocked'
   if (state === 'scheduled') row.runAt = runAt
-  // A later move to ready sets it anew; the grace of the dispatch counts only for a job that is ready at once.
+  // A later move to ready sets it again. The grace of the dispatch counts only for a job that is ready at once.
   if (state === 'ready') readyFrom(row, now + job.publishGraceMs)
   enter(now, row, state)
   const stored = store.insert(row, job)

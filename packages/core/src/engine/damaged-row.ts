@@ -2,8 +2,9 @@ import { isErrandError } from '../errors.ts'
 import type { JobStore } from './store.ts'
 
 /**
- * The row of one job cannot be worked with: somebody else wrote it, or an older version. Stores throw it for what they
- * cannot read, rules for what they cannot do. The transaction is undone, the job is set aside, and its neighbours go on.
+ * No rule can work with the row of one job: another program or an older version wrote it. Stores throw this for a row that
+ * they cannot read, rules for one that they cannot change. The transaction is undone, the job is set aside, and its
+ * neighbours go on.
  */
 export class DamagedRow extends Error {
   readonly id: string
@@ -15,7 +16,7 @@ export class DamagedRow extends Error {
   }
 }
 
-/** Does something with one row. What its data is to blame for is thrown with its name. */
+/** Does something with one row. If its data is the reason of an error, the error names the row. */
 export function withRow<T>(store: JobStore, id: string, work: () => T): T {
   try {
     return work()

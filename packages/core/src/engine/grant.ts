@@ -25,7 +25,7 @@ export function claim(
     const row = store.row(ticket.id)
     if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
     if (row.state === 'running') {
-      // The answer to this very request was lost: the same claim once more, but not to a second copy of the ticket.
+      // The answer to this request was lost: give the same claim again, but not to a second copy of the ticket.
       if (row.worker === by.id && row.request === request && !granted.has(row.id)) {
         granted.add(row.id)
         return { ticket, verdict: 'run', claim: claimOf(store, now, row) }
@@ -71,7 +71,7 @@ export function take(
   return claims
 }
 
-/** The `fromLowest` first ones of the lowest lane that waits, the rest from the highest; as one list in order. */
+/** `fromLowest` jobs from the lowest lane that waits, and the rest from the highest lanes; one list, in order. */
 function pick(store: JobStore, queue: QueueName, max: number, fromLowest: number): JobRow[] {
   const lowest = fromLowest > 0 ? store.ready(queue, 'lowest', fromLowest) : []
   const chosen = new Set(lowest.map((row) => row.id))

@@ -43,7 +43,7 @@ export function read(store: JobStore, options: ReadOptions): { events: EventReco
     ...(options.tag === undefined ? {} : { tag: options.tag }),
   }
   const events = store.events(after, options.limit, filter)
-  // A full page goes on after its last event; a shorter one has seen everything up to the newest.
+  // A full page continues after its last event. A shorter one has seen everything up to the newest event.
   const next = events.length === options.limit ? (events.at(-1)?.position ?? newest) : newest
   return { events: events.map((event) => eventRecord(event, epoch)), next: cursorOf(next, epoch) }
 }

@@ -15,11 +15,11 @@ import { complete, settle } from './settle.ts'
 import type { JobStore } from './store.ts'
 import { expedite, sweep } from './sweep.ts'
 
-/** What a log brings so that the engine's rules run on it. */
+/** What a log must provide so that the engine's rules run on it. */
 export interface EngineHost {
   readonly name: string
   readonly logger: Logger
-  /** Runs the rules in one write transaction, alone; throws away everything when they throw. */
+  /** Runs the rules alone in one write transaction. If they throw, it rolls everything back. */
   write<T>(rules: (store: JobStore) => T): Promise<T>
   /** Runs them on one snapshot. */
   read<T>(rules: (store: JobStore) => T): Promise<T>
@@ -34,7 +34,7 @@ export interface EngineHost {
   close(): Promise<void>
 }
 
-/** Jobs appended in one write transaction at most: no writer shall keep the others waiting. */
+/** At most this many jobs are appended in one write transaction, so that no writer makes the others wait long. */
 const appendChunk = 500
 
 /**
@@ -92,7 +92,7 @@ export function engineLog(given: EngineHost): JobLog {
         for (const row of tickets.flatMap((ticket) => store.row(ticket.id) ?? [])) {
           if (row.state !== 'ready') continue
           withRow(store, row.id, () => {
-            // Past the cap more doublings mean nothing and would overflow.
+            // More doublings than the cap would change nothing and overflow.
             if (2 ** row.publishes * 30_000 < longestPublishGraceMs) row.publishes += 1
             store.update(row)
           })
@@ -137,7 +137,7 @@ async function inChunks<T, R>(items: readonly T[], run: (chunk: readonly T[]) =>
   return results
 }
 
-/** For logs that cannot join a transaction of another library. */
+/** For logs that cannot take part in a transaction of another library. */
 export function noTransactions(name: string): never {
   throw new ErrandError('E_TRANSACTION', `the ${name} log cannot join a transaction: dispatch without tx`)
 }

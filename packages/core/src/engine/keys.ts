@@ -9,7 +9,7 @@ export function keyOf(row: Keyed): QueueKey | undefined {
   return row.orderingKey === undefined ? undefined : { queue: row.queue, key: row.orderingKey }
 }
 
-/** Takes the job's ordering key if nobody holds it; true when the job is its holder, or has no key. */
+/** Takes the job's ordering key if no job holds it. True if the job is now its holder, or has no key. */
 export function takeKey(store: JobStore, row: Keyed): boolean {
   const key = keyOf(row)
   if (!key) return true
@@ -36,14 +36,14 @@ export function passKey(store: JobStore, now: number, row: JobRow, publishAfter:
   return next
 }
 
-/** Frees a unique key; where it is held for a time at least, until that is over. */
+/** Frees a unique key. If it must be held for a minimum time, it stays held until that time is over. */
 export function freeUnique(store: JobStore, now: number, row: JobRow, keepFor: boolean): void {
   if (row.uniqueKey === undefined || store.unique(row.name, row.uniqueKey)?.jobId !== row.id) return
   const freeAt = keepFor && row.uniqueForMs !== undefined ? row.dispatchedAt + row.uniqueForMs : now
   store.setUnique(row.name, row.uniqueKey, freeAt > now ? { jobId: row.id, freeAt } : undefined)
 }
 
-/** The job that holds the unique key now, if it is another than `id`. */
+/** The job that holds the unique key now, if it is not `id`. */
 export function uniqueHolder(
   store: JobStore,
   now: number,
@@ -56,7 +56,7 @@ export function uniqueHolder(
   return held.freeAt === undefined || held.freeAt > now ? held.jobId : undefined
 }
 
-/** What follows from a final state: keys. `failed` under `block` stays holder. Returns the job that became ready. */
+/** Frees and passes on the keys of a job that has ended. `failed` under `block` stays holder. Returns the job that became ready. */
 export function afterEnd(
   store: JobStore,
   now: number,

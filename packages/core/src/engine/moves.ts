@@ -15,7 +15,7 @@ export interface Noted {
   readonly worker?: string | undefined
 }
 
-/** One transition: the row's state and its event, never one without the other. The caller has set the counters. */
+/** One transition: writes the row's state and its event together. The caller has set the counters. */
 export function move(
   store: JobStore,
   now: number,
@@ -43,7 +43,7 @@ export function enter(now: number, row: Omit<JobRow, 'sequence'>, to: JobState):
   row.finishedAt = isFinal(to) ? (row.finishedAt ?? now) : undefined
 }
 
-/** The event that belongs to the state a row has entered. */
+/** The event for the state that a row has entered. */
 export function note(store: JobStore, now: number, row: JobRow, type: EventType, noted: Noted): void {
   store.addEvent({
     jobId: row.id,
@@ -62,7 +62,7 @@ export function note(store: JobStore, now: number, row: JobRow, type: EventType,
   })
 }
 
-/** Sets when a job that becomes ready is overdue; it starts over with its republishing. */
+/** Sets when a job that becomes ready is overdue. Its count of publishes starts over. */
 export function readyFrom(row: Omit<JobRow, 'sequence'>, publishAfter: number): void {
   row.publishAfter = publishAfter
   row.publishes = 0

@@ -7,7 +7,7 @@ import { afterEnd } from './keys.ts'
 import { move } from './moves.ts'
 import type { JobStore } from './store.ts'
 
-/** Rows that one call may set aside; more of them is no damage of rows. */
+/** At most this many rows may be set aside in one call. If there are more, the rows are not the cause. */
 const mostInOneCall = 1_000
 const longestReason = 1_000
 
@@ -17,7 +17,7 @@ interface Transactions {
   readonly logger: Logger
 }
 
-/** Runs it again for each row that it could not work with, once that is set aside: its neighbours go on. */
+/** Calls `run`. For each row that it cannot work with, sets the row aside and calls it again, so that its neighbours go on. */
 export async function despiteDamage<T>(on: Transactions, run: () => Promise<T>): Promise<T> {
   for (let rows = 0; ; rows += 1) {
     try {
@@ -30,7 +30,7 @@ export async function despiteDamage<T>(on: Transactions, run: () => Promise<T>):
   }
 }
 
-/** @param before rows that are being set aside, whose successors this one is among */
+/** @param before rows that are being set aside; this row is a successor of one of them */
 async function aside(on: Transactions, damage: DamagedRow, before: readonly string[]): Promise<void> {
   if (before.includes(damage.id)) throw damageError(damage)
   const { id, message: reason } = damage
@@ -51,7 +51,7 @@ async function aside(on: Transactions, damage: DamagedRow, before: readonly stri
   )
 }
 
-/** Fails the job, whatever its row holds, unless it had ended. Answers its name if it did. */
+/** Fails the job, whatever its row holds, unless it had ended. Returns its name if it failed the job. */
 function setAside(store: JobStore, now: number, id: string, why: string): string | undefined {
   const row = store.mend(id)
   if (!row || isFinal(row.state)) return undefined
@@ -64,13 +64,13 @@ function setAside(store: JobStore, now: number, id: string, why: string): string
   return row.name
 }
 
-/** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
+/** The log writes this error itself, so it is plain JSON for every codec of the workers. */
 function reasonOf(why: string): Encoded {
   const message = `its row in the job log cannot be worked with: ${why}`
   return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
 }
 
-/** Where nothing can be set aside: in a caller's transaction, or not for this row. */
+/** For calls that can set nothing aside: in a caller's transaction, or not for this row. */
 export function damageError(damage: DamagedRow): ErrandError {
   return new ErrandError(
     'E_LOG',

@@ -23,7 +23,7 @@ export function settle(
   )
 }
 
-/** Succeeds a run inside the caller's transaction; throws where the fence does not match, so that it rolls back. */
+/** Succeeds a run inside the caller's transaction. Throws if the fence does not match, so that the transaction rolls back. */
 export function complete(
   store: JobStore,
   now: number,
@@ -68,7 +68,7 @@ function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {
   return row.state === 'running' && row.run === fence.run && row.worker === by.id
 }
 
-/** Writes the events of one outcome and leaves the row in the state after them. */
+/** Writes the events of one outcome, and sets the row's state after them. */
 function end(
   store: JobStore,
   now: number,
@@ -128,7 +128,7 @@ function end(
       })
       return
     case 'release':
-      // A begun run that nobody can vouch for must not start again.
+      // The run has begun and nobody knows what it did, so it must not start again.
       if (row.onCrash === 'fail' && outcome.begun) {
         move(store, now, row, 'failed', 'failed', {
           worker,
@@ -138,7 +138,7 @@ function end(
         return
       }
       row.attempt -= 1
-      // Due for publishing at once: the worker that gives it back may be gone before it has published.
+      // Due for publishing at once: the worker that gives it back may end before it has published.
       readyFrom(row, now)
       move(store, now, row, 'released', 'ready', { worker, data: { ...base, why: outcome.why } })
       return
@@ -155,7 +155,7 @@ function lastEventOf(row: JobRow, outcome: SettledOutcome): EventType {
 
 const endings: readonly EventType[] = ['succeeded', 'errored', 'snoozed', 'released', 'failed', 'cancelled']
 
-/** The fence does not match: settled before by this very run (its answer was lost), or taken away from it. */
+/** The fence does not match: this same run was settled before (its answer was lost), or it has lost its claim. */
 function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlement, by: WorkerRef): Settled {
   const { id, run } = settlement
   const ofRun = (event: StoredEvent): boolean => event.run === run && event.worker === by.id
@@ -180,7 +180,7 @@ function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlemen
   return { id, run, result: 'claim-lost', event: 'fenced', state: row.state, tickets: [], keyPending: false }
 }
 
-/** Tickets follow a completion: the job that now holds the key, where it is ready. */
+/** The tickets after a completion: of the job that now holds the key, if it is ready. */
 function successors(store: JobStore, row: JobRow): Ticket[] {
   const key = keyOf(row)
   const holder = key && store.holder(key)

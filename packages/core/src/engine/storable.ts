@@ -4,14 +4,14 @@ import { ErrandError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 
-/** A text comes back to the letter or is not taken at all: UTF-8 would turn a lone surrogate into U+FFFD. */
+/** A text must come back unchanged, or it is refused: UTF-8 would turn a lone surrogate into U+FFFD. */
 export function isStorable({ text }: Encoded): boolean {
   return text.isWellFormed()
 }
 
 export const unstorablePayload = 'the payload holds a lone surrogate, which no log can store'
 
-/** Throws where one of the jobs cannot be stored and all or none was asked for. */
+/** Throws if one of the jobs cannot be stored and the call is all or nothing. */
 export function refuseWhole(jobs: readonly NewJob[]): void {
   if (jobs.every((job) => isStorable(job.payload))) return
   throw new ErrandError('E_BATCH_REFUSED', `nothing was stored; ${unstorablePayload}`, {
@@ -22,7 +22,7 @@ export function refuseWhole(jobs: readonly NewJob[]): void {
   })
 }
 
-/** The outcome as it can be recorded: a result that cannot be stored fails its job, for another run would end the same. */
+/** The outcome as the log can record it. A result that cannot be stored fails its job: another run would end the same. */
 export function storableOutcome(outcome: SettledOutcome): SettledOutcome {
   if (outcome.kind === 'succeed') {
     if (!outcome.result || isStorable(outcome.result)) return outcome
@@ -38,7 +38,7 @@ export function storableOutcome(outcome: SettledOutcome): SettledOutcome {
     : outcome
 }
 
-/** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
+/** The log writes this error itself, so it is plain JSON for every codec of the workers. */
 function plainError(message: string, code: ErrorCode): Encoded {
   return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code }) }
 }

@@ -12,7 +12,7 @@ import type { Transfer } from '../ports/transfer.ts'
 export interface JobRow extends StoredPolicy {
   readonly id: string
   readonly name: string
-  /** Drawn by the store at insert, in call order. */
+  /** The store sets it at insert, in call order. */
   readonly sequence: number
   readonly orderingKey: string | undefined
   readonly onFailure: OnFailure
@@ -30,7 +30,7 @@ export interface JobRow extends StoredPolicy {
   crashes: number
   /** Runs lost in a row. */
   streak: number
-  /** Of its newest event. */
+  /** The version of its newest event. */
   version: number
   worker: string | undefined
   request: string | undefined
@@ -84,7 +84,7 @@ export interface WorkerRow {
   stop: boolean
 }
 
-/** `freeAt` undefined: held until its holder frees it. */
+/** If `freeAt` is undefined, the key is held until its holder frees it. */
 export interface UniqueRow {
   readonly jobId: string
   readonly freeAt: number | undefined
@@ -108,42 +108,42 @@ export interface LogFacts {
 }
 
 /**
- * The rows that the engine's rules work on: synchronous, because every call of it happens inside one transaction.
- * Rows that it returns may be changed by the caller, and are written back with `update`.
+ * The rows that the engine's rules work on. It is synchronous, because every call happens inside one transaction.
+ * The caller may change the rows that it returns, and writes them back with `update`.
  */
 export interface JobStore {
   facts(): LogFacts
   saveFacts(facts: LogFacts): void
 
-  /** @throws DamagedRow where it cannot be read, as all that answer rows do. */
+  /** @throws DamagedRow if the row cannot be read; so do all functions that return rows. */
   row(id: string): JobRow | undefined
-  /** Those of the jobs that have not ended: without reading what else is known of them. */
+  /** Those of the jobs that have not ended. Reads nothing else of them. */
   unfinished(ids: readonly string[]): Unfinished[]
-  /** The payload side of a job that exists. */
+  /** The payload part of an existing job. */
   stored(row: JobRow): StoredJob
   insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow
   update(row: JobRow): void
   /** A new payload, from an operator. */
   savePayload(id: string, payload: Encoded): void
-  /** The job; its events stay until their own time. */
+  /** Deletes the job. Its events stay for their own retention. */
   remove(id: string): void
-  /** Puts what is out of bounds in the job's row within them, so that it can be read and changed. */
+  /** Moves values of the job's row that are out of bounds to the nearest bound, so that the row can be read and changed. */
   mend(id: string): JobRow | undefined
-  /** Whether what a statement or a rule threw is the fault of the data that it had, and not of the disk, say. */
+  /** Whether the data caused what a statement or a rule threw, and not, for example, the disk. */
   isRefusedData(error: unknown): boolean
 
-  /** Ready jobs by lane and then sequence; `lowest` begins with the lowest lane. */
+  /** Ready jobs by lane, then by sequence. `lowest` begins with the lowest lane. */
   ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[]
-  /** Ready, past `publishAfter`, by sequence. */
+  /** Ready jobs past their `publishAfter`, by sequence. */
   overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[]
-  /** As `overdue`, in every queue but these. */
+  /** As `overdue`, in all queues except these. */
   unpublished(except: readonly QueueName[], now: number, limit: number): JobRow[]
-  /** Ready, in their grace for longer than until `after`; the longest first. */
+  /** Ready jobs whose grace ends later than `after`; the latest first. */
   published(queues: readonly QueueName[], after: number, limit: number): JobRow[]
-  /** Scheduled and due, by `runAt`. */
+  /** Scheduled jobs that are due, by `runAt`. */
   due(now: number, limit: number): JobRow[]
   nextDue(): number | undefined
-  /** Running, past their deadline or with a worker that has no row or whose lease is out. */
+  /** Running jobs that are past their deadline, or whose worker has no row, or whose worker's lease is out. */
   lost(now: number, limit: number): JobRow[]
   claimsOf(worker: string): JobRow[]
 
@@ -168,7 +168,7 @@ export interface JobStore {
   counts(): ReadonlyMap<QueueName, QueueCounts>
 
   addEvent(event: NewEvent): void
-  /** Removes the oldest events, those before a moment, `limit` at most: a prefix of the log, so that no reader meets a hole. */
+  /** Removes at most `limit` of the oldest events before a moment: a prefix of the log, so no reader skips events. */
   removeEvents(before: number, limit: number): number
   eventsOf(id: string): StoredEvent[]
   /** Events of a position greater than `after`, in order. */
@@ -180,7 +180,7 @@ export interface JobStore {
   /** The oldest position kept and the newest ever given; `[1, 0]` where there is none yet. */
   span(): readonly [oldest: number, newest: number]
 
-  /** Newest dispatch first, after the job of this id. */
+  /** Newest dispatch first, starting after the job with this id. */
   list(filter: JobFilter, limit: number, after: string | undefined): JobRow[]
   /** Final jobs that ended before a moment, and hold no key. */
   finished(states: readonly FinalState[], before: number, limit: number): JobRow[]

@@ -74,7 +74,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   }
 }
 
-/** A live worker republishes its queues itself, or takes their jobs from the log: nobody else moves them away from it. */
+/** A live worker republishes its queues itself, or takes their jobs from the log. No other relay may move these jobs. */
 function servedByOthers(store: JobStore, now: number, own: readonly QueueName[]): QueueName[] {
   const alive = store.workers().filter(({ leaseUntil }) => leaseUntil >= now)
   return alive.flatMap(({ queues }) => queues).filter((queue) => !own.includes(queue))
@@ -95,8 +95,8 @@ export function expedite(
 }
 
 /**
- * Notes that a sweep ran, and tells whether runs may be called lost. After a gap (log down, failover, clock jump,
- * laptop asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost.
+ * Records that a sweep ran, and returns whether runs may be called lost. During a gap (log down, failover, clock jump,
+ * laptop asleep) no worker could renew its lease, so the first sweep after it would call the whole fleet lost.
  */
 function noteSweep(store: JobStore, now: number): boolean {
   const facts = store.facts()
@@ -140,7 +140,7 @@ function loseRun(store: JobStore, now: number, row: JobRow): Encoded {
   return error
 }
 
-/** The log writes this error itself, so it is plain JSON whatever codec the workers use. */
+/** The log writes this error itself, so it is plain JSON for every codec of the workers. */
 function lostError(message: string): Encoded {
   return { codec: 'json', text: JSON.stringify({ name: 'LostError', message, code: 'E_LOST' }) }
 }

@@ -6,7 +6,7 @@ interface Listener {
   wake: (() => void) | undefined
 }
 
-/** Wake-ups inside one process. Topics that come while a listener is busy are gathered, each once. */
+/** Wake-ups inside one process. It gathers topics that come while a listener is busy, each once. */
 export class TopicBus {
   readonly #listeners = new Set<Listener>()
 
@@ -20,7 +20,7 @@ export class TopicBus {
     }
   }
 
-  /** Every topic that somebody listens to, once. */
+  /** Every topic that has a listener, once. */
   notifyAll(): void {
     for (const listener of this.#listeners) this.notify(listener.topics)
   }

@@ -2,25 +2,25 @@
 export type FailureField = string | number | boolean | null
 
 /**
- * What is kept of an error: enough to read and to decide by, nothing that cannot be stored. Credentials in its texts are
- * masked, long texts are cut.
+ * The stored part of an error: enough to read it and to decide by it, and nothing that cannot be stored. Credentials in its
+ * texts are masked, and long texts are cut.
  * @example retry: { when: (error) => error.code !== '23505' && error.cause?.code !== 'ENOTFOUND' }
  */
 export interface Failure {
   readonly name: string
   readonly message: string
   readonly stack?: string | undefined
-  /** `E_TIMEOUT`, `ECONNREFUSED`, `23505`: whatever the error had as its `code`. Tell errors apart by it. */
+  /** The `code` of the error: `E_TIMEOUT`, `ECONNREFUSED`, `23505`. Use it to tell errors apart. */
   readonly code?: string | number | undefined
   /** Other plain values that the error held itself: `status`, `errno`, `syscall`, `constraint` … At most 20. */
   readonly fields?: Readonly<Record<string, FailureField>> | undefined
-  /** What it was caused by, and so on: 8 deep. */
+  /** Its cause, with its own cause, and so on: 8 deep. */
   readonly cause?: Failure | undefined
   /** The parts of an AggregateError, and of a SuppressedError the error and what it hid. At most 16 in all. */
   readonly errors?: readonly Failure[] | undefined
 }
 
-/** What is kept at most. */
+/** The limits of what is stored. */
 export const failureLimits = {
   /** Characters of one text, and of all texts of an error with its causes and parts. */
   message: 8_192,
@@ -37,7 +37,7 @@ export const failureLimits = {
   errors: 16,
 } as const
 
-/** Its message; where it has none, those of its parts. */
+/** Its message; if it has none, the messages of its parts. */
 export function summaryOf({ message, errors = [], code, name }: Failure): string {
   if (message !== '') return message
   return errors.length > 0 ? errors.map(summaryOf).join('; ') : String(code ?? name)

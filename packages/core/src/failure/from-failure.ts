@@ -3,8 +3,8 @@ import type { Failure, FailureField } from './failure.ts'
 import { toFailure } from './to-failure.ts'
 
 /**
- * A Failure that was stored, read again; anything else that is stored in its place is told as its message. What older
- * code has stored has a name, a message and a stack only.
+ * Reads a stored Failure. If something else is stored in its place, that becomes its message. Older code stored only a
+ * name, a message and a stack.
  */
 export function storedFailure(stored: unknown, depth = 0): Failure {
   if (!isObject(stored) || !('message' in stored)) return toFailure(stored)
@@ -23,7 +23,7 @@ export function storedFailure(stored: unknown, depth = 0): Failure {
   }
 }
 
-/** The error again, as far as it was kept: its name and stack, its code and fields, its causes and parts. */
+/** Makes the error again from what was stored: its name and stack, its code and fields, its causes and parts. */
 export function errorFrom(failure: Failure): Error {
   const { name, message, stack, code, fields = {}, cause, errors } = failure
   const options = cause === undefined ? undefined : { cause: errorFrom(cause) }

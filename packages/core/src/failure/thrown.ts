@@ -1,6 +1,6 @@
 import { inspect, types } from 'node:util'
 
-/** A property of anything that was thrown; undefined where it cannot be read: a getter or a proxy may throw. */
+/** A property of a thrown value; undefined if it cannot be read: a getter or a proxy may throw. */
 export function read(thrown: object, key: string): unknown {
   try {
     return Reflect.get(thrown, key)
@@ -19,7 +19,7 @@ export function isError(thrown: unknown): boolean {
   }
 }
 
-/** An error, and what looks like one: an object with a text as its message. */
+/** An error, or an object that looks like one: with a text as its message. */
 export function isErrorLike(thrown: unknown): thrown is object {
   if (typeof thrown !== 'object' || thrown === null) return false
   return isError(thrown) || typeof read(thrown, 'message') === 'string'
@@ -27,7 +27,7 @@ export function isErrorLike(thrown: unknown): thrown is object {
 
 const mostCauses = 100
 
-/** The error, what it was caused by, and so on; no error twice. */
+/** The error, its cause, the cause of that, and so on; no error twice. */
 export function causesOf(thrown: unknown): readonly object[] {
   const causes: object[] = []
   for (let at = thrown; isErrorLike(at) && !causes.includes(at); at = read(at, 'cause')) {
@@ -37,7 +37,7 @@ export function causesOf(thrown: unknown): readonly object[] {
   return causes
 }
 
-/** Anything as text. Nobody's code is run for it, so cycles, getters and proxies do no harm. */
+/** Any value as text. It runs no code of the value, so cycles, getters and proxies do no harm. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value
   try {

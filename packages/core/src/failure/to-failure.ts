@@ -4,17 +4,17 @@ import type { Failure, FailureField } from './failure.ts'
 import { isErrorLike, read, textOf } from './thrown.ts'
 
 /**
- * Anything that was thrown, as a Failure: errors of any realm, what they were caused by and made of, and values that are
- * no errors. Never throws, whatever the value does when it is read.
+ * Makes a Failure of any thrown value: errors of any realm with their causes and parts, and values that are no errors.
+ * Never throws, even if the value throws when it is read.
  */
 export function toFailure(thrown: unknown): Failure {
   return new Keeper().keep(thrown, [])
 }
 
-/** Told by the members of a Failure, or of no use. */
+/** These are members of a Failure already, or of no use. */
 const told: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'code', 'cause', 'errors'])
 
-/** What is kept of one error with all that it holds: less and less, until the limits are reached. */
+/** What may still be stored of one error with its causes and parts. It shrinks until the limits are reached. */
 class Keeper {
   #left: number = failureLimits.all
   #errors = 0
@@ -25,7 +25,7 @@ class Keeper {
     const code = this.#code(thrown)
     const fields = this.#fields(thrown)
     const stack = read(thrown, 'stack')
-    // Texts before what is deeper: the error itself matters most.
+    // Texts come before causes and parts: the error itself matters most.
     const own = {
       name: this.#text(nameOf(thrown), 'name'),
       message: this.#text(messageOf(thrown), 'message'),
@@ -52,7 +52,7 @@ class Keeper {
       else if (this.#isFull(path)) break
     }
     const more = parts.length - errors.length
-    // A part that contains the whole is told by the whole.
+    // A part that contains the whole is stored with the whole.
     if (more > 0 && this.#isFull(path)) {
       errors.push({ name: 'Omitted', message: `${more} more ${more === 1 ? 'error' : 'errors'}` })
     }
@@ -74,7 +74,7 @@ class Keeper {
     return typeof code === 'string' ? this.#text(code, 'field') : undefined
   }
 
-  /** Its own plain values. Whole objects may be a request with its headers, or a configuration. */
+  /** Its own plain values. Objects are left out: they may be a request with its headers, or a configuration. */
   #fields(thrown: object): Readonly<Record<string, FailureField>> | undefined {
     const fields: [string, FailureField][] = []
     for (const key of keysOf(thrown)) {
@@ -90,7 +90,7 @@ class Keeper {
 
   #text(text: string, of: 'name' | 'message' | 'stack' | 'field'): string {
     const most = Math.max(0, Math.min(failureLimits[of], this.#left))
-    // Masked before it is cut: half of a URL cannot be told from a word. Only so much of it is ever looked at.
+    // Mask before cutting: half of a URL looks like a word. Only this much of it is read.
     const masked = maskCredentials(text.slice(0, 2 * most))
     const kept = (
       masked.length <= most ? masked : `${masked.slice(0, Math.max(0, most - 1))}…`
@@ -135,7 +135,7 @@ function plain(value: unknown): FailureField | undefined {
   return typeof value === 'string' || typeof value === 'boolean' || value === null ? value : undefined
 }
 
-/** JSON has no NaN and no infinity, and forgets the sign of -0. */
+/** JSON has no NaN and no infinity, and loses the sign of -0. */
 function storable(value: number): number | string {
   return Number.isFinite(value) ? value + 0 : String(value)
 }

@@ -11,7 +11,7 @@ export type Cursor = string
 export interface EventRecord {
   readonly cursor: Cursor
   readonly jobId: string
-  /** Counts the events of this job from 1 without a gap; it alone orders them. */
+  /** Counts the events of this job from 1 without a gap. Only the version orders them. */
   readonly version: number
   readonly type: EventType
   /** The job's state after it. */
@@ -24,13 +24,13 @@ export interface EventRecord {
   /** The job's counters after it. */
   readonly run: number
   readonly attempt: number
-  /** The worker's id, where one took part. */
+  /** The worker's id, if one took part. */
   readonly worker: string | undefined
   readonly data: EventData
   readonly body: Encoded | undefined
 }
 
-/** What belongs to some types only; absent where it does not apply. */
+/** Data of some types only; absent if it does not apply. */
 export interface EventData {
   readonly host?: string | undefined
   readonly runAt?: number | undefined

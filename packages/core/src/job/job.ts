@@ -5,7 +5,7 @@ import type { QueueName } from './ticket.ts'
 export type OnCrash = 'retry' | 'fail'
 export type OnFailure = 'block' | 'skip'
 
-/** The policy that the log needs without a job definition, so it stands on the row. */
+/** The part of the policy that the row stores, because the log must know it without the job definition. */
 export interface StoredPolicy {
   /** Attempts, the first included. */
   readonly maxAttempts: number
@@ -16,7 +16,7 @@ export interface StoredPolicy {
   readonly timeoutMs: number | null
 }
 
-/** A job as the dispatcher hands it to the log. */
+/** A job as the dispatcher passes it to the log. */
 export interface NewJob extends StoredPolicy {
   /** Any UUID; version 7 by default. */
   readonly id: string
@@ -27,7 +27,7 @@ export interface NewJob extends StoredPolicy {
   readonly lane: Lane
   readonly payload: Encoded
   readonly tags: readonly string[]
-  /** Trace, tenant, locale: passed on to children. */
+  /** For example trace, tenant or locale. Children get it too. */
   readonly meta: Readonly<Record<string, string>>
   readonly ordering?: { readonly key: string; readonly onFailure: OnFailure } | undefined
   readonly unique?:
@@ -38,7 +38,7 @@ export interface NewJob extends StoredPolicy {
   /** Retries end this long after the dispatch. */
   readonly expiresMs?: number | undefined
   readonly parentId?: string | undefined
-  /** How long after it became ready the job is overdue if no ticket has fetched it. 0: publish at the next sweep. */
+  /** How long after it became ready the job counts as overdue, if no ticket has fetched it. 0: publish at the next sweep. */
   readonly publishGraceMs: number
 }
 

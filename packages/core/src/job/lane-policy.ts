@@ -1,9 +1,9 @@
-/** Every so many grants, one goes to the lowest lane that waits, so that high lanes without end cannot starve the low ones. */
+/** One in this many grants goes to the lowest lane that waits, so that high lanes cannot starve the low ones. */
 export const lowestLaneEvery = 10
 
 /**
- * Which lane the next grants go to: one policy for all drivers. Higher lanes first, and every tenth grant to the
- * lowest lane that waits. Counted per worker and queue, over what was really granted.
+ * Decides which lane the next grants go to: one policy for all drivers. Higher lanes go first, and every tenth grant goes to
+ * the lowest lane that waits. It counts real grants, per worker and queue.
  */
 export class LanePolicy {
   #granted = 0
@@ -13,7 +13,7 @@ export class LanePolicy {
     return Math.floor((this.#granted + max) / lowestLaneEvery) - Math.floor(this.#granted / lowestLaneEvery)
   }
 
-  /** So many were granted. */
+  /** Records how many were granted. */
   granted(count: number): void {
     this.#granted += count
   }

@@ -15,7 +15,7 @@ export type Settlement = Fence & {
 
 export type SettledOutcome =
   | { readonly kind: 'succeed'; readonly result?: Encoded | undefined }
-  /** An error: runs again after `retryInMs`, or fails for good where that is undefined. Writes `errored` first in both cases. */
+  /** An error: the job runs again after `retryInMs`, or fails for good if that is undefined. Writes `errored` first in both cases. */
   | {
       readonly kind: 'error'
       readonly error: Encoded
@@ -32,30 +32,30 @@ export type SettledOutcome =
       readonly parked?: boolean | undefined
     }
   | { readonly kind: 'cancel'; readonly reason?: string | undefined }
-  /** Goes back to ready; the attempt does not count. Of an `onCrash: 'fail'` job only where `begun` is false. */
+  /** Goes back to ready; the attempt does not count. A job with `onCrash: 'fail'` goes back only if `begun` is false. */
   | {
       readonly kind: 'release'
       readonly begun: boolean
       readonly why: ReleaseReason
       readonly error: Encoded
     }
-  /** The handler completed it in its own transaction: succeeded if that is in the log, else errored with this. */
+  /** The handler completed the job in its own transaction. It has succeeded if the log has that, else it errored with this. */
   | { readonly kind: 'completed'; readonly error: Encoded; readonly retryInMs: number | undefined }
 
-/** The log cannot record this settlement now, or ever; its neighbours of the same call are recorded. It is offered again. */
+/** The log cannot record this settlement, now or ever. It records the others of the same call. The worker offers this one again. */
 export type Refused = Fence & { readonly result: 'refused'; readonly why: string }
 
 /** The log's answer to one settlement. A lost claim is a value. */
 export type Settled = Fence & {
-  /** `already`: this very run was settled before by this worker (a lost reply). */
+  /** `already`: this worker has settled this same run before (a lost reply). */
   readonly result: 'settled' | 'already' | 'claim-lost'
   /** The last event that it wrote (for `already`: that it had written). */
   readonly event: EventType
   readonly state: JobState
-  /** When it runs again, ms since the epoch by the log's clock, where it does. */
+  /** When it runs again, if it does: ms since the epoch by the log's clock. */
   readonly runAt?: number | undefined
-  /** Successors that became ready, and the job itself where it did. */
+  /** Successors that became ready, and the job itself if it became ready. */
   readonly tickets: readonly Ticket[]
-  /** The key's row was locked: it is passed on by `passKeys` a few milliseconds later, or by the sweep. */
+  /** The key's row was locked. `passKeys` passes it on a few milliseconds later, or the sweep does. */
   readonly keyPending: boolean
 }

@@ -38,9 +38,9 @@ export type EventType =
   | 'replayed'
 
 export interface Transition {
-  /** The states in which the event may happen; empty where it begins a job. */
+  /** The states in which the event may happen; empty if it begins a job. */
   readonly from: readonly JobState[]
-  /** The states it may lead to; 'same' where it changes none. */
+  /** The states it may lead to; 'same' if it changes none. */
   readonly to: readonly JobState[] | 'same'
   /** True for `errored` and `lost`: in state `running` they are followed by `failed` or `cancelled` at once. */
   readonly interim?: true

@@ -4,7 +4,7 @@ export interface Encoded {
   readonly text: string
 }
 
-/** What a text belongs to: a codec may bind it to that, so that nobody can put it elsewhere. */
+/** What a text belongs to. A codec may bind the text to it, so that nobody can move the text to another place. */
 export interface Belongs {
   /** The job's id. */
   readonly job: string
@@ -13,23 +13,23 @@ export interface Belongs {
 }
 
 /**
- * Turns JSON text into what the log stores and back: the place for encryption, compression and offloading.
- * `encode` uses the newest codec; `decode` must read every codec that is still in the log.
+ * Turns JSON text into what the log stores, and back. Use it for encryption, compression and offloading.
+ * `encode` uses the newest codec. `decode` must read every codec that is still in the log.
  */
 export interface Codec {
-  /** Its texts are nobody's without a key: lines of a log do not show them either. Default: false. */
+  /** True if its texts need a key to be read. Log lines do not show them then. Default: false. */
   readonly isSecret?: boolean | undefined
   encode(json: string, of: Belongs): Encoded | Promise<Encoded>
   decode(stored: Encoded, of: Belongs): string | Promise<string>
   /**
-   * A digest of at least 16 bytes, from which ids are made that everybody may read; the same for the same text and the
-   * same `like`, a text that this codec reads. Where texts are secret it takes the key of `like`, so that nobody without
-   * it can try what a text might have been. Default: SHA-256.
+   * A digest of at least 16 bytes, for ids that everybody may read. It is the same for the same text and the same `like`,
+   * a text that this codec reads. If texts are secret, it uses the key of `like`, so that nobody without that key can test
+   * what a text might have been. Default: SHA-256.
    */
   digest?(text: string, like: Encoded): Buffer
 }
 
-/** A payload belongs to its job by id and name: one under another name would be for another handler. */
+/** A payload belongs to its job by id and name. Under another name it would go to another handler. */
 export function payloadOf(job: { readonly id: string; readonly name: string }): Belongs {
   return { job: job.id, as: `payload of ${job.name}` }
 }

@@ -4,10 +4,10 @@ import type { Logger } from '../logging.ts'
 import type { Clock } from './clock.ts'
 import type { JobLog } from './job-log.ts'
 
-/** What a driver can do, as data: refused early where it is missing, never faked. */
+/** What a driver can do, as data. A missing capability is refused early and never faked. */
 export interface DriverCapabilities {
   /**
-   * `tickets`: a broker between dispatcher and worker; the relay publishes again what nobody fetched.
+   * `tickets`: a broker between dispatcher and worker. The relay publishes tickets again that no worker fetched.
    * `claims`: deliveries come straight from the log and are already granted, so there is nothing to republish.
    */
   readonly delivers: 'tickets' | 'claims'
@@ -19,7 +19,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** What became of the tickets. One that is in neither list is *unknown*: it may be on the broker. */
+/** What happened to the tickets. A ticket in neither list is *unknown*: it may be on the broker. */
 export interface PublishReport {
   /** Durably accepted by the broker. */
   readonly accepted: readonly Ticket[]
@@ -30,28 +30,28 @@ export interface PublishReport {
 export interface SubscribeOptions {
   readonly worker: WorkerRef
   /**
-   * How many jobs the worker can begin now. It may ask for more tickets than that, because some turn out stale; a claim is
+   * How many jobs the worker can begin now. It may ask for more tickets than that, because some are stale. A claim is
    * never stale, so core asks a driver that delivers claims for no more.
    */
   readonly mostClaims?: (() => number) | undefined
 }
 
-/** Moves tickets. Knows nothing of states, attempts or payloads, and decides nothing. */
+/** Moves tickets. It knows nothing of states, attempts or payloads, and decides nothing. */
 export interface Driver {
   /** Version of this interface. */
   readonly port: 1
   readonly name: string
   readonly capabilities: DriverCapabilities
-  /** Resolves with what the broker has accepted and what not. A lost connection throws `E_DRIVER`. */
+  /** Resolves with the tickets that the broker has accepted and refused. A lost connection throws `E_DRIVER`. */
   publish(tickets: readonly Ticket[], call?: CallOptions): Promise<PublishReport>
   /**
-   * Why the broker takes no tickets at present, such as for want of memory, with what to do; undefined where it takes them.
-   * May send what nobody gets. Rejects where the broker cannot be asked. Left out where a broker never says so.
+   * Why the broker takes no tickets at present, such as a lack of memory, and what to do; undefined if it takes them.
+   * It may send a message that nobody gets. Rejects if the broker cannot be asked. Leave it out if the broker never refuses.
    */
   refusal?(): Promise<string | undefined>
   /** One subscription per queue and process; pausing a queue closes it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
-  /** Tickets waiting, or undefined where the broker cannot say. Never a made-up 0. */
+  /** How many tickets wait, or undefined if the broker cannot say. Never invent a 0. */
   depth(queue: QueueName): Promise<number | undefined>
   /** Removes the queue's tickets. The jobs stay in the log. */
   purge(queue: QueueName): Promise<void>
@@ -61,13 +61,13 @@ export interface Driver {
 
 export interface Subscription {
   /**
-   * At most `max` deliveries, highest lane first. Waits for the first one; `[]` when the signal aborts or the
-   * subscription closes. Demand is the back-pressure: the worker asks for as many as it has free slots. Between calls
-   * no delivery is kept longer than 500 ms: then it stops consuming and hands back what it has, so that no ticket is
-   * parked on a busy worker. A lost connection throws; the caller subscribes again.
+   * At most `max` deliveries, highest lane first. Waits for the first one. Returns `[]` when the signal aborts or the
+   * subscription closes. The worker asks for as many as it has free slots. Between calls no delivery is kept longer than
+   * 500 ms: then the subscription stops consuming and hands back what it has, so that no ticket waits at a busy worker.
+   * A lost connection throws, and the caller subscribes again.
    */
   next(max: number, signal: AbortSignal): Promise<readonly Delivery[]>
-  /** Hands back whatever is unacked. Idempotent. */
+  /** Hands back everything that is unacked. Idempotent. */
   close(): Promise<void>
 }
 
@@ -75,19 +75,19 @@ export interface Subscription {
 export interface Delivery {
   readonly ticket: Ticket
   /**
-   * Set where taking *is* claiming, in one round trip: the database driver. The job is the worker's own from then on:
-   * `ack` does nothing, and a subscription that closes leaves it alone.
+   * Set if taking *is* claiming, in one round trip: the database driver. The job then belongs to the worker:
+   * `ack` does nothing, and a subscription that closes does not touch it.
    */
   readonly granted?: Claim | undefined
-  /** The broker may forget it. Called only after the claim has committed. */
+  /** Tells the broker to forget it. Called only after the claim has committed. */
   ack(): Promise<void>
-  /** The broker shall hand it out again. */
+  /** Asks the broker to hand it out again. */
   release(): Promise<void>
 }
 
-/** What core hands to a driver when it opens it. */
+/** What core passes to a driver when it opens it. */
 export interface DriverContext {
-  /** For drivers that deliver claims, and nobody else. */
+  /** Only for drivers that deliver claims. */
   readonly log: JobLog
   readonly logger: Logger
   readonly clock: Clock
@@ -98,8 +98,8 @@ export interface DriverFactory {
   readonly errand: 'driver'
   readonly name: string
   /**
-   * What it reaches, without credentials: `amqp://broker:5672/shop?prefix=errand`. Processes whose drivers have one name
-   * and one place share their tickets, so a system can be moved from one place to another. Default: the name alone.
+   * What it reaches, without credentials: `amqp://broker:5672/shop?prefix=errand`. Processes whose drivers have the same
+   * name and place share their tickets, so a system can move from one place to another. Default: the name alone.
    */
   readonly place?: string | undefined
   open(context: DriverContext): Driver

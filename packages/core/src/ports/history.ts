@@ -4,13 +4,13 @@ import type { JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from './codec.ts'
 
-/** The questions that any process may ask of a log. */
+/** What any process may ask a log. */
 export interface History {
   /** The job with its state, or undefined. */
   get(id: string): Promise<JobRecord | undefined>
   /** Those of the jobs that have not ended, in any order, with the version of the newest event of each. */
   unfinished(ids: readonly string[]): Promise<readonly Unfinished[]>
-  /** One page of jobs, newest dispatch first; `after` is the id of the last job of the page before. */
+  /** One page of jobs, newest dispatch first. `after` is the id of the last job of the previous page. */
   list(
     filter: JobFilter,
     page: { readonly limit: number; readonly after?: string | undefined },
@@ -18,11 +18,11 @@ export interface History {
   /** The whole history of one job, in order; `[]` for an unknown one. */
   eventsOf(id: string): Promise<readonly EventRecord[]>
   /**
-   * Events after a cursor, in the order of the log, none missed and none repeated. `next` is where to go on, also when
-   * `events` is empty. Without `after`: from the oldest event kept. Throws `E_CURSOR`.
+   * Events after a cursor, in the order of the log, none missed and none repeated. `next` is the cursor to continue with,
+   * also when `events` is empty. Without `after`: from the oldest stored event. Throws `E_CURSOR`.
    */
   read(options: ReadOptions): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }>
-  /** The position after the newest event: where following "from now" begins. */
+  /** The position after the newest event, where following "from now" begins. */
   end(): Promise<Cursor>
 }
 
@@ -34,7 +34,7 @@ export interface Unfinished {
 export interface ReadOptions {
   readonly after?: Cursor | undefined
   readonly limit: number
-  /** Every committed event of this job is shown, whatever transactions are open elsewhere. */
+  /** Every committed event of this job is shown, even if other transactions are open. */
   readonly job?: string | undefined
   readonly queue?: QueueName | undefined
   readonly tag?: string | undefined
@@ -56,7 +56,7 @@ export interface JobRecord extends StoredJob {
   readonly uniqueKey: string | undefined
   readonly progress: { readonly value: number; readonly message: string | undefined } | undefined
   readonly result: Encoded | undefined
-  /** The last error, also while it waits for its retry. */
+  /** The last error, also while the job waits for its retry. */
   readonly error: Encoded | undefined
 }
 

@@ -12,10 +12,10 @@ import type { Transaction } from './transaction.ts'
 import type { Transfer } from './transfer.ts'
 
 /**
- * Remembers jobs and decides who may run them. Every method is one round trip for a whole batch, a lost claim is a
- * value, and a broken connection is an exception (`E_LOG_UNREACHABLE`, `undone` where nothing can have come of the call;
- * `E_RIGHTS` for a right that is lacking; `E_LOG` for any other failure).
- * All times that decide anything are read from the log's own clock.
+ * Remembers jobs and decides who may run them. Every method is one round trip for a whole batch. A lost claim is a
+ * value. Failures are exceptions: `E_LOG_UNREACHABLE` for a broken connection (with `undone` if the call can have had no
+ * effect), `E_RIGHTS` for a missing right, `E_LOG` for everything else.
+ * The log's own clock gives all times that decide anything.
  */
 export interface JobLog extends History, Operations {
   /** Version of this interface. */
@@ -27,26 +27,26 @@ export interface JobLog extends History, Operations {
   /** Makes or updates the schema; safe from many processes at once. `restored: true` raises the epoch, after a backup was restored. */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
   /**
-   * The statements that give these roles of the database their rights on the log, and no others; with `apply` they are
-   * run as well. Missing where the database has no roles. `E_OPTION` for a name that no role can have.
+   * The statements that give these roles of the database their rights on the log, and no other rights. With `apply` it
+   * also runs them. Missing if the database has no roles. `E_OPTION` for a name that no role can have.
    */
   grants?(roles: LogRoles, options: { readonly apply: boolean }): Promise<string>
 
   /**
-   * Stores jobs, in the order given. One that cannot be stored is refused alone, unless `atomic`: then it throws
+   * Stores jobs, in the order given. A job that cannot be stored is refused alone. With `atomic` the call then throws
    * `E_BATCH_REFUSED` and stores none. An id that the log already has, or a unique key that is held, answers `duplicate`.
    * With `tx` it is a statement of the caller's transaction, and always atomic.
    */
   append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]>
 
-  /** Judges tickets and claims at most `max` of the runnable ones. Refused with `E_LEASE_OUT` when the worker's lease is out. One verdict per ticket, in their order. */
+  /** Checks tickets and claims at most `max` of the runnable ones. Throws `E_LEASE_OUT` when the worker's lease is out. One verdict per ticket, in their order. */
   claim(
     tickets: readonly Ticket[],
     max: number,
     by: WorkerRef,
     request: RequestId,
   ): Promise<readonly Verdict[]>
-  /** Claims by order instead of by ticket: the queues in the order given, higher lanes first, then older jobs. Refused as `claim`. */
+  /** Claims by order instead of by ticket: the queues in the order given, higher lanes first, then older jobs. Throws as `claim` does. */
   take(
     queues: readonly QueueName[],
     max: number,
@@ -55,16 +55,16 @@ export interface JobLog extends History, Operations {
     options?: TakeOptions,
   ): Promise<readonly Claim[]>
 
-  /** Records how runs ended. One answer per settlement, in their order; what it cannot record is `refused` alone. */
+  /** Records how runs ended. One answer per settlement, in their order. A settlement that it cannot record is `refused` alone. */
   settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]>
-  /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST`, so that the transaction rolls back, when the fence does not match. */
+  /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST` when the fence does not match, so that the transaction rolls back. */
   complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void>
-  /** Passes on the ordering keys whose row was locked when their holder ended. At most `limit`. */
+  /** Passes on at most `limit` ordering keys whose row was locked when their holder ended. */
   passKeys(limit: number): Promise<readonly Ticket[]>
 
-  /** Renews the lease of the whole process, records progress, and tells what the worker must know. Registers it on first use. */
+  /** Renews the lease of the whole process, records progress, and returns what the worker must know. The first call registers the worker. */
   beat(by: WorkerRef, report: BeatReport): Promise<BeatReply>
-  /** The worker is gone, in order: its row is removed. Claims that it still holds are lost at the next sweep. */
+  /** The worker ends in order: its row is removed. Claims that it still holds are lost at the next sweep. */
   leave(by: WorkerRef): Promise<void>
 
   /**
@@ -75,18 +75,18 @@ export interface JobLog extends History, Operations {
   /** The broker has durably accepted these republished tickets: their grace doubles, to one hour. */
   published(tickets: readonly Ticket[]): Promise<void>
   /**
-   * The tickets of these queues may be gone: starts the grace of their ready jobs over, those with the longest wait ahead
-   * first. They are overdue at once, so that relays publish them and workers take them. Passes over rows that are locked,
-   * and wakes nobody.
+   * For queues whose tickets may be gone. It starts the grace of their ready jobs over, beginning with the jobs that would
+   * wait longest. They are overdue at once, so that relays publish them and workers take them. It skips locked rows, and
+   * wakes nobody.
    * @example await log.expedite(['media'], { limit: 500, leftMs: 30_000 })
    */
   expedite(queues: readonly QueueName[], options: ExpediteOptions): Promise<Expedited>
 
-  /** Wakes whoever listens to these topics, in every process where the log can; debounced at both edges. */
+  /** Wakes the listeners of these topics, also in other processes if the log can; debounced at both edges. */
   notify(topics: readonly Topic[]): Promise<void>
   /**
-   * Yields topics about which something may have happened, this process's own included. May yield too often; a wake-up
-   * can be lost, so callers poll as well. Listens before it yields `started`. Ends when the signal aborts.
+   * Yields topics with possible news, also news of this process. It may yield too often. A wake-up
+   * can be lost, so callers poll as well. It listens before it yields `started`, and ends when the signal aborts.
    */
   wakeups(topics: readonly Topic[], signal: AbortSignal): AsyncIterable<Topic | 'started'>
 
@@ -104,7 +104,7 @@ export interface LogInfo {
   readonly transfer?: Transfer | undefined
 }
 
-/** Names of roles of the database, by what they may do. A role may stand in two places, and then has the rights of both. */
+/** Names of database roles, by what they may do. A role may be named twice, and then has the rights of both. */
 export interface LogRoles {
   /** Dispatches, and waits for jobs whose ids it knows. */
   readonly dispatcher?: string | undefined
@@ -123,11 +123,11 @@ export interface AppendOptions {
   readonly tx?: Transaction | undefined
   readonly atomic?: boolean | undefined
   /**
-   * Wakes whoever listens to these topics once the jobs are stored, as `notify` does, and sooner: nobody waits for the
-   * answer in between. Not with `tx`, whose commit nobody tells the log.
+   * Wakes the listeners of these topics once the jobs are stored. It is faster than `notify`, because nothing waits for the
+   * answer in between. Not with `tx`: the log does not learn of its commit.
    */
   readonly wake?: readonly Topic[] | undefined
-  /** A job whose key another transaction holds is answered `locked` at once, instead of being waited for. Default false. */
+  /** Answers `locked` at once for a job whose key another transaction holds, instead of waiting. Default false. */
   readonly passLocked?: boolean | undefined
 }
 
@@ -138,7 +138,7 @@ export type Appended =
       readonly state: JobState
       readonly ticket: Ticket | undefined
     }
-  /** `id` is that of the live job that holds the unique key, or the one given where that id is stored already. */
+  /** `id` is that of the live job that holds the unique key, or the given id if it is stored already. */
   | { readonly id: string; readonly status: 'duplicate' }
   | { readonly id: string; readonly status: 'refused'; readonly why: string }
   /** Not stored, with `passLocked`: another transaction holds its ordering or unique key. Ask again. */
@@ -147,7 +147,7 @@ export type Appended =
 export interface TakeOptions {
   /** How many of `max` go to the lowest lane that waits (see `LanePolicy`). Default 0. */
   readonly fromLowest?: number | undefined
-  /** Only jobs that became ready so long ago that a ticket should have fetched them, oldest first. Default false. */
+  /** Only overdue jobs (a ticket should have fetched them by now), oldest first. Default false. */
   readonly overdue?: boolean | undefined
 }
 
@@ -162,11 +162,11 @@ export interface BeatReport {
   /** Whether it asks for deliveries at present, and if not, why. */
   readonly taking: boolean
   readonly why?: string | undefined
-  /** Places of the drivers that it serves, that which it publishes to first. Default none. */
+  /** Places of the drivers that it serves; first the one that it publishes to. Default none. */
   readonly drivers?: readonly string[] | undefined
   /**
-   * Runs that have ended, and whose ends the log has refused for long: their deadline is now, whatever their timeout, so that
-   * the next sweep calls them lost. Default none.
+   * Runs that have ended, and whose outcomes the log has refused for long. The log sets their deadline to now, whatever their
+   * timeout, so that the next sweep calls them lost. Default none.
    */
   readonly givenUp?: readonly Fence[] | undefined
   readonly progress: readonly Progress[]
@@ -177,7 +177,7 @@ export interface BeatReply {
   readonly claims: readonly (Fence & {
     readonly cancel?: { readonly by: string; readonly reason?: string | undefined } | undefined
   })[]
-  /** Paused queues, of all. */
+  /** All paused queues. */
   readonly paused: readonly QueueName[]
   /** An operator has asked this worker to stop. */
   readonly stop: boolean
@@ -191,11 +191,11 @@ export interface SweepOptions {
   /** Whether to list ready jobs whose grace is over: false for drivers that deliver claims. */
   readonly republish: boolean
   /**
-   * Queues that the caller serves. One that it does not serve is left alone while a live worker serves it, whose broker may
-   * be another; what nobody serves is everybody's.
+   * Queues that the caller serves. A queue that it does not serve is left alone while a live worker serves it, because that
+   * worker may have another broker. Any caller takes queues that nobody serves.
    */
   readonly queues: readonly QueueName[]
-  /** Queues whose overdue jobs are left alone, untouched: the broker still has a backlog, or refuses. */
+  /** Queues whose overdue jobs are not touched: the broker still has a backlog, or refuses. */
   readonly skipQueues: readonly QueueName[]
 }
 
@@ -204,11 +204,11 @@ export interface SweepReport {
   readonly ran: boolean
   /** To be published now. */
   readonly tickets: readonly Ticket[]
-  /** Of `tickets`, those that were published before, or should have been. */
+  /** The part of `tickets` that was published before, or should have been. */
   readonly republished: readonly Ticket[]
   /** Jobs that failed for good because their last run was lost. */
   readonly failed: readonly LostForGood[]
-  /** Runs that were lost and go on living. */
+  /** Lost runs whose jobs go on. */
   readonly lost: number
   /** A limit was reached: sweep again at once. */
   readonly full: boolean
@@ -217,11 +217,11 @@ export interface SweepReport {
 }
 
 export interface ExpediteOptions {
-  /** Rows in one call, at most: it is one short transaction. */
+  /** At most this many rows in one call: it is one short transaction. */
   readonly limit: number
   /**
-   * Only jobs whose grace lasts for more than so many milliseconds. Default 0: all of them. With 30 s, the grace of a
-   * first ticket, what another process has just published again is left alone, so that any number may call it at once.
+   * Only jobs whose grace still lasts for more than this many milliseconds. Default 0: all of them. With 30 s, the grace of
+   * a first ticket, jobs that another process has just published again are left alone, so any number may call it at once.
    */
   readonly leftMs?: number | undefined
 }
@@ -229,7 +229,7 @@ export interface ExpediteOptions {
 export interface Expedited {
   /** Jobs that are overdue now, and were not before. */
   readonly jobs: number
-  /** The limit was reached. Relays give the jobs a new grace meanwhile: who calls again with `leftMs: 0` counts to an end of its own. */
+  /** The limit was reached. Relays give the jobs a new grace at the same time, so a caller that repeats with `leftMs: 0` must end by itself. */
   readonly more: boolean
 }
 
@@ -237,7 +237,7 @@ export interface LostForGood {
   readonly job: StoredJob
   readonly error: Encoded
   readonly cause: FailureCause
-  /** Its last run, and the attempts that count: a run that is lost gives its own back. */
+  /** The last run, and the attempts that count. A lost run does not count as an attempt. */
   readonly run: number
   readonly attempt: number
 }
@@ -248,22 +248,22 @@ export type Topic = `queue:${QueueName}` | `worker:${string}` | 'events'
 export interface LogContext {
   readonly logger: Logger
   readonly clock: Clock
-  /** False: a log that is not there is `E_LOG_VERSION`, though it could be made. Default true. */
+  /** False: a missing log is `E_LOG_VERSION`, although it could be made. Default true. */
   readonly create?: boolean | undefined
 }
 
-/** Made by a log's package from its options; opened by core. Opening does no I/O. */
+/** A log's package makes it from its options, and core opens it. Opening does no I/O. */
 export interface LogFactory {
   readonly errand: 'job-log'
   readonly name: string
   open(context: LogContext): JobLog
   /**
-   * How another thread of this process opens the same log, for the heartbeat: a module (file URL) whose export
-   * `openHeartbeat(data)` returns a HeartbeatLog, and what it is called with (structured-cloneable). Without it the
-   * heartbeat runs on the main thread, and a blocked event loop costs the lease.
+   * How the heartbeat thread of this process opens the same log: a module (file URL) whose export
+   * `openHeartbeat(data)` returns a HeartbeatLog, and its argument (structured-cloneable). Without it the
+   * heartbeat runs on the main thread, and a blocked event loop loses the lease.
    */
   readonly heartbeat?: { readonly module: string; readonly data: unknown } | undefined
 }
 
-/** The little that the heartbeat thread needs. */
+/** The part of a log that the heartbeat thread needs. */
 export type HeartbeatLog = Pick<JobLog, 'beat' | 'close'>

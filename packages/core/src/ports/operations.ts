@@ -5,11 +5,11 @@ import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Encoded } from './codec.ts'
 import type { NewTransfer, Transfer } from './transfer.ts'
 
-/** What operators may do. Each names who did it, and each is an event or a visible row. */
+/** What operators may do. Each call names who did it, and each is recorded as an event or a visible row. */
 export interface Operations {
-  /** Cancels jobs that wait, at once, and asks for the end of those that run. Ids that are unknown or final are left alone. */
+  /** Cancels waiting jobs at once, and asks running ones to end. Ignores ids that are unknown or final. */
   cancel(ids: readonly string[], note: Note): Promise<CancelReport>
-  /** Starts final jobs anew: same id, sequence and run counter, attempt 0. */
+  /** Starts final jobs again: same id, sequence and run counter, attempt 0. */
   replay(ids: readonly string[], note: Note): Promise<ReplayReport>
   /** Gives the ordering key of failed holders to the next job. */
   skip(
@@ -28,8 +28,8 @@ export interface Operations {
   /** Every queue that has a live job, is paused, or is served. */
   queues(): Promise<readonly QueueRecord[]>
   /**
-   * What `doctor` needs of the queues, where counting all jobs takes long: those with ready jobs, paused, or served, their
-   * ready jobs counted up to `atMost`. Without it `queues` is asked.
+   * What `doctor` needs of the queues, for logs that count all jobs slowly: queues with ready jobs, paused, or served, with
+   * their ready jobs counted up to `atMost`. Without it `doctor` asks `queues`.
    */
   backlogs?(atMost: number): Promise<readonly Backlog[]>
   /** Ordering keys whose holder has failed, with how many wait behind it. */
@@ -38,20 +38,20 @@ export interface Operations {
   ): Promise<readonly (QueueKey & { readonly holder: string; readonly waiting: number })[]>
 
   workers(): Promise<readonly WorkerRecord[]>
-  /** Asks a worker, or all of them, to stop. Resolves with how many were asked. */
+  /** Asks a worker, or all workers, to stop. Resolves with how many were asked. */
   stopWorkers(id: string | undefined): Promise<number>
 
-  /** Where the driver went, if it ever moved. */
+  /** Where the driver has moved, if it ever did. */
   transfer(): Promise<Transfer | undefined>
   /**
-   * Writes the record where it still has the revision `after` (0: there is none), and answers what it wrote; undefined
-   * where somebody else was faster. Workers are told by their heartbeats.
+   * Writes the record if it still has the revision `after` (0: there is none), and returns what it wrote; undefined
+   * if another caller was faster. Workers learn of it with their heartbeats.
    */
   setTransfer(transfer: NewTransfer, after: number): Promise<Transfer | undefined>
 
   /** Deletes finished jobs, and events, past their retention; at most `limit` jobs in one call. */
   prune(options: PruneOptions): Promise<{ readonly jobs: number; readonly more: boolean }>
-  /** What `doctor` looks at; never on a hot path. */
+  /** What `doctor` reads; never on a hot path. */
   diagnose(): Promise<Diagnosis>
 }
 
@@ -65,7 +65,7 @@ export interface CancelReport {
   readonly cancelled: number
   /** Running: the request is on record. */
   readonly requested: number
-  /** Workers that run one of them: to be notified. */
+  /** Workers that run one of them. They must be notified. */
   readonly workers: readonly string[]
   /** Successors that became ready. */
   readonly tickets: readonly Ticket[]
@@ -113,7 +113,7 @@ export interface WorkerRecord {
   readonly alive: boolean
   readonly running: number
   readonly stopping: boolean
-  /** Places of the drivers that it serves, that which it publishes to first. */
+  /** Places of the drivers that it serves; first the one that it publishes to. */
   readonly drivers: readonly string[]
 }
 

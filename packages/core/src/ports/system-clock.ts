@@ -1,7 +1,7 @@
 import { waitFor } from '../wait.ts'
 import type { Clock } from './clock.ts'
 
-/** Node's timers overflow past it (24.8 days) and fire at once. */
+/** The longest delay of Node's timers (24.8 days). A longer one overflows and fires at once. */
 const longestTimerMs = 2 ** 31 - 1
 
 /** The clock of the machine. */
@@ -10,9 +10,9 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
     if (delayMs > longestTimerMs) return afterLong(delayMs, callback)
-    // A moment that is past already is now; Node would warn of a negative delay.
+    // A moment in the past means now. Node would warn of a negative delay.
     const timer = setTimeout(callback, Math.max(0, delayMs))
-    // What the process lives for is a promise of the public API, or a worker: see `keep-alive.ts`.
+    // Only a promise of the public API or a worker keeps the process alive: see `keep-alive.ts`.
     timer.unref()
     return () => clearTimeout(timer)
   },

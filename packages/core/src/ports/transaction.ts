@@ -1,8 +1,8 @@
 /* oxlint-disable typescript/no-explicit-any -- structural types of other libraries: `any` is what lets each of them fit */
 
 /**
- * The caller's own transaction, as the libraries hand it to a callback. Structural: no library is imported. Each of
- * the types refuses that library's pool or client, because jobs written outside the transaction would break its promise.
+ * The caller's own transaction, as the libraries pass it to a callback. The types are structural and import no library.
+ * Each type refuses that library's pool or client, because a job that is written outside the transaction would not roll back with it.
  */
 export type Transaction =
   | PgTx

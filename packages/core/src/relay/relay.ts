@@ -15,23 +15,23 @@ export interface RelayParts extends RepublishParts {
   readonly everyMs: number
   /** How long a first ticket has to fetch its job. */
   readonly publishGraceMs: number
-  /** Told of each job that failed for good because its last run was lost. Must not throw. */
+  /** Called for each job that failed for good because its last run was lost. Must not throw. */
   readonly failed: (lost: LostForGood) => Promise<void>
-  /** Chance, from 0 to 1. */
+  /** A source of numbers from 0 to 1, for jitter. */
   readonly random?: (() => number) | undefined
 }
 
 const retryMinMs = 100
 const retryMaxMs = 10_000
-/** Publishes, and hooks for lost jobs, that may be under way before the sweeps wait for them. */
+/** So many publishes and hooks for lost jobs may be under way. Then the sweeps wait for them. */
 const mostInBackground = 100
-/** Between two sweeps, unless one was full: jobs that are due and locked by another relay are no reason for a tight loop. */
+/** The shortest pause after a sweep that was not full: due jobs that another relay has locked must not cause a tight loop. */
 const shortestMs = 20
-/** Of what the log itself makes ready, or lists to be published again for the first time. */
+/** The grace of jobs that the log itself makes ready, or lists to be published again for the first time. */
 const firstGraceMs = 30_000
 
 /**
- * Publishes what has become ready and reclaims what was lost. Every worker runs one; any number of them share the work.
+ * Publishes jobs that have become ready and takes back lost ones. Every worker runs one relay. Any number of them share the work.
  */
 export class Relay {
   readonly #parts: RelayParts
@@ -45,7 +45,7 @@ export class Relay {
     this.#republish = new Republish(parts)
   }
 
-  /** Sweeps until the signal aborts, and resolves when what it has begun is done. */
+  /** Sweeps until the signal aborts. Resolves when everything that it has begun is done. */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, logger } = this.#parts
     await supervised((healthy) => this.#loop(stop, healthy), {
@@ -59,7 +59,7 @@ export class Relay {
     await Promise.all(this.#background)
   }
 
-  /** A job of this process will be due: its sweep need not wait for the next one in turn. */
+  /** A job of this process will be due then: sweep at that time instead of waiting for the next regular sweep. */
   dueIn(ms: number): void {
     const atMs = this.#parts.clock.monotonicMs() + ms
     if (atMs >= this.#dueMs) return
@@ -67,14 +67,14 @@ export class Relay {
     this.#wake?.()
   }
 
-  /** The broker has let this process subscribe again: whether it still has the tickets of before, nobody knows. */
+  /** The broker has let this process subscribe again. It may have lost the earlier tickets. */
   returned(queue: QueueName): void {
     this.#republish.returned(queue)
   }
 
   async #loop(stop: AbortSignal, healthy: () => void): Promise<void> {
     while (!stop.aborted) {
-      // What is due later than this the sweep itself tells.
+      // The sweep itself reports jobs that are due later than this.
       this.#dueMs = Number.POSITIVE_INFINITY
       const waitMs = await this.#pass()
       healthy()
@@ -88,7 +88,7 @@ export class Relay {
     while (!stop.aborted) {
       const untilMs = Math.max(beganMs + shortestMs, Math.min(beganMs + waitMs, this.#dueMs))
       const leftMs = untilMs - clock.monotonicMs()
-      // Clocks count in fractions; a wait below one is none, and could be one that never passes.
+      // Clocks count in fractions of a millisecond. A wait below one might never pass, so it counts as none.
       if (leftMs < 1) return
       await waitFor<void>(stop, undefined, (wake) => {
         this.#wake = wake
@@ -97,7 +97,7 @@ export class Relay {
     }
   }
 
-  /** One sweep; how long to sleep after it. */
+  /** Runs one sweep. Returns how long to sleep after it, in milliseconds. */
   async #pass(): Promise<number> {
     const { log } = this.#parts
     const skipQueues = await this.#republish.skipQueues()
@@ -122,8 +122,8 @@ export class Relay {
   }
 
   /**
-   * A batch in each pass. What has no more than a first grace left is not touched, so that a fleet whose relays all
-   * have the same doubt publishes each job once.
+   * One batch in each pass. Jobs with no more than a first grace left are not touched, so that a fleet whose relays all
+   * suspect the same queue publishes each job once.
    */
   async #expedite(): Promise<void> {
     const { log, logger, publishGraceMs } = this.#parts
@@ -137,14 +137,14 @@ export class Relay {
 
   #waitMs({ ran, full, nextDueInMs }: SweepReport): number {
     const { everyMs, random = Math.random } = this.#parts
-    // What was published again is bounded by its own rate, so a full pass that lists it is no reason to hurry.
+    // A rate limits what is published again, so a full pass of such jobs is no reason to sweep again at once.
     if (ran && full) return this.#republish.isExhausted ? everyMs / 10 : 0
-    // A part of chance, so that the relays of a fleet do not sweep at one moment; never past the log's gap.
+    // Jitter, so that the relays of a fleet do not sweep together; never longer than the log's gap.
     const longestMs = everyMs * (0.5 + random() / 2)
     return Math.max(shortestMs, Math.min(nextDueInMs ?? Number.POSITIVE_INFINITY, longestMs))
   }
 
-  /** Not awaited: a broker that does not answer must not hold up the sweeps. */
+  /** The caller does not await it: a broker that does not answer must not delay the sweeps. */
   #publish(report: SweepReport): void {
     const again = new Set(report.republished.map((ticket) => ticket.id))
     const fresh = report.tickets.filter((ticket) => !again.has(ticket.id))
@@ -163,7 +163,7 @@ export class Relay {
     if (tickets.length === 0) return
     const { accepted } = await this.#parts.publisher.publish(tickets)
     this.#republish.published(tickets, new Set(accepted.map((ticket) => ticket.id)))
-    // Only what the broker has surely accepted gets a longer grace: the rest must come again soon.
+    // Only tickets that the broker has confirmed get a longer grace. The others must be published again soon.
     if (accepted.length > 0) await this.#parts.log.published(accepted)
   }
 

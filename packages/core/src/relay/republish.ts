@@ -12,36 +12,36 @@ export interface RepublishParts {
   readonly logger: Logger
   /** The queues that this process serves. */
   readonly queues: readonly QueueName[]
-  /** Those of them whose subscriptions bring nothing at present: their overdue jobs are taken from the log here. */
+  /** Those of them whose subscriptions deliver nothing at present. This process takes their overdue jobs from the log. */
   readonly quiet: () => readonly QueueName[]
 }
 
 interface Known {
-  /** Left alone until then. */
+  /** The queue is left alone until then. */
   heldUntilMs: number
-  /** Its depth was read, and need not be read again before. */
+  /** The depth was read, and need not be read again before this time. */
   readAgainMs: number
-  /** Publishes in a row of which the broker did not accept everything. */
+  /** How many publishes in a row the broker did not accept completely. */
   failures: number
   /** Readings of its depth that are under way. */
   reads: number
-  /** The last one failed. */
+  /** The last reading failed. */
   unread: boolean
 }
 
-/** How often the depth of a queue is read, about. */
+/** About how often the depth of a queue is read. */
 const depthEveryMs = 10_000
-/** How long a sweep waits for such readings; a queue whose reading takes longer is left alone. */
+/** How long a sweep waits for these readings. A queue whose reading takes longer is left alone. */
 const longestReadMs = 1_000
-/** How long a queue is left alone after tickets that the broker did not take: doubling. */
+/** How long a queue is left alone after the broker did not accept tickets. It doubles. */
 const failureMinMs = 5_000
 const failureMaxMs = 60_000
-/** Tickets that one relay publishes again in a second, at most: where depth is unknown, this alone holds a storm back. */
+/** At most this many tickets are published again in a second by one relay. If the depth is unknown, this is the only limit. */
 const mostPerSecond = 1_000
 
 /**
- * Decides which overdue jobs are published once more. A queue whose tickets the broker still has, or does not take, is
- * left alone: its rows are not even touched, so that its jobs stay overdue and workers can take them from the log.
+ * Decides which overdue jobs are published again. If the broker still has tickets of a queue, or does not accept them, the
+ * queue is left alone. Its rows are not touched, so its jobs stay overdue and workers can take them from the log.
  */
 export class Republish {
   readonly #parts: RepublishParts
@@ -55,12 +55,12 @@ export class Republish {
     this.#suspects = new SuspectQueues(parts.queues)
   }
 
-  /** Whether the next sweep shall list overdue jobs at all. */
+  /** Whether the next sweep lists overdue jobs at all. */
   get isOn(): boolean {
     return this.#parts.driver.capabilities.delivers === 'tickets' && !this.isExhausted
   }
 
-  /** What may be published again in this second has been. */
+  /** True if the limit for this second is used up. */
   get isExhausted(): boolean {
     const now = this.#parts.clock.monotonicMs()
     if (now - this.#windowMs >= 1_000) {
@@ -70,9 +70,9 @@ export class Republish {
     return this.#inWindow >= mostPerSecond
   }
 
-  /** Queues whose tickets may be gone: the grace of their jobs shall start over. */
+  /** Queues whose tickets may be gone: the grace of their jobs must start over. */
   get inDoubt(): readonly QueueName[] {
-    // Where there are no tickets the doubt stays, for the day on which the driver is another.
+    // A driver without tickets keeps the suspicion, in case the system moves to another driver.
     return this.#parts.driver.capabilities.delivers === 'claims' ? [] : this.#suspects.queues
   }
 
@@ -81,22 +81,22 @@ export class Republish {
     this.#suspects.settled(queues)
   }
 
-  /** The broker was away, and is back with this queue: perhaps without its tickets. */
+  /** The broker was away and serves this queue again, perhaps without its tickets. */
   returned(queue: QueueName): void {
     this.#suspects.returned(queue)
   }
 
-  /** Queues that the next sweep shall leave alone. */
+  /** Queues that the next sweep must leave alone. */
   async skipQueues(): Promise<readonly QueueName[]> {
     if (!this.isOn) return []
     const { driver, queues } = this.#parts
-    // Where reading the depth is a request that costs money, only queues with overdue jobs are looked at.
+    // If reading the depth is a request that costs money, only queues with overdue jobs are read.
     if (driver.capabilities.depth === 'exact') for (const queue of queues) this.#of(queue)
     const now = this.#parts.clock.monotonicMs()
     const due = [...this.#known].filter(
       ([, { heldUntilMs, readAgainMs }]) => Math.max(heldUntilMs, readAgainMs) <= now,
     )
-    // A broker that does not answer must not hold up the sweeps: without them the log calls nothing lost.
+    // A broker that does not answer must not delay the sweeps: without them the log calls nothing lost.
     const reading = Promise.all(due.map(([queue]) => this.#hasBacklog(queue)))
     await inTime(reading, longestReadMs, this.#parts.clock, () => undefined)
     const held = [...this.#known]
@@ -105,7 +105,7 @@ export class Republish {
     return [...new Set([...held, ...this.#parts.quiet()])]
   }
 
-  /** Of the tickets of a sweep, those that are worth publishing. */
+  /** The tickets of a sweep that should be published. */
   async allowed(tickets: readonly Ticket[]): Promise<readonly Ticket[]> {
     this.#inWindow += tickets.length
     const queues = [...new Set(tickets.map((ticket) => ticket.queue))]
@@ -117,8 +117,8 @@ export class Republish {
   }
 
   /**
-   * What became of the tickets: a queue with one that was not accepted is left alone, longer each time that the broker
-   * accepts none at all. One that it never accepts must not hold up the others of its queue for more than a moment.
+   * Takes the broker's report. If it did not accept a ticket, the queue is left alone, and longer each time that it
+   * accepts none at all. A ticket that is never accepted must not delay the others of its queue for long.
    */
   published(tickets: readonly Ticket[], accepted: ReadonlySet<string>): void {
     for (const [queue, ofQueue] of Map.groupBy(tickets, (ticket) => ticket.queue)) {
@@ -133,7 +133,7 @@ export class Republish {
     }
   }
 
-  /** Where a reading costs money, a queue that is empty is not read again before it has overdue jobs. */
+  /** If a reading costs money, an empty queue is not read again before it has overdue jobs. */
   #forget(queue: QueueName): void {
     if (this.#parts.driver.capabilities.depth !== 'exact') this.#known.delete(queue)
   }
@@ -150,7 +150,7 @@ export class Republish {
     return known
   }
 
-  /** Reads the depth, and holds the queue back where the broker has tickets of it, or does not answer. */
+  /** Reads the depth. If the broker has tickets of the queue, or does not answer, the queue is not published again. */
   async #hasBacklog(queue: QueueName): Promise<boolean> {
     const { clock } = this.#parts
     const known = this.#of(queue)
@@ -171,7 +171,7 @@ export class Republish {
       if (known.unread) this.returned(queue)
       known.unread = false
       if (depth === 0 && this.#suspects.empty(queue, clock.monotonicMs())) this.#forget(queue)
-      // Undefined: the broker cannot say. The rate cap is then all that holds back.
+      // Undefined: the broker cannot say. Then the rate is the only limit.
       return (depth ?? 0) > 0
     } catch (error) {
       known.unread = true

@@ -1,17 +1,17 @@
 import type { QueueName } from '../job/ticket.ts'
 
-/** Between two readings of no tickets that make it certain that a published job has lost its own. */
+/** The time between two empty readings, after which a published job has certainly lost its ticket. */
 const emptyForMs = 60_000
 
 /**
  * Queues whose tickets may be gone from the broker: it was away, or has said twice, a minute apart, that it has none.
- * Their jobs need not wait for a grace that has doubled for tickets that nobody can fetch any more.
+ * Their jobs must not wait for a long grace: no worker can fetch their tickets any more.
  */
 export class SuspectQueues {
   readonly #queues: Set<QueueName>
   readonly #emptySinceMs = new Map<QueueName, number>()
 
-  /** A process that starts knows nothing: these may have been published to another broker. */
+  /** A process that starts suspects all its queues: their jobs may have been published to another broker. */
   constructor(queues: readonly QueueName[]) {
     this.#queues = new Set(queues)
   }
@@ -25,7 +25,7 @@ export class SuspectQueues {
     this.#queues.add(queue)
   }
 
-  /** It has no tickets of the queue at this moment. Answers whether that is so for a minute. */
+  /** The broker has no tickets of the queue now. Returns whether this has been so for a minute. */
   empty(queue: QueueName, nowMs: number): boolean {
     const sinceMs = this.#emptySinceMs.get(queue)
     if (sinceMs !== undefined && nowMs - sinceMs < emptyForMs) return false

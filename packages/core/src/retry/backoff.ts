@@ -21,9 +21,9 @@ export function linear(base: Duration, options: { readonly max?: Duration | unde
 export interface ExponentialOptions {
   /** The longest wait. Default 15 minutes. */
   readonly max?: Duration | undefined
-  /** What each wait is multiplied by. Default 2; at least 1. */
+  /** The factor from one wait to the next. Default 2; at least 1. */
   readonly factor?: number | undefined
-  /** `full` (default): anywhere from 0 to the wait, which spreads a herd best; `none`: exactly the wait. */
+  /** `full` (default): a random time from 0 to the wait, which spreads retries best; `none`: exactly the wait. */
   readonly jitter?: 'full' | 'none' | undefined
   /** A source of numbers from 0 to 1. Default Math.random. */
   readonly random?: (() => number) | undefined
