@@ -72,7 +72,9 @@ describe.each(bundles)('a bundle by %s', (_what, bundle, extension) => {
 
   test('cannot load a log by its URL: the error names the ways out, and both are right', async () => {
     const said = await run('by-url')
-    expect(said).toContain('E_PACKAGE_MISSING: a bundle cannot load the package of the log "sqlite:" by its URL')
+    expect(said).toContain(
+      'E_PACKAGE_MISSING: a bundle cannot load the package of the log "sqlite:" by its URL',
+    )
     expect(said).toContain('A process without a worker may import the packages of log and driver instead')
     expect(await run('dispatch')).toBe('added')
     expect(await run('by-url', advised(said))).toBe('added')

@@ -122,7 +122,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ),
   bug(
     'due-without-key',
-    'A job that becomes due is ready whoever holds its key.',
+    'A job that becomes due is ready although another job holds its key.',
     ['I5'],
     'core/src/engine/sweep.ts',
     'const isHolder = takeKey(store, row)\n      if (isHolder) readyFrom',

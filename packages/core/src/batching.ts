@@ -51,7 +51,7 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Natural batching, without timers: one batch is in flight, and the next carries whatever gathered meanwhile. So an
+ * Natural batching, without timers: one batch is in flight, and the next carries what has gathered. So an
  * idle system adds no latency, and a busy one pays one round trip for many. Items added in one tick go together.
  */
 export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Batcher<Item, Result> {

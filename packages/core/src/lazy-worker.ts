@@ -11,7 +11,7 @@ export function lazyWorker(id: string, logger: Logger, start: () => Promise<Work
   const starting = start().then((worker) => (started = worker))
   const ready = starting.then((worker) => worker.ready)
   const finished = starting.then((worker) => worker.finished)
-  // Both reject when it cannot start, and hardly anybody awaits both: told here, so that it is never silent.
+  // Both promises reject when it cannot start, and few callers await both. It is logged here, so that it is never silent.
   ready.catch((error: unknown) => logger.error({ worker: id, err: error }, 'the worker could not start'))
   finished.catch(() => undefined)
 

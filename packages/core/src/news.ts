@@ -2,7 +2,7 @@ import type { Clock } from './ports/clock.ts'
 
 /** A trouble that lasts is said again after so long. */
 const againMs = 5 * 60_000
-/** One that was over meanwhile, and is back, no sooner than this after it was said. */
+/** A fact that was over and is back is said again no sooner than this after it was last said. */
 const returnedMs = 10_000
 /** Facts that are remembered; far more than a system in order has. */
 const mostFacts = 200

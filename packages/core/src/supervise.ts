@@ -40,7 +40,7 @@ export interface Supervision {
 /**
  * Runs a loop's body over and over until the signal aborts. What it throws is logged and tried again after a jittered
  * backoff, so that no fault of a background loop becomes an unhandled rejection, a tight loop, or a loop that is gone.
- * The backoff begins anew once the body has held for `maxMs`, or has called `healthy`.
+ * The backoff starts over once the body has held for `maxMs`, or has called `healthy`.
  */
 export async function supervised(
   body: (healthy: () => void) => Promise<void>,

@@ -1,6 +1,6 @@
 /** Bytes of UTF-8 that a message or a reason may have. */
 const noteLimitBytes = 4_096
-/** Bytes of UTF-8 that a name for people may have: of a worker, of whoever did something. */
+/** Bytes of UTF-8 that a name for people may have: of a worker, or of somebody who did something. */
 export const personLimitBytes = 256
 
 const mark = '…'

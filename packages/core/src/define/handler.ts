@@ -85,7 +85,7 @@ export type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise
 export interface HandleOptions<Out> {
   /** Around this handler, inside the worker's middleware. */
   readonly middleware?: readonly Middleware[] | undefined
-  /** Called once when the job has failed for good, whoever recorded it. */
+  /** Called once when the job has failed for good, also if another process recorded it. */
   readonly failed?: ((payload: Out, error: Failure, job: JobView) => Maybe<void>) | undefined
 }
 

@@ -54,7 +54,7 @@ export interface WorkerHealth {
   readonly taking: boolean
   /** Why it does not. */
   readonly why?: string
-  /** Why the broker took no tickets of this process the last time. Jobs wait in the log meanwhile, and are taken from there. */
+  /** Why the broker took no tickets of this process the last time. Jobs wait in the log, and workers take them from there. */
   readonly broker?: string
   /** Jobs that have a slot, or have ended and are not on record yet. */
   readonly running: number

@@ -29,7 +29,7 @@ interface Connected {
 export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
   readonly clock: Clock
   readonly newId: () => string
-  /** Connects on first use. Where tickets go may be asked for in the background meanwhile. */
+  /** Connects on first use. It may ask in the background where tickets go. */
   connected(): Promise<Connected>
   /** The same, once it is known where tickets go now. */
   publishing(): Promise<Connected>
@@ -63,7 +63,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
       maxWeight: settings.batchBytes,
       weigh: (job) => job.payload.text.length,
     })
-  // Jobs with a key may wait for a lock that somebody's transaction holds; those without shall not wait with them.
+  // Jobs with a key may wait for a lock that somebody's transaction holds; those without a key must not wait with them.
   const plain = line(2)
   const keyed = keyedLine((jobs) => append(jobs, { passLocked: true }), clock, settings)
   // A child's id may be in a transaction that an earlier run of its parent has left open.
@@ -91,7 +91,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   /** What was dispatched inside a transaction, once that has committed. */
   async function announce(tickets: readonly Ticket[]): Promise<void> {
     const { log } = await deps.connected()
-    void log.notify(topicsOf(tickets)).catch(() => undefined) // Whoever waits for it polls as well.
+    void log.notify(topicsOf(tickets)).catch(() => undefined) // Waiters also poll.
     await publish(tickets)
   }
 

@@ -40,7 +40,7 @@ type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refuse
 const unknown: Fate = { fate: 'unknown' }
 /** While the broker is down, one publish in so long looks whether it is back. */
 const probeEveryMs = 1_000
-/** A broker answers when it has stored the tickets safely: it is given the next ones meanwhile. */
+/** A broker answers when it has stored the tickets safely. In the meantime it gets the next ones. */
 const lines = 4
 /** How long closing waits for a broker. */
 const closeWaitMs = 1_000

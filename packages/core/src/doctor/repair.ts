@@ -71,7 +71,7 @@ async function readyTickets(
   return after === undefined ? tickets.toReversed() : undefined
 }
 
-/** As many as are ready now: relays give them a new grace meanwhile. Answers how many those were. */
+/** Expedites as many jobs as are ready now: relays give jobs a new grace at the same time. Returns how many. */
 async function expediteAll(log: JobLog, queue: QueueName): Promise<number> {
   const ready = (await log.queues()).find(({ name }) => name === queue)?.ready ?? 0
   for (let left = ready; left > 0;) {

@@ -21,7 +21,7 @@ export interface DriverParts extends Pick<
 
 /**
  * A driver from its parts, which need not think of these: queue names are checked; after a close every call throws
- * `E_CLOSED`; a close is shared, closes the subscriptions first, and a subscription that opens meanwhile is closed too;
+ * `E_CLOSED`; a close is shared, closes the subscriptions first, and a subscription that opens during the close is closed too;
  * `next` answers `[]` for a signal that has aborted, for no demand, and after the close.
  */
 export function buildDriver(parts: DriverParts): Driver {

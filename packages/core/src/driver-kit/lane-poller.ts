@@ -148,7 +148,7 @@ export class LanePoller {
     this.#known = true
     this.#error = undefined
     this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
-    // Once is chance; whoever does it again and again is asked once a second.
+    // Once is chance. A source that does it again and again is asked once a second.
     if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
     this.backoff.succeeded()
     this.news.over()

@@ -199,7 +199,7 @@ export class LaneSubscription implements Subscription {
     const { clock, logger, driver, queue } = this.#options
     const waitMs = lane.backoff.failed(clock.monotonicMs())
     const failure = { driver, queue, lane: lane.source.lane, waitMs, error: toFailure(error) }
-    // What all queues meet is said once by whoever asks; the others of one lane by that lane.
+    // The caller logs once what all queues meet. A lane logs what only that lane meets.
     if (this.#errors.isCommon(error) || !lane.news.isNew(error.message))
       logger.debug(failure, 'receiving tickets failed; this lane is tried again')
     else if (this.#errors.isFinal(error))

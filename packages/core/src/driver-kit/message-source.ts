@@ -17,7 +17,7 @@ export interface MessageSource<Handle = unknown> {
   readonly lane?: Lane | undefined
   /** The broker may forget the message. @throws when it comes again; the claim then refuses it. */
   ack(handle: Handle): Promise<void>
-  /** The broker shall hand the message out again, at once. @throws when it comes later, by itself. */
+  /** Asks the broker to hand the message out again, at once. @throws when it comes later, by itself. */
   release(handle: Handle): Promise<void>
   /** The message is no ticket, and must not come again. Default: `ack`. */
   setAside?(handle: Handle): Promise<void>

@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import { WakeupListener } from './wakeup-listener.ts'
 
-/** Tells whoever waits that the log may have new events. */
+/** Tells waiters that the log may have new events. */
 export interface EventWakeups {
   /** Listens until the signal aborts. */
   listen(signal: AbortSignal): Listening

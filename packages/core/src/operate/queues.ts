@@ -34,7 +34,7 @@ function noteFrom(what: string, by: string | By): Note {
   return noteOf(what, typeof by === 'string' ? { by } : by)
 }
 
-/** A worker learns from its heartbeat which queues are paused: those that serve this one shall beat now. */
+/** A worker learns from its heartbeat which queues are paused: workers that serve this queue must beat now. */
 async function tellWorkers(log: JobLog, queue: string): Promise<void> {
   const serving = (await log.workers()).filter((worker) => worker.queues.includes(queue))
   await log.notify([`queue:${queue}`, ...serving.map((worker): Topic => `worker:${worker.id}`)])
@@ -63,7 +63,7 @@ export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
       checkQueueName(queue)
       let count = 0
       // Those behind a key first: else each cancelled holder would wake the next one, only for it to be cancelled too.
-      // Jobs that change their state meanwhile are found by another pass; a queue that is filled faster ends it.
+      // Another pass finds jobs that have changed their state. If a queue fills faster than this, the loop ends.
       for (let pass = 1, found = 1; found > 0 && pass <= mostPasses; pass += 1) {
         found = 0
         for (const state of waitingStates) found += await jobs.cancel({ queue, state }, note)

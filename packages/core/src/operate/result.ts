@@ -108,7 +108,7 @@ class PendingResult implements Waiting {
       const record = await knownJob(log, this.#id)
       if (isFinal(record.state)) this.#answer(await endOf(this.#deps, record))
       else if (timeoutMs !== undefined) throw timedOut(record, timeoutMs)
-      // Replayed meanwhile: it goes on.
+      // It was replayed: go on waiting.
       else if (!this.#over) this.#watch?.add(this.#id, this)
     } catch (error) {
       this.fail(error)

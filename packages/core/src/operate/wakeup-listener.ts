@@ -18,7 +18,7 @@ export class WakeupListener {
     this.#wake?.()
   }
 
-  /** Resolves when it was woken since the last call, or after `atMostMs`, or when the signal aborts and whoever wakes it has heard. */
+  /** Resolves when it was woken since the last call, or after `atMostMs`, or when the signal aborts and the waker has noticed. */
   async woken(atMostMs: number): Promise<void> {
     if (!this.#pending) {
       await waitFor<void>(undefined, undefined, (wake) => {

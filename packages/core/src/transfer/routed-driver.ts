@@ -195,7 +195,7 @@ export class RoutedDriver implements Driver, Route {
   /** It began beside the append, so as a rule it has been answered. A process that was idle finds the move this way. */
   async looked(): Promise<void> {
     if (!this.#looking) return
-    // Once for each look: whoever comes later has waited already, or need not.
+    // Once for each look: later callers have waited already, or need not wait.
     this.#looked ??= inTime(this.#looking, lookWaitMs, this.#parts.context.clock, () => undefined)
     await this.#looked
   }

@@ -85,22 +85,22 @@ async function others(log: JobLog, transfer: Transfer): Promise<Transfer> {
   if (record?.to.place === transfer.to.place) return record
   throw new ErrandError(
     'E_NOT_ALLOWED',
-    `${record?.by ?? 'somebody'} has turned the system to ${record?.to.place ?? 'another driver'} meanwhile; this transfer ends`,
+    `${record?.by ?? 'somebody'} has moved the system to ${record?.to.place ?? 'another driver'}; this transfer ends`,
   )
 }
 
-/** A heartbeat tells workers of the move: they shall beat now. */
+/** Workers learn of the move with a heartbeat, so they must beat now. */
 async function announce(log: JobLog): Promise<void> {
   const workers = await log.workers()
   const topics = workers.filter(({ alive }) => alive).map(({ id }): Topic => `worker:${id}`)
   if (topics.length > 0) await log.notify(topics)
 }
 
-/** Whatever is ready now is published anew, so that no job depends on a ticket at the old driver. */
+/** Publishes all ready jobs again, so that no job depends on a ticket at the old driver. */
 async function expedite(log: JobLog): Promise<void> {
   const queues = await log.queues()
   const names = queues.map(({ name }) => name)
-  // Relays give them a new grace meanwhile, so this counts to an end of its own.
+  // Relays give the jobs a new grace at the same time, so this loop counts to an end of its own.
   let most = queues.reduce((sum, { ready }) => sum + ready, 0)
   while (most > 0) {
     const { jobs, more } = await log.expedite(names, { limit: expediteAtOnce })

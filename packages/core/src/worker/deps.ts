@@ -14,7 +14,7 @@ export interface WorkerDeps {
   /** A UUID, made by the instance so that `work()` can tell it before the worker half has loaded. */
   readonly workerId: string
   readonly log: JobLog
-  /** For the heartbeat thread, which opens the log anew. */
+  /** For the heartbeat thread, which opens the log again. */
   readonly logFactory: LogFactory
   readonly driver: Driver
   readonly route: Route

@@ -73,7 +73,7 @@ class RunningWorker implements Worker {
         else this.#gate.clear('spent')
       })
     }
-    // Hardly anybody awaits both: a rejection that nobody handles would end the process.
+    // Few callers await both, and an unhandled rejection would end the process.
     this.ready.catch(() => undefined)
     this.finished.catch(() => undefined)
   }
@@ -155,9 +155,9 @@ class RunningWorker implements Worker {
     if (this.#stopping.signal.aborted) return
     await this.#deps.connect()
     if (this.#stopping.signal.aborted) return
-    // The first beat shall say which drivers it serves: by now it has learnt where they are.
+    // The first beat must say which drivers the worker serves. It knows them by now.
     this.#report(parts)
-    // Whoever moves the system waits for each worker to say that it follows.
+    // A transfer waits until each worker says that it follows.
     this.#forgetDriver = this.#deps.route.onChange(() => {
       this.#report(parts)
       parts.heartbeat.beatNow()
@@ -239,7 +239,7 @@ class RunningWorker implements Worker {
     this.#failure ??= failure
     this.#deps.logger.error({}, `${failure.message}; the worker stops`)
     const ended = this.#stop(graceMs)
-    // Its handlers may go on without end: somebody else has to start it anew.
+    // Its handlers may never end: a supervisor must start the process again.
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 

@@ -38,7 +38,7 @@ export interface FeedParts {
   readonly logger: Logger
   /** The log refused a grant because the lease is out. */
   readonly leaseOut: () => void
-  /** Jobs were started: whoever follows events shall look. */
+  /** Jobs were started: followers of events must look. */
   readonly started: () => void
   /** A subscription that was lost is back. */
   readonly resubscribed: (queue: QueueName) => void
@@ -211,7 +211,7 @@ export class Feed {
     return deliveries.length
   }
 
-  /** Not awaited: the next tickets are asked for meanwhile, and claimed together when this claim is answered. */
+  /** Not awaited: the next tickets are asked for at the same time, and claimed together when this claim is answered. */
   #claim(tickets: readonly Delivery[], seats: Seats): void {
     const { claims, runs, leaseOut, started } = this.#parts
     const claiming = runs

@@ -134,7 +134,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
     options.answered(reply, clock.monotonicMs() - nsToMs(hrNow() - sentNs), toldUpTo)
   }
 
-  /** Without its heartbeat a process would work on after its lease, beside whoever got its jobs. */
+  /** Without its heartbeat a process would work on after its lease, beside the workers that got its jobs. */
   function died(why: string): void {
     if (stopping) return
     const error = new ErrandError('E_LOG', `the heartbeat thread of worker ${ref.id} died: ${why}`)
@@ -207,7 +207,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   }
 }
 
-/** Tells once when the lease has run out, and again after it was renewed and has run out anew. */
+/** Tells once when the lease has run out, and once more each time that it was renewed and has run out again. */
 function leaseWatch(
   { clock, leaseOut }: HeartbeatOptions,
   leftMs: () => number,

@@ -21,7 +21,7 @@ export interface ContextRun {
   readonly claim: Claim
   readonly view: JobView
   readonly outcomes: Outcomes
-  /** Aborts when the run shall end. */
+  /** Aborts when the run must end. */
   readonly signal: AbortSignal
   /** Its lines name the job. */
   readonly log: Logger

@@ -86,7 +86,7 @@ export class Settler {
     return this.#aside.size > 0 && this.#aside.has(keyOf(fence))
   }
 
-  /** Runs whose ends were refused for so long that they shall count as lost. They are still offered. */
+  /** Runs whose outcomes were refused for so long that they must count as lost. They are still offered. */
   get givenUp(): readonly Fence[] {
     return [...this.#lost.values()]
   }
@@ -142,7 +142,7 @@ export class Settler {
       if (!isRefused(answer)) recorded(settlements[index]!, answer)
     }
     this.#recordedMs = clock.monotonicMs()
-    // Not awaited: whoever follows polls as well.
+    // Not awaited: followers also poll.
     void log.notify(['events']).catch(() => undefined)
     this.#publish(answers.flatMap((answer) => (isRefused(answer) ? [] : answer.tickets)))
     if (answers.some((answer) => !isRefused(answer) && answer.keyPending)) this.#passKeysSoon()
