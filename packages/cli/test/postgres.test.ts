@@ -84,3 +84,26 @@ test.skipIf(url === '')(
     }
   },
 )
+
+test.skipIf(url === '')('what a newer build wrote into the log is shown as unknown', async () => {
+  const app = makeApplication()
+  const log = schemaUrl()
+  const env = { TEST_LOG: log }
+  await app.run(['migrate'], { env })
+  const sent = await app.run(['dispatch', 'greet', '{"name":"ada"}', '--json'], { env })
+  const { id } = JSON.parse(sent.stdout) as { id: string }
+  const schema = new URL(log).searchParams.get('schema')
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  await client.query(
+    `update ${schema}.live set state = 99; update ${schema}.job_events set type = 98, state = 99`,
+  )
+  await client.end()
+  const listed = await app.run(['jobs', 'list'], { env })
+  expect(listed, listed.stderr).toMatchObject({ code: 0 })
+  expect(listed.stdout).toMatch(/unknown.*a newer version of errand wrote this state/)
+  const shown = await app.run(['jobs', 'show', id], { env })
+  expect(shown, shown.stderr).toMatchObject({ code: 0 })
+  const events = await app.run(['events'], { env })
+  expect(events.stdout).toMatch(/unknown.*a newer version of errand wrote this event/)
+})

@@ -34,7 +34,7 @@ export type { FailureCause } from './job/outcome.ts'
 export { releaseReasons } from './job/release.ts'
 export type { ReleaseReason } from './job/release.ts'
 export { eventTypes, finalStates, isFinal, jobStates } from './job/state.ts'
-export type { EventType, FinalState, JobState } from './job/state.ts'
+export type { EventType, FinalState, JobState, StoredState } from './job/state.ts'
 export type { Logger } from './logging.ts'
 
 export type { DoctorOptions, DoctorReport } from './doctor/doctor.ts'

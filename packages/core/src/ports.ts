@@ -9,8 +9,25 @@ export { laneOfRank, laneRank, lanes } from './job/lane.ts'
 export type { Lane } from './job/lane.ts'
 export { LanePolicy, lowestLaneEvery } from './job/lane-policy.ts'
 export type { FailureCause, Refused, Settled, SettledOutcome, Settlement } from './job/outcome.ts'
-export { eventTypes, finalStates, isFinal, isLegal, jobStates, transitions } from './job/state.ts'
-export type { EventType, FinalState, JobState, LiveState, Transition } from './job/state.ts'
+export {
+  eventTypes,
+  finalStates,
+  isFinal,
+  isLegal,
+  jobStates,
+  knownEventType,
+  knownState,
+  transitions,
+} from './job/state.ts'
+export type {
+  EventType,
+  FinalState,
+  JobState,
+  LiveState,
+  StoredEventType,
+  StoredState,
+  Transition,
+} from './job/state.ts'
 export type { QueueName, Ticket } from './job/ticket.ts'
 export { maskCredentials } from './masking.ts'
 export type { Clock } from './ports/clock.ts'

@@ -1,5 +1,5 @@
 import { jobStates } from '@errand/core/ports'
-import type { EventType, JobState } from '@errand/core/ports'
+import type { EventType, JobState, StoredEventType, StoredState } from '@errand/core/ports'
 
 /** How states are stored: two bytes instead of a word, in every row and index. Numbers are never given anew. */
 export const stateCode: Readonly<Record<JobState, number>> = {
@@ -54,14 +54,18 @@ const types = new Map<number, EventType>(
   (Object.keys(eventCode) as EventType[]).map((type) => [eventCode[type], type]),
 )
 
+/** Of a row: a newer build may have written what this one does not know. */
+export function storedStateOf(code: unknown): StoredState {
+  return states.get(Number(code)) ?? 'unknown'
+}
+
+export function storedEventTypeOf(code: unknown): StoredEventType {
+  return types.get(Number(code)) ?? 'unknown'
+}
+
+/** Of an answer of this build's own rules. */
 export function stateOf(code: unknown): JobState {
   const state = states.get(Number(code))
   if (!state) throw new RangeError(`no state has the code ${String(code)}`)
   return state
-}
-
-export function eventTypeOf(code: unknown): EventType {
-  const type = types.get(Number(code))
-  if (!type) throw new RangeError(`no event has the code ${String(code)}`)
-  return type
 }

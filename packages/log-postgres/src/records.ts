@@ -1,6 +1,6 @@
 import { batcher, ErrandError, isErrandError, isFinal } from '@errand/core/ports'
-import type { Batcher, JobFilter, JobRecord, Unfinished } from '@errand/core/ports'
-import { eventCode, stateCode, stateOf } from './codes.ts'
+import type { Batcher, JobFilter, JobRecord, JobState, Unfinished } from '@errand/core/ports'
+import { eventCode, stateCode, storedStateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { OneJob, Source } from './one-job.ts'
@@ -110,7 +110,7 @@ export class Records {
   }
 
   /** Live states stand on the live row; a final one is that of the newest event. */
-  #inState(state: JobRecord['state']): string {
+  #inState(state: JobState): string {
     const { schema } = this.#database
     const code = stateCode[state]
     if (!isFinal(state)) return `l.state = ${code}`
@@ -189,7 +189,7 @@ function isWhole(row: Row, events: readonly Row[]): boolean {
   const [last] = events
   if (!last || last[9] !== last[10]) return false
   const live = row[liveVersionAt]
-  return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(stateOf(last[2]))
+  return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(storedStateOf(last[2]))
 }
 
 function pastOf(events: readonly Row[]): Past {
@@ -198,7 +198,7 @@ function pastOf(events: readonly Row[]): Past {
   const since = replay < 0 ? events : events.slice(0, replay)
   const end = since.findLast((event) => ends.includes(number(event[1])))
   return {
-    state: last ? stateOf(last[2]) : 'failed',
+    state: last ? storedStateOf(last[2]) : 'failed',
     run: number(last?.[3] ?? '0'),
     attempt: number(last?.[4] ?? '0'),
     crashes: since.filter((event) => number(event[1]) === eventCode.lost).length,
@@ -211,7 +211,7 @@ function recordOf(row: Row, events: readonly Row[]): JobRecord {
   const [state, run, attempt, crashes, worker, runAt, cancel, maxAttempts, uniqueKey, value, message] =
     row.slice(storedCount)
   const past = pastOf(events)
-  const now = state ? stateOf(state) : past.state
+  const now = state ? storedStateOf(state) : past.state
   const bodyOf = (types: readonly number[]): JobRecord['result'] => {
     const event = events.find((one) => types.includes(number(one[1])) && typeof one[7] === 'string')
     return event ? { codec: event[6] ?? '', text: event[7] ?? '' } : undefined

@@ -1,7 +1,7 @@
 import { types } from 'pg'
 import { laneOfRank, laneRank, lanes } from '@errand/core/ports'
 import type { Claim, EventRecord, Lane, StoredJob, Transfer } from '@errand/core/ports'
-import { eventTypeOf, stateOf } from './codes.ts'
+import { storedEventTypeOf, storedStateOf } from './codes.ts'
 import type { Column, Row } from './database.ts'
 
 /** `text[]` is 1009; the client knows it, and its types do not. */
@@ -124,8 +124,8 @@ export function eventOf(row: Row, cursor: string): EventRecord {
     cursor,
     jobId: row[2]!,
     version: number(row[3]),
-    type: eventTypeOf(row[4]),
-    state: stateOf(row[5]),
+    type: storedEventTypeOf(row[4]),
+    state: storedStateOf(row[5]),
     name: row[6]!,
     queue: row[7]!,
     tags: strings(row[8]),

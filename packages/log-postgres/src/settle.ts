@@ -2,20 +2,20 @@ import { ErrandError } from '@errand/core/ports'
 import type {
   Encoded,
   ErrorCode,
-  EventType,
   Fence,
-  JobState,
   Logger,
   Refused,
   SettledOutcome,
   Settled,
   Settlement,
+  StoredEventType,
+  StoredState,
   Ticket,
   Transaction,
   WorkerRef,
 } from '@errand/core/ports'
 import { batchesOf, halving } from './batches.ts'
-import { eventCode, eventTypeOf, settleCode, stateCode, stateOf } from './codes.ts'
+import { eventCode, settleCode, stateCode, storedEventTypeOf, storedStateOf } from './codes.ts'
 import type { Database } from './database.ts'
 import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
@@ -263,8 +263,8 @@ function failureBody(message: string, code: ErrorCode): Encoded {
 
 interface Fact {
   readonly result: Settled['result']
-  readonly event: EventType
-  readonly state: JobState
+  readonly event: StoredEventType
+  readonly state: StoredState
   readonly runAt: number | undefined
 }
 
@@ -339,11 +339,11 @@ class Facts {
     const [event, state, runAt, queue, rank] = rest
     this.#facts.set(id, {
       result,
-      event: eventTypeOf(event),
-      state: stateOf(state),
+      event: storedEventTypeOf(event),
+      state: storedStateOf(state),
       runAt: runAt ? maybeNumber(runAt) : undefined,
     })
-    if (result === 'settled' && stateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
+    if (result === 'settled' && storedStateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
   }
 
   #ticket(of: string, id: string, lane: Ticket['lane'], queue: string): void {

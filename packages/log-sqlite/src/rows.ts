@@ -1,7 +1,6 @@
-import { DamagedRow, laneOfRank } from '@errand/core/ports'
+import { DamagedRow, knownEventType, knownState, laneOfRank } from '@errand/core/ports'
 import type {
   Encoded,
-  EventType,
   JobRow,
   JobState,
   OnCrash,
@@ -131,8 +130,8 @@ export function storedEvent(row: Row): StoredEvent {
     position: number(row.position),
     jobId: text(row.job_id),
     version: number(row.version),
-    type: text(row.type) as EventType,
-    state: text(row.state) as JobState,
+    type: knownEventType(row.type),
+    state: knownState(row.state),
     name: text(row.name),
     queue: text(row.queue),
     tags: list(row.tags),

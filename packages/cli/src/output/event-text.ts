@@ -25,6 +25,8 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'due':
     case 'unblocked':
       return []
+    case 'unknown':
+      return ['a newer version of errand wrote this event']
     case 'started':
       return [`run ${event.run}, attempt ${event.attempt}`, event.host && `on ${event.host}`]
     case 'progressed':

@@ -1,6 +1,6 @@
 import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import { laneRank } from '../job/lane.ts'
-import { isFinal } from '../job/state.ts'
+import { isFinal, knownState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { TakeOptions } from '../ports/job-log.ts'
@@ -32,7 +32,9 @@ export function claim(
       }
       return { ticket, verdict: 'drop', why: 'busy' }
     }
-    if (isFinal(row.state)) return { ticket, verdict: 'drop', why: 'finished' }
+    // A state that only a newer build knows is none from which this one starts a job.
+    if (isFinal(row.state) || knownState(row.state) === 'unknown')
+      return { ticket, verdict: 'drop', why: 'finished' }
     if (row.state === 'blocked') return { ticket, verdict: 'drop', why: 'blocked' }
     if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
     if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }

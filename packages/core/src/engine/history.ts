@@ -1,5 +1,6 @@
 import { ErrandError } from '../errors.ts'
 import type { Cursor, EventRecord } from '../job/events.ts'
+import { knownState } from '../job/state.ts'
 import type { JobFilter, JobRecord, ReadOptions } from '../ports/history.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
@@ -84,7 +85,7 @@ function recordOf(store: JobStore, row: JobRow): JobRecord {
         )?.body
   return {
     ...store.stored(row),
-    state: row.state,
+    state: knownState(row.state),
     run: row.run,
     attempt: row.attempt,
     crashes: row.crashes,

@@ -2,7 +2,7 @@ import type { Fence, WorkerRef } from '../job/claim.ts'
 import type { EventData } from '../job/events.ts'
 import type { SettledOutcome, Settled, Settlement } from '../job/outcome.ts'
 import { isFinal } from '../job/state.ts'
-import type { EventType } from '../job/state.ts'
+import type { EventType, StoredEventType } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
@@ -153,7 +153,14 @@ function lastEventOf(row: JobRow, outcome: SettledOutcome): EventType {
   return outcome.kind === 'snooze' ? 'snoozed' : 'errored'
 }
 
-const endings: readonly EventType[] = ['succeeded', 'errored', 'snoozed', 'released', 'failed', 'cancelled']
+const endings: readonly StoredEventType[] = [
+  'succeeded',
+  'errored',
+  'snoozed',
+  'released',
+  'failed',
+  'cancelled',
+]
 
 /** The fence does not match: this same run was settled before (its answer was lost), or it has lost its claim. */
 function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlement, by: WorkerRef): Settled {

@@ -1,7 +1,7 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { FailureCause } from './outcome.ts'
 import type { ReleaseReason } from './release.ts'
-import type { EventType, JobState } from './state.ts'
+import type { StoredEventType, StoredState } from './state.ts'
 import type { QueueName } from './ticket.ts'
 
 /** An opaque position in a log's history; it carries the log's epoch. */
@@ -13,9 +13,9 @@ export interface EventRecord {
   readonly jobId: string
   /** Counts the events of this job from 1 without a gap. Only the version orders them. */
   readonly version: number
-  readonly type: EventType
+  readonly type: StoredEventType
   /** The job's state after it. */
-  readonly state: JobState
+  readonly state: StoredState
   readonly name: string
   readonly queue: QueueName
   readonly tags: readonly string[]

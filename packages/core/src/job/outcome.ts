@@ -1,7 +1,7 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { Fence } from './claim.ts'
 import type { ReleaseReason } from './release.ts'
-import type { EventType, JobState } from './state.ts'
+import type { StoredEventType, StoredState } from './state.ts'
 import type { Ticket } from './ticket.ts'
 
 /** Why a job failed for good. */
@@ -50,8 +50,8 @@ export type Settled = Fence & {
   /** `already`: this worker has settled this same run before (a lost reply). */
   readonly result: 'settled' | 'already' | 'claim-lost'
   /** The last event that it wrote (for `already`: that it had written). */
-  readonly event: EventType
-  readonly state: JobState
+  readonly event: StoredEventType
+  readonly state: StoredState
   /** When it runs again, if it does: ms since the epoch by the log's clock. */
   readonly runAt?: number | undefined
   /** Successors that became ready, and the job itself if it became ready. */

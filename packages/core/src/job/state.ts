@@ -14,7 +14,15 @@ export type FinalState = 'succeeded' | 'failed' | 'cancelled'
 export const finalStates: readonly FinalState[] = ['succeeded', 'failed', 'cancelled']
 export type LiveState = Exclude<JobState, FinalState>
 
-export function isFinal(state: JobState): state is FinalState {
+/** A state as it is read: a newer build may have written one that this build does not know. */
+export type StoredState = JobState | 'unknown'
+
+/** A state as a row has it; `unknown` where this build does not know it. */
+export function knownState(state: unknown): StoredState {
+  return jobStates.find((known) => known === state) ?? 'unknown'
+}
+
+export function isFinal(state: StoredState): state is FinalState {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled'
 }
 
@@ -36,6 +44,14 @@ export type EventType =
   | 'changed'
   | 'skipped'
   | 'replayed'
+
+/** A type of event as it is read: a newer build may have written one that this build does not know. */
+export type StoredEventType = EventType | 'unknown'
+
+/** A type of event as a row has it; `unknown` where this build does not know it. */
+export function knownEventType(type: unknown): StoredEventType {
+  return typeof type === 'string' && Object.hasOwn(transitions, type) ? (type as EventType) : 'unknown'
+}
 
 export interface Transition {
   /** The states in which the event may happen; empty if it begins a job. */
@@ -73,7 +89,8 @@ export const transitions: Readonly<Record<EventType, Transition>> = {
 export const eventTypes: readonly EventType[] = Object.keys(transitions) as EventType[]
 
 /** Whether `type` may happen in state `from` (undefined: no job yet) and leave the job in state `to`. */
-export function isLegal(type: EventType, from: JobState | undefined, to: JobState): boolean {
+export function isLegal(type: StoredEventType, from: StoredState | undefined, to: StoredState): boolean {
+  if (type === 'unknown' || from === 'unknown' || to === 'unknown') return false
   const transition = transitions[type]
   if (from === undefined) return transition.from.length === 0 && includes(transition.to, to)
   if (!transition.from.includes(from)) return false

@@ -1,7 +1,7 @@
 import { checkKey } from '../dispatch/keys.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
-import type { JobState } from '../job/state.ts'
+import type { StoredState } from '../job/state.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, ReadOptions } from '../ports.ts'
@@ -84,7 +84,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
     // Listens before it reads, so that nothing happens unheard in between. Who follows one job is told of it alone.
     const listening = job === undefined ? listeningOf(connection, options, signal) : undefined
     let after = await startOf(log, job, options.after)
-    let state: JobState | undefined
+    let state: StoredState | undefined
     let version = 0
     let ended = false
     while (!signal.aborted) {

@@ -2,7 +2,7 @@ import { unseal } from '../codec/sealed-text.ts'
 import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
 import type { Failure } from '../failure/failure.ts'
-import type { JobState } from '../job/state.ts'
+import type { StoredState } from '../job/state.ts'
 import { errorOf, payloadOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
@@ -10,7 +10,7 @@ import { readable, readableFailure } from './decode.ts'
 
 /** A job with what became of it. A payload or result that this process cannot read is an `Unreadable`. */
 export interface JobDetails extends JobView {
-  readonly state: JobState
+  readonly state: StoredState
   /** Claims so far. */
   readonly run: number
   /** Those that count against `maxAttempts`. */

@@ -3,7 +3,7 @@ import type { Failure } from '../failure/failure.ts'
 import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { ReleaseReason } from '../job/release.ts'
-import type { JobState } from '../job/state.ts'
+import type { StoredState } from '../job/state.ts'
 import { errorOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import { readable, readableFailure } from './decode.ts'
@@ -16,7 +16,7 @@ export interface EventBase {
   /** Counts the events of the job from 1 without a gap. */
   readonly version: number
   /** The job's state after it. */
-  readonly state: JobState
+  readonly state: StoredState
   readonly name: string
   readonly queue: string
   readonly tags: readonly string[]
@@ -47,6 +47,8 @@ export type JobEvent = EventBase &
         readonly parentId: string | undefined
       }
     | { readonly type: 'due' | 'unblocked' }
+    /** A newer build wrote it, and this one does not know the type. */
+    | { readonly type: 'unknown' }
     | ({ readonly type: 'started'; readonly host: string | undefined } & ByWorker)
     | ({
         readonly type: 'progressed'
@@ -119,6 +121,7 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
       return { ...base, type, orderingKey: data.orderingKey, runAt, parentId: data.parentId }
     case 'due':
     case 'unblocked':
+    case 'unknown':
       return { ...base, type }
     case 'started':
       return { ...base, type, worker, host: data.host }

@@ -1,6 +1,6 @@
 import type { Cursor, EventRecord } from '../job/events.ts'
 import type { StoredJob } from '../job/job.ts'
-import type { JobState } from '../job/state.ts'
+import type { JobState, StoredState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from './codec.ts'
 
@@ -41,7 +41,7 @@ export interface ReadOptions {
 }
 
 export interface JobRecord extends StoredJob {
-  readonly state: JobState
+  readonly state: StoredState
   readonly run: number
   readonly attempt: number
   readonly crashes: number

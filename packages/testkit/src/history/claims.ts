@@ -1,9 +1,9 @@
 import { isFinal } from '@errand/core/ports'
-import type { EventRecord, EventType } from '@errand/core/ports'
+import type { EventRecord, StoredEventType } from '@errand/core/ports'
 import type { JobHistory, Invariant, Violation } from './types.ts'
 
 /** What only the worker that holds the claim can bring about. */
-const byHolder: readonly EventType[] = ['progressed', 'succeeded', 'errored', 'snoozed', 'released']
+const byHolder: readonly StoredEventType[] = ['progressed', 'succeeded', 'errored', 'snoozed', 'released']
 
 /** I2, I3, I4 and I6: who ran the job, how often, and what came of it. */
 export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {

@@ -1,5 +1,5 @@
 import { isFinal, isLegal, releaseReasons, transitions } from '@errand/core/ports'
-import type { EventRecord, EventType, JobState, Transition } from '@errand/core/ports'
+import type { EventRecord, StoredEventType, StoredState, Transition } from '@errand/core/ports'
 import type { JobHistory, Violation } from './types.ts'
 
 /** I7: every history is a legal path of the table of states, with nothing missing, and counters that follow from it. */
@@ -52,6 +52,7 @@ export function checkPath({ id, events }: JobHistory): Violation[] {
 
 /** `errored` and `lost` that leave the job running: the end must follow in the same breath. */
 function isInterim(event: EventRecord): boolean {
+  if (event.type === 'unknown') return false
   const transition: Transition = transitions[event.type]
   return transition.interim === true && event.state === 'running'
 }
@@ -59,10 +60,10 @@ function isInterim(event: EventRecord): boolean {
 /** What is read from a log may be anything. */
 const isReason = (why: unknown): boolean => typeof why === 'string' && Object.hasOwn(releaseReasons, why)
 
-const waiting: readonly JobState[] = ['ready', 'scheduled', 'blocked']
+const waiting: readonly StoredState[] = ['ready', 'scheduled', 'blocked']
 const goesOnLiving = (event: EventRecord): boolean => waiting.includes(event.state)
 
-const givesAttemptBack: readonly EventType[] = ['snoozed', 'released', 'lost']
+const givesAttemptBack: readonly StoredEventType[] = ['snoozed', 'released', 'lost']
 
 function counterFaults(before: EventRecord, event: EventRecord): string[] {
   const run = before.run + (event.type === 'started' ? 1 : 0)

@@ -5,15 +5,15 @@ import type {
   BeatReport,
   Claim,
   EventRecord,
-  EventType,
   JobLog,
   JobRecord,
-  JobState,
   Logger,
   NewJob,
   QueueName,
   Settled,
   SettledOutcome,
+  StoredEventType,
+  StoredState,
   SweepOptions,
   SweepReport,
   Ticket,
@@ -191,11 +191,11 @@ export class Scene {
     return record
   }
 
-  async state(job: JobLike): Promise<JobState | undefined> {
+  async state(job: JobLike): Promise<StoredState | undefined> {
     return (await this.log.get(idOf(job)))?.state
   }
 
-  states(jobs: readonly JobLike[]): Promise<(JobState | undefined)[]> {
+  states(jobs: readonly JobLike[]): Promise<(StoredState | undefined)[]> {
     return Promise.all(jobs.map((job) => this.state(job)))
   }
 
@@ -210,7 +210,7 @@ export class Scene {
   }
 
   /** The types of a job's events, in order: its story. */
-  async story(job: JobLike): Promise<EventType[]> {
+  async story(job: JobLike): Promise<StoredEventType[]> {
     return (await this.events(job)).map((event) => event.type)
   }
 

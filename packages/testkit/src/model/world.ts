@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { EventType, JobLog, JobRecord, JobState, WorkerRef } from '@errand/core/ports'
+import type { JobLog, JobRecord, StoredEventType, StoredState, WorkerRef } from '@errand/core/ports'
 import { checkHistory, describeViolations } from '../history/check.ts'
 import type { Scene } from '../job-log/scene.ts'
 import type { ModelJob } from './job.ts'
@@ -49,7 +49,7 @@ export class World {
   /** At the end: every history, event by event, and the invariants over all of them. */
   async compareHistories(rules: LifecycleRules): Promise<void> {
     const histories = await Promise.all(rules.jobs.map(({ job }) => this.log.eventsOf(job.id)))
-    const stories = histories.map((events) => events.map(({ type }): EventType => type))
+    const stories = histories.map((events) => events.map(({ type }): StoredEventType => type))
     expect(stories).toEqual(rules.jobs.map(({ story }) => story))
     const violations = checkHistory({
       events: histories.flat(),
@@ -65,7 +65,7 @@ export class World {
 
 interface Snapshot {
   readonly id: string
-  readonly state: JobState
+  readonly state: StoredState
   readonly queue: string
   readonly lane: string
   readonly run: number

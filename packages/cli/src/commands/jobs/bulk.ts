@@ -142,7 +142,7 @@ async function jobsOfIds(errand: Errand, bulk: BulkAct, ids: readonly string[]):
     const job = await errand.jobs.get(id)
     if (!job)
       throw new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log; nothing was ${bulk.done}`)
-    if (bulk.states.includes(job.state)) first.push(job)
+    if (bulk.states.some((state) => state === job.state)) first.push(job)
     else left.push({ id, why: `it is ${job.state}` })
   }
   return { count: first.length, first, left }

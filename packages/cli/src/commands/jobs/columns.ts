@@ -43,6 +43,8 @@ function note(job: JobDetails, now: number): string {
     case 'succeeded':
     case 'cancelled':
       return job.finishedAt ? relative(job.finishedAt.getTime(), now) : ''
+    case 'unknown':
+      return 'a newer version of errand wrote this state'
     default:
       return job.state satisfies never
   }

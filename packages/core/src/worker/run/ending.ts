@@ -9,7 +9,7 @@ import type { Claim } from '../../job/claim.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../../job/outcome.ts'
 import { releaseReasons } from '../../job/release.ts'
 import type { ReleaseReason } from '../../job/release.ts'
-import type { EventType } from '../../job/state.ts'
+import type { StoredEventType } from '../../job/state.ts'
 import { resultOf } from '../../ports/codec.ts'
 import type { Codec } from '../../ports/codec.ts'
 import type { Decision } from './outcome.ts'
@@ -35,7 +35,7 @@ export function outcomeOf({ result, event }: Settled): Ended['outcome'] {
   return isOutcome(event) ? event : 'fenced'
 }
 
-function isOutcome(event: EventType): event is EventType & Ended['outcome'] {
+function isOutcome(event: StoredEventType): event is StoredEventType & Ended['outcome'] {
   return event in noneEnded
 }
 
