@@ -11,13 +11,13 @@ export async function allTake(errand: Errand, count: number): Promise<boolean> {
   return alive.length === count && alive.every(({ taking }) => taking)
 }
 
-/** A job of this length keeps its slot until every worker has had its turn. */
+/** A job of this length keeps its slot until every worker has had its turn, as a rule. */
 const probeMs = 1_000
 
 /**
  * Dispatches more jobs than all workers but one have slots for, and waits until each worker runs one: those that are
- * named, or else all that are alive. A worker
- * that says that it takes jobs, and gets none, is found by nothing else: the others do its work.
+ * named, or else all that are alive. A worker that says that it takes jobs, and gets none, is found by nothing else: the
+ * others do its work. A broker may deal them out unevenly, so as long as a worker has had none there are new ones.
  */
 export async function everyWorkerRuns(
   {
@@ -28,16 +28,21 @@ export async function everyWorkerRuns(
   slotsOfOne: number,
 ): Promise<void> {
   const alive = workers ?? (await errand.workers.list()).filter((worker) => worker.alive).map(({ id }) => id)
-  const probes = Array.from({ length: alive.length * slotsOfOne }, () =>
-    work.with({ n: -2, failures: 0, ms: probeMs }, { lane: 'critical' }),
-  )
-  const ids = new Set((await errand.dispatchMany(probes)).map(({ id }) => id))
   const running = new Set<string | undefined>()
   const idle = (): string[] => alive.filter((id) => !running.has(id))
+  let ids = new Set<string>()
+  const probe = async (): Promise<void> => {
+    const probes = Array.from({ length: alive.length * slotsOfOne }, () =>
+      work.with({ n: -2, failures: 0, ms: probeMs }, { lane: 'critical' }),
+    )
+    ids = new Set((await errand.dispatchMany(probes)).map(({ id }) => id))
+  }
   const look = async (): Promise<boolean> => {
     for (const job of await log.list({ state: 'running' }, { limit: 500 }))
       if (ids.has(job.id)) running.add(job.worker)
-    return idle().length === 0
+    if (idle().length === 0) return true
+    if ((await log.unfinished([...ids])).length === 0) await probe()
+    return false
   }
   await until(look, { pause }).catch(() => {
     throw new Error(`up, and takes nothing: ${idle().join(', ')}`)

@@ -16,7 +16,8 @@ export function effectsIn(url: string): Effects {
 function onSqlite(file: string): Effects {
   return {
     async write(ctx) {
-      const connection = new DatabaseSync(file, { timeout: 5_000 })
+      // Eight processes write to the file, and the story wants nobody to be refused: on a slow machine a turn takes long.
+      const connection = new DatabaseSync(file, { timeout: 60_000 })
       try {
         connection.exec('begin immediate')
         connection.prepare('insert into effects (job_id) values (?)').run(ctx.job.id)

@@ -80,7 +80,10 @@ export const ticketStories: readonly Story[] = [
       // What it receives is old by the time that it can read it.
       present(broker).delay(700)
       await fleet.goesOn(200)
+      // It cannot begin a job as long as all that it gets is too old.
+      present(broker).delay(0)
       await fleet.takesAgain()
+      present(broker).delay(700)
       late.signal('SIGTERM')
       expect(await late.exited, late.output()).toBe(0)
     } finally {
