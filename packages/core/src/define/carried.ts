@@ -17,7 +17,7 @@ type Json<T> = T extends string | number | boolean | null | undefined
       ? never
       : { [K in keyof T]: Json<T[K]> }
 
-/** Nothing, when JSON can carry the schema's input; else a property that names the reason and that nobody can give. */
+/** Nothing, if JSON can carry the schema's input. Else a property that names the reason and that no caller can give. */
 export type Carried<S extends StandardSchemaV1> = [StandardSchemaV1.InferInput<S>] extends [
   Json<StandardSchemaV1.InferInput<S>>,
 ]
@@ -31,7 +31,7 @@ export type CarriedResult<R extends StandardSchemaV1> = [StandardSchemaV1.InferO
   ? unknown
   : { readonly 'JSON cannot carry this result (Date, Map, bigint, …): return text or numbers': never }
 
-/** What is dispatched: the schema's input, or nothing. */
+/** What a dispatch takes: the schema's input, or nothing. */
 export type InputOf<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : void
 /** What the handler gets, or gives: the schema's output, or `None` without one. */
 export type OutputOf<S, None = void> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : None

@@ -4,11 +4,11 @@ import type { DriverFactory } from '../ports/driver.ts'
 import type { LogFactory } from '../ports/job-log.ts'
 import { checkConfig } from '../config/resolve.ts'
 
-/** Where jobs are recorded, and what moves them: the only thing that differs between environments. */
+/** Where jobs are recorded, and what moves them. Only this differs between environments. */
 export interface Config {
   /**
    * The job log: a URL (`postgres://…`, `sqlite:./errand.db`) or what a package's function returned. Default: the
-   * environment's `ERRAND_LOG`; else `sqlite:./errand.db`, or `E_MISSING_LOG` where NODE_ENV is production.
+   * environment's `ERRAND_LOG`; else `sqlite:./errand.db`, or `E_MISSING_LOG` if NODE_ENV is production.
    */
   readonly log?: string | LogFactory | undefined
   /**
@@ -28,7 +28,7 @@ export interface Config {
   readonly keep?:
     | { readonly succeeded?: Duration | undefined; readonly failed?: Duration | undefined }
     | undefined
-  /** Makes a job log of SQLite that is not there yet, on first use; PostgreSQL's is made by `errand migrate`. Default true. */
+  /** Makes a missing SQLite job log on first use. `errand migrate` makes PostgreSQL's. Default true. */
   readonly createLog?: boolean | undefined
   /** Any pino instance. Default: pino to standard error (`errand work`: to standard output), at the level of `ERRAND_LOG_LEVEL` (`info`). */
   readonly logger?: Logger | undefined

@@ -12,40 +12,40 @@ import type { JobView } from './view.ts'
 export type Maybe<T> = T | Promise<T>
 
 /**
- * How a job is done. Payload first, as in dispatch. It returns nothing, or the value where the job says `returns`, or
- * an outcome made by `ctx`; a throw is an error and follows the job's retry policy.
+ * How a job is done. Payload first, as in dispatch. It returns nothing, or the value if the job has `returns`, or
+ * an outcome made by `ctx`. A throw is an error and follows the job's retry policy.
  */
 export type Handler<Out, Result> = (
   payload: Out,
   ctx: Context<Result>,
 ) => [Result] extends [undefined] ? unknown : Maybe<Result | Outcome>
 
-/** What a handler knows about its run, and may do with it. Its functions need no `this`: they may be taken out of it. */
+/** What a handler knows about its run, and may do with it. Its functions need no `this`, so you may destructure it. */
 export interface Context<Result = unknown> {
   readonly job: JobView
   /**
-   * Counts every start of the job from 1, never reset and never repeated: the fencing token. Pass it to whatever can
-   * refuse a smaller number than it has seen, so that a run that outlived its claim cannot overwrite a later one.
+   * The fencing token: counts every start of the job from 1, and is never reset or repeated. Pass it to systems that can
+   * refuse a smaller number than they have seen, so that a run that outlived its claim cannot overwrite a later one.
    */
   readonly run: number
   /** Runs that count, this one included: 1 for the first. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** The same for all runs of a job (a replay of a succeeded job appends `#n`): pass it to whatever must not act twice. */
+  /** The same for all runs of a job (a replay of a succeeded job appends `#n`). Pass it to systems that must not act twice. */
   readonly idempotencyKey: string
-  /** End now. Its reason is an ErrandError: `E_TIMEOUT`, `E_CANCELLED`, `E_CLAIM_LOST` or `E_SHUTDOWN`. */
+  /** The run must end now. The reason is an ErrandError: `E_TIMEOUT`, `E_CANCELLED`, `E_CLAIM_LOST` or `E_SHUTDOWN`. */
   readonly signal: AbortSignal
   /** The worker wants to stop: save your place and `return ctx.release()`. */
   readonly stopping: AbortSignal
   /** The worker's logger, with `job` (the id), `jobName` and `attempt` in every line. */
   readonly log: Logger
-  /** Records how far it is, for people: `value` as you like, 0 to 1 or 0 to 100. At most one a second reaches the log, and the last one before the run's end. */
+  /** Records progress, for people: `value` in any range, such as 0 to 1 or 0 to 100. At most one a second reaches the log, and the last one before the run's end. */
   readonly progress: (value: number, message?: string) => void
   /**
-   * Dispatches a child: `meta` is passed on, and this job is recorded as its parent. A later run of this job that
-   * dispatches the same again gets `duplicate`, and the id of the job that is there already, for as long as the log keeps
-   * that: the same name, ordering key, unique key and payload, for the same time in this run. `once` names a child
-   * whose payload differs from run to run; `each: 'run'` makes a new one in each run.
+   * Dispatches a child: `meta` is passed on, and this job is recorded as its parent. If a later run of this job
+   * dispatches the same child again, it gets `duplicate` and the id of the existing child, as long as the log keeps
+   * it. The same child has the same name, ordering key, unique key and payload, and is the same repetition in its run.
+   * `once` names a child whose payload differs from run to run. `each: 'run'` makes a new child in each run.
    * @example await ctx.dispatch(sendReport, { at: new Date().toISOString() }, { once: 'report' })
    */
   readonly dispatch: Dispatch<ChildOptions>
@@ -59,7 +59,7 @@ export interface Context<Result = unknown> {
       ? unknown
       : { readonly result: Result }),
   ): Promise<void>
-  /** Errs on purpose: runs again after `after`, or after the policy's backoff. It counts as an attempt. */
+  /** Ends this attempt as an error: the job runs again after `after`, or after the policy's backoff. It counts as an attempt. */
   readonly retry: (options?: {
     readonly after?: Duration | undefined
     readonly reason?: string | undefined
@@ -74,7 +74,7 @@ export interface Context<Result = unknown> {
 }
 
 declare const outcome: unique symbol
-/** Made by `ctx.retry`, `snooze`, `fail`, `cancel` or `release`, and to be returned: one that is not returned is an error. */
+/** Made by `ctx.retry`, `snooze`, `fail`, `cancel` or `release`. The handler must return it; otherwise the run is an error. */
 export interface Outcome {
   readonly [outcome]: true
 }

@@ -4,7 +4,7 @@ import type { ReleaseReason } from '../job/release.ts'
 import type { Maybe } from './handler.ts'
 import type { JobView } from './view.ts'
 
-/** What a hook is told about a run. */
+/** What a hook gets about a run. */
 export interface AttemptInfo {
   readonly job: JobView
   readonly attempt: number
@@ -30,8 +30,8 @@ export interface FailedInfo {
 }
 
 /**
- * Called in the worker's process, in order, awaited, each with a deadline of 10 s. For what must never be missed follow
- * the log's events instead.
+ * Called in the worker's process, in order, awaited, each with a deadline of 10 s. A hook can be missed. Follow the log's
+ * events for what must never be missed.
  */
 export interface Hooks {
   /** After the claim, before the handler, every run. A throw errors the attempt. */

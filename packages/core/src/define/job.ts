@@ -12,7 +12,7 @@ import type { ResolvedJob } from './policy.ts'
 
 declare const types: unique symbol
 
-/** What may be done: a name, what goes in and comes out, and the policy. No handler, no connection. */
+/** What may be done: a name, the payload and result, and the policy. No handler, no connection. */
 export interface JobDefinition<In, Out, Result> {
   readonly name: string
   readonly queue: string
@@ -21,7 +21,7 @@ export interface JobDefinition<In, Out, Result> {
   with(payload: In, options?: JobOptions): JobRequest<Result>
 }
 
-/** A definition, whatever its payload and result are. */
+/** A definition with any payload and result. */
 export type AnyJob = JobDefinition<never, unknown, unknown>
 
 /** A job as a value: made by `job.with(payload, options)`. */
@@ -30,17 +30,17 @@ export interface JobRequest<Result> {
   readonly [types]?: Result
 }
 
-/** How a job is run, unless a dispatch says otherwise. Functions get the payload as it was given to `dispatch`. */
+/** How a job runs, unless a dispatch says otherwise. Functions get the payload as it was passed to `dispatch`. */
 export interface JobPolicy<In> {
-  /** Stands in the log for as long as the job does, so it is explicit: letters, digits and `. _ : / -`, at most 128. */
+  /** The log keeps it as long as the job, so it is explicit: letters, digits and `. _ : / -`, at most 128. */
   readonly name: string
-  /** The line of jobs that it waits in. Default `'default'`. */
+  /** The queue in which it waits. Default `'default'`. */
   readonly queue?: string | undefined
   /** Its priority in the queue. Default `'normal'`. */
   readonly lane?: Lane | undefined
   /**
-   * How long one run may take; then `ctx.signal` aborts and the run is an error. Default 15 minutes.
-   * `'none'` lets a run take as long as it likes: only the worker's lease then tells a slow run from a dead one.
+   * How long one run may take. Then `ctx.signal` aborts and the run is an error. Default 15 minutes.
+   * With `'none'` a run may take any time. Only the worker's lease then tells a slow run from a dead one.
    */
   readonly timeout?: Duration | 'none' | undefined
   readonly retry?:
@@ -55,18 +55,18 @@ export interface JobPolicy<In> {
         readonly when?: ((error: Failure) => boolean) | undefined
       }
     | undefined
-  /** Runs that may end without an end, because the worker died or lost its lease. Counted apart from attempts. Default 3. */
+  /** How many runs may be lost, because the worker died or lost its lease. Counted apart from attempts. Default 3. */
   readonly crashes?: number | undefined
   /** `'fail'`: never start it again after a start whose end is unknown. Default `'retry'`. */
   readonly onCrash?: OnCrash | undefined
   /**
-   * Jobs of one queue with the same key run one at a time, in the order of their dispatch. One that is delayed or waits
-   * for its retry keeps the key, and the others behind it wait too.
+   * Jobs of one queue with the same key run one at a time, in the order of their dispatch. A job that is delayed or waits
+   * for its retry keeps the key, and the jobs behind it wait too.
    */
   readonly order?:
     | {
         readonly key: (payload: In) => string
-        /** When one fails for good: `'block'` (default) keeps the key until an operator replays or skips it; `'skip'` goes on. */
+        /** When one fails for good: `'block'` (default) keeps the key until an operator replays or skips it; `'skip'` passes it on. */
         readonly onFailure?: OnFailure | undefined
       }
     | undefined
@@ -76,11 +76,11 @@ export interface JobPolicy<In> {
         readonly key: (payload: In) => string
         /** Held until the job has `'finished'` (default) or `'started'`. Failed and cancelled jobs free it. */
         readonly until?: 'finished' | 'started' | undefined
-        /** And, if it succeeds, at least this long after its dispatch. */
+        /** If the job succeeds, the key is held at least this long after the dispatch. */
         readonly for?: Duration | undefined
       }
     | undefined
-  /** Words to find it by, in the log and in events. At most 32, of at most 512 characters. */
+  /** Words to find the job by, in the log and in events. At most 32, of at most 512 characters. */
   readonly tags?: ((payload: In) => readonly string[]) | undefined
 }
 
@@ -94,18 +94,18 @@ export type JobOptions = {
   readonly orderingKey?: string | undefined
   /** In place of `unique.key(payload)`. */
   readonly uniqueKey?: string | undefined
-  /** Besides those of the definition. */
+  /** In addition to those of the definition. */
   readonly tags?: readonly string[] | undefined
-  /** Trace, tenant, locale: passed on to the jobs that its handler dispatches. */
+  /** For example trace, tenant or locale. The jobs that its handler dispatches get it too. */
   readonly meta?: Readonly<Record<string, string>> | undefined
 } & (
   | {
-      /** Due so long after the dispatch, by the log's clock. */
+      /** Due this long after the dispatch, by the log's clock. */
       readonly delay?: Duration | undefined
       readonly at?: never
     }
   | {
-      /** Due at this moment, of the years 1 to 9999. */
+      /** Due at this moment, in the years 1 to 9999. */
       readonly at?: Date | undefined
       readonly delay?: never
     }

@@ -10,17 +10,17 @@ import type { JobHandler, Maybe, Middleware, ResolvedHandler } from './handler.t
 import type { Ended, Hooks } from './hooks.ts'
 import { resolvedJob } from './job.ts'
 
-/** What a worker process does: its handlers, how many at a time, and what happens around them. */
+/** What a worker process does: its handlers, how many run at a time, and what runs around them. */
 export interface WorkerDefinition extends Hooks {
   readonly handlers: readonly JobHandler[]
   /**
-   * Jobs at a time in this process, over all its queues (default 10); or per queue, where `'*'` is shared by the rest:
-   * `{ media: 2, '*': 10 }`.
+   * How many jobs run at a time in this process, over all its queues (default 10), or per queue: `{ media: 2, '*': 10 }`.
+   * All queues without a number share `'*'`.
    */
   readonly concurrency?: number | Readonly<Record<string, number>> | undefined
   /** Around every handler, the first one outermost. */
   readonly middleware?: readonly Middleware[] | undefined
-  /** How long this process's claims hold without a heartbeat. Default 30 s. */
+  /** How long this process's claims are valid without a heartbeat. Default 30 s. */
   readonly lease?: Duration | undefined
   /** How often the lease is renewed. Default a sixth of the lease, at most 5 s; at most a third of the lease. */
   readonly heartbeat?: Duration | undefined
@@ -30,7 +30,7 @@ export interface WorkerDefinition extends Hooks {
   readonly stop?: (() => Maybe<void>) | undefined
 }
 
-/** A definition, or a function that makes one: where a DI container, or a pool, starts. */
+/** A definition, or a function that makes one. The function may start a DI container or a pool. */
 export type WorkerSource = WorkerDefinition | (() => Maybe<WorkerDefinition>)
 
 /** Options of `errand.work()`. */
@@ -38,8 +38,8 @@ export interface WorkOptions {
   /** Serve only these queues. Default: every queue of the handlers' jobs. */
   readonly queues?: readonly string[] | undefined
   /**
-   * Begin so many jobs, let them end however long they take, and stop. It is never granted more than are left, retries
-   * count, and so does a job that no handler of it knows. Default: no limit.
+   * Begin this many jobs, let them end however long they take, and stop. The worker is never granted more than are left.
+   * Retries count, and so does a job that no handler knows. Default: no limit.
    */
   readonly maxJobs?: number | undefined
   /** Stop on SIGTERM and SIGINT. Default true. */
@@ -48,23 +48,23 @@ export interface WorkOptions {
   readonly label?: string | undefined
 }
 
-/** What a worker says of itself. */
+/** What a worker reports about itself. */
 export interface WorkerHealth {
   /** Whether it asks for jobs at present. */
   readonly taking: boolean
   /** Why it does not. */
   readonly why?: string
-  /** Why the broker took no tickets of this process the last time. Jobs wait in the log, and workers take them from there. */
+  /** Why the broker took no tickets of this process the last time. Workers take the jobs from the log. */
   readonly broker?: string
-  /** Jobs that have a slot, or have ended and are not on record yet. */
+  /** Jobs that have a slot, or have ended and are not recorded yet. */
   readonly running: number
-  /** Brief jobs that it has been granted ahead of a slot: they begin next, or go back. */
+  /** Brief jobs that were granted ahead of a slot. They begin next, or go back. */
   readonly prefetched: number
   /** Runs that have ended since it started, by what was recorded. */
   readonly ended: Readonly<Record<Ended['outcome'], number>>
 }
 
-/** Of a worker that has just begun. */
+/** The health of a worker that has just begun. */
 export const noneEnded: WorkerHealth['ended'] = {
   succeeded: 0,
   errored: 0,
@@ -78,13 +78,13 @@ export const noneEnded: WorkerHealth['ended'] = {
 /** A worker that runs in this process. */
 export interface Worker extends AsyncDisposable {
   readonly id: string
-  /** Resolves when it takes jobs, or a signal has ended it before; rejects when it cannot start, or `stop` came first. */
+  /** Resolves when the worker takes jobs, or a signal has ended it before. Rejects if it cannot start, or `stop` came first. */
   readonly ready: Promise<void>
-  /** Resolves when it has stopped; rejects when it could not start or had to give up. */
+  /** Resolves when the worker has stopped. Rejects if it could not start or had to give up. */
   readonly finished: Promise<void>
   health(): WorkerHealth
   /**
-   * Takes no more, lets running jobs finish within the grace, then aborts and releases them. Idempotent: a second
+   * Takes no more jobs, lets running ones finish within the grace, then aborts and releases them. Idempotent: a second
    * caller awaits the same stop.
    */
   stop(options?: { readonly grace?: Duration | undefined }): Promise<void>

@@ -17,12 +17,12 @@ export interface ChildrenParts {
   readonly dispatch: (request: DispatchRequest, parent: Parent) => Promise<Receipt<unknown>>
 }
 
-/** The places of one and the same dispatch in this run: the first, the second, … */
+/** The repetitions of the same dispatch in this run: the first, the second, … */
 interface Places {
   next: number
-  /** Of dispatches that were refused: they are dispatched again under the same id. */
+  /** Numbers of refused dispatches. The next same dispatch takes one, and so gets the same id. */
   free?: number[]
-  /** Stored inside a transaction whose end nobody sees here. */
+  /** Stored inside a transaction whose end this code does not see. */
   uncertain?: Map<number, object>
 }
 
@@ -35,8 +35,8 @@ interface Place {
 }
 
 /**
- * What one run of a job dispatches. A child's id follows from what it is, so that a later run which dispatches the same
- * again finds it in the log: a duplicate.
+ * What one run of a job dispatches. A child's id follows from what it is. If a later run dispatches the same child again, the
+ * log has the id already: it is a duplicate.
  */
 export class Children {
   readonly #parts: ChildrenParts
@@ -71,7 +71,7 @@ export class Children {
     }
   }
 
-  /** A refused dispatch gives its place back. */
+  /** A refused dispatch gives its number back. */
   async #answered<T>(answer: Promise<T>, placeOf: () => Place | undefined): Promise<T> {
     try {
       return await answer

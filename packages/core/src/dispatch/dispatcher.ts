@@ -83,7 +83,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
     const { driver, publisher } = await deps.publishing()
-    // Who takes straight from the log needs no ticket, and was woken as the jobs were stored.
+    // Workers that take straight from the log need no ticket, and were woken when the jobs were stored.
     if (driver.capabilities.delivers === 'claims') return
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
   }
@@ -163,7 +163,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
 
     async wake() {
       const tickets = uncommitted.take()
-      // What is lost here the relay publishes: it is the safe path, this is the fast one.
+      // If this fails, the relay publishes the ticket: this is the fast path, and the relay is the safe one.
       if (tickets.length > 0 && !closed) await announce(tickets).catch(() => undefined)
     },
 
@@ -189,7 +189,7 @@ function observed(
   })
 }
 
-/** What is no request is refused by the call itself. */
+/** A value that is no request makes the call itself throw. */
 function nameIn(request: { readonly job: AnyJob }): string {
   try {
     return resolvedJob(request.job).name
@@ -240,7 +240,7 @@ async function prepareAll(
   )
 }
 
-/** Why a request was refused. Rethrows what is no refusal. */
+/** Why a request was refused. Rethrows every other error. */
 function refusal(error: unknown): ErrandError {
   if (isErrandError(error)) return error
   throw error
@@ -258,7 +258,7 @@ function checkNames(requests: readonly RequestOfJob[]): void {
   }
 }
 
-/** An append that was sent and not answered may have been committed; where the log knows that it was not, it says so. */
+/** An append without an answer may have been committed. If the log knows that it was not, it says so. */
 function fateOf(error: unknown): unknown {
   if (!isErrandError(error, 'E_LOG_UNREACHABLE') || error.undone === true) return error
   return new ErrandError(
@@ -294,7 +294,7 @@ function isReady({ due }: NewJob): boolean {
   return due === undefined
 }
 
-/** What a dispatch wakes: those who follow events, and those who take these queues straight from the log. */
+/** What a dispatch wakes: followers of events, and workers that take these queues straight from the log. */
 function topicsOf(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
   const queues = new Set(jobs.map(({ queue }) => queue))
   return ['events', ...[...queues].map((queue): Topic => `queue:${queue}`)]

@@ -6,14 +6,14 @@ import type { Clock } from '../ports/clock.ts'
 import type { Appended } from '../ports/job-log.ts'
 import { backoffMs } from '../supervise.ts'
 
-/** How long a dispatch waits for a key that somebody's transaction holds, and how often it looks. */
+/** How long a dispatch waits for a key that another transaction holds, and how often it asks again. */
 const longestMs = 3_000
 const lookMinMs = 25
 const lookMaxMs = 200
 
 /**
- * Stores jobs with an ordering or unique key. A key may be held by somebody's open transaction: a job of it waits alone, in
- * the order of its key, and all others go on.
+ * Stores jobs with an ordering or unique key. Another open transaction may hold a key. Jobs with this key then wait, in
+ * their order, and all others go on.
  * @param append answers `locked` at once for what it would have to wait for
  */
 export function keyedLine(

@@ -33,8 +33,8 @@ const childOptionNames: readonly string[] = [...optionNames, 'once', 'each']
 const nothing = 'null'
 
 /**
- * A request as the log takes it, everything checked. Synchronous unless the schema or the codec is not: so that
- * dispatches that nobody awaits one by one reach the log in the order in which they were called.
+ * A checked request, as the log takes it. It is synchronous unless the schema or the codec is not, so that dispatches
+ * that are not awaited one by one reach the log in the order of their calls.
  * @throws `E_OPTION`, `E_ID`, `E_NAME`, `E_KEY`, `E_DURATION`, `E_TRANSACTION`, `E_PAYLOAD_INVALID`,
  * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`
  */
@@ -77,7 +77,7 @@ export function prepare(
     maxCrashes: policy.crashes,
     onCrash: policy.onCrash,
     timeoutMs: policy.timeoutMs,
-    // With `tx` nobody sees the commit but the sweep, which then publishes at once.
+    // With `tx` only the sweep sees the commit, and it then publishes at once.
     publishGraceMs: options.tx === undefined ? settings.publishGraceMs : 0,
   }
   const finish = (encoded: Encoded): NewJob => ({ ...job_, payload: encoded })

@@ -9,20 +9,20 @@ import type { Driver, PublishReport } from '../ports/driver.ts'
 import { isObserved, trace } from '../telemetry/channels.ts'
 import { untilAborted } from '../wait.ts'
 
-/** Hands tickets to the driver, and knows when that is pointless. */
+/** Passes tickets to the driver, unless the broker is known to be down. */
 export interface Publisher {
   /**
-   * Publishes, batched with whatever else waits. Never rejects: what the broker did not accept is not in `accepted`,
-   * and the relay publishes it later.
+   * Publishes, in a batch with other waiting tickets. Never rejects. Tickets that the broker did not accept are not in
+   * `accepted`, and the relay publishes them later.
    */
   publish(tickets: readonly Ticket[]): Promise<PublishReport>
   /** Why the broker is down: from a publish that failed or went unanswered until one that was answered. Do not wait for it. */
   readonly down: string | undefined
-  /** Resolves when nothing is under way; what a broker does not take within a second is left to the relay. */
+  /** Resolves when nothing is under way. What a broker does not take within a second is left to the relay. */
   close(): Promise<void>
 }
 
-/** For the instance, which is told when the driver moves. */
+/** The part for the instance, which learns when the driver moves. */
 export interface MovablePublisher extends Publisher {
   /** The driver leads elsewhere now: what is known of the one that was left says nothing about the new one. */
   moved(): void
@@ -38,7 +38,7 @@ export interface PublisherDeps {
 type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refused'; readonly why: string }
 
 const unknown: Fate = { fate: 'unknown' }
-/** While the broker is down, one publish in so long looks whether it is back. */
+/** While the broker is down, one publish in this time checks whether it is back. */
 const probeEveryMs = 1_000
 /** A broker answers when it has stored the tickets safely. In the meantime it gets the next ones. */
 const lines = 4
@@ -105,7 +105,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     return tickets.map(({ id }) => fates.get(id) ?? unknown)
   }
 
-  /** Whether handing it over is worth while: else the log keeps it, and the relay or a worker fetches it there. */
+  /** Whether publishing makes sense now. If not, the job is in the log, and the relay or a worker gets it from there. */
   function isWorthwhile(count: number): boolean {
     if (line.size + count > mostWaiting) return false
     return down === undefined || (line.size === 0 && clock.monotonicMs() - probedAtMs >= probeEveryMs)
@@ -143,8 +143,8 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
 }
 
 /**
- * Publishes, and waits for the broker's answer, but not long: what it has not accepted by then the relay publishes.
- * While the broker is known to be down it does not wait at all.
+ * Publishes, and waits a short time for the broker's answer. The relay publishes what the broker has not accepted by then.
+ * It does not wait while the broker is known to be down.
  */
 export async function publishWithin(
   publisher: Publisher,

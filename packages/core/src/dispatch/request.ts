@@ -7,8 +7,8 @@ declare const types: unique symbol
 export type DispatchOptions = JobOptions & {
   /**
    * Your own transaction (pg, Kysely, Drizzle, Prisma, Knex, postgres.js, TypeORM, Sequelize, MikroORM, pg-promise, or a
-   * synchronous SQLite connection on the log's file): the job exists if and only if it commits. What is no transaction is
-   * refused with `E_TRANSACTION`, and most pools do not compile. Call `errand.wake()` after the commit, and the job starts at
+   * synchronous SQLite connection on the log's file): the job exists if and only if it commits. A value that is no
+   * transaction is refused with `E_TRANSACTION`, and most pools do not compile. Call `errand.wake()` after the commit, and the job starts at
    * once; without it, after the next sweep.
    */
   readonly tx?: Transaction | undefined
@@ -26,7 +26,7 @@ export interface Receipt<Result> {
 export type ChildOptions = DispatchOptions &
   (
     | {
-        /** Names the child for this job: whatever its payload, it is dispatched once, by whichever run comes first. */
+        /** Names the child for this job. It is dispatched once, with any payload, by the first run that comes to it. */
         readonly once?: string | undefined
         readonly each?: never
       }
@@ -61,7 +61,7 @@ export interface DispatchRequest {
 export interface Parent {
   readonly id: string
   readonly meta: Readonly<Record<string, string>>
-  /** The id of a child that has none of its own, in place of a new one. */
+  /** The id for a child without an id of its own, instead of a new one. */
   readonly childId?: ((child: Child) => string) | undefined
 }
 

@@ -3,8 +3,8 @@ import { describe } from '../options.ts'
 import type { Transaction } from '../ports/transaction.ts'
 
 /**
- * Refuses, before anything is sent, what is not a transaction as far as that can be seen: a job that is written through
- * a pool would exist although the caller rolls back.
+ * Refuses a value that is visibly no transaction, before anything is sent: a job that is written through a pool would exist
+ * although the caller rolls back.
  * @throws `E_TRANSACTION`
  */
 export function checkTransaction(tx: unknown): asserts tx is Transaction {
@@ -26,7 +26,7 @@ const has = (value: object, name: string, type: string): boolean =>
   // oxlint-disable-next-line valid-typeof -- the type is one of typeof's own words, at every call
   name in value && typeof Reflect.get(value, name) === type
 
-/** A Proxy may answer any name, as Prisma's and postgres.js's do: so pools are told by what they alone have. */
+/** A Proxy may have every property, as those of Prisma and postgres.js do. So a pool is recognized by what only it has. */
 function poolOf(value: object): string | undefined {
   if (has(value, 'query', 'function') && has(value, 'totalCount', 'number')) return 'a pg Pool'
   if (has(value, 'query', 'function') && has(value, 'createQueryRunner', 'function'))

@@ -1,11 +1,11 @@
 import type { Ticket } from '../job/ticket.ts'
 import type { Clock } from '../ports/clock.ts'
 
-/** Of a transaction that takes longer the relay publishes the jobs. */
+/** If a transaction takes longer, the relay publishes its jobs. */
 const keptMs = 5_000
 const mostKept = 10_000
 
-/** The tickets of jobs that were dispatched inside transactions whose end this instance does not see. */
+/** The tickets of jobs that were dispatched inside transactions. This instance does not see the end of these transactions. */
 export interface UncommittedTickets {
   add(tickets: readonly Ticket[]): void
   /** What may have been committed by now. */
@@ -13,8 +13,8 @@ export interface UncommittedTickets {
 }
 
 /**
- * `wake()` does not say which transaction has committed, so every ticket is taken twice: the first time it may be that
- * of a neighbour which is still open, and then a ticket is refused as unknown. One too many is harmless.
+ * `wake()` does not say which transaction has committed, so every ticket is published twice. The first time its transaction
+ * may still be open, and then the log refuses the ticket as unknown. One ticket too many does no harm.
  */
 export function uncommittedTickets(clock: Clock): UncommittedTickets {
   let kept: { readonly ticket: Ticket; readonly atMs: number; taken: number }[] = []

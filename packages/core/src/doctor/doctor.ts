@@ -26,17 +26,17 @@ export interface DoctorReport {
     readonly schemaVersion: number
   }
   readonly driver: { readonly name: string; readonly delivers: 'tickets' | 'claims' }
-  /** What was mended, where that was asked for. */
+  /** What was repaired, if that was asked for. */
   readonly repairs: readonly Repair[]
   /** With `repair`: what is wrong after it. */
   readonly findings: readonly Finding[]
 }
 
 const keysShown = 10
-/** Between the two looks that a finding about tickets, or about a worker that is idle, must stand in. */
+/** The time between two looks. A finding about tickets, or about an idle worker, must be in both. */
 const lookAgainMs = 2_000
 
-/** Looks at the log, the driver and the workers; changes nothing unless it is to repair. */
+/** Looks at the log, the driver and the workers. Changes nothing unless `repair` is set. */
 export async function examine(
   deps: OperateDeps,
   { repair = false }: DoctorOptions = {},
@@ -94,7 +94,7 @@ async function refusalOf(driver: Driver): Promise<string | undefined> {
   return driver.refusal?.().catch(() => undefined)
 }
 
-/** What is wrong only if it is still so a moment later. A fleet that is well is looked at once. */
+/** Findings that count only if they are still there a moment later. A healthy fleet is looked at once. */
 async function lastingFindings(
   { clock, closing }: OperateDeps,
   { log, driver }: Connection,

@@ -19,8 +19,8 @@ const publishedAtOnce = 500
 const mostTickets = 100_000
 
 /**
- * Publishes every ready job of these queues again, oldest dispatch first. Which of them have lost their tickets nobody
- * can say; a second ticket is refused at the claim. Safe to repeat, and beside workers.
+ * Publishes every ready job of these queues again, oldest dispatch first. Nobody can know which of them have lost their
+ * tickets, and a second ticket is refused at the claim. Safe to repeat, and beside workers.
  */
 export async function publishAgain(
   connection: Connection,

@@ -3,7 +3,7 @@ import type { Driver } from '../ports/driver.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Backlog, WorkerRecord } from '../ports/operations.ts'
 
-/** Further than so far no queue is counted: it must not take longer, however long the queue is. */
+/** No queue is counted beyond this number, so that counting a long queue takes no longer. */
 export const mostReady = 50_000
 
 /** What the broker says of one queue. */

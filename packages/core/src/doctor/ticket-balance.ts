@@ -20,8 +20,8 @@ export function imbalances({ queues, depths }: Survey): Imbalance[] {
 }
 
 /**
- * What stands in both surveys. Between a delivery and its claim, or a commit and its publish, a job has no ticket on the
- * broker for a moment: that is no finding.
+ * The differences that are in both surveys. Between a delivery and its claim, or a commit and its publish, a job has no
+ * ticket on the broker for a moment. That is no finding.
  */
 export function ticketFindings(first: Survey, second: Survey, driver: Driver): Finding[] {
   const before = new Map(imbalances(first).map((imbalance) => [imbalance.queue, imbalance]))

@@ -10,7 +10,7 @@ export function transferFindings(
 ): readonly Finding[] {
   if (transfer === undefined) return []
   const { phase, from, to, left, by } = transfer
-  // Only those that it concerns: a fleet may have been configured anew since then.
+  // Only the workers that it concerns: the fleet may have a new configuration since then.
   const behind = workers.filter(
     ({ alive, drivers: [used] }) => alive && used !== undefined && left.includes(used),
   )

@@ -3,7 +3,7 @@ interface Closes {
   closed(): void
 }
 
-/** Tells that the instance closes: who waits for the log stops waiting. */
+/** Reports that the instance closes, so that waiters for the log stop waiting. */
 export class Closing {
   readonly #controller = new AbortController()
   readonly #waiting = new Set<Closes>()

@@ -8,12 +8,12 @@ export async function decoded(codec: Codec, stored: Encoded, of: Belongs): Promi
   return JSON.parse(await codec.decode(stored, of))
 }
 
-/** What stands in place of a payload or result that this process cannot read: it lacks the key, or it is no JSON. */
+/** Replaces a payload or result that this process cannot read: it lacks the key, or the text is not JSON. */
 export interface Unreadable {
   readonly unreadable: string
 }
 
-/** As `decoded`, for those who look at many: one text that cannot be read must not hide the others. */
+/** As `decoded`, for lists: one text that cannot be read must not hide the others. */
 export async function readable(codec: Codec, stored: Encoded, of: Belongs): Promise<unknown> {
   try {
     return await decoded(codec, stored, of)
@@ -32,7 +32,7 @@ export async function readableFailure(codec: Codec, stored: Encoded, of: Belongs
   }
 }
 
-/** A parser's message quotes the text: only what Errand says is passed on. */
+/** A parser's message quotes the text, so only Errand's own message is passed on. */
 function whyUnreadable({ codec }: Encoded, error: unknown): Unreadable {
   return {
     unreadable: isErrandError(error, 'E_CODEC')
@@ -41,7 +41,7 @@ function whyUnreadable({ codec }: Encoded, error: unknown): Unreadable {
   }
 }
 
-/** The failure that was stored; anything else that is stored in its place is told as its message. */
+/** The stored failure. If something else is stored in its place, that becomes its message. */
 export async function decodedFailure(codec: Codec, stored: Encoded, of: Belongs): Promise<Failure> {
   return storedFailure(await decoded(codec, stored, of))
 }

@@ -13,7 +13,7 @@ import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
 import { knownJob } from './known-job.ts'
 
 export interface FollowOptions {
-  /** Only this job: from its first event, and ending with it. */
+  /** Only this job: from its first event to its end. */
   readonly job?: string | undefined
   readonly queue?: string | undefined
   readonly tag?: string | undefined
@@ -28,11 +28,11 @@ export interface Events {
   /** The whole history of one job, in order; `[]` for an unknown one. */
   of(id: string): Promise<readonly JobEvent[]>
   /**
-   * Events as they happen, from any process, each exactly once and in order. Keep `event.cursor` and give it as `after`
-   * to go on where you were, also after a restart. `{ job }` ends with the job's last event.
+   * Events as they happen, from any process, each exactly once and in order. Keep `event.cursor` and pass it as `after`
+   * to continue there, also after a restart. `{ job }` ends with the job's last event.
    *
    * @throws `E_CURSOR` for a malformed cursor, one from before the log was restored, or one older than the oldest event
-   * kept; `E_NOT_FOUND` for an unknown job; `E_NAME` and `E_KEY` for a queue or tag that none can be; `E_LOG_UNREACHABLE` when the log goes away: follow again from your cursor.
+   * kept; `E_NOT_FOUND` for an unknown job; `E_NAME` and `E_KEY` for an impossible queue or tag; `E_LOG_UNREACHABLE` when the log goes away: follow again from your cursor.
    * @example
    * for await (const event of errand.events.follow({ queue: 'media', after: saved })) {
    *   await save(event.cursor)
@@ -40,7 +40,7 @@ export interface Events {
    */
   follow(options?: FollowOptions): AsyncIterable<JobEvent>
   /**
-   * As `follow`, but only what has happened so far: it ends with the newest event. Default: from the oldest one kept.
+   * As `follow`, but only past events: it ends with the newest one. Default: from the oldest stored event.
    * @throws `E_CURSOR`, `E_NOT_FOUND`, `E_LOG_UNREACHABLE`
    */
   read(options?: FollowOptions): AsyncIterable<JobEvent>
@@ -81,7 +81,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
   try {
     const connection = await deps.connected()
     const { log, watch } = connection
-    // Listens before it reads, so that nothing happens unheard in between. Who follows one job is told of it alone.
+    // Listens before it reads, so that it misses nothing in between. A follower of one job is woken for this job alone.
     const listening = job === undefined ? listeningOf(connection, options, signal) : undefined
     let after = await startOf(log, job, options.after)
     let state: StoredState | undefined
@@ -103,7 +103,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
       if (state !== undefined && isFinal(state)) return
       if (ended) {
-        // Nothing behind the cursor says so: its end was before, is of another queue, or somebody has replayed it.
+        // No event after the cursor shows the end: it was before the cursor, is of another queue, or the job was replayed.
         ;({ state } = await knownJob(log, job))
         ended = false
         if (isFinal(state)) continue
@@ -172,7 +172,7 @@ function listeningOf(
   { queue, tag }: FollowOptions,
   signal: AbortSignal,
 ): Listening {
-  // Who follows all events is concerned by each.
+  // Every event concerns a follower of all events.
   return queue === undefined && tag === undefined
     ? wakeups.listen(signal)
     : sharedReader.listen({ queue, tag }, signal)
@@ -188,7 +188,7 @@ async function startOf(
   return job === undefined ? log.end() : undefined
 }
 
-/** What no event can have is refused at once. @throws `E_NAME`, `E_KEY` */
+/** Refuses at once what no event can have. @throws `E_NAME`, `E_KEY` */
 function checkFilter({ queue, tag }: FollowOptions): void {
   if (queue !== undefined) checkQueueName(queue)
   if (tag !== undefined) checkKey('tag', tag)

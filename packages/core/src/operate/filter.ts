@@ -13,7 +13,7 @@ import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import { freeText, personLimitBytes } from '../text.ts'
 
-/** Which jobs: those that fit everything that is given. */
+/** Which jobs: those that match every given condition. */
 export interface Filter {
   /** A definition, or a job's name. */
   readonly job?: AnyJob | string | undefined
@@ -58,7 +58,7 @@ export async function* pages(
 
 /**
  * The ids that an operator means, a page at a time: one id, or all that fit in one of the states.
- * @throws `E_OPTION` for a filter that names nothing: a slip must not reach every job of the log.
+ * @throws `E_OPTION` for a filter that names nothing: a mistake must not change every job of the log.
  */
 export async function* idsOf(
   log: JobLog,

@@ -8,7 +8,7 @@ import type { Codec } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
 import { readable, readableFailure } from './decode.ts'
 
-/** A job with what became of it. A payload or result that this process cannot read is an `Unreadable`. */
+/** A job and its state. A payload or result that this process cannot read is an `Unreadable`. */
 export interface JobDetails extends JobView {
   readonly state: StoredState
   /** Claims so far. */
@@ -33,7 +33,7 @@ export interface JobDetails extends JobView {
   readonly error?: Failure
 }
 
-/** What this process cannot read is told as `Unreadable`: never an error. */
+/** Texts that this process cannot read become `Unreadable`, and never an error. */
 export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
   const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
   const { worker, runAt, finishedAt, uniqueKey, parentId, progress, result, error } = record

@@ -8,9 +8,9 @@ import { errorOf, resultOf } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import { readable, readableFailure } from './decode.ts'
 
-/** What every event tells. */
+/** What every event has. */
 export interface EventBase {
-  /** Where following goes on after this event. */
+  /** Pass it as `after` to continue after this event. */
   readonly cursor: string
   readonly jobId: string
   /** Counts the events of the job from 1 without a gap. */
@@ -36,7 +36,7 @@ interface ByOperator {
   readonly reason: string | undefined
 }
 
-/** One row of a job's history: what happened, and what belongs to that. Switch on `type`. */
+/** One row of a job's history. Its other properties depend on `type`. */
 export type JobEvent = EventBase &
   (
     | {
@@ -95,7 +95,7 @@ export type JobEvent = EventBase &
 
 const noError: Failure = { name: 'Error', message: 'no error was recorded' }
 
-/** What this process cannot read is told as `Unreadable`: never an error. */
+/** Texts that this process cannot read become `Unreadable`, and never an error. */
 export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEvent> {
   const { cursor, jobId, version, state, name, queue, tags, run, attempt, data } = record
   const base: EventBase = {

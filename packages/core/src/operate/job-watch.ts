@@ -17,7 +17,7 @@ export type JobNews =
   /** As `ended`, and this is its result. */
   | { readonly kind: 'succeeded'; readonly result: Encoded | undefined }
 
-/** Who waits for news of one job. Told once, of either; who wants more is added again. */
+/** A waiter for news of one job. It is called once, for either; to hear more it must be added again. */
 export interface Waiting {
   /** Waits for an event of a later version as well as for the end, unless it is infinite. */
   readonly past: number
@@ -26,12 +26,12 @@ export interface Waiting {
   fail(error: Error): void
 }
 
-/** Tells those who wait what becomes of a job: of its end, which may have been already, or of its next event. */
+/** Tells waiters what happens to a job: its end, which may have been before, or its next event. */
 export interface JobWatch {
   add(id: string, one: Waiting): void
   /** Tells it no more. */
   remove(id: string, one: Waiting): void
-  /** A worker of this instance has recorded how a run ended: who waits here for that job need not ask the log. */
+  /** A worker of this instance has recorded how a run ended, so waiters for that job here need not ask the log. */
   recorded(settlement: Settlement, settled: Settled): void
 }
 
@@ -52,15 +52,14 @@ const restWhereHeard = 20
 const ended: JobNews = { kind: 'ended' }
 
 /**
- * One look at the log serves all who wait in this process, and asks about a bounded number of jobs however many wait: n
- * waiters that all ask whenever anything happens cost n². Jobs end about in the order in which they were dispatched, and
- * soon after they have begun: those that wait the longest, and those that moved last, are asked about in each look, the
- * others in turn, and all of them once in a while. What a worker of this instance has recorded is told without a look: it
- * stands in the log by then.
+ * One look at the log serves all waiters of this process, and asks about a bounded number of jobs: n waiters that all ask
+ * whenever anything happens would cost n². Jobs end about in the order of their dispatch, and soon after they have begun.
+ * So each look asks about the jobs that wait the longest and those that moved last, and about the others in turn, all of
+ * them once in a while. What a worker of this instance has recorded needs no look: the log has it by then.
  */
 export function jobWatchOf({ log, clock, wakeups, settings }: JobWatchDeps): JobWatch {
   const { batchItems, followEveryMs } = settings
-  /** By job, in the order in which they began to wait. */
+  /** By job, in the order in which the waiters began to wait. */
   const waiting = new Map<string, Set<Waiting>>()
   /** Goes around in it. */
   let turn = waiting.keys()

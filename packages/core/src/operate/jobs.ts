@@ -16,7 +16,7 @@ import type { JobDetails } from './job-details.ts'
 import { changeOf } from './job-edit.ts'
 import type { JobEdit } from './job-edit.ts'
 
-/** Who does it, and why: both stand in the job's history. */
+/** Who does it, and why. The job's history records both. */
 export interface By {
   readonly by: string
   readonly reason?: string | undefined
@@ -37,7 +37,7 @@ export interface BlockedKey {
   readonly waiting: number
 }
 
-/** What `await` makes an array of, as other lists are, and `for await` reads page by page. */
+/** `await` makes an array of it, as of other lists, and `for await` reads it page by page. */
 export interface JobList extends AsyncIterable<JobDetails>, PromiseLike<readonly JobDetails[]> {}
 
 /** The nouns and verbs of the command line: `errand jobs cancel` is `errand.jobs.cancel`. */
@@ -45,21 +45,21 @@ export interface Jobs {
   /** The job, or undefined. @throws `E_ID` */
   get(id: string): Promise<JobDetails | undefined>
   /**
-   * Jobs, newest dispatch first; `after` is the id of the last one seen. To iterate, however many there are, or to await as
-   * an array: without a `limit` that is refused for more than 10,000.
+   * Jobs, newest dispatch first. `after` is the id of the last one seen. Iterate over any number, or await an array.
+   * Without a `limit` an array of more than 10,000 is refused.
    * @throws `E_OPTION` @example const failed = await errand.jobs.list({ state: 'failed', limit: 20 })
    */
   list(
     filter?: Filter & { readonly limit?: number | undefined; readonly after?: string | undefined },
   ): JobList
   /**
-   * Cancels jobs that wait, at once, and asks for the end of those that run: their `ctx.signal` aborts. Resolves with
-   * how many there were; those that had ended are left alone.
+   * Cancels waiting jobs at once, and asks running ones to end: their `ctx.signal` aborts. Resolves with
+   * how many there were. Ended jobs are not changed.
    * @throws `E_OPTION` for an empty filter, or without `by`. @example await errand.jobs.cancel({ tag: 'import-7' }, { by: 'mia' })
    */
   cancel(which: string | Filter, options: By & Batched): Promise<number>
   /**
-   * Runs jobs again that have ended: same id and history, attempts from the start. A filter without a `state` means
+   * Runs ended jobs again: same id and history, attempts from the start. A filter without a `state` means
    * failed jobs. Resolves with how many; `dryRun` only counts.
    * @throws `E_NOT_ALLOWED` when the one job that was named cannot be replayed: its unique key is held by another.
    */
@@ -69,7 +69,7 @@ export interface Jobs {
   ): Promise<number>
   /** Gives the ordering key of failed jobs to the next one in line. Resolves with how many were skipped. */
   skip(which: string | Filter, options: By & Batched): Promise<number>
-  /** Edits a job that waits. @throws `E_NOT_FOUND`, `E_NOT_ALLOWED` for one that runs or has ended, `E_OPTION` */
+  /** Edits a waiting job. @throws `E_NOT_FOUND`, `E_NOT_ALLOWED` for one that runs or has ended, `E_OPTION` */
   change(id: string, to: JobEdit, options: By): Promise<void>
   /** Ordering keys that a failed job blocks. */
   blockedKeys(options?: { readonly limit?: number | undefined }): Promise<readonly BlockedKey[]>
@@ -87,7 +87,7 @@ const live: readonly JobState[] = [...waiting, 'running']
 /** Jobs in one call to the log. */
 const chunk = 200
 const mostListed = 1_000_000
-/** Jobs in one array for who gave no limit. */
+/** The most jobs in one array without a limit. */
 const mostCollected = 10_000
 
 export function jobsOf(deps: OperateDeps): Jobs {
@@ -230,7 +230,7 @@ async function collected(jobs: AsyncIterable<JobDetails>, limit: number | undefi
   return all
 }
 
-/** Those that run a cancelled job beat at once, and abort it. */
+/** Workers that run a cancelled job beat at once, and abort it. */
 async function notifyWorkers(log: JobLog, workers: readonly string[]): Promise<void> {
   if (workers.length > 0) await log.notify(workers.map((id) => `worker:${id}` as const))
 }

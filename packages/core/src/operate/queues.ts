@@ -21,10 +21,10 @@ export interface QueueInfo {
 export interface Queues {
   /** Every queue that has a live job, is paused, or is served by a worker. */
   list(): Promise<readonly QueueInfo[]>
-  /** Starts no more jobs of this queue, anywhere (`by`: who does it, or also why); those that run go on. Dispatching goes on, too. */
+  /** Starts no more jobs of this queue on any worker (`by`: who does it, or also why). Running jobs and dispatching go on. */
   pause(queue: string, by: string | By): Promise<void>
   resume(queue: string, by: string | By): Promise<void>
-  /** Cancels every job of the queue that waits, then removes its tickets. Resolves with how many were cancelled. */
+  /** Cancels every waiting job of the queue, then removes its tickets. Resolves with how many were cancelled. */
   purge(queue: string, by: string | By): Promise<number>
 }
 
@@ -62,7 +62,7 @@ export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
       const note = { reason: 'the queue was purged', ...noteFrom('purge()', by) }
       checkQueueName(queue)
       let count = 0
-      // Those behind a key first: else each cancelled holder would wake the next one, only for it to be cancelled too.
+      // Cancel jobs behind a key first. Otherwise each cancelled holder would make the next one ready, just to be cancelled too.
       // Another pass finds jobs that have changed their state. If a queue fills faster than this, the loop ends.
       for (let pass = 1, found = 1; found > 0 && pass <= mostPasses; pass += 1) {
         found = 0

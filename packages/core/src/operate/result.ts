@@ -15,7 +15,7 @@ import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
 import { knownJob } from './known-job.ts'
 
 export interface ResultOptions {
-  /** Rejects with `E_RESULT_TIMEOUT` after so long; the job goes on. Default: waits as long as it takes. */
+  /** Rejects with `E_RESULT_TIMEOUT` after this time; the job goes on. Default: no limit. */
   readonly timeout?: Duration | undefined
   /** Rejects with the signal's reason; the job goes on. */
   readonly signal?: AbortSignal | undefined
@@ -50,7 +50,7 @@ class PendingResult implements Waiting {
       this.#resolve = resolve
       this.#reject = reject
     })
-    // Whatever is asked or connected at a moment may take as long as it likes, or never end.
+    // A question or a connection may take any time, or never end.
     deps.closing.add(this)
     if (timeoutMs !== undefined || signal) this.#limit(timeoutMs, signal)
     void this.#begin()
@@ -101,7 +101,7 @@ class PendingResult implements Waiting {
     }
   }
 
-  /** Reads what has become of the job. @param timeoutMs set when the time is over */
+  /** Reads the state of the job. @param timeoutMs set when the time is over */
   async #look(timeoutMs: number | undefined): Promise<void> {
     try {
       const { log } = await this.#deps.connected()

@@ -7,12 +7,12 @@ import type { JobLog } from '../ports/job-log.ts'
 import type { EventWakeups, Listening } from './event-wakeups.ts'
 import { WakeupListener } from './wakeup-listener.ts'
 
-/** Which events concern somebody: those of a queue, of a tag, or of both. */
+/** Which events concern a follower: those of a queue, of a tag, or of both. */
 type Concern = Pick<ReadOptions, 'queue' | 'tag'>
 
 /** Tells those who follow a queue or a tag when there may be events for them. */
 export interface SharedReader {
-  /** Listens until the signal aborts. Who is told reads for himself, from his own cursor. */
+  /** Listens until the signal aborts. A notified follower reads from its own cursor. */
   listen(concern: Concern, signal: AbortSignal): Listening
 }
 
@@ -23,7 +23,7 @@ export interface SharedReaderDeps {
   readonly settings: Pick<Settings, 'followEveryMs'>
 }
 
-/** So many look for themselves whenever anything happens: to read for them what concerns none of them would cost more. */
+/** Up to this many followers read for themselves whenever anything happens: reading all events for them would cost more. */
 const few = 16
 const pageSize = 500
 /**
@@ -38,8 +38,8 @@ interface Follower {
 }
 
 /**
- * One reader of the log's events for all who follow a queue or a tag in this process, where they are many: n followers that
- * each read whenever anything happens cost n². It only tells; what somebody sees comes from reads of its own.
+ * One reader of the log's events for all followers of a queue or a tag in this process, if they are many: n followers that
+ * each read whenever anything happens would cost n². It only notifies. Each follower sees what it reads itself.
  */
 export function createSharedReader({ log, clock, wakeups, settings }: SharedReaderDeps): SharedReader {
   const { followEveryMs } = settings
@@ -47,7 +47,7 @@ export function createSharedReader({ log, clock, wakeups, settings }: SharedRead
   /** By the tag that they follow, and those without one by their queue. */
   const byTag = new Map<string, Set<Follower>>()
   const byQueue = new Map<string, Set<Follower>>()
-  /** Where the reader is; undefined where everybody looks for himself. */
+  /** The reader's position; undefined while each follower reads for itself. */
   let place: Cursor | undefined
   let stop: AbortController | undefined
 

@@ -19,13 +19,13 @@ export interface WorkerInfo {
   readonly running: number
   readonly startedAt: Date
   readonly lastSeen: Date
-  /** Drivers that it serves, each by its name and place; that which it publishes to first. */
+  /** Drivers that it serves, each by its name and place; first the one that it publishes to. */
   readonly drivers: readonly string[]
 }
 
 export interface Workers {
   list(): Promise<readonly WorkerInfo[]>
-  /** Asks one worker, or all of them, to stop, as SIGTERM would. Resolves with how many were asked. @throws `E_NOT_FOUND` */
+  /** Asks one worker, or all workers, to stop, as SIGTERM would. Resolves with how many were asked. @throws `E_NOT_FOUND` */
   stop(which?: string): Promise<number>
 }
 

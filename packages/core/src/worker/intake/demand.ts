@@ -51,8 +51,8 @@ const busyTurnMs = 100
 const idleTurnMs = 1_000
 
 /**
- * Deals the free slots of a pool out to its queues: never more in all than are free, most of them to queues that have
- * jobs, one each to idle ones, in turns. A pool with one queue gives it all that is free.
+ * Divides the free slots of a pool among its queues: never more in all than are free, most of them to queues that have
+ * jobs, one each to idle ones, in turns. A pool with one queue gives it all free slots.
  */
 export class Demand {
   readonly slots: Slots
@@ -223,7 +223,7 @@ export class Demand {
       free -= max
       this.#open(place, max, now)
     }
-    // Looked at anew: a queue that rests leaves the slots to busy ones that wait, and those may have theirs now.
+    // Check again: a resting queue leaves its slots to busy ones that wait, and those may have theirs now.
     this.#makeRoom(this.#inTurn(now), now)
   }
 

@@ -2,7 +2,7 @@ import { workerDefaults } from '../../config/defaults.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Granted } from '../run/slot.ts'
 
-/** How much one run moves the picture of how long they take. */
+/** The weight of one run in the moving average. */
 const weight = 0.1
 
 /**
@@ -26,7 +26,7 @@ export class Prefetched {
 
   /**
    * @param isAllowed false keeps it empty.
-   * @param isHeldUp whether a slot is not free for another reason than its handler: nothing goes back meanwhile.
+   * @param isHeldUp whether a slot is not free for another reason than its handler: nothing goes back then.
    * @param gaveBack told of jobs that go back: their room is free.
    */
   constructor(
@@ -59,7 +59,7 @@ export class Prefetched {
     return this.count * 2 > this.wanted
   }
 
-  /** A job has had its slot for so long. */
+  /** Records how long a job had its slot. */
   ran(ms: number): void {
     this.#runMs += weight * (ms - this.#runMs)
   }
@@ -77,12 +77,12 @@ export class Prefetched {
     return this.#held.shift()
   }
 
-  /** From now on a slot has its time to come free. */
+  /** Restarts the time in which a slot must come free. */
   moved(): void {
     this.#movedMs = this.#clock.monotonicMs()
   }
 
-  /** Gives all back, and whatever still comes. */
+  /** Gives all jobs back, and also those that still come. */
   close(): void {
     this.#closed = true
     this.#look?.()

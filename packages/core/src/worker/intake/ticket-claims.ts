@@ -27,7 +27,7 @@ export interface TicketClaimsParts {
 /** How long after an `again` the same tickets are asked for once more, and how often. */
 const againMs = 50
 const againRounds = 5
-/** How much a batch of verdicts moves the picture of how many tickets are stale. */
+/** The weight of one batch of verdicts in the average share of stale tickets. */
 const weight = 0.3
 
 interface Asked {
@@ -138,7 +138,7 @@ export class TicketClaims {
           continue
         }
         if (verdict.verdict === 'run' && stopping) {
-          // Handed back, it keeps its place in line; the new ticket that the log issues for it stands at the end.
+          // A ticket that is handed back keeps its place in the queue. The new ticket that the log issues would be at the end.
           unbegun.push(runner.release(verdict.claim, 'shutdown').then(() => this.#tell(delivery, 'release')))
           continue
         }

@@ -9,7 +9,7 @@ import { keyOf } from './runs.ts'
 const lastReportMs = 5_000
 
 /**
- * Sends progress with the beats: the first report of a while at once, then the newest one of each run every second, and
+ * Sends progress with the beats: the first report after a pause at once, then the newest one of each run every second, and
  * the last one of a run before its end.
  */
 export class ProgressReports {

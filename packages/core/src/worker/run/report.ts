@@ -16,8 +16,8 @@ export interface ReportParts {
 }
 
 /**
- * Says how a run ended that is no success: by the worker that recorded it, once the log has it, so that each end is said
- * once in a fleet. Never a payload. `outcome` marks these lines for who shows the ends of runs in another way.
+ * Logs the end of a run that did not succeed. The worker that recorded it logs it once the log has it, so that a fleet logs
+ * each end once. Never a payload. `outcome` marks these lines, so that a caller can show them in another way.
  */
 export function reportEnd(
   { logger, codec }: ReportParts,
@@ -59,7 +59,7 @@ export function reportEnd(
   }
 }
 
-/** Says that a job has failed whose run left nobody to say it: by the worker whose sweep has recorded it. */
+/** Logs that a job has failed whose worker is gone. The worker whose sweep recorded it logs it. */
 export function reportLost({ logger, codec }: ReportParts, lost: LostForGood, error: Failure): void {
   const { job, cause, run, attempt } = lost
   const facts = { job: job.id, jobName: job.name, queue: job.queue, run, attempt, cause }
@@ -67,7 +67,7 @@ export function reportLost({ logger, codec }: ReportParts, lost: LostForGood, er
   logger.error({ ...facts, err }, 'a job has failed for good: its run was lost')
 }
 
-/** Where the texts of jobs are secret, an error says no more than which one it is: a message may hold what a payload holds. */
+/** If the texts of jobs are secret, only the error's name and code are logged: a message may hold parts of a payload. */
 function errorLine(error: Failure, codec: Codec, job: string): object {
   if (codec.isSecret !== true) return failureLine(error)
   const { name, code } = error

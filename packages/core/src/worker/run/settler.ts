@@ -31,15 +31,15 @@ const mostRefusals = 12
 const asideMs = 60_000
 /** Offers from then on until its run is given up: one without a timeout has no deadline that would do so. */
 const mostAsides = 10
-/** Keys whose row was locked are tried so often, then left to the sweep. */
+/** Keys whose row was locked are tried this often, then left to the sweep. */
 const passKeysTries = 5
 const passKeysMs = 10
 const passKeysLimit = 500
 
 /**
  * Records outcomes, in natural batches. A settlement is offered until the log has answered it: the lease may be out and
- * the log down, but only the fence decides whether a run counts. One that the log refuses is offered apart from the
- * others, and set aside when that goes on: its run counts as lost where it is never recorded.
+ * the log down, but only the fence decides whether a run counts. A settlement that the log refuses is offered apart from the
+ * others, and set aside if the log keeps refusing it. Its run counts as lost if it is never recorded.
  */
 export class Settler {
   readonly #options: SettlerOptions
@@ -237,7 +237,7 @@ function refusedBy({ id, run }: Fence, error: ErrandError): Refused & { readonly
   return { id, run, result: 'refused', why: error.message, thrown: true }
 }
 
-/** Rather a failure that says why than a run that nobody hears of again. */
+/** A failure that says why is better than a run that never ends. */
 function failureInstead({ id, run, durationMs, outcome }: Settlement, why: string): Settlement {
   const message = `the log refused the outcome '${outcome.kind}' of this run: ${why}`
   const error = { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code: 'E_LOG' }) }
