@@ -107,13 +107,13 @@ export const faults = {
   'broker restarted': {
     fault: 'broker restarted',
     how: 'shut down in order, started after 5 s',
-    expected: 'dispatch goes on meanwhile; workers take again',
+    expected: 'dispatch goes on; afterwards workers take again',
     not: { ...onlyRabbitmq, sqs: 'the private SQS keeps nothing: see broker wiped' },
   },
   'broker killed': {
     fault: 'broker killed with -9',
     how: '`kill -9`, started after 5 s',
-    expected: 'dispatch goes on meanwhile; workers take again',
+    expected: 'dispatch goes on; afterwards workers take again',
     not: { ...onlyRabbitmq, sqs: 'the private SQS keeps nothing: see broker wiped' },
   },
   'broker wiped': {
@@ -137,7 +137,7 @@ export const faults = {
   'queue deleted': {
     fault: 'queue deleted',
     how: 'the broker’s own tool',
-    expected: 'declared anew, published again',
+    expected: 'declared and published again',
     not: onlyRabbitmq,
   },
   'queue with other arguments': {
@@ -277,7 +277,7 @@ export const faults = {
   backlog: {
     fault: 'backlog',
     how: '20,000 jobs on a queue that nobody serves',
-    expected: 'other jobs start as before; whoever comes begins with the oldest',
+    expected: 'other jobs start as before; a worker that comes begins with the oldest',
   },
   'head fails for good': {
     fault: 'head of an ordering key fails for good',
