@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } f
 import { createErrand, defineJob, fixed, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
-import type { JobLog, LogFactory } from '@errand/core/ports'
+import type { EventRecord, JobLog, LogFactory } from '@errand/core/ports'
 import {
   checkHistory,
   describeViolations,
@@ -157,14 +157,19 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
 
     expect(ended.toSorted((a, b) => a - b)).toEqual(Array.from({ length: sent }, (_, n) => n))
     const log = open(next)
-    const isSettled = async (): Promise<boolean> => {
+    // Every end is on record, and no older transaction of another test is open any more.
+    const isSettled = async (): Promise<EventRecord[] | undefined> => {
       const [{ left }] = (await stage.sql('select count(*)::integer as left from errand.live')) as [
         { left: number },
       ]
-      return left === 0
+      const [{ written }] = (await stage.sql(
+        'select count(*)::integer as written from errand.job_events',
+      )) as [{ written: number }]
+      if (left > 0) return undefined
+      const read = await readHistory(log)
+      return read.length === written ? read : undefined
     }
-    await until(isSettled, { what: 'every end is on record' })
-    const events = await readHistory(log)
+    const events = await until(isSettled, { what: 'every end can be read' })
     expect(describeViolations(checkHistory({ events, dispatched: await readDispatched(log) }))).toBe('')
     const of = (type: string) => events.filter((event) => event.type === type)
     expect(of('succeeded')).toHaveLength(sent)
