@@ -12,7 +12,7 @@ import { batchesOf } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
 import { despiteData } from './set-aside.ts'
-import { maybeNumber, claimOf, number } from './rows.ts'
+import { claimColumns, claimOf, maybeNumber, number } from './rows.ts'
 import { TakeMarks } from './take-marks.ts'
 
 const claimAt = 2
@@ -31,8 +31,8 @@ export class Claims {
     this.#database = database
     this.#logger = logger
     this.#logId = logId
-    this.#claimText = `select * from ${database.rule('claim')}($1, $2, $3, $4, $5, $6)`
-    this.#takeText = `select * from ${database.rule('take')}($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+    this.#claimText = `select verdict, at_ms, ${claimColumns} from ${database.rule('claim')}($1, $2, $3, $4, $5, $6)`
+    this.#takeText = `select seq, ${claimColumns} from ${database.rule('take')}($1, $2, $3, $4, $5, $6, $7, $8, $9)`
   }
 
   async claim(

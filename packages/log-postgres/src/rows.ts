@@ -81,33 +81,67 @@ export function storedOf(row: Row): StoredJob {
   }
 }
 
-/** A claim, as the log's functions answer it, from this column on. */
+const claimNames = [
+  'id',
+  'run',
+  'attempt',
+  'crashes',
+  'replays',
+  'parked_ms',
+  'expires_ms',
+  'max_attempts',
+  'max_crashes',
+  'fails_on_crash',
+  'timeout_ms',
+  'name',
+  'payload_version',
+  'queue',
+  'lane',
+  'codec',
+  'payload',
+  'tags',
+  'meta',
+  'key',
+  'parent_id',
+  'dispatched_ms',
+] as const
+type ClaimName = (typeof claimNames)[number]
+
+/** What a claim has, asked for by the names that the log's functions give it: so their order is theirs. */
+export const claimColumns: string = claimNames.join(', ')
+
+/** Where each of them is in an answer, counted from the first. */
+const claimed = Object.fromEntries(claimNames.map((name, place) => [name, place])) as Readonly<
+  Record<ClaimName, number>
+>
+
+/** @param at where the columns of the claim begin */
 export function claimOf(row: Row, at: number): Claim {
-  const timeoutMs = maybeNumber(row[at + 10])
+  const timeoutMs = maybeNumber(row[at + claimed.timeout_ms])
   return {
-    id: row[at]!,
-    run: number(row[at + 1]),
-    attempt: number(row[at + 2]),
-    crashes: number(row[at + 3]),
-    replays: number(row[at + 4]),
-    parkedForMs: maybeNumber(row[at + 5]),
-    expiresInMs: maybeNumber(row[at + 6]),
-    maxAttempts: number(row[at + 7]),
-    maxCrashes: number(row[at + 8]),
-    onCrash: row[at + 9] === 't' ? 'fail' : 'retry',
+    id: row[at + claimed.id]!,
+    run: number(row[at + claimed.run]),
+    attempt: number(row[at + claimed.attempt]),
+    crashes: number(row[at + claimed.crashes]),
+    replays: number(row[at + claimed.replays]),
+    parkedForMs: maybeNumber(row[at + claimed.parked_ms]),
+    expiresInMs: maybeNumber(row[at + claimed.expires_ms]),
+    maxAttempts: number(row[at + claimed.max_attempts]),
+    maxCrashes: number(row[at + claimed.max_crashes]),
+    onCrash: row[at + claimed.fails_on_crash] === 't' ? 'fail' : 'retry',
     timeoutMs: timeoutMs ?? null,
     job: {
-      id: row[at]!,
-      name: row[at + 11]!,
-      payloadVersion: number(row[at + 12]),
-      queue: row[at + 13]!,
-      lane: lane(row[at + 14]),
-      payload: { codec: row[at + 15]!, text: row[at + 16]! },
-      tags: strings(row[at + 17]),
-      meta: metaOf(row[at + 18]),
-      orderingKey: maybe(row[at + 19]),
-      parentId: maybe(row[at + 20]),
-      dispatchedAt: number(row[at + 21]),
+      id: row[at + claimed.id]!,
+      name: row[at + claimed.name]!,
+      payloadVersion: number(row[at + claimed.payload_version]),
+      queue: row[at + claimed.queue]!,
+      lane: lane(row[at + claimed.lane]),
+      payload: { codec: row[at + claimed.codec]!, text: row[at + claimed.payload]! },
+      tags: strings(row[at + claimed.tags]),
+      meta: metaOf(row[at + claimed.meta]),
+      orderingKey: maybe(row[at + claimed.key]),
+      parentId: maybe(row[at + claimed.parent_id]),
+      dispatchedAt: number(row[at + claimed.dispatched_ms]),
     },
   }
 }
