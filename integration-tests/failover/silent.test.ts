@@ -64,11 +64,17 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     const log = open(url)
     await log.migrate()
     const schema = new URL(url).searchParams.get('schema') ?? ''
-    const blocker = new Client({ connectionString: server })
-    await blocker.connect()
-    onTestFinished(() => blocker.end())
+    const [blocker, watcher] = [
+      new Client({ connectionString: server }),
+      new Client({ connectionString: server }),
+    ]
+    for (const client of [blocker, watcher]) {
+      await client.connect()
+      onTestFinished(() => client.end())
+    }
+    // Not by the one that blocks: in a transaction PostgreSQL shows the sessions as they were at the first look.
     const waiting = async (): Promise<readonly number[]> => {
-      const { rows } = await blocker.query<{ pid: number }>(
+      const { rows } = await watcher.query<{ pid: number }>(
         `select pid from pg_stat_activity where wait_event_type = 'Lock' and query like $1 order by pid`,
         [`%${schema}%`],
       )
