@@ -165,7 +165,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'The ticket of a finished or cancelled job is granted.',
     ['I4', 'I7'],
     'core/src/engine/grant.ts',
-    "    if (isFinal(row.state)) return { ticket, verdict: 'drop', why: 'finished' }\n",
+    "    if (isFinal(row.state) || knownState(row.state) === 'unknown')\n      return { ticket, verdict: 'drop', why: 'finished' }\n",
     '',
   ),
   bug(

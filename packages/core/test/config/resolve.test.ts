@@ -9,8 +9,9 @@ import { packageFiles, temporaryFolder } from '../temporary.ts'
 const factorySource = (kind: 'job-log' | 'driver') =>
   `export const fromUrl = (url) => ({ errand: '${kind}', name: url, open() {} })`
 const installed = {
+  // Names that the real packages have: a package manager's NODE_PATH may bring those into sight, behind these.
   ...packageFiles('@errand/log-sqlite', factorySource('job-log')),
-  ...packageFiles('errand-postgres', factorySource('job-log'), {
+  ...packageFiles('@errand/log-postgres', factorySource('job-log'), {
     errand: { log: ['postgres', 'postgresql'] },
   }),
   ...packageFiles('@errand/driver-database', factorySource('driver')),
