@@ -1,16 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { testProject } from './integration-tests/services/project.ts'
-import SpreadWaits from './integration-tests/services/sequencer.ts'
 
 const reporter = new URL('integration-tests/services/reporter.ts', import.meta.url).pathname
 const folder = new URL('integration-tests', import.meta.url).pathname
 
 export default defineConfig({
   test: {
-    // Many tests wait for servers and processes: four files side by side, where vitest would give two cores one.
-    maxWorkers: Math.max(4, availableParallelism() - 1),
-    sequence: { sequencer: SpreadWaits },
+    // Most tests wait for servers and processes: three files side by side, where vitest would give two cores one.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       'packages/*/test/vitest.config.ts',
       testProject({
