@@ -57,10 +57,13 @@ function nameBy(scheme: string, kind: Kind): readonly string[] {
   return [`@errand/${kind}-${scheme}`, `errand-${kind}-${scheme}`]
 }
 
+/** By name everywhere first: what a package declares is found by reading the package.json of each dependency. */
 function lookFor(scheme: string, kind: Kind, places: Places): InstalledPackage | undefined {
-  for (const place of eachPlace(places)) {
-    const found = namedBy(scheme, kind, place) ?? declaring(scheme, kind, place)
-    if (found) return found
+  for (const look of [namedBy, declaring]) {
+    for (const place of eachPlace(places)) {
+      const found = look(scheme, kind, place)
+      if (found) return found
+    }
   }
   return undefined
 }

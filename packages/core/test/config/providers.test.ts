@@ -61,6 +61,14 @@ test('two packages that declare one scheme: the error names both', async () => {
   })
 })
 
+test('a package that is named by the scheme goes before one that declares it, wherever it is', async () => {
+  await using other = await temporaryFolder(packageFiles('errand-driver-pigeon', source('named')))
+  await using app = await temporaryFolder(
+    packageFiles('@acme/errand-post', source('declared'), { errand: { driver: ['pigeon'] } }),
+  )
+  expect(await from('pigeon', app.path, [`${other.path}/main.js`])).toBe('named')
+})
+
 test('the package of the application is taken, not one that stands elsewhere', async () => {
   await using other = await temporaryFolder(packageFiles('errand-driver-pigeon', source('elsewhere')))
   await using app = await temporaryFolder(packageFiles('errand-driver-pigeon', source('the application')))
