@@ -1,5 +1,5 @@
 import type { Client, QueryConfig } from 'pg'
-import { untilAborted } from '@errand/core/ports'
+import { systemClock, unlessAborted } from '@errand/core/ports'
 import type { Logger, Topic, TopicBus } from '@errand/core/ports'
 import { channelOf } from './channels.ts'
 import type { Database } from './database.ts'
@@ -91,7 +91,7 @@ export class Listener {
         } catch {
           this.#drop(client)
         }
-      } else await Promise.race([this.#connect(), untilAborted(stop)])
+      } else await unlessAborted(this.#connect(), stop, () => undefined)
     }
   }
 
@@ -126,7 +126,7 @@ export class Listener {
           'listening to the job log failed; workers poll until it works again',
         )
         if (client) hangUp(client)
-        await Promise.race([pause(backoffMs * (0.5 + Math.random() / 2)), untilAborted(this.#closing.signal)])
+        await systemClock.sleep(backoffMs * (0.5 + Math.random() / 2), this.#closing.signal)
         backoffMs = Math.min(longestBackoffMs, backoffMs * 2)
       }
     }
@@ -168,10 +168,4 @@ export class Listener {
     clearInterval(this.#ping)
     if (this.#wanted.size > 0 && !this.#closing.signal.aborted) void this.#connect()
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref()
-  })
 }

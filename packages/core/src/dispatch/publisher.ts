@@ -7,7 +7,7 @@ import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Driver, PublishReport } from '../ports/driver.ts'
 import { isObserved, trace } from '../telemetry/channels.ts'
-import { untilAborted } from '../wait.ts'
+import { unlessAborted } from '../unless-aborted.ts'
 
 /** Passes tickets to the driver, unless the broker is known to be down. */
 export interface Publisher {
@@ -78,7 +78,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     const stopSlow = clock.after(slowAfterMs, () => since === moves && setDown('it does not answer'))
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
-      const report = await Promise.race([publishTo(driver, tickets, gaveUp.signal), aborted(gaveUp.signal)])
+      const report = await unlessAborted(publishTo(driver, tickets, gaveUp.signal), gaveUp.signal, giveUp)
       if (since === moves) setUp()
       return fatesOf(tickets, report)
     } catch (error) {
@@ -167,7 +167,6 @@ function publishTo(driver: Driver, tickets: readonly Ticket[], signal: AbortSign
   })
 }
 
-async function aborted(signal: AbortSignal): Promise<never> {
-  await untilAborted(signal)
+function giveUp(): never {
   throw new ErrandError('E_DRIVER', 'the broker did not answer in time')
 }
