@@ -26,6 +26,11 @@ export function isBusy(error: unknown): boolean {
   return code === busy || code === locked
 }
 
+/** As `explain` tells it. */
+export function isDiskFailure(error: unknown): boolean {
+  return error instanceof Error && resultCode(error.cause) === ioError
+}
+
 /**
  * Refuses a file that this process may not write. SQLite would open it for reading, would stay with that for as long as the
  * connection lives, and would leave a file beside it that nobody may write either.

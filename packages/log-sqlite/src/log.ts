@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { DamagedRow, engineLog, ErrandError, isErrandError } from '@errand/core/ports'
 import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
-import { checkWritable, explain, isBusy, openDatabase } from './connection.ts'
+import { checkWritable, explain, isBusy, isDiskFailure, openDatabase } from './connection.ts'
 import { FileIdentity } from './identity.ts'
 import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
 import { Statements } from './statements.ts'
@@ -42,7 +42,10 @@ export function openSqliteLog(
     )
     return opening
   }
-  /** One that was opened for reading alone is thrown away when it shall write: a new one may fare better. */
+  /**
+   * A connection that was opened for reading alone, or whose disk has failed, is replaced: a new one may work. Only the
+   * first kind is asked again at once, because a disk that fails may have stored what it was given.
+   */
   const using = async <T>(act: (parts: Opened) => Promise<T>): Promise<T> => {
     for (let tries = 1; ; tries += 1) {
       const current = opened()
@@ -50,12 +53,13 @@ export function openSqliteLog(
       try {
         return await act(parts)
       } catch (error) {
-        if (!isErrandError(error, 'E_READ_ONLY') || closing) throw error
+        const readsOnly = isErrandError(error, 'E_READ_ONLY')
+        if (closing || !(readsOnly || isDiskFailure(error))) throw error
         if (opening === current) {
           opening = undefined
           void parts.transactor.retire().catch(() => {})
         }
-        if (tries > 1) throw error
+        if (!readsOnly || tries > 1) throw error
       }
     }
   }

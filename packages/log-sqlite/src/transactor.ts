@@ -7,6 +7,8 @@ import type { FileIdentity } from './identity.ts'
 const lockDeadlineMs = 15_000
 /** A transaction takes no more work in when it has lasted so long: others wait for the file, and the event loop with them. */
 const longEnoughMs = 20
+/** A read answers at once, and a loop of such answers would let no timer run: after so long it waits for the event loop. */
+const turnMs = 10
 
 interface Write {
   /** Does the work, and remembers how it ended. */
@@ -31,6 +33,8 @@ export class Transactor {
   #gathering = false
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
+  /** When the first read began in this turn of the event loop. */
+  #turnSinceMs: number | undefined
 
   constructor(database: DatabaseSync, file: string, identity: Pick<FileIdentity, 'check'>) {
     this.#database = database
@@ -59,7 +63,10 @@ export class Transactor {
   }
 
   read<T>(work: () => T): Promise<T> {
-    return this.#queue(() => this.#run('begin', work))
+    return this.#queue(async () => {
+      if (this.#hasKeptTheLoop()) await nextTurn()
+      return this.#run('begin', work)
+    })
   }
 
   async close(): Promise<void> {
@@ -76,6 +83,13 @@ export class Transactor {
     this.#database.close()
   }
 
+  #hasKeptTheLoop(): boolean {
+    if (this.#turnSinceMs !== undefined) return performance.now() - this.#turnSinceMs > turnMs
+    this.#turnSinceMs = performance.now()
+    setImmediate(() => (this.#turnSinceMs = undefined))
+    return false
+  }
+
   #queue<T>(run: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(run)
     this.#last = turn.catch(() => undefined)
@@ -90,9 +104,7 @@ export class Transactor {
 
   /** One transaction for the writes that wait when this turn of the event loop is over. */
   async #gathered(): Promise<void> {
-    await new Promise((resolve) => {
-      setImmediate(resolve)
-    })
+    await nextTurn()
     let taken: Write[] = []
     const refused = new Map<Write, unknown>()
     try {
@@ -168,6 +180,12 @@ export class Transactor {
 }
 
 const rollBackToSavepoint = 'rollback to errand_write; release errand_write'
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
 
 /** Real time even under a virtual clock: the lock belongs to the machine. */
 function pause(): Promise<void> {
