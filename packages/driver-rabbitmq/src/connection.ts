@@ -16,9 +16,12 @@ const answerTimeoutMs = 15_000
 const leastTimeoutMs = 1_000
 /** How long a connection that is alive may take to show it. */
 const signOfLifeMs = 5_000
-/** How often a connection is looked at for signs of life, in each of its heartbeats, and how many heartbeats without end it. */
+/**
+ * How often a connection is looked at for signs of life, in each of its heartbeats, and how many heartbeats without end it.
+ * RabbitMQ looks twice in a heartbeat whether it has sent something, so at most one heartbeat passes without a byte.
+ */
 const looksPerHeartbeat = 4
-const mostQuietHeartbeats = 2
+const mostQuietHeartbeats = 1.5
 /** How long an orderly goodbye may take before the socket is destroyed. */
 const goodbyeMs = 2_000
 
@@ -54,8 +57,8 @@ export class Connection {
   }
 
   /**
-   * Drops it after two heartbeats without a byte of the broker. amqplib looks once in a heartbeat, and so notices after two
-   * to three. Looks are counted, and no time: behind a handler that has kept the event loop to itself nothing was read.
+   * Drops it after one and a half heartbeats without a byte of the broker. amqplib looks once in a heartbeat, and so notices
+   * after two to three. Looks are counted, and no time: behind a handler that has kept the event loop to itself nothing was read.
    */
   #look(): NodeJS.Timeout | undefined {
     const { stream, heartbeat = 0 } = innerOf(this.#model)
@@ -66,7 +69,7 @@ export class Connection {
       quiet = stream?.bytesRead === read ? quiet + 1 : 0
       read = stream?.bytesRead
       if (quiet >= looksPerHeartbeat * mostQuietHeartbeats)
-        this.drop(`silent for ${mostQuietHeartbeats} heartbeats of ${heartbeat} s`)
+        this.drop(`silent for ${mostQuietHeartbeats * heartbeat} s`)
     }
     return setInterval(look, (heartbeat * 1_000) / looksPerHeartbeat).unref()
   }

@@ -7,7 +7,7 @@ import type { RabbitmqOptions } from './options.ts'
  * Tickets through RabbitMQ, 3.10 or later: a durable quorum queue for each queue and lane. Connects on first use, and
  * again after every loss. `docs/drivers/rabbitmq.md` says which rights it needs and what it does in each fault.
  *
- * Options and defaults: `prefix` `'errand'`, `declare` true, `heartbeat` 10 s, `connectTimeout` 10 s, `publishTimeout`
+ * Options and defaults: `prefix` `'errand'`, `declare` true, `heartbeat` 5 s, `connectTimeout` 10 s, `publishTimeout`
  * 5 s. A URL may carry them in its query.
  * Errors: `E_URL`, `E_OPTION`, `E_NAME`, `E_DURATION` at once; `E_DRIVER` from use, with what to check.
  * @example createErrand({ log, driver: rabbitmq('amqp://user:password@broker/shop') })

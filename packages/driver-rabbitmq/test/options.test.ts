@@ -23,7 +23,7 @@ describe('options', () => {
       prefix: 'errand',
       declare: true,
       auth: 'plain',
-      heartbeatSeconds: 10,
+      heartbeatSeconds: 5,
       connectTimeoutMs: 10_000,
       publishTimeoutMs: 5_000,
     })
