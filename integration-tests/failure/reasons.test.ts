@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { runInNewContext } from 'node:vm'
-import { createErrand, defineJob, fixed, handle, reasonOf } from '@errand/core'
+import { createErrand, defineJob, describeFailure, fixed, handle } from '@errand/core'
 import type { Config, Errand, Failure } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -114,7 +114,7 @@ describe.each(Object.keys(logs))('on %s', (kind) => {
       const round = await errand.dispatch(call, { how: 'cycle' })
       await errand.result(round).catch(() => undefined)
       const { error } = (await errand.jobs.get(round.id))!
-      expect(reasonOf(error!)).toBe('Error: <ref *1> { n: 1n, self: [Circular *1] }')
+      expect(describeFailure(error!)).toBe('Error: <ref *1> { n: 1n, self: [Circular *1] }')
     },
   )
 })

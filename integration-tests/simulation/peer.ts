@@ -2,7 +2,7 @@ import type { DriverFactory, Logger } from '@errand/core'
 import { resolveConfig } from '../../packages/core/src/config/resolve.ts'
 import { errandOver } from '../../packages/core/src/errand.ts'
 import type { Errand } from '../../packages/core/src/errand.ts'
-import { instanceOf } from '../../packages/core/src/instance.ts'
+import { createInstance } from '../../packages/core/src/instance.ts'
 import type { Instance } from '../../packages/core/src/instance.ts'
 import { database } from '@errand/driver-database'
 import type { Stage } from './stage.ts'
@@ -27,7 +27,7 @@ export class Peer {
       driver: driverAt(scenario.driver),
       logger: loggerOf((line) => world.note(name, 'says', () => line)),
     })
-    this.instance = instanceOf({ ...config, driverAt: async (url) => driverAt(url) }, this.process.clock)
+    this.instance = createInstance({ ...config, driverAt: async (url) => driverAt(url) }, this.process.clock)
     this.errand = errandOver(this.instance)
   }
 }

@@ -5,23 +5,23 @@ import { resolveWorker } from './define/worker.ts'
 import type { Worker, WorkerSource, WorkOptions } from './define/worker.ts'
 import type { Dispatch, Receipt } from './dispatch/request.ts'
 import { ErrandError } from './errors.ts'
-import { instanceOf } from './instance.ts'
+import { createInstance } from './instance.ts'
 import type { Instance } from './instance.ts'
 import { holding, holdUntil } from './keep-alive.ts'
 import { lazyWorker } from './lazy-worker.ts'
 import { examine } from './doctor/doctor.ts'
 import type { DoctorOptions, DoctorReport } from './doctor/doctor.ts'
-import { eventsOf } from './operate/events.ts'
+import { createEvents } from './operate/events.ts'
 import type { Events } from './operate/events.ts'
-import { jobsOf } from './operate/jobs.ts'
+import { createJobs } from './operate/jobs.ts'
 import type { Jobs } from './operate/jobs.ts'
-import { queuesOf } from './operate/queues.ts'
+import { createQueues } from './operate/queues.ts'
 import type { Queues } from './operate/queues.ts'
-import { resultOf } from './operate/result.ts'
-import { transferOf } from './transfer/transfer.ts'
+import { waitForResult } from './operate/result.ts'
+import { createTransfers } from './transfer/transfer.ts'
 import type { Transfers } from './transfer/transfer.ts'
 import type { ResultOptions } from './operate/result.ts'
-import { workersOf } from './operate/workers.ts'
+import { createWorkers } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
 import { checkFunction, checkInteger, checkOptions, describe } from './options.ts'
 import { outside } from './outside.ts'
@@ -112,7 +112,7 @@ const swapKey: unique symbol = Symbol.for('@errand/core:instance') as never
  * export const errand = createErrand(config)
  */
 export function createErrand(config: Config = {}): Errand {
-  return errandOver(instanceOf(resolveConfig(config), systemClock))
+  return errandOver(createInstance(resolveConfig(config), systemClock))
 }
 
 interface Parts {
@@ -126,7 +126,7 @@ interface Parts {
 
 /** The instance as applications see it. */
 export function errandOver(real: Instance): Errand {
-  const realParts = partsOf(real)
+  const realParts = createParts(real)
   let parts = realParts
 
   function open(): Instance {
@@ -146,7 +146,7 @@ export function errandOver(real: Instance): Errand {
       if (typeof receipt !== 'object' || receipt === null) {
         throw new ErrandError('E_OPTION', `result() takes what dispatch() returned, not ${describe(receipt)}`)
       }
-      return resultOf(open(), receipt.id, options)
+      return waitForResult(open(), receipt.id, options)
     }) as Errand['result'],
     migrate: async (options = {}) => {
       checkOptions('migrate()', options, ['restored'])
@@ -195,7 +195,7 @@ export function errandOver(real: Instance): Errand {
           'this instance is already faked; end that scope first (dispose the fake)',
         )
       }
-      parts = partsOf(instance)
+      parts = createParts(instance)
       return () => {
         parts = realParts
       }
@@ -211,15 +211,15 @@ export function swappable(errand: Errand): Swappable {
   throw new ErrandError('E_OPTION', `${describe(errand)} is not an instance that createErrand() made`)
 }
 
-function partsOf(instance: Instance): Parts {
-  const jobs = jobsOf(instance)
+function createParts(instance: Instance): Parts {
+  const jobs = createJobs(instance)
   return {
     instance,
     jobs: holding(jobs),
-    events: holding(eventsOf(instance)),
-    queues: holding(queuesOf(instance, jobs)),
-    workers: holding(workersOf(instance)),
-    transfer: holding(transferOf(instance)),
+    events: holding(createEvents(instance)),
+    queues: holding(createQueues(instance, jobs)),
+    workers: holding(createWorkers(instance)),
+    transfer: holding(createTransfers(instance)),
   }
 }
 

@@ -1,5 +1,5 @@
 import { toFailure } from './failure/to-failure.ts'
-import { causesOf, isError, read } from './failure/thrown.ts'
+import { isError, listCauses, read } from './failure/thrown.ts'
 
 /** Every code that Errand throws, with what it means. `docs/errors.md` is made from this table. */
 export const errorCodes = {
@@ -112,7 +112,7 @@ export class PermanentError extends ErrandError {
 
 /** Whether the error, or one that it was caused by, is a PermanentError. */
 export function isPermanent(error: unknown): boolean {
-  return causesOf(error).some((each) => isErrandError(each, 'E_PERMANENT'))
+  return listCauses(error).some((each) => isErrandError(each, 'E_PERMANENT'))
 }
 
 /** Why `ctx.signal` aborted: the run took longer than its timeout. Code `E_TIMEOUT`. */

@@ -25,7 +25,7 @@ export type { ChildOptions, Dispatch, DispatchOptions, Receipt } from './dispatc
 export type { Duration } from './duration.ts'
 export { ErrandError, errorCodes, isErrandError, PermanentError } from './errors.ts'
 export type { ErrorCode, ErrorDetails } from './errors.ts'
-export { reasonOf } from './failure/failure.ts'
+export { describeFailure } from './failure/failure.ts'
 export type { Failure, FailureField } from './failure/failure.ts'
 export type { OnCrash, OnFailure } from './job/job.ts'
 export { lanes } from './job/lane.ts'

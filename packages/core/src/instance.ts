@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { ResolvedConfig } from './config/resolve.ts'
-import { dispatcherOf } from './dispatch/dispatcher.ts'
+import { createDispatcher } from './dispatch/dispatcher.ts'
 import type { Dispatcher } from './dispatch/dispatcher.ts'
-import { publisherOf } from './dispatch/publisher.ts'
+import { createPublisher } from './dispatch/publisher.ts'
 import { ErrandError } from './errors.ts'
 import { idMaker } from './ids.ts'
 import { createEventWakeups } from './operate/event-wakeups.ts'
 import { Closing } from './operate/closing.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
 import { createSharedReader } from './operate/shared-reader.ts'
-import { jobWatchOf } from './operate/job-watch.ts'
+import { createJobWatch } from './operate/job-watch.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
 import { RoutedDriver } from './transfer/routed-driver.ts'
@@ -36,7 +36,7 @@ interface Opened {
   readonly connection: Omit<Connection, 'info'>
 }
 
-export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
+export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
   const { settings, codec, logger } = config
   const closing = new Closing()
   const workers = new Set<Worker>()
@@ -56,7 +56,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       context: { log, logger, clock },
       factoryAt: (url) => config.driverAt(url),
     })
-    const publisher = publisherOf({ driver, clock, logger, settings })
+    const publisher = createPublisher({ driver, clock, logger, settings })
     let [place] = driver.places
     driver.onChange(() => {
       const [now] = driver.places
@@ -64,7 +64,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
       place = now
     })
     const wakeups = createEventWakeups({ log, clock, logger })
-    const watch = jobWatchOf({ log, clock, wakeups, settings })
+    const watch = createJobWatch({ log, clock, wakeups, settings })
     const sharedReader = createSharedReader({ log, clock, wakeups, settings })
     return { logFactory, connection: { log, driver, route: driver, publisher, wakeups, sharedReader, watch } }
   }
@@ -95,7 +95,7 @@ export function instanceOf(config: ResolvedConfig, clock: Clock): Instance {
     return connecting
   }
 
-  const dispatcher = dispatcherOf({
+  const dispatcher = createDispatcher({
     settings,
     codec,
     clock,

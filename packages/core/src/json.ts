@@ -30,7 +30,7 @@ export function toJson(value: unknown, root: string): { readonly text: string } 
 export function findEmptied(given: unknown, kept: unknown, root: string): NotJson | undefined {
   if (typeof given !== 'object' || given === null || typeof kept !== 'object' || kept === null)
     return undefined
-  const kind = Array.isArray(given) ? undefined : kindOf(given)
+  const kind = Array.isArray(given) ? undefined : nameKind(given)
   if (kind !== undefined && !kind.startsWith('value ')) return { path: root, problem: `is a ${kind}` }
   for (const [key, entry] of Object.entries(kept)) {
     const place = root + (Array.isArray(kept) ? `[${key}]` : step(key))
@@ -68,7 +68,7 @@ function findInObject(value: object, parents: object[]): Flaw | undefined {
   if (parents.includes(value)) return flaw('contains itself')
   if (parents.length >= deepest) return flaw(`is nested more than ${deepest} deep`)
   if (!Array.isArray(value)) {
-    const kind = kindOf(value)
+    const kind = nameKind(value)
     if (kind) return flaw(`is a ${kind}`)
   }
   if (Object.getOwnPropertySymbols(value).length > 0) return flaw('has a symbol as a key')
@@ -104,7 +104,7 @@ function findInMembers(value: object, parents: object[]): Flaw | undefined {
 }
 
 /** The name of an object's kind, where JSON would not give back what it holds. */
-function kindOf(value: object): string | undefined {
+function nameKind(value: object): string | undefined {
   const tag = Object.prototype.toString.call(value).slice('[object '.length, -1)
   if (tag !== 'Object') return tag
   if ('toJSON' in value && typeof value.toJSON === 'function') return 'value with toJSON()'

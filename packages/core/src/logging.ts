@@ -61,7 +61,7 @@ export function childLogger(logger: Logger, bindings: Readonly<Record<string, un
  * it: pino would write the key twice.
  */
 export function maskingLogger(logger: Logger): Logger {
-  const taken = keysOf(logger)
+  const taken = listKeys(logger)
   const fields = (o: object): object => withoutTaken(masked(o) as object, taken)
   return {
     debug: (o, m) => logger.debug(fields(o), maskedMessage(m)),
@@ -72,7 +72,7 @@ export function maskingLogger(logger: Logger): Logger {
 }
 
 /** The keys that a pino logger writes in each line: its own, and its bindings. Other loggers have none that is known. */
-function keysOf(logger: Logger): ReadonlySet<string> {
+function listKeys(logger: Logger): ReadonlySet<string> {
   const { bindings } = logger as Logger & { bindings?: () => object }
   if (typeof bindings !== 'function') return new Set()
   return new Set(['level', 'time', 'pid', 'hostname', 'msg', ...Object.keys(bindings.call(logger))])

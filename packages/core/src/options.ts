@@ -48,7 +48,7 @@ export function checkFlag(what: string, value: unknown): void {
 }
 
 /** A parameter that is `true` or `false`. @throws `E_OPTION` */
-export function flagOf(what: string, text: string | undefined): boolean | undefined {
+export function parseFlag(what: string, text: string | undefined): boolean | undefined {
   if (text === undefined || text === 'true' || text === 'false')
     return text === undefined ? undefined : text === 'true'
   throw new ErrandError('E_OPTION', `${what} is ${describe(text)}; use true or false`)

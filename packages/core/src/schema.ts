@@ -9,7 +9,7 @@ export type Parsed =
 /** Validates with any Standard Schema. A promise only where the schema is asynchronous. */
 export function parseSyncWith(schema: StandardSchemaV1, value: unknown): Parsed | Promise<Parsed> {
   const result = schema['~standard'].validate(value)
-  return result instanceof Promise ? result.then(parsedOf) : parsedOf(result)
+  return result instanceof Promise ? result.then(toParsed) : toParsed(result)
 }
 
 /** Validates with any Standard Schema, synchronous or not. It rejects where the schema itself throws. */
@@ -17,7 +17,7 @@ export async function parseWith(schema: StandardSchemaV1, value: unknown): Promi
   return parseSyncWith(schema, value)
 }
 
-function parsedOf(result: StandardSchemaV1.Result<unknown>): Parsed {
+function toParsed(result: StandardSchemaV1.Result<unknown>): Parsed {
   return result.issues ? { issues: result.issues } : { value: result.value }
 }
 

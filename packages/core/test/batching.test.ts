@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { batcher } from '../src/batching.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 
 /** A batcher whose batches are answered by hand. */
 function byHand(options: { maxItems?: number; maxWeight?: number; lines?: number; late?: boolean } = {}) {
@@ -91,7 +91,7 @@ test('closing answers what was added, and takes no more', async () => {
   const { line, batches } = byHand()
   const added = line.add(1)
   const closing = line.close()
-  expect(await refusalOf(() => line.add(2))).toMatchObject({ code: 'E_CLOSED' })
+  expect(await catchRefusal(() => line.add(2))).toMatchObject({ code: 'E_CLOSED' })
   await settled()
   batches[0]?.answer()
   await closing

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { encryptingCodec } from '../src/codec/encrypting-codec.ts'
 import { jsonCodec } from '../src/codec/json-codec.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 
 const key = (): string => randomBytes(32).toString('base64')
 const of = { job: '0198c0de-0000-7000-8000-00000000000a', as: 'payload of pay' }
@@ -11,7 +11,7 @@ const json = '{"card":"4111 1111"}'
 test('the plain codec stores JSON as it is, and reads nothing else', async () => {
   expect(jsonCodec.encode(json, of)).toEqual({ codec: 'json', text: json })
   expect(jsonCodec.decode({ codec: 'json', text: json }, of)).toBe(json)
-  expect(await refusalOf(() => jsonCodec.decode({ codec: 'zip', text: '' }, of))).toMatchObject({
+  expect(await catchRefusal(() => jsonCodec.decode({ codec: 'zip', text: '' }, of))).toMatchObject({
     code: 'E_CODEC',
   })
 })
@@ -36,7 +36,7 @@ test('texts from before encryption are read; a text of a foreign key is an error
   const codec = encryptingCodec([key()])
   expect(await codec.decode({ codec: 'json', text: json }, of)).toBe(json)
   const foreign = await encryptingCodec([key()]).encode(json, of)
-  expect(await refusalOf(() => codec.decode(foreign, of))).toMatchObject({
+  expect(await catchRefusal(() => codec.decode(foreign, of))).toMatchObject({
     code: 'E_CODEC',
     message: expect.stringContaining(foreign.codec.split(':')[1] ?? '?') as string,
   })
@@ -48,7 +48,7 @@ test('a text that was changed or cut is refused', async () => {
   const bytes = Buffer.from(text, 'base64')
   bytes[14] = (bytes[14] ?? 0) ^ 1
   for (const broken of [bytes.toString('base64'), text.slice(0, 20), '']) {
-    expect(await refusalOf(() => codec.decode({ codec: name, text: broken }, of))).toMatchObject({
+    expect(await catchRefusal(() => codec.decode({ codec: name, text: broken }, of))).toMatchObject({
       code: 'E_CODEC',
     })
   }
@@ -63,6 +63,6 @@ test('a text belongs to its job, its name and its place: put elsewhere, it is re
     { ...of, as: 'payload of refund' },
     { ...of, as: 'result' },
   ]) {
-    expect(await refusalOf(() => codec.decode(stored, elsewhere))).toMatchObject({ code: 'E_CODEC' })
+    expect(await catchRefusal(() => codec.decode(stored, elsewhere))).toMatchObject({ code: 'E_CODEC' })
   }
 })

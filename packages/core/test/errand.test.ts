@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createErrand, defineJob, defineWorker, ErrandError, handle } from '../src/index.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../src/testing.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 import { testInstance } from './instance.ts'
 import { recordingLogger } from './recording-logger.ts'
 
@@ -33,7 +33,7 @@ test('a first use that fails is not remembered: the next one opens again', async
     },
   }
   await using errand = createErrand({ log: flaky, driver: memoryDriver(), logger })
-  expect(await refusalOf(() => errand.dispatch(job))).toMatchObject({ code: 'E_READ_ONLY' })
+  expect(await catchRefusal(() => errand.dispatch(job))).toMatchObject({ code: 'E_READ_ONLY' })
   expect(await errand.dispatch(job)).toMatchObject({ status: 'added' })
 })
 
@@ -65,7 +65,7 @@ test('every function refuses to work after close, and close is shared', async ()
     () => errand.workers.list(),
     () => errand.events.of('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'),
   ]
-  for (const use of uses) expect(await refusalOf(use)).toMatchObject({ code: 'E_CLOSED' })
+  for (const use of uses) expect(await catchRefusal(use)).toMatchObject({ code: 'E_CLOSED' })
 })
 
 test('an instance that was never used closes without opening anything', async () => {
@@ -77,15 +77,17 @@ test('an instance that was never used closes without opening anything', async ()
 test('a wrong worker is refused at once; one that its factory makes rejects ready and is told', async () => {
   const recording = recordingLogger()
   await using errand = createErrand({ log: memoryLog(), driver: memoryDriver(), logger: recording })
-  expect(await refusalOf(() => errand.work({ handlers: 'all' } as never))).toMatchObject({ code: 'E_OPTION' })
-  expect(await refusalOf(() => errand.work(undefined as never))).toMatchObject({ code: 'E_OPTION' })
-  expect(await refusalOf(() => errand.work({ handlers: [] }, { queue: 'a' } as never))).toMatchObject({
+  expect(await catchRefusal(() => errand.work({ handlers: 'all' } as never))).toMatchObject({
+    code: 'E_OPTION',
+  })
+  expect(await catchRefusal(() => errand.work(undefined as never))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(() => errand.work({ handlers: [] }, { queue: 'a' } as never))).toMatchObject({
     code: 'E_OPTION',
     message: expect.stringContaining('"queues"'),
   })
   const worker = errand.work(() => ({ handlers: [handle(job, () => 1), handle(job, () => 2)] }))
-  expect(await refusalOf(() => worker.ready)).toMatchObject({ code: 'E_DUPLICATE_JOB' })
-  await refusalOf(() => worker.finished)
+  expect(await catchRefusal(() => worker.ready)).toMatchObject({ code: 'E_DUPLICATE_JOB' })
+  await catchRefusal(() => worker.finished)
   expect(recording.lines.map(({ level }) => level)).toContain('error')
 })
 
@@ -116,7 +118,7 @@ test('a log of another version is told by connect', async () => {
   await using test = testInstance({
     log: () => ({ connect: () => Promise.reject(new ErrandError('E_LOG_VERSION', 'the schema is at 9')) }),
   })
-  expect(await refusalOf(() => test.errand.connect())).toMatchObject({ code: 'E_LOG_VERSION' })
+  expect(await catchRefusal(() => test.errand.connect())).toMatchObject({ code: 'E_LOG_VERSION' })
 })
 
 test('migrate goes to the log without connecting first', async () => {
@@ -124,7 +126,7 @@ test('migrate goes to the log without connecting first', async () => {
     log: () => ({ connect: () => Promise.reject(new Error('no schema yet')) }),
   })
   expect(await test.errand.migrate({ restored: true })).toEqual({ from: 1, to: 1 })
-  expect(await refusalOf(() => test.errand.migrate({ restore: true } as never))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.migrate({ restore: true } as never))).toMatchObject({
     code: 'E_OPTION',
   })
 })

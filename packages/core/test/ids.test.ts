@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { checkId, idMaker } from '../src/ids.ts'
 import { systemClock } from '../src/ports/system-clock.ts'
 import { virtualClock } from '../src/testing.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 
 const version7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
@@ -32,6 +32,6 @@ test('a clock that is set back does not repeat an id or break their order', () =
 test('any UUID is an id, in lower case; nothing else is', async () => {
   expect(checkId('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11')).toBe('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')
   for (const id of ['', '7', 'a0eebc99', 7, undefined, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1z']) {
-    expect(await refusalOf(() => checkId(id))).toMatchObject({ code: 'E_ID' })
+    expect(await catchRefusal(() => checkId(id))).toMatchObject({ code: 'E_ID' })
   }
 })

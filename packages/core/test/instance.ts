@@ -2,7 +2,7 @@ import { resolveConfig } from '../src/config/resolve.ts'
 import type { Config } from '../src/define/config.ts'
 import { errandOver } from '../src/errand.ts'
 import type { Errand } from '../src/errand.ts'
-import { instanceOf } from '../src/instance.ts'
+import { createInstance } from '../src/instance.ts'
 import type { Driver, DriverFactory } from '../src/ports/driver.ts'
 import type { JobLog, LogFactory } from '../src/ports/job-log.ts'
 import { memoryDriver, memoryLog, virtualClock } from '../src/testing.ts'
@@ -47,7 +47,7 @@ export function testInstance(
     },
   }
   const config = resolveConfig({ logger, log: logFactory, driver: driverFactory, ...wrap.config })
-  const errand = errandOver(instanceOf(config, clock))
+  const errand = errandOver(createInstance(config, clock))
   const opened = <T>(part: T | undefined): T => {
     if (part) return part
     throw new Error('the instance has not connected')

@@ -4,7 +4,7 @@ import { checkLogLines } from '@errand/testkit'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { childLogger, defaultLogger, maskingLogger } from '../src/logging.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 import { recordingLogger } from './recording-logger.ts'
 
 test('credentials reach no log line by message, field, error, cause or a property of a library’s error', () => {
@@ -28,7 +28,7 @@ test('credentials reach no log line by message, field, error, cause or a propert
 test('the default logger is pino, so that a child of it can be made, at the level of the environment', async () => {
   expect(defaultLogger({})).toMatchObject({ level: 'info' })
   expect(defaultLogger({ ERRAND_LOG_LEVEL: 'silent' })).toHaveProperty('child')
-  const refusal = await refusalOf(() => defaultLogger({ ERRAND_LOG_LEVEL: 'loud' }))
+  const refusal = await catchRefusal(() => defaultLogger({ ERRAND_LOG_LEVEL: 'loud' }))
   expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('ERRAND_LOG_LEVEL') })
 })
 

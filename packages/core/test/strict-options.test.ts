@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createErrand, defineJob, defineWorker, handle } from '../src/index.ts'
 import { fakeContext } from '../src/testing/fake-context.ts'
 import { fakeErrand } from '../src/testing/fake-errand.ts'
-import { refusalOf } from './code-of.ts'
+import { catchRefusal } from './code-of.ts'
 import { stage } from './worker/stage.ts'
 
 const job = defineJob({ name: 'job', queue: 'media' })
@@ -17,7 +17,7 @@ test.each<readonly [what: string, act: () => unknown]>([
   ['fakeErrand', () => fakeErrand(undefined, none)],
   ['fakeContext', () => fakeContext(job, none)],
 ])('null where %s takes an object is refused with a code', async (_what, act) => {
-  expect(await refusalOf(act)).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(act)).toMatchObject({ code: 'E_OPTION' })
 })
 
 test.each<readonly [what: string, act: () => unknown, meant: string]>([

@@ -1,4 +1,4 @@
-import { checkParameters, ErrandError, flagOf } from '@errand/core/ports'
+import { checkParameters, ErrandError, parseFlag } from '@errand/core/ports'
 import type { PostgresOptions } from './options.ts'
 
 /** The log's own options. */
@@ -73,7 +73,7 @@ export function splitUrl(url: string): PostgresOptions {
   if (own.poolSize !== undefined && connection_limit !== undefined)
     throw new ErrandError('E_OPTION', `${what} has both poolSize and connection_limit, which mean the same`)
   // In front of PgBouncer: neither LISTEN nor named statements.
-  const direct = flagOf(`pgbouncer in ${what}`, pgbouncer) === true ? false : undefined
+  const direct = parseFlag(`pgbouncer in ${what}`, pgbouncer) === true ? false : undefined
   const { listen, preparedStatements, ...clientsOwn } = rest
   const left = new URLSearchParams(clientsOwn).toString()
   return {
@@ -84,9 +84,9 @@ export function splitUrl(url: string): PostgresOptions {
       poolSize,
     ),
     statementTimeout: numberOf(`statementTimeout in ${what}`, statementTimeout),
-    migrate: flagOf(`migrate in ${what}`, migrate),
-    listen: flagOf(`listen in ${what}`, listen) ?? direct,
-    preparedStatements: flagOf(`preparedStatements in ${what}`, preparedStatements) ?? direct,
+    migrate: parseFlag(`migrate in ${what}`, migrate),
+    listen: parseFlag(`listen in ${what}`, listen) ?? direct,
+    preparedStatements: parseFlag(`preparedStatements in ${what}`, preparedStatements) ?? direct,
   }
 }
 

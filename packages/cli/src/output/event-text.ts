@@ -1,4 +1,4 @@
-import { reasonOf, releaseReasons } from '@errand/core'
+import { describeFailure, releaseReasons } from '@errand/core'
 import type { JobEvent } from '@errand/core'
 import { relative, spanText } from './times.ts'
 
@@ -34,7 +34,7 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'succeeded':
       return [took(event.durationMs)]
     case 'errored':
-      return [reasonOf(event.error), took(event.durationMs), again(event.retryAt)]
+      return [describeFailure(event.error), took(event.durationMs), again(event.retryAt)]
     case 'snoozed':
       return [event.reason, again(event.until)]
     case 'released':
@@ -44,7 +44,7 @@ function parts(event: JobEvent): readonly (string | undefined)[] {
     case 'fenced':
       return [`a late result of run ${event.fencedRun ?? '?'} was refused`]
     case 'failed':
-      return [event.cause, reasonOf(event.error)]
+      return [event.cause, describeFailure(event.error)]
     case 'cancel_requested':
     case 'cancelled':
     case 'skipped':

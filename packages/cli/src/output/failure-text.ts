@@ -1,4 +1,4 @@
-import { reasonOf } from '@errand/core'
+import { describeFailure } from '@errand/core'
 import type { Failure } from '@errand/core'
 
 /** An error with its stack, its plain fields, what it was caused by and its parts: each deeper one further to the right. */
@@ -11,7 +11,9 @@ function linesOf(failure: Failure): readonly string[] {
   const told = Object.entries({ ...(code === undefined ? {} : { code }), ...fields })
   return [
     // A stack begins with the name and the message.
-    ...(stack ?? reasonOf({ ...failure, code: undefined, cause: undefined, errors: undefined })).split('\n'),
+    ...(stack ?? describeFailure({ ...failure, code: undefined, cause: undefined, errors: undefined })).split(
+      '\n',
+    ),
     ...(told.length === 0 ? [] : [`  ${told.map(([name, value]) => `${name}=${String(value)}`).join(' ')}`]),
     ...(cause === undefined ? [] : below('caused by', cause)),
     ...errors.flatMap((each, index) => below(`part ${index + 1} of ${errors.length}`, each)),

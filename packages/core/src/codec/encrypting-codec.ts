@@ -20,7 +20,7 @@ export function encryptingCodec(keys: readonly string[]): Codec {
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new ErrandError('E_OPTION', 'encrypt.keys must be a list with at least one key')
   }
-  const byName = new Map((keys as readonly string[]).map((text, index) => keyOf(text, index)))
+  const byName = new Map((keys as readonly string[]).map((text, index) => parseKey(text, index)))
   const [newest] = byName
   if (!newest) throw new ErrandError('E_OPTION', 'encrypt.keys is empty')
   return {
@@ -42,7 +42,7 @@ export function encryptingCodec(keys: readonly string[]): Codec {
   }
 }
 
-function keyOf(text: unknown, index: number): [name: string, key: Buffer] {
+function parseKey(text: unknown, index: number): [name: string, key: Buffer] {
   const key = Buffer.from(typeof text === 'string' ? text : '', 'base64')
   if (key.length !== keyBytes) {
     throw new ErrandError(

@@ -15,7 +15,7 @@ import { urlIn } from './env-url.ts'
 import { importPackage } from './packages.ts'
 import { findProvider } from './providers.ts'
 import type { Places } from './providers.ts'
-import { schemeOf } from './scheme.ts'
+import { parseScheme } from './scheme.ts'
 import type { Kind } from './scheme.ts'
 
 /** A configuration, checked, with every default applied. Packages are loaded only when the factories are asked for. */
@@ -61,8 +61,8 @@ export function checkConfig(config: Config): Settings {
   }
   if (config.logger !== undefined) checkLogger(config.logger)
   checkFlag('createLog', config.createLog)
-  codecOf(config)
-  return settingsOf(config)
+  chooseCodec(config)
+  return resolveSettings(config)
 }
 
 /** @throws as `checkConfig`; the factories reject with `E_MISSING_LOG`, `E_URL`, `E_PACKAGE_MISSING` and `E_CONFIG`. */
@@ -75,17 +75,17 @@ export function resolveConfig(
   // The environment is read on first use, so that a .env file may be loaded after the instance was made.
   return {
     settings,
-    codec: codecOf(config),
+    codec: chooseCodec(config),
     logger,
     createLog: config.createLog ?? true,
-    logFactory: () => factoryOf(config.log ?? logUrlOf(surroundings.env, logger), 'log', surroundings),
+    logFactory: () => loadFactory(config.log ?? readLogUrl(surroundings.env, logger), 'log', surroundings),
     driverFactory: () =>
-      factoryOf(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
-    driverAt: async (url) => factoryOf<DriverFactory>(urlIn(url, surroundings.env), 'driver', surroundings),
+      loadFactory(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
+    driverAt: async (url) => loadFactory<DriverFactory>(urlIn(url, surroundings.env), 'driver', surroundings),
   }
 }
 
-function settingsOf(config: Config): Settings {
+function resolveSettings(config: Config): Settings {
   const { publishWait, payloadLimit, resultLimit, keep } = config
   if (keep !== undefined) checkOptions('keep', keep, ['succeeded', 'failed'])
   return Object.freeze({
@@ -108,7 +108,7 @@ function settingsOf(config: Config): Settings {
   })
 }
 
-function codecOf(config: Config): Codec {
+function chooseCodec(config: Config): Codec {
   if (config.encrypt === undefined) return jsonCodec
   checkOptions('encrypt', config.encrypt, ['keys'])
   return encryptingCodec(config.encrypt.keys)
@@ -122,7 +122,7 @@ function checkLogger(logger: Logger): void {
 function checkPart(kind: Kind, part: unknown): void {
   if (part === undefined || isFactory(part, kind)) return
   if (typeof part === 'string') {
-    schemeOf(part, kind)
+    parseScheme(part, kind)
     return
   }
   throw new ErrandError(
@@ -145,7 +145,7 @@ function isFactory(part: unknown, kind: Kind): boolean {
   )
 }
 
-function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
+function readLogUrl(env: NodeJS.ProcessEnv, logger: Logger): string {
   const url = env['ERRAND_LOG']
   if (url) return url
   if (env['NODE_ENV'] === 'production') {
@@ -158,13 +158,13 @@ function logUrlOf(env: NodeJS.ProcessEnv, logger: Logger): string {
   return developmentLog
 }
 
-async function factoryOf<F extends LogFactory | DriverFactory>(
+async function loadFactory<F extends LogFactory | DriverFactory>(
   part: string | F,
   kind: Kind,
   places: Places,
 ): Promise<F> {
   if (typeof part !== 'string') return part
-  const provider = findProvider(schemeOf(part, kind), kind, places)
+  const provider = findProvider(parseScheme(part, kind), kind, places)
   const { fromUrl } = await importPackage(provider)
   if (typeof fromUrl !== 'function') {
     throw new ErrandError(

@@ -8,7 +8,7 @@ export type Kind = 'log' | 'driver'
  * `database`.
  * @throws `E_URL`, which does not show the text: it may be a password.
  */
-export function schemeOf(url: string, kind: Kind): string {
+export function parseScheme(url: string, kind: Kind): string {
   const scheme = /^([a-z][a-z0-9+.-]*):./i.exec(url)?.[1] ?? (kind === 'driver' ? word(url) : undefined)
   if (scheme !== undefined) return scheme.toLowerCase()
   const example =

@@ -152,13 +152,13 @@ export function defineJob<
   const definition = {
     name: resolved.name,
     queue: resolved.queue,
-    with: (payload: InputOf<S>, options?: JobOptions) => requestOf(definition, payload, options),
+    with: (payload: InputOf<S>, options?: JobOptions) => makeRequest(definition, payload, options),
   } as JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>>
   Object.defineProperty(definition, resolvedKey, { value: resolved })
   return Object.freeze(definition)
 }
 
-function requestOf(job: AnyJob, payload: unknown, options: JobOptions | undefined): JobRequest<never> {
+function makeRequest(job: AnyJob, payload: unknown, options: JobOptions | undefined): JobRequest<never> {
   if (options !== undefined) checkOptions(`${job.name}.with(payload, options)`, options, jobOptionNames)
   const request: Omit<RequestOfJob, typeof types> = { job, payload, options }
   return Object.freeze(request)

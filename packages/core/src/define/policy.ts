@@ -72,31 +72,31 @@ export function resolvePolicy(policy: AnyPolicy): ResolvedJob {
     name,
     queue: checkQueueName(policy.queue ?? jobDefaults.queue),
     lane: checkOneOf(`${at} lane`, policy.lane ?? jobDefaults.lane, lanes),
-    payload: schemaOf(`${at} payload`, policy.payload),
-    returns: schemaOf(`${at} returns`, policy.returns),
+    payload: resolveSchema(`${at} payload`, policy.payload),
+    returns: resolveSchema(`${at} returns`, policy.returns),
     payloadVersion: jobDefaults.payloadVersion,
-    timeoutMs: timeoutOf(at, policy.timeout),
-    retry: retryOf(at, policy.retry),
+    timeoutMs: resolveTimeout(at, policy.timeout),
+    retry: resolveRetry(at, policy.retry),
     crashes: checkInteger(`${at} crashes`, policy.crashes ?? jobDefaults.crashes, 1, mostAttempts),
     onCrash: checkOneOf(`${at} onCrash`, policy.onCrash ?? jobDefaults.onCrash, ['retry', 'fail']),
-    order: orderOf(at, policy.order),
-    unique: uniqueOf(at, policy.unique),
-    tags: functionOf(`${at} tags`, policy.tags) as ResolvedJob['tags'],
+    order: resolveOrder(at, policy.order),
+    unique: resolveUnique(at, policy.unique),
+    tags: checkOptionalFunction(`${at} tags`, policy.tags) as ResolvedJob['tags'],
   })
 }
 
-function schemaOf(what: string, schema: unknown): StandardSchemaV1 | undefined {
+function resolveSchema(what: string, schema: unknown): StandardSchemaV1 | undefined {
   if (schema === undefined) return undefined
   checkSchema(what, schema)
   return schema
 }
 
-function functionOf<T>(what: string, value: T): T {
+function checkOptionalFunction<T>(what: string, value: T): T {
   if (value !== undefined) checkFunction(what, value)
   return value
 }
 
-function timeoutOf(at: string, timeout: AnyPolicy['timeout']): number | null {
+function resolveTimeout(at: string, timeout: AnyPolicy['timeout']): number | null {
   if (timeout === 'none') return null
   if (timeout === Number.POSITIVE_INFINITY) {
     throw new ErrandError('E_DURATION', `${at} timeout is Infinity; ask for no timeout with 'none'`)
@@ -106,20 +106,20 @@ function timeoutOf(at: string, timeout: AnyPolicy['timeout']): number | null {
   return ms
 }
 
-function retryOf(at: string, retry: AnyPolicy['retry']): ResolvedJob['retry'] {
+function resolveRetry(at: string, retry: AnyPolicy['retry']): ResolvedJob['retry'] {
   if (retry !== undefined) checkOptions(`${at} retry`, retry, ['attempts', 'backoff', 'until', 'when'])
   const { attempts, backoff, until, when } = retry ?? {}
   return Object.freeze({
     attempts: checkInteger(`${at} retry.attempts`, attempts ?? jobDefaults.attempts, 1, mostAttempts),
-    backoff: functionOf(`${at} retry.backoff`, backoff) ?? defaultBackoff,
+    backoff: checkOptionalFunction(`${at} retry.backoff`, backoff) ?? defaultBackoff,
     untilMs: until === undefined ? undefined : durationMs(until, `${at} retry.until`),
-    when: functionOf(`${at} retry.when`, when),
+    when: checkOptionalFunction(`${at} retry.when`, when),
   })
 }
 
 const defaultBackoff = exponential(jobDefaults.backoffBaseMs, { max: jobDefaults.backoffMaxMs })
 
-function orderOf(at: string, order: AnyPolicy['order']): ResolvedJob['order'] {
+function resolveOrder(at: string, order: AnyPolicy['order']): ResolvedJob['order'] {
   if (order === undefined) return undefined
   checkOptions(`${at} order`, order, ['key', 'onFailure'])
   checkFunction(`${at} order.key`, order.key)
@@ -130,7 +130,7 @@ function orderOf(at: string, order: AnyPolicy['order']): ResolvedJob['order'] {
   })
 }
 
-function uniqueOf(at: string, unique: AnyPolicy['unique']): ResolvedJob['unique'] {
+function resolveUnique(at: string, unique: AnyPolicy['unique']): ResolvedJob['unique'] {
   if (unique === undefined) return undefined
   checkOptions(`${at} unique`, unique, ['key', 'until', 'for'])
   checkFunction(`${at} unique.key`, unique.key)

@@ -139,9 +139,9 @@ export function resolveWorker(worker: WorkerDefinition): ResolvedWorker {
   const { before, after, failing, looping } = worker
   return Object.freeze({
     handlers: handlersByName(worker.handlers),
-    concurrency: concurrencyOf(worker.concurrency),
+    concurrency: resolveConcurrency(worker.concurrency),
     middleware: checkMiddleware('defineWorker()', worker.middleware),
-    ...leaseOf(worker),
+    ...resolveLease(worker),
     graceMs: durationMs(worker.grace ?? workerDefaults.graceMs, 'defineWorker() grace'),
     hooks: Object.freeze({ before, after, failing, looping }),
     stop: worker.stop,
@@ -166,7 +166,7 @@ function handlersByName(handlers: readonly JobHandler[]): ReadonlyMap<string, Re
 
 const mostSlots = 10_000
 
-function concurrencyOf(concurrency: WorkerDefinition['concurrency']): ResolvedWorker['concurrency'] {
+function resolveConcurrency(concurrency: WorkerDefinition['concurrency']): ResolvedWorker['concurrency'] {
   const what = 'defineWorker() concurrency'
   if (typeof concurrency !== 'object' || concurrency === null) {
     return Object.freeze({
@@ -186,7 +186,7 @@ function concurrencyOf(concurrency: WorkerDefinition['concurrency']): ResolvedWo
   return Object.freeze(slots)
 }
 
-function leaseOf(worker: WorkerDefinition): { readonly leaseMs: number; readonly heartbeatMs: number } {
+function resolveLease(worker: WorkerDefinition): { readonly leaseMs: number; readonly heartbeatMs: number } {
   const { heartbeatMaxMs, heartbeatsPerLease, minHeartbeatsPerLease } = workerDefaults
   const leaseMs = durationMs(worker.lease ?? workerDefaults.leaseMs, 'defineWorker() lease')
   const derivedMs = Math.max(1, Math.min(heartbeatMaxMs, Math.floor(leaseMs / heartbeatsPerLease)))

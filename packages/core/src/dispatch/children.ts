@@ -72,11 +72,11 @@ export class Children {
   }
 
   /** A refused dispatch gives its number back. */
-  async #answered<T>(answer: Promise<T>, placeOf: () => Place | undefined): Promise<T> {
+  async #answered<T>(answer: Promise<T>, getPlace: () => Place | undefined): Promise<T> {
     try {
       return await answer
     } catch (error) {
-      const place = placeOf()
+      const place = getPlace()
       if (place?.before !== undefined) doubt(place, place.before)
       else if (place) (place.of.free ??= []).push(place.index)
       throw error

@@ -49,7 +49,7 @@ export interface Dispatcher {
   close(): Promise<void>
 }
 
-export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
+export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { settings, clock } = deps
   const uncommitted = uncommittedTickets(clock)
   const calls = new Set<Promise<unknown>>()
@@ -74,10 +74,10 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     try {
       return await log.append(
         jobs,
-        options?.tx ? options : { ...options, wake: topicsOf(jobs.filter(isReady)) },
+        options?.tx ? options : { ...options, wake: listTopics(jobs.filter(isReady)) },
       )
     } catch (error) {
-      throw options?.tx === undefined ? fateOf(error) : error
+      throw options?.tx === undefined ? toDispatchError(error) : error
     }
   }
 
@@ -91,7 +91,7 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
   /** What was dispatched inside a transaction, once that has committed. */
   async function announce(tickets: readonly Ticket[]): Promise<void> {
     const { log } = await deps.connected()
-    void log.notify(topicsOf(tickets)).catch(() => undefined) // Waiters also poll.
+    void log.notify(listTopics(tickets)).catch(() => undefined) // Waiters also poll.
     await publish(tickets)
   }
 
@@ -121,8 +121,8 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
       if (job.ordering || job.unique) return keyed.add(job)
       return (job.parentId === undefined ? plain : children).add(job)
     })
-    const receipt = receiptOf(job, appended)
-    const tickets = ticketsOf([appended])
+    const receipt = toReceipt(job, appended)
+    const tickets = pickTickets([appended])
     if (tx === undefined) await publish(tickets)
     else uncommitted.add(tickets)
     return receipt
@@ -138,8 +138,8 @@ export function dispatcherOf(deps: DispatcherDeps): Dispatcher {
     if (jobs.length === 0) return []
     const ids = jobs.map(({ id }) => id)
     const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
-    const receipts = jobs.map((job, index) => receiptOf(job, appended[index]))
-    const tickets = ticketsOf(appended)
+    const receipts = jobs.map((job, index) => toReceipt(job, appended[index]))
+    const tickets = pickTickets(appended)
     if (tx === undefined) await publish(tickets)
     else uncommitted.add(tickets)
     return receipts
@@ -259,7 +259,7 @@ function checkNames(requests: readonly RequestOfJob[]): void {
 }
 
 /** An append without an answer may have been committed. If the log knows that it was not, it says so. */
-function fateOf(error: unknown): unknown {
+function toDispatchError(error: unknown): unknown {
   if (!isErrandError(error, 'E_LOG_UNREACHABLE') || error.undone === true) return error
   return new ErrandError(
     'E_DISPATCH_UNKNOWN',
@@ -280,7 +280,7 @@ async function withIds<T>(ids: readonly string[], work: () => Promise<T>): Promi
   }
 }
 
-function receiptOf(job: NewJob, appended: Appended | undefined): Receipt<unknown> {
+function toReceipt(job: NewJob, appended: Appended | undefined): Receipt<unknown> {
   if (appended?.status === 'added' || appended?.status === 'duplicate')
     return { id: appended.id, status: appended.status }
   const why = appended?.status === 'refused' ? appended.why : 'it gave no answer'
@@ -295,11 +295,11 @@ function isReady({ due }: NewJob): boolean {
 }
 
 /** What a dispatch wakes: followers of events, and workers that take these queues straight from the log. */
-function topicsOf(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
+function listTopics(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
   const queues = new Set(jobs.map(({ queue }) => queue))
   return ['events', ...[...queues].map((queue): Topic => `queue:${queue}`)]
 }
 
-function ticketsOf(appended: readonly (Appended | undefined)[]): readonly Ticket[] {
+function pickTickets(appended: readonly (Appended | undefined)[]): readonly Ticket[] {
   return appended.flatMap((each) => (each?.status === 'added' && each.ticket ? [each.ticket] : []))
 }

@@ -46,7 +46,7 @@ export function keyedLine(
   }
 
   function wait(job: NewJob): Promise<Appended> {
-    const keys = keysOf(job)
+    const keys = listKeys(job)
     const before = keys.flatMap((key) => tails.get(key) ?? [])
     const answer = untilFree(job, before)
     const leave = (): void => {
@@ -57,7 +57,7 @@ export function keyedLine(
     return answer
   }
 
-  const isBehind = (job: NewJob): boolean => tails.size > 0 && keysOf(job).some((key) => tails.has(key))
+  const isBehind = (job: NewJob): boolean => tails.size > 0 && listKeys(job).some((key) => tails.has(key))
 
   return batcher<NewJob, Appended>({
     ...sizes,
@@ -73,7 +73,7 @@ export function keyedLine(
   })
 }
 
-function keysOf({ name, queue, ordering, unique }: NewJob): string[] {
+function listKeys({ name, queue, ordering, unique }: NewJob): string[] {
   return [
     ...(ordering ? [`ordering ${queue} ${ordering.key}`] : []),
     ...(unique ? [`unique ${name} ${unique.key}`] : []),

@@ -33,14 +33,14 @@ export function keyFrom(what: string, key: (payload: unknown) => unknown, payloa
 }
 
 /** The tags of the definition and those of the dispatch, each once. @throws `E_KEY` */
-export function tagsOf(
+export function mergeTags(
   what: string,
   tags: ((payload: unknown) => unknown) | undefined,
   payload: unknown,
   more: unknown,
 ): readonly string[] {
-  const all = [...listOf(`${what} tags(payload)`, tags && called(`${what} tags`, tags, payload))]
-  all.push(...listOf(`${what} tags`, more))
+  const all = [...checkList(`${what} tags(payload)`, tags && called(`${what} tags`, tags, payload))]
+  all.push(...checkList(`${what} tags`, more))
   const checked = [...new Set(all.map((tag) => checkKey(`a tag of ${what}`, tag)))]
   if (checked.length > tagLimit) {
     throw new ErrandError('E_KEY', `${what} has ${checked.length} tags; the limit is ${tagLimit}`)
@@ -48,14 +48,14 @@ export function tagsOf(
   return checked
 }
 
-function listOf(what: string, tags: unknown): readonly unknown[] {
+function checkList(what: string, tags: unknown): readonly unknown[] {
   if (tags === undefined) return []
   if (Array.isArray(tags)) return tags
   throw new ErrandError('E_KEY', `${what} is ${describe(tags)}; it must be a list of texts`)
 }
 
 /** The parent's meta, with the dispatch's own over it. @throws `E_KEY` */
-export function metaOf(
+export function mergeMeta(
   what: string,
   meta: Readonly<Record<string, string>> | undefined,
   parent: Readonly<Record<string, string>> | undefined,

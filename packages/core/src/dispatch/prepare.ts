@@ -11,11 +11,11 @@ import { toJson } from '../json.ts'
 import { momentMs } from '../moment.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOneOf, checkOptions } from '../options.ts'
-import { payloadOf } from '../ports/codec.ts'
+import { asPayload } from '../ports/codec.ts'
 import type { Codec, Encoded } from '../ports/codec.ts'
 import { describeIssues, parseSyncWith } from '../schema.ts'
 import type { Parsed } from '../schema.ts'
-import { checkKey, keyFrom, metaOf, tagsOf } from './keys.ts'
+import { checkKey, keyFrom, mergeMeta, mergeTags } from './keys.ts'
 import type { DispatchOptions, DispatchRequest, Parent } from './request.ts'
 import { checkTransaction } from './transaction.ts'
 
@@ -48,7 +48,7 @@ export function prepare(
   checkOptions(`dispatch(${what}) options`, options, parent ? childOptionNames : optionNames)
   if (options.tx !== undefined) checkTransaction(options.tx)
 
-  const json = jsonOf(policy, payload)
+  const json = toPayloadJson(policy, payload)
   const bytes = Buffer.byteLength(json)
   if (bytes > settings.payloadLimitBytes) {
     throw new ErrandError(
@@ -56,8 +56,8 @@ export function prepare(
       `the payload of ${what} is ${bytes} bytes; the limit is ${settings.payloadLimitBytes} (raise payloadLimit, or store it elsewhere and pass a reference)`,
     )
   }
-  const ordering = orderingOf(policy, payload, options)
-  const unique = uniqueOf(policy, payload, options)
+  const ordering = resolveOrdering(policy, payload, options)
+  const unique = resolveUnique(policy, payload, options)
   const ownId = (): string =>
     parent?.childId?.({ name: what, orderingKey: ordering?.key, uniqueKey: unique?.key, json }) ?? newId()
   const job_: Omit<NewJob, 'payload'> = {
@@ -66,11 +66,11 @@ export function prepare(
     payloadVersion: policy.payloadVersion,
     queue: options.queue === undefined ? policy.queue : checkQueueName(options.queue),
     lane: options.lane === undefined ? policy.lane : checkOneOf(`lane of ${what}`, options.lane, lanes),
-    tags: tagsOf(what, policy.tags, payload, options.tags),
-    meta: metaOf(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
+    tags: mergeTags(what, policy.tags, payload, options.tags),
+    meta: mergeMeta(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
     ordering,
     unique,
-    due: dueOf(what, options),
+    due: resolveDue(what, options),
     expiresMs: policy.retry.untilMs,
     parentId: parent?.id,
     maxAttempts: policy.retry.attempts,
@@ -84,13 +84,13 @@ export function prepare(
 
   const validated = validate(policy, json)
   if (!(validated instanceof Promise)) {
-    const encoded = codec.encode(json, payloadOf(job_))
+    const encoded = codec.encode(json, asPayload(job_))
     return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
   }
-  return validated.then(() => codec.encode(json, payloadOf(job_))).then(finish)
+  return validated.then(() => codec.encode(json, asPayload(job_))).then(finish)
 }
 
-function jsonOf(policy: ResolvedJob, payload: unknown): string {
+function toPayloadJson(policy: ResolvedJob, payload: unknown): string {
   if (policy.payload === undefined) {
     if (payload === undefined) return nothing
     throw new ErrandError(
@@ -137,7 +137,7 @@ function refuseIssues(name: string, parsed: Parsed): void {
   )
 }
 
-function orderingOf(
+function resolveOrdering(
   { name, order }: ResolvedJob,
   payload: unknown,
   options: DispatchOptions,
@@ -149,7 +149,7 @@ function orderingOf(
   return order && { key: keyFrom(`order.key of ${name}`, order.key, payload), onFailure }
 }
 
-function uniqueOf(
+function resolveUnique(
   { name, unique }: ResolvedJob,
   payload: unknown,
   options: DispatchOptions,
@@ -161,7 +161,7 @@ function uniqueOf(
   return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), until, forMs }
 }
 
-function dueOf(name: string, { delay, at }: DispatchOptions): NewJob['due'] {
+function resolveDue(name: string, { delay, at }: DispatchOptions): NewJob['due'] {
   if (at === undefined) {
     return delay === undefined ? undefined : { delayMs: durationMs(delay, `delay of ${name}`) }
   }

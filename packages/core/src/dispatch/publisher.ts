@@ -47,7 +47,7 @@ const closeWaitMs = 1_000
 /** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
 const mostWaiting = 20_000
 
-export function publisherOf({ driver, clock, logger, settings }: PublisherDeps): MovablePublisher {
+export function createPublisher({ driver, clock, logger, settings }: PublisherDeps): MovablePublisher {
   let down: string | undefined
   let probedAtMs = Number.NEGATIVE_INFINITY
   /** How often the driver has moved. */
@@ -80,7 +80,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     try {
       const report = await unlessAborted(publishTo(driver, tickets, gaveUp.signal), gaveUp.signal, giveUp)
       if (since === moves) setUp()
-      return fatesOf(tickets, report)
+      return toFates(tickets, report)
     } catch (error) {
       if (since === moves && !givenUp) setDown('publishing failed', error)
       return tickets.map(() => unknown)
@@ -91,7 +91,7 @@ export function publisherOf({ driver, clock, logger, settings }: PublisherDeps):
     }
   }
 
-  function fatesOf(tickets: readonly Ticket[], report: PublishReport): readonly Fate[] {
+  function toFates(tickets: readonly Ticket[], report: PublishReport): readonly Fate[] {
     const fates = new Map<string, Fate>(report.accepted.map(({ id }) => [id, { fate: 'accepted' }]))
     for (const { ticket, why } of report.refused) fates.set(ticket.id, { fate: 'refused', why })
     const [first] = report.refused

@@ -8,7 +8,8 @@ import type { Transaction } from '../ports/transaction.ts'
  * @throws `E_TRANSACTION`
  */
 export function checkTransaction(tx: unknown): asserts tx is Transaction {
-  const pool = (typeof tx === 'object' && tx !== null) || typeof tx === 'function' ? poolOf(tx) : undefined
+  const pool =
+    (typeof tx === 'object' && tx !== null) || typeof tx === 'function' ? recognizePool(tx) : undefined
   if (pool !== undefined) {
     throw new ErrandError(
       'E_TRANSACTION',
@@ -27,7 +28,7 @@ const has = (value: object, name: string, type: string): boolean =>
   name in value && typeof Reflect.get(value, name) === type
 
 /** A Proxy may have every property, as those of Prisma and postgres.js do. So a pool is recognized by what only it has. */
-function poolOf(value: object): string | undefined {
+function recognizePool(value: object): string | undefined {
   if (has(value, 'query', 'function') && has(value, 'totalCount', 'number')) return 'a pg Pool'
   if (has(value, 'query', 'function') && has(value, 'createQueryRunner', 'function'))
     return 'a TypeORM DataSource'

@@ -10,7 +10,7 @@ import { survey } from './survey.ts'
 import type { Survey } from './survey.ts'
 import { brokerFindings, imbalances, ticketFindings } from './ticket-balance.ts'
 import { transferFindings } from './transfer-findings.ts'
-import { nameOf } from './worker-name.ts'
+import { describeWorker } from './worker-name.ts'
 
 export interface DoctorOptions {
   /** Publish again the ready jobs of queues that lack tickets. Safe to repeat, and beside workers. Default false. */
@@ -43,14 +43,14 @@ export async function examine(
 ): Promise<DoctorReport> {
   const connection = await deps.connected()
   const { log, driver, info } = connection
-  let findings = await findingsOf(deps, connection)
+  let findings = await collectFindings(deps, connection)
   let repairs: readonly Repair[] = []
   if (repair) {
     const lacking = findings
       .filter(({ code }) => code === 'tickets-missing')
       .flatMap(({ queue }) => queue ?? [])
     repairs = await publishAgain(connection, lacking)
-    if (repairs.length > 0) findings = await findingsOf(deps, connection)
+    if (repairs.length > 0) findings = await collectFindings(deps, connection)
   }
   return {
     log: { name: log.name, id: info.logId, epoch: info.epoch, schemaVersion: info.schemaVersion },
@@ -60,7 +60,7 @@ export async function examine(
   }
 }
 
-async function findingsOf(deps: OperateDeps, connection: Connection): Promise<readonly Finding[]> {
+async function collectFindings(deps: OperateDeps, connection: Connection): Promise<readonly Finding[]> {
   const { log, driver, route } = connection
   const transfer = await log.transfer()
   await route.follow(transfer)
@@ -68,7 +68,7 @@ async function findingsOf(deps: OperateDeps, connection: Connection): Promise<re
     log.diagnose(),
     log.blockedKeys(keysShown),
     survey(log, driver),
-    refusalOf(driver),
+    askForRefusal(driver),
   ])
   return worstFirst([
     ...diagnosis.findings,
@@ -90,7 +90,7 @@ async function findingsOf(deps: OperateDeps, connection: Connection): Promise<re
 }
 
 /** A broker that does not answer is another matter, and found by its queues. */
-async function refusalOf(driver: Driver): Promise<string | undefined> {
+async function askForRefusal(driver: Driver): Promise<string | undefined> {
   return driver.refusal?.().catch(() => undefined)
 }
 
@@ -125,11 +125,11 @@ function queueFindings({ queues, workers }: Survey): Finding[] {
 
 function workerFindings(worker: WorkerRecord): Finding[] {
   if (!worker.alive && worker.running > 0) {
-    const message = `${nameOf(worker)} is gone, and its ${worker.running} runs are not yet taken back: is any worker sweeping?`
+    const message = `${describeWorker(worker)} is gone, and its ${worker.running} runs are not yet taken back: is any worker sweeping?`
     return [{ severity: 'error', code: 'worker-lost', message }]
   }
   if (worker.alive && !worker.taking && !worker.stopping) {
-    const message = `${nameOf(worker)} takes no jobs: ${worker.why ?? 'it gives no reason'}`
+    const message = `${describeWorker(worker)} takes no jobs: ${worker.why ?? 'it gives no reason'}`
     return [{ severity: 'warning', code: 'worker-not-taking', message }]
   }
   return []

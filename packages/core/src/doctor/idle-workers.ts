@@ -3,7 +3,7 @@ import type { QueueName } from '../job/ticket.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { WorkerRecord } from '../ports/operations.ts'
 import type { Finding } from './finding.ts'
-import { nameOf } from './worker-name.ts'
+import { describeWorker } from './worker-name.ts'
 import type { Survey } from './survey.ts'
 
 /** Longer than the grace of a first ticket and the time in which workers take overdue jobs from the log. */
@@ -41,7 +41,7 @@ export async function idleFindings(
     const found = await longestWait(log, worker.queues, nowMs)
     if (found === undefined) continue
     const { queue, id, ms } = found
-    const message = `${nameOf(worker)} says that it takes jobs, and starts none: job ${id} of queue ${queue} has been ready for ${Math.round(ms / 1_000)} s; look at its output, and restart it (errand workers stop ${worker.id})`
+    const message = `${describeWorker(worker)} says that it takes jobs, and starts none: job ${id} of queue ${queue} has been ready for ${Math.round(ms / 1_000)} s; look at its output, and restart it (errand workers stop ${worker.id})`
     findings.push({ severity: 'error', code: 'worker-idle', queue, message })
   }
   return findings

@@ -28,7 +28,7 @@ export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
   if (driver.capabilities.delivers === 'tickets') {
     await Promise.all(
       queues.map(async ({ name, paused }) => {
-        const depth = await depthOf(driver, name)
+        const depth = await readDepth(driver, name)
         if (depth !== undefined && (!paused || depth.trouble !== undefined)) depths.set(name, depth)
       }),
     )
@@ -36,7 +36,7 @@ export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
   return { queues, workers, depths }
 }
 
-async function depthOf(driver: Driver, queue: QueueName): Promise<Depth | undefined> {
+async function readDepth(driver: Driver, queue: QueueName): Promise<Depth | undefined> {
   try {
     const tickets = await driver.depth(queue)
     return tickets === undefined ? undefined : { tickets }

@@ -1,7 +1,7 @@
 import type { WorkerRecord } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
 import type { Finding } from './finding.ts'
-import { nameOf } from './worker-name.ts'
+import { describeWorker } from './worker-name.ts'
 
 /** A move that is not over, and workers that have not followed one. */
 export function transferFindings(
@@ -17,7 +17,7 @@ export function transferFindings(
   const findings: Finding[] = behind.map((worker) => ({
     severity: phase === 'moved' ? 'error' : 'warning',
     code: 'worker-behind',
-    message: `${nameOf(worker)} still uses ${worker.drivers[0]}, which ${by} has moved to ${to.place}: does it lack the package, or the variable? Its log says why`,
+    message: `${describeWorker(worker)} still uses ${worker.drivers[0]}, which ${by} has moved to ${to.place}: does it lack the package, or the variable? Its log says why`,
   }))
   if (phase === 'moved') return findings
   const message = `the system moves from ${from.place} to ${to.place}; see errand transfer --status`

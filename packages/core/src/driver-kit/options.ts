@@ -2,7 +2,7 @@ import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { checkFlag, checkOneOf, checkOptions, checkParameters, describe, flagOf } from '../options.ts'
+import { checkFlag, checkOneOf, checkOptions, checkParameters, describe, parseFlag } from '../options.ts'
 
 /** One option of a driver: its default, how it is checked, and how a URL holds it. */
 export interface OptionRule<Setting> {
@@ -114,7 +114,7 @@ export const option = {
       checkFlag(what, value)
       return value as boolean
     }
-    return { default: standard, check, parse: (text, what) => flagOf(what, text) }
+    return { default: standard, check, parse: (text, what) => parseFlag(what, text) }
   },
 
   /** One of a few texts; the first is the default. */

@@ -38,16 +38,16 @@ export const failureLimits = {
 } as const
 
 /** Its message; if it has none, the messages of its parts. */
-export function summaryOf({ message, errors = [], code, name }: Failure): string {
+export function summarize({ message, errors = [], code, name }: Failure): string {
   if (message !== '') return message
-  return errors.length > 0 ? errors.map(summaryOf).join('; ') : String(code ?? name)
+  return errors.length > 0 ? errors.map(summarize).join('; ') : String(code ?? name)
 }
 
 /** One line for people: `TypeError: fetch failed ← Error: connect ECONNREFUSED 127.0.0.1:9 [ECONNREFUSED]`. */
-export function reasonOf(failure: Failure): string {
+export function describeFailure(failure: Failure): string {
   const { name, message, code, cause, errors = [] } = failure
   const known = code === undefined || message.includes(String(code)) || name.includes(String(code))
   const head = `${name}${message === '' ? '' : `: ${message}`}${known ? '' : ` [${code}]`}`
-  const parts = errors.length === 0 ? '' : ` (${errors.map(reasonOf).join('; ')})`
-  return `${head}${parts}${cause === undefined ? '' : ` ← ${reasonOf(cause)}`}`
+  const parts = errors.length === 0 ? '' : ` (${errors.map(describeFailure).join('; ')})`
+  return `${head}${parts}${cause === undefined ? '' : ` ← ${describeFailure(cause)}`}`
 }

@@ -15,7 +15,7 @@ export function storedFailure(stored: unknown, depth = 0): Failure {
     message: String(message),
     ...(typeof stack === 'string' ? { stack } : {}),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(isObject(fields) ? { fields: fieldsOf(fields) } : {}),
+    ...(isObject(fields) ? { fields: pickPlainFields(fields) } : {}),
     ...(goesOn && isObject(cause) ? { cause: storedFailure(cause, depth + 1) } : {}),
     ...(goesOn && Array.isArray(errors)
       ? { errors: errors.slice(0, failureLimits.errors + 1).map((each) => storedFailure(each, depth + 1)) }
@@ -43,7 +43,7 @@ function define(error: Error, key: string, value: unknown, enumerable: boolean):
   Object.defineProperty(error, key, { value, enumerable, writable: true, configurable: true })
 }
 
-function fieldsOf(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, FailureField>> {
+function pickPlainFields(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, FailureField>> {
   const isPlain = (value: unknown): boolean =>
     value === null || ['string', 'number', 'boolean'].includes(typeof value)
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => isPlain(value))) as Record<

@@ -28,7 +28,7 @@ export function isErrorLike(thrown: unknown): thrown is object {
 const mostCauses = 100
 
 /** The error, its cause, the cause of that, and so on; no error twice. */
-export function causesOf(thrown: unknown): readonly object[] {
+export function listCauses(thrown: unknown): readonly object[] {
   const causes: object[] = []
   for (let at = thrown; isErrorLike(at) && !causes.includes(at); at = read(at, 'cause')) {
     causes.push(at)
@@ -38,7 +38,7 @@ export function causesOf(thrown: unknown): readonly object[] {
 }
 
 /** Any value as text. It runs no code of the value, so cycles, getters and proxies do no harm. */
-export function textOf(value: unknown): string {
+export function toText(value: unknown): string {
   if (typeof value === 'string') return value
   try {
     return inspect(value, {

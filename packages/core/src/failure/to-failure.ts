@@ -1,7 +1,7 @@
 import { isSecretName, maskCredentials } from '../masking.ts'
 import { failureLimits } from './failure.ts'
 import type { Failure, FailureField } from './failure.ts'
-import { isErrorLike, read, textOf } from './thrown.ts'
+import { isErrorLike, read, toText } from './thrown.ts'
 
 /**
  * Makes a Failure of any thrown value: errors of any realm with their causes and parts, and values that are no errors.
@@ -21,14 +21,14 @@ class Keeper {
 
   keep(thrown: unknown, within: readonly unknown[]): Failure {
     this.#errors += 1
-    if (!isErrorLike(thrown)) return { name: 'Error', message: this.#text(textOf(thrown), 'message') }
+    if (!isErrorLike(thrown)) return { name: 'Error', message: this.#text(toText(thrown), 'message') }
     const code = this.#code(thrown)
     const fields = this.#fields(thrown)
     const stack = read(thrown, 'stack')
     // Texts come before causes and parts: the error itself matters most.
     const own = {
-      name: this.#text(nameOf(thrown), 'name'),
-      message: this.#text(messageOf(thrown), 'message'),
+      name: this.#text(readName(thrown), 'name'),
+      message: this.#text(readMessage(thrown), 'message'),
       ...(typeof stack === 'string' ? { stack: this.#text(stack, 'stack') } : {}),
       ...(code === undefined ? {} : { code }),
       ...(fields === undefined ? {} : { fields }),
@@ -37,7 +37,7 @@ class Keeper {
     const cause = read(thrown, 'cause')
     const isCause = cause !== undefined && cause !== null
     const kept = isCause && this.#hasRoom(cause, path) ? this.keep(cause, path) : undefined
-    const errors = this.#parts(partsOf(thrown), path)
+    const errors = this.#parts(readParts(thrown), path)
     return {
       ...own,
       ...(kept === undefined ? {} : { cause: kept }),
@@ -77,7 +77,7 @@ class Keeper {
   /** Its own plain values. Objects are left out: they may be a request with its headers, or a configuration. */
   #fields(thrown: object): Readonly<Record<string, FailureField>> | undefined {
     const fields: [string, FailureField][] = []
-    for (const key of keysOf(thrown)) {
+    for (const key of listKeys(thrown)) {
       if (fields.length >= failureLimits.fields) break
       if (told.has(key) || key.length > failureLimits.fieldName) continue
       const value = plain(read(thrown, key))
@@ -100,17 +100,17 @@ class Keeper {
   }
 }
 
-function nameOf(thrown: object): string {
+function readName(thrown: object): string {
   const name = read(thrown, 'name')
   return typeof name === 'string' && name !== '' ? name : 'Error'
 }
 
-function messageOf(thrown: object): string {
+function readMessage(thrown: object): string {
   const message = read(thrown, 'message')
-  return message === undefined ? 'its message cannot be read' : textOf(message)
+  return message === undefined ? 'its message cannot be read' : toText(message)
 }
 
-function partsOf(thrown: object): readonly unknown[] {
+function readParts(thrown: object): readonly unknown[] {
   const errors = read(thrown, 'errors')
   try {
     if (Array.isArray(errors)) return [...(errors as readonly unknown[])]
@@ -121,7 +121,7 @@ function partsOf(thrown: object): readonly unknown[] {
   return [read(thrown, 'error'), read(thrown, 'suppressed')]
 }
 
-function keysOf(thrown: object): readonly string[] {
+function listKeys(thrown: object): readonly string[] {
   try {
     return Object.keys(thrown)
   } catch {

@@ -50,7 +50,7 @@ export interface Events {
 const pageSize = 500
 const known = ['job', 'queue', 'tag', 'after', 'signal']
 
-export function eventsOf(deps: OperateDeps): Events {
+export function createEvents(deps: OperateDeps): Events {
   return {
     async of(id) {
       const { log } = await deps.connected()
@@ -82,13 +82,13 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
     const connection = await deps.connected()
     const { log, watch } = connection
     // Listens before it reads, so that it misses nothing in between. A follower of one job is woken for this job alone.
-    const listening = job === undefined ? listeningOf(connection, options, signal) : undefined
-    let after = await startOf(log, job, options.after)
+    const listening = job === undefined ? startListening(connection, options, signal) : undefined
+    let after = await findStart(log, job, options.after)
     let state: StoredState | undefined
     let version = 0
     let ended = false
     while (!signal.aborted) {
-      const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
+      const page = await log.read({ ...toFilter(options, job), after, limit: pageSize })
       for (const record of page.events) {
         if (signal.aborted) return
         ;({ state, version } = record)
@@ -108,7 +108,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
         ended = false
         if (isFinal(state)) continue
       }
-      const news = await newsOf(watch, job, version, signal)
+      const news = await waitForNews(watch, job, version, signal)
       if (news?.kind === 'moved') ({ version } = news)
       else ended = news !== undefined
     }
@@ -118,7 +118,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
 }
 
 /** Resolves with undefined when the signal aborts. */
-function newsOf(
+function waitForNews(
   watch: JobWatch,
   job: string,
   past: number,
@@ -157,7 +157,7 @@ async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<
   if (job !== undefined) await knownJob(log, job)
   let after = options.after === 'start' ? undefined : options.after
   for (;;) {
-    const page = await log.read({ ...filterOf(options, job), after, limit: pageSize })
+    const page = await log.read({ ...toFilter(options, job), after, limit: pageSize })
     for (const record of page.events) {
       if (signal?.aborted) return
       yield await jobEvent(record, deps.codec)
@@ -167,7 +167,7 @@ async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<
   }
 }
 
-function listeningOf(
+function startListening(
   { wakeups, sharedReader }: Connection,
   { queue, tag }: FollowOptions,
   signal: AbortSignal,
@@ -178,7 +178,7 @@ function listeningOf(
     : sharedReader.listen({ queue, tag }, signal)
 }
 
-async function startOf(
+async function findStart(
   log: JobLog,
   job: string | undefined,
   after: string | undefined,
@@ -194,6 +194,6 @@ function checkFilter({ queue, tag }: FollowOptions): void {
   if (tag !== undefined) checkKey('tag', tag)
 }
 
-function filterOf(options: FollowOptions, job: string | undefined): Omit<ReadOptions, 'limit' | 'after'> {
+function toFilter(options: FollowOptions, job: string | undefined): Omit<ReadOptions, 'limit' | 'after'> {
   return { job, queue: options.queue, tag: options.tag }
 }

@@ -60,7 +60,7 @@ export async function* pages(
  * The ids that an operator means, a page at a time: one id, or all that fit in one of the states.
  * @throws `E_OPTION` for a filter that names nothing: a mistake must not change every job of the log.
  */
-export async function* idsOf(
+export async function* readIds(
   log: JobLog,
   which: string | Filter,
   states: readonly JobState[],
@@ -83,7 +83,7 @@ export async function* idsOf(
 }
 
 /** @throws `E_OPTION` unless it says who. */
-export function noteOf(
+export function toNote(
   what: string,
   options: { readonly by: string; readonly reason?: string | undefined },
   more: readonly string[] = [],

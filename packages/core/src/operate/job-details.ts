@@ -3,7 +3,7 @@ import { jobView } from '../define/view.ts'
 import type { JobView } from '../define/view.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { StoredState } from '../job/state.ts'
-import { errorOf, payloadOf, resultOf } from '../ports/codec.ts'
+import { asError, asPayload, asResult } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
 import { readable, readableFailure } from './decode.ts'
@@ -38,7 +38,7 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
   const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
   const { worker, runAt, finishedAt, uniqueKey, parentId, progress, result, error } = record
   return {
-    ...jobView(record, await readable(codec, record.payload, payloadOf(record))),
+    ...jobView(record, await readable(codec, record.payload, asPayload(record))),
     state,
     run,
     attempt,
@@ -53,7 +53,7 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     ...(progress === undefined
       ? {}
       : { progress: { ...progress, message: await unseal(codec, progress.message, record.id) } }),
-    ...(result === undefined ? {} : { result: await readable(codec, result, resultOf(record.id)) }),
-    ...(error === undefined ? {} : { error: await readableFailure(codec, error, errorOf(record.id)) }),
+    ...(result === undefined ? {} : { result: await readable(codec, result, asResult(record.id)) }),
+    ...(error === undefined ? {} : { error: await readableFailure(codec, error, asError(record.id)) }),
   }
 }

@@ -5,7 +5,7 @@ import { toJson } from '../json.ts'
 import { momentMs } from '../moment.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOneOf, checkOptions } from '../options.ts'
-import { payloadOf } from '../ports/codec.ts'
+import { asPayload } from '../ports/codec.ts'
 import type { JobChange } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 
@@ -20,7 +20,7 @@ export interface JobEdit {
 }
 
 /** @throws `E_OPTION`, `E_NAME`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE` */
-export async function changeOf(deps: OperateDeps, id: string, to: JobEdit): Promise<JobChange> {
+export async function toChange(deps: OperateDeps, id: string, to: JobEdit): Promise<JobChange> {
   const { codec, settings } = deps
   checkOptions('change()', to, ['lane', 'queue', 'at', 'payload'])
   const { lane, queue, at, payload } = to
@@ -47,5 +47,5 @@ export async function changeOf(deps: OperateDeps, id: string, to: JobEdit): Prom
   const { log } = await deps.connected()
   const name = (await log.get(id))?.name
   // The log says so itself where there is no such job.
-  return { ...change, payload: await codec.encode(json.text, payloadOf({ id, name: name ?? '' })) }
+  return { ...change, payload: await codec.encode(json.text, asPayload({ id, name: name ?? '' })) }
 }

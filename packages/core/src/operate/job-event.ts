@@ -4,7 +4,7 @@ import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { ReleaseReason } from '../job/release.ts'
 import type { StoredState } from '../job/state.ts'
-import { errorOf, resultOf } from '../ports/codec.ts'
+import { asError, asResult } from '../ports/codec.ts'
 import type { Codec } from '../ports/codec.ts'
 import { readable, readableFailure } from './decode.ts'
 
@@ -113,7 +113,7 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
   const worker = record.worker ?? ''
   const runAt = data.runAt === undefined ? undefined : new Date(data.runAt)
   const error = async (): Promise<Failure> =>
-    record.body ? readableFailure(codec, record.body, errorOf(jobId)) : noError
+    record.body ? readableFailure(codec, record.body, asError(jobId)) : noError
   const operator: ByOperator = { by: data.by, reason: await unseal(codec, data.reason, jobId) }
   const { type } = record
   switch (type) {
@@ -134,7 +134,7 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
         message: await unseal(codec, data.message, jobId),
       }
     case 'succeeded': {
-      const result = record.body && (await readable(codec, record.body, resultOf(jobId)))
+      const result = record.body && (await readable(codec, record.body, asResult(jobId)))
       return { ...base, type, worker, result, durationMs: data.durationMs }
     }
     case 'errored':

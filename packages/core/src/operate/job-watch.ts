@@ -57,7 +57,7 @@ const ended: JobNews = { kind: 'ended' }
  * So each look asks about the jobs that wait the longest and those that moved last, and about the others in turn, all of
  * them once in a while. What a worker of this instance has recorded needs no look: the log has it by then.
  */
-export function jobWatchOf({ log, clock, wakeups, settings }: JobWatchDeps): JobWatch {
+export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps): JobWatch {
   const { batchItems, followEveryMs } = settings
   /** By job, in the order in which the waiters began to wait. */
   const waiting = new Map<string, Set<Waiting>>()

@@ -9,11 +9,11 @@ import type { Ticket } from '../job/ticket.ts'
 import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { OperateDeps } from './connection.ts'
-import { filterNames, idsOf, jobFilter, noteOf, pages } from './filter.ts'
+import { filterNames, jobFilter, pages, readIds, toNote } from './filter.ts'
 import type { Filter } from './filter.ts'
 import { jobDetails } from './job-details.ts'
 import type { JobDetails } from './job-details.ts'
-import { changeOf } from './job-edit.ts'
+import { toChange } from './job-edit.ts'
 import type { JobEdit } from './job-edit.ts'
 
 /** Who does it, and why. The job's history records both. */
@@ -90,7 +90,7 @@ const mostListed = 1_000_000
 /** The most jobs in one array without a limit. */
 const mostCollected = 10_000
 
-export function jobsOf(deps: OperateDeps): Jobs {
+export function createJobs(deps: OperateDeps): Jobs {
   const { codec, settings, clock } = deps
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
@@ -122,10 +122,10 @@ export function jobsOf(deps: OperateDeps): Jobs {
     },
 
     async cancel(which, options) {
-      const note = noteOf('cancel()', options, ['onProgress'])
+      const note = toNote('cancel()', options, ['onProgress'])
       const { log } = await deps.connected()
       let count = 0
-      for await (const ids of idsOf(log, which, live)) {
+      for await (const ids of readIds(log, which, live)) {
         const report = await log.cancel(ids, note)
         count += report.cancelled + report.requested
         options.onProgress?.(report.cancelled + report.requested)
@@ -136,10 +136,10 @@ export function jobsOf(deps: OperateDeps): Jobs {
     },
 
     async replay(which, options) {
-      const note = noteOf('replay()', options, ['dryRun', 'onProgress'])
+      const note = toNote('replay()', options, ['dryRun', 'onProgress'])
       const { log } = await deps.connected()
       let count = 0
-      for await (const ids of idsOf(log, which, ['failed'])) {
+      for await (const ids of readIds(log, which, ['failed'])) {
         if (options.dryRun) {
           count += typeof which === 'string' ? await replayable(log, ids) : ids.length
           continue
@@ -159,10 +159,10 @@ export function jobsOf(deps: OperateDeps): Jobs {
     },
 
     async skip(which, options) {
-      const note = noteOf('skip()', options, ['onProgress'])
+      const note = toNote('skip()', options, ['onProgress'])
       const { log } = await deps.connected()
       let count = 0
-      for await (const ids of idsOf(log, which, ['failed'])) {
+      for await (const ids of readIds(log, which, ['failed'])) {
         const report = await log.skip(ids, note)
         count += report.skipped
         options.onProgress?.(report.skipped)
@@ -172,8 +172,8 @@ export function jobsOf(deps: OperateDeps): Jobs {
     },
 
     async change(id, to, options) {
-      const note = noteOf('change()', options)
-      const change = await changeOf(deps, checkId(id), to)
+      const note = toNote('change()', options)
+      const change = await toChange(deps, checkId(id), to)
       const { log } = await deps.connected()
       const { ticket } = await log.change(id, change, note)
       await publish(ticket ? [ticket] : [])

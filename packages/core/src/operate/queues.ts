@@ -2,7 +2,7 @@ import { checkQueueName } from '../names.ts'
 import type { JobLog, Topic } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
-import { noteOf } from './filter.ts'
+import { toNote } from './filter.ts'
 import { waitingStates } from './jobs.ts'
 import type { By, Jobs } from './jobs.ts'
 
@@ -31,7 +31,7 @@ export interface Queues {
 const mostPasses = 5
 
 function noteFrom(what: string, by: string | By): Note {
-  return noteOf(what, typeof by === 'string' ? { by } : by)
+  return toNote(what, typeof by === 'string' ? { by } : by)
 }
 
 /** A worker learns from its heartbeat which queues are paused: workers that serve this queue must beat now. */
@@ -40,7 +40,7 @@ async function tellWorkers(log: JobLog, queue: string): Promise<void> {
   await log.notify([`queue:${queue}`, ...serving.map((worker): Topic => `worker:${worker.id}`)])
 }
 
-export function queuesOf(deps: OperateDeps, jobs: Jobs): Queues {
+export function createQueues(deps: OperateDeps, jobs: Jobs): Queues {
   return {
     async list() {
       const { log } = await deps.connected()

@@ -1,12 +1,12 @@
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
-import { summaryOf } from '../failure/failure.ts'
+import { summarize } from '../failure/failure.ts'
 import { errorFrom } from '../failure/from-failure.ts'
 import { checkId } from '../ids.ts'
 import { isFinal } from '../job/state.ts'
 import { checkOptions } from '../options.ts'
-import { errorOf as belongsToError, resultOf as belongsToResult } from '../ports/codec.ts'
+import { asError, asResult } from '../ports/codec.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobRecord } from '../ports/history.ts'
 import type { OperateDeps } from './connection.ts'
@@ -22,7 +22,11 @@ export interface ResultOptions {
 }
 
 /** Waits for the end of a job. See `Errand.result`. */
-export async function resultOf(deps: OperateDeps, id: string, options: ResultOptions = {}): Promise<unknown> {
+export async function waitForResult(
+  deps: OperateDeps,
+  id: string,
+  options: ResultOptions = {},
+): Promise<unknown> {
   checkOptions('result()', options, ['timeout', 'signal'])
   const { timeout, signal } = options
   const jobId = checkId(id)
@@ -95,7 +99,7 @@ class PendingResult implements Waiting {
 
   async #succeeded(result: Encoded | undefined): Promise<void> {
     try {
-      this.#answer(result && (await decoded(this.#deps.codec, result, belongsToResult(this.#id))))
+      this.#answer(result && (await decoded(this.#deps.codec, result, asResult(this.#id))))
     } catch (error) {
       this.fail(error)
     }
@@ -106,7 +110,7 @@ class PendingResult implements Waiting {
     try {
       const { log } = await this.#deps.connected()
       const record = await knownJob(log, this.#id)
-      if (isFinal(record.state)) this.#answer(await endOf(this.#deps, record))
+      if (isFinal(record.state)) this.#answer(await readResult(this.#deps, record))
       else if (timeoutMs !== undefined) throw timedOut(record, timeoutMs)
       // It was replayed: go on waiting.
       else if (!this.#over) this.#watch?.add(this.#id, this)
@@ -133,14 +137,14 @@ function timedOut({ id, state }: JobRecord, timeoutMs: number): ErrandError {
   return new ErrandError('E_RESULT_TIMEOUT', `job ${id} is ${state} after ${timeoutMs} ms`, { ids: [id] })
 }
 
-async function endOf({ codec }: OperateDeps, record: JobRecord): Promise<unknown> {
+async function readResult({ codec }: OperateDeps, record: JobRecord): Promise<unknown> {
   const { id, name, state } = record
-  if (state === 'succeeded') return record.result && decoded(codec, record.result, belongsToResult(id))
-  const failure = record.error && (await decodedFailure(codec, record.error, belongsToError(id)))
+  if (state === 'succeeded') return record.result && decoded(codec, record.result, asResult(id))
+  const failure = record.error && (await decodedFailure(codec, record.error, asError(id)))
   const why =
     state === 'cancelled'
       ? 'was cancelled'
-      : `failed: ${failure ? summaryOf(failure) : 'no error was recorded'}`
+      : `failed: ${failure ? summarize(failure) : 'no error was recorded'}`
   throw new ErrandError('E_RESULT_FAILED', `${name} (${id}) ${why}`, {
     ids: [id],
     cause: failure && errorFrom(failure),

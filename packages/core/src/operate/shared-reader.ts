@@ -98,13 +98,13 @@ export function createSharedReader({ log, clock, wakeups, settings }: SharedRead
     for (const { listener } of followers) listener.wake()
   }
 
-  function placesOf({ queue, tag }: Concern): readonly [Map<string, Set<Follower>>, string] {
+  function choosePlaces({ queue, tag }: Concern): readonly [Map<string, Set<Follower>>, string] {
     return tag === undefined ? [byQueue, queue ?? ''] : [byTag, tag]
   }
 
   function add(one: Follower): void {
     followers.add(one)
-    const [index, key] = placesOf(one.concern)
+    const [index, key] = choosePlaces(one.concern)
     const others = index.get(key)
     if (others) others.add(one)
     else index.set(key, new Set([one]))
@@ -113,7 +113,7 @@ export function createSharedReader({ log, clock, wakeups, settings }: SharedRead
 
   function remove(one: Follower): void {
     followers.delete(one)
-    const [index, key] = placesOf(one.concern)
+    const [index, key] = choosePlaces(one.concern)
     const others = index.get(key)
     others?.delete(one)
     if (others?.size === 0) index.delete(key)

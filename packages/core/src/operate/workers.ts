@@ -33,7 +33,7 @@ export function workerInfo(record: WorkerRecord): WorkerInfo {
   return { ...record, startedAt: new Date(record.startedAt), lastSeen: new Date(record.lastSeen) }
 }
 
-export function workersOf(deps: OperateDeps): Workers {
+export function createWorkers(deps: OperateDeps): Workers {
   return {
     async list() {
       const { log } = await deps.connected()

@@ -30,14 +30,14 @@ export interface Codec {
 }
 
 /** A payload belongs to its job by id and name. Under another name it would go to another handler. */
-export function payloadOf(job: { readonly id: string; readonly name: string }): Belongs {
+export function asPayload(job: { readonly id: string; readonly name: string }): Belongs {
   return { job: job.id, as: `payload of ${job.name}` }
 }
 
-export function resultOf(job: string): Belongs {
+export function asResult(job: string): Belongs {
   return { job, as: 'result' }
 }
 
-export function errorOf(job: string): Belongs {
+export function asError(job: string): Belongs {
   return { job, as: 'error' }
 }

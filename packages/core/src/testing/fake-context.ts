@@ -46,7 +46,7 @@ export interface FakeContext<Result> extends Context<Result> {
   /** What it completed with `ctx.complete`. */
   readonly completed: { readonly tx: Transaction; readonly result: unknown } | undefined
   /** What an outcome that the handler returned asks for; undefined for any other value. */
-  outcomeOf(returned: unknown): Wish | undefined
+  readOutcome(returned: unknown): Wish | undefined
   /** Aborts `ctx.signal`, as a cancellation would unless another reason is given. */
   abort(reason?: Error): void
   /** Aborts `ctx.stopping`: the worker wants to stop. */
@@ -68,7 +68,7 @@ export const silentLogger: Logger = {
  * @example
  * const ctx = fakeContext(makeThumbnail, { attempt: 3 })
  * const returned = await thumbnail({ file: 'a.jpg', width: 320 }, ctx)
- * ctx.outcomeOf(returned) // { kind: 'snooze', delayMs: 60_000, … }
+ * ctx.readOutcome(returned) // { kind: 'snooze', delayMs: 60_000, … }
  */
 export function fakeContext<In, Out, Result>(
   job: JobDefinition<In, Out, Result>,
@@ -85,7 +85,7 @@ export function fakeContext<In, Out, Result>(
   let completed: FakeContext<Result>['completed']
   let completing: unknown
 
-  const view = viewOf(job, options)
+  const view = makeView(job, options)
   const newId = idMaker(systemClock)
   const log: JobLog = {
     ...memoryLog().open({ logger, clock: systemClock }),
@@ -94,7 +94,7 @@ export function fakeContext<In, Out, Result>(
     },
   }
   const run: ContextRun = {
-    claim: claimOf(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
+    claim: makeClaim(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
     view,
     outcomes,
     signal: signal.signal,
@@ -129,8 +129,8 @@ export function fakeContext<In, Out, Result>(
     get completed() {
       return completed
     },
-    outcomeOf: (returned) => {
-      const wish = outcomes.wishOf(returned)
+    readOutcome: (returned) => {
+      const wish = outcomes.readWish(returned)
       return wish === 'foreign' ? undefined : wish
     },
     abort: (reason = cancelledError('cancelled by the test')) => signal.abort(reason),
@@ -138,7 +138,7 @@ export function fakeContext<In, Out, Result>(
   }
 }
 
-function viewOf(job: AnyJob, options: FakeContextOptions<unknown>): JobView {
+function makeView(job: AnyJob, options: FakeContextOptions<unknown>): JobView {
   const { name, queue, lane } = resolvedJob(job)
   return {
     id: options.id ?? randomUUID(),
@@ -153,7 +153,7 @@ function viewOf(job: AnyJob, options: FakeContextOptions<unknown>): JobView {
   }
 }
 
-function claimOf(
+function makeClaim(
   view: JobView,
   attempt: number,
   maxAttempts: number,

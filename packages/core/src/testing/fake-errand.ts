@@ -7,7 +7,7 @@ import { errandOver, swappable } from '../errand.ts'
 import type { Errand } from '../errand.ts'
 import { ErrandError } from '../errors.ts'
 import type { Failure } from '../failure/failure.ts'
-import { instanceOf } from '../instance.ts'
+import { createInstance } from '../instance.ts'
 import type { Instance } from '../instance.ts'
 import { jobEvent } from '../operate/job-event.ts'
 import type { NewJob } from '../job/job.ts'
@@ -71,7 +71,7 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
   const log = recordingLog(recorded)
   const driver = memoryDriver()
   const config = resolveConfig({ log, driver, logger: options.logger ?? silentLogger })
-  const instance = instanceOf(config, clock)
+  const instance = createInstance(config, clock)
   const restore = errand && swappable(errand).swap(instance)
   const faked = errand ?? errandOver(instance)
   let ended = false
@@ -147,7 +147,7 @@ async function runUntilIdle(
   } finally {
     await worker.stop()
   }
-  return summaryOf(instance, log, before)
+  return summarizeRun(instance, log, before)
 }
 
 /** Resolves when these queues have neither a ready nor a running job, and nothing else is due. */
@@ -176,7 +176,7 @@ async function idle(
   }
 }
 
-async function summaryOf({ codec }: Instance, log: JobLog, before: string): Promise<FakeRun> {
+async function summarizeRun({ codec }: Instance, log: JobLog, before: string): Promise<FakeRun> {
   let succeeded = 0
   let failed = 0
   const errors: FakeRun['errors'][number][] = []

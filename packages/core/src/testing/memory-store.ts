@@ -19,7 +19,7 @@ import type { PausedRow, QueueCounts } from '../engine/store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
-const textOf = (...parts: readonly string[]): string => JSON.stringify(parts)
+const toKey = (...parts: readonly string[]): string => JSON.stringify(parts)
 const byRank = (a: JobRow, b: JobRow): number =>
   laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
 const sound = (count: unknown): number => (Number.isSafeInteger(count) ? Number(count) : 0)
@@ -160,11 +160,11 @@ export class MemoryStore implements JobStore {
   }
 
   holder({ queue, key }: QueueKey): string | undefined {
-    return this.#holders.get(textOf(queue, key))?.id
+    return this.#holders.get(toKey(queue, key))?.id
   }
   setHolder({ queue, key }: QueueKey, id: string | undefined): void {
-    if (id === undefined) this.#holders.delete(textOf(queue, key))
-    else this.#holders.set(textOf(queue, key), { queue, key, id })
+    if (id === undefined) this.#holders.delete(toKey(queue, key))
+    else this.#holders.set(toKey(queue, key), { queue, key, id })
   }
   firstOfKey({ queue, key }: QueueKey): JobRow | undefined {
     return this.#where((row) => row.queue === queue && row.orderingKey === key).toSorted(bySequence)[0]
@@ -182,11 +182,11 @@ export class MemoryStore implements JobStore {
   }
 
   unique(name: string, key: string): UniqueRow | undefined {
-    return this.#uniques.get(textOf(name, key))
+    return this.#uniques.get(toKey(name, key))
   }
   setUnique(name: string, key: string, unique: UniqueRow | undefined): void {
-    if (unique) this.#uniques.set(textOf(name, key), unique)
-    else this.#uniques.delete(textOf(name, key))
+    if (unique) this.#uniques.set(toKey(name, key), unique)
+    else this.#uniques.delete(toKey(name, key))
   }
 
   worker(id: string): WorkerRow | undefined {

@@ -2,7 +2,7 @@ import type { DriverFactory } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 
 /** What tells drivers of one place from those of another, without credentials. */
-export function placeOf({ name, place }: DriverFactory): string {
+export function describePlace({ name, place }: DriverFactory): string {
   return place === undefined ? name : `${name} ${place}`
 }
 

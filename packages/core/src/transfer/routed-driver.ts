@@ -13,7 +13,7 @@ import type {
 } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 import { RoutedSubscription } from './routed-subscription.ts'
-import { placeOf, driversInUse } from './places.ts'
+import { describePlace, driversInUse } from './places.ts'
 import type { Route } from './route.ts'
 
 export interface RoutedDriverParts {
@@ -54,7 +54,7 @@ export class RoutedDriver implements Driver, Route {
 
   constructor(parts: RoutedDriverParts) {
     this.#parts = parts
-    this.#configured = placeOf(parts.configured)
+    this.#configured = describePlace(parts.configured)
     this.#current = parts.configured.open(parts.context)
     this.#open = new Map([[this.#configured, this.#current]])
   }
@@ -167,7 +167,7 @@ export class RoutedDriver implements Driver, Route {
       throw new Error(`the address of ${place} is not in the log; configure this process with it`)
     }
     const factory = await factoryAt(url)
-    const found = placeOf(factory)
+    const found = describePlace(factory)
     // `env:NAME` is what each process makes of it.
     if (found !== place) {
       throw new ErrandError(

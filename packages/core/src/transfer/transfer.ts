@@ -3,10 +3,10 @@ import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 import { checkDriver } from './check.ts'
 import { Drain } from './drain.ts'
 import type { LeftQueue } from './drain.ts'
-import { placeOf } from './places.ts'
+import { describePlace } from './places.ts'
 import type { Connection, OperateDeps } from '../operate/connection.ts'
-import { noteOf } from '../operate/filter.ts'
-import { statusOf, untilMoved } from './until-moved.ts'
+import { toNote } from '../operate/filter.ts'
+import { toStatus, untilMoved } from './until-moved.ts'
 import type { WorkerInfo } from '../operate/workers.ts'
 
 /** How far a move of the system from one driver to another is. */
@@ -55,7 +55,7 @@ export interface Transfers {
   status(): Promise<TransferStatus | undefined>
 }
 
-export function transferOf(deps: OperateDeps): Transfers {
+export function createTransfers(deps: OperateDeps): Transfers {
   async function learnt(): Promise<Connection & { readonly record: Transfer | undefined }> {
     const connection = await deps.connected()
     const record = await connection.log.transfer()
@@ -65,11 +65,11 @@ export function transferOf(deps: OperateDeps): Transfers {
 
   return {
     async to(url, options) {
-      const { by } = noteOf('transfer.to()', options, ['signal', 'onProgress'])
+      const { by } = toNote('transfer.to()', options, ['signal', 'onProgress'])
       const factory = await deps.driverAt(url)
       const connection = await learnt()
       const { record, route, log } = connection
-      const target: DriverAddress = { place: placeOf(factory), url }
+      const target: DriverAddress = { place: describePlace(factory), url }
       if (
         record?.to.place === target.place &&
         (record.phase === 'moving' || route.places[0] === target.place)
@@ -83,7 +83,7 @@ export function transferOf(deps: OperateDeps): Transfers {
     },
 
     async cancel(options) {
-      const { by } = noteOf('transfer.cancel()', options, ['signal', 'onProgress'])
+      const { by } = toNote('transfer.cancel()', options, ['signal', 'onProgress'])
       const connection = await learnt()
       const { record } = connection
       if (record?.phase !== 'moving') {
@@ -102,7 +102,7 @@ export function transferOf(deps: OperateDeps): Transfers {
       const { clock, settings } = deps
       const parts = { log, clock, old: route.old, transfer: record, publishGraceMs: settings.publishGraceMs }
       const left = record.phase === 'moving' ? await new Drain(parts).look(workers) : []
-      return statusOf(record, workers, left)
+      return toStatus(record, workers, left)
     },
   }
 }

@@ -18,20 +18,23 @@ const cleanLooks = 2
 const expediteAtOnce = 500
 
 /** Live workers that do not do what the record says. */
-function behindOf(workers: readonly WorkerRecord[], { phase, from, to }: Transfer): readonly WorkerRecord[] {
+function findBehind(
+  workers: readonly WorkerRecord[],
+  { phase, from, to }: Transfer,
+): readonly WorkerRecord[] {
   return workers.filter(
     ({ alive, drivers }) =>
       alive && (drivers[0] !== to.place || (phase === 'moved' && drivers.includes(from.place))),
   )
 }
 
-export function statusOf(
+export function toStatus(
   transfer: Transfer,
   workers: readonly WorkerRecord[],
   left: readonly LeftQueue[],
 ): TransferStatus {
   const { phase, from, to, by, at } = transfer
-  const behind = behindOf(workers, transfer).map((worker) => workerInfo(worker))
+  const behind = findBehind(workers, transfer).map((worker) => workerInfo(worker))
   return { phase, from: from.place, to: to.place, by, since: new Date(at), behind, left }
 }
 
@@ -44,7 +47,7 @@ export async function untilMoved(
 ): Promise<TransferStatus> {
   let transfer = begun
   const said = (workers: readonly WorkerRecord[], left: readonly LeftQueue[]): TransferStatus => {
-    const status = statusOf(transfer, workers, left)
+    const status = toStatus(transfer, workers, left)
     onProgress?.(status)
     return status
   }

@@ -67,7 +67,7 @@ const sweepsPerLease = 4
 export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
   const { deps, gate, allowance, stopping, leaseOut, exhausted } = surroundings
   const { log, clock, logger, codec, driver, route, publisher, recorded, settings } = deps
-  const queues = surroundings.queues ?? queuesOf(worker)
+  const queues = surroundings.queues ?? listQueues(worker)
   if (queues.length === 0) {
     throw new ErrandError('E_OPTION', 'the worker has no handlers and no queues, so it could do nothing')
   }
@@ -152,7 +152,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
 }
 
 /** The queues of its handlers' jobs. */
-function queuesOf(worker: ResolvedWorker): readonly QueueName[] {
+function listQueues(worker: ResolvedWorker): readonly QueueName[] {
   const queues = new Set([...worker.handlers.values()].map(({ job }) => resolvedJob(job).queue))
   return [...queues].toSorted()
 }

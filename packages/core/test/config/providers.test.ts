@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { importPackage } from '../../src/config/packages.ts'
 import { findProvider } from '../../src/config/providers.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { packageFiles, temporaryFolder } from '../temporary.ts'
 
 // Schemes that nothing opens: a package manager's NODE_PATH may bring real packages into sight of this process.
@@ -54,7 +54,7 @@ test('two packages that declare one scheme: the error names both', async () => {
     ...packageFiles('errand-a', source('a'), { errand: { driver: ['pigeon'] } }),
     ...packageFiles('errand-b', source('b'), { errand: { driver: ['pigeon'] } }),
   })
-  const refusal = await refusalOf(() => from('pigeon', app.path))
+  const refusal = await catchRefusal(() => from('pigeon', app.path))
   expect(refusal).toMatchObject({
     code: 'E_CONFIG',
     message: expect.stringContaining('errand-a and errand-b'),
@@ -108,7 +108,7 @@ test.each([
     ...packageFiles('errand', '', published),
     'package-lock.json': '',
   })
-  const refusal = await refusalOf(() => from(scheme, app.path))
+  const refusal = await catchRefusal(() => from(scheme, app.path))
   expect(refusal).toMatchObject({ code, message: expect.stringContaining(message) })
 })
 
@@ -116,6 +116,6 @@ test('a package that is there and cannot be loaded is not called missing', async
   await using app = await temporaryFolder(
     packageFiles('errand-driver-pigeon', 'throw new Error("broken build")'),
   )
-  const refusal = await refusalOf(() => from('pigeon', app.path))
+  const refusal = await catchRefusal(() => from('pigeon', app.path))
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('broken build') })
 })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { maskCredentials } from '../../src/masking.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../../src/testing.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { recordingLogger } from '../recording-logger.ts'
 import { packageFiles, temporaryFolder } from '../temporary.ts'
 
@@ -58,7 +58,7 @@ test('nothing configured: a SQLite file and the database driver, said in one lin
 
 test('nothing configured in production is an error that says what to set, but only on first use', async () => {
   const config = resolveConfig({ logger }, { env: { NODE_ENV: 'production' }, folder: '/' })
-  const refusal = await refusalOf(() => config.logFactory())
+  const refusal = await catchRefusal(() => config.logFactory())
   expect(refusal).toMatchObject({ code: 'E_MISSING_LOG', message: expect.stringContaining('ERRAND_LOG') })
   // It is read through the mask of credentials, which must leave the example as it is.
   expect(maskCredentials(refusal.message)).toBe(refusal.message)
@@ -77,7 +77,7 @@ test('an unknown scheme in the environment is refused without its credentials', 
   const env = { ERRAND_LOG: 'mysql://root:secret@host/db', ERRAND_DRIVER: 'nats://user:secret@host' }
   const config = resolveConfig({ logger }, { env, folder: '/' })
   for (const use of [() => config.logFactory(), () => config.driverFactory()]) {
-    const refusal = await refusalOf(use)
+    const refusal = await catchRefusal(use)
     expect(refusal.code).toBe('E_URL')
     expect(refusal.message).not.toContain('secret')
   }
@@ -91,7 +91,7 @@ test('a package that is there and breaks is not called missing', async () => {
     { logger, driver: 'sqs://eu-west-1' },
     { env: {}, folder: app.path, others: [] },
   )
-  const refusal = await refusalOf(() => config.driverFactory())
+  const refusal = await catchRefusal(() => config.driverFactory())
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('broken build') })
 })
 
@@ -104,7 +104,7 @@ test.each([
     { logger, driver: 'sqs://eu-west-1' },
     { env: {}, folder: app.path, others: [] },
   )
-  const refusal = await refusalOf(() => config.driverFactory())
+  const refusal = await catchRefusal(() => config.driverFactory())
   expect(refusal).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining(hint) })
 })
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createErrand, defineConfig } from '../../src/index.ts'
 import { memoryDriver, memoryLog } from '../../src/testing.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 test('a configuration may be empty, and is returned as it is', () => {
   expect(defineConfig()).toEqual({})
@@ -35,7 +35,7 @@ test.each([
   [{ log: './errand.db' }, 'E_URL', 'not a URL'],
 ])('%j is refused at once, when it is defined and when it is used', async (config, code, hint) => {
   for (const use of [defineConfig, createErrand]) {
-    const refusal = await refusalOf(() => use(config as never))
+    const refusal = await catchRefusal(() => use(config as never))
     expect(refusal).toMatchObject({ code, message: expect.stringContaining(hint) })
     expect(refusal.message).not.toContain('secret')
   }

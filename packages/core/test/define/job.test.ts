@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { jobDefaults } from '../../src/config/defaults.ts'
 import { resolvedJob } from '../../src/define/job.ts'
 import { defineJob, exponential } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 /** Past the compiler, as JavaScript would. */
 const loosely = (job: unknown) => () => defineJob(job as Parameters<typeof defineJob>[0])
@@ -75,7 +75,7 @@ test('durations become milliseconds and policies keep what they say', () => {
 test('a run without a timeout must be asked for by name', async () => {
   expect(resolvedJob(defineJob({ name: 'a', timeout: 'none' })).timeoutMs).toBeNull()
   for (const timeout of [Number.POSITIVE_INFINITY, 0]) {
-    const refusal = await refusalOf(() => defineJob({ name: 'a', timeout }))
+    const refusal = await catchRefusal(() => defineJob({ name: 'a', timeout }))
     expect(refusal).toMatchObject({ code: 'E_DURATION', message: expect.stringContaining("'none'") })
   }
 })
@@ -89,14 +89,14 @@ test('a definition cannot be changed after it was made', () => {
 test.each(['', ' ', '.a', 'a b', 'a\nb', 'ä', 'a'.repeat(129), undefined, null, 7, {}])(
   'a job cannot be named %j',
   async (name) => {
-    expect(await refusalOf(loosely({ name }))).toMatchObject({ code: 'E_NAME' })
+    expect(await catchRefusal(loosely({ name }))).toMatchObject({ code: 'E_NAME' })
   },
 )
 
 test.each(['', 'a b', 'media/thumbs', '*', 'q'.repeat(65), 7])(
   'a queue cannot be named %j',
   async (queue) => {
-    expect(await refusalOf(loosely({ name: 'a', queue }))).toMatchObject({ code: 'E_NAME' })
+    expect(await catchRefusal(loosely({ name: 'a', queue }))).toMatchObject({ code: 'E_NAME' })
   },
 )
 
@@ -108,7 +108,7 @@ test.each([
   [{ retry: { until: 'soon' } }],
   [{ unique: { key: () => 'k', for: '5 min' } }],
 ])('%j is not a duration', async (policy) => {
-  expect(await refusalOf(loosely({ name: 'a', ...policy }))).toMatchObject({ code: 'E_DURATION' })
+  expect(await catchRefusal(loosely({ name: 'a', ...policy }))).toMatchObject({ code: 'E_DURATION' })
 })
 
 test.each([
@@ -128,24 +128,24 @@ test.each([
   [{ payload: { file: 'string' } }],
   [{ returns: () => true }],
 ])('%j is a wrong option', async (policy) => {
-  expect(await refusalOf(loosely({ name: 'a', ...policy }))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(loosely({ name: 'a', ...policy }))).toMatchObject({ code: 'E_OPTION' })
 })
 
 test('a misspelt option is refused, with the one that was meant', async () => {
-  const unknown = await refusalOf(loosely({ name: 'a', rety: { attempts: 3 } }))
+  const unknown = await catchRefusal(loosely({ name: 'a', rety: { attempts: 3 } }))
   expect(unknown).toMatchObject({
     code: 'E_OPTION',
     message: expect.stringContaining('did you mean "retry"?'),
   })
-  const nested = await refusalOf(loosely({ name: 'a', retry: { atempts: 3 } }))
+  const nested = await catchRefusal(loosely({ name: 'a', retry: { atempts: 3 } }))
   expect(nested.message).toContain('did you mean "attempts"?')
-  const strange = await refusalOf(loosely({ name: 'a', colour: 'red' }))
+  const strange = await catchRefusal(loosely({ name: 'a', colour: 'red' }))
   expect(strange.message).toContain('known: name, queue')
 })
 
 test('defineJob without an object is refused', async () => {
   for (const nothing of [undefined, null, 'a']) {
-    expect(await refusalOf(loosely(nothing))).toMatchObject({ code: 'E_OPTION' })
+    expect(await catchRefusal(loosely(nothing))).toMatchObject({ code: 'E_OPTION' })
   }
 })
 
@@ -156,7 +156,7 @@ test('a job of another copy of the package is known', () => {
 
 test('a request refuses options that dispatch would not know', async () => {
   const job = defineJob({ name: 'a' })
-  expect(await refusalOf(() => job.with(undefined, { dealy: '1s' } as never))).toMatchObject({
+  expect(await catchRefusal(() => job.with(undefined, { dealy: '1s' } as never))).toMatchObject({
     code: 'E_OPTION',
     message: expect.stringContaining('did you mean "delay"?'),
   })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resolvedHandler } from '../../src/define/handler.ts'
 import { resolveWorker } from '../../src/define/worker.ts'
 import { defineJob, defineWorker, handle } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 const job = defineJob({ name: 'a' })
 const handlers = [handle(job, () => undefined)]
@@ -33,18 +33,18 @@ test('a short lease beats more often', () => {
 })
 
 test('a lease shorter than three heartbeats is refused', async () => {
-  const refusal = await refusalOf(loosely({ lease: '2s', heartbeat: '1s' }))
+  const refusal = await catchRefusal(loosely({ lease: '2s', heartbeat: '1s' }))
   expect(refusal).toMatchObject({
     code: 'E_OPTION',
     message: expect.stringContaining('at least 3 heartbeats'),
   })
   expect(resolveWorker({ handlers, lease: '3s', heartbeat: '1s' }).heartbeatMs).toBe(1_000)
-  expect(await refusalOf(loosely({ lease: 0 }))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(loosely({ lease: 0 }))).toMatchObject({ code: 'E_OPTION' })
 })
 
 test('two handlers of one name are refused, also when their jobs are two definitions', async () => {
   const twin = defineJob({ name: 'a', queue: 'other' })
-  const refusal = await refusalOf(loosely({ handlers: [...handlers, handle(twin, () => undefined)] }))
+  const refusal = await catchRefusal(loosely({ handlers: [...handlers, handle(twin, () => undefined)] }))
   expect(refusal).toMatchObject({ code: 'E_DUPLICATE_JOB', message: expect.stringContaining("'a'") })
 })
 
@@ -61,12 +61,12 @@ test.each([
   [{ stop: true }],
   [{ concurency: 3 }],
 ])('%j is a wrong option', async (worker) => {
-  expect(await refusalOf(loosely(worker))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(loosely(worker))).toMatchObject({ code: 'E_OPTION' })
 })
 
 test('a queue of the concurrency must be a name, and a grace a duration', async () => {
-  expect(await refusalOf(loosely({ concurrency: { 'a b': 1 } }))).toMatchObject({ code: 'E_NAME' })
-  expect(await refusalOf(loosely({ grace: 'long' }))).toMatchObject({ code: 'E_DURATION' })
+  expect(await catchRefusal(loosely({ concurrency: { 'a b': 1 } }))).toMatchObject({ code: 'E_NAME' })
+  expect(await catchRefusal(loosely({ grace: 'long' }))).toMatchObject({ code: 'E_DURATION' })
 })
 
 test('a factory is not called by defineWorker', () => {
@@ -79,20 +79,22 @@ test('a factory is not called by defineWorker', () => {
 })
 
 test('a handler for a job that does not exist is refused, with a hint at the import', async () => {
-  const refusal = await refusalOf(() => handle(undefined as never, () => undefined))
+  const refusal = await catchRefusal(() => handle(undefined as never, () => undefined))
   expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('defineJob') })
-  expect(await refusalOf(() => handle({ name: 'a' } as never, () => undefined))).toMatchObject({
+  expect(await catchRefusal(() => handle({ name: 'a' } as never, () => undefined))).toMatchObject({
     code: 'E_OPTION',
   })
 })
 
 test('a handler must be a function, and its options known', async () => {
-  expect(await refusalOf(() => handle(job, 'run' as never))).toMatchObject({ code: 'E_OPTION' })
-  expect(await refusalOf(() => handle(job, () => 1, { onFailed: () => undefined } as never))).toMatchObject({
+  expect(await catchRefusal(() => handle(job, 'run' as never))).toMatchObject({ code: 'E_OPTION' })
+  expect(
+    await catchRefusal(() => handle(job, () => 1, { onFailed: () => undefined } as never)),
+  ).toMatchObject({
     code: 'E_OPTION',
     message: expect.stringContaining('"failed"'),
   })
-  expect(await refusalOf(() => handle(job, () => 1, { failed: 'x' } as never))).toMatchObject({
+  expect(await catchRefusal(() => handle(job, () => 1, { failed: 'x' } as never))).toMatchObject({
     code: 'E_OPTION',
   })
 })

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { ErrandError, defineJob } from '../../src/index.ts'
+import { defineJob, ErrandError } from '../../src/index.ts'
 import type { NewJob } from '../../src/ports.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { collect } from '../collect.ts'
 import { testInstance } from '../instance.ts'
 
@@ -95,7 +95,7 @@ test('a log that cannot be reached rejects with its code and the ids; the next d
       },
     }),
   })
-  const refusal = await refusalOf(() => test.errand.dispatch(plain, 1))
+  const refusal = await catchRefusal(() => test.errand.dispatch(plain, 1))
   expect(refusal).toMatchObject({ code: 'E_LOG_UNREACHABLE', ids: [expect.any(String)] })
   reachable = true
   expect(await test.errand.dispatch(plain, 1)).toMatchObject({ status: 'added' })
@@ -112,7 +112,7 @@ test('a reply that is lost says unknown, and dispatching again with the id of th
       },
     }),
   })
-  const unknown = await refusalOf(() => test.errand.dispatch(plain, 1))
+  const unknown = await catchRefusal(() => test.errand.dispatch(plain, 1))
   expect(unknown).toMatchObject({ code: 'E_DISPATCH_UNKNOWN', ids: [expect.any(String)] })
   lost = false
   const [id] = unknown.ids ?? []
@@ -123,7 +123,7 @@ test('a reply that is lost says unknown, and dispatching again with the id of th
 test('any other error of a log comes as an ErrandError with the ids', async () => {
   const cause = new RangeError('index corrupt')
   await using test = testInstance({ log: () => ({ append: () => Promise.reject(cause) }) })
-  expect(await refusalOf(() => test.errand.dispatch(plain, 1))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.dispatch(plain, 1))).toMatchObject({
     code: 'E_LOG',
     cause,
     ids: [expect.any(String)],
@@ -150,7 +150,7 @@ test('many are stored in one transaction, and answered in their order', async ()
 test('one bad request of many: none is stored, and the error says which and why', async () => {
   await using test = testInstance()
   const requests = [plain.with(1), plain.with('two' as never), 'three' as never, plain.with(4, { delay: -1 })]
-  const refusal = await refusalOf(() => test.errand.dispatchMany(requests))
+  const refusal = await catchRefusal(() => test.errand.dispatchMany(requests))
   expect(refusal.code).toBe('E_BATCH_REFUSED')
   expect(refusal.requests?.map((each) => each?.code)).toEqual([
     undefined,
@@ -164,16 +164,16 @@ test('one bad request of many: none is stored, and the error says which and why'
 test('two definitions of one name in one call are refused', async () => {
   await using test = testInstance()
   const twin = defineJob({ name: 'plain', payload: z.string() })
-  const refusal = await refusalOf(() => test.errand.dispatchMany([plain.with(1), twin.with('a')]))
+  const refusal = await catchRefusal(() => test.errand.dispatchMany([plain.with(1), twin.with('a')]))
   expect(refusal).toMatchObject({ code: 'E_DUPLICATE_JOB', message: expect.stringContaining("'plain'") })
 })
 
 test('dispatchMany refuses what is not a list, and unknown options', async () => {
   await using test = testInstance()
-  expect(await refusalOf(() => test.errand.dispatchMany(plain.with(1) as never))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.dispatchMany(plain.with(1) as never))).toMatchObject({
     code: 'E_OPTION',
   })
-  expect(await refusalOf(() => test.errand.dispatchMany([], { atomic: true } as never))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.dispatchMany([], { atomic: true } as never))).toMatchObject({
     code: 'E_OPTION',
   })
 })
@@ -182,7 +182,7 @@ test('closing waits for what was dispatched; afterwards nothing is', async () =>
   await using test = testInstance()
   const dispatched = test.errand.dispatch(plain, 1)
   const closing = test.errand.close()
-  expect(await refusalOf(() => test.errand.dispatch(plain, 2))).toMatchObject({ code: 'E_CLOSED' })
+  expect(await catchRefusal(() => test.errand.dispatch(plain, 2))).toMatchObject({ code: 'E_CLOSED' })
   expect(await dispatched).toMatchObject({ status: 'added' })
   await closing
 })

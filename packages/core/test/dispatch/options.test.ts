@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { DispatchOptions } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({
@@ -113,7 +113,7 @@ test.each<[object, string]>([
   await using test = testInstance({
     log: (log) => ({ append: (...args) => (appends++, log.append(...args)) }),
   })
-  const refusal = await refusalOf(() => test.errand.dispatch(job, { to: 'ann' }, options))
+  const refusal = await catchRefusal(() => test.errand.dispatch(job, { to: 'ann' }, options))
   expect([refusal.code, appends]).toEqual([code, 0])
 })
 
@@ -130,20 +130,20 @@ test('a key function that throws, or gives no text, is refused', async () => {
     },
   })
   const nothing = defineJob({ name: 'b', payload: z.unknown(), unique: { key: () => undefined as never } })
-  expect(await refusalOf(() => test.errand.dispatch(throws, 1))).toMatchObject({ code: 'E_KEY', cause })
-  expect(await refusalOf(() => test.errand.dispatch(nothing, 1))).toMatchObject({ code: 'E_KEY' })
+  expect(await catchRefusal(() => test.errand.dispatch(throws, 1))).toMatchObject({ code: 'E_KEY', cause })
+  expect(await catchRefusal(() => test.errand.dispatch(nothing, 1))).toMatchObject({ code: 'E_KEY' })
 })
 
 test('a message about a key shows neither the key nor the payload', async () => {
   await using test = testInstance()
-  const refusal = await refusalOf(() => test.errand.dispatch(job, { to: `secret\0` }))
+  const refusal = await catchRefusal(() => test.errand.dispatch(job, { to: `secret\0` }))
   expect(refusal.message).not.toContain('secret')
 })
 
 test('what is no job is refused', async () => {
   await using test = testInstance()
   for (const none of [undefined, { name: 'mail.send' }, 'mail.send']) {
-    expect(await refusalOf(() => test.errand.dispatch(none as never, undefined as never))).toMatchObject({
+    expect(await catchRefusal(() => test.errand.dispatch(none as never, undefined as never))).toMatchObject({
       code: 'E_OPTION',
     })
   }

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { defineJob } from '../../src/index.ts'
 import type { AnyJob } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 
 const anything = defineJob({ name: 'anything', payload: z.unknown() })
@@ -31,12 +31,12 @@ test('any Standard Schema will do, also an asynchronous one', async () => {
   expect(await stored(valibot, { file: 'a' })).toEqual({ file: 'a' })
   const slow = defineJob({ name: 's', payload: z.string().refine(async (text) => text === 'yes') })
   expect(await stored(slow, 'yes')).toBe('yes')
-  expect(await refusalOf(() => stored(slow, 'no'))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
+  expect(await catchRefusal(() => stored(slow, 'no'))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
 })
 
 test('a payload that does not fit says where, and never what was in it', async () => {
   const job = defineJob({ name: 'a', payload: z.object({ user: z.object({ age: z.number() }) }) })
-  const refusal = await refusalOf(() => stored(job, { user: { age: 'topsecret' } }))
+  const refusal = await catchRefusal(() => stored(job, { user: { age: 'topsecret' } }))
   expect(refusal).toMatchObject({ code: 'E_PAYLOAD_INVALID', message: expect.stringContaining('user.age') })
   expect(refusal.message).not.toContain('topsecret')
 })
@@ -44,8 +44,8 @@ test('a payload that does not fit says where, and never what was in it', async (
 test('a missing payload, and one that nobody asked for, are refused', async () => {
   const some = defineJob({ name: 'some', payload: z.object({}) })
   const none = defineJob({ name: 'none' })
-  expect(await refusalOf(() => stored(some, undefined))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
-  expect(await refusalOf(() => stored(none, { a: 1 }))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
+  expect(await catchRefusal(() => stored(some, undefined))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
+  expect(await catchRefusal(() => stored(none, { a: 1 }))).toMatchObject({ code: 'E_PAYLOAD_INVALID' })
   expect(await stored(none, undefined)).toBeNull()
 })
 
@@ -61,7 +61,7 @@ test('a schema that throws is told with its error as the cause', async () => {
     },
   }
   const job = defineJob({ name: 'a', payload: broken })
-  expect(await refusalOf(() => stored(job, 'x'))).toMatchObject({ code: 'E_PAYLOAD_INVALID', cause })
+  expect(await catchRefusal(() => stored(job, 'x'))).toMatchObject({ code: 'E_PAYLOAD_INVALID', cause })
 })
 
 const cycle: Record<string, unknown> = { list: [] }
@@ -102,7 +102,7 @@ test.each<[string, unknown, string]>([
     'payload of anything cannot be read (no)',
   ],
 ])('%s does not survive JSON, so it is refused and its place named', async (_, payload, message) => {
-  const refusal = await refusalOf(() => stored(anything, payload))
+  const refusal = await catchRefusal(() => stored(anything, payload))
   expect(refusal.code).toBe('E_PAYLOAD_NOT_SERIALIZABLE')
   expect(refusal.message.replace(' of anything', '')).toContain(message.replace(' of anything', ''))
 })
@@ -135,12 +135,14 @@ test('the payload is taken at the moment of the dispatch', async () => {
 test('a payload over the limit is refused in bytes, not characters; the limit is a setting', async () => {
   await using test = testInstance({ config: { payloadLimit: 12 } })
   await test.errand.dispatch(anything, '1234567890')
-  const refusal = await refusalOf(() => test.errand.dispatch(anything, 'äöüäöü'))
+  const refusal = await catchRefusal(() => test.errand.dispatch(anything, 'äöüäöü'))
   expect(refusal).toMatchObject({ code: 'E_PAYLOAD_TOO_LARGE', message: expect.stringContaining('14 bytes') })
 })
 
 test('by default a payload may have one mebibyte', async () => {
   const text = 'x'.repeat(1_048_576 - 2)
   expect(await stored(anything, text)).toHaveLength(text.length)
-  expect(await refusalOf(() => stored(anything, `${text}x`))).toMatchObject({ code: 'E_PAYLOAD_TOO_LARGE' })
+  expect(await catchRefusal(() => stored(anything, `${text}x`))).toMatchObject({
+    code: 'E_PAYLOAD_TOO_LARGE',
+  })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
-import { publisherOf } from '../../src/dispatch/publisher.ts'
+import { createPublisher } from '../../src/dispatch/publisher.ts'
 import type { Ticket } from '../../src/job/ticket.ts'
 import type { Driver, PublishReport } from '../../src/ports/driver.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
@@ -25,7 +25,7 @@ test('closing waits a second for a broker that hangs, however much is still to b
   const clock = virtualClock()
   const logger = recordingLogger()
   const { settings } = resolveConfig({ logger })
-  const publisher = publisherOf({ driver: hangingDriver(), clock, logger, settings })
+  const publisher = createPublisher({ driver: hangingDriver(), clock, logger, settings })
   const tickets = Array.from({ length: 3 * settings.batchItems }, (_, index) => ticket(String(index)))
   const publishing = publisher.publish(tickets)
   const closing = publisher.close()
@@ -48,7 +48,7 @@ test('tickets do not wait for the answer to those before them: four publishes ma
       }),
   }
   const { settings } = resolveConfig({ logger })
-  const publisher = publisherOf({ driver, clock, logger, settings })
+  const publisher = createPublisher({ driver, clock, logger, settings })
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
   const reports = []
   for (const id of ['1', '2', '3', '4', '5', '6']) {
@@ -68,7 +68,7 @@ test('tickets do not wait for the answer to those before them: four publishes ma
 test('a driver that was left while it hung does not hold up what is published to the new one', async () => {
   let isLeft = false
   const logger = recordingLogger()
-  const publisher = publisherOf({
+  const publisher = createPublisher({
     driver: {
       ...hangingDriver(),
       publish: async (tickets): Promise<PublishReport> =>

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { ErrandError, defineJob } from '../../src/index.ts'
+import { defineJob, ErrandError } from '../../src/index.ts'
 import type { Transaction } from '../../src/index.ts'
 import { checkTransaction } from '../../src/dispatch/transaction.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({ name: 'a', queue: 'q', payload: z.number() })
@@ -52,9 +52,9 @@ test.each<[string, unknown, string]>([
   ['null', null, 'null'],
 ])('%s is refused as tx', async (_, tx, hint) => {
   await using test = testInstance()
-  const single = await refusalOf(() => test.errand.dispatch(job, 1, { tx: tx as never }))
+  const single = await catchRefusal(() => test.errand.dispatch(job, 1, { tx: tx as never }))
   expect(single).toMatchObject({ code: 'E_TRANSACTION', message: expect.stringContaining(hint) })
-  const many = await refusalOf(() => test.errand.dispatchMany([job.with(1)], { tx: tx as never }))
+  const many = await catchRefusal(() => test.errand.dispatchMany([job.with(1)], { tx: tx as never }))
   expect(many).toMatchObject({ code: 'E_TRANSACTION' })
 })
 
@@ -124,6 +124,6 @@ test('an error inside a transaction is the caller’s to roll back: it is not ca
   await using test = testInstance({
     log: () => ({ append: () => Promise.reject(new ErrandError('E_LOG_UNREACHABLE', 'connection reset')) }),
   })
-  const refusal = await refusalOf(() => test.errand.dispatch(job, 1, { tx: pgClient }))
+  const refusal = await catchRefusal(() => test.errand.dispatch(job, 1, { tx: pgClient }))
   expect(refusal).toMatchObject({ code: 'E_LOG_UNREACHABLE', ids: [expect.any(String)] })
 })

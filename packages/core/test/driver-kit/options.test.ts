@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { defineOptions, option } from '../../src/driver-kit.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 const table = defineOptions('mine()', {
   prefix: option.text({ default: 'errand', pattern: /^[a-z]+$/, use: 'letters' }),
@@ -68,7 +68,7 @@ describe('a table of options', () => {
     [{ tls: 'yes' }, 'takes an object'],
     [{ prefx: 'a' }, 'did you mean "prefix"'],
   ])('refuses %o, and says what to change', async (options, message) => {
-    const refusal = await refusalOf(() => table.check(options))
+    const refusal = await catchRefusal(() => table.check(options))
     expect(refusal.code).toBe('E_OPTION')
     expect(refusal.message).toContain(message)
   })
@@ -82,7 +82,7 @@ describe('a table of options', () => {
     ['serverName=x', 'no parameter "serverName"'],
     ['tls=x', 'no parameter "tls"'],
   ])('refuses ?%s in a URL', async (query, message) => {
-    const refusal = await refusalOf(() => table.readQuery(what, query))
+    const refusal = await catchRefusal(() => table.readQuery(what, query))
     expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining(message) })
   })
 })

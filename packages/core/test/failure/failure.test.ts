@@ -14,7 +14,7 @@ import {
 } from 'fast-check'
 import { expect, test } from 'vitest'
 import { ErrandError, isErrandError, isPermanent, PermanentError, toError } from '../../src/errors.ts'
-import { failureLimits, reasonOf } from '../../src/failure/failure.ts'
+import { describeFailure, failureLimits } from '../../src/failure/failure.ts'
 import type { Failure } from '../../src/failure/failure.ts'
 import { errorFrom, storedFailure } from '../../src/failure/from-failure.ts'
 import { toFailure } from '../../src/failure/to-failure.ts'
@@ -23,7 +23,7 @@ test('what fetch throws tells why: the cause, its code, and the plain fields of 
   const thrown: unknown = await fetch('http://127.0.0.1:1/').catch((error: unknown) => error)
   const failure = toFailure(thrown)
   expect(failure).toMatchObject({ name: 'TypeError', message: 'fetch failed' })
-  expect(reasonOf(failure)).toMatch(/^TypeError: fetch failed ← /)
+  expect(describeFailure(failure)).toMatch(/^TypeError: fetch failed ← /)
   const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:9'), {
     errno: -111,
     code: 'ECONNREFUSED',

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, ErrandError } from '../../src/index.ts'
 import type { JobEvent } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { collect } from '../collect.ts'
 import { testInstance } from '../instance.ts'
 import { failure, handWorker, succeed } from './support.ts'
@@ -366,7 +366,7 @@ test('what goes wrong with the log reaches each who follows a tag, however many'
   await test.errand.dispatch(job, 'x')
   await until(() => live.every(({ seen }) => seen.length === 1))
   down = true
-  const ends = Promise.all(live.map(({ done }) => refusalOf(() => done)))
+  const ends = Promise.all(live.map(({ done }) => catchRefusal(() => done)))
   await test.log().notify(['events'])
   expect(await ends).toEqual(live.map(() => gone))
 })
@@ -387,7 +387,7 @@ test('what goes wrong with the log reaches each who follows, and nobody is left 
   await until(() => live.every(({ seen }) => seen.length === 1))
   for (let index = 0; index < 20; index += 1) await turn()
   down = true
-  const ends = Promise.all(live.map(({ done }) => refusalOf(() => done)))
+  const ends = Promise.all(live.map(({ done }) => catchRefusal(() => done)))
   await test.log().notify(['events'])
   expect(await ends).toEqual([gone, gone, gone])
 })
@@ -434,11 +434,11 @@ test('reading ends with the newest event, from the oldest one or from a cursor, 
 test('wrong cursors, ids and options are refused', async () => {
   await using test = testInstance()
   const first = (options: object) => test.errand.events.follow(options)[Symbol.asyncIterator]().next()
-  expect(await refusalOf(() => first({ after: 'yesterday' }))).toMatchObject({ code: 'E_CURSOR' })
-  expect(await refusalOf(() => first({ after: '9.1' }))).toMatchObject({ code: 'E_CURSOR' })
-  expect(await refusalOf(() => first({ job: '7' }))).toMatchObject({ code: 'E_ID' })
-  expect(await refusalOf(() => first({ job: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' }))).toMatchObject({
+  expect(await catchRefusal(() => first({ after: 'yesterday' }))).toMatchObject({ code: 'E_CURSOR' })
+  expect(await catchRefusal(() => first({ after: '9.1' }))).toMatchObject({ code: 'E_CURSOR' })
+  expect(await catchRefusal(() => first({ job: '7' }))).toMatchObject({ code: 'E_ID' })
+  expect(await catchRefusal(() => first({ job: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' }))).toMatchObject({
     code: 'E_NOT_FOUND',
   })
-  expect(await refusalOf(() => first({ from: 'start' }))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(() => first({ from: 'start' }))).toMatchObject({ code: 'E_OPTION' })
 })

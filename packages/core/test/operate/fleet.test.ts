@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { Topic } from '../../src/ports.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 import { handWorker } from './support.ts'
 
@@ -22,8 +22,8 @@ test('pause and resume are told to the workers, and shown with who did it', asyn
   await test.errand.queues.resume('q', { by: 'mia', reason: 'fixed' })
   expect(await test.errand.queues.list()).toMatchObject([{ paused: false }])
   expect(topics).toEqual(['queue:q', 'queue:q'])
-  expect(await refusalOf(() => test.errand.queues.pause('a b', 'mia'))).toMatchObject({ code: 'E_NAME' })
-  expect(await refusalOf(() => test.errand.queues.pause('q', ''))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(() => test.errand.queues.pause('a b', 'mia'))).toMatchObject({ code: 'E_NAME' })
+  expect(await catchRefusal(() => test.errand.queues.pause('q', ''))).toMatchObject({ code: 'E_OPTION' })
 })
 
 test('purge cancels what waits, leaves what runs, and empties the broker', async () => {
@@ -61,5 +61,5 @@ test('workers are listed, and asked to stop', async () => {
   expect(await test.errand.workers.list()).toMatchObject([{ stopping: true }, { stopping: false }])
   expect(await test.errand.workers.stop()).toBe(2)
   expect(topics.slice(1)).toEqual([`worker:${one.ref.id}`, `worker:${two.ref.id}`])
-  expect(await refusalOf(() => test.errand.workers.stop('nobody'))).toMatchObject({ code: 'E_NOT_FOUND' })
+  expect(await catchRefusal(() => test.errand.workers.stop('nobody'))).toMatchObject({ code: 'E_NOT_FOUND' })
 })

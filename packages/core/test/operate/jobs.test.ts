@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { Topic } from '../../src/ports.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { collect } from '../collect.ts'
 import { testInstance } from '../instance.ts'
 import { failure, handWorker, succeed } from './support.ts'
@@ -53,7 +53,7 @@ test('a job with what became of it', async () => {
   })
   expect(ended).not.toHaveProperty('result')
   expect(await test.errand.jobs.get(unknownId)).toBeUndefined()
-  expect(await refusalOf(() => test.errand.jobs.get('7'))).toMatchObject({ code: 'E_ID' })
+  expect(await catchRefusal(() => test.errand.jobs.get('7'))).toMatchObject({ code: 'E_ID' })
 })
 
 test('lists go over many pages, newest first, with a limit and from a place', async () => {
@@ -139,7 +139,7 @@ test('one job is replayed from any end, but not while another holds its unique k
   const first = await test.errand.dispatch(job, 1, { uniqueKey: 'u' })
   await worker.settle(await worker.take(), failure('boom'))
   const second = await test.errand.dispatch(job, 1, { uniqueKey: 'u' })
-  expect(await refusalOf(() => test.errand.jobs.replay(first.id, by))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.jobs.replay(first.id, by))).toMatchObject({
     code: 'E_NOT_ALLOWED',
   })
   await test.errand.jobs.cancel(second.id, by)
@@ -188,17 +188,17 @@ test.each<[object, string]>([
 ])('change to %j is refused with %s', async (to, code) => {
   await using test = testInstance()
   const { id } = await test.errand.dispatch(job, 1)
-  expect(await refusalOf(() => test.errand.jobs.change(id, to, by))).toMatchObject({ code })
+  expect(await catchRefusal(() => test.errand.jobs.change(id, to, by))).toMatchObject({ code })
 })
 
 test('what cannot be changed says so', async () => {
   await using test = testInstance()
-  expect(await refusalOf(() => test.errand.jobs.change(unknownId, { lane: 'low' }, by))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.jobs.change(unknownId, { lane: 'low' }, by))).toMatchObject({
     code: 'E_NOT_FOUND',
   })
   const { id } = await test.errand.dispatch(job, 1)
   await (await handWorker(test.log())).take()
-  expect(await refusalOf(() => test.errand.jobs.change(id, { lane: 'low' }, by))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.jobs.change(id, { lane: 'low' }, by))).toMatchObject({
     code: 'E_NOT_ALLOWED',
   })
 })
@@ -209,13 +209,17 @@ test('an empty filter does not mean every job, and who does it must be said', as
   const { jobs } = test.errand
   for (const empty of [{}, { queue: undefined }]) {
     for (const act of ['cancel', 'replay', 'skip'] as const) {
-      expect(await refusalOf(() => jobs[act](empty, by))).toMatchObject({ code: 'E_OPTION' })
+      expect(await catchRefusal(() => jobs[act](empty, by))).toMatchObject({ code: 'E_OPTION' })
     }
   }
   for (const nobody of [undefined, {}, { by: '' }, { by: ' ' }, { by: 'mia', why: 'x' }]) {
-    expect(await refusalOf(() => jobs.cancel({ job }, nobody as never))).toMatchObject({ code: 'E_OPTION' })
+    expect(await catchRefusal(() => jobs.cancel({ job }, nobody as never))).toMatchObject({
+      code: 'E_OPTION',
+    })
   }
-  expect(await refusalOf(() => jobs.cancel({ name: 'a' } as never, by))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(() => jobs.cancel({ name: 'a' } as never, by))).toMatchObject({
+    code: 'E_OPTION',
+  })
   expect(await collect(jobs.list({ state: 'ready' }))).toHaveLength(1)
 })
 

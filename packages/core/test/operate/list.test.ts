@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { defineJob } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({ name: 'a' })
@@ -20,6 +20,6 @@ test('a list of jobs that is awaited is an array, and iterated it gives the same
 test('awaited without a limit it refuses to fill the memory, and says how to go on', async () => {
   await using test = testInstance()
   await test.errand.dispatchMany(Array.from({ length: 10_001 }, () => job.with(undefined)))
-  expect(await refusalOf(async () => test.errand.jobs.list())).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(async () => test.errand.jobs.list())).toMatchObject({ code: 'E_OPTION' })
   expect(await test.errand.jobs.list({ limit: 10_001 })).toHaveLength(10_001)
 })

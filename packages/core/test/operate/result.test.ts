@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, ErrandError, handle } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { testInstance } from '../instance.ts'
 import { failure, handWorker, succeed } from './support.ts'
 
@@ -33,7 +33,7 @@ test('a job without a result gives undefined', async () => {
 test('a job that failed rejects with its error as the cause; a retry in between does not', async () => {
   await using test = testInstance()
   const receipt = await test.errand.dispatch(job, 'x')
-  const waiting = refusalOf(() => test.errand.result(receipt))
+  const waiting = catchRefusal(() => test.errand.result(receipt))
   const worker = await handWorker(test.log())
   await worker.settle(await worker.take(), failure('first', 0))
   await test.log().sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
@@ -51,7 +51,7 @@ test('a cancelled job rejects', async () => {
   await using test = testInstance()
   const receipt = await test.errand.dispatch(job, 'x')
   await test.errand.jobs.cancel(receipt.id, { by: 'mia' })
-  expect(await refusalOf(() => test.errand.result(receipt))).toMatchObject({
+  expect(await catchRefusal(() => test.errand.result(receipt))).toMatchObject({
     code: 'E_RESULT_FAILED',
     message: expect.stringContaining('was cancelled'),
   })
@@ -195,7 +195,7 @@ test('a job that ends out of turn is noticed too: all are looked at once a secon
 test('closing rejects who waits at once, also where the log does not answer', async () => {
   await using test = testInstance({ log: () => ({ unfinished: () => new Promise<never>(() => {}) }) })
   const receipt = await test.errand.dispatch(job, 'x')
-  const waiting = refusalOf(() => test.errand.result(receipt))
+  const waiting = catchRefusal(() => test.errand.result(receipt))
   await turns(10)
   await test.errand.close()
   expect(await waiting).toMatchObject({ code: 'E_CLOSED' })
@@ -204,7 +204,7 @@ test('closing rejects who waits at once, also where the log does not answer', as
 test('a timeout rejects and leaves the job alone', async () => {
   await using test = testInstance()
   const receipt = await test.errand.dispatch(job, 'x')
-  const waiting = refusalOf(() => test.errand.result(receipt, { timeout: '5s' }))
+  const waiting = catchRefusal(() => test.errand.result(receipt, { timeout: '5s' }))
   await turns(10)
   for (let second = 0; second < 5; second += 1) await test.clock.advance(1_000)
   expect(await waiting).toMatchObject({ code: 'E_RESULT_TIMEOUT', ids: [receipt.id] })
@@ -226,7 +226,7 @@ test('the caller’s signal rejects with its reason', async () => {
 test('closing the instance rejects who waits', async () => {
   await using test = testInstance()
   const receipt = await test.errand.dispatch(job, 'x')
-  const waiting = refusalOf(() => test.errand.result(receipt))
+  const waiting = catchRefusal(() => test.errand.result(receipt))
   await turns(10)
   await test.errand.close()
   expect(await waiting).toMatchObject({ code: 'E_CLOSED' })
@@ -236,9 +236,9 @@ test('unknown jobs and wrong options are refused', async () => {
   await using test = testInstance()
   const id = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
   const wait = (receipt: unknown, options?: object) => () => test.errand.result(receipt as never, options)
-  expect(await refusalOf(wait({ id, status: 'added' }))).toMatchObject({ code: 'E_NOT_FOUND' })
-  expect(await refusalOf(wait({ id: '7', status: 'added' }))).toMatchObject({ code: 'E_ID' })
-  expect(await refusalOf(wait(id))).toMatchObject({ code: 'E_OPTION' })
-  expect(await refusalOf(wait({ id }, { timeout: 'soon' }))).toMatchObject({ code: 'E_DURATION' })
-  expect(await refusalOf(wait({ id }, { wait: '1s' }))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(wait({ id, status: 'added' }))).toMatchObject({ code: 'E_NOT_FOUND' })
+  expect(await catchRefusal(wait({ id: '7', status: 'added' }))).toMatchObject({ code: 'E_ID' })
+  expect(await catchRefusal(wait(id))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(wait({ id }, { timeout: 'soon' }))).toMatchObject({ code: 'E_DURATION' })
+  expect(await catchRefusal(wait({ id }, { wait: '1s' }))).toMatchObject({ code: 'E_OPTION' })
 })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { Context } from '../../src/index.ts'
 import { fakeContext } from '../../src/testing.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 const resize = defineJob({
   name: 'media.resize',
@@ -34,17 +34,17 @@ test('a handler can be called by hand', async () => {
 
 test('what an outcome asks for can be read', () => {
   const ctx = fakeContext(resize)
-  expect(ctx.outcomeOf(ctx.retry({ after: '1m', reason: 'busy' }))).toEqual({
+  expect(ctx.readOutcome(ctx.retry({ after: '1m', reason: 'busy' }))).toEqual({
     kind: 'retry',
     afterMs: 60_000,
     reason: 'busy',
   })
-  expect(ctx.outcomeOf(ctx.snooze('1m'))).toMatchObject({ kind: 'snooze', delayMs: 60_000 })
-  expect(ctx.outcomeOf(ctx.fail('no'))).toMatchObject({ kind: 'fail', failure: { message: 'no' } })
-  expect(ctx.outcomeOf(ctx.cancel())).toMatchObject({ kind: 'cancel' })
-  expect(ctx.outcomeOf(ctx.release())).toMatchObject({ kind: 'release' })
-  expect(ctx.outcomeOf({ path: 'a' })).toBeUndefined()
-  expect(ctx.outcomeOf(fakeContext(resize).release())).toBeUndefined()
+  expect(ctx.readOutcome(ctx.snooze('1m'))).toMatchObject({ kind: 'snooze', delayMs: 60_000 })
+  expect(ctx.readOutcome(ctx.fail('no'))).toMatchObject({ kind: 'fail', failure: { message: 'no' } })
+  expect(ctx.readOutcome(ctx.cancel())).toMatchObject({ kind: 'cancel' })
+  expect(ctx.readOutcome(ctx.release())).toMatchObject({ kind: 'release' })
+  expect(ctx.readOutcome({ path: 'a' })).toBeUndefined()
+  expect(ctx.readOutcome(fakeContext(resize).release())).toBeUndefined()
 })
 
 test('children and completions are kept, and checked as the real ones are', async () => {
@@ -54,7 +54,7 @@ test('children and completions are kept, and checked as the real ones are', asyn
   await ctx.complete({ tx, result: { path: 'a' } })
   expect(ctx.completed).toEqual({ tx, result: { path: 'a' } })
   const pool = { ...tx, totalCount: 3 }
-  expect(await refusalOf(() => ctx.complete({ tx: pool as never, result: { path: 'a' } }))).toMatchObject({
+  expect(await catchRefusal(() => ctx.complete({ tx: pool as never, result: { path: 'a' } }))).toMatchObject({
     code: 'E_TRANSACTION',
   })
 })

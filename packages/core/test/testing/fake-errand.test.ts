@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createErrand, defineJob, defineWorker, fixed, handle, PermanentError } from '../../src/index.ts'
 import { fakeErrand, silentLogger } from '../../src/testing.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 
 const receiptMail = defineJob({
   name: 'mail.receipt',
@@ -94,7 +94,7 @@ test('a job that errs waits for its backoff, and fails when its attempts are use
   await fake.advance('10s')
   expect(await fake.run(worker)).toMatchObject({ failed: 1 })
   expect(attempts).toBe(3)
-  expect(await refusalOf(() => fake.errand.result({ id, status: 'added' }))).toMatchObject({
+  expect(await catchRefusal(() => fake.errand.result({ id, status: 'added' }))).toMatchObject({
     code: 'E_RESULT_FAILED',
   })
 })
@@ -170,7 +170,7 @@ test('duplicates are not counted as dispatched', async () => {
 test('one instance is faked once at a time, and is itself again after the scope', async () => {
   {
     using fake = fakeErrand(errand)
-    expect(await refusalOf(() => fakeErrand(errand))).toMatchObject({ code: 'E_FAKE' })
+    expect(await catchRefusal(() => fakeErrand(errand))).toMatchObject({ code: 'E_FAKE' })
     expect(fake.errand).toBe(errand)
   }
   using again = fakeErrand(errand)
@@ -182,11 +182,11 @@ test('after its scope a fake refuses to work', async () => {
   const fake = fakeErrand()
   fake[Symbol.dispose]()
   fake[Symbol.dispose]()
-  expect(await refusalOf(() => fake.dispatched(flaky))).toMatchObject({ code: 'E_FAKE' })
-  expect(await refusalOf(() => fake.run({ handlers: [] }))).toMatchObject({ code: 'E_FAKE' })
-  expect(await refusalOf(() => fake.advance('1s'))).toMatchObject({ code: 'E_FAKE' })
+  expect(await catchRefusal(() => fake.dispatched(flaky))).toMatchObject({ code: 'E_FAKE' })
+  expect(await catchRefusal(() => fake.run({ handlers: [] }))).toMatchObject({ code: 'E_FAKE' })
+  expect(await catchRefusal(() => fake.advance('1s'))).toMatchObject({ code: 'E_FAKE' })
 })
 
 test('what createErrand did not make cannot be faked', async () => {
-  expect(await refusalOf(() => fakeErrand({} as never))).toMatchObject({ code: 'E_OPTION' })
+  expect(await catchRefusal(() => fakeErrand({} as never))).toMatchObject({ code: 'E_OPTION' })
 })

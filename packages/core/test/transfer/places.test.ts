@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Transfer } from '../../src/ports/transfer.ts'
 import { urlIn } from '../../src/config/env-url.ts'
-import { placeOf, driversInUse } from '../../src/transfer/places.ts'
-import { refusalOf } from '../code-of.ts'
+import { describePlace, driversInUse } from '../../src/transfer/places.ts'
+import { catchRefusal } from '../code-of.ts'
 
 const open = (): never => {
   throw new Error('not opened here')
@@ -15,10 +15,10 @@ function moving(over: Partial<Transfer> = {}): Transfer {
 }
 
 test('a place is the name and what is reached; a driver without one is known by its name', () => {
-  expect(placeOf({ errand: 'driver', name: 'rabbitmq', place: 'amqp://h:5672/?prefix=x', open })).toBe(
+  expect(describePlace({ errand: 'driver', name: 'rabbitmq', place: 'amqp://h:5672/?prefix=x', open })).toBe(
     'rabbitmq amqp://h:5672/?prefix=x',
   )
-  expect(placeOf({ errand: 'driver', name: 'database', open })).toBe('database')
+  expect(describePlace({ errand: 'driver', name: 'database', open })).toBe('database')
 })
 
 test('without a record every process uses its own driver', () => {
@@ -51,6 +51,6 @@ test('env:NAME is the variable of this process; anything else is the URL itself'
   expect(urlIn('env:NEXT', { NEXT: 'amqp://h' })).toBe('amqp://h')
   expect(urlIn('amqp://h', {})).toBe('amqp://h')
   for (const env of [{}, { NEXT: '' }]) {
-    expect(await refusalOf(() => urlIn('env:NEXT', env))).toMatchObject({ code: 'E_CONFIG' })
+    expect(await catchRefusal(() => urlIn('env:NEXT', env))).toMatchObject({ code: 'E_CONFIG' })
   }
 })

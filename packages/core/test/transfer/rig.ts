@@ -7,7 +7,7 @@ import type { Worker } from '../../src/define/worker.ts'
 import { ErrandError } from '../../src/errors.ts'
 import { errandOver } from '../../src/errand.ts'
 import type { Errand } from '../../src/errand.ts'
-import { instanceOf } from '../../src/instance.ts'
+import { createInstance } from '../../src/instance.ts'
 import type { Delivery, Driver, DriverFactory } from '../../src/ports/driver.ts'
 import type { JobLog, LogFactory } from '../../src/ports/job-log.ts'
 import type { Transfer } from '../../src/ports/transfer.ts'
@@ -125,7 +125,7 @@ export function rig(): Rig {
         if (found) return found.factory
         throw new ErrandError('E_URL', `there is no broker ${address}`)
       }
-      const errand = errandOver(instanceOf({ ...config, driverAt }, clock))
+      const errand = errandOver(createInstance({ ...config, driverAt }, clock))
       errands.push(errand)
       return { errand, lines: logger.lines, env }
     },

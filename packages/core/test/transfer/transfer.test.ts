@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { TransferStatus } from '../../src/index.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { job, rig } from './rig.ts'
 import type { Process, Rig } from './rig.ts'
 
@@ -216,10 +216,10 @@ test('an address that does not answer is refused before anything changes', async
   on.broker(b).broken = true
   const [worker, web] = [on.process(a), on.process(a)]
   await on.work(worker)
-  expect(await on.passing(refusalOf(() => web.errand.transfer.to(b, { by })))).toMatchObject({
+  expect(await on.passing(catchRefusal(() => web.errand.transfer.to(b, { by })))).toMatchObject({
     code: 'E_DRIVER',
   })
-  expect(await refusalOf(() => web.errand.transfer.to('broker://typo', { by }))).toMatchObject({
+  expect(await catchRefusal(() => web.errand.transfer.to('broker://typo', { by }))).toMatchObject({
     code: 'E_URL',
   })
   expect(await on.log.transfer()).toBeUndefined()
@@ -295,7 +295,7 @@ test('env:NAME: each process reads its variable, the log holds no URL, and a pro
   const [web, poor] = [on.process(a, next), on.process(a)]
   await on.work(on.process(a, next))
   const lacking = await on.work(poor)
-  expect(await refusalOf(() => poor.errand.transfer.to('env:NEXT', { by }))).toMatchObject({
+  expect(await catchRefusal(() => poor.errand.transfer.to('env:NEXT', { by }))).toMatchObject({
     code: 'E_CONFIG',
   })
   const states: TransferStatus[] = []
@@ -365,7 +365,9 @@ test('cancelled, the system goes back to the old driver with what is in flight a
   on.broker(b)
   const [worker, web] = [on.process(a), on.process(a)]
   await on.work(worker)
-  expect(await refusalOf(() => web.errand.transfer.cancel({ by }))).toMatchObject({ code: 'E_NOT_ALLOWED' })
+  expect(await catchRefusal(() => web.errand.transfer.cancel({ by }))).toMatchObject({
+    code: 'E_NOT_ALLOWED',
+  })
   const stop = new AbortController()
   const moving = web.errand.transfer.to(b, { by, signal: stop.signal })
   await on.advance(1_000)
@@ -387,7 +389,7 @@ test('a command that waits for a move that somebody cancels says so, and changes
   on.broker(b)
   const [worker, web, other] = [on.process(a), on.process(a), on.process(a)]
   await on.work(worker)
-  const moving = refusalOf(() => web.errand.transfer.to(b, { by }))
+  const moving = catchRefusal(() => web.errand.transfer.to(b, { by }))
   await on.advance(1_000)
   await on.passing(other.errand.transfer.cancel({ by: 'ada' }))
   expect(await on.passing(moving)).toMatchObject({ code: 'E_NOT_ALLOWED' })
@@ -400,7 +402,7 @@ test('refused: to the driver in use, to a third one during a move, by a process 
   const [worker, web] = [on.process(a), on.process(a)]
   await on.work(worker)
   const refused = async (process: Process, to: string): Promise<void> => {
-    expect(await on.passing(refusalOf(() => process.errand.transfer.to(to, { by })))).toMatchObject({
+    expect(await on.passing(catchRefusal(() => process.errand.transfer.to(to, { by })))).toMatchObject({
       code: 'E_NOT_ALLOWED',
     })
   }

@@ -43,7 +43,7 @@ async function learn(on: Stage): Promise<void> {
   for (const id of ids) await on.until(id, 'succeeded')
 }
 
-const startedOf = async (on: Stage, ids: readonly string[]): Promise<number> => {
+const countStarted = async (on: Stage, ids: readonly string[]): Promise<number> => {
   const histories = await Promise.all(ids.map((id) => on.history(id)))
   return histories.filter((types) => types.includes('started')).length
 }
@@ -55,7 +55,7 @@ test('brief jobs are granted ahead of slots and begin in order, and no more than
   await learn(on)
   const ids = await dispatch(on, 30, true)
   await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched }))
-  expect(await startedOf(on, ids)).toBe(slots + prefetched)
+  expect(await countStarted(on, ids)).toBe(slots + prefetched)
   go.resolve()
   for (const id of ids) await on.until(id, 'succeeded')
   expect(seen.begun.slice(-ids.length)).toEqual(ids)
@@ -68,7 +68,7 @@ test('as long as nothing says that jobs are brief, none is granted without a slo
   const { worker } = await atWork(on, go)
   const ids = await dispatch(on, 30, true)
   await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 }))
-  expect(await startedOf(on, ids)).toBe(slots)
+  expect(await countStarted(on, ids)).toBe(slots)
   go.resolve()
 })
 
@@ -149,6 +149,6 @@ test('a worker that has a job with onCrash: fail is granted nothing ahead, since
   await learn(on)
   const ids = await dispatch(on, 30, true)
   await eventually(() => expect(worker.health()).toMatchObject({ running: slots, prefetched: 0 }))
-  expect(await startedOf(on, ids)).toBe(slots)
+  expect(await countStarted(on, ids)).toBe(slots)
   go.resolve()
 })

@@ -5,7 +5,7 @@ import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { Beater } from '../../src/worker/lease/beater.ts'
 
 const clock = virtualClock()
-const progressOf = (id: string): Progress => ({ id, run: 1, value: 50 })
+const makeProgress = (id: string): Progress => ({ id, run: 1, value: 50 })
 
 test('a progress that the log refuses for good costs neither the lease nor the progress of other runs', async () => {
   const told: string[] = []
@@ -29,14 +29,14 @@ test('a progress that the log refuses for good costs neither the lease nor the p
   })
   const others = Array.from({ length: 300 }, (_, index) => `other ${index}`)
   const reports = [...others.slice(0, 170), 'poisoned', ...others.slice(170)]
-  for (const [index, id] of reports.entries()) beater.progress(progressOf(id), index + 1)
+  for (const [index, id] of reports.entries()) beater.progress(makeProgress(id), index + 1)
   const stop = new AbortController()
   const running = beater.run(stop.signal)
   await clock.advance(9_000)
   expect(told.toSorted()).toEqual(others.toSorted())
   expect(longestMs).toBeLessThan(1_000)
   // The next one of the same run is another.
-  beater.progress(progressOf('later'), reports.length + 1)
+  beater.progress(makeProgress('later'), reports.length + 1)
   await clock.advance(11_000)
   expect(told).toContain('later')
   stop.abort()

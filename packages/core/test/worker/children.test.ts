@@ -12,7 +12,7 @@ import { defineJob, fixed, handle } from '../../src/index.ts'
 import type { Context } from '../../src/index.ts'
 import type { Claim } from '../../src/job/claim.ts'
 import type { Codec } from '../../src/ports/codec.ts'
-import { refusalOf } from '../code-of.ts'
+import { catchRefusal } from '../code-of.ts'
 import { collect } from '../collect.ts'
 import { eventually, stage } from './stage.ts'
 import type { Stage } from './stage.ts'
@@ -159,7 +159,8 @@ test('once, each and id exclude each other; outside of a handler there is no onc
         ]
         for (const options of wrong)
           codes.push(
-            (await refusalOf(() => ctx.dispatch(child, { n: 1 }, options as unknown as ChildOptions))).code,
+            (await catchRefusal(() => ctx.dispatch(child, { n: 1 }, options as unknown as ChildOptions)))
+              .code,
           )
       }),
     ],
@@ -167,13 +168,13 @@ test('once, each and id exclude each other; outside of a handler there is no onc
   const { id } = await on.errand.dispatch(parent)
   await on.until(id, 'succeeded')
   expect(codes).toEqual(['E_OPTION', 'E_OPTION', 'E_OPTION', 'E_KEY', 'E_OPTION'])
-  expect((await refusalOf(() => on.errand.dispatch(child, { n: 1 }, { once: 'a' } as object))).code).toBe(
+  expect((await catchRefusal(() => on.errand.dispatch(child, { n: 1 }, { once: 'a' } as object))).code).toBe(
     'E_OPTION',
   )
 })
 
 /** A run of a job whose dispatches are answered by `stored`, as a log does. */
-function runOf(
+function startRun(
   claim: Partial<Claim>,
   stored: Set<string>,
   codec: Codec = jsonCodec,
@@ -205,12 +206,12 @@ test('a child that the log refused is dispatched again under the same id, by the
   const id = randomUUID()
   const stored = new Set<string>()
   let failing = true
-  const first = runOf({ id }, stored, jsonCodec, () => (failing ? new Error('no answer') : undefined))
+  const first = startRun({ id }, stored, jsonCodec, () => (failing ? new Error('no answer') : undefined))
   await expect(first(1)).rejects.toThrow('no answer')
   failing = false
   const again = await first(1)
   expect(again.status).toBe('added')
-  expect(await runOf({ id }, stored)(1)).toEqual({ id: again.id, status: 'duplicate' })
+  expect(await startRun({ id }, stored)(1)).toEqual({ id: again.id, status: 'duplicate' })
 })
 
 test('a transaction that was rolled back and repeated dispatches the same child, not one more', async () => {
@@ -219,7 +220,7 @@ test('a transaction that was rolled back and repeated dispatches the same child,
   using first = transaction()
   using second = transaction()
   using third = transaction()
-  const run = runOf({ id }, stored)
+  const run = startRun({ id }, stored)
 
   const lost = await run(1, { tx: first.tx })
   stored.delete(lost.id)
@@ -229,7 +230,7 @@ test('a transaction that was rolled back and repeated dispatches the same child,
   expect(next.status).toBe('added')
   expect(next.id).not.toBe(lost.id)
 
-  const later = runOf({ id }, stored)
+  const later = startRun({ id }, stored)
   const ids = [await later(1, { tx: first.tx }), await later(1, { tx: second.tx })]
   expect(ids).toEqual([lost, next].map((receipt) => ({ id: receipt.id, status: 'duplicate' })))
 })
@@ -239,7 +240,7 @@ test('the id of a child tells nobody without the key what its payload is', async
   const idWith = async (codec: Codec, name: string): Promise<string> => {
     const id = '0190b5a0-0000-7000-8000-000000000000'
     const job = { meta: {}, payload: { codec: name, text: '' } } as unknown as Claim['job']
-    return (await runOf({ id, job }, new Set(), codec)(1)).id
+    return (await startRun({ id, job }, new Set(), codec)(1)).id
   }
   const [one, two] = keys.map((key) => encryptingCodec([key]))
   const { codec: name } = await one!.encode('1', { job: 'a', as: 'payload' })
@@ -252,6 +253,6 @@ test('the id of a child tells nobody without the key what its payload is', async
 
 test('a child’s id is a UUID that stands beside its parent’s', async () => {
   const id = '0190b5a0-1234-7000-8000-000000000000'
-  const { id: made } = await runOf({ id }, new Set())(1)
+  const { id: made } = await startRun({ id }, new Set())(1)
   expect(made).toMatch(/^0190b5a0-1234-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
 })

@@ -13,7 +13,7 @@ const pay = defineJob({
 })
 
 /** The lines of a job at the level that is the default, or above: `level message`, and their fields. */
-const linesOf = (on: Stage, job: string): readonly { readonly said: string; readonly fields: object }[] =>
+const pickLines = (on: Stage, job: string): readonly { readonly said: string; readonly fields: object }[] =>
   on.lines
     .filter(({ level, fields }) => level !== 'debug' && fields['job'] === job)
     .map(({ level, message, fields }) => ({ said: `${level}: ${message ?? ''}`, fields }))
@@ -30,10 +30,10 @@ test('an errored attempt is one warning, a failure for good one error, with id, 
   })
   const { id } = await on.errand.dispatch(pay, { card: secret })
   await on.until(id, 'failed')
-  await eventually(() => expect(linesOf(on, id)).toHaveLength(2))
+  await eventually(() => expect(pickLines(on, id)).toHaveLength(2))
   const whole = { job: id, jobName: 'pay', queue: 'default', maxAttempts: 2 }
   const cause = { type: 'Error', code: 'ECONNREFUSED' }
-  expect(linesOf(on, id)).toMatchObject([
+  expect(pickLines(on, id)).toMatchObject([
     {
       said: 'warn: an attempt has failed; the job runs again',
       fields: { ...whole, attempt: 1, err: { type: 'TypeError', message: 'try 1', cause } },
@@ -59,11 +59,11 @@ test('a failure at once says one line, and a success none', async () => {
   const good = await on.errand.dispatch(pay, { card: 'good' })
   await on.until(bad.id, 'failed')
   await on.until(good.id, 'succeeded')
-  await eventually(() => expect(linesOf(on, bad.id)).toHaveLength(1))
-  expect(linesOf(on, bad.id)).toMatchObject([
+  await eventually(() => expect(pickLines(on, bad.id)).toHaveLength(1))
+  expect(pickLines(on, bad.id)).toMatchObject([
     { said: 'error: a job has failed for good', fields: { err: { code: 'E_PERMANENT' } } },
   ])
-  expect(linesOf(on, good.id)).toEqual([])
+  expect(pickLines(on, good.id)).toEqual([])
 })
 
 test('a job that was lost for good is logged by the worker that finds it, though no worker knows its name', async () => {
@@ -75,8 +75,8 @@ test('a job that was lost for good is logged by the worker that finds it, though
   expect(await on.log.take(['default'], 1, gone, crypto.randomUUID())).toHaveLength(1)
   await on.work({ lease: '600ms', handlers: [handle(pay, () => undefined)] })
   await on.until(id, 'failed')
-  await eventually(() => expect(linesOf(on, id)).toHaveLength(1))
-  expect(linesOf(on, id)).toMatchObject([
+  await eventually(() => expect(pickLines(on, id)).toHaveLength(1))
+  expect(pickLines(on, id)).toMatchObject([
     {
       said: 'error: a job has failed for good: its run was lost',
       fields: {
@@ -104,8 +104,8 @@ test('a job that nobody here knows is told when it is set aside, not each time, 
   )
   laterMs += 86_400_000
   await on.until(id, 'failed')
-  await eventually(() => expect(linesOf(on, id)).toHaveLength(2))
-  expect(linesOf(on, id)).toMatchObject([
+  await eventually(() => expect(pickLines(on, id)).toHaveLength(2))
+  expect(pickLines(on, id)).toMatchObject([
     {
       said: 'warn: a job cannot run in this worker; it waits for one that can',
       fields: { jobName: 'unknown', reason: expect.stringContaining("for 'unknown'") },
@@ -132,7 +132,7 @@ test('what is given back says why in the log of the worker', async () => {
   const { id } = await on.errand.dispatch(pay, { card: secret })
   await begun.promise
   await worker.stop({ grace: '20ms' })
-  expect(linesOf(on, id)).toMatchObject([
+  expect(pickLines(on, id)).toMatchObject([
     {
       said: 'info: a job was given back: its worker stops',
       fields: { job: id, jobName: 'pay', why: 'shutdown' },

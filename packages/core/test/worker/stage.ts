@@ -1,9 +1,9 @@
 import { eventually } from '@errand/testkit'
 import { resolveConfig } from '../../src/config/resolve.ts'
-import type { WorkerDefinition, WorkOptions, Worker } from '../../src/define/worker.ts'
+import type { Worker, WorkerDefinition, WorkOptions } from '../../src/define/worker.ts'
 import { errandOver } from '../../src/errand.ts'
 import type { Errand } from '../../src/errand.ts'
-import { instanceOf } from '../../src/instance.ts'
+import { createInstance } from '../../src/instance.ts'
 import type { EventRecord } from '../../src/job/events.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { DriverFactory } from '../../src/ports/driver.ts'
@@ -49,7 +49,7 @@ export function stage(options: StageOptions = {}): Stage {
   const { wrap } = options
   const log: LogFactory = wrap ? { ...factory, open: (context) => wrap(factory.open(context)) } : factory
   const config = resolveConfig({ log, driver: options.driver ?? memoryDriver(), logger })
-  const errand = errandOver(instanceOf(config, clock))
+  const errand = errandOver(createInstance(config, clock))
   const direct = factory.open({ clock, logger })
   const events = (id: string): Promise<readonly EventRecord[]> => direct.eventsOf(id)
   const workers: Worker[] = []

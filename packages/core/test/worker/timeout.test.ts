@@ -6,7 +6,7 @@ import type { Stage } from './stage.ts'
 
 const slow = defineJob({ name: 'slow', timeout: '1s', retry: { attempts: 1, backoff: fixed(0) } })
 
-async function errorOf(on: Stage, id: string): Promise<unknown> {
+async function readError(on: Stage, id: string): Promise<unknown> {
   return JSON.parse((await on.log.get(id))?.error?.text ?? 'null')
 }
 
@@ -30,7 +30,7 @@ test('a run past its timeout gets its signal aborted, and is recorded as a timeo
   await clock.advance(1_100)
   await on.until(id, 'failed')
   expect(isErrandError(aborted, 'E_TIMEOUT')).toBe(true)
-  expect(await errorOf(on, id)).toMatchObject({ name: 'TimeoutError' })
+  expect(await readError(on, id)).toMatchObject({ name: 'TimeoutError' })
   await eventually(() => expect(causes).toEqual(['timeout']))
 })
 

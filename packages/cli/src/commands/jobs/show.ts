@@ -1,4 +1,4 @@
-import { reasonOf } from '@errand/core'
+import { describeFailure } from '@errand/core'
 import type { JobDetails, JobEvent } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { withErrand } from '../../application/open.ts'
@@ -62,7 +62,7 @@ function facts(terminal: Terminal, job: JobDetails): readonly (readonly [string,
     ['finished', when(job.finishedAt)],
     ['payload', text(JSON.stringify(job.payload))],
     ['result', text(JSON.stringify(job.result))],
-    ['error', job.error && terminal.paint('bad', harmless(reasonOf(job.error)))],
+    ['error', job.error && terminal.paint('bad', harmless(describeFailure(job.error)))],
   ]
 }
 

@@ -1,4 +1,4 @@
-import { reasonOf, releaseReasons } from '@errand/core'
+import { describeFailure, releaseReasons } from '@errand/core'
 import type { AttemptInfo, Ended, Worker } from '@errand/core'
 import type { Style } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
@@ -83,9 +83,9 @@ export class Progress {
 function whatNext(attempt: Ended): string {
   switch (attempt.outcome) {
     case 'errored':
-      return `  ${reasonOf(attempt.error)} · again ${relative(attempt.retryAt.getTime(), Date.now())}`
+      return `  ${describeFailure(attempt.error)} · again ${relative(attempt.retryAt.getTime(), Date.now())}`
     case 'failed':
-      return `  ${reasonOf(attempt.error)}`
+      return `  ${describeFailure(attempt.error)}`
     case 'snoozed':
       return `  again ${relative(attempt.until.getTime(), Date.now())}`
     case 'fenced':

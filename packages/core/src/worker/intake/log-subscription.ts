@@ -108,7 +108,7 @@ export class LogSubscription {
     if (seats.left === 0 || !gate.isOpen || stop.aborted) return 0
     try {
       return await runs.asking(async () => {
-        const claims = await grants.takeOverdue(namesOf(feeds), seats.left)
+        const claims = await grants.takeOverdue(listNames(feeds), seats.left)
         for (const claim of claims) runner.start(claim, seats)
         return claims.length
       })
@@ -120,6 +120,6 @@ export class LogSubscription {
   }
 }
 
-function namesOf(feeds: readonly FedQueue[]): QueueName[] {
+function listNames(feeds: readonly FedQueue[]): QueueName[] {
   return feeds.map((feed) => feed.queue)
 }

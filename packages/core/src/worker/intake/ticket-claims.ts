@@ -57,10 +57,10 @@ export class TicketClaims {
    * @throws what the log throws; then every ticket has been handed back.
    */
   async claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void> {
-    await this.#lineOf(queue).add({ deliveries, seats })
+    await this.#getLine(queue).add({ deliveries, seats })
   }
 
-  #lineOf(queue: QueueName): Batcher<Asked, undefined> {
+  #getLine(queue: QueueName): Batcher<Asked, undefined> {
     const known = this.#lines.get(queue)
     if (known) return known
     const run = async (asked: readonly Asked[]): Promise<readonly undefined[]> => {

@@ -7,7 +7,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Codec } from '../../ports/codec.ts'
 import type { BeatReply } from '../../ports/job-log.ts'
 import { encodeFailure } from '../run/result.ts'
-import { keyOf } from '../run/runs.ts'
+import { toKey } from '../run/runs.ts'
 import type { Runs } from '../run/runs.ts'
 import type { Settler } from '../run/settler.ts'
 
@@ -46,7 +46,7 @@ export class Reconciler {
 
   /** True for a claim that was given back before its grant arrived: it must not start. */
   hasDisowned(fence: Fence): boolean {
-    return this.#disowned.size > 0 && this.#disowned.has(keyOf(fence))
+    return this.#disowned.size > 0 && this.#disowned.has(toKey(fence))
   }
 
   answered(reply: BeatReply, sentMs: number): void {
@@ -54,7 +54,7 @@ export class Reconciler {
     const listed = new Set<string>()
     const strays = new Map<string, Stray>()
     for (const claim of reply.claims) {
-      const key = keyOf(claim)
+      const key = toKey(claim)
       listed.add(key)
       const run = runs.get(claim)
       if (!run) {
@@ -90,7 +90,7 @@ export class Reconciler {
 
   #giveBack({ id, run }: Fence): void {
     const { settler, codec, logger } = this.#parts
-    const key = keyOf({ id, run })
+    const key = toKey({ id, run })
     if (this.#disowned.has(key)) return
     const oldest = this.#disowned.values().next()
     if (this.#disowned.size >= mostDisowned && oldest.value !== undefined) this.#disowned.delete(oldest.value)

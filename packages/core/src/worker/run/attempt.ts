@@ -8,7 +8,7 @@ import { ErrandError, isErrandError, timeoutError } from '../../errors.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
 import { childLogger } from '../../logging.ts'
 import type { Logger } from '../../logging.ts'
-import { payloadOf } from '../../ports/codec.ts'
+import { asPayload } from '../../ports/codec.ts'
 import type { Progress } from '../../ports/job-log.ts'
 import { describeIssues, parseSyncWith } from '../../schema.ts'
 import type { Parsed } from '../../schema.ts'
@@ -22,7 +22,7 @@ import { decide, Outcomes, returnedPlain, succeeded } from './outcome.ts'
 import type { Decision, End } from './outcome.ts'
 import { checkResult } from './result.ts'
 import type { ProgressReports } from './progress.ts'
-import { keyOf } from './runs.ts'
+import { toKey } from './runs.ts'
 import type { Run } from './runs.ts'
 
 /** What all runs of a worker have in common. */
@@ -84,7 +84,7 @@ export class Attempt implements Run, ContextRun {
 
   constructor(claim: Claim, handler: ResolvedHandler | undefined, parts: AttemptParts) {
     this.claim = claim
-    this.key = keyOf(claim)
+    this.key = toKey(claim)
     this.grantedMs = parts.deps.clock.monotonicMs()
     this.#handler = handler
     this.#job = handler && resolvedJob(handler.job)
@@ -282,7 +282,7 @@ export class Attempt implements Run, ContextRun {
 
   #returned(job: ResolvedJob, value: unknown): Maybe<End> {
     this.outcomes.returned(value)
-    const wish = this.outcomes.wishOf(value)
+    const wish = this.outcomes.readWish(value)
     if (wish === 'foreign') {
       throw new ErrandError('E_OUTCOME', `the handler of '${job.name}' returned the outcome of another run`)
     }
@@ -313,7 +313,7 @@ export class Attempt implements Run, ContextRun {
   #readPayload(): Maybe<ErrandError | undefined> {
     const { job } = this.claim
     try {
-      const text = this.#parts.deps.codec.decode(job.payload, payloadOf(job))
+      const text = this.#parts.deps.codec.decode(job.payload, asPayload(job))
       const parsed =
         text instanceof Promise ? text.then((read) => this.#parsePayload(read)) : this.#parsePayload(text)
       return parsed instanceof Promise ? parsed.catch((error: unknown) => this.#unreadable(error)) : parsed

@@ -9,7 +9,7 @@ import { durationMs } from '../../duration.ts'
 import { toFailure } from '../../failure/to-failure.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
 import type { Logger } from '../../logging.ts'
-import { resultOf } from '../../ports/codec.ts'
+import { asResult } from '../../ports/codec.ts'
 import type { Progress } from '../../ports/job-log.ts'
 import { freeText } from '../../text.ts'
 import type { WorkerDeps } from '../deps.ts'
@@ -97,7 +97,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
       checkTransaction(tx)
       const { resultLimitBytes } = deps.settings
       const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
-      const result = json === undefined ? undefined : await deps.codec.encode(json, resultOf(claim.id))
+      const result = json === undefined ? undefined : await deps.codec.encode(json, asResult(claim.id))
       await run.tellProgress()
       run.completing(value)
       await deps.log.complete({ id: claim.id, run: claim.run }, result, ref, tx)

@@ -10,7 +10,7 @@ import type { FailureCause, Settled, SettledOutcome } from '../../job/outcome.ts
 import { releaseReasons } from '../../job/release.ts'
 import type { ReleaseReason } from '../../job/release.ts'
 import type { StoredEventType } from '../../job/state.ts'
-import { resultOf } from '../../ports/codec.ts'
+import { asResult } from '../../ports/codec.ts'
 import type { Codec } from '../../ports/codec.ts'
 import type { Decision } from './outcome.ts'
 import { encodeFailure } from './result.ts'
@@ -18,19 +18,19 @@ import { encodeFailure } from './result.ts'
 type WithoutDuration<T> = T extends unknown ? Omit<T, 'durationMs'> : never
 
 /** How the run ended, as the log recorded it; that may be otherwise than was decided here. */
-export function endedOf(decision: Decision, result: unknown, settled: Settled): WithoutDuration<Ended> {
-  const outcome = outcomeOf(settled)
+export function toEnded(decision: Decision, result: unknown, settled: Settled): WithoutDuration<Ended> {
+  const outcome = toOutcome(settled)
   const again = new Date(settled.runAt ?? 0)
   if (outcome === 'succeeded') return { outcome, result }
-  if (outcome === 'errored') return { outcome, error: failureOf(decision), retryAt: again }
-  if (outcome === 'failed') return { outcome, error: failureOf(decision) }
+  if (outcome === 'errored') return { outcome, error: pickFailure(decision), retryAt: again }
+  if (outcome === 'failed') return { outcome, error: pickFailure(decision) }
   if (outcome === 'snoozed') return { outcome, until: again }
   if (outcome === 'released') return { outcome, why: decision.kind === 'release' ? decision.why : undefined }
   return { outcome }
 }
 
 /** What became of the run. */
-export function outcomeOf({ result, event }: Settled): Ended['outcome'] {
+export function toOutcome({ result, event }: Settled): Ended['outcome'] {
   if (result === 'claim-lost') return 'fenced'
   return isOutcome(event) ? event : 'fenced'
 }
@@ -39,7 +39,7 @@ function isOutcome(event: StoredEventType): event is StoredEventType & Ended['ou
   return event in noneEnded
 }
 
-export function failureOf(decision: Decision): Failure {
+export function pickFailure(decision: Decision): Failure {
   if ('failure' in decision) return decision.failure
   return {
     name: 'ErrandError',
@@ -48,7 +48,7 @@ export function failureOf(decision: Decision): Failure {
   }
 }
 
-export function causeOf(decision: Decision): FailureCause {
+export function pickCause(decision: Decision): FailureCause {
   if (decision.kind === 'error' || decision.kind === 'fail') return decision.cause
   return decision.kind === 'release' ? 'lost' : 'error'
 }
@@ -59,7 +59,7 @@ export function mayFail(decision: Decision): boolean {
 }
 
 /** How long the job waits for its next run. */
-export function delayOf(decision: Decision): number {
+export function pickDelay(decision: Decision): number {
   if (decision.kind === 'snooze') return decision.delayMs
   return 'retryInMs' in decision ? (decision.retryInMs ?? 0) : 0
 }
@@ -113,7 +113,7 @@ async function encoded(
   if (decision.kind === 'succeed') {
     return {
       kind: 'succeed',
-      result: json === undefined ? undefined : await codec.encode(json, resultOf(job)),
+      result: json === undefined ? undefined : await codec.encode(json, asResult(job)),
     }
   }
   if (decision.kind === 'snooze' || decision.kind === 'cancel') {

@@ -6,7 +6,7 @@ import { storedFailure } from '../../failure/from-failure.ts'
 import type { StoredJob } from '../../job/job.ts'
 import type { Logger } from '../../logging.ts'
 import { readableFailure } from '../../operate/decode.ts'
-import { errorOf, payloadOf as belongs } from '../../ports/codec.ts'
+import { asError, asPayload } from '../../ports/codec.ts'
 import type { Codec, Encoded } from '../../ports/codec.ts'
 import type { LostForGood } from '../../ports/job-log.ts'
 import { parseWith } from '../../schema.ts'
@@ -25,26 +25,26 @@ export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<
   const { worker, hooks, codec, logger } = parts
   const { job, cause } = lost
   try {
-    const error = await failureOf(lost.error, job.id, codec)
+    const error = await readFailure(lost.error, job.id, codec)
     reportLost(parts, lost, error)
     const handler = worker.handlers.get(job.name)
-    const stored = await payloadOf(job, codec)
-    const parsed = stored && handler ? await parsedOf(stored.payload, handler.job) : undefined
+    const stored = await readPayload(job, codec)
+    const parsed = stored && handler ? await parsePayload(stored.payload, handler.job) : undefined
     await hooks.failing({ job: jobView(job, stored?.payload), error, cause }, handler, parsed)
   } catch (error) {
     logger.error({ err: error, job: job.id }, 'the hooks for a lost job could not be called')
   }
 }
 
-async function payloadOf(job: StoredJob, codec: Codec): Promise<{ readonly payload: unknown } | undefined> {
+async function readPayload(job: StoredJob, codec: Codec): Promise<{ readonly payload: unknown } | undefined> {
   try {
-    return { payload: JSON.parse(await codec.decode(job.payload, belongs(job))) }
+    return { payload: JSON.parse(await codec.decode(job.payload, asPayload(job))) }
   } catch {
     return undefined
   }
 }
 
-async function parsedOf(
+async function parsePayload(
   payload: unknown,
   job: Parameters<typeof resolvedJob>[0],
 ): Promise<{ readonly payload: unknown } | undefined> {
@@ -54,8 +54,8 @@ async function parsedOf(
   return parsed.issues ? undefined : { payload: parsed.value }
 }
 
-async function failureOf(error: Encoded, job: string, codec: Codec): Promise<Failure> {
+async function readFailure(error: Encoded, job: string, codec: Codec): Promise<Failure> {
   // The log writes this error itself, as plain JSON, whatever the codec.
   if (error.codec === 'json') return storedFailure(JSON.parse(error.text))
-  return readableFailure(codec, error, errorOf(job))
+  return readableFailure(codec, error, asError(job))
 }

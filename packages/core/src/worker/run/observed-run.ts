@@ -1,7 +1,7 @@
 import { trace } from '../../telemetry/channels.ts'
 import type { RunOutcome } from '../../telemetry/contexts.ts'
 import type { Attempt, Attempted } from './attempt.ts'
-import { failureOf } from './ending.ts'
+import { pickFailure } from './ending.ts'
 import type { Decision } from './outcome.ts'
 
 /** A run, told to those who observe `errand:run`. */
@@ -10,7 +10,7 @@ export function observedRun(run: Attempt, worker: string): Promise<Attempted> {
     const attempted = await run.run()
     const { decision } = attempted
     context.outcome = runOutcome(decision)
-    if ('failure' in decision) context.failure = failureOf(decision)
+    if ('failure' in decision) context.failure = pickFailure(decision)
     return attempted
   })
 }

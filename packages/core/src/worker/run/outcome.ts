@@ -1,6 +1,6 @@
 import type { Outcome } from '../../define/handler.ts'
 import { isErrandError, isPermanent } from '../../errors.ts'
-import { causesOf, read } from '../../failure/thrown.ts'
+import { listCauses, read } from '../../failure/thrown.ts'
 import { toFailure } from '../../failure/to-failure.ts'
 import type { ErrandError } from '../../errors.ts'
 import type { Failure } from '../../failure/failure.ts'
@@ -46,7 +46,7 @@ export class Outcomes {
   }
 
   /** The wish behind a value; undefined where it is a plain result; `'foreign'` when another run made it. */
-  wishOf(value: unknown): Wish | 'foreign' | undefined {
+  readWish(value: unknown): Wish | 'foreign' | undefined {
     if (!(value instanceof Made)) return undefined
     return value.by === this ? value.wish : 'foreign'
   }
@@ -203,12 +203,12 @@ function retryAfter(error: unknown, facts: Facts): number | undefined {
 function retryIn(facts: Facts, afterMs: number | undefined): number | undefined {
   const { claim, elapsedMs } = facts
   if (claim.attempt >= claim.maxAttempts) return undefined
-  const waitMs = afterMs ?? backoffOf(facts)
+  const waitMs = afterMs ?? computeBackoff(facts)
   const leftMs = (claim.expiresInMs ?? Number.POSITIVE_INFINITY) - elapsedMs
   return waitMs <= leftMs ? waitMs : undefined
 }
 
-function backoffOf({ retry, claim, policyFailed }: Facts): number {
+function computeBackoff({ retry, claim, policyFailed }: Facts): number {
   try {
     const waitMs = retry?.backoff(claim.attempt)
     if (waitMs !== undefined && Number.isFinite(waitMs) && waitMs >= 0) return Math.round(waitMs)
@@ -221,5 +221,5 @@ function backoffOf({ retry, claim, policyFailed }: Facts): number {
 
 /** Whether the handler ended because it was told to: with the signal's own reason, or what fetch and others make of it. */
 function isAbort(error: unknown, reason: unknown): boolean {
-  return causesOf(error).some((each) => each === reason || read(each, 'name') === 'AbortError')
+  return listCauses(error).some((each) => each === reason || read(each, 'name') === 'AbortError')
 }

@@ -3,7 +3,7 @@ import type { Fence } from '../../job/claim.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Progress } from '../../ports/job-log.ts'
 import type { Beats } from './beats.ts'
-import { keyOf } from './runs.ts'
+import { toKey } from './runs.ts'
 
 /** How long an outcome waits for the progress before it. A log that answers no beat records no outcome either. */
 const lastReportMs = 5_000
@@ -29,7 +29,7 @@ export class ProgressReports {
 
   add(progress: Progress): void {
     this.#number += 1
-    this.#untold.set(keyOf(progress), this.#number)
+    this.#untold.set(toKey(progress), this.#number)
     this.#beats.progress(progress, this.#number)
     if (this.#waiting) return
     this.#waiting = true
@@ -45,12 +45,12 @@ export class ProgressReports {
 
   /** The log does not know the newest report of this run yet. */
   isUntold(run: Fence): boolean {
-    return this.#untold.size > 0 && this.#untold.has(keyOf(run))
+    return this.#untold.size > 0 && this.#untold.has(toKey(run))
   }
 
   /** Tells it now; resolves when the log knows it, or after 5 s without an answer. Never rejects. */
   async tell(run: Fence): Promise<void> {
-    const key = keyOf(run)
+    const key = toKey(run)
     const number = this.#untold.get(key)
     if (number === undefined) return
     const known = new AbortController()

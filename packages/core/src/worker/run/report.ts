@@ -7,7 +7,7 @@ import { failureLine } from '../../logging.ts'
 import type { Logger } from '../../logging.ts'
 import type { Codec } from '../../ports/codec.ts'
 import type { LostForGood } from '../../ports/job-log.ts'
-import { causeOf, failureOf, outcomeOf } from './ending.ts'
+import { pickCause, pickFailure, toOutcome } from './ending.ts'
 import type { Decision } from './outcome.ts'
 
 export interface ReportParts {
@@ -25,15 +25,15 @@ export function reportEnd(
   decision: Decision,
   settled: Settled,
 ): void {
-  const outcome = outcomeOf(settled)
+  const outcome = toOutcome(settled)
   if (outcome === 'succeeded') return
   const { id, run, attempt, maxAttempts, job } = claim
   const facts = { outcome, job: id, jobName: job.name, queue: job.queue, run, attempt, maxAttempts }
   const why =
-    'failure' in decision || outcome === 'failed' ? { err: errorLine(failureOf(decision), codec, id) } : {}
+    'failure' in decision || outcome === 'failed' ? { err: errorLine(pickFailure(decision), codec, id) } : {}
   switch (outcome) {
     case 'failed':
-      logger.error({ ...facts, cause: causeOf(decision), ...why }, 'a job has failed for good')
+      logger.error({ ...facts, cause: pickCause(decision), ...why }, 'a job has failed for good')
       return
     case 'errored':
       logger.warn({ ...facts, ...why, again: again(settled) }, 'an attempt has failed; the job runs again')

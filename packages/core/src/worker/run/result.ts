@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ErrandError } from '../../errors.ts'
 import type { Failure } from '../../failure/failure.ts'
-import { errorOf } from '../../ports/codec.ts'
+import { asError } from '../../ports/codec.ts'
 import type { Codec, Encoded } from '../../ports/codec.ts'
 import { findEmptied, toJson } from '../../json.ts'
 import { describeIssues, parseWith } from '../../schema.ts'
@@ -21,7 +21,7 @@ export async function checkResult(
   if (parsed.issues) {
     throw invalid(`the result of ${name} does not fit its schema: ${describeIssues(parsed.issues)}`)
   }
-  const json = jsonOf(name, value, parsed.value)
+  const json = toResultJson(name, value, parsed.value)
   const size = json === undefined ? 0 : Buffer.byteLength(json)
   if (size > limitBytes) {
     throw invalid(
@@ -31,7 +31,7 @@ export async function checkResult(
   return { value: parsed.value, json }
 }
 
-function jsonOf(name: string, given: unknown, value: unknown): string | undefined {
+function toResultJson(name: string, given: unknown, value: unknown): string | undefined {
   if (value === undefined) return undefined
   const json = toJson(value, 'result')
   const flaw = 'text' in json ? findEmptied(given, value, 'result') : json
@@ -44,5 +44,5 @@ function invalid(message: string): ErrandError {
 }
 
 export async function encodeFailure(codec: Codec, failure: Failure, job: string): Promise<Encoded> {
-  return codec.encode(JSON.stringify(failure), errorOf(job))
+  return codec.encode(JSON.stringify(failure), asError(job))
 }

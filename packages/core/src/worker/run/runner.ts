@@ -7,7 +7,7 @@ import { Attempt } from './attempt.ts'
 import type { Attempted, AttemptParts } from './attempt.ts'
 import type { WorkerDeps } from '../deps.ts'
 import type { Beats } from './beats.ts'
-import { causeOf, delayOf, encode, endedOf, mayFail, notBegun, outcomeOf } from './ending.ts'
+import { encode, mayFail, notBegun, pickCause, pickDelay, toEnded, toOutcome } from './ending.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
 import { observedRun } from './observed-run.ts'
@@ -123,9 +123,9 @@ export class Runner {
       const { durationMs } = attempted
       const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
       const settled = await (slot.isTaken ? slot.untilRecorded(recording) : recording)
-      this.#parts.outcomeCounts.add(outcomeOf(settled))
+      this.#parts.outcomeCounts.add(toOutcome(settled))
       if (settled.event !== 'succeeded') reportEnd(deps, claim, attempted.decision, settled)
-      if (settled.state === 'scheduled') this.#parts.dueIn(delayOf(attempted.decision))
+      if (settled.state === 'scheduled') this.#parts.dueIn(pickDelay(attempted.decision))
       // A result that cannot be stored may fail a job that has succeeded.
       if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
     } finally {
@@ -160,11 +160,11 @@ export class Runner {
   async #follow(claim: Claim, attempted: Attempted, settled: Settled): Promise<void> {
     const { hooks, ref, worker } = this.#parts
     const { decision, job, durationMs } = attempted
-    const ended = endedOf(decision, attempted.result, settled)
+    const ended = toEnded(decision, attempted.result, settled)
     await hooks.after({ job, attempt: claim.attempt, worker: ref.id, durationMs, ...ended })
     if (ended.outcome !== 'failed') return
     const handler = worker.handlers.get(job.name)
-    await hooks.failing({ job, error: ended.error, cause: causeOf(decision) }, handler, attempted.parsed)
+    await hooks.failing({ job, error: ended.error, cause: pickCause(decision) }, handler, attempted.parsed)
   }
 
   /** A handler that did not end within its grace goes on without a slot. Too many of them, and nothing is left to work with. */

@@ -63,7 +63,7 @@ export class Runs {
   }
 
   get(fence: Fence): Run | undefined {
-    return this.#runs.get(keyOf(fence))
+    return this.#runs.get(toKey(fence))
   }
 
   [Symbol.iterator](): IterableIterator<Run> {
@@ -110,6 +110,6 @@ export class Runs {
   }
 }
 
-export function keyOf({ id, run }: Fence): string {
+export function toKey({ id, run }: Fence): string {
   return `${id}:${run}`
 }

@@ -11,7 +11,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { JobLog } from '../../ports/job-log.ts'
 import { backoffMs } from '../../supervise.ts'
 import { isObserved, trace } from '../../telemetry/channels.ts'
-import { keyOf } from './runs.ts'
+import { toKey } from './runs.ts'
 
 export interface SettlerOptions {
   readonly log: JobLog
@@ -65,7 +65,7 @@ export class Settler {
       },
       maxItems: options.settings.batchItems,
       maxWeight: options.settings.batchBytes,
-      weigh: bytesOf,
+      weigh: weigh,
       // The next jobs are asked for first: handlers wait for those, and nobody for this.
       late: true,
     })
@@ -83,7 +83,7 @@ export class Settler {
 
   /** It was set aside, and is still offered now and then. */
   hasAside(fence: Fence): boolean {
-    return this.#aside.size > 0 && this.#aside.has(keyOf(fence))
+    return this.#aside.size > 0 && this.#aside.has(toKey(fence))
   }
 
   /** Runs whose outcomes were refused for so long that they must count as lost. They are still offered. */
@@ -168,7 +168,7 @@ export class Settler {
       { job: id, run, outcome: settlement.outcome.kind, why },
       'the log keeps refusing the outcome of a run: it is set aside, and its run counts as lost if the log does not record it before the deadline of the run, or within ten minutes',
     )
-    this.#aside.add(keyOf(settlement))
+    this.#aside.add(toKey(settlement))
     void this.#offerNowAndThen(settlement)
     throw new ErrandError('E_LOG', `the log keeps refusing the outcome of job ${id}: ${why}`)
   }
@@ -177,7 +177,7 @@ export class Settler {
     const { clock, logger } = this.#options
     const { signal } = this.#givenUp
     const { id, run } = settlement
-    const key = keyOf(settlement)
+    const key = toKey(settlement)
     try {
       for (let offers = 1; ; offers += 1) {
         await clock.sleep(asideMs, signal)
@@ -245,7 +245,7 @@ function failureInstead({ id, run, durationMs, outcome }: Settlement, why: strin
 }
 
 /** What a settlement weighs in a statement: the text that it carries, and some for the rest. */
-function bytesOf({ outcome }: Settlement): number {
+function weigh({ outcome }: Settlement): number {
   const text =
     'error' in outcome ? outcome.error.text : 'result' in outcome ? outcome.result?.text : undefined
   return 200 + (text?.length ?? 0)
