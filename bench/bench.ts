@@ -9,9 +9,9 @@ import type { Figures, Variant } from './measure/round.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { profile } from './profile/profile.ts'
-import { ratiosOf } from './report/ratios.ts'
-import { summaryOf } from './report/summary.ts'
-import { tableOf } from './report/table.ts'
+import { describeRatios } from './report/ratios.ts'
+import { summarize } from './report/summary.ts'
+import { makeTable } from './report/table.ts'
 import { Servers } from './servers/find.ts'
 import type { SubjectEntry } from './subjects/subject.ts'
 
@@ -28,7 +28,7 @@ async function bench(options: Options, servers: Servers, folder: string): Promis
     for (const entry of able) process.stdout.write(`${await profile(entry, base)}\n`)
     return true
   }
-  const variants = able.flatMap((entry) => variantsOf(entry, options))
+  const variants = able.flatMap((entry) => listVariants(entry, options))
   const found = new Map<Variant, Figures[]>(variants.map((variant) => [variant, []]))
   const failed = new Set<string>()
   for (let number = 0; number < options.rounds; number++) {
@@ -45,9 +45,9 @@ async function bench(options: Options, servers: Servers, folder: string): Promis
   }
   const summaries = [...found]
     .filter(([, rounds]) => rounds.length > 0)
-    .map(([variant, rounds]) => summaryOf(variant, options.n, rounds))
+    .map(([variant, rounds]) => summarize(variant, options.n, rounds))
   if (options.json) for (const summary of summaries) process.stdout.write(`${JSON.stringify(summary)}\n`)
-  else process.stdout.write(`\n${tableOf(summaries)}\n\n${ratiosOf(summaries)}\n`)
+  else process.stdout.write(`\n${makeTable(summaries)}\n\n${describeRatios(summaries)}\n`)
   return failed.size === 0
 }
 
@@ -57,7 +57,7 @@ function isAble({ name, needs }: SubjectEntry, servers: Servers): boolean {
   return missing === undefined
 }
 
-function variantsOf(entry: SubjectEntry, { phases, processes, backlog }: Options): Variant[] {
+function listVariants(entry: SubjectEntry, { phases, processes, backlog }: Options): Variant[] {
   const { name } = entry
   const drain = ['drain'] as const
   const variants: Variant[] = [{ entry, name, processes: 1, backlog: 0, phases }]

@@ -13,24 +13,24 @@ const packages = listPackages()
 /** The built types of each entry: packages are read as they are built, not by their sources. */
 const paths = Object.fromEntries(
   packages.flatMap(({ name, folder, entries }) =>
-    entries.map((entry) => [join(name, entry), [join(root, folder, 'dist', `${fileOf(entry)}.d.ts`)]]),
+    entries.map((entry) => [join(name, entry), [join(root, folder, 'dist', `${toFile(entry)}.d.ts`)]]),
   ),
 )
 
 /** `./ports` is `ports`, and `.` is `index`. */
-function fileOf(entry: string): string {
+function toFile(entry: string): string {
   return entry === '.' ? 'index' : entry.slice(2)
 }
 
 /** False where the report is another than the one that is committed. */
 function writeReport(name: string, folder: string, entry: string, temporary: string): boolean {
-  const report = `${[name.replace('@errand/', ''), ...(entry === '.' ? [] : [fileOf(entry)])].join('.')}.api.md`
+  const report = `${[name.replace('@errand/', ''), ...(entry === '.' ? [] : [toFile(entry)])].join('.')}.api.md`
   const config = ExtractorConfig.prepare({
     configObjectFullPath: undefined,
     packageJsonFullPath: join(root, folder, 'package.json'),
     configObject: {
       projectFolder: join(root, folder),
-      mainEntryPointFilePath: join(root, folder, 'dist', `${fileOf(entry)}.d.ts`),
+      mainEntryPointFilePath: join(root, folder, 'dist', `${toFile(entry)}.d.ts`),
       compiler: {
         overrideTsconfig: {
           compilerOptions: {
@@ -44,7 +44,7 @@ function writeReport(name: string, folder: string, entry: string, temporary: str
             // Of what a package only passes on, its report names the source.
             ...(name === 'errand' ? {} : { paths }),
           },
-          files: [join(root, folder, 'dist', `${fileOf(entry)}.d.ts`)],
+          files: [join(root, folder, 'dist', `${toFile(entry)}.d.ts`)],
         },
       },
       apiReport: {

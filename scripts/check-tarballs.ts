@@ -3,7 +3,7 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkContainer } from './container.ts'
-import { type Packed, packAll, run, temporaryFolder } from './packing.ts'
+import { packAll, type Packed, run, temporaryFolder } from './packing.ts'
 import { root } from './workspace.ts'
 
 const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
@@ -25,8 +25,8 @@ async function checkPnpmApplication(application: string, packed: readonly Packed
   writeJson(join(application, 'package.json'), {
     private: true,
     type: 'module',
-    dependencies: { errand: `file:${tarballOf(packed, 'errand')}`, zod: versionOf('zod') },
-    devDependencies: { '@types/node': versionOf("'@types/node'"), typescript: versionOf('typescript') },
+    dependencies: { errand: `file:${findTarball(packed, 'errand')}`, zod: readVersion('zod') },
+    devDependencies: { '@types/node': readVersion("'@types/node'"), typescript: readVersion('typescript') },
   })
   // None of these is in the registry yet; once they are, it is still these that must be tried.
   const overrides = packed.map(({ name, tarball }) => `  '${name}': file:${tarball}\n`).join('')
@@ -44,7 +44,7 @@ async function checkCommonJsApplication(application: string, packed: readonly Pa
   delete tarballs['@errand/testkit']
   writeJson(join(application, 'package.json'), {
     private: true,
-    dependencies: { ...tarballs, zod: versionOf('zod') },
+    dependencies: { ...tarballs, zod: readVersion('zod') },
   })
 
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], application)
@@ -67,13 +67,13 @@ function report(application: string, said: string): void {
   console.log(`${application}: a job ran`)
 }
 
-function tarballOf(packed: readonly Packed[], name: string): string {
+function findTarball(packed: readonly Packed[], name: string): string {
   const found = packed.find((one) => one.name === name)
   if (!found) throw new Error(`package ${name} is missing`)
   return found.tarball
 }
 
-function versionOf(name: string): string {
+function readVersion(name: string): string {
   const line = catalog.split('\n').find((one) => one.startsWith(`  ${name}: `))
   if (line === undefined) throw new Error(`${name} is not in the catalog of pnpm-workspace.yaml`)
   return line.slice(line.indexOf(': ') + 2)

@@ -27,7 +27,7 @@ export async function checkContainer(context: string, folder: string): Promise<v
   const errand = (...words: readonly string[]): Promise<string> =>
     run(join('node_modules', '.bin', 'errand'), words, image.folder, env)
   const [file = '', ...parameters] = command
-  const probe = probeOf(readFileSync(join(example, 'kubernetes.yaml'), 'utf8'))
+  const probe = readProbe(readFileSync(join(example, 'kubernetes.yaml'), 'utf8'))
   const takes = (): Promise<boolean> =>
     run(probe[0] ?? '', probe.slice(1), image.folder, env).then(
       () => true,
@@ -85,7 +85,7 @@ function copy(context: string, at: string, paths: readonly string[], ignored: re
 }
 
 /** The command of the probe, as Kubernetes would run it in the container. */
-function probeOf(yaml: string): readonly string[] {
+function readProbe(yaml: string): readonly string[] {
   const [, list = ''] = /startupProbe:\n +exec: \{ command: (\[.*\]) \}/.exec(yaml) ?? []
   return JSON.parse(list.replaceAll("'", '"')) as readonly string[]
 }

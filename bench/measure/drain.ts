@@ -17,28 +17,28 @@ export async function drain(scene: Scene, processes: number): Promise<readonly M
   await Promise.all(fleet.map((child) => child.ready))
   const watching = watch(fleet, task.n)
   for (const child of fleet) child.go()
-  const rate = rateOf(await watching)
+  const rate = computeRate(await watching)
   const measured = await Promise.all(fleet.map((child) => child.finish()))
   return measured.map((one) => (rate === undefined ? one : { ...one, rate }))
 }
 
 /** Jobs per second; undefined where all were fetched at once: too few for a rate. */
-function rateOf(fleet: readonly Progress[]): number | undefined {
+function computeRate(fleet: readonly Progress[]): number | undefined {
   const [first] = fleet.toSorted((a, b) => a.firstMs - b.firstMs)
   if (!first) return undefined
-  const counted = countOf(fleet) - first.opening
+  const counted = sumCounts(fleet) - first.opening
   const ms = Math.max(...fleet.map(({ lastMs }) => lastMs)) - first.firstMs
   return counted > 0 ? (counted * 1_000) / ms : undefined
 }
 
-const countOf = (fleet: Iterable<Progress>): number => [...fleet].reduce((sum, { count }) => sum + count, 0)
+const sumCounts = (fleet: Iterable<Progress>): number => [...fleet].reduce((sum, { count }) => sum + count, 0)
 
 /** How far each process was when all jobs had been run. */
 async function watch(fleet: readonly Child[], n: number): Promise<readonly Progress[]> {
   const said = new Map<Child, Progress>()
   const all = Promise.withResolvers<void>()
   const stuck = setTimeout(() => {
-    const count = countOf(said.values())
+    const count = sumCounts(said.values())
     all.reject(new Error(`${count} of ${n} jobs were run, and then none for ${stuckMs / 1_000} s`))
   }, stuckMs)
   for (const child of fleet) {
@@ -47,7 +47,7 @@ async function watch(fleet: readonly Child[], n: number): Promise<readonly Progr
       if (message.type !== 'progress') return
       stuck.refresh()
       said.set(child, message.progress)
-      if (countOf(said.values()) >= n) all.resolve()
+      if (sumCounts(said.values()) >= n) all.resolve()
     })
   }
   try {

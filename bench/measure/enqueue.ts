@@ -1,12 +1,12 @@
 import type { Subject } from '../subjects/subject.ts'
-import { payloadOf, payloadsOf } from './payload.ts'
+import { makePayload, makePayloads } from './payload.ts'
 import { clockMs, workload } from './task.ts'
 
 /** Seconds for n single dispatches, so many in flight. */
 export async function enqueue1(subject: Subject, n: number): Promise<number> {
   let next = 0
   const one = async (): Promise<void> => {
-    while (next < n) await subject.enqueue1(payloadOf(next++))
+    while (next < n) await subject.enqueue1(makePayload(next++))
   }
   const from = clockMs()
   await Promise.all(Array.from({ length: Math.min(workload.inFlight, n) }, one))
@@ -17,7 +17,7 @@ export async function enqueue1(subject: Subject, n: number): Promise<number> {
 export async function enqueueBulk(subject: Subject, n: number): Promise<number> {
   const from = clockMs()
   for (let at = 0; at < n; at += workload.bulk)
-    await subject.enqueueBulk(payloadsOf(at, Math.min(workload.bulk, n - at)))
+    await subject.enqueueBulk(makePayloads(at, Math.min(workload.bulk, n - at)))
   return (clockMs() - from) / 1_000
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { stepTimes } from '../profile/steps.ts'
 import type { Step, Steps, StepTime } from '../profile/steps.ts'
 import type { Subject } from '../subjects/subject.ts'
-import { payloadOf } from './payload.ts'
+import { makePayload } from './payload.ts'
 import { spawnChild } from './child-process.ts'
 import { clockMs, workload } from './task.ts'
 import type { FromChild, Task } from './task.ts'
@@ -34,7 +34,7 @@ export async function latencies(
     heard = Promise.withResolvers()
     steps?.take()
     const from = clockMs()
-    await subject.enqueue1(payloadOf(index))
+    await subject.enqueue1(makePayload(index))
     const late = setTimeout(() => heard.reject(new Error(`a job did not start within ${lostMs} ms`)), lostMs)
     const { atMs, steps: theirs = [] } = await heard.promise
     clearTimeout(late)

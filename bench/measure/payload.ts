@@ -7,10 +7,10 @@ export interface Payload {
 
 const words = 'the quick brown fox jumps over the lazy dog while five boxing wizards watch, '.repeat(2)
 
-export function payloadOf(index: number): Payload {
+export function makePayload(index: number): Payload {
   return { index, user: `user-${index % 1_000}@example.com`, text: words.slice(0, 140) }
 }
 
-export function payloadsOf(from: number, count: number): Payload[] {
-  return Array.from({ length: count }, (_, offset) => payloadOf(from + offset))
+export function makePayloads(from: number, count: number): Payload[] {
+  return Array.from({ length: count }, (_, offset) => makePayload(from + offset))
 }

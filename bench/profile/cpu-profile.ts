@@ -19,7 +19,7 @@ export function topFunctions(folder: string): string {
   const selfMs = new Map<string, number>()
   for (const file of globSync('*.cpuprofile', { cwd: folder })) {
     const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile
-    const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]))
+    const names = new Map(nodes.map(({ id, callFrame }) => [id, nameFrame(callFrame)]))
     for (const [at, id] of samples.entries()) {
       const name = names.get(id) ?? '?'
       if (name === '(idle)' || name === '(root)' || name.includes('node:inspector')) continue
@@ -34,7 +34,7 @@ export function topFunctions(folder: string): string {
   ])
 }
 
-function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
+function nameFrame({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
   const name = functionName || '(anonymous)'
   const place = url
     .replace(/^file:\/\//, '')

@@ -17,7 +17,8 @@ const mostCalls = 20
 export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>): Promise<string> {
   const variant: Variant = { entry, name: entry.name, processes: 1, backlog: 0, phases: profiled }
   const parts: string[] = []
-  if (entry.needs.includes('postgres')) parts.push(await latencyOf({ ...variant, phases: ['latency'] }, base))
+  if (entry.needs.includes('postgres'))
+    parts.push(await measureLatency({ ...variant, phases: ['latency'] }, base))
   for (const phase of profiled) {
     const folder = join(base.folder, `${entry.name}-${phase}`)
     mkdirSync(folder, { recursive: true })
@@ -28,9 +29,9 @@ export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>):
     await inside?.begin()
     const [measured] = phase === 'drain' ? await drain(scene, 1) : [await scene.perform(phase)]
     parts.push(
-      `${entry.name}, ${phase}, ${base.n} jobs: ${rateOf(measured)} jobs/s while profiled`,
+      `${entry.name}, ${phase}, ${base.n} jobs: ${describeRate(measured)} jobs/s while profiled`,
       topFunctions(folder),
-      callsOf(measured?.calls ?? [], base.n),
+      describeCalls(measured?.calls ?? [], base.n),
     )
     if (inside) parts.push(await inside.read(base.n))
   }
@@ -38,7 +39,7 @@ export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>):
 }
 
 /** The way of one job, from the call of dispatch to the handler's start. */
-async function latencyOf(variant: Variant, base: Omit<Round, 'number'>): Promise<string> {
+async function measureLatency(variant: Variant, base: Omit<Round, 'number'>): Promise<string> {
   await using scene = await setScene(variant, 'latency', { ...base, number: 0 }, base.folder)
   const { steps = [], latencies = [] } = await scene.perform('latency')
   const often = steps.filter(({ seen }) => seen > latencies.length / 2)
@@ -48,11 +49,11 @@ async function latencyOf(variant: Variant, base: Omit<Round, 'number'>): Promise
   ])
 }
 
-function rateOf(measured: Measured | undefined): string {
+function describeRate(measured: Measured | undefined): string {
   return measured?.rate === undefined ? '?' : Math.round(measured.rate).toLocaleString('en')
 }
 
-function callsOf(calls: readonly Counted[], n: number): string {
+function describeCalls(calls: readonly Counted[], n: number): string {
   const all = calls.reduce((sum, one) => sum + one.calls, 0)
   return aligned([
     ['calls to servers and databases', 'calls', 'per job'],

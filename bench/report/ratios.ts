@@ -40,9 +40,12 @@ interface Ratio {
 }
 
 /** A line per target of which both sides were measured; empty where there is none. */
-export function ratiosOf(summaries: readonly Summary[]): string {
-  const ratios = [...targets.flatMap((target) => ratioOf(target, summaries)), ...latencyOf(summaries)]
-  ratios.push(...variantsOf(summaries))
+export function describeRatios(summaries: readonly Summary[]): string {
+  const ratios = [
+    ...targets.flatMap((target) => compareRates(target, summaries)),
+    ...compareLatencies(summaries),
+  ]
+  ratios.push(...compareVariants(summaries))
   if (ratios.length === 0) return ''
   return aligned([
     ['', 'ratio', 'at least', ''],
@@ -60,7 +63,10 @@ function over(subject: string, rate: Rate, against: readonly string[]): Omit<Tar
   return { what: `${subject} ${rate} / ${whom}${against.join(', ')}`, subject, rate, against }
 }
 
-function ratioOf({ what, subject, rate, against, atLeast }: Target, summaries: readonly Summary[]): Ratio[] {
+function compareRates(
+  { what, subject, rate, against, atLeast }: Target,
+  summaries: readonly Summary[],
+): Ratio[] {
   const of = (name: string): number | undefined =>
     summaries.find((summary) => summary.name === name)?.[rate] ?? undefined
   const own = of(subject)
@@ -68,7 +74,7 @@ function ratioOf({ what, subject, rate, against, atLeast }: Target, summaries: r
   return own === undefined || others.length === 0 ? [] : [{ what, ratio: own / Math.max(...others), atLeast }]
 }
 
-function latencyOf(summaries: readonly Summary[]): Ratio[] {
+function compareLatencies(summaries: readonly Summary[]): Ratio[] {
   const of = (name: string): number | null | undefined =>
     summaries.find((summary) => summary.name === name)?.latency.p50
   const own = of('errand-postgres')
@@ -83,7 +89,7 @@ function latencyOf(summaries: readonly Summary[]): Ratio[] {
 }
 
 /** Errand's fleets against one process, and its deep histories against none. */
-function variantsOf(summaries: readonly Summary[]): Ratio[] {
+function compareVariants(summaries: readonly Summary[]): Ratio[] {
   return summaries.flatMap(({ name, drain, processes, backlog }) => {
     const [plain = ''] = name.split(' ')
     const base = summaries.find((summary) => summary.name === plain)?.drain

@@ -17,7 +17,7 @@ export interface Summary {
 }
 
 /** The medians of a variant's rounds. */
-export function summaryOf(
+export function summarize(
   { name, processes, backlog }: Variant,
   n: number,
   rounds: readonly Figures[],

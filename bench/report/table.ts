@@ -13,7 +13,7 @@ const columns: readonly (readonly [title: string, of: (summary: Summary) => stri
   ['rss MB', ({ rssMb }) => whole(rssMb)],
 ]
 
-export function tableOf(summaries: readonly Summary[]): string {
+export function makeTable(summaries: readonly Summary[]): string {
   const rows = [columns.map(([title]) => title), ...summaries.map((one) => columns.map(([, of]) => of(one)))]
   return aligned(rows)
 }

@@ -4,7 +4,7 @@ import type { FindServer } from './server.ts'
 const loopback = 'amqp://guest:guest@127.0.0.1:5672'
 
 /** What a subject may make there: the driver's queue of each lane, and the one of bare amqplib. */
-const queuesOf = (space: string): readonly string[] => [
+const listQueues = (space: string): readonly string[] => [
   ...['critical', 'high', 'normal', 'low'].map((lane) => `${space}:bench:${lane}:v1`),
   `${space}.bench`,
 ]
@@ -26,6 +26,6 @@ export const findRabbitmq: FindServer = async (setting) => {
 async function deleteQueues(url: string, space: string): Promise<void> {
   const connection = await connect(url)
   const channel = await connection.createChannel()
-  for (const queue of queuesOf(space)) await channel.deleteQueue(queue)
+  for (const queue of listQueues(space)) await channel.deleteQueue(queue)
   await connection.close()
 }

@@ -19,7 +19,7 @@ export interface OwnServer {
 export type FindServer = (setting: string | undefined) => Promise<OwnServer | string>
 
 /** The URL that a subject declared to need. */
-export function urlOf(urls: Urls, name: ServerName): string {
+export function getUrl(urls: Urls, name: ServerName): string {
   const url = urls[name]
   if (url === undefined) throw new Error(`there is no ${name} server in this run`)
   return url

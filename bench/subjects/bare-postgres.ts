@@ -5,7 +5,7 @@ import { postgres } from '@errand/log-postgres'
 import { createErrand } from 'errand'
 import { Pool } from 'pg'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import { gather } from './gather.ts'
 import { logFunction } from './log-functions.ts'
 import type { LogFunction } from './log-functions.ts'
@@ -32,7 +32,7 @@ function open(
   { urls, space }: Parameters<OpenSubject>[0],
   most: number | undefined,
 ): ReturnType<OpenSubject> {
-  const url = urlOf(urls, 'postgres')
+  const url = getUrl(urls, 'postgres')
   const pool = new Pool({ connectionString: url, max: 4, options: '-c jit=off' })
   const worker = randomUUID()
   let appending: Promise<LogFunction> | undefined

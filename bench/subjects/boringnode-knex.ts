@@ -1,7 +1,7 @@
 import { QueueSchemaService } from '@boringnode/queue'
 import { knex as adapter } from '@boringnode/queue/drivers/knex_adapter'
 import createKnex from 'knex'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import { boringnode } from './boringnode.ts'
 import type { OpenSubject } from './subject.ts'
 
@@ -9,7 +9,7 @@ import type { OpenSubject } from './subject.ts'
 export const open: OpenSubject = ({ urls, space }) => {
   const knex = createKnex({
     client: 'pg',
-    connection: urlOf(urls, 'postgres'),
+    connection: getUrl(urls, 'postgres'),
     searchPath: [space],
   })
   return boringnode(adapter(knex), {

@@ -1,6 +1,6 @@
 import { createPostgresBackend, withBackend } from 'bullmq'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import type { OpenSubject } from './subject.ts'
 
 const { Queue, Worker } = withBackend(createPostgresBackend)
@@ -10,7 +10,7 @@ const { Queue, Worker } = withBackend(createPostgresBackend)
  * pool of 10 connections besides the one that listens.
  */
 export const open: OpenSubject = ({ urls, space }) => {
-  const connection = { connectionString: urlOf(urls, 'postgres'), schema: space, migrate: true }
+  const connection = { connectionString: getUrl(urls, 'postgres'), schema: space, migrate: true }
   const queue = new Queue<Payload>('bench', {
     connection,
     defaultJobOptions: { removeOnComplete: true, removeOnFail: true },

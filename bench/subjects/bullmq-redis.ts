@@ -1,7 +1,7 @@
 import { Queue, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import type { OpenSubject } from './subject.ts'
 
 /*
@@ -11,7 +11,7 @@ import type { OpenSubject } from './subject.ts'
 const connect = (url: string): Redis => new Redis(url, { maxRetriesPerRequest: null })
 
 export const open: OpenSubject = ({ urls, space }) => {
-  const url = urlOf(urls, 'redis')
+  const url = getUrl(urls, 'redis')
   const connection = connect(url)
   const queue = new Queue<Payload>('bench', {
     connection,

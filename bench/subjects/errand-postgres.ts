@@ -1,7 +1,7 @@
 import { postgres } from '@errand/log-postgres'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import { errandSubject } from './errand.ts'
 import type { OpenSubject } from './subject.ts'
 
 export const open: OpenSubject = ({ urls, space }) =>
-  errandSubject({ log: postgres({ url: urlOf(urls, 'postgres'), schema: space }) })
+  errandSubject({ log: postgres({ url: getUrl(urls, 'postgres'), schema: space }) })

@@ -1,7 +1,7 @@
 import { makeWorkerUtils, run, runMigrations } from 'graphile-worker'
 import type { Runner, WorkerUtils } from 'graphile-worker'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import type { OpenSubject } from './subject.ts'
 
 // As its own performance test does: a line of log per job would be most of the work.
@@ -25,7 +25,7 @@ function open(
 ): ReturnType<OpenSubject> {
   const preset = (concurrency: number) => ({
     worker: {
-      connectionString: urlOf(urls, 'postgres'),
+      connectionString: getUrl(urls, 'postgres'),
       schema: space,
       concurrentJobs: concurrency,
       maxPoolSize: Math.min(concurrency + 1, Math.floor(mostConnections / processes)),

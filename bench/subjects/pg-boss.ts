@@ -1,6 +1,6 @@
 import { PgBoss } from 'pg-boss'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import type { OpenSubject } from './subject.ts'
 
 /*
@@ -15,7 +15,7 @@ const queue = 'bench'
 export const open: OpenSubject = ({ urls, space, phase }) => {
   const notify = phase === 'latency'
   const boss = new PgBoss({
-    connectionString: urlOf(urls, 'postgres'),
+    connectionString: getUrl(urls, 'postgres'),
     schema: space,
     useListenNotify: notify,
     schedule: false,

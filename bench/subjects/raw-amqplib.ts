@@ -1,7 +1,7 @@
 import { connect } from 'amqplib'
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import type { OpenSubject } from './subject.ts'
 
 const prefetch = 200
@@ -14,7 +14,7 @@ export const open: OpenSubject = ({ urls, space }) => {
   const channel = (): Promise<ConfirmChannel> => (opening ??= openChannel())
   const openChannel = async (): Promise<ConfirmChannel> => {
     // Without noDelay every publish waits up to 40 ms for a delayed ack.
-    connection = await connect(urlOf(urls, 'amqp'), { noDelay: true })
+    connection = await connect(getUrl(urls, 'amqp'), { noDelay: true })
     connection.on('error', (error) => console.error(error))
     const opened = await connection.createConfirmChannel()
     opened.on('error', (error) => console.error(error))

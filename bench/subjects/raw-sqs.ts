@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-sqs'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import { sqsClient } from './sqs-place.ts'
 import type { OpenSubject, Subject } from './subject.ts'
 
@@ -48,7 +48,7 @@ export function sqsQueue(
 
 /** The SDK alone (3.1175): as many long polls of ten as slots allow; deletes of ten go out while the next poll is open. */
 export const open: OpenSubject = ({ urls, space }) => {
-  const queue = sqsQueue(urlOf(urls, 'sqs'), space)
+  const queue = sqsQueue(getUrl(urls, 'sqs'), space)
   const { client } = queue
   const closing = new AbortController()
   let loops: Promise<unknown> = Promise.resolve()

@@ -1,6 +1,6 @@
 import { Consumer } from 'sqs-consumer'
 import type { Payload } from '../measure/payload.ts'
-import { urlOf } from '../servers/server.ts'
+import { getUrl } from '../servers/server.ts'
 import { batch, sqsQueue } from './raw-sqs.ts'
 import type { OpenSubject } from './subject.ts'
 
@@ -9,7 +9,7 @@ import type { OpenSubject } from './subject.ts'
  * handles one batch at a time, so that 50 slots are five consumers on one client. It only consumes: jobs are sent by the SDK.
  */
 export const open: OpenSubject = ({ urls, space }) => {
-  const queue = sqsQueue(urlOf(urls, 'sqs'), space)
+  const queue = sqsQueue(getUrl(urls, 'sqs'), space)
   let consumers: readonly Consumer[] = []
   return {
     ...queue,

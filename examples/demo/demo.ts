@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createErrand, isErrandError } from 'errand'
 import type { Logger } from 'errand'
-import { auditOf } from './audit/gather.ts'
+import { gatherAudit } from './audit/gather.ts'
 import { fileLogger } from './file-logger.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { perform } from './perform.ts'
 import { findPictures } from './pictures.ts'
-import { clear, logOf, noteSchema, placeIn, remove, sqliteUrl } from './place.ts'
+import { clear, noteSchema, placeIn, readLogUrl, remove, sqliteUrl } from './place.ts'
 import type { Place } from './place.ts'
 import { ownSchema } from './postgres.ts'
 import { readRecord, writeRecord } from './record.ts'
@@ -35,7 +35,7 @@ async function demo(options: Options, place: Place): Promise<number> {
   const performance = await perform(errand, { pictures: found.pictures, credits, place }, venue)
   interrupted.throwIfAborted()
   await writeRecord(place, performance.dispatched)
-  const audited = await auditOf(errand, place.ledger, performance.dispatched)
+  const audited = await gatherAudit(errand, place.ledger, performance.dispatched)
   reportPerformance(performance, audited)
   reportAudit(audited)
   reportNext(place, log, performance)
@@ -46,11 +46,11 @@ async function demo(options: Options, place: Place): Promise<number> {
 async function auditAgain(place: Place): Promise<number> {
   const dispatched = await readRecord(place)
   await using errand = createErrand({
-    log: await logOf(place),
+    log: await readLogUrl(place),
     driver: 'database',
     logger: loggerIn(place),
   })
-  const audited = await auditOf(errand, place.ledger, dispatched)
+  const audited = await gatherAudit(errand, place.ledger, dispatched)
   reportAudit(audited)
   return audited.findings.length === 0 ? 0 : 1
 }

@@ -25,7 +25,7 @@ export interface Scaling {
 }
 
 export async function scale({ source, target, width, format }: Scaling, signal: AbortSignal): Promise<Image> {
-  const pixels = typeof width === 'number' ? width : await shareOf(source, width.times)
+  const pixels = typeof width === 'number' ? width : await measureShare(source, width.times)
   signal.throwIfAborted()
   const upright = sharp(source, { failOn: 'error' }).rotate()
   const scaled = upright.resize({ width: pixels, withoutEnlargement: true })
@@ -35,7 +35,7 @@ export async function scale({ source, target, width, format }: Scaling, signal: 
   return { width: info.width, height: info.height, bytes: info.size }
 }
 
-async function shareOf(source: string, times: number): Promise<number> {
+async function measureShare(source: string, times: number): Promise<number> {
   const { width, autoOrient } = await sharp(source).metadata()
   return Math.max(1, Math.round((autoOrient.width || width) * times))
 }

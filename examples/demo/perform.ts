@@ -5,7 +5,7 @@ import type { Dispatched } from './audit/audit.ts'
 import { Show } from './show.ts'
 import type { Programme } from './show.ts'
 import type { Overtaking } from './stage/director.ts'
-import { nameOf } from './stage/broker.ts'
+import { nameDriver } from './stage/broker.ts'
 import { Fleet, present } from './stage/fleet.ts'
 import { stageFor } from './stage/stage.ts'
 import { Story } from './stage/story.ts'
@@ -58,7 +58,7 @@ export async function perform(
   const fleet = new Fleet(workers, out, { source, environment })
   const swap = new Swap({ fleet, story, log, logger, driver, environment })
   const show = new Show(programme, { errand, fleet, tally, story, swap })
-  const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${source}, then ${nameOf(driver)}`
+  const title = `${programme.pictures.length} pictures · ${show.total} jobs · ${workers} workers · ${source}, then ${nameDriver(driver)}`
   const { members } = fleet
   const frame = (): void =>
     stage.refresh({
@@ -97,7 +97,7 @@ export async function perform(
       overtaking: show.director.overtaking,
       names: new Map(lives.map(({ id, name, pid }) => [id, `${name} (pid ${pid})`])),
       swapped: {
-        broker: nameOf(driver),
+        broker: nameDriver(driver),
         jobs: lives.reduce(
           (sum, { id, source: from }) => sum + (from === source ? 0 : tally.startedBy(id)),
           0,

@@ -63,7 +63,7 @@ export async function noteSchema({ out }: Place, url: string): Promise<void> {
 }
 
 /** The log of the demo whose output is here. */
-export async function logOf({ out, database }: Place): Promise<string> {
+export async function readLogUrl({ out, database }: Place): Promise<string> {
   const schema = await readFile(join(out, schemaName), 'utf8').catch(() => undefined)
   return schema?.trim() ?? sqliteUrl(database)
 }

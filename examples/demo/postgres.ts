@@ -8,12 +8,12 @@ export function ownSchema(url: string): string {
   return own.href
 }
 
-export function schemaOf(url: string): string | undefined {
+export function parseSchema(url: string): string | undefined {
   return new URL(url).searchParams.get('schema') ?? undefined
 }
 
 export async function dropSchema(url: string): Promise<void> {
-  const schema = schemaOf(url)
+  const schema = parseSchema(url)
   if (schema === undefined || !/^errand_demo_[0-9a-f]+$/.test(schema)) return
   const server = new URL(url)
   server.searchParams.delete('schema')

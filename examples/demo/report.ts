@@ -7,7 +7,7 @@ import type { Performance } from './perform.ts'
 import type { Found } from './pictures.ts'
 import { sqliteUrl } from './place.ts'
 import type { Place } from './place.ts'
-import { schemaOf, shown } from './postgres.ts'
+import { parseSchema, shown } from './postgres.ts'
 import { counted, fit, paint } from './stage/style.ts'
 
 const print = (line = ''): void => void process.stdout.write(line === '' ? '\n' : `  ${line}\n`)
@@ -88,7 +88,7 @@ export function reportNext(place: Place, log: string, performance: Performance):
   print(`  npx -y pnpm@12 errand jobs show ${job?.id}${own}`)
   print(`  npx -y pnpm@12 errand events${own}`)
   print(`  npx -y pnpm@12 demo ~/Pictures`)
-  const schema = log.startsWith('sqlite:') ? undefined : schemaOf(log)
+  const schema = log.startsWith('sqlite:') ? undefined : parseSchema(log)
   if (schema !== undefined) print(paint('dim', `The schema ${schema} is dropped when the demo runs again.`))
   print()
 }

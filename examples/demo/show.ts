@@ -136,14 +136,14 @@ export class Show {
       makeContactSheet,
       {
         target: place.sheet,
-        pictures: pictures.map(({ name }) => ({ name, renditions: this.#renditionsOf(name) })),
+        pictures: pictures.map(({ name }) => ({ name, renditions: this.#listRenditions(name) })),
         ...(credits === undefined ? {} : { credits: basename(credits) }),
       },
       { id },
     )
   }
 
-  #renditionsOf(picture: string): Rendition[] {
+  #listRenditions(picture: string): Rendition[] {
     return [...this.#made].flatMap(([id, made]) => (this.#planned.get(id)?.picture === picture ? [made] : []))
   }
 

@@ -2,7 +2,7 @@ import { checkHistory } from '@errand/testkit/history'
 import type { Violation } from '@errand/testkit/history'
 import type { JobEvent } from 'errand'
 import type { LedgerLine } from '../ledger.ts'
-import { recordOf } from './record-of.ts'
+import { toRecord } from './to-record.ts'
 
 /** A job as its dispatcher knows it. */
 export interface Dispatched {
@@ -35,7 +35,7 @@ export interface Audit {
 export function audit({ dispatched, histories, ledger }: Evidence): Audit {
   const events = [...histories.values()].flat()
   const violations = checkHistory({
-    events: events.map(recordOf),
+    events: events.map(toRecord),
     dispatched: dispatched.map(({ id }) => id),
     // A handler that threw has begun, and its work is not done.
     ledger: ledger.flatMap(({ mark, ...line }) => (mark === 'threw' ? [] : [{ ...line, mark }])),

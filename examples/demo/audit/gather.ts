@@ -8,7 +8,7 @@ export interface Audited extends Audit {
 }
 
 /** Asks the log for the history of every job, one by one, reads what the handlers wrote, and compares. */
-export async function auditOf(
+export async function gatherAudit(
   errand: Errand,
   ledgerPath: string,
   dispatched: readonly Dispatched[],

@@ -27,7 +27,7 @@ const prefix = 'errand-demo-'
 export async function openBroker(driver: string | undefined): Promise<Broker> {
   if (driver === undefined) return startFauxqs()
   const url = withPrefix(driver)
-  return { name: nameOf(driver), what: shown(url), url, close: async () => {} }
+  return { name: nameDriver(driver), what: shown(url), url, close: async () => {} }
 }
 
 /** @throws `Unusable` when the broker of this URL does not answer: the show would go on without it, from the log. */
@@ -47,7 +47,7 @@ export async function checkBroker(url: string, logger: Logger): Promise<void> {
   }
 }
 
-export function nameOf(driver: string | undefined): string {
+export function nameDriver(driver: string | undefined): string {
   return driver?.startsWith('amqp') ? 'RabbitMQ' : 'SQS'
 }
 

@@ -99,14 +99,14 @@ export class Director {
 
   #started({ run, worker }: JobEvent & { readonly type: 'started' }, job: Known): void {
     if (run === 1) return
-    this.#cast.story.tell(`${job.label} runs again, on ${this.#nameOf(worker)} (run ${run})`, 'green')
+    this.#cast.story.tell(`${job.label} runs again, on ${this.#nameWorker(worker)} (run ${run})`, 'green')
   }
 
   #lost({ worker }: JobEvent & { readonly type: 'lost' }, job: Known): void {
     this.lost.push(job)
     if (this.#dead.has(worker)) this.#shown = true
     this.#cast.story.tell(
-      `${job.label} is lost: the lease of ${this.#nameOf(worker)} is out; ready again`,
+      `${job.label} is lost: the lease of ${this.#nameWorker(worker)} is out; ready again`,
       'yellow',
     )
   }
@@ -125,7 +125,7 @@ export class Director {
     }
   }
 
-  #nameOf(worker: string): string {
-    return this.#cast.fleet.memberOf(worker)?.name ?? 'a worker'
+  #nameWorker(worker: string): string {
+    return this.#cast.fleet.findMember(worker)?.name ?? 'a worker'
   }
 }

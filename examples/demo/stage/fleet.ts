@@ -60,7 +60,7 @@ export class Fleet {
   }
 
   /** Whose process is, or was, this worker of the log. */
-  memberOf(worker: string): Member | undefined {
+  findMember(worker: string): Member | undefined {
     return this.members.find(({ lives }) => lives.some(({ id }) => id === worker))
   }
 
@@ -119,7 +119,7 @@ export class Fleet {
 
   #start(member: Member, { source, environment }: Setup): void {
     const { name } = member
-    const file = this.#fileOf(member)
+    const file = this.#getFile(member)
     const log = openSync(file, member.lives.length === 0 ? 'w' : 'a')
     // A process group of its own: Ctrl-C reaches the demo, which then stops its workers in order.
     const child = spawn(process.execPath, ['--import', tether, errandCommand(), 'work', '--label', name], {
@@ -143,12 +143,12 @@ export class Fleet {
     })
   }
 
-  #fileOf({ name }: Member): string {
+  #getFile({ name }: Member): string {
     return join(this.#out, `${name.replace(' ', '-')}.log`)
   }
 
   #lastWords(member: Member): string {
-    const said = readFileSync(this.#fileOf(member), 'utf8').trim().split('\n').slice(-15)
+    const said = readFileSync(this.#getFile(member), 'utf8').trim().split('\n').slice(-15)
     return said.join('') === '' ? '' : `; it said:\n${said.map((line) => `  ${line}`).join('\n')}`
   }
 }

@@ -51,6 +51,6 @@ const byErrorCode: Partial<Record<ErrorCode, ExitCode>> = {
   E_LOG_VERSION: exitCodes.schema,
 }
 
-export function exitCodeOf(error: unknown): ExitCode {
+export function toExitCode(error: unknown): ExitCode {
   return (isErrandError(error) ? byErrorCode[error.code] : undefined) ?? exitCodes.failure
 }

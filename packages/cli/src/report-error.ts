@@ -1,6 +1,6 @@
 import { isErrandError, maskCredentials, toFailure } from '@errand/core/ports'
 import { CommanderError } from 'commander'
-import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { exitCodes, toExitCode } from './exit-codes.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { failureText } from './output/failure-text.ts'
 import { harmless } from './output/text.ts'
@@ -15,14 +15,14 @@ export function reportError(terminal: Terminal, error: unknown, verbose: boolean
   if (terminal.json) {
     const stack = verbose && error instanceof Error ? maskCredentials(error.stack ?? '') : undefined
     terminal.note(JSON.stringify({ error: { code: code ?? 'E_UNEXPECTED', message, ids, stack } }))
-    return exitCodeOf(error)
+    return toExitCode(error)
   }
   const title = code ?? (error instanceof Error ? error.name : 'Error')
   terminal.note(`${terminal.notePaint('bad', title)}  ${harmless(message, 'many')}`)
   if (ids && ids.length > 0) terminal.note(`ids: ${ids.join(', ')}`)
   if (verbose) terminal.note(terminal.notePaint('faint', harmless(failureText(toFailure(error)), 'many')))
   else if (code === undefined) terminal.note(terminal.notePaint('faint', '(--verbose shows the stack)'))
-  return exitCodeOf(error)
+  return toExitCode(error)
 }
 
 /** Wrong use. Help and version are "errors" of commander too: they have printed what was asked for. */

@@ -5,7 +5,7 @@ import { checkOutput } from '@errand/testkit'
 import { expect, test } from 'vitest'
 import { exitCodes } from '../src/exit-codes.ts'
 import { table } from '../src/output/table.ts'
-import { harmless, truncate, widthOf } from '../src/output/text.ts'
+import { harmless, measureWidth, truncate } from '../src/output/text.ts'
 import { relative, spanText } from '../src/output/times.ts'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
@@ -25,9 +25,9 @@ test('a table fits the terminal by cutting its flexible columns, the widest firs
 })
 
 test('wide characters take two columns, combining ones none, colours none', () => {
-  expect(widthOf('日本')).toBe(4)
-  expect(widthOf('e\u0301')).toBe(1)
-  expect(widthOf('\u001b[31mred\u001b[39m')).toBe(3)
+  expect(measureWidth('日本')).toBe(4)
+  expect(measureWidth('e\u0301')).toBe(1)
+  expect(measureWidth('\u001b[31mred\u001b[39m')).toBe(3)
   expect(truncate('日本語です', 6)).toBe('日本…')
 })
 

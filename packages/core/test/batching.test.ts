@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { batcher } from '../src/batching.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 
 /** A batcher whose batches are answered by hand. */
 function byHand(options: { maxItems?: number; maxWeight?: number; lines?: number; late?: boolean } = {}) {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { encryptingCodec } from '../src/codec/encrypting-codec.ts'
 import { jsonCodec } from '../src/codec/json-codec.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 
 const key = (): string => randomBytes(32).toString('base64')
 const of = { job: '0198c0de-0000-7000-8000-00000000000a', as: 'payload of pay' }

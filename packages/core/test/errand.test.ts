@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createErrand, defineJob, defineWorker, ErrandError, handle } from '../src/index.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../src/testing.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 import { testInstance } from './instance.ts'
 import { recordingLogger } from './recording-logger.ts'
 

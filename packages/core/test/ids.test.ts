@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { checkId, idMaker } from '../src/ids.ts'
 import { systemClock } from '../src/ports/system-clock.ts'
 import { virtualClock } from '../src/testing.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 
 const version7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 

@@ -4,7 +4,7 @@ import { checkLogLines } from '@errand/testkit'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { childLogger, defaultLogger, maskingLogger } from '../src/logging.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 import { recordingLogger } from './recording-logger.ts'
 
 test('credentials reach no log line by message, field, error, cause or a property of a library’s error', () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createErrand, defineJob, defineWorker, handle } from '../src/index.ts'
 import { fakeContext } from '../src/testing/fake-context.ts'
 import { fakeErrand } from '../src/testing/fake-errand.ts'
-import { catchRefusal } from './code-of.ts'
+import { catchRefusal } from './catch-refusal.ts'
 import { stage } from './worker/stage.ts'
 
 const job = defineJob({ name: 'job', queue: 'media' })

@@ -12,12 +12,12 @@ export class FileIdentity {
   /** To be made right after the file was opened. */
   constructor(file: string) {
     this.#file = file
-    this.#opened = identityOf(file)
+    this.#opened = readIdentity(file)
   }
 
   /** @throws `E_LOG_REPLACED` when the path leads elsewhere by now. A few microseconds. */
   check(): void {
-    const now = identityOf(this.#file)
+    const now = readIdentity(this.#file)
     if (now === this.#opened) return
     const what = now === undefined ? 'was deleted' : 'was replaced by another file'
     throw new ErrandError(
@@ -27,7 +27,7 @@ export class FileIdentity {
   }
 }
 
-function identityOf(file: string): string | undefined {
+function readIdentity(file: string): string | undefined {
   const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
   return stat && `${stat.dev}:${stat.ino}`
 }

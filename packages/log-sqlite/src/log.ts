@@ -7,7 +7,7 @@ import { FileIdentity } from './identity.ts'
 import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
 import { Statements } from './statements.ts'
 import { sqliteStore } from './store.ts'
-import { statementsOf } from './transaction.ts'
+import { toStatements } from './transaction.ts'
 import { Transactor } from './transactor.ts'
 import { FileWakeups } from './wakeups.ts'
 
@@ -74,7 +74,7 @@ export function openSqliteLog(
       const { identity: ours } = await opened()
       ours.check()
       try {
-        return rules(sqliteStore(statementsOf(tx, file)))
+        return rules(sqliteStore(toStatements(tx, file)))
       } catch (error) {
         throw explain(error, file)
       }

@@ -1,7 +1,7 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogInfo } from '@errand/core/ports'
 import { migrations, schemaVersion } from './schema.ts'
-import { transferOf } from './rows.ts'
+import { parseTransfer } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 interface Version {
@@ -9,7 +9,7 @@ interface Version {
   readonly oldestCode: number
 }
 
-function versionOf(sql: Statements): Version {
+function readVersion(sql: Statements): Version {
   const exists = sql.one(`select 1 as one from sqlite_master where type = 'table' and name = 'errand_log'`)
   if (!exists) return { schema: 0, oldestCode: 0 }
   const row = sql.one('select schema_version, oldest_code from errand_log')
@@ -18,7 +18,7 @@ function versionOf(sql: Statements): Version {
 
 /** Whether the schema is older than this code, so that it must be migrated before use. Refuses one that is too new. */
 export function needsMigration(sql: Statements, file: string): boolean {
-  const version = versionOf(sql)
+  const version = readVersion(sql)
   if (version.oldestCode > schemaVersion) {
     throw new ErrandError(
       'E_LOG_VERSION',
@@ -30,7 +30,7 @@ export function needsMigration(sql: Statements, file: string): boolean {
 
 /** Refuses while another worker is at work: on one machine, it is simpler to start them again than to mix versions. */
 export function refuseWhileLive(sql: Statements, file: string, now: number): void {
-  if (versionOf(sql).schema === 0) return
+  if (readVersion(sql).schema === 0) return
   const worker = sql.one('select id, pid from errand_workers where lease_until > ? limit 1', now)
   if (worker) {
     throw new ErrandError(
@@ -42,12 +42,12 @@ export function refuseWhileLive(sql: Statements, file: string, now: number): voi
 
 /** Takes every step that is missing, in the caller's write transaction. */
 export function migrate(sql: Statements): { from: number; to: number } {
-  const { schema: from } = versionOf(sql)
+  const { schema: from } = readVersion(sql)
   for (const step of migrations.filter((migration) => migration.version > from)) {
     for (const statement of step.statements) sql.run(statement)
     sql.run('update errand_log set schema_version = ?, oldest_code = ?', step.version, step.oldestCode)
   }
-  return { from, to: versionOf(sql).schema }
+  return { from, to: readVersion(sql).schema }
 }
 
 export function logInfo(sql: Statements): LogInfo {
@@ -56,6 +56,6 @@ export function logInfo(sql: Statements): LogInfo {
     logId: String(row?.log_id),
     epoch: Number(row?.epoch),
     schemaVersion: Number(row?.schema_version),
-    transfer: transferOf(row?.transfer),
+    transfer: parseTransfer(row?.transfer),
   }
 }

@@ -24,11 +24,11 @@ const optionalNumber = (value: Value | undefined): number | undefined =>
 const none: readonly string[] = []
 const list = (value: Value | undefined): readonly string[] => {
   if (value === '[]') return none
-  const parsed = parsedOf(value)
+  const parsed = parseJson(value)
   return Array.isArray(parsed) ? parsed.map(String) : none
 }
 
-function parsedOf(value: Value | undefined): unknown {
+function parseJson(value: Value | undefined): unknown {
   try {
     return JSON.parse(text(value))
   } catch {
@@ -36,8 +36,8 @@ function parsedOf(value: Value | undefined): unknown {
   }
 }
 
-function objectOf(value: Value | undefined): Readonly<Record<string, unknown>> {
-  const parsed = value === '{}' ? undefined : parsedOf(value)
+function parseObject(value: Value | undefined): Readonly<Record<string, unknown>> {
+  const parsed = value === '{}' ? undefined : parseJson(value)
   return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? { ...parsed } : {}
 }
 
@@ -113,12 +113,12 @@ export function storedJob(job: JobRow, row: Row): StoredJob {
     dispatchedAt,
     payloadVersion: number(row.payload_version),
     payload: { codec: text(row.codec), text: text(row.payload) },
-    meta: textsOf(objectOf(row.meta)),
+    meta: pickTexts(parseObject(row.meta)),
     parentId: optionalText(row.parent_id),
   }
 }
 
-function textsOf(object: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+function pickTexts(object: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
   const entries = Object.entries(object)
   return Object.fromEntries(
     entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
@@ -139,7 +139,7 @@ export function storedEvent(row: Row): StoredEvent {
     run: number(row.run),
     attempt: number(row.attempt),
     worker: optionalText(row.worker),
-    data: objectOf(row.data),
+    data: parseObject(row.data),
     body: encoded(row),
   }
 }
@@ -149,7 +149,7 @@ function encoded(row: Row): Encoded | undefined {
 }
 
 /** The forwarding address that `errand_log` keeps as JSON. */
-export function transferOf(value: Value | undefined): Transfer | undefined {
+export function parseTransfer(value: Value | undefined): Transfer | undefined {
   return value == null ? undefined : (JSON.parse(text(value)) as Transfer)
 }
 

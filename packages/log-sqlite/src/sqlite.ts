@@ -15,7 +15,7 @@ export interface SqliteOptions {
  * @example createErrand({ log: sqlite('sqlite:./errand.db') })
  */
 export function sqlite(options: string | SqliteOptions): LogFactory {
-  const file = resolve(checkFile(typeof options === 'string' ? fileOf(options) : fileIn(options)))
+  const file = resolve(checkFile(typeof options === 'string' ? parseFile(options) : fileIn(options)))
   return {
     errand: 'job-log',
     name: 'sqlite',
@@ -39,7 +39,7 @@ function checkFile(file: unknown): string {
 }
 
 /** `sqlite:./a.db`, `sqlite:/srv/a.db`, `sqlite:///srv/a.db`. */
-function fileOf(url: string): string {
+function parseFile(url: string): string {
   const refuse = (why: string): never => {
     throw new ErrandError('E_URL', `${url} ${why}; write sqlite:./errand.db, or sqlite:///srv/errand.db`)
   }

@@ -29,7 +29,7 @@ export class Statements {
       return statement.all(...values) as Row[]
     } catch (error) {
       if (!isOutOfRange(error) || !statement.setReadBigInts) throw error
-      return allOf(statement, values)
+      return readAll(statement, values)
     }
   }
 
@@ -59,7 +59,7 @@ function isOutOfRange(error: unknown): boolean {
 }
 
 /** The page with such integers as near as they can be had. Whoever reads a row judges them. */
-function allOf(statement: Statement, values: Value[]): Row[] {
+function readAll(statement: Statement, values: Value[]): Row[] {
   statement.setReadBigInts?.(true)
   try {
     return (statement.all(...values) as Record<string, Value | bigint>[]).map((row) =>

@@ -1,5 +1,5 @@
 import type { JobStore, LogFacts } from '@errand/core/ports'
-import { transferOf } from './rows.ts'
+import { parseTransfer } from './rows.ts'
 import type { Statements } from './statements.ts'
 import { eventTable } from './store/events.ts'
 import { jobTables } from './store/jobs.ts'
@@ -31,7 +31,7 @@ function factsRow(sql: Statements): Pick<JobStore, 'facts' | 'saveFacts'> {
           epoch: Number(row?.epoch),
           lastSweepAt: row?.last_sweep_at == null ? undefined : Number(row.last_sweep_at),
           holdUntil: row?.hold_until == null ? undefined : Number(row.hold_until),
-          transfer: transferOf(row?.transfer),
+          transfer: parseTransfer(row?.transfer),
         }
       }
       return read

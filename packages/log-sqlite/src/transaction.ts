@@ -6,7 +6,7 @@ import { Statements } from './statements.ts'
 const known = new WeakMap<object, Statements>()
 
 /** The caller's connection, inside its transaction and on the log's own file; anything else is refused. */
-export function statementsOf(tx: Transaction, file: string): Statements {
+export function toStatements(tx: Transaction, file: string): Statements {
   const refuse = (why: string): never => {
     throw new ErrandError(
       'E_TRANSACTION',

@@ -28,7 +28,7 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
   })
   const jobs = waitingJobs(statements)
   const { finished } = jobTables(statements)
-  const plansOf = (ask: () => unknown): string[] => {
+  const explainPlans = (ask: () => unknown): string[] => {
     asked.clear()
     ask()
     return [...asked].flatMap((sql) =>
@@ -40,12 +40,12 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
         .map((detail) => detail.replace(/^.*INDEX /, '')),
     )
   }
-  expect(plansOf(() => jobs.ready('a', 'lowest', 5))).toEqual([plans.ready])
-  expect(plansOf(() => jobs.overdue(['a', 'b'], 1, 5))).toEqual([plans.overdue])
-  expect(plansOf(() => jobs.unpublished(['a'], 1, 5))).toEqual([plans.queues])
-  expect(plansOf(() => jobs.published(['a'], 1, 5))).toEqual([plans.published])
-  expect(plansOf(() => jobs.due(1, 5))).toEqual([plans.due])
-  expect(plansOf(() => finished(['succeeded', 'cancelled'], 1, 5))).toEqual([plans.finished])
-  expect(plansOf(() => finished(['failed'], 1, 5))).toEqual([plans.finished])
-  expect(plansOf(() => jobs.claimsOf('worker'))).toEqual([plans.running])
+  expect(explainPlans(() => jobs.ready('a', 'lowest', 5))).toEqual([plans.ready])
+  expect(explainPlans(() => jobs.overdue(['a', 'b'], 1, 5))).toEqual([plans.overdue])
+  expect(explainPlans(() => jobs.unpublished(['a'], 1, 5))).toEqual([plans.queues])
+  expect(explainPlans(() => jobs.published(['a'], 1, 5))).toEqual([plans.published])
+  expect(explainPlans(() => jobs.due(1, 5))).toEqual([plans.due])
+  expect(explainPlans(() => finished(['succeeded', 'cancelled'], 1, 5))).toEqual([plans.finished])
+  expect(explainPlans(() => finished(['failed'], 1, 5))).toEqual([plans.finished])
+  expect(explainPlans(() => jobs.claimsOf('worker'))).toEqual([plans.running])
 })

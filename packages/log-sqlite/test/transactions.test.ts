@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { newJob, settlement, workerRef, recorded } from '@errand/testkit'
+import { newJob, recorded, settlement, workerRef } from '@errand/testkit'
 import { openLog, temporaryFolder } from './temporary.ts'
 
-const jobsOf = async (file: string) => (await openLog(file).list({}, { limit: 10 })).map((job) => job.id)
+const listJobIds = async (file: string) => (await openLog(file).list({}, { limit: 10 })).map((job) => job.id)
 
 test('what is appended in the application’s transaction exists exactly when that commits', async () => {
   const file = join(temporaryFolder(), 'app.db')
@@ -22,7 +22,7 @@ test('what is appended in the application’s transaction exists exactly when th
   await log.append([dropped], { tx: app })
   app.exec('rollback')
 
-  expect(await jobsOf(file)).toEqual([kept.id])
+  expect(await listJobIds(file)).toEqual([kept.id])
 })
 
 test('a completion in the handler’s transaction commits or rolls back with it', async () => {

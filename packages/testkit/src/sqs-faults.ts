@@ -122,11 +122,11 @@ export class SqsFaults {
     const whole: Middleware =
       (next, { commandName }) =>
       (call) =>
-        this.#command(operationOf(commandName), call, next)
+        this.#command(toOperation(commandName), call, next)
     const attempt: Middleware =
       (next, { commandName }) =>
       (call) =>
-        this.#attempt(operationOf(commandName), call, next)
+        this.#attempt(toOperation(commandName), call, next)
     client.middlewareStack.add(whole as never, { step: 'initialize', name: 'sqsFaultyCommand' })
     client.middlewareStack.addRelativeTo(attempt as never, {
       relation: 'after',
@@ -216,7 +216,7 @@ export class SqsFaults {
   }
 }
 
-function operationOf(commandName: string | undefined): string {
+function toOperation(commandName: string | undefined): string {
   return (commandName ?? 'unknown').replace(/Command$/, '')
 }
 

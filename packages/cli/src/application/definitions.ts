@@ -2,7 +2,7 @@ import type { AnyJob, WorkerDefinition, WorkerSource } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { loadModule, short } from './load-module.ts'
 import type { Exports } from './load-module.ts'
-import { firstOf, workerFile } from './project.ts'
+import { findFirst, workerFile } from './project.ts'
 import type { Project } from './project.ts'
 
 /** The worker that a file exports by default. */
@@ -51,7 +51,7 @@ interface Searched {
 
 function searches(project: Project, jobsModule: string | undefined): readonly (() => Promise<Searched>)[] {
   if (jobsModule !== undefined) return [() => jobsOfModule(jobsModule)]
-  const beside = firstOf(project.folder, 'jobs')
+  const beside = findFirst(project.folder, 'jobs')
   return [
     ...(beside === undefined ? [] : [() => jobsOfModule(beside)]),
     () => jobsOfWorker(workerFile(project, undefined)),
@@ -64,13 +64,13 @@ async function jobsOfModule(file: string): Promise<Searched> {
 
 async function jobsOfWorker(file: string): Promise<Searched> {
   const source = await loadWorker(file)
-  if (typeof source !== 'function') return { file, jobs: jobsOf(source) }
+  if (typeof source !== 'function') return { file, jobs: listJobs(source) }
   const worker = await source()
   await worker.stop?.()
-  return { file, jobs: jobsOf(worker) }
+  return { file, jobs: listJobs(worker) }
 }
 
-function jobsOf(worker: WorkerDefinition): readonly AnyJob[] {
+function listJobs(worker: WorkerDefinition): readonly AnyJob[] {
   return worker.handlers.map((handler) => handler.job)
 }
 

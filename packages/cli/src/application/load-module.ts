@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import { addCommand } from './package-manager.ts'
 import { useTsx } from './tsx.ts'
-import { constructIn, placeOf } from './typescript.ts'
+import { constructIn, findPlace } from './typescript.ts'
 import type { Construct } from './typescript.ts'
 
 export type Exports = Readonly<Record<string, unknown>>
@@ -54,7 +54,7 @@ function failed(what: string, file: string, error: unknown): ErrandError {
     return new ErrandError('E_CONFIG', text, { cause: error })
   }
   const kind = isErrandError(error) ? error.code : error instanceof Error ? error.name : 'it threw'
-  const place = error instanceof SyntaxError ? placeOf(error) : undefined
+  const place = error instanceof SyntaxError ? findPlace(error) : undefined
   const where = place === undefined ? '' : ` (${short(place)})`
   return new ErrandError(
     'E_CONFIG',

@@ -37,18 +37,18 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
     return { folder: process.cwd(), configFile, config: overrides }
   }
   if (options.config === undefined) process.chdir(dirname(configFile))
-  const config = await configOf(await loadModule(configFile, 'the configuration'), configFile)
+  const config = await readConfig(await loadModule(configFile, 'the configuration'), configFile)
   return { folder: dirname(configFile), configFile, config: { ...config, ...overrides } }
 }
 
 function findConfig(folder: string): string | undefined {
-  const found = firstOf(folder, 'errand.config')
+  const found = findFirst(folder, 'errand.config')
   if (found !== undefined || dirname(folder) === folder) return found
   return findConfig(dirname(folder))
 }
 
 /** `NAME.ts`, `.mts`, `.js` or `.mjs` in a folder, in this order. */
-export function firstOf(folder: string, name: string): string | undefined {
+export function findFirst(folder: string, name: string): string | undefined {
   return extensions.map((extension) => join(folder, `${name}.${extension}`)).find((file) => existsSync(file))
 }
 
@@ -57,7 +57,7 @@ export function workerFile(project: Project, named: string | undefined): string 
   if (named !== undefined) return named
   const { worker } = project.config
   if (worker !== undefined) return resolve(project.folder, worker)
-  const found = firstOf(project.folder, 'worker')
+  const found = findFirst(project.folder, 'worker')
   if (found !== undefined) return found
   throw new ErrandError(
     'E_CONFIG',
@@ -65,7 +65,7 @@ export function workerFile(project: Project, named: string | undefined): string 
   )
 }
 
-async function configOf(exports: Exports, file: string): Promise<Config> {
+async function readConfig(exports: Exports, file: string): Promise<Config> {
   const config = await exports['default']
   if (typeof config === 'object' && config !== null) return config
   throw new ErrandError(

@@ -37,7 +37,7 @@ export function declaresType(file: string, name: string): boolean {
 }
 
 /** The pattern of `paths` in the nearest tsconfig.json that the import fits. */
-export function aliasOf(specifier: string, importer: string): string | undefined {
+export function findAlias(specifier: string, importer: string): string | undefined {
   for (let at = dirname(importer); ; at = dirname(at)) {
     const file = join(at, 'tsconfig.json')
     if (existsSync(file)) {

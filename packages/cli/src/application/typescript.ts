@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { aliasOf, declaresType, findDecorator } from './typescript-source.ts'
+import { declaresType, findAlias, findDecorator } from './typescript-source.ts'
 
 /** TypeScript that Node's type stripping cannot run. */
 export interface Construct {
@@ -30,7 +30,7 @@ export function constructIn(error: unknown, entry: string): Construct | undefine
       const [, what, instead] = unsupported.find(([pattern]) => pattern.test(error.message)) ?? []
       return {
         what: what ?? error.message,
-        where: placeOf(error),
+        where: findPlace(error),
         instead: instead ?? 'plain JavaScript for it',
       }
     }
@@ -40,7 +40,7 @@ export function constructIn(error: unknown, entry: string): Construct | undefine
     }
     case 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING': {
       const instead = 'a package that ships JavaScript'
-      return { what: 'TypeScript inside node_modules', where: placeOf(error), instead }
+      return { what: 'TypeScript inside node_modules', where: findPlace(error), instead }
     }
     case 'ERR_UNSUPPORTED_DIR_IMPORT':
     case 'ERR_MODULE_NOT_FOUND':
@@ -59,7 +59,7 @@ function unresolved(error: Error): Construct | undefined {
   const wanted = wantedFile(error, where)
   if (wanted === undefined) {
     const [, name] = /Cannot find (?:package|module) '([^']+)'/.exec(error.message) ?? []
-    const alias = name !== undefined && where !== undefined ? aliasOf(name, where) : undefined
+    const alias = name !== undefined && where !== undefined ? findAlias(name, where) : undefined
     if (alias === undefined) return undefined
     return {
       what: `the path alias "${alias}" of tsconfig.json`,
@@ -99,7 +99,7 @@ function sourceBehind(wanted: string): string | undefined {
 function unparsed(error: SyntaxError, entry: string): Construct | undefined {
   const [, module, name] = /'([^']+)' does not provide an export named '([^']+)'/.exec(error.message) ?? []
   if (module !== undefined && name !== undefined) {
-    const where = placeOf(error)
+    const where = findPlace(error)
     const importer = where?.replace(/:\d+$/, '') ?? entry
     if (!declaresType(join(dirname(importer), module), name)) return undefined
     return { what: `the type ${name} imported as a value`, where, instead: `import { type ${name} }` }
@@ -109,7 +109,7 @@ function unparsed(error: SyntaxError, entry: string): Construct | undefined {
 }
 
 /** The first line of such an error's stack is `file:///…/worker.ts:12`. */
-export function placeOf(error: Error): string | undefined {
+export function findPlace(error: Error): string | undefined {
   const [, url, line] = /^(file:\/\/\S+?)(?:\?[^\s:]*)?:(\d+)$/m.exec(error.stack ?? '') ?? []
   if (url !== undefined) return `${fileURLToPath(url)}:${line}`
   const [, path, at] = /^(\/\S+|[A-Z]:\\\S+):(\d+)$/m.exec(error.stack ?? '') ?? []

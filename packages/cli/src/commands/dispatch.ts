@@ -67,7 +67,7 @@ export function dispatch(program: Command): void {
       async ({ errand, project }) => {
         const payload = await json(payloadText)
         const job = options.unchecked ? await byName(name) : (await findJob(project, name, options.jobs)).job
-        const receipt = await send(errand, job, payload, optionsOf(options))
+        const receipt = await send(errand, job, payload, toOptions(options))
         if (options.wait === undefined) {
           tell(terminal, receipt)
           return exitCodes.ok
@@ -122,7 +122,7 @@ async function byName(name: string): Promise<AnyJob> {
   return defineJob({ name, payload: anything })
 }
 
-function optionsOf({
+function toOptions({
   id,
   lane,
   queue,

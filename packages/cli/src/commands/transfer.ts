@@ -47,7 +47,7 @@ export function transfer(program: Command): void {
       const by = operator(options.by)
       let reached: TransferStatus | undefined
       const interrupted = await untilInterrupted(async (signal) => {
-        const how = { by, signal, onProgress: (now: TransferStatus) => line.show(progressOf(now)) }
+        const how = { by, signal, onProgress: (now: TransferStatus) => line.show(describeProgress(now)) }
         reached = await (to === undefined ? errand.transfer.cancel(how) : errand.transfer.to(to, how))
       }).finally(() => line.end())
       const done = reached?.phase === 'moved' && reached.behind.length === 0
@@ -60,7 +60,7 @@ export function transfer(program: Command): void {
   )
 }
 
-function progressOf({ phase, behind, left }: TransferStatus): string {
+function describeProgress({ phase, behind, left }: TransferStatus): string {
   if (phase === 'moved') return `${counted(behind.length, 'worker')} still to leave the old driver`
   if (behind.length > 0) return `${counted(behind.length, 'worker')} still to follow`
   const waited = left.filter(({ why }) => why === undefined)

@@ -17,7 +17,7 @@ import { onEarlySignal } from './work/early-stop.ts'
 import { limitReached } from './work/limits.ts'
 import { isStartedByRunner, onParentGone } from './work/parent.ts'
 import { Progress } from './work/progress.ts'
-import { observeWorker, newDrainState } from './work/drain-state.ts'
+import { newDrainState, observeWorker } from './work/drain-state.ts'
 import { runWatched } from './work/watch.ts'
 
 interface Options {
@@ -103,7 +103,7 @@ async function runWorker(
     stopWhenEmpty: once || options.stopWhenEmpty,
     queues: options.queues,
   }
-  const errand = await openErrand(project, project.config.logger ?? loggerOf(progress, options))
+  const errand = await openErrand(project, project.config.logger ?? createLogger(progress, options))
   const definition = observeWorker(source, drain, {
     concurrency: once ? 1 : options.concurrency,
     isLimited: [limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
@@ -162,7 +162,7 @@ function ranAll(worker: Worker, maxJobs: number): string | undefined {
 }
 
 /** On a terminal, lines for people above the status line; else pino's JSON on stdout: the process does nothing but work. */
-function loggerOf(progress: Progress, options: GlobalOptions): Logger {
+function createLogger(progress: Progress, options: GlobalOptions): Logger {
   if (!progress.shown) return defaultLogger(process.env, 'stdout')
   return withoutEnds(
     humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker']),

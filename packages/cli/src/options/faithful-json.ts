@@ -40,7 +40,10 @@ export function parseFaithfully(text: string): unknown {
       if (inside.keys.has(key)) refuse('is there twice; only the last one would be kept')
       inside.keys.add(key)
       expectsKey = false
-    } else if (/^[-\d]/.test(word) && decimalOf(word) !== decimalOf(JSON.stringify(Number(word)))) {
+    } else if (
+      /^[-\d]/.test(word) &&
+      normalizeNumber(word) !== normalizeNumber(JSON.stringify(Number(word)))
+    ) {
       const would = Number.isFinite(Number(word)) ? JSON.stringify(Number(word)) : 'no number'
       refuse(`is ${shortened(word)}, which would become ${would}; write it as a text, in quotes`)
     }
@@ -49,7 +52,7 @@ export function parseFaithfully(text: string): unknown {
 }
 
 /** A number's digits and exponent, the same however it is written: 1.50e1 and 15 are one. */
-function decimalOf(number: string): string {
+function normalizeNumber(number: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? []
   const digits = `${whole}${fraction}`.replace(/^0+/, '')

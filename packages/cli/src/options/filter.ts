@@ -26,7 +26,7 @@ export function filterOptions(command: Command, states: readonly JobState[] = jo
 }
 
 /** The conditions that were given, and nothing else: an empty object when there are none. */
-export function filterOf({ queue, state, job, tag, before }: FilterOptions): Filter {
+export function toFilter({ queue, state, job, tag, before }: FilterOptions): Filter {
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(state === undefined ? {} : { state }),

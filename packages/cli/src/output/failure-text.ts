@@ -3,10 +3,10 @@ import type { Failure } from '@errand/core'
 
 /** An error with its stack, its plain fields, what it was caused by and its parts: each deeper one further to the right. */
 export function failureText(failure: Failure): string {
-  return linesOf(failure).join('\n')
+  return toLines(failure).join('\n')
 }
 
-function linesOf(failure: Failure): readonly string[] {
+function toLines(failure: Failure): readonly string[] {
   const { stack, code, fields = {}, cause, errors = [] } = failure
   const told = Object.entries({ ...(code === undefined ? {} : { code }), ...fields })
   return [
@@ -21,6 +21,6 @@ function linesOf(failure: Failure): readonly string[] {
 }
 
 function below(title: string, failure: Failure): readonly string[] {
-  const [first = '', ...rest] = linesOf(failure)
+  const [first = '', ...rest] = toLines(failure)
   return [`  ${title}: ${first}`, ...rest.map((line) => `  ${line}`)]
 }

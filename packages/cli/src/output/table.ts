@@ -1,4 +1,4 @@
-import { truncate, harmless, widthOf } from './text.ts'
+import { harmless, measureWidth, truncate } from './text.ts'
 
 export interface Column<Row> {
   readonly title: string
@@ -23,7 +23,7 @@ export function table<Row>(
 ): readonly string[] {
   const cells = rows.map((row) => columns.map((column) => harmless(String(column.value(row) ?? '–'))))
   const natural = columns.map((column, at) =>
-    Math.max(widthOf(column.title), ...cells.map((line) => widthOf(line[at] ?? ''))),
+    Math.max(measureWidth(column.title), ...cells.map((line) => measureWidth(line[at] ?? ''))),
   )
   const widths = fit(columns, natural, options.width)
 
@@ -70,6 +70,6 @@ function widest<Row>(columns: readonly Column<Row>[], widths: readonly number[])
 }
 
 function pad(text: string, width: number, align: 'right' | undefined): string {
-  const space = ' '.repeat(Math.max(0, width - widthOf(text)))
+  const space = ' '.repeat(Math.max(0, width - measureWidth(text)))
   return align === 'right' ? space + text : text + space
 }

@@ -5,13 +5,13 @@ const wide =
 const zeroWidth = /^[\p{Mn}\p{Me}\p{Cf}]$/u
 
 /** Columns that the text takes on a terminal; colours take none. */
-export function widthOf(text: string): number {
+export function measureWidth(text: string): number {
   let width = 0
-  for (const char of stripVTControlCharacters(text)) width += columnsOf(char)
+  for (const char of stripVTControlCharacters(text)) width += countColumns(char)
   return width
 }
 
-function columnsOf(char: string): number {
+function countColumns(char: string): number {
   if (char < '\u0300') return 1
   if (zeroWidth.test(char)) return 0
   return wide.test(char) ? 2 : 1
@@ -19,11 +19,11 @@ function columnsOf(char: string): number {
 
 /** At most `width` columns; what is cut off ends in `…`. Only for text without colours. */
 export function truncate(text: string, width: number): string {
-  if (widthOf(text) <= width) return text
+  if (measureWidth(text) <= width) return text
   let kept = ''
   let used = 0
   for (const char of text) {
-    used += columnsOf(char)
+    used += countColumns(char)
     if (used > width - 1) break
     kept += char
   }

@@ -51,9 +51,9 @@ export function makeProject(options: ProjectOptions = {}): Project {
   const type = options.type === 'none' ? {} : { type: options.type ?? 'module' }
   write('package.json', JSON.stringify({ private: true, ...type }))
   install(folder, 'errand', fileURLToPath(new URL('../../../errand', import.meta.url)))
-  install(folder, '@errand/log-postgres', folderOf(import.meta.resolve('@errand/log-postgres/package.json')))
-  if (options.zod !== false) install(folder, 'zod', folderOf(import.meta.resolve('zod/package.json')))
-  if (options.tsx) install(folder, 'tsx', folderOf(import.meta.resolve('tsx/package.json')))
+  install(folder, '@errand/log-postgres', toFolder(import.meta.resolve('@errand/log-postgres/package.json')))
+  if (options.zod !== false) install(folder, 'zod', toFolder(import.meta.resolve('zod/package.json')))
+  if (options.tsx) install(folder, 'tsx', toFolder(import.meta.resolve('tsx/package.json')))
   for (const [name, text] of Object.entries(options.files ?? {})) write(name, text)
 
   const startHere = (words: readonly string[], more: Partial<CommandOptions> = {}): Running => {
@@ -87,6 +87,6 @@ function install(folder: string, name: string, from: string): void {
   symlinkSync(realpathSync(from), at)
 }
 
-function folderOf(manifest: string): string {
+function toFolder(manifest: string): string {
   return dirname(fileURLToPath(manifest))
 }

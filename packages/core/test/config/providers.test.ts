@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { importPackage } from '../../src/config/packages.ts'
 import { findProvider } from '../../src/config/providers.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { packageFiles, temporaryFolder } from '../temporary.ts'
 
 // Schemes that nothing opens: a package manager's NODE_PATH may bring real packages into sight of this process.

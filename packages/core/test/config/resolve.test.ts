@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { maskCredentials } from '../../src/masking.ts'
 import { memoryDriver, memoryLog, silentLogger } from '../../src/testing.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { recordingLogger } from '../recording-logger.ts'
 import { packageFiles, temporaryFolder } from '../temporary.ts'
 

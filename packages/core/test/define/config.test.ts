@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createErrand, defineConfig } from '../../src/index.ts'
 import { memoryDriver, memoryLog } from '../../src/testing.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 test('a configuration may be empty, and is returned as it is', () => {
   expect(defineConfig()).toEqual({})

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { jobDefaults } from '../../src/config/defaults.ts'
 import { resolvedJob } from '../../src/define/job.ts'
 import { defineJob, exponential } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 /** Past the compiler, as JavaScript would. */
 const loosely = (job: unknown) => () => defineJob(job as Parameters<typeof defineJob>[0])

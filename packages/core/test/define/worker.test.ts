@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resolvedHandler } from '../../src/define/handler.ts'
 import { resolveWorker } from '../../src/define/worker.ts'
 import { defineJob, defineWorker, handle } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 const job = defineJob({ name: 'a' })
 const handlers = [handle(job, () => undefined)]

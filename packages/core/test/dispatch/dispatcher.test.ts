@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, ErrandError } from '../../src/index.ts'
 import type { NewJob } from '../../src/ports.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { collect } from '../collect.ts'
 import { testInstance } from '../instance.ts'
 

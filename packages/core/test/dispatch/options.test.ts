@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { DispatchOptions } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({

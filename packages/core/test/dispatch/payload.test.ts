@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { defineJob } from '../../src/index.ts'
 import type { AnyJob } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { testInstance } from '../instance.ts'
 
 const anything = defineJob({ name: 'anything', payload: z.unknown() })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineJob, ErrandError } from '../../src/index.ts'
 import type { Transaction } from '../../src/index.ts'
 import { checkTransaction } from '../../src/dispatch/transaction.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({ name: 'a', queue: 'q', payload: z.number() })

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { defineOptions, option } from '../../src/driver-kit.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 const table = defineOptions('mine()', {
   prefix: option.text({ default: 'errand', pattern: /^[a-z]+$/, use: 'letters' }),

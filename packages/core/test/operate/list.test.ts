@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { defineJob } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { testInstance } from '../instance.ts'
 
 const job = defineJob({ name: 'a' })

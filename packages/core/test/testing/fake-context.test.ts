@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineJob } from '../../src/index.ts'
 import type { Context } from '../../src/index.ts'
 import { fakeContext } from '../../src/testing.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 const resize = defineJob({
   name: 'media.resize',

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createErrand, defineJob, defineWorker, fixed, handle, PermanentError } from '../../src/index.ts'
 import { fakeErrand, silentLogger } from '../../src/testing.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 const receiptMail = defineJob({
   name: 'mail.receipt',

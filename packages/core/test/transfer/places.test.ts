@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Transfer } from '../../src/ports/transfer.ts'
 import { urlIn } from '../../src/config/env-url.ts'
 import { describePlace, driversInUse } from '../../src/transfer/places.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 
 const open = (): never => {
   throw new Error('not opened here')

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { TransferStatus } from '../../src/index.ts'
-import { catchRefusal } from '../code-of.ts'
+import { catchRefusal } from '../catch-refusal.ts'
 import { job, rig } from './rig.ts'
 import type { Process, Rig } from './rig.ts'
 

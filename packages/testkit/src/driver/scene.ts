@@ -108,7 +108,7 @@ export class DriverScene {
     if (!this.#harness.capabilities.inexact) {
       const report = await driver.publish(tickets)
       expect(report.refused).toEqual([])
-      expect(idsOf(report.accepted)).toEqual(idsOf(tickets))
+      expect(listIds(report.accepted)).toEqual(listIds(tickets))
       return
     }
     const open = new Map(tickets.map((ticket) => [ticket.id, ticket]))
@@ -165,6 +165,6 @@ export class DriverScene {
   }
 }
 
-export function idsOf(items: readonly (Ticket | Delivery)[]): string[] {
+export function listIds(items: readonly (Ticket | Delivery)[]): string[] {
   return items.map((item) => ('ticket' in item ? item.ticket.id : item.id)).toSorted()
 }

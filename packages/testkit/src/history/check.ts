@@ -14,7 +14,7 @@ import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './
  * expect(checkHistory({ events: await readHistory(log), dispatched })).toEqual([])
  */
 export function checkHistory(history: HistoryToCheck): Violation[] {
-  const jobs = historiesOf(history)
+  const jobs = groupHistories(history)
   const dispatched = history.dispatched.flatMap(
     (job) => jobs.get(typeof job === 'string' ? job : job.id) ?? [],
   )
@@ -36,7 +36,7 @@ export function describeViolations(violations: readonly (Violation | ProcessViol
     .join('\n')
 }
 
-function historiesOf({ events, dispatched }: HistoryToCheck): Map<string, JobHistory> {
+function groupHistories({ events, dispatched }: HistoryToCheck): Map<string, JobHistory> {
   const eventsOf = new Map<string, EventRecord[]>()
   for (const event of events) {
     const ofJob = eventsOf.get(event.jobId)

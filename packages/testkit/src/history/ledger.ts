@@ -1,4 +1,4 @@
-import { orderingKeyOf } from './order.ts'
+import { findOrderingKey } from './order.ts'
 import type { Invariant, JobHistory, LedgerLine, Violation } from './types.ts'
 
 /** What a job's first success looks like in the ledger: at which lines its handler began and ended. */
@@ -81,7 +81,7 @@ function outOfOrder(
 ): Violation[] {
   const last = new Map<string, { readonly id: string; readonly ended: number }>()
   return dispatched.flatMap((job): Violation[] => {
-    const key = orderingKeyOf(job)
+    const key = findOrderingKey(job)
     const done = key === undefined || isReplayed(job) ? undefined : work(job)
     if (key === undefined || !done) return []
     const before = last.get(key)

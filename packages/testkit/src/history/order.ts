@@ -29,7 +29,7 @@ export function checkOrder(dispatched: readonly JobHistory[]): Violation[] {
 }
 
 /** The key under which a job was dispatched: its queue and its ordering key. */
-export function orderingKeyOf({ events }: JobHistory): string | undefined {
+export function findOrderingKey({ events }: JobHistory): string | undefined {
   const first = events.find((event) => event.type === 'dispatched')
   return first?.data.orderingKey === undefined
     ? undefined
@@ -39,7 +39,7 @@ export function orderingKeyOf({ events }: JobHistory): string | undefined {
 function byKey(dispatched: readonly JobHistory[]): Map<string, JobHistory[]> {
   const keys = new Map<string, JobHistory[]>()
   for (const job of dispatched) {
-    const key = orderingKeyOf(job)
+    const key = findOrderingKey(job)
     if (key === undefined) continue
     const jobs = keys.get(key)
     if (jobs) jobs.push(job)
@@ -50,7 +50,7 @@ function byKey(dispatched: readonly JobHistory[]): Map<string, JobHistory[]> {
 
 function overlaps(key: string, jobs: readonly JobHistory[]): Violation[] {
   const found: Violation[] = []
-  const runs = jobs.flatMap(runsOf).toSorted((a, b) => a.from - b.from || a.to - b.to)
+  const runs = jobs.flatMap(listRuns).toSorted((a, b) => a.from - b.from || a.to - b.to)
   let longest: Run | undefined
   for (const run of runs) {
     if (longest && run.id !== longest.id && run.from < longest.to) {
@@ -79,7 +79,7 @@ function overtakings(key: string, jobs: readonly JobHistory[]): Violation[] {
         text: `was started before its predecessor ${last.id} of key ${key}, ${when}`,
       })
     }
-    const [first] = livesOf(job)
+    const [first] = listLives(job)
     if (first && (!last || first.to > last.to)) last = { id: job.id, to: first.to }
   }
   return found
@@ -88,7 +88,7 @@ function overtakings(key: string, jobs: readonly JobHistory[]): Violation[] {
 /** A replayed job is next in line: while it waits, the key must not be passed to a later one. */
 function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violation[] {
   const replayed = jobs.flatMap((job, index) =>
-    livesOf(job)
+    listLives(job)
       .slice(1)
       .map((life) => ({ id: job.id, index, life })),
   )
@@ -107,7 +107,7 @@ function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violat
   )
 }
 
-function livesOf(job: JobHistory): Life[] {
+function listLives(job: JobHistory): Life[] {
   const lives: Life[] = []
   let current: Life | undefined
   for (const event of job.events) {
@@ -127,7 +127,7 @@ function passesKeyOn(job: JobHistory, event: EventRecord): boolean {
   return event.type === 'succeeded' || event.type === 'cancelled' || event.type === 'skipped'
 }
 
-function runsOf(job: JobHistory): Run[] {
+function listRuns(job: JobHistory): Run[] {
   const runs: Run[] = []
   let current: Run | undefined
   for (const event of job.events) {

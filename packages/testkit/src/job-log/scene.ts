@@ -19,12 +19,12 @@ import type {
   Ticket,
   WorkerRef,
 } from '@errand/core/ports'
-import { recorded, newJob, outcomes, settlement, workerRef } from '../fixtures.ts'
+import { newJob, outcomes, recorded, settlement, workerRef } from '../fixtures.ts'
 import { realPause, until } from '../until.ts'
 import type { LogUnderTest, OpenTransaction } from './harness.ts'
 
 type JobLike = string | { readonly id: string }
-const idOf = (job: JobLike): string => (typeof job === 'string' ? job : job.id)
+const toId = (job: JobLike): string => (typeof job === 'string' ? job : job.id)
 
 /** One virtual step while a test waits. Shorter than a third of every lease, so that sweeps have no gap. */
 const stepMs = 10
@@ -86,7 +86,7 @@ export class Scene {
   /** Its row is such that no rule can work with it. */
   async damage(job: JobLike): Promise<void> {
     if (!this.#opened.damage) throw new Error('this log is under test without damaged rows')
-    await this.#opened.damage(idOf(job))
+    await this.#opened.damage(toId(job))
   }
 
   begin(): Promise<OpenTransaction> {
@@ -186,13 +186,13 @@ export class Scene {
   }
 
   async record(job: JobLike): Promise<JobRecord> {
-    const record = await this.log.get(idOf(job))
-    if (!record) throw new Error(`the log has no job ${idOf(job)}`)
+    const record = await this.log.get(toId(job))
+    if (!record) throw new Error(`the log has no job ${toId(job)}`)
     return record
   }
 
   async state(job: JobLike): Promise<StoredState | undefined> {
-    return (await this.log.get(idOf(job)))?.state
+    return (await this.log.get(toId(job)))?.state
   }
 
   states(jobs: readonly JobLike[]): Promise<(StoredState | undefined)[]> {
@@ -200,12 +200,12 @@ export class Scene {
   }
 
   events(job: JobLike): Promise<readonly EventRecord[]> {
-    return this.log.eventsOf(idOf(job))
+    return this.log.eventsOf(toId(job))
   }
 
   async lastEvent(job: JobLike): Promise<EventRecord> {
     const last = (await this.events(job)).at(-1)
-    if (!last) throw new Error(`job ${idOf(job)} has no events`)
+    if (!last) throw new Error(`job ${toId(job)} has no events`)
     return last
   }
 

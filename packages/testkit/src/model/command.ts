@@ -19,7 +19,7 @@ export abstract class Command implements AsyncCommand<LifecycleRules, World> {
 }
 
 /** Of a list that grows with the run: any number picks one. */
-export function pickOf<T>(items: readonly T[], number: number): T {
+export function pickFrom<T>(items: readonly T[], number: number): T {
   return items[number % items.length]!
 }
 
@@ -37,6 +37,6 @@ export abstract class JobCommand extends Command {
   }
 
   protected job(rules: LifecycleRules): ModelJob {
-    return pickOf(rules.jobs, this.number)
+    return pickFrom(rules.jobs, this.number)
   }
 }

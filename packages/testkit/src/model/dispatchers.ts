@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { expect } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import type { NewJob } from '@errand/core/ports'
-import { Command, pickOf } from './command.ts'
+import { Command, pickFrom } from './command.ts'
 import type { LifecycleRules } from './rules.ts'
 import { times, type World } from './world.ts'
 
@@ -20,7 +20,7 @@ class Append extends Command {
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
     const earlier =
-      this.#repeats === undefined || rules.jobs.length === 0 ? undefined : pickOf(rules.jobs, this.#repeats)
+      this.#repeats === undefined || rules.jobs.length === 0 ? undefined : pickFrom(rules.jobs, this.#repeats)
     const job = world.on.newJob({ ...this.#job, id: earlier?.job.id ?? randomUUID() })
     const [answer] = await world.log.append([job])
     const expected = rules.append(job)

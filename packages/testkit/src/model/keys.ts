@@ -9,52 +9,52 @@ export class ModelKeys {
 
   /** The holder is the first live job of the key, or one that failed and blocks. */
   isHolder({ job }: ModelJob): boolean {
-    const key = orderingKeyOf(job)
+    const key = toOrderingKey(job)
     return key !== undefined && this.#holders.get(key) === job.id
   }
 
-  turnOf(job: ModelJob): 'ready' | 'blocked' {
+  decideTurn(job: ModelJob): 'ready' | 'blocked' {
     return !job.job.ordering || this.isHolder(job) ? 'ready' : 'blocked'
   }
 
   take({ job }: ModelJob): void {
-    const key = orderingKeyOf(job)
+    const key = toOrderingKey(job)
     if (key !== undefined && !this.#holders.has(key)) this.#holders.set(key, job.id)
   }
 
   /** To the live job of the key that was dispatched first, whatever its state; answers it. */
   pass(from: ModelJob, jobs: readonly ModelJob[]): ModelJob | undefined {
-    const key = orderingKeyOf(from.job)
+    const key = toOrderingKey(from.job)
     if (key === undefined || !this.isHolder(from)) return undefined
-    const next = jobs.find(({ job, state }) => orderingKeyOf(job) === key && !isFinal(state))
+    const next = jobs.find(({ job, state }) => toOrderingKey(job) === key && !isFinal(state))
     if (next) this.#holders.set(key, next.job.id)
     else this.#holders.delete(key)
     return next
   }
 
   uniqueHolder(job: NewJob, now: number): string | undefined {
-    const held = this.#uniques.get(uniqueKeyOf(job) ?? '')
+    const held = this.#uniques.get(toUniqueKey(job) ?? '')
     return held && held.until > now ? held.id : undefined
   }
 
   holdUnique(job: NewJob): void {
-    const key = uniqueKeyOf(job)
+    const key = toUniqueKey(job)
     if (key !== undefined) this.#uniques.set(key, { id: job.id, until: Infinity })
   }
 
   /** Where it is held for a time at least (`keepFor`), it is free when that is over. */
   freeUnique({ job, dispatchedAt }: ModelJob, now: number, keepFor: boolean): void {
-    const key = uniqueKeyOf(job)
+    const key = toUniqueKey(job)
     if (key === undefined || this.#uniques.get(key)?.id !== job.id) return
     const forMs = keepFor ? job.unique?.forMs : undefined
     this.#uniques.set(key, { id: job.id, until: forMs === undefined ? now : dispatchedAt + forMs })
   }
 }
 
-function orderingKeyOf(job: NewJob): string | undefined {
+function toOrderingKey(job: NewJob): string | undefined {
   return job.ordering && `${job.queue} ${job.ordering.key}`
 }
 
-function uniqueKeyOf(job: NewJob): string | undefined {
+function toUniqueKey(job: NewJob): string | undefined {
   return job.unique && `${job.name} ${job.unique.key}`
 }

@@ -44,7 +44,7 @@ export class LifecycleRules {
     this.jobs.push(added)
     this.#keys.take(added)
     if (runAt > this.now) this.#schedule(added, 'dispatched', runAt - this.now)
-    else this.#enter(added, 'dispatched', this.#keys.turnOf(added))
+    else this.#enter(added, 'dispatched', this.#keys.decideTurn(added))
     return { id: job.id, status: 'added', state: added.state }
   }
 
@@ -161,7 +161,7 @@ export class LifecycleRules {
     found.streak = 0
     found.cancelling = false
     this.#keys.take(found)
-    this.#enter(found, 'replayed', this.#keys.turnOf(found))
+    this.#enter(found, 'replayed', this.#keys.decideTurn(found))
     return 'replayed'
   }
 
@@ -186,7 +186,7 @@ export class LifecycleRules {
     let { state, runAt } = found
     if (to.runAt === 'now') {
       this.#keys.take(found)
-      state = this.#keys.turnOf(found)
+      state = this.#keys.decideTurn(found)
       runAt = undefined
     } else if (to.runAt !== undefined) {
       state = 'scheduled'
@@ -211,7 +211,7 @@ export class LifecycleRules {
     )
     for (const job of due.toSorted((a, b) => a.runAt! - b.runAt! || a.order - b.order)) {
       this.#keys.take(job)
-      this.#enter(job, 'due', this.#keys.turnOf(job))
+      this.#enter(job, 'due', this.#keys.decideTurn(job))
     }
     if (!this.#mayCallLost()) return
     for (const job of this.jobs.filter((running) => running.state === 'running')) {

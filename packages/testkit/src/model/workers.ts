@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { expect } from 'vitest'
 import type { SettledOutcome, WorkerRef } from '@errand/core/ports'
 import { outcomes } from '../fixtures.ts'
-import { Command, JobCommand, pickOf } from './command.ts'
+import { Command, JobCommand, pickFrom } from './command.ts'
 import type { LifecycleRules } from './rules.ts'
 import { times, type World } from './world.ts'
 
@@ -27,12 +27,12 @@ class Claim extends JobCommand {
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
-    const worker = pickOf(world.workers, this.#worker)
+    const worker = pickFrom(world.workers, this.#worker)
     const last = this.#repeat ? world.requests.get(worker.id) : undefined
     const request = last?.request ?? randomUUID()
     const ids = last?.ids ?? [
       ...Array.from({ length: this.#copies }, () => this.job(rules).job.id),
-      pickOf(rules.jobs, this.number + 1).job.id,
+      pickFrom(rules.jobs, this.number + 1).job.id,
     ]
     const tickets = ids.map((id) => world.on.ticket({ id }))
     const asked = world.log.claim(tickets, this.#copies, worker, request)
@@ -74,7 +74,7 @@ class Take extends Command {
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
-    const worker = pickOf(world.workers, this.#worker)
+    const worker = pickFrom(world.workers, this.#worker)
     const request = randomUUID()
     const ask = () =>
       world.log.take([world.on.queue], this.#max, worker, request, { fromLowest: this.#fromLowest })
@@ -125,8 +125,8 @@ class Settle extends Command {
       const job = rules.find(id)
       return job?.state === 'running' && job.run === run
     })
-    const { id, run, worker } = pickOf(this.#which === 'old' ? world.grants : held, this.#number)
-    const by = this.#which === 'stolen' ? pickOf(world.workers, world.workers.indexOf(worker) + 1) : worker
+    const { id, run, worker } = pickFrom(this.#which === 'old' ? world.grants : held, this.#number)
+    const by = this.#which === 'stolen' ? pickFrom(world.workers, world.workers.indexOf(worker) + 1) : worker
     const settled = await world.on.settle(by, { id, run }, this.#outcome)
     const expected = rules.settle(id, run, by.id, this.#outcome)
     expect(settled.result).toBe(expected)
@@ -153,7 +153,7 @@ class Beat extends Command {
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
-    const worker = pickOf(world.workers, this.#worker)
+    const worker = pickFrom(world.workers, this.#worker)
     const queues = { both: [world.on.queue, world.otherQueue], one: [world.on.queue], none: [] }[this.#serves]
     const reply = await world.on.beat(worker, { queues })
     const held = rules.beat(worker.id, worker.leaseMs, worker.graceMs, queues)
@@ -180,7 +180,7 @@ class Die extends Command {
   }
 
   protected async perform(rules: LifecycleRules, world: World): Promise<void> {
-    const worker = pickOf(world.workers, this.#worker)
+    const worker = pickFrom(world.workers, this.#worker)
     await world.log.leave(worker)
     rules.workers.delete(worker.id)
   }

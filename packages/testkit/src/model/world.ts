@@ -42,7 +42,7 @@ export class World {
   /** What the log says about every job against what the rules say. */
   async compare(rules: LifecycleRules): Promise<void> {
     const records = await this.records()
-    const expected = rules.jobs.toReversed().map(snapshotOf)
+    const expected = rules.jobs.toReversed().map(toSnapshot)
     expect(records.map(recorded)).toEqual(expected)
   }
 
@@ -75,7 +75,7 @@ interface Snapshot {
   readonly cancelRequested: boolean
 }
 
-function snapshotOf({
+function toSnapshot({
   job,
   state,
   queue,

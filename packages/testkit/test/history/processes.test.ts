@@ -7,7 +7,7 @@ const mib = 1_048_576
 const found = (processes: readonly ProcessRecord[], recoveries: readonly Recovery[] = []): string =>
   describeViolations(checkProcesses(processes, recoveries))
 
-const memoryOf = (...samples: readonly number[]): ProcessRecord => ({
+const makeProcess = (...samples: readonly number[]): ProcessRecord => ({
   name: 'worker 1',
   said: '',
   memory: { samples: samples.map((sample) => sample * mib), limitBytes: 400 * mib },
@@ -43,16 +43,18 @@ describe('I8: processes stay up, or end loudly, in bounded memory, and work goes
   })
 
   it('a process that uses more memory than it may', () => {
-    expect(found([memoryOf(90, 120, 401, 90)])).toBe(
+    expect(found([makeProcess(90, 120, 401, 90)])).toBe(
       'I8 worker 1: used 401 MiB of memory; the limit is 400 MiB',
     )
   })
 
   it('memory that grows below the limit, and memory that only warms up', () => {
     const growing = Array.from({ length: 80 }, (_, index) => 80 + index * 3)
-    expect(found([memoryOf(...growing)])).toBe('I8 worker 1: grows without an end: from 170 MiB to 290 MiB')
+    expect(found([makeProcess(...growing)])).toBe(
+      'I8 worker 1: grows without an end: from 170 MiB to 290 MiB',
+    )
     const warming = Array.from({ length: 80 }, (_, index) => Math.min(200, 80 + index * 8))
-    expect(found([memoryOf(...warming)])).toBe('')
+    expect(found([makeProcess(...warming)])).toBe('')
   })
 
   it('a recovery that comes too late, and one that never comes', () => {

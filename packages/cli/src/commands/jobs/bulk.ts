@@ -7,7 +7,7 @@ import type { Command, GlobalOptions, Invocation } from '../../command.ts'
 import { confirmed } from '../../confirm.ts'
 import type { ExitCode } from '../../exit-codes.ts'
 import { exitCodes } from '../../exit-codes.ts'
-import { filterOf, filterOptions } from '../../options/filter.ts'
+import { filterOptions, toFilter } from '../../options/filter.ts'
 import type { FilterOptions } from '../../options/filter.ts'
 import { operator } from '../../options/parse.ts'
 import { progress } from '../../output/progress.ts'
@@ -64,7 +64,7 @@ export async function runBulk(
   ids: readonly string[],
   options: BulkOptions & GlobalOptions,
 ): Promise<ExitCode> {
-  const filter = filterOf(options)
+  const filter = toFilter(options)
   const byFilter = Object.keys(filter).length > 0
   if (byFilter === ids.length > 0) {
     throw new ErrandError(

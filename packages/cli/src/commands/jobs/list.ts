@@ -2,7 +2,7 @@ import type { JobDetails } from '@errand/core'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
-import { filterOf, filterOptions } from '../../options/filter.ts'
+import { filterOptions, toFilter } from '../../options/filter.ts'
 import type { FilterOptions } from '../../options/filter.ts'
 import { positiveNumber } from '../../options/parse.ts'
 import type { Terminal } from '../../output/terminal.ts'
@@ -25,7 +25,7 @@ export function list(jobs: Command): void {
     withErrand(terminal, global, async ({ errand }) => {
       const { limit, after } = options
       // One more than is shown tells whether there are more.
-      const found = errand.jobs.list({ ...filterOf(options), limit: limit + 1, after })
+      const found = errand.jobs.list({ ...toFilter(options), limit: limit + 1, after })
       await show(terminal, found, limit)
     }),
   )

@@ -26,7 +26,7 @@ export async function limitReached(
   const began = performance.now()
   let reason: string | undefined
   while (!signal.aborted) {
-    reason ??= limitOf(limits, performance.now() - began)
+    reason ??= findReachedLimit(limits, performance.now() - began)
     if (reason !== undefined) drain.draining = true
     const idle = hasNothing(worker)
     if (reason !== undefined && idle) return reason
@@ -44,7 +44,7 @@ function hasNothing(worker: Worker): boolean {
   return running + prefetched === 0
 }
 
-function limitOf(limits: Limits, elapsedMs: number): string | undefined {
+function findReachedLimit(limits: Limits, elapsedMs: number): string | undefined {
   if (elapsedMs >= (limits.maxTimeMs ?? Number.POSITIVE_INFINITY)) return 'its time is over'
   const rss = limits.maxRssBytes === undefined ? 0 : process.memoryUsage.rss()
   if (limits.maxRssBytes !== undefined && rss >= limits.maxRssBytes)

@@ -31,12 +31,12 @@ export function onParentGone(act: () => void): () => void {
 /** The parent, and where that is a shell which waits for this process, the one that started the shell. */
 function parents(): string {
   const { ppid } = process
-  const [name = '', above = ''] = statOf(ppid)
+  const [name = '', above = ''] = readStat(ppid)
   return shell.test(name) ? `${ppid} ${above}` : String(ppid)
 }
 
 /** Name and parent of a process, where the system tells it in /proc. */
-function statOf(pid: number): readonly string[] {
+function readStat(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const end = stat.lastIndexOf(')')

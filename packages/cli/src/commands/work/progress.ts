@@ -4,7 +4,7 @@ import type { Style } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
 import { harmless } from '../../output/text.ts'
 import { clock, relative, spanText } from '../../output/times.ts'
-import { healthOf, StatusLine } from './status-line.ts'
+import { readHealth, StatusLine } from './status-line.ts'
 
 const marks: Readonly<Record<Ended['outcome'], readonly [mark: string, style: Style]>> = {
   succeeded: ['✓', 'good'],
@@ -66,14 +66,14 @@ export class Progress {
     this.#status?.end()
     if (this.#terminal.json) return
     const why = reason === undefined ? '' : `: ${reason}`
-    const rest = this.#worker && ` · ${healthOf(this.#worker, Date.now() - this.#began).rest}`
+    const rest = this.#worker && ` · ${readHealth(this.#worker, Date.now() - this.#began).rest}`
     if (this.#worker || reason !== undefined) this.#terminal.note(`worker stopped${why}${rest ?? ''}`)
   }
 
   /** Where nobody watches, a line each time that it begins or ceases to take. */
   #say(): void {
     if (!this.#worker) return
-    const { state, rest } = healthOf(this.#worker, Date.now() - this.#began)
+    const { state, rest } = readHealth(this.#worker, Date.now() - this.#began)
     if (state === this.#said) return
     this.#said = state
     this.#terminal.note(`worker ${this.#worker.id} ${state} · ${rest}`)

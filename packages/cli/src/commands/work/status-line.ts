@@ -38,7 +38,7 @@ export class StatusLine {
 
   #draw(): void {
     this.#clear()
-    const { state, good, rest } = healthOf(this.#worker, Date.now() - this.#began)
+    const { state, good, rest } = readHealth(this.#worker, Date.now() - this.#began)
     // One row only: a line that wraps could not be cleared again.
     const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
     const painted = line.startsWith(state)
@@ -57,7 +57,7 @@ export interface Health {
   readonly rest: string
 }
 
-export function healthOf(worker: Worker, upMs: number): Health {
+export function readHealth(worker: Worker, upMs: number): Health {
   const { taking, why, running, prefetched, broker, ...health } = worker.health()
   const ended = Object.entries(health.ended)
     .filter(([outcome, count]) => count > 0 || outcome === 'succeeded')

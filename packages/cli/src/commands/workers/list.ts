@@ -27,7 +27,7 @@ export function list(workers: Command): void {
           { title: 'SEEN', value: (worker) => relative(worker.lastSeen.getTime(), now), align: 'right' },
           {
             title: 'STATE',
-            value: stateOf,
+            value: describeState,
             paint: (text, worker) =>
               terminal.paint(!worker.alive ? 'bad' : worker.taking ? 'good' : 'warn', text),
             flexible: true,
@@ -39,7 +39,7 @@ export function list(workers: Command): void {
   )
 }
 
-function stateOf(worker: WorkerInfo): string {
+function describeState(worker: WorkerInfo): string {
   if (!worker.alive) return 'gone: its lease is out'
   if (worker.stopping) return 'stopping'
   return worker.taking ? 'taking' : `not taking: ${worker.why ?? 'it gives no reason'}`

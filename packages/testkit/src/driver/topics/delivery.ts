@@ -3,7 +3,7 @@ import type { TestContext } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import type { Lane } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 export function describeDelivery(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -36,7 +36,7 @@ export function describeDelivery(harness: DriverHarness): void {
         await on.drain(await on.subscribe(on.driver, first), 3),
         await on.drain(await on.subscribe(on.driver, second), 2),
       ]
-      expect(got.map(idsOf)).toEqual(offered.map(idsOf))
+      expect(got.map(listIds)).toEqual(offered.map(listIds))
     })
 
     it('hundreds of tickets are published in one call and all delivered, each once', async (test) => {
@@ -45,7 +45,7 @@ export function describeDelivery(harness: DriverHarness): void {
         Array.from({ length: 300 }, (_, index): Lane => lanes[index % 4] ?? 'normal'),
       )
       const got = await on.drain(await on.subscribe(), 300, 50)
-      expect(idsOf(got)).toEqual(idsOf(tickets))
+      expect(listIds(got)).toEqual(listIds(tickets))
     })
 
     it('next waits for the first ticket, from any publisher', async (test) => {
@@ -53,7 +53,7 @@ export function describeDelivery(harness: DriverHarness): void {
       const subscription = await on.subscribe()
       const waiting = on.next(subscription, 5)
       const [ticket] = await on.offer(1, { driver: await on.another() })
-      expect(idsOf(await waiting)).toEqual([ticket?.id])
+      expect(listIds(await waiting)).toEqual([ticket?.id])
     })
 
     it('next gives no more than it was asked for, and the rest with the next calls', async (test) => {
@@ -68,7 +68,7 @@ export function describeDelivery(harness: DriverHarness): void {
         await Promise.all(some.map((delivery) => delivery.ack()))
         got.push(...some)
       }
-      expect(idsOf(got)).toEqual(idsOf(tickets))
+      expect(listIds(got)).toEqual(listIds(tickets))
     })
 
     it('next answers nothing when its signal is aborted already, or aborts while it waits', async (test) => {
@@ -92,12 +92,12 @@ export function describeDelivery(harness: DriverHarness): void {
         const waiting = subscription.next(5, gone.signal)
         const offering = on.offer(2)
         gone.abort()
-        expected.push(...idsOf(await offering))
+        expected.push(...listIds(await offering))
         const some = await waiting
         await Promise.all(some.map((delivery) => delivery.ack()))
-        got.push(...idsOf(some))
+        got.push(...listIds(some))
       }
-      got.push(...idsOf(await on.drain(subscription, expected.length - got.length)))
+      got.push(...listIds(await on.drain(subscription, expected.length - got.length)))
       expect(got.toSorted()).toEqual(expected.toSorted())
     })
 
@@ -106,12 +106,12 @@ export function describeDelivery(harness: DriverHarness): void {
       const sorted = (got: readonly Lane[]) => got.toSorted((a, b) => lanes.indexOf(a) - lanes.indexOf(b))
       await on.offer(['low', 'normal', 'high', 'critical'])
       const subscription = await on.subscribe()
-      const laneOf = async (): Promise<Lane[]> => {
+      const takeLanes = async (): Promise<Lane[]> => {
         const some = await on.next(subscription, 1)
         await Promise.all(some.map((delivery) => delivery.ack()))
         return some.map(({ ticket }) => ticket.lane)
       }
-      const order = [await laneOf(), await laneOf(), await laneOf(), await laneOf()].flat()
+      const order = [await takeLanes(), await takeLanes(), await takeLanes(), await takeLanes()].flat()
       expect(inexact ? sorted(order) : order).toEqual(lanes)
 
       // A queue of its own: to a subscription that waits already, tickets of different lanes come as the broker sends

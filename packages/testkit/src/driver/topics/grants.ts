@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
 import { newJob, outcomes, settlement } from '../../fixtures.ts'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 export function describeGrants(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -42,7 +42,7 @@ export function describeGrants(harness: DriverHarness): void {
       const got = await on.next(subscription, 2)
       expect(got).toHaveLength(2)
       const { claims } = await on.log.beat(worker, { queues: [on.queue], taking: true, progress: [] })
-      expect(claims.map(({ id }) => id).toSorted()).toEqual(idsOf(got))
+      expect(claims.map(({ id }) => id).toSorted()).toEqual(listIds(got))
     })
 
     it('an ack leaves the job running, a release gives it back without counting the attempt', async (test) => {
@@ -67,7 +67,7 @@ export function describeGrants(harness: DriverHarness): void {
         await offering
         const got = await waiting
         const { claims } = await on.log.beat(worker, { queues: [on.queue], taking: true, progress: [] })
-        expect(claims.map(({ id }) => id).toSorted()).toEqual(idsOf(got))
+        expect(claims.map(({ id }) => id).toSorted()).toEqual(listIds(got))
         await on.log.settle(
           got.map(({ granted }) => settlement(granted!, outcomes.succeed())),
           worker,
@@ -94,7 +94,7 @@ export function describeGrants(harness: DriverHarness): void {
       const { subscription } = await serving(on)
       const waiting = on.next(subscription, 1)
       const [ticket] = await on.offer(1, { silent: true })
-      expect(idsOf(await waiting)).toEqual([ticket?.id])
+      expect(listIds(await waiting)).toEqual([ticket?.id])
     })
 
     it('jobs of one ordering key come one after the other', async (test) => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
 import type { Subscription } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 import { scaleLimit } from '../../slowness.ts'
 
 export function describeHandBack(harness: DriverHarness): void {
@@ -14,7 +14,7 @@ export function describeHandBack(harness: DriverHarness): void {
   const untilMarker = async (on: DriverScene, subscription: Subscription): Promise<string[]> => {
     const [marker] = await on.offer(['low'])
     const seen: string[] = []
-    while (!seen.includes(marker!.id)) seen.push(...idsOf(await on.drain(subscription, 1)))
+    while (!seen.includes(marker!.id)) seen.push(...listIds(await on.drain(subscription, 1)))
     return seen.filter((id) => id !== marker!.id)
   }
 
@@ -56,7 +56,7 @@ export function describeHandBack(harness: DriverHarness): void {
       const subscription = await on.subscribe()
       const [a, b, c, d] = await on.collect(subscription, 4)
       await Promise.all([a!.ack(), b!.release(), c!.ack(), d!.release()])
-      expect(idsOf(await on.drain(subscription, 2))).toEqual(idsOf([b!, d!]))
+      expect(listIds(await on.drain(subscription, 2))).toEqual(listIds([b!, d!]))
     })
 
     it.runIf(tickets)(
@@ -69,7 +69,7 @@ export function describeHandBack(harness: DriverHarness): void {
         await acked?.ack()
         await mine.close()
         const other = await on.subscribe(await on.another())
-        expect(idsOf(await on.drain(other, 2))).toEqual(idsOf(open))
+        expect(listIds(await on.drain(other, 2))).toEqual(listIds(open))
       },
     )
 
@@ -79,7 +79,7 @@ export function describeHandBack(harness: DriverHarness): void {
       const other = await on.another()
       await on.collect(await on.subscribe(other), 2)
       await other.close()
-      expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(offered))
+      expect(listIds(await on.drain(await on.subscribe(), 2))).toEqual(listIds(offered))
     })
 
     it.runIf(tickets)(
@@ -121,7 +121,7 @@ export function describeHandBack(harness: DriverHarness): void {
       const since = performance.now()
       const idle = await on.subscribe(await on.another())
       const got = await on.drain(idle, 5)
-      expect(idsOf([held!, ...got])).toEqual(idsOf(offered))
+      expect(listIds([held!, ...got])).toEqual(listIds(offered))
       // Half a second for the busy one to let go, and some for the way there and back.
       expect(performance.now() - since).toBeLessThan(scaleLimit(5_000))
     })
@@ -135,7 +135,7 @@ export function describeHandBack(harness: DriverHarness): void {
       // Longer than half a second without a call, so that the subscription has let go of everything.
       await on.until(() => performance.now() - since > 700)
       const offered = await on.offer(2)
-      expect(idsOf(await on.drain(subscription, 2))).toEqual(idsOf(offered))
+      expect(listIds(await on.drain(subscription, 2))).toEqual(listIds(offered))
     })
   })
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
 import { newTicket } from '../../fixtures.ts'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 const valid = (over: object) => JSON.stringify({ ...newTicket(), ...over })
 
@@ -37,7 +37,7 @@ export function describeHostile(harness: DriverHarness): void {
       await on.publishRaw(message)
       const [ticket] = await on.offer(1)
       const got = await waiting
-      expect(idsOf(got)).toEqual([ticket?.id])
+      expect(listIds(got)).toEqual([ticket?.id])
       await Promise.all(got.map((delivery) => delivery.ack()))
       expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
       // Not handed out again and again either.
@@ -73,7 +73,7 @@ export function describeHostile(harness: DriverHarness): void {
       const [ticket] = await on.offer(1)
       await on.driver.publish([ticket!, ticket!])
       const got = await on.drain(await on.subscribe(), 1)
-      expect(idsOf(got)).toContain(ticket?.id)
+      expect(listIds(got)).toContain(ticket?.id)
     })
   })
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 export function describeProcesses(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -23,13 +23,13 @@ export function describeProcesses(harness: DriverHarness): void {
             all.signal.addEventListener('abort', stop, { once: true })
             const some = await subscription.next(4, all.signal.aborted ? all.signal : gone.signal)
             await Promise.all(some.map((delivery) => delivery.ack()))
-            got.push(...idsOf(some))
+            got.push(...listIds(some))
             all.signal.removeEventListener('abort', stop)
             if (got.length >= 120) all.abort()
           }
         }),
       )
-      expect(got.toSorted()).toEqual(idsOf(tickets))
+      expect(got.toSorted()).toEqual(listIds(tickets))
     })
 
     it('wait together: one that gives up takes nothing from the others', async (test) => {
@@ -43,7 +43,7 @@ export function describeProcesses(harness: DriverHarness): void {
       gone.abort()
       expect(await quitting).toEqual([])
       const [ticket] = await on.offer(1)
-      expect(idsOf(await staying)).toEqual([ticket?.id])
+      expect(listIds(await staying)).toEqual([ticket?.id])
     })
 
     it('publish at the same time, and every ticket arrives', async (test) => {
@@ -52,7 +52,7 @@ export function describeProcesses(harness: DriverHarness): void {
       const offered = await Promise.all(
         Array.from({ length: 12 }, (_, index) => on.offer(5, { driver: drivers[index % 3]! })),
       )
-      expect(idsOf(await on.drain(await on.subscribe(), 60, 20))).toEqual(idsOf(offered.flat()))
+      expect(listIds(await on.drain(await on.subscribe(), 60, 20))).toEqual(listIds(offered.flat()))
     })
 
     it('one process may serve several queues at once', async (test) => {
@@ -63,7 +63,7 @@ export function describeProcesses(harness: DriverHarness): void {
       const other = await on.another()
       const offered = await Promise.all(queues.map((queue) => on.offer(1, { queue, driver: other })))
       const got = await Promise.all(waiting)
-      expect(got.map(idsOf)).toEqual(offered.map(idsOf))
+      expect(got.map(listIds)).toEqual(offered.map(listIds))
     })
 
     // Where claims are delivered it is the log that notices: their worker's lease runs out.
@@ -76,7 +76,7 @@ export function describeProcesses(harness: DriverHarness): void {
         await on.collect(await on.subscribe(victim), 3)
         // As far as a test in one process can go: its connections end without an ack.
         await victim.close()
-        expect(idsOf(await on.drain(await on.subscribe(), 3))).toEqual(idsOf(tickets))
+        expect(listIds(await on.drain(await on.subscribe(), 3))).toEqual(listIds(tickets))
       },
     )
   })

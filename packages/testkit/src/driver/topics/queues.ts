@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 export function describeQueues(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -74,7 +74,7 @@ export function describeQueues(harness: DriverHarness): void {
         if (depth !== 'unknown')
           await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
         const tickets = await on.offer(2)
-        expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
+        expect(listIds(await on.drain(await on.subscribe(), 2))).toEqual(listIds(tickets))
         const [delivery] = await on.drain(await on.subscribe(on.driver, other), 1)
         expect(delivery?.ticket.id).toBe(spared?.id)
       },
@@ -86,7 +86,7 @@ export function describeQueues(harness: DriverHarness): void {
         const on = await scene(test)
         const tickets = await on.offer(2)
         await on.driver.purge(on.queue)
-        expect(idsOf(await on.drain(await on.subscribe(), 2))).toEqual(idsOf(tickets))
+        expect(listIds(await on.drain(await on.subscribe(), 2))).toEqual(listIds(tickets))
       },
     )
 
@@ -140,7 +140,7 @@ export function describeQueues(harness: DriverHarness): void {
       await on.subscribe(driver)
       await driver.close()
       const [ticket] = await on.offer(1)
-      expect(idsOf(await waiting)).toEqual([ticket?.id])
+      expect(listIds(await waiting)).toEqual([ticket?.id])
     })
   })
 }

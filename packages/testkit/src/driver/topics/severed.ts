@@ -3,7 +3,7 @@ import type { TestContext } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Subscription } from '@errand/core/ports'
 import type { DriverHarness } from '../harness.ts'
-import { DriverScene, idsOf } from '../scene.ts'
+import { DriverScene, listIds } from '../scene.ts'
 
 export function describeSevered(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
@@ -22,7 +22,7 @@ export function describeSevered(harness: DriverHarness): void {
         expect(isErrandError(error)).toBe(true)
         subscription = undefined
       }
-      return new Set(idsOf(got)).size >= count
+      return new Set(listIds(got)).size >= count
     }, 'tickets come again')
     return got
   }
@@ -44,7 +44,7 @@ export function describeSevered(harness: DriverHarness): void {
       await waiting
       await subscription.close()
       const tickets = await on.until(() => on.offer(3).catch(() => undefined), 'publishing works again')
-      expect(idsOf(await rebuild(on, 3))).toEqual(expect.arrayContaining(idsOf(tickets)))
+      expect(listIds(await rebuild(on, 3))).toEqual(expect.arrayContaining(listIds(tickets)))
     })
 
     it('brings back the tickets that were delivered and not acked', async (test) => {
@@ -54,7 +54,7 @@ export function describeSevered(harness: DriverHarness): void {
       await on.collect(subscription, 3)
       await on.sever()
       await subscription.close()
-      expect([...new Set(idsOf(await rebuild(on, 3)))]).toEqual(idsOf(tickets))
+      expect([...new Set(listIds(await rebuild(on, 3)))]).toEqual(listIds(tickets))
     })
 
     it('loses no ticket that was reported as accepted', async (test) => {
@@ -63,7 +63,7 @@ export function describeSevered(harness: DriverHarness): void {
       for (let round = 0; round < 6; round += 1) {
         const tickets = await on.offer(20, { silent: true })
         const publishing = on.driver.publish(tickets).then(
-          (report) => accepted.push(...idsOf(report.accepted)),
+          (report) => accepted.push(...listIds(report.accepted)),
           (error: unknown) => expect(error).toMatchObject({ code: 'E_DRIVER' }),
         )
         if (round % 2 === 1) await on.sever()
@@ -71,7 +71,7 @@ export function describeSevered(harness: DriverHarness): void {
       }
       expect(accepted.length).toBeGreaterThan(0)
       const got = await rebuild(on, accepted.length)
-      for (const id of accepted) expect(idsOf(got)).toContain(id)
+      for (const id of accepted) expect(listIds(got)).toContain(id)
     })
 
     it('does not make ack, release or close throw: the tickets come back by themselves', async (test) => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Claim, JobLog, NewJob, WorkerRef } from '@errand/core/ports'
-import { recorded, outcomes, settlement } from '../../fixtures.ts'
+import { outcomes, recorded, settlement } from '../../fixtures.ts'
 import { checkHistory, describeViolations } from '../../history/check.ts'
 import { readDispatched } from '../../history/read.ts'
 import type { JobLogHarness } from '../harness.ts'
@@ -244,7 +244,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
           jobs.push(...batch)
         }
       }
-      const endOf = (claim: Claim, count: number) => {
+      const chooseOutcome = (claim: Claim, count: number) => {
         if (claim.run <= 2 && count % 5 === 0) return outcomes.retry(2)
         if (claim.run <= 2 && count % 7 === 0) return outcomes.release(true)
         if (claim.run <= 2 && count % 11 === 0) return outcomes.snooze(1)
@@ -265,7 +265,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
           const claims = await log.take([on.queue], 3, worker, randomUUID())
           const settled = recorded(
             await log.settle(
-              claims.map((claim) => settlement(claim, endOf(claim, (count += 1)))),
+              claims.map((claim) => settlement(claim, chooseOutcome(claim, (count += 1)))),
               worker,
             ),
           )

@@ -8,7 +8,7 @@ const second = 1_000
 const hour = 3_600 * second
 const ordering = { key: 'k', onFailure: 'block' } as const
 
-const idsOf = (jobs: readonly { readonly id: string }[]): string[] => jobs.map(({ id }) => id).toSorted()
+const listIds = (jobs: readonly { readonly id: string }[]): string[] => jobs.map(({ id }) => id).toSorted()
 
 export function describeExpedite(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
@@ -22,11 +22,11 @@ export function describeExpedite(harness: JobLogHarness): void {
       expect(await on.log.expedite([on.queue], { limit: 100 })).toEqual({ jobs: 2, more: false })
       await on.pass(2)
       const { republished } = await on.sweep({ republish: true })
-      expect(idsOf(republished)).toEqual(idsOf(jobs))
+      expect(listIds(republished)).toEqual(listIds(jobs))
       await on.log.expedite([on.queue], { limit: 100 })
       await on.pass(2)
       const taken = await on.log.take([on.queue], 10, worker, randomUUID(), { overdue: true })
-      expect(idsOf(taken.map(({ job }) => job))).toEqual(idsOf(jobs))
+      expect(listIds(taken.map(({ job }) => job))).toEqual(listIds(jobs))
     })
 
     it('other queues are left alone', async () => {
@@ -36,7 +36,7 @@ export function describeExpedite(harness: JobLogHarness): void {
       await on.log.expedite([on.queue, on.newQueue()], { limit: 100 })
       await on.log.expedite([], { limit: 100 })
       await on.pass(2)
-      expect(idsOf((await on.sweep({ republish: true })).republished)).toEqual([mine!.id])
+      expect(listIds((await on.sweep({ republish: true })).republished)).toEqual([mine!.id])
     })
 
     it('at most so many in one call, the longest wait first, and it says whether there may be more', async () => {
@@ -50,13 +50,13 @@ export function describeExpedite(harness: JobLogHarness): void {
       ])
       const listed = async (): Promise<string[]> => {
         await on.pass(2)
-        return idsOf((await on.sweep({ republish: true })).republished)
+        return listIds((await on.sweep({ republish: true })).republished)
       }
       const options = { limit: 2, leftMs: 60 * second }
       expect(await on.log.expedite([on.queue, other], options)).toEqual({ jobs: 2, more: true })
-      expect(await listed()).toEqual(idsOf([long!, longer!]))
+      expect(await listed()).toEqual(listIds([long!, longer!]))
       expect(await on.log.expedite([on.queue, other], options)).toEqual({ jobs: 2, more: true })
-      expect(await listed()).toEqual(idsOf([brief!, elsewhere!]))
+      expect(await listed()).toEqual(listIds([brief!, elsewhere!]))
       expect(await on.log.expedite([on.queue, other], options)).toEqual({ jobs: 0, more: false })
     })
 
@@ -75,7 +75,7 @@ export function describeExpedite(harness: JobLogHarness): void {
         republished.push(...swept.republished.map(({ id }) => id))
         return reports.every((report) => report.jobs === 0) && swept.republished.length === 0
       })
-      expect(republished.toSorted()).toEqual(idsOf(jobs))
+      expect(republished.toSorted()).toEqual(listIds(jobs))
     })
 
     it('a first ticket that is still under way is left alone, where asked', async () => {
