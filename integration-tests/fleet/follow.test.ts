@@ -74,7 +74,11 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
     }
     await dispatched
     await allEnded(log, 60_000)
-    const history = await readHistory(log)
+    // Another test's transaction may be open, and readers of all jobs wait for what is older.
+    const history = await until(async () => {
+      const events = await readHistory(log)
+      return events.filter(({ type }) => type === 'succeeded').length === jobs ? events : undefined
+    })
     await until(() => seenIn(file).length >= history.length, {
       what: 'the follower has caught up',
       withinMs: 30_000,

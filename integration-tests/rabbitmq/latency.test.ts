@@ -2,7 +2,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { createErrand } from '@errand/core'
 import { lanes } from '@errand/core/ports'
 import type { EventRecord } from '@errand/core/ports'
-import { quietLogger, startFaultProxy, until } from '@errand/testkit'
+import { quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
@@ -13,8 +13,8 @@ import { driverUrl, newPrefix } from './fleet.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')
-/** Far more than a busy machine adds to one job. */
-const oneWayMs = 100
+/** Far more than this machine adds to one job, and short enough for what connecting may take. */
+const oneWayMs = Math.min(400, Math.max(100, scaleLimit(30)))
 
 describe.skipIf(amqp === undefined || postgres === undefined)(
   'an idle system on RabbitMQ and PostgreSQL',

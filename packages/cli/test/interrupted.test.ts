@@ -1,4 +1,5 @@
 import { openSync } from 'node:fs'
+import { scaleLimit } from '@errand/testkit'
 import { expect, test } from 'vitest'
 import { greet } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
@@ -114,7 +115,7 @@ export default defineWorker({ handlers: [handle(greet, ({ name }) => {
   await worker.saying(takes)
   for (const name of ['a', 'b']) {
     const receipt = await app.errand.dispatch(greet, { name })
-    expect(await app.errand.result(receipt, { timeout: '60s' })).toEqual({ text: name })
+    expect(await app.errand.result(receipt, { timeout: scaleLimit(20_000) })).toEqual({ text: name })
   }
   worker.process.kill('SIGTERM')
   const ended = await worker.ended
