@@ -11,9 +11,9 @@ import type { DriverContext, DriverFactory } from '../ports/driver.ts'
 const answerMs = 15_000
 
 /**
- * Subscribes to each queue at the driver and closes again: a wrong address, a missing right or a queue that exists with
- * other arguments shows before anything depends on it. Takes no ticket.
- * @throws what the driver throws, `E_DRIVER` when it does not answer
+ * Subscribes to each queue at the driver and closes again. So a wrong address, a missing right or a queue that exists
+ * with other arguments shows before anything depends on it. It takes no ticket.
+ * @throws what the driver throws, and `E_DRIVER` if it does not answer
  */
 export async function checkDriver(
   factory: DriverFactory,

@@ -7,10 +7,10 @@ import type { JobLog } from '../ports/job-log.ts'
 import type { QueueRecord, WorkerRecord } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
-/** A queue that still has something at the driver that is left. */
+/** A queue that still has tickets at the old driver. */
 export interface LeftQueue {
   readonly queue: QueueName
-  /** Undefined where only the log can tell: jobs from before the move are ready. */
+  /** Undefined if only the log can tell: jobs from before the move are ready. */
   readonly tickets: number | undefined
   /**
    * Why it is not waited for: `paused` and `unserved` queues drain nobody, and an `unreachable` broker delivers nothing.
@@ -22,20 +22,20 @@ export interface LeftQueue {
 export interface DrainParts {
   readonly log: JobLog
   readonly clock: Clock
-  /** Undefined where this process cannot reach it. */
+  /** Undefined if this process cannot reach it. */
   readonly old: Driver | undefined
   readonly transfer: Transfer
-  /** After so long a ready job is overdue, wherever its ticket is. */
+  /** A ready job is overdue after this time, wherever its ticket is. */
   readonly publishGraceMs: number
 }
 
-/** How long the old broker may fail to answer before nobody waits for it any more. */
+/** The move stops waiting for an old broker that has not answered for this long. */
 const unreachableMs = 10_000
 
 /** How long one reading of a depth may take. */
 const answerMs = 3_000
 
-/** Looks what is left at the driver that the system moves away from. */
+/** Looks for what is left at the old driver. */
 export class Drain {
   readonly #parts: DrainParts
   readonly #beganMs: number
@@ -46,7 +46,7 @@ export class Drain {
     this.#beganMs = parts.clock.monotonicMs()
   }
 
-  /** Queues with something left, those that are waited for first. */
+  /** Queues with tickets left. Those that are waited for come first. */
   async look(workers: readonly WorkerRecord[]): Promise<readonly LeftQueue[]> {
     const { log, transfer } = this.#parts
     const draining = workers.filter(({ alive, drivers }) => alive && drivers.includes(transfer.from.place))
@@ -75,20 +75,20 @@ export class Drain {
     const { clock, old } = this.#parts
     if (old?.capabilities.depth !== 'exact') return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     try {
-      // A broker that hangs must not hold up the look at the others.
+      // A hanging broker must not delay the look at the others.
       const depth = await inTime(old.depth(queue), answerMs, clock, () => {
         throw new ErrandError('E_DRIVER', `no depth within ${answerMs} ms`)
       })
       this.#failingSinceMs.delete(queue)
       if (depth !== undefined) return depth
-      // It may not tell, for want of a right.
+      // It may lack the right to tell.
       return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     } catch {
       return 'failed'
     }
   }
 
-  /** Where the driver cannot count: a job of before the move that is still ready may depend on it. */
+  /** For a driver that cannot count: a job from before the move that is still ready may depend on it. */
   async #hasJobsOfBefore(queue: QueueName): Promise<boolean> {
     const { log, clock, old, transfer, publishGraceMs } = this.#parts
     const overdue = clock.monotonicMs() - this.#beganMs > publishGraceMs

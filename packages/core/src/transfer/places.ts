@@ -1,7 +1,7 @@
 import type { DriverFactory } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 
-/** What tells drivers of one place from those of another, without credentials. */
+/** Tells drivers of one place from those of another, without credentials. */
 export function describePlace({ name, place }: DriverFactory): string {
   return place === undefined ? name : `${name} ${place}`
 }
@@ -14,7 +14,7 @@ export interface DriversInUse {
   readonly old: DriverAddress | undefined
 }
 
-/** What the record means to a process that is configured with the driver of this place. */
+/** What the record means for a process that is configured with the driver of this place. */
 export function driversInUse(configured: string, transfer: Transfer | undefined): DriversInUse {
   const own: DriverAddress = { place: configured, url: undefined }
   if (transfer === undefined) return { current: own, old: undefined }

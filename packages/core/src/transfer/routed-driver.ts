@@ -27,18 +27,18 @@ export interface RoutedDriverParts {
 export const lookEveryMs = 5_000
 /** How long publishing waits for a look that is under way. */
 const lookWaitMs = 250
-/** How long the depth of a driver that is left is waited for. */
+/** How long to wait for the depth of the old driver. */
 const leftWaitMs = 1_000
 
 /**
- * The driver that this process uses now: the configured one, or that to which the log's forwarding address leads. While
- * the system moves, tickets are published to the new one and taken from both.
+ * The driver that this process uses now: the configured one, or the one that the log's forwarding address names. While
+ * the system moves, tickets are published to the new driver and taken from both.
  */
 export class RoutedDriver implements Driver, Route {
   readonly port = 1
   readonly #parts: RoutedDriverParts
   readonly #configured: string
-  /** Every driver that is open, by its place, that in use first. */
+  /** Every open driver, by its place, the one in use first. */
   #open: ReadonlyMap<string, Driver>
   #current: Driver
   #old: Driver | undefined
@@ -132,7 +132,7 @@ export class RoutedDriver implements Driver, Route {
     this.#current = drivers.get(current.place) ?? this.#current
     this.#old = old && drivers.get(old.place)
     const gone = new Map([...before].filter(([place]) => !drivers.has(place)))
-    // What is left counts as open until it has been closed.
+    // An old driver counts as open until it has been closed.
     this.#open = new Map([...drivers, ...gone])
     this.#tell()
     const moved = [...this.#subscriptions].map((subscription) => subscription.use([...drivers.values()]))
@@ -158,7 +158,7 @@ export class RoutedDriver implements Driver, Route {
 
   async #opened({ place, url }: DriverAddress): Promise<Driver> {
     const { configured, context, factoryAt } = this.#parts
-    // One that is being closed is not open any more.
+    // A driver that is being closed cannot be used again.
     await this.#leaving
     const known = this.#open.get(place)
     if (known) return known
@@ -168,7 +168,7 @@ export class RoutedDriver implements Driver, Route {
     }
     const factory = await factoryAt(url)
     const found = describePlace(factory)
-    // `env:NAME` is what each process makes of it.
+    // `env:NAME` may mean another driver in each process.
     if (found !== place) {
       throw new ErrandError(
         'E_CONFIG',
@@ -192,7 +192,9 @@ export class RoutedDriver implements Driver, Route {
     )
   }
 
-  /** It began beside the append, so as a rule it has been answered. A process that was idle finds the move this way. */
+  /**
+   * The look began beside the append, so it has usually been answered. A process that was idle finds the move this way.
+   */
   async looked(): Promise<void> {
     if (!this.#looking) return
     // Once for each look: later callers have waited already, or need not wait.
@@ -218,7 +220,7 @@ export class RoutedDriver implements Driver, Route {
     return subscription
   }
 
-  /** During a move with what still waits at the old one: its tickets are delivered as well. */
+  /** During a move, this includes what still waits at the old driver: its tickets are delivered as well. */
   async depth(queue: QueueName): Promise<number | undefined> {
     const old = this.#old
     if (!old) return this.#current.depth(queue)
@@ -226,7 +228,7 @@ export class RoutedDriver implements Driver, Route {
     return depth === undefined || left === undefined ? undefined : depth + left
   }
 
-  /** A broker that is left because it is broken, or hangs, must not hold up what is published to the new one. */
+  /** An old broker that is broken or hangs must not delay what is published to the new one. */
   #left(old: Driver, queue: QueueName): Promise<number | undefined> {
     const reading = old.depth(queue).catch(() => 0)
     return inTime(reading, leftWaitMs, this.#parts.context.clock, () => 0)

@@ -15,12 +15,12 @@ export interface RoutedSubscriptionParts {
   readonly closed: () => void
 }
 
-/** How long the subscription of a driver that is left outlives the last ask: what it brought is acked meanwhile. */
+/** How long the subscription at an old driver outlives the last ask: what it brought is acked in that time. */
 const lingerMs = 1_000
 
 /**
- * A queue's subscription at the driver in use. While the system moves to another driver it is one at both: whoever has
- * something first answers. Passes through to the only driver otherwise.
+ * A queue's subscription at the driver in use. While the system moves, it is one at both drivers, and the first that
+ * has something answers. Otherwise it passes through to the only driver.
  */
 export class RoutedSubscription implements Subscription {
   readonly #parts: RoutedSubscriptionParts
@@ -36,14 +36,18 @@ export class RoutedSubscription implements Subscription {
     this.#parts = parts
   }
 
-  /** Resolves when one driver has subscribed. @throws what the one in use throws, when none can. */
+  /**
+   * Resolves when one driver has subscribed.
+   * @throws what the driver in use throws, if none can subscribe.
+   */
   async begin(drivers: readonly Driver[]): Promise<void> {
     this.#sides = drivers.map((driver) => this.#side(driver))
     const connecting = this.#sides.map((side) => side.connect())
     // A broken driver must not keep the other one waiting: the slower one joins later. There may be another one by then.
     for (const [index, side] of this.#sides.entries()) void this.#join(side, connecting[index])
     try {
-      // One that the system moves to meanwhile counts as well: a broker that is left because it is dead may answer late.
+      // A driver that the system moves to in the meantime counts as well: a broker that is left because it is dead may
+      // answer late.
       await Promise.race([Promise.any(connecting), this.#joined.promise])
     } catch (error) {
       await this.close()
@@ -51,7 +55,7 @@ export class RoutedSubscription implements Subscription {
     }
   }
 
-  /** From now on at these drivers, that in use first. Resolves when the others have been closed. */
+  /** Uses these drivers from now on, the one in use first. Resolves when the others have been closed. */
   async use(drivers: readonly Driver[]): Promise<void> {
     if (this.#closing) return this.#closing
     const before = this.#sides
@@ -82,7 +86,7 @@ export class RoutedSubscription implements Subscription {
         this.#asking = asking.catch(() => undefined)
         const deliveries = await asking
         if (deliveries.length > 0) return deliveries
-        // A driver that answers nothing although nobody has told it to end: the caller judges it.
+        // The driver answered with nothing and was not told to end: the caller decides what that means.
         if (!round.signal.aborted) return []
       } finally {
         signal.removeEventListener('abort', end)
@@ -107,7 +111,7 @@ export class RoutedSubscription implements Subscription {
         if (deliveries.length === 0 && !round.signal.aborted) {
           throw new ErrandError('E_DRIVER', `${each.driver.name} answered with nothing`)
         }
-        // The other one need not wait any longer; what it still brings is taken as well.
+        // The other one need not wait any longer. What it still brings is taken as well.
         round.abort()
         return deliveries
       } catch (error) {
@@ -117,12 +121,14 @@ export class RoutedSubscription implements Subscription {
       }
     })
     const deliveries = (await Promise.all(answers)).flat()
-    // Every side was lost: the caller subscribes again, and tells meanwhile that it cannot take.
+    // Every side is lost: the caller subscribes again, and reports in the meantime that it cannot take.
     if (deliveries.length === 0 && !this.#sides.some((each) => each.subscription)) throw failure
     return deliveries
   }
 
-  /** Each of several sides is asked for its share alone: what all of them bring at once must find room. */
+  /**
+   * Each of several sides is asked only for its share, because there must be room for what all of them bring at once.
+   */
   async #ask(
     { driver, subscription }: Side,
     max: number,
@@ -151,7 +157,7 @@ export class RoutedSubscription implements Subscription {
     try {
       await connecting
     } catch (error) {
-      // The only one there is: whoever waits for the subscription is told.
+      // It is the only one, so those who wait for the subscription are told.
       const isOnlyOne = this.#sides.length === 1
       return isOnlyOne || !this.#sides.includes(side) ? undefined : side.mend(error)
     }
@@ -159,7 +165,7 @@ export class RoutedSubscription implements Subscription {
     this.#interrupt()
   }
 
-  /** Hands back whatever is unacked. */
+  /** Hands back every unacked ticket. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing

@@ -42,7 +42,7 @@ export class Side {
     this.#connectedMs = clock.monotonicMs()
   }
 
-  /** Its subscription is broken: it is rebuilt beside the work of the other side. */
+  /** Call it when its subscription is broken. It is rebuilt while the other side works. */
   lost(reason: unknown): void {
     const { clock } = this.#parts
     if (clock.monotonicMs() - this.#connectedMs > workerDefaults.resubscribeMaxMs) this.#failures = 0
@@ -76,7 +76,7 @@ export class Side {
     }
   }
 
-  /** Hands back whatever is unacked. */
+  /** Hands back every unacked ticket. */
   async end(): Promise<void> {
     this.#ended.abort()
     await this.#subscription?.close()

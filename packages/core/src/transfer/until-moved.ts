@@ -11,13 +11,13 @@ import { workerInfo } from '../operate/workers.ts'
 
 /** Between two looks. */
 const everyMs = 500
-/** So long a process that only dispatches may not have heard of the move, and publish to the old driver. */
+/** For this long, a process that only dispatches may not have heard of the move and may publish to the old driver. */
 const dispatchersMs = lookEveryMs + 1_000
-/** Looks in a row that must find nothing: a ticket may be on its way from one list to another. */
+/** This many looks in a row must find nothing: a ticket may be on its way from one list to another. */
 const cleanLooks = 2
 const expediteAtOnce = 500
 
-/** Live workers that do not do what the record says. */
+/** Live workers that do not follow the record yet. */
 function findBehind(
   workers: readonly WorkerRecord[],
   { phase, from, to }: Transfer,
@@ -38,7 +38,7 @@ export function toStatus(
   return { phase, from: from.place, to: to.place, by, since: new Date(at), behind, left }
 }
 
-/** Sees a move through to its end, from wherever it is. */
+/** Brings a move to its end, from wherever it is. */
 export async function untilMoved(
   { clock, settings }: OperateDeps,
   { log, route }: Connection,
@@ -82,7 +82,10 @@ export async function untilMoved(
   }
 }
 
-/** The record as it stands: another process may have finished this very move. @throws `E_NOT_ALLOWED` for another move */
+/**
+ * The current record: another process may have finished this very move.
+ * @throws `E_NOT_ALLOWED` for another move
+ */
 async function others(log: JobLog, transfer: Transfer): Promise<Transfer> {
   const record = await log.transfer()
   if (record?.to.place === transfer.to.place) return record
@@ -103,7 +106,7 @@ async function announce(log: JobLog): Promise<void> {
 async function expedite(log: JobLog): Promise<void> {
   const queues = await log.queues()
   const names = queues.map(({ name }) => name)
-  // Relays give the jobs a new grace at the same time, so this loop counts to an end of its own.
+  // Relays give the jobs a new grace at the same time, so this loop has a limit of its own.
   let most = queues.reduce((sum, { ready }) => sum + ready, 0)
   while (most > 0) {
     const { jobs, more } = await log.expedite(names, { limit: expediteAtOnce })

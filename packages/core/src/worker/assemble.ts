@@ -48,7 +48,7 @@ export interface Surroundings {
   /** Serve only these. */
   readonly queues: readonly QueueName[] | undefined
   readonly gate: PauseGate
-  /** How many jobs it may begin in all, where that is limited. */
+  /** The limit on the jobs that it may begin in all, if there is one. */
   readonly allowance: Allowance | undefined
   readonly stopping: AbortSignal
   readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
@@ -60,10 +60,10 @@ export interface Surroundings {
   readonly exhausted: (why: string) => void
 }
 
-/** A relay sleeps at most this share of a lease: after a gap of a third the log calls nothing lost for a while. */
+/** A relay sleeps at most a quarter of a lease. After a gap of a third, the log calls nothing lost for a while. */
 const sweepsPerLease = 4
 
-/** @throws `E_OPTION` when there is no queue to serve. */
+/** @throws `E_OPTION` if there is no queue to serve. */
 export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Parts {
   const { deps, gate, allowance, stopping, leaseOut, exhausted } = surroundings
   const { log, clock, logger, codec, driver, route, publisher, recorded, settings } = deps
@@ -157,7 +157,10 @@ function listQueues(worker: ResolvedWorker): readonly QueueName[] {
   return [...queues].toSorted()
 }
 
-/** @throws `E_OPTION` for slots of a queue that this worker could not serve: a slip would leave the real one without. */
+/**
+ * A misspelt name would leave the real queue without slots.
+ * @throws `E_OPTION` for slots of a queue that this worker cannot serve.
+ */
 function checkSlots({ concurrency, handlers }: ResolvedWorker, served: readonly QueueName[]): void {
   const known = new Set([...served, ...[...handlers.values()].map(({ job }) => resolvedJob(job).queue)])
   const stranger = Object.keys(concurrency).find((queue) => queue !== '*' && !known.has(queue))

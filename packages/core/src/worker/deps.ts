@@ -9,9 +9,9 @@ import type { JobLog, LogFactory, LogInfo } from '../ports/job-log.ts'
 import type { JobWatch } from '../operate/job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
-/** The instance, as its worker half sees it. */
+/** What a worker needs of its instance. */
 export interface WorkerDeps {
-  /** A UUID, made by the instance so that `work()` can tell it before the worker half has loaded. */
+  /** A UUID. The instance makes it, so that `work()` can return it before the worker's code is loaded. */
   readonly workerId: string
   readonly log: JobLog
   /** For the heartbeat thread, which opens the log again. */
@@ -25,7 +25,7 @@ export interface WorkerDeps {
   /** `ctx.dispatch`. */
   dispatch(request: DispatchRequest, parent?: Parent): Promise<Receipt<unknown>>
   readonly publisher: Publisher
-  /** Tells those who wait in this process how a run ended. */
+  /** Tells waiters in this process how a run ended. */
   readonly recorded: JobWatch['recorded']
   /** Connects the log, once for the whole instance. */
   connect(): Promise<LogInfo>

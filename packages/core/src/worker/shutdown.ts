@@ -14,28 +14,28 @@ export interface ShutdownParts {
   readonly runs: Runs
   readonly settler: Settler
   readonly heartbeat: Heartbeat
-  /** Stops asking; resolves when every ticket has been handed back. Undefined where nothing was begun. */
+  /** Stops asking for jobs. Resolves when every ticket has been handed back. Undefined if nothing was begun. */
   readonly stopFeeds: () => Promise<unknown> | undefined
   readonly stopRelay: () => Promise<unknown> | undefined
   /** Aborts when there is no more time: a second signal. */
   readonly hurry: AbortSignal
 }
 
-/** How a worker stopped: `deaf` counts handlers that ignored their abort signals and may still be running. */
+/** How a worker stopped. `deaf` counts handlers that ignored their abort signals and may still be running. */
 export interface Shutdown {
   readonly failed: boolean
   readonly deaf: number
 }
 
-/** How long handlers may take to end after their signal has aborted; in a hurry, the second number. */
+/** Time for handlers to end after their signal has aborted; the second number is for a hurry. */
 const abortedMs = 2_000
 const hurriedMs = 500
-/** How long the log may take to record the last outcomes, and the user's `stop`, and the rest of the parts, to end. */
+/** Time for the log to record the last outcomes, for the user's `stop`, and for the other parts to end. */
 const lastWordMs = 5_000
 
 /**
- * Takes no more, lets what runs finish within the grace, then aborts it. Resolves with the number of jobs whose handlers
- * ignored that: they are given back as the last act, and their code may still be running.
+ * Takes no more jobs, lets running ones finish within the grace, then aborts them. Jobs whose handlers ignore that are
+ * given back last. Resolves with their number: their code may still be running.
  */
 export async function shutDown(parts: ShutdownParts, graceMs: number): Promise<number> {
   const { deps, worker, ref, runs, settler, heartbeat, hurry } = parts
@@ -79,7 +79,7 @@ export async function shutDown(parts: ShutdownParts, graceMs: number): Promise<n
   }
 }
 
-/** Waits at most so long, or until the signal aborts. */
+/** Waits until `done` settles, `ms` have passed, or the signal aborts. */
 export async function waitFor(
   done: Promise<unknown> | undefined,
   ms: number,

@@ -11,19 +11,22 @@ export interface SignalParts {
 
 const handled = ['SIGTERM', 'SIGINT'] as const
 
-/** A terminal's Ctrl-C reaches every process of its group, and a runner passes it on: signals so close are one. */
+/**
+ * Ctrl-C in a terminal reaches every process of its group, and a runner such as npm passes it on. Two signals so close
+ * are one.
+ */
 const sameSignalMs = 300
 
-/** How long the application may take to close what it opened, after its last worker has stopped. */
+/** Time for the application to close what it opened, after its last worker has stopped. */
 const exitAfterMs = 1_000
 
-/** Workers of this process that listen to signals: it ends with the last of them, not with the first. */
+/** Workers of this process that listen to signals. The process ends with the last of them. */
 const listening = new Set<SignalParts>()
 
 /**
- * Stops a worker by signals: the first drains, a second one, later than 300 ms after it, aborts what runs. When the last worker has stopped the process
- * ends: with 0 after a drain in order, with 128 and the signal's number after a second signal, with 1 after a failure.
- * Returns what stops listening.
+ * Stops a worker by signals. The first one drains. A second one, more than 300 ms later, aborts what runs. The process
+ * ends when the last worker has stopped: with 0 after a drain, with 128 plus the signal's number after a second signal,
+ * with 1 after a failure. Returns a function that stops listening.
  */
 export function onSignals(parts: SignalParts): () => void {
   let firstMs: number | undefined
@@ -56,8 +59,9 @@ let worstCode = 0
 let mustNotLiveOn = false
 
 /**
- * Ends the process, once its last worker has stopped.
- * @param deaf jobs whose handlers ignored every signal have been given back: their code must not go on beside the next run.
+ * Ends the process, if its last worker has stopped.
+ * @param deaf jobs whose handlers ignored every signal. They have been given back, so their code must not go on beside
+ * the next run.
  */
 export function exit(code: number, deaf: boolean): void {
   worstCode = Math.max(worstCode, code)

@@ -19,8 +19,8 @@ import type { Shutdown } from './shutdown.ts'
 import { exit, onSignals } from './signals.ts'
 
 /**
- * Starts a worker: returns at once, `ready` and `finished` tell the rest.
- * @throws `E_NAME` for a queue that is no name.
+ * Starts a worker and returns at once. `ready` and `finished` tell the rest.
+ * @throws `E_NAME` for an invalid queue name.
  */
 export function startWorker(source: WorkerSource, options: WorkOptions, deps: WorkerDeps): Worker {
   for (const queue of options.queues ?? []) checkQueueName(queue)
@@ -41,7 +41,7 @@ class RunningWorker implements Worker {
   readonly #gate = new PauseGate()
   readonly #ready = Promise.withResolvers<void>()
   readonly #finished = Promise.withResolvers<void>()
-  /** Resolves when the parts exist, or never will. */
+  /** Resolves when the parts exist, or when it is certain that they never will. */
   readonly #assembled = Promise.withResolvers<void>()
   readonly #stopping = new AbortController()
   readonly #feedsStop = new AbortController()
@@ -52,7 +52,7 @@ class RunningWorker implements Worker {
   #loops: { readonly feeds: Promise<unknown>; readonly relay: Promise<unknown> } | undefined
   #stopped: Promise<Shutdown> | undefined
   #failure: Error | undefined
-  /** Whether any queue is subscribed; undefined before each was tried. */
+  /** Whether any queue is subscribed. Undefined until each was tried. */
   #isServed: boolean | undefined
   #signalled = false
   /** It has stopped, though its factory may go on. */
@@ -99,7 +99,7 @@ class RunningWorker implements Worker {
     }
     void this.#boot().catch((error: unknown) => {
       this.#assembled.resolve()
-      // What fails while it stops has not kept it from anything.
+      // While it stops, a failure to start no longer matters.
       if (this.#stopping.signal.aborted) return
       this.#failure ??= toError(error)
       this.#ready.reject(this.#failure)
@@ -185,13 +185,13 @@ class RunningWorker implements Worker {
     else this.#deps.logger.warn({ why: this.#why() }, 'the worker takes no jobs yet')
   }
 
-  /** Those that run end by themselves, however long they take. */
+  /** Running jobs may take as long as they need. */
   async #stopWhenSpent({ runs }: Parts, allowance: Allowance): Promise<void> {
     await runs.until(() => allowance.isSpent && runs.count === 0, this.#stopping.signal)
     await this.#stop(undefined)
   }
 
-  /** Somebody has changed something that only a beat can tell, such as a cancellation. */
+  /** Beats at once when something has changed that only a beat can tell, such as a cancellation. */
   async #listen({ heartbeat }: Parts): Promise<void> {
     const { log, clock, logger } = this.#deps
     const topic: Topic = `worker:${this.id}`
@@ -233,7 +233,7 @@ class RunningWorker implements Worker {
     this.#giveUp(new ErrandError('E_TIMEOUT', why), undefined)
   }
 
-  /** It cannot go on: stops, and ends the process that was started to work. */
+  /** Stops, and ends the process if it was started to work. */
   #giveUp(failure: ErrandError, graceMs: number | undefined): void {
     if (this.#stopping.signal.aborted) return
     this.#failure ??= failure
@@ -296,7 +296,7 @@ class RunningWorker implements Worker {
     this.#ended = true
     this.#forgetSignals?.()
     this.#forgetDriver?.()
-    // Who has told the process to end is no failure of its worker: an `await worker.ready` must not end it with an error.
+    // A signal to end is no failure of the worker: `await worker.ready` must not throw for it.
     if (this.#signalled && !this.#failure) this.#ready.resolve()
     this.#ready.reject(shutdownError('the worker was stopped before it was ready'))
     if (this.#failure) this.#finished.reject(this.#failure)

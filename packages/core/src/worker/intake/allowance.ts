@@ -1,13 +1,13 @@
 import type { Clock } from '../../ports/clock.ts'
 import { waitFor } from '../../wait.ts'
 
-/** Where room for runs comes from: the allowance itself, or what it has lent to an ask. */
+/** A source of room for runs: the allowance, or what it has lent to an ask. */
 export interface Budget {
-  /** Takes up to so many; says how many. */
+  /** Takes up to `count`; returns how many. */
   take(count: number): number
 }
 
-/** So many runs are kept for an ask until it is done. */
+/** Runs that are kept for one ask until it is done. */
 export interface Loan extends Budget {
   readonly max: number
   /** What was not taken goes back. */
@@ -27,12 +27,12 @@ interface Waiting {
   readonly resolve: (loan: Loan | undefined) => void
 }
 
-/** How long an ask may keep what it was lent without an answer while another one waits for it. */
+/** How long an ask may keep its loan without an answer while another one waits for it. */
 const turnMs = 500
 
 /**
- * The runs that a worker may still begin: `maxJobs`. Each ask for jobs is lent some, so that all of them together, of
- * however many queues, are never granted more than are left. What was granted and did not begin comes back.
+ * The runs that a worker may still begin: `maxJobs`. Each ask for jobs borrows some of them. So the asks of all queues
+ * together are never granted more than are left. Jobs that were granted and did not begin give theirs back.
  */
 export class Allowance implements Budget {
   readonly #max: number
@@ -44,7 +44,7 @@ export class Allowance implements Budget {
   #waiting: Waiting[] = []
   #timer: (() => void) | undefined
 
-  /** @param changed is told when as many have begun as may, and when one of them turned out not to have. */
+  /** @param changed is called when all have begun, and again if one of them goes back unbegun. */
   constructor(max: number, clock: Clock, changed: (isSpent: boolean) => void) {
     this.#max = max
     this.#left = max
@@ -52,7 +52,7 @@ export class Allowance implements Budget {
     this.#changed = changed
   }
 
-  /** As many have begun as may. */
+  /** All have begun. */
   get isSpent(): boolean {
     return this.#begun >= this.#max
   }
@@ -63,7 +63,7 @@ export class Allowance implements Budget {
     return taken
   }
 
-  /** Of jobs that did not come, or went back unbegun. */
+  /** For jobs that did not come, or went back unbegun. */
   giveBack(count: number): void {
     this.#left += count
     this.#deal()
@@ -74,7 +74,7 @@ export class Allowance implements Budget {
     if (this.isSpent) this.#changed(true)
   }
 
-  /** One that had its slot went back unbegun after all. */
+  /** For a job that had its slot and went back unbegun. */
   takeBack(): void {
     const wasSpent = this.isSpent
     this.#begun -= 1

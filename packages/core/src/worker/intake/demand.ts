@@ -14,18 +14,18 @@ export interface Ask {
   readonly max: number
   /** Aborts when another queue needs the slots, or the outer signal does. */
   readonly signal: AbortSignal
-  /** Seats for what came, of the ask's own first. Jobs that were granted late may find none. */
+  /** Seats for the jobs that came, from the ask's own first. Jobs that were granted late may find none. */
   reserve(count: number): Seats
-  /** The ask was answered with so many jobs; what of them runs has taken its slots by then. */
+  /** The ask was answered with so many jobs. Those that run have taken their slots by then. */
   done(received: number): void
 }
 
 interface OpenAsk {
-  /** Free slots that it asks for. */
+  /** How many free slots it asks for. */
   max: number
   readonly since: number
   readonly controller: AbortController
-  /** Of the worker's allowance, where it has one. */
+  /** Its loan from the worker's allowance, if there is one. */
   loan: Loan | undefined
 }
 
@@ -47,12 +47,12 @@ interface Place extends Line {
 
 /** How long an ask may hold slots without an answer while a busy queue waits for them. */
 const busyTurnMs = 100
-/** How long while only idle queues wait, and how long an idle queue then leaves the slots to busy ones. */
+/** How long while only idle queues wait. An idle queue then leaves the slots to busy ones for as long. */
 const idleTurnMs = 1_000
 
 /**
- * Divides the free slots of a pool among its queues: never more in all than are free, most of them to queues that have
- * jobs, one each to idle ones, in turns. A pool with one queue gives it all free slots.
+ * Divides the free slots of a pool among its queues, and never gives out more than are free. Queues with jobs get most
+ * of them. Idle queues get one each, in turns. A pool with one queue gives it all free slots.
  */
 export class Demand {
   readonly slots: Slots
@@ -67,7 +67,7 @@ export class Demand {
 
   /**
    * @param ahead whether brief jobs may be granted ahead of a slot.
-   * @param allowance what the whole worker may still begin, where that is limited.
+   * @param allowance what the whole worker may still begin, if that is limited.
    */
   constructor(size: number, clock: Clock, ahead = false, allowance?: Allowance) {
     const freed = (wasFull: boolean): void => {
@@ -147,8 +147,8 @@ export class Demand {
   }
 
   /**
-   * Up to `max` free seats, first in line, for jobs that come by another way than an ask; waits for the first one. None
-   * when the signal aborts.
+   * Up to `max` free seats for jobs that come by another way than an ask. It goes first in the line and waits for one
+   * free slot. No seats if the signal aborts first.
    */
   async borrow(max: number, signal: AbortSignal): Promise<Seats> {
     if (!this.#allowance) return this.#borrow(max, undefined, signal)
@@ -172,12 +172,12 @@ export class Demand {
     })
   }
 
-  /** As `borrow`, without waiting. */
+  /** Like `borrow`, without waiting. */
   tryBorrow(max: number, loan?: Loan): Seats {
     return this.slots.reserve(this.slots.isStocked ? 0 : Math.min(max, this.slots.free), loan)
   }
 
-  /** After borrowed slots were filled: asks that now ask for more than is free give way. */
+  /** Call it after borrowed slots were filled. Asks that now ask for more than is free give way. */
   rebalance(): void {
     for (const place of this.#places) {
       if (this.#unasked() >= 0) return
@@ -185,14 +185,17 @@ export class Demand {
     }
   }
 
-  /** Free slots that nobody asks for; asks that have been told to give way still count. */
+  /** Free slots that nobody asks for. Asks that have been told to give way still count. */
   #unasked(): number {
     let asked = 0
     for (const { open } of this.#places) asked += open?.max ?? 0
     return this.slots.free - asked
   }
 
-  /** Once for all slots that come free in this turn of the event loop: one ask for ten is cheaper than ten for one. */
+  /**
+   * One deal for all slots that become free in this turn of the event loop: one ask for ten is cheaper than ten for
+   * one.
+   */
   #dealSoon(): void {
     if (this.#dealing) return
     this.#dealing = true
@@ -227,7 +230,7 @@ export class Demand {
     this.#makeRoom(this.#inTurn(now), now)
   }
 
-  /** The places that wait, longest without a turn first. */
+  /** The waiting places. The one without a turn for the longest time is first. */
   #inTurn(now: number): Place[] {
     const waiting = [...this.#places].filter((place) => place.waiting)
     if (waiting.length < 2) return waiting
@@ -244,7 +247,10 @@ export class Demand {
     place.waiting?.()
   }
 
-  /** Ends the longest asks that got nothing, one for each queue that still waits; or looks again when that is due. */
+  /**
+   * Ends the asks that have waited longest without a job, one for each waiting queue. If none may be ended yet, it
+   * looks again when one may.
+   */
   #makeRoom(waiting: readonly Place[], now: number): void {
     this.#timer?.()
     this.#timer = undefined

@@ -17,7 +17,7 @@ import type { Service } from './service.ts'
 
 /** Turns tickets into runs. */
 interface TicketClaimer {
-  /** How many tickets to ask for where so many jobs are wanted: some tickets turn out stale. */
+  /** How many tickets to ask for to get `max` jobs: some tickets turn out stale. */
   demandFor(queue: QueueName, max: number): number
   /** Claims the jobs of these tickets, and begins them in these seats. */
   claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void>
@@ -45,13 +45,16 @@ export interface FeedParts {
   readonly service: Service
 }
 
-/** How long a pass is skipped when the `looping` hook said so. */
+/** How long to wait when the `looping` hook says to skip a pass. */
 const skippedPassMs = 1_000
-/** So many empty answers in a row that nobody asked for mean that the subscription is gone. */
+/** After this many empty answers in a row that nobody asked for, the subscription counts as lost. */
 const emptyAnswers = 3
 const emptyAnswerMs = 100
 
-/** Brings the jobs of one queue: asks the subscription for as many as there are free slots, has them claimed, starts them. */
+/**
+ * Brings the jobs of one queue. It asks the subscription for as many as there are free slots, has them claimed, and
+ * starts them.
+ */
 export class Feed {
   readonly queue: QueueName
   readonly #parts: FeedParts
@@ -64,7 +67,7 @@ export class Feed {
   #lost = false
   #deliveredMs: number
   readonly #claiming = new Set<Promise<void>>()
-  /** Why the last claim failed, where that is no matter of the lease. */
+  /** Why the last claim failed, if not because of the lease. */
   #failure: Error | undefined
 
   constructor(parts: FeedParts) {
@@ -79,7 +82,7 @@ export class Feed {
     return this.#begun.promise
   }
 
-  /** Why it does not ask for jobs, if it does not. A paused queue is as it should be. */
+  /** Why it does not ask for jobs, if it does not. A pause is no trouble. */
   get trouble(): string | undefined {
     if (this.paused || this.#connected) return undefined
     return this.#trouble ?? `queue ${this.queue} is not subscribed yet`
@@ -90,8 +93,8 @@ export class Feed {
   }
 
   /**
-   * How long it has brought nothing although it could: while all slots are taken it cannot, and what waits meanwhile has
-   * its ticket, and its turn by lane.
+   * How long it has brought nothing although slots were free. While all slots are taken it cannot bring anything: what
+   * waits then has its ticket, and its turn by lane.
    */
   get quietMs(): number {
     const { clock, demand } = this.#parts
@@ -105,7 +108,7 @@ export class Feed {
     this.#begun.resolve()
   }
 
-  /** Ends when the signal aborts; it hands back what it has then. */
+  /** Ends when the signal aborts, and hands back what it has. */
   async run(stop: AbortSignal): Promise<void> {
     const { demand, clock, logger, service } = this.#parts
     const line = demand.join(this.queue)
@@ -143,7 +146,7 @@ export class Feed {
     } finally {
       this.#connected = false
       this.#begun.resolve()
-      // What is granted yet, and begins no more, goes back first.
+      // Jobs that were granted and no longer begin go back first.
       await Promise.all(this.#claiming)
       await subscription?.close().catch((error: unknown) => {
         logger.warn({ err: error, queue: this.queue }, 'a subscription did not close cleanly')
@@ -196,13 +199,13 @@ export class Feed {
     }
   }
 
-  /** How many deliveries came. What is granted starts. */
+  /** Starts what is granted. Returns how many deliveries came. */
   #receive(deliveries: readonly Delivery[], ask: Ask): number {
     if (deliveries.length === 0) return 0
     const { runner, clock, started } = this.#parts
     this.#deliveredMs = clock.monotonicMs()
     const granted = deliveries.flatMap((delivery) => delivery.granted ?? [])
-    // More than were asked for, when the answer to an old request is repeated.
+    // It may be more than were asked for: the answer to an old request is repeated.
     using seats = ask.reserve(granted.length)
     for (const claim of granted) runner.start(claim, seats)
     if (granted.length > 0) started()
@@ -211,7 +214,10 @@ export class Feed {
     return deliveries.length
   }
 
-  /** Not awaited: the next tickets are asked for at the same time, and claimed together when this claim is answered. */
+  /**
+   * Not awaited: the next tickets are asked for at the same time. They are claimed together when this claim is
+   * answered.
+   */
   #claim(tickets: readonly Delivery[], seats: Seats): void {
     const { claims, runs, leaseOut, started } = this.#parts
     const claiming = runs

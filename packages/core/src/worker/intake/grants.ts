@@ -21,8 +21,8 @@ const retryMinMs = 20
 const retryMaxMs = 2_000
 
 /**
- * Asks the log for claims. A request whose answer was lost is repeated with the same id, while the lease holds: it may
- * have been granted, and what was granted is answered again. After that the beats give back what nobody knows of.
+ * Asks the log for claims. If an answer is lost, the same request is repeated with the same id while the lease holds:
+ * the log then answers again with what it granted. After that, the beats give back claims that no run knows.
  */
 export class Grants {
   readonly #options: GrantsOptions
@@ -32,12 +32,12 @@ export class Grants {
     this.#options = options
   }
 
-  /** Requests without an answer: until then a claim that this process does not know may be one of theirs. */
+  /** Requests without an answer. A claim that this process does not know may be one of theirs. */
   get open(): number {
     return this.#open
   }
 
-  /** @throws `E_LEASE_OUT`, and what the log throws when the lease is out. */
+  /** @throws `E_LEASE_OUT`, and what the log throws once the lease is out. */
   claim(tickets: readonly Ticket[], max: number): Promise<readonly Verdict[]> {
     const { log, ref } = this.#options
     const ask = (): Promise<readonly Verdict[]> =>

@@ -14,7 +14,7 @@ import type { Runs } from '../run/runs.ts'
 export interface FedQueue {
   readonly queue: QueueName
   readonly paused: boolean
-  /** How long the broker has brought nothing although it could. */
+  /** How long the broker has brought nothing although slots were free. */
   readonly quietMs: number
 }
 
@@ -25,7 +25,7 @@ export interface LogSubscriptionParts {
   readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
-  /** False while the driver in use delivers claims: then nothing waits for a ticket. */
+  /** False while the driver in use delivers claims: then no job waits for a ticket. */
   readonly isNeeded: () => boolean
   readonly clock: Clock
   readonly logger: Logger
@@ -36,9 +36,9 @@ export interface LogSubscriptionParts {
 const lookMs = 1_000
 
 /**
- * Takes overdue jobs straight from the log: those that are ready and that no ticket has fetched. One slot's worth every
- * ten seconds, and all that there is room for while a subscription brings nothing. So a broker that is down, wiped or
- * blocked needs no rule of its own.
+ * Takes overdue jobs straight from the log: jobs that are ready and that no ticket has fetched. It takes one slot's
+ * worth every ten seconds, and all that there is room for while a subscription brings nothing. So no other rule is
+ * needed for a broker that is down, wiped or blocked.
  */
 export class LogSubscription {
   readonly #parts: LogSubscriptionParts
@@ -86,7 +86,7 @@ export class LogSubscription {
     }
   }
 
-  /** As long as there is something overdue. */
+  /** Goes on while something is overdue. */
   async #takeAll(feeds: readonly FedQueue[], stop: AbortSignal): Promise<void> {
     const { demand, gate } = this.#parts
     while (gate.isOpen && !stop.aborted) {
@@ -101,7 +101,7 @@ export class LogSubscription {
     return granted
   }
 
-  /** How many were granted. */
+  /** Returns how many were granted. */
   async #start(feeds: readonly FedQueue[], max: number, stop: AbortSignal): Promise<number> {
     const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
     using seats = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))

@@ -1,8 +1,8 @@
 import { waitFor } from '../../wait.ts'
 
 /**
- * Whether jobs may be asked for. Each reason to wait shuts it; it is open when no reason is left, here and in the gate
- * that it stands behind (a queue's gate behind its worker's).
+ * Whether jobs may be asked for. Each reason to wait shuts the gate. It opens when no reason is left, neither in it nor
+ * in the outer gate: a queue's gate stands behind its worker's.
  */
 export class PauseGate {
   readonly #behind: PauseGate | undefined
@@ -21,7 +21,7 @@ export class PauseGate {
     return this.#reasons.size === 0 && (this.#behind?.isOpen ?? true)
   }
 
-  /** The oldest reason why it is shut, for people. */
+  /** The oldest reason why it is shut, as text for people. */
   get why(): string | undefined {
     return this.#behind?.why ?? this.#reasons.values().next().value
   }

@@ -61,7 +61,7 @@ export class Pool {
     )
   }
 
-  /** Queues whose subscriptions bring nothing although they could: their overdue jobs are taken from the log. */
+  /** Queues whose subscriptions bring nothing although slots are free. Their overdue jobs are taken from the log. */
   get quiet(): readonly QueueName[] {
     const quiet = this.feeds.filter((feed) => !feed.paused && feed.quietMs >= workerDefaults.quietMs)
     return quiet.map((feed) => feed.queue)

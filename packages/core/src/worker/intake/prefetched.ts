@@ -6,9 +6,8 @@ import type { Granted } from '../run/slot.ts'
 const weight = 0.1
 
 /**
- * Jobs that were granted ahead of a slot. A worker of brief jobs would spend as long on waiting for the next ones as on
- * running them, so it asks for as many more as will begin within `prefetchMs`. When that proves wrong, because handlers
- * take longer all of a sudden, they go back.
+ * Jobs that were granted ahead of a slot. A worker of brief jobs would wait for the next ones as long as it runs them.
+ * So it asks for as many more as will begin within `prefetchMs`. If handlers suddenly take longer, these jobs go back.
  */
 export class Prefetched {
   readonly most: number
@@ -26,8 +25,8 @@ export class Prefetched {
 
   /**
    * @param isAllowed false keeps it empty.
-   * @param isHeldUp whether a slot is not free for another reason than its handler: nothing goes back then.
-   * @param gaveBack told of jobs that go back: their room is free.
+   * @param isHeldUp whether a slot is not free for another reason than its handler. Nothing goes back then.
+   * @param gaveBack is told how many jobs go back: their room is free.
    */
   constructor(
     slots: number,
@@ -54,12 +53,12 @@ export class Prefetched {
     return Math.min(this.most, Math.floor((this.#slots * prefetchMs) / this.#runMs))
   }
 
-  /** It is filled when half of it is gone: each ask has a price of its own. */
+  /** Refilled when half of it is gone, because each ask has its price. */
   get isStocked(): boolean {
     return this.count * 2 > this.wanted
   }
 
-  /** Records how long a job had its slot. */
+  /** Records how long a job held its slot. */
   ran(ms: number): void {
     this.#runMs += weight * (ms - this.#runMs)
   }
@@ -82,7 +81,7 @@ export class Prefetched {
     this.#movedMs = this.#clock.monotonicMs()
   }
 
-  /** Gives all jobs back, and also those that still come. */
+  /** Gives back all jobs, also those that come later. */
   close(): void {
     this.#closed = true
     this.#look?.()

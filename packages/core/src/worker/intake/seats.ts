@@ -8,8 +8,8 @@ export interface Room {
 }
 
 /**
- * Room that was taken for jobs that are asked for. Each job that comes takes one seat; the rest is given back at the end of
- * the scope: `using seats = demand.tryBorrow(10)`.
+ * Room that is reserved for jobs that are asked for. Each job that comes takes one seat. The end of the scope gives
+ * back the rest: `using seats = demand.tryBorrow(10)`.
  */
 export class Seats implements SlotSource, Disposable {
   readonly #room: Room
@@ -32,7 +32,7 @@ export class Seats implements SlotSource, Disposable {
     return true
   }
 
-  /** Takes over the seats of others: jobs that were asked for apart are granted together. */
+  /** Takes over the seats of others, because jobs that were asked for apart are granted together. */
   join(others: Iterable<Seats>): this {
     for (const other of others) {
       this.#left += other.#left

@@ -5,18 +5,18 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Trouble } from '../../supervise.ts'
 
 /**
- * Says which queues of a worker are served. Its queues share a broker, so what they meet together is said once, and that it
- * is over as well.
+ * Logs which queues of a worker are served. Its queues share a broker, so a trouble that they share is logged once, and
+ * its end as well.
  */
 export class Service {
   readonly #logger: Logger
   readonly #news: News
   readonly #served: () => void
   readonly #failing = new Set<QueueName>()
-  /** Said to be failing, and not yet that all is well. */
+  /** A failure was logged, and its end not yet. */
   #isSaid = false
 
-  /** @param served told of each subscription. */
+  /** @param served is called for each subscription. */
   constructor(clock: Clock, logger: Logger, served: () => void) {
     this.#served = served
     this.#logger = logger

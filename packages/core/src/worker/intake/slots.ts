@@ -13,7 +13,7 @@ export interface SlotsOptions {
   readonly clock: Clock
   /** What the whole worker may still begin, where that is limited. */
   readonly allowance: Allowance | undefined
-  /** Called after room has been given back, and told whether jobs had taken all of it. */
+  /** Called after room has been given back, with whether jobs had taken all of it. */
   readonly freed: (wasFull: boolean) => void
 }
 
@@ -38,7 +38,7 @@ export class Slots implements Room {
 
   constructor({ size, ahead, clock, freed, allowance }: SlotsOptions) {
     this.size = size
-    // The log that is slow to hear of an end would be as slow to hear that a job goes back, and run it later for that.
+    // If the log is slow to record an end, it is as slow to take a job back, and that job would only run later.
     const isHeldUp = (): boolean => this.#recording > 0
     this.#prefetched = new Prefetched(size, ahead, clock, isHeldUp, (count) => this.giveUnused(count))
     this.#clock = clock
@@ -46,7 +46,6 @@ export class Slots implements Room {
     this.#allowance = allowance
   }
 
-  /** How many more jobs are wanted. */
   get free(): number {
     return Math.max(0, this.size + this.#prefetched.wanted - this.#taken)
   }
@@ -61,14 +60,15 @@ export class Slots implements Room {
     return this.#prefetched.isStocked
   }
 
-  /** Outcomes that may wait for the log before slots wait for them: those of two rounds. */
+  /** How many outcomes may wait for the log before slots wait for them: those of two rounds. */
   get backlog(): number {
     return 2 * (this.size + this.#prefetched.wanted)
   }
 
   /**
-   * Reserves seats for as many of so many jobs as there is room for, prefetched ones included, whatever is wanted by now.
-   * @param budget what they are taken from, where the worker's runs are limited. Default: what nobody has been lent.
+   * Reserves up to `count` seats, as far as there is room, prefetched jobs included, and however many are wanted by
+   * now.
+   * @param budget where they are taken from, if the worker's runs are limited. Default: what nobody has been lent.
    */
   reserve(count: number, budget: Budget | undefined = this.#allowance): Seats {
     const room = Math.max(0, Math.min(count, this.size + this.#prefetched.most - this.#taken))
@@ -83,7 +83,7 @@ export class Slots implements Room {
     else this.#beginOne(job)
   }
 
-  /** Room of jobs that did not come, or did not begin. */
+  /** Gives back the room of jobs that did not come, or did not begin. */
   giveUnused(count: number): void {
     if (count === 0) return
     this.#taken -= count
@@ -97,12 +97,12 @@ export class Slots implements Room {
     job.begin(new PoolSlot(this, this.#clock.monotonicMs()))
   }
 
-  /** One that has begun goes back unbegun; its slot is given back as that of others. */
+  /** A job that had its slot goes back unbegun. Its slot is given back like any other. */
   takeBack(): void {
     this.#allowance?.takeBack()
   }
 
-  /** The slot of a job that began at this time is free. */
+  /** Frees the slot of a job that began at this time. */
   give(begunMs: number): void {
     const wasFull = this.free === 0
     this.#prefetched.ran(this.#clock.monotonicMs() - begunMs)
@@ -129,12 +129,12 @@ export class Slots implements Room {
     return { count: this.#abandoned, isAll: this.#abandoned >= this.size }
   }
 
-  /** What is prefetched goes back, and what still comes without a slot. */
+  /** Gives back what is prefetched, and what still comes without a slot. */
   close(): void {
     this.#prefetched.close()
   }
 
-  /** In the next turn of the event loop, so that brief jobs do not keep it from what else there is. */
+  /** In the next turn of the event loop, so that brief jobs do not block everything else. */
   #beginSoon(wasFull: boolean): void {
     if (this.#turn) {
       this.#turn.wasFull ||= wasFull

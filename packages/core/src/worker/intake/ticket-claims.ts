@@ -24,7 +24,7 @@ export interface TicketClaimsParts {
   readonly logger: Logger
 }
 
-/** How long after an `again` the same tickets are asked for once more, and how often. */
+/** After an `again`, the same tickets are asked for once more this much later, and this often. */
 const againMs = 50
 const againRounds = 5
 /** The weight of one batch of verdicts in the average share of stale tickets. */
@@ -35,7 +35,7 @@ interface Asked {
   readonly seats: Seats
 }
 
-/** Turns deliveries of tickets into claims, in natural batches, and tells the broker what to forget. */
+/** Turns deliveries of tickets into claims, in batches, and tells the broker which tickets to forget. */
 export class TicketClaims {
   readonly #parts: TicketClaimsParts
   readonly #lines = new Map<QueueName, Batcher<Asked, undefined>>()
@@ -46,15 +46,15 @@ export class TicketClaims {
     this.#parts = parts
   }
 
-  /** How many tickets to ask for: as many as slots are free, or a whole batch while most of them turn out stale. */
+  /** How many tickets to ask for: as many as slots are free, or a whole batch while most tickets turn out stale. */
   demandFor(queue: QueueName, max: number): number {
     return (this.#stale.get(queue) ?? 0) > 0.5 ? Math.max(max, workerDefaults.staleBatch) : max
   }
 
   /**
-   * Claims what it can and starts it in these seats; the others are given back. Acks what the log is done with. What comes
-   * while a claim of this queue is under way goes with the next.
-   * @throws what the log throws; then every ticket has been handed back.
+   * Claims what it can and starts it in these seats. Gives the others back, and acks what the log is done with. Tickets
+   * that come while a claim of this queue is under way go with the next claim.
+   * @throws what the log throws, after every ticket has been handed back.
    */
   async claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void> {
     await this.#getLine(queue).add({ deliveries, seats })
@@ -100,7 +100,7 @@ export class TicketClaims {
     void rounds.then(() => this.#background.delete(rounds))
   }
 
-  /** Asks once more for tickets whose row was locked, or for which there was no slot; then hands them back. */
+  /** Asks once more for tickets whose row was locked, or for which there was no slot. Then it hands them back. */
   async #again(queue: QueueName, deliveries: readonly Delivery[]): Promise<void> {
     const { clock, gate, demand, runs } = this.#parts
     let left = deliveries
@@ -150,7 +150,8 @@ export class TicketClaims {
         started += 1
         runner.start(verdict.claim, seats)
       }
-      // The subscription closes after this, and hands back what is out: too soon for the log to grant it again.
+      // The subscription closes after this and hands back what is out. That would be too soon for the log to grant it
+      // again.
       await Promise.all(unbegun)
       return { again, stale: deliveries.length - again.length - started }
     } catch (error) {
@@ -166,7 +167,7 @@ export class TicketClaims {
     )
   }
 
-  /** Not awaited: a ticket that is delivered once more is refused by the log. */
+  /** Not awaited: if a ticket is delivered twice, the log refuses the second one. */
   #tell(delivery: Delivery, what: 'ack' | 'release'): void {
     void delivery[what]().catch((error: unknown) => {
       this.#parts.logger.debug({ err: error }, `the broker did not take the ${what} of a ticket`)

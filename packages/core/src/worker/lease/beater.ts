@@ -4,7 +4,7 @@ import { isErrandError } from '../../errors.ts'
 import { backoffMs } from '../../supervise.ts'
 import { waitFor } from '../../wait.ts'
 
-/** What the next beat says, progress apart. */
+/** What the next beat says, without progress. */
 export type WorkerStatus = Omit<BeatReport, 'progress'>
 
 /** A beat that was answered. */
@@ -28,18 +28,20 @@ export interface BeaterOptions {
 }
 
 /**
- * The loop of beats: one every interval, at once when asked, and after a failure with a short backoff. It runs on the
- * heartbeat thread, or on the main thread for a log that only this process can reach.
+ * The loop of beats: one every interval, one at once when asked, and one after a short backoff if a beat failed. It
+ * runs on the heartbeat thread, or on the main thread for a log that only this process can reach.
  */
 export class Beater {
   readonly #options: BeaterOptions
   readonly #progress = new Map<string, Progress>()
-  /** The number of the newest of them, and the highest up to which the log has been told. */
+  /** The number of the newest report, and the highest number that the log knows. */
   #newest = 0
   #toldUpTo = 0
-  /** How many of them go with the next beat: one that the log refuses must cost neither the lease nor the others. */
+  /**
+   * How many of them go with the next beat. A report that the log refuses must cost neither the lease nor the others.
+   */
   #most = Number.POSITIVE_INFINITY
-  /** The next beat has no progress with it, because one that had was refused. */
+  /** The next beat carries no progress, because a beat with progress was refused. */
   #bare = false
   #status: WorkerStatus
   #wake: (() => void) | undefined
@@ -72,7 +74,7 @@ export class Beater {
     while (!stop.aborted) {
       this.#isAsked = false
       failures = (await this.#beat()) ? 0 : failures + 1
-      // A request that came while the beat was under way has not been answered by it.
+      // This beat did not answer a request that came while it was under way.
       if (this.#isAsked) continue
       const waitMs = failures === 0 ? intervalMs : backoffMs(failures, Math.min(100, intervalMs), intervalMs)
       await waitFor<void>(stop, undefined, (wake) => {
@@ -92,10 +94,10 @@ export class Beater {
       this.#forget(progress)
       this.#toldUpTo = upTo
       if (!this.#bare) this.#most = Number.POSITIVE_INFINITY
-      // What was held back for the sake of one that is refused goes at once.
+      // Reports that were held back because of a refused one go at once.
       if (this.#bare || (progress.length > 0 && this.#progress.size > 0)) this.beatNow()
       this.#bare = false
-      // From the sending: the log may have read its clock at any moment since, and nobody knows when.
+      // Counted from the sending: the log may have read its clock at any moment since then.
       answered(reply, { sentMs, leaseUntilMs: sentMs + leaseMs, toldUpTo: upTo })
       return true
     } catch (error) {
@@ -105,7 +107,10 @@ export class Beater {
     }
   }
 
-  /** Half of them with the next beat; none where the one that is alone is refused: the newest of its run may be another. */
+  /**
+   * Sends half of them with the next beat. If a single one is refused, none: the newest report of its run may be
+   * another.
+   */
   #narrow(progress: readonly (readonly [string, Progress])[]): void {
     this.#bare = true
     if (progress.length > 1) this.#most = Math.ceil(progress.length / 2)

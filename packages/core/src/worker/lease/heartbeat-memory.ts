@@ -1,6 +1,6 @@
 /**
- * What the main thread and the heartbeat thread share, so that each can read the other's state while that one is busy.
- * Moments are nanoseconds of `process.hrtime`, which is the same clock in every thread of a process (`performance.now`
+ * Memory that the main thread and the heartbeat thread share, so that each can read the other's state while the other
+ * is busy. Moments are nanoseconds of `process.hrtime`, the same clock in every thread of a process (`performance.now`
  * counts from each thread's own start).
  */
 export class HeartbeatMemory {
@@ -20,7 +20,7 @@ export class HeartbeatMemory {
     Atomics.store(this.#cells, 0, at)
   }
 
-  /** Until when a run may keep the main thread to itself: the latest deadline of those that run. */
+  /** Until when a run may block the main thread: the latest deadline of the running ones. */
   get deadline(): bigint {
     return Atomics.load(this.#cells, 1)
   }

@@ -33,8 +33,9 @@ export type FromThread =
   | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }
 
 /**
- * Ends a process whose main thread is stuck beyond every deadline: nothing else ends a synchronous loop, and beating on
- * would keep its jobs from everybody. A thread's stderr goes through the main thread, so this writes to the descriptor.
+ * Ends a process whose main thread is stuck beyond every deadline. Nothing else ends a synchronous loop, and with
+ * further beats no other worker would get its jobs. A thread's stderr goes through the main thread, so this writes to
+ * the descriptor.
  */
 function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
   const everyMs = Math.max(10, leaseMs / 10)
@@ -42,7 +43,8 @@ function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
   let lastLook = watchedSince
   const timer = setInterval(() => {
     const now = hrNow()
-    // The whole process stood still (SIGSTOP, a sleeping laptop): the main thread gets a lease to show that it lives.
+    // The whole process was stopped (SIGSTOP, a sleeping laptop). The main thread gets a lease's time to show that it
+    // lives.
     if (nsToMs(now - lastLook) > leaseMs / 2) watchedSince = now
     lastLook = now
     // Read before the tick: the main thread writes the tick first.

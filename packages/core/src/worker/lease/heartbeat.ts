@@ -24,30 +24,33 @@ export interface HeartbeatOptions {
   readonly answered: (reply: BeatReply, sentMs: number, toldUpTo: number) => void
   /** The lease has run out: no beat was answered in time. */
   readonly leaseOut: () => void
-  /** The log is not what it was: no beat will ever reach it. */
+  /** No beat will ever reach the log again: it is not the same log. */
   readonly logGone: (error: ErrandError) => void
 }
 
 /** How often the main thread shows that its event loop turns; with short leases more often. */
 const tickMs = 250
-/** How long the thread may take to end: a beat that hangs must not hold up the stop. */
+/** How long the thread may take to end: a hanging beat must not delay the stop. */
 const stopDeadlineMs = 2_000
 
 /** Renews the process's lease. */
 export interface Heartbeat extends Beats {
-  /** Resolves with the first answered beat; rejects when the thread cannot start, or its user may not beat. */
+  /** Resolves with the first answered beat. Rejects if the thread cannot start, or its database user may not beat. */
   start(): Promise<void>
   /** A beat was answered: the log knows this worker. */
   readonly hasBeaten: boolean
   /** What the next beats say. */
   report(status: WorkerStatus): void
-  /** Until when a handler may keep the event loop to itself: ms by `clock.monotonicMs`, Infinity, or undefined while nothing runs. */
+  /**
+   * Until when a handler may block the event loop: ms of `clock.monotonicMs`, Infinity, or undefined while nothing
+   * runs.
+   */
   busyUntil(deadlineMs: number | undefined): void
   /** Resolves when no beat is under way and none will be. */
   stop(): Promise<void>
 }
 
-/** On a thread of its own where another thread can open the log, else on the main thread. */
+/** On a thread of its own if another thread can open the log, else on the main thread. */
 export function heartbeat(options: HeartbeatOptions): Heartbeat {
   const { heartbeat: opening } = options.logFactory
   return opening ? threaded(options, opening) : onMainThread(options)
@@ -119,13 +122,13 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   function receive(message: FromThread): void {
     if (message.type === 'failed') {
       const { code, message: text } = message
-      // A worker that may not beat never works: its start says so, instead of trying for ever.
+      // A worker that may not beat can never work: its start fails, instead of trying for ever.
       if (code === 'E_RIGHTS') first.reject(new ErrandError(code, text))
       if (code === 'E_LOG_REPLACED') options.logGone(new ErrandError(code, text))
       options.logger.warn({ code, error: text }, 'a heartbeat failed')
       return
     }
-    // Under `node --watch`, Node itself tells on this channel which files the thread has imported.
+    // Under `node --watch`, Node reports on this channel which files the thread has imported.
     if (message.type !== 'answered') return
     answeredOnce = true
     lease.renewed()
@@ -134,7 +137,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
     options.answered(reply, clock.monotonicMs() - nsToMs(hrNow() - sentNs), toldUpTo)
   }
 
-  /** Without its heartbeat a process would work on after its lease, beside the workers that got its jobs. */
+  /** Without its heartbeat, a process would go on after its lease, beside the workers that got its jobs. */
   function died(why: string): void {
     if (stopping) return
     const error = new ErrandError('E_LOG', `the heartbeat thread of worker ${ref.id} died: ${why}`)
@@ -157,7 +160,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
       for (const each of [module, opening.module]) checkThreadModule(each)
       thread = new Thread(new URL(module), {
         workerData: data,
-        // Hooks for the application's code (tsx, instrumentation) have no business on this thread.
+        // Hooks for the application's code (tsx, instrumentation) do not belong on this thread.
         execArgv: [],
         name: 'errand heartbeat',
       })
@@ -188,7 +191,8 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
     },
     progress: (progress, number) => post({ type: 'progress', progress, number }),
     busyUntil(deadlineMs) {
-      // Who says so is awake, though the loop may have turned long ago: the handler that had it to itself ends right here.
+      // The main thread is awake now, although its loop may have turned long ago: the handler that blocked it ends
+      // right here.
       memory.tick = hrNow()
       if (deadlineMs === undefined) memory.deadline = 0n
       else if (deadlineMs === Number.POSITIVE_INFINITY) memory.deadline = noDeadline
@@ -207,7 +211,7 @@ function threaded(options: HeartbeatOptions, opening: NonNullable<LogFactory['he
   }
 }
 
-/** Tells once when the lease has run out, and once more each time that it was renewed and has run out again. */
+/** Reports once that the lease has run out, and once more each time that it was renewed and has run out again. */
 function leaseWatch(
   { clock, leaseOut }: HeartbeatOptions,
   leftMs: () => number,

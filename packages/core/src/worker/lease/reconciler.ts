@@ -23,17 +23,17 @@ export interface ReconcilerParts {
 }
 
 interface Stray {
-  /** When the beat that first showed it was sent, and when its answer was read here. */
+  /** When the beat that first showed it was sent, and when its answer was read. */
   readonly sentMs: number
   readonly readMs: number
 }
 
-/** As many as could have been granted by requests whose answers are still to come. */
+/** As many as requests without an answer could have been granted. */
 const mostDisowned = 10_000
 
 /**
- * Compares what runs here with what the log says does, beat by beat: aborts runs that were cancelled or whose claim is
- * lost, and gives back claims whose grant never arrived.
+ * Compares the runs of this process with those that the log knows, beat by beat. Aborts runs that were cancelled or
+ * whose claim is lost, and gives back claims whose grant never arrived.
  */
 export class Reconciler {
   readonly #parts: ReconcilerParts
@@ -58,7 +58,7 @@ export class Reconciler {
       listed.add(key)
       const run = runs.get(claim)
       if (!run) {
-        // Its end is known, and offered: it must not run again before its deadline.
+        // Its outcome is known and offered to the log, so it must not run again before its deadline.
         if (this.#parts.settler.hasAside(claim)) continue
         const stray = this.#strays.get(key) ?? { sentMs, readMs: this.#parts.clock.monotonicMs() }
         strays.set(key, stray)
@@ -79,8 +79,9 @@ export class Reconciler {
   }
 
   /**
-   * Shown by two beats, an interval apart, and no request is open that it may belong to. The main thread must have had
-   * an interval too: after it was blocked, several answers are read at once, before the grant that waits in a socket.
+   * True if two beats, an interval apart, have shown it, and no open request could have brought it. The main thread
+   * must have had an interval too: after it was blocked, it reads several answers at once, before the grant that waits
+   * in a socket.
    */
   #isLost({ sentMs: firstMs, readMs }: Stray, sentMs: number): boolean {
     const { clock, heartbeatMs, openRequests } = this.#parts

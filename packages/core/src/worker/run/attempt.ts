@@ -35,7 +35,7 @@ export interface AttemptParts {
   readonly progress: Pick<ProgressReports, 'add' | 'tell'>
 }
 
-/** What became of a run, before it is recorded. */
+/** How a run ended, before that is recorded. */
 export interface Attempted {
   readonly decision: Decision
   /** What it returned, or completed with, and its text. */
@@ -43,9 +43,9 @@ export interface Attempted {
   readonly json: string | undefined
   readonly durationMs: number
   readonly job: JobView
-  /** The parsed payload, where it could be read. */
+  /** The parsed payload, if it could be read. */
   readonly parsed: { readonly payload: unknown } | undefined
-  /** Set when the handler was left behind: resolves when it has really ended. */
+  /** Set when the handler was left behind. Resolves when it has really ended. */
   readonly leftBehind: Promise<unknown> | undefined
 }
 
@@ -55,14 +55,14 @@ export interface Attempted {
  */
 const graceShare = 0.8
 
-/** One run of a job: payload, hooks, middleware, handler, under a deadline and a signal; it ends in a decision. */
+/** One run of a job: payload, hooks, middleware and handler, under a deadline and a signal. It ends in a decision. */
 export class Attempt implements Run, ContextRun {
   readonly claim: Claim
   readonly key: string
   readonly grantedMs: number
   busyUntilMs: number | undefined = undefined
   ended = false
-  /** Progress that a codec has not sealed yet. */
+  /** Progress that the codec is still encoding. */
   sealing: Promise<void> | undefined
   readonly outcomes: Outcomes = new Outcomes()
   readonly #handler: ResolvedHandler | undefined
@@ -91,7 +91,7 @@ export class Attempt implements Run, ContextRun {
     this.#parts = parts
   }
 
-  /** The job, without its payload as long as that has not been read. */
+  /** The job, without its payload until that has been read. */
   get view(): JobView {
     return (this.#view ??= jobView(this.claim.job, undefined))
   }
@@ -110,7 +110,7 @@ export class Attempt implements Run, ContextRun {
     this.#late.abort(reason)
   }
 
-  /** Waits for the handler no longer. What it does from now on does not count. */
+  /** Stops waiting for the handler. What it does from now on does not count. */
   leaveBehind(): void {
     const error = this.#late.reason ?? new Error('the handler was left behind')
     this.#left ??= { kind: 'threw', error }
@@ -123,7 +123,7 @@ export class Attempt implements Run, ContextRun {
     this.sealing = this.#addSealed(progress, this.sealing)
   }
 
-  /** In the order of the calls, however long a codec takes for each. */
+  /** Keeps the order of the calls, however long the codec takes for each. */
   async #addSealed(progress: Promise<Progress>, before: Promise<void> | undefined): Promise<void> {
     try {
       const sealed = await progress
@@ -144,7 +144,7 @@ export class Attempt implements Run, ContextRun {
     this.#result = { value: result, json: undefined }
   }
 
-  /** When the log will call the run lost: ms by the monotonic clock, Infinity without a timeout. */
+  /** When the log will call the run lost, in ms of the monotonic clock. Infinity without a timeout. */
   get deadlineMs(): number {
     const { timeoutMs } = this.claim
     return timeoutMs === null
@@ -153,8 +153,8 @@ export class Attempt implements Run, ContextRun {
   }
 
   /**
-   * Neither throws nor rejects. A promise only where there is something to wait for, here and below: each costs more than
-   * most of what is called.
+   * Neither throws nor rejects. Here and below, it returns a promise only if there is something to wait for: each
+   * promise costs more than most of what is called.
    */
   run(): Maybe<Attempted> {
     this.#begunMs = this.#parts.deps.clock.monotonicMs()
@@ -207,7 +207,8 @@ export class Attempt implements Run, ContextRun {
     const { timeoutMs } = this.claim
     if (timeoutMs === null) return
     const { clock } = deps
-    // Counted from its beginning; but where it waited to run alone, not further into the grace than half of it.
+    // Counted from the start of the run. If the run had to wait to be alone, it ends at half of its grace at the
+    // latest.
     const waitedMs = this.#begunMs - this.grantedMs
     const waitMs = Math.min(timeoutMs, timeoutMs + ref.graceMs / 2 - waitedMs)
     const onTimeout = (): void => {
@@ -216,7 +217,7 @@ export class Attempt implements Run, ContextRun {
       const leaveMs = this.deadlineMs - (1 - graceShare) * ref.graceMs - clock.monotonicMs()
       this.#cancelTimer = clock.after(Math.max(0, leaveMs), () => this.leaveBehind())
     }
-    // A handler may have kept the event loop to itself for a while.
+    // A handler may have blocked the event loop for a while.
     const pastMs = clock.monotonicMs() - this.#begunMs
     this.#cancelTimer = clock.after(Math.max(0, waitMs - pastMs), onTimeout)
   }
@@ -255,7 +256,7 @@ export class Attempt implements Run, ContextRun {
   }
 
   #call(job: ResolvedJob, handler: ResolvedHandler): Maybe<End> {
-    // The hook may have taken all the time that there was.
+    // The hook may have used up the time.
     this.#late.throwIfAborted()
     this.#begun = true
     const ctx = makeContext(job, this, this.#parts)
@@ -294,7 +295,7 @@ export class Attempt implements Run, ContextRun {
       )
     }
     if (wish) return { kind: 'returned', wish }
-    // Completed in the handler's own transaction: the result was given there.
+    // If it was completed in the handler's own transaction, the result was given there.
     const keeps = job.returns && !this.#completed
     return keeps ? this.#keepResult(job, job.returns, value) : returnedPlain
   }
@@ -309,7 +310,10 @@ export class Attempt implements Run, ContextRun {
     }
   }
 
-  /** The stored payload for the view, and parsed for the handler; an error where this process cannot read it. */
+  /**
+   * Reads the stored payload for the view, and parses it for the handler. Returns an error if this process cannot read
+   * it.
+   */
   #readPayload(): Maybe<ErrandError | undefined> {
     const { job } = this.claim
     try {

@@ -43,8 +43,9 @@ const runKey = Symbol('errand.run')
 type Made = Omit<Context, 'signal' | 'log'> & { readonly [runKey]: ContextRun }
 
 /**
- * What is made when it is asked for: most handlers never do, and it costs more than their calls. Getters that all contexts
- * share; with getters of its own each would be an object of a shape of its own, which takes ten times as long to make.
+ * These members are made when they are asked for: most handlers never ask, and making them costs more than the
+ * handler's call. All contexts share the getters. With getters of its own, each context would be an object of a shape
+ * of its own, which takes ten times as long to make.
  */
 const lateMembers = {
   signal: {
@@ -61,12 +62,12 @@ const lateMembers = {
   },
 } as const
 
-/** What a handler gets. Its functions need no `this`, so they may be taken out of it. */
+/** What a handler gets. Its functions need no `this`, so they may be destructured. */
 export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextParts): Context {
   const { claim, view, outcomes } = run
   const { ref, stopping, deps } = parts
   const idempotencyKey = claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`
-  // Made with the first one: most runs dispatch none.
+  // Made with the first child: most runs dispatch none.
   let children: Children | undefined
   const made: Made = {
     [runKey]: run,

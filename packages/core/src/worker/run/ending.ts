@@ -17,7 +17,7 @@ import { encodeFailure } from './result.ts'
 
 type WithoutDuration<T> = T extends unknown ? Omit<T, 'durationMs'> : never
 
-/** How the run ended, as the log recorded it; that may be otherwise than was decided here. */
+/** How the run ended, as the log recorded it. That may differ from what was decided here. */
 export function toEnded(decision: Decision, result: unknown, settled: Settled): WithoutDuration<Ended> {
   const outcome = toOutcome(settled)
   const again = new Date(settled.runAt ?? 0)
@@ -29,7 +29,7 @@ export function toEnded(decision: Decision, result: unknown, settled: Settled): 
   return { outcome }
 }
 
-/** What became of the run. */
+/** How the run ended. */
 export function toOutcome({ result, event }: Settled): Ended['outcome'] {
   if (result === 'claim-lost') return 'fenced'
   return isOutcome(event) ? event : 'fenced'
@@ -53,7 +53,7 @@ export function pickCause(decision: Decision): FailureCause {
   return decision.kind === 'release' ? 'lost' : 'error'
 }
 
-/** Whether the job may fail for good by this, so that hooks follow. */
+/** Whether the job may fail finally by this, so that hooks follow. */
 export function mayFail(decision: Decision): boolean {
   return decision.kind !== 'succeed' && decision.kind !== 'snooze' && decision.kind !== 'cancel'
 }
@@ -71,7 +71,7 @@ export function notBegun(why: ReleaseReason): Decision {
 
 const plainSuccess: SettledOutcome = { kind: 'succeed', result: undefined }
 
-/** The decision, its texts through the codec. What the codec cannot write is an error that anybody can read. */
+/** The decision with its texts encoded. If the codec cannot encode one, it becomes an error that anybody can read. */
 export function encode(
   codec: Codec,
   claim: Pick<Claim, 'id' | 'attempt' | 'maxAttempts'>,
@@ -118,7 +118,7 @@ async function encoded(
   }
   if (decision.kind === 'snooze' || decision.kind === 'cancel') {
     const { reason } = decision
-    // Why a job is parked is for those who lack its key, or its code.
+    // The reason why a job is parked is read by people who lack its key, or its code.
     if (reason === undefined || (decision.kind === 'snooze' && decision.parked)) return decision
     return { ...decision, reason: await seal(codec, reason, job) }
   }

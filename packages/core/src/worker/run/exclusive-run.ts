@@ -1,18 +1,18 @@
 import type { Clock } from '../../ports/clock.ts'
 import type { Run, Runs } from './runs.ts'
 
-/** What stops jobs from being asked for: each reason for itself. */
+/** Stops asking for jobs, for each reason separately. */
 export interface Pauses {
   shut(reason: string, why: string): void
   clear(reason: string): void
 }
 
-/** A job that was lost so often is suspected of killing its process. */
+/** A job that was lost this often is suspected of killing its process. */
 export const aloneFromCrashes = 2
 const longestWaitMs = 30_000
 
 /**
- * Lets a suspect run alone, so that it cannot take its neighbours along: the worker asks for nothing more, the others
+ * Lets a suspect job run alone, so that its crash costs no other job. The worker asks for nothing more, the other jobs
  * end, and nothing starts beside it.
  */
 export class ExclusiveRun {
@@ -29,8 +29,8 @@ export class ExclusiveRun {
   }
 
   /**
-   * Resolves with true when nothing else runs or can start, until `leave`; with false when the others did not end in
-   * time, or the signal aborted: then the run is to be given back.
+   * Resolves with true when nothing else runs or can start, until `leave`. Resolves with false if the others did not
+   * end in time, or the signal aborted: then give the run back.
    */
   async enter(run: Run, withinMs: number, signal: AbortSignal): Promise<boolean> {
     this.#waiting.add(run)
@@ -38,7 +38,7 @@ export class ExclusiveRun {
     const late = new AbortController()
     const cancel = this.#clock.after(Math.min(withinMs, longestWaitMs), () => late.abort())
     const ended = AbortSignal.any([signal, late.signal])
-    // Several may be woken at once; only the first of them finds the place free.
+    // Several may wake at once. Only the first finds the place free.
     while (!ended.aborted && !this.#isFree()) await this.#runs.until(() => this.#isFree(), ended)
     cancel()
     this.#waiting.delete(run)
@@ -55,7 +55,7 @@ export class ExclusiveRun {
     this.#goOn()
   }
 
-  /** Nothing runs, and nothing is asked for, but by those that wait for the same. */
+  /** Nothing runs or is asked for, except by runs that wait for the same. */
   #isFree(): boolean {
     return this.#alone === undefined && this.#runs.asks === 0 && this.#runs.count === this.#waiting.size
   }

@@ -6,7 +6,7 @@ import { inTime } from '../../in-time.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 
-/** Calls the user's hooks: awaited, each under a deadline; only `before` may change what happens. */
+/** Calls the user's hooks and awaits them, each with a deadline. Only `before` may change what happens. */
 export class HookRunner {
   readonly #hooks: Hooks
   readonly #clock: Clock
@@ -39,7 +39,7 @@ export class HookRunner {
     if (after) await this.#quietly('after', ended.job.id, () => after(ended))
   }
 
-  /** The worker's `failing`, then the handler's own `failed`, where the payload could be read. */
+  /** The worker's `failing`, then the handler's own `failed`, if the payload could be read. */
   async failing(
     info: FailedInfo,
     handler: ResolvedHandler | undefined,

@@ -1,4 +1,7 @@
-/** An abort signal that is made when it is asked for: most handlers never do, and one for each job costs more than their calls. */
+/**
+ * An abort signal that is made when it is asked for: most handlers never ask, and one for each job costs more than
+ * their calls.
+ */
 export class LateSignal {
   #controller: AbortController | undefined
   #reason: Error | undefined

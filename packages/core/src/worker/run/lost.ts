@@ -20,7 +20,10 @@ export interface LostParts {
   readonly logger: Logger
 }
 
-/** Says that a job has failed whose last run was lost, and calls `failing` and `failed`: no worker was left to do it. Never rejects. */
+/**
+ * Reports a job that failed because its last run was lost, and calls `failing` and `failed`: no worker was left to do
+ * it. Never rejects.
+ */
 export async function lostForGood(lost: LostForGood, parts: LostParts): Promise<void> {
   const { worker, hooks, codec, logger } = parts
   const { job, cause } = lost
@@ -55,7 +58,7 @@ async function parsePayload(
 }
 
 async function readFailure(error: Encoded, job: string, codec: Codec): Promise<Failure> {
-  // The log writes this error itself, as plain JSON, whatever the codec.
+  // The log writes this error itself as plain JSON, for every codec.
   if (error.codec === 'json') return storedFailure(JSON.parse(error.text))
   return readableFailure(codec, error, asError(job))
 }

@@ -3,7 +3,7 @@ import { ErrandError } from '../../errors.ts'
 
 /**
  * Runs the handler inside its middleware, the first one outermost.
- * @param returned is told what each layer returned: a middleware may put its own outcome in place of the handler's.
+ * @param returned is told what each layer returned: a middleware may replace the handler's outcome.
  */
 export async function onion(
   layers: readonly Middleware[],

@@ -4,7 +4,7 @@ import type { Attempt, Attempted } from './attempt.ts'
 import { pickFailure } from './ending.ts'
 import type { Decision } from './outcome.ts'
 
-/** A run, told to those who observe `errand:run`. */
+/** A run that is published on the channel `errand:run`. */
 export function observedRun(run: Attempt, worker: string): Promise<Attempted> {
   return trace('run', { worker, claim: run.claim }, async (context) => {
     const attempted = await run.run()

@@ -30,7 +30,10 @@ class Made {
 
 const none: readonly Made[] = []
 
-/** The outcomes that one run has made, and whether each was returned: one that was not would silently do nothing. */
+/**
+ * The outcomes that one run has made, and whether each was returned. An outcome that is not returned would silently do
+ * nothing.
+ */
 export class Outcomes {
   #open: readonly Made[] = none
 
@@ -45,7 +48,7 @@ export class Outcomes {
     if (value instanceof Made) this.#open = this.#open.filter((made) => made !== value)
   }
 
-  /** The wish behind a value; undefined where it is a plain result; `'foreign'` when another run made it. */
+  /** The wish behind a value. Undefined for a plain result; `'foreign'` if another run made it. */
   readWish(value: unknown): Wish | 'foreign' | undefined {
     if (!(value instanceof Made)) return undefined
     return value.by === this ? value.wish : 'foreign'
@@ -61,13 +64,13 @@ export class Outcomes {
 export type End =
   | { readonly kind: 'returned'; readonly wish: Wish | undefined }
   | { readonly kind: 'threw'; readonly error: unknown }
-  /** No handler ran: nobody here knows the name, or the payload does not fit. */
+  /** No handler ran: this worker does not know the name, or the payload does not fit. */
   | { readonly kind: 'parked'; readonly cause: 'unknown-job' | 'payload'; readonly error: ErrandError }
 
-/** What nearly every run comes to. */
+/** The end of nearly every run. */
 export const returnedPlain: End = { kind: 'returned', wish: undefined }
 
-/** What is to be recorded; `SettledOutcome` before its texts go through the codec. */
+/** What to record: a `SettledOutcome` before its texts are encoded. */
 export type Decision =
   | { readonly kind: 'succeed' }
   | {
@@ -94,7 +97,7 @@ export type Decision =
 
 export interface Facts {
   readonly claim: Claim
-  /** Undefined where no handler knows the job. */
+  /** Undefined if no handler knows the job. */
   readonly retry: ResolvedJob['retry'] | undefined
   /** Since the claim. */
   readonly elapsedMs: number
@@ -106,14 +109,14 @@ export interface Facts {
   readonly aborted: unknown
   /** The handler, or a middleware, was called. */
   readonly begun: boolean
-  /** The job's own policy threw, or gave a wait that is none. */
+  /** Called when the job's own policy threw, or returned an invalid wait. */
   readonly policyFailed: (what: string, error: unknown) => void
 }
 
-/** A run that returned what is no outcome, in time. */
+/** A run that returned in time, and not an outcome. */
 export const succeeded: Decision = { kind: 'succeed' }
 
-/** What to record of a run. Whether it counts is decided by the log's fence. */
+/** What to record of a run. The log's fence decides whether it counts. */
 export function decide(end: End, facts: Facts): Decision {
   if (end.kind === 'parked') return park(end, facts)
   const { timeout, aborted } = facts
@@ -159,7 +162,9 @@ function errored(error: unknown, cause: FailureCause, facts: Facts): Decision {
   return { kind: 'error', failure: toFailure(error), cause, retryInMs: retryAfter(error, facts) }
 }
 
-/** Whatever the handler did after it had completed in its own transaction: the log looks whether that has committed. */
+/**
+ * The handler completed in its own transaction. Whatever it did afterwards, the log looks whether that has committed.
+ */
 function completed(end: Exclude<End, { kind: 'parked' }>, facts: Facts): Decision {
   const error = end.kind === 'threw' ? end.error : facts.timeout
   if (error !== undefined) {
@@ -173,7 +178,7 @@ function completed(end: Exclude<End, { kind: 'parked' }>, facts: Facts): Decisio
   return { kind: 'completed', failure, retryInMs: retryIn(facts, undefined) }
 }
 
-/** Back for a worker that knows it, for a day; then failed, so that it is never silently there for ever. */
+/** For a day, the job goes back for a worker that knows it. Then it fails, so that it is not forgotten. */
 function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision {
   if ((claim.parkedForMs ?? 0) >= workerDefaults.parkedForMs) {
     return { kind: 'fail', failure: toFailure(end.error), cause: end.cause }
@@ -187,7 +192,7 @@ function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision
 }
 
 function retryAfter(error: unknown, facts: Facts): number | undefined {
-  // A result that cannot be kept: the handler has done its work, and would only do it again.
+  // If the result cannot be stored, another run would only do the same work again.
   const isFutile = isPermanent(error) || isErrandError(error, 'E_RESULT_INVALID')
   if (isFutile || facts.retry === undefined) return undefined
   const { when } = facts.retry
@@ -199,7 +204,7 @@ function retryAfter(error: unknown, facts: Facts): number | undefined {
   return retryIn(facts, undefined)
 }
 
-/** Undefined when attempts are used up, or the retry would begin after the policy's end. */
+/** Undefined if the attempts are used up, or the retry would begin after the policy's end. */
 function retryIn(facts: Facts, afterMs: number | undefined): number | undefined {
   const { claim, elapsedMs } = facts
   if (claim.attempt >= claim.maxAttempts) return undefined
@@ -219,7 +224,7 @@ function computeBackoff({ retry, claim, policyFailed }: Facts): number {
   return jobDefaults.backoffBaseMs * 2 ** Math.min(claim.attempt - 1, 9)
 }
 
-/** Whether the handler ended because it was told to: with the signal's own reason, or what fetch and others make of it. */
+/** Whether the handler ended because of the signal: with its reason, or with what fetch and others make of it. */
 function isAbort(error: unknown, reason: unknown): boolean {
   return listCauses(error).some((each) => each === reason || read(each, 'name') === 'AbortError')
 }

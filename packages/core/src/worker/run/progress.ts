@@ -5,12 +5,12 @@ import type { Progress } from '../../ports/job-log.ts'
 import type { Beats } from './beats.ts'
 import { toKey } from './runs.ts'
 
-/** How long an outcome waits for the progress before it. A log that answers no beat records no outcome either. */
+/** How long an outcome waits for earlier progress. A log that answers no beat records no outcome either. */
 const lastReportMs = 5_000
 
 /**
- * Sends progress with the beats: the first report after a pause at once, then the newest one of each run every second, and
- * the last one of a run before its end.
+ * Sends progress with the beats: the first report after a pause at once, then the newest one of each run every second,
+ * and the last one of a run before it ends.
  */
 export class ProgressReports {
   readonly #beats: Beats
@@ -18,7 +18,7 @@ export class ProgressReports {
   #sentMs = Number.NEGATIVE_INFINITY
   #waiting = false
   #number = 0
-  /** By run: the number of its newest report, until the log has been told of it. */
+  /** By run: the number of its newest report, until the log knows it. */
   readonly #untold = new Map<string, number>()
   readonly #listeners = new Set<(upTo: number) => void>()
 
@@ -37,7 +37,7 @@ export class ProgressReports {
     this.#clock.after(Math.max(0, waitMs), () => this.#send())
   }
 
-  /** A beat was answered: the log knows all reports up to this number. */
+  /** Call it when a beat was answered: the log knows all reports up to this number. */
   told(upTo: number): void {
     for (const [key, number] of this.#untold) if (number <= upTo) this.#untold.delete(key)
     for (const listener of this.#listeners) listener(upTo)
@@ -48,7 +48,7 @@ export class ProgressReports {
     return this.#untold.size > 0 && this.#untold.has(toKey(run))
   }
 
-  /** Tells it now; resolves when the log knows it, or after 5 s without an answer. Never rejects. */
+  /** Sends the newest report now. Resolves when the log knows it, or after 5 s without an answer. Never rejects. */
   async tell(run: Fence): Promise<void> {
     const key = toKey(run)
     const number = this.#untold.get(key)

@@ -16,8 +16,9 @@ export interface ReportParts {
 }
 
 /**
- * Logs the end of a run that did not succeed. The worker that recorded it logs it once the log has it, so that a fleet logs
- * each end once. Never a payload. `outcome` marks these lines, so that a caller can show them in another way.
+ * Logs the end of a run that did not succeed. The worker that recorded it logs it after the log has answered, so each
+ * end is logged once in a fleet. A payload is never logged. `outcome` marks these lines, so that a caller can show them
+ * in another way.
  */
 export function reportEnd(
   { logger, codec }: ReportParts,
@@ -49,7 +50,7 @@ export function reportEnd(
       else logger.debug({ ...facts, again: again(settled) }, 'a job was snoozed')
       return
     case 'cancelled':
-      // An operator's request turned the end of this run into that of the job.
+      // An operator's request ended the job with this run.
       if (decision.kind === 'error')
         logger.warn({ ...facts, ...why }, 'an attempt has failed; the job is cancelled')
       else logger.debug(facts, 'a job was cancelled')
@@ -59,7 +60,7 @@ export function reportEnd(
   }
 }
 
-/** Logs that a job has failed whose worker is gone. The worker whose sweep recorded it logs it. */
+/** Logs that a job failed whose worker is gone. The worker whose sweep recorded it logs it. */
 export function reportLost({ logger, codec }: ReportParts, lost: LostForGood, error: Failure): void {
   const { job, cause, run, attempt } = lost
   const facts = { job: job.id, jobName: job.name, queue: job.queue, run, attempt, cause }
@@ -80,7 +81,7 @@ function reportRelease(logger: Logger, facts: object, decision: Decision): void 
   logger.info({ ...facts, why }, `a job was given back: ${meaning}`)
 }
 
-/** Said at the first time: it goes on like that for a day. */
+/** Logged the first time only: it goes on like that for a day. */
 function reportParked(logger: Logger, claim: Claim, facts: object, reason: string | undefined): void {
   const text = 'a job cannot run in this worker; it waits for one that can'
   if (claim.parkedForMs === undefined) logger.warn({ ...facts, reason }, text)

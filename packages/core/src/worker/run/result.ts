@@ -7,8 +7,8 @@ import { findEmptied, toJson } from '../../json.ts'
 import { describeIssues, parseWith } from '../../schema.ts'
 
 /**
- * What a handler returned, checked against the job's `returns`. Without one nothing is kept.
- * @throws `E_RESULT_INVALID` when it does not fit, JSON cannot carry it, or it is too large.
+ * Checks what a handler returned against the job's `returns`. Without `returns`, nothing is kept.
+ * @throws `E_RESULT_INVALID` if it does not fit, JSON cannot carry it, or it is too large.
  */
 export async function checkResult(
   name: string,

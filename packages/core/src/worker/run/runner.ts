@@ -32,15 +32,15 @@ export interface RunnerParts {
   readonly beats: Beats
   readonly progress: ProgressReports
   readonly stopping: AbortSignal
-  /** A job of this worker is due again so many milliseconds from now. */
+  /** A job of this worker is due again in this many milliseconds. */
   readonly dueIn: (ms: number) => void
   /** It was given back before its grant arrived. */
   readonly isDisowned: (claim: Claim) => boolean
-  /** A pool has as many handlers that never ended as it has slots. */
+  /** The handlers that never ended have taken all slots of a pool. */
   readonly exhausted: (why: string) => void
 }
 
-/** Takes a claim from the grant to its recorded end. */
+/** Brings a claim from its grant to its recorded end. */
 export class Runner {
   readonly #parts: RunnerParts
   readonly #attempts: AttemptParts
@@ -58,7 +58,7 @@ export class Runner {
     }
   }
 
-  /** Runs a claim when its slot is free. It goes back when there is no room for it. */
+  /** Runs a claim when its slot is free. Without room for it, it goes back. */
   start(claim: Claim, slots: SlotSource): void {
     const { worker, deps, runs, stopping, isDisowned } = this.#parts
     if (isDisowned(claim)) return
@@ -67,7 +67,8 @@ export class Runner {
     const hasRoom = slots.start({
       begin: (slot) => {
         void this.#run(attempt, slot).catch((error: unknown) => {
-          // Only when the log was given up on: the sweep judges what it did not hear of.
+          // Happens only when the worker gave up waiting for the log: the sweep decides about what the log did not hear
+          // of.
           deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
         })
       },
@@ -82,7 +83,7 @@ export class Runner {
     void this.release(claim, 'no-slot')
   }
 
-  /** Gives back a claim that has not begun; resolves when the log has it. Never rejects. */
+  /** Gives back a claim that has not begun. Resolves when the log has it. Never rejects. */
   async release(claim: Claim, why: ReleaseReason): Promise<void> {
     const { settler, deps } = this.#parts
     const { id, run } = claim
@@ -101,7 +102,7 @@ export class Runner {
     const { claim } = run
     try {
       const isSuspect = claim.crashes >= aloneFromCrashes
-      // Awaited in any case: jobs that end at once would all run before the next ones had been asked for.
+      // Always awaited: otherwise jobs that end at once would all run before the next ones are asked for.
       const attempted = await (isSuspect ? this.#attemptAlone(run) : this.#attempt(run))
       run.ended = true
       runs.busy(run, undefined)
@@ -111,12 +112,12 @@ export class Runner {
         return
       }
       if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slot)
-      // The slot is free for the next job while this one is recorded, unless hooks are still to come, or that is slow: one
-      // round of outcomes may be under way, and one more wait for it.
+      // The slot is free for the next job while this end is recorded, unless hooks still follow or recording is slow:
+      // one round of outcomes may be under way, and one more may wait for it.
       const followed = hooks.followsRuns || mayFail(attempted.decision)
       if (!followed && settler.waiting < slot.backlog) slot.giveBack()
       if (run.sealing) await run.sealing
-      // First: the log takes progress of running jobs only.
+      // Progress goes first: the log takes it for running jobs only.
       if (progress.isUntold(claim)) await progress.tell(claim)
       const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
       const outcome = encoding instanceof Promise ? await encoding : encoding
@@ -134,7 +135,7 @@ export class Runner {
     }
   }
 
-  /** Why it must not begin, where it must not. */
+  /** Returns the reason if the run must not begin. */
   #attempt(run: Attempt): Maybe<Attempted> | ReleaseReason {
     const { stopping, beats, runs } = this.#parts
     if (stopping.aborted) return 'shutdown'
@@ -143,11 +144,11 @@ export class Runner {
     return isObserved('run') ? observedRun(run, this.#parts.ref.id) : run.run()
   }
 
-  /** As `#attempt`, while nothing else runs. */
+  /** Like `#attempt`, while nothing else runs. */
   async #attemptAlone(run: Attempt): Promise<Attempted | ReleaseReason> {
     const { exclusive, stopping, ref } = this.#parts
     const { timeoutMs } = run.claim
-    // What it waits is lost to its run: the log's deadline counts from the claim.
+    // The wait takes time from the run: the log's deadline counts from the claim.
     const spareMs = timeoutMs === null ? Number.POSITIVE_INFINITY : Math.max(ref.graceMs, timeoutMs) / 2
     if (!(await exclusive.enter(run, spareMs, stopping))) return stopping.aborted ? 'shutdown' : 'not-alone'
     try {
@@ -167,7 +168,10 @@ export class Runner {
     await hooks.failing({ job, error: ended.error, cause: pickCause(decision) }, handler, attempted.parsed)
   }
 
-  /** A handler that did not end within its grace goes on without a slot. Too many of them, and nothing is left to work with. */
+  /**
+   * A handler that did not end within its grace goes on without a slot. With too many of them, the pool has no slots
+   * left.
+   */
   #leftBehind(claim: Claim, end: Promise<unknown>, slot: Slot): void {
     const { deps, exhausted, stopping } = this.#parts
     const { id, job } = claim

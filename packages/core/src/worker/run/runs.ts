@@ -6,23 +6,23 @@ export interface Run {
   readonly claim: Claim
   /** Of its fence. */
   readonly key: string
-  /** By the monotonic clock. A beat that was sent before cannot know of it. */
+  /** By the monotonic clock. A beat that was sent earlier cannot know of it. */
   readonly grantedMs: number
-  /** Until when its handler may keep the event loop to itself; undefined before it begins and after it has ended. */
+  /** Until when its handler may block the event loop. Undefined before it begins and after it has ended. */
   busyUntilMs: number | undefined
   /** Its handler has ended; its outcome is on the way to the log. */
   ended: boolean
-  /** Ends the handler's signal. */
+  /** Aborts the handler's signal. */
   abort(reason: Error): void
-  /** Waits for its handler no longer. */
+  /** Stops waiting for its handler. */
   leaveBehind(): void
 }
 
-/** The runs of this process: what the beats' answers are compared with. */
+/** The runs of this process. The answers of beats are compared with them. */
 export class Runs {
   readonly #runs = new Map<string, Run>()
   readonly #onBusy: (untilMs: number | undefined) => void
-  /** Handlers that run. */
+  /** Running handlers. */
   #busy = 0
   #latestMs: number | undefined
   readonly #waiting = new Set<() => void>()
@@ -46,7 +46,7 @@ export class Runs {
     this.#wake()
   }
 
-  /** Asks for jobs that are under way: each may yet be answered with runs. */
+  /** Asks for jobs that are under way. Each may still be answered with runs. */
   get asks(): number {
     return this.#asks
   }
@@ -70,17 +70,17 @@ export class Runs {
     return this.#runs.values()
   }
 
-  /** The handler begins, or has ended (undefined). */
+  /** Call it when the handler begins, and with undefined when it has ended. */
   busy(run: Run, untilMs: number | undefined): void {
     const before = run.busyUntilMs
     run.busyUntilMs = untilMs
     this.#busy += Number(untilMs !== undefined) - Number(before !== undefined)
-    // Mostly the newest run has the latest deadline, so that looking at all of them is rare.
+    // Usually the newest run has the latest deadline, so looking at all of them is rare.
     if (untilMs !== undefined && untilMs >= (this.#latestMs ?? 0)) this.#latest(untilMs)
     else if (before === this.#latestMs) this.#latest(this.#busy > 0 ? this.#latestOfAll() : undefined)
   }
 
-  /** Resolves when `done()` is true, which is asked each time a run or an ask is over; or when the signal aborts. */
+  /** Resolves when `done()` is true, or when the signal aborts. It asks `done()` each time a run or an ask is over. */
   async until(done: () => boolean, signal?: AbortSignal): Promise<void> {
     // oxlint-disable-next-line no-unmodified-loop-condition -- a signal changes by itself
     while (!done() && !signal?.aborted) {

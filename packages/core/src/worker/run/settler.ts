@@ -26,20 +26,22 @@ export interface SettlerOptions {
 
 const retryMinMs = 50
 const retryMaxMs = 5_000
-/** Refusals of one settlement, half a minute of them, until it is set aside; and how often it is offered from then on. */
+/**
+ * After this many refusals, half a minute of them, a settlement is set aside. From then on it is offered this often.
+ */
 const mostRefusals = 12
 const asideMs = 60_000
-/** Offers from then on until its run is given up: one without a timeout has no deadline that would do so. */
+/** After this many more offers its run is given up: a run without a timeout has no deadline that would do so. */
 const mostAsides = 10
-/** Keys whose row was locked are tried this often, then left to the sweep. */
+/** Keys with a locked row are tried this often, then left to the sweep. */
 const passKeysTries = 5
 const passKeysMs = 10
 const passKeysLimit = 500
 
 /**
- * Records outcomes, in natural batches. A settlement is offered until the log has answered it: the lease may be out and
- * the log down, but only the fence decides whether a run counts. A settlement that the log refuses is offered apart from the
- * others, and set aside if the log keeps refusing it. Its run counts as lost if it is never recorded.
+ * Records outcomes in batches. A settlement is offered until the log has answered it: even if the lease has run out or
+ * the log was down, only the fence decides whether a run counts. A settlement that the log refuses is offered apart
+ * from the others. If the log keeps refusing it, it is set aside. If it is never recorded, its run counts as lost.
  */
 export class Settler {
   readonly #options: SettlerOptions
@@ -66,7 +68,7 @@ export class Settler {
       maxItems: options.settings.batchItems,
       maxWeight: options.settings.batchBytes,
       weigh: weigh,
-      // The next jobs are asked for first: handlers wait for those, and nobody for this.
+      // The next jobs are asked for first: handlers wait for them, and nothing waits for this.
       late: true,
     })
   }
@@ -81,7 +83,7 @@ export class Settler {
     return this.#batcher.add(settlement)
   }
 
-  /** It was set aside, and is still offered now and then. */
+  /** True if it was set aside. It is still offered now and then. */
   hasAside(fence: Fence): boolean {
     return this.#aside.size > 0 && this.#aside.has(toKey(fence))
   }
@@ -91,7 +93,7 @@ export class Settler {
     return [...this.#lost.values()]
   }
 
-  /** Offers no longer: what is unanswered is judged by the sweep, once the lease is out. */
+  /** Stops offering. The sweep decides about what is unanswered, once the lease has run out. */
   giveUp(): void {
     this.#givenUp.abort()
   }
@@ -115,7 +117,7 @@ export class Settler {
       } catch (error) {
         failures += 1
         if (this.#givenUp.signal.aborted || isErrandError(error, 'E_CLOSED')) throw error
-        // Not the log, but something in this batch, it may be: its halves show.
+        // The cause may be something in this batch and not the log. Its halves will show.
         if (failures > 1 && isErrandError(error, 'E_LOG')) {
           const [first] = settlements
           if (first && settlements.length === 1) return [refusedBy(first, error)]
@@ -148,7 +150,7 @@ export class Settler {
     if (answers.some((answer) => !isRefused(answer) && answer.keyPending)) this.#passKeysSoon()
   }
 
-  /** Offers alone what the log refuses. A log that records nothing else either is not the settlement's fault. */
+  /** Offers separately what the log refuses. If the log records nothing else either, the settlement is not at fault. */
   async #insist(settlement: Settlement, refused: Refused & { readonly thrown?: boolean }): Promise<Settled> {
     const { clock, logger } = this.#options
     const { id, run } = settlement
@@ -187,7 +189,7 @@ export class Settler {
         logger.error({ job: id, run }, 'a run whose outcome the log keeps refusing is given up as lost')
       }
     } catch {
-      // The worker stops; its lease ends, and the sweep judges the run.
+      // The worker stops. Its lease ends, and the sweep decides about the run.
     }
     this.#aside.delete(key)
     this.#lost.delete(key)
@@ -201,7 +203,7 @@ export class Settler {
     return { ...settlement, result: 'refused', why: 'the log gave no answer' }
   }
 
-  /** Not awaited: whatever does not reach the broker is published by the relay, or taken from the log. */
+  /** Not awaited: the relay publishes what does not reach the broker, or it is taken from the log. */
   #publish(tickets: readonly Ticket[]): void {
     if (tickets.length > 0) void this.#options.publisher.publish(tickets)
   }
@@ -232,7 +234,7 @@ function isRefused(answer: Settled | Refused): answer is Refused {
   return answer.result === 'refused'
 }
 
-/** The log did not name it: it threw, with nothing but this settlement in the call. */
+/** The log threw without naming it, and the call held only this settlement. */
 function refusedBy({ id, run }: Fence, error: ErrandError): Refused & { readonly thrown: boolean } {
   return { id, run, result: 'refused', why: error.message, thrown: true }
 }
@@ -244,7 +246,7 @@ function failureInstead({ id, run, durationMs, outcome }: Settlement, why: strin
   return { id, run, durationMs, outcome: { kind: 'fail', error, cause: 'error' } }
 }
 
-/** What a settlement weighs in a statement: the text that it carries, and some for the rest. */
+/** The weight of a settlement in a statement: the text that it carries, and some for the rest. */
 function weigh({ outcome }: Settlement): number {
   const text =
     'error' in outcome ? outcome.error.text : 'result' in outcome ? outcome.result?.text : undefined
