@@ -2,7 +2,7 @@
 import { enableCompileCache } from 'node:module'
 import './quiet-warnings.ts'
 
-// A command that lives for half a second spends most of it on compiling; what is imported from here on is kept.
+// A short command spends most of its time on compiling. Node caches what is compiled from here on.
 enableCompileCache()
 // Not a top-level await: the `errand` package imports this file, and its modules can be required.
 void import('./main.ts').then(({ main }) => main(process.argv.slice(2)))

@@ -22,7 +22,7 @@ export interface Invocation {
   readonly global: GlobalOptions
 }
 
-/** What a command does. Its exit code is the one that it returns, else 0; what it throws decides by its error code. */
+/** What a command does. It returns its exit code; nothing means 0. If it throws, the error's code decides. */
 export type Run<Options, Parameters extends readonly unknown[]> = (
   invocation: Invocation,
   options: Options,
@@ -49,7 +49,7 @@ export function globalOptions(program: Command): Command {
     .addOption(new Option('--verbose', 'log everything, and show the stack of an error').helpGroup(group))
 }
 
-/** Says what a command of commander does. `Parameters` are its arguments, in order. */
+/** Sets the action of a commander command. `Parameters` are its arguments, in order. */
 export function action<Options, Parameters extends readonly unknown[] = []>(
   command: Command,
   run: Run<Options & GlobalOptions, Parameters>,

@@ -2,7 +2,10 @@ import { createInterface } from 'node:readline/promises'
 import { ErrandError } from '@errand/core/ports'
 import type { Terminal } from './output/terminal.ts'
 
-/** Asks on a terminal. @throws `E_OPTION` where there is nobody to ask: a script says `--yes`. */
+/**
+ * Asks on a terminal.
+ * @throws `E_OPTION` if there is no terminal: a script must say `--yes`.
+ */
 export async function confirmed(terminal: Terminal, question: string): Promise<boolean> {
   if (!terminal.interactive) {
     throw new ErrandError(

@@ -4,17 +4,17 @@ import type { ErrorCode } from '@errand/core/ports'
 /** What the command's exit code means. `docs/cli.md` has this table. */
 export const exitCodes = {
   ok: 0,
-  /** It did not work: a job failed, `doctor` found an error, anything unforeseen. */
+  /** It did not work: a job failed, `doctor` found an error, or something unexpected happened. */
   failure: 1,
   /** Wrong use: an unknown option, a payload that does not fit, a missing `--yes`. */
   usage: 2,
   /** No such job, queue, worker or job definition. */
   notFound: 3,
-  /** The job log or the broker cannot be reached; trying again may help. */
+  /** The job log or the broker cannot be reached. Trying again may help. */
   unreachable: 4,
-  /** The project's own files: the configuration, the worker file, a package that is missing. */
+  /** The project's own files are wrong: the configuration, the worker file, a missing package. */
   project: 5,
-  /** The state of the job, who holds its key, or the rights of the database user do not allow it. */
+  /** Not allowed by the state of the job, by its key, or by the rights of the database user. */
   refused: 6,
   /** The log's schema does not fit this code: `errand migrate`. */
   schema: 7,

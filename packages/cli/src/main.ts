@@ -6,12 +6,12 @@ import { reportError } from './report-error.ts'
 
 /**
  * Runs the `errand` command and ends the process with its exit code.
- * @param words what stands behind `errand` on the command line.
+ * @param words the arguments after `errand` on the command line.
  */
 export async function main(words: readonly string[]): Promise<void> {
   const report = (error: unknown): ExitCode =>
     reportError(openTerminal(words.includes('--json')), error, words.includes('--verbose'))
-  // Done, unless the command has more to do than to print (it then listens itself).
+  // The command is done, unless it does more than print (then it listens itself).
   onOutputError({
     closed: () => process.exit(exitCodes.ok),
     failed: (error) => process.exit(report(error)),
@@ -22,6 +22,6 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exitCode = report(error)
   }
   await flushed()
-  // Whatever a worker file left open (a pool, a timer) must not keep a finished command alive.
+  // Things that a worker file left open (a pool, a timer) must not keep a finished command alive.
   process.exit()
 }

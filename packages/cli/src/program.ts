@@ -18,14 +18,14 @@ import { workers } from './commands/workers.ts'
 
 const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string }
 
-/** The whole command line, made anew for each run. */
+/** The whole command line, a new one for each run. */
 export function program(): Command {
   const errand = new Command('errand')
     .description('Runs jobs, and looks after them')
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'show this')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    // Errors of use are reported like all others: by main, in one form.
+    // Main reports wrong use like all other errors, in one form.
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   globalOptions(errand)

@@ -1,4 +1,4 @@
-// Node announces on every run that type stripping and SQLite are young. Whoever runs a command has not chosen them and
+// Node warns on every run that type stripping and SQLite are experimental. Users of a command have not chosen them and
 // cannot act on it. Other warnings stay.
 const quiet =
   /SQLite is an experimental feature|Type Stripping is an experimental feature|^Module type of file:|vm\.USE_MAIN_CONTEXT_DEFAULT_LOADER/

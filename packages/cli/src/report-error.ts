@@ -6,7 +6,9 @@ import { failureText } from './output/failure-text.ts'
 import { harmless } from './output/text.ts'
 import type { Terminal } from './output/terminal.ts'
 
-/** Says on stderr what went wrong and what to do; with `--json` as one JSON line. The exit code is its kind. */
+/**
+ * Writes to stderr what went wrong and what to do; with `--json` as one JSON line. Returns the exit code of its kind.
+ */
 export function reportError(terminal: Terminal, error: unknown, verbose: boolean): ExitCode {
   if (error instanceof CommanderError) return reportUsage(terminal, error)
   const code = isErrandError(error) ? error.code : undefined
@@ -25,10 +27,10 @@ export function reportError(terminal: Terminal, error: unknown, verbose: boolean
   return toExitCode(error)
 }
 
-/** Wrong use. Help and version are "errors" of commander too: they have printed what was asked for. */
+/** Wrong use. Help and version are "errors" of commander too, which have printed their text already. */
 function reportUsage(terminal: Terminal, error: CommanderError): ExitCode {
   if (error.exitCode === 0) return exitCodes.ok
-  // A group without its command, as in `errand jobs`: its help is on stderr already.
+  // A group without a command, such as `errand jobs`. Its help is on stderr already.
   if (error.code === 'commander.help') return exitCodes.usage
   const message = maskCredentials(error.message.replace(/^error: /, ''))
   if (terminal.json) terminal.note(JSON.stringify({ error: { code: 'E_OPTION', message } }))

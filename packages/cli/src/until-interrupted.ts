@@ -1,6 +1,6 @@
 /**
- * Runs something that Ctrl-C or SIGTERM shall end in order: the signal aborts, and what has been done is told. A second
- * Ctrl-C ends the process at once. Resolves with whether it was interrupted.
+ * Runs something that Ctrl-C or SIGTERM ends in order: the signal aborts, and the command tells what has been done. A
+ * second Ctrl-C ends the process at once. Resolves with whether it was interrupted.
  */
 export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
   const controller = new AbortController()

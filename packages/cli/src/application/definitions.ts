@@ -18,14 +18,14 @@ export async function loadWorker(file: string): Promise<WorkerSource> {
 
 export interface FoundJob {
   readonly job: AnyJob
-  /** The file that it was found in. */
+  /** The file in which it was found. */
   readonly file: string
 }
 
 /**
- * The definition of a job: from the module that was named, else from jobs.ts beside the configuration, else from the
- * worker. A worker that is a factory is started for it, and stopped again.
- * @throws `E_UNKNOWN_JOB` with the names that there are.
+ * Finds the definition of a job: in the named module, else in jobs.ts beside the configuration, else in the worker. If
+ * the worker is a factory, it is started for this and stopped again.
+ * @throws `E_UNKNOWN_JOB` with the known names.
  */
 export async function findJob(
   project: Project,
@@ -74,7 +74,7 @@ function listJobs(worker: WorkerDefinition): readonly AnyJob[] {
   return worker.handlers.map((handler) => handler.job)
 }
 
-/** Exported by themselves, or in a list or an object that is exported. */
+/** Jobs that are exported one by one, or in an exported list or object. */
 function jobsAmong(exports: Exports): readonly AnyJob[] {
   const values = Object.values(exports)
   const inner = values.flatMap((value) =>

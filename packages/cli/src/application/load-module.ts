@@ -11,17 +11,16 @@ import type { Construct } from './typescript.ts'
 export type Exports = Readonly<Record<string, unknown>>
 
 /**
- * Imports a file of the project. TypeScript runs by Node's type stripping; where that cannot do it, by the project's
- * own tsx.
+ * Imports a file of the project. Node's type stripping runs TypeScript. If it cannot, the project's own tsx does.
  * @param what for messages: `the worker`.
- * @throws `E_CONFIG` when there is no such file, or it throws; `E_TYPESCRIPT` when it needs tsx and there is none.
+ * @throws `E_CONFIG` if there is no such file, or it throws; `E_TYPESCRIPT` if it needs tsx and there is none.
  */
 export async function loadModule(file: string, what: string): Promise<Exports> {
   if (!existsSync(file)) throw new ErrandError('E_CONFIG', `${what} ${short(file)} does not exist`)
   const folder = dirname(file)
   const url = pathToFileURL(file).href
-  // Without "type": "module" Node and tsx disagree on what a .ts file is, and a module that failed to load as one cannot
-  // be loaded as the other: there, tsx comes first or not at all.
+  // Without "type": "module", Node and tsx disagree on what a .ts file is. If a module failed to load as one kind, it
+  // cannot be loaded as the other. So tsx must come first, or not at all.
   const early = isTypeScript(file) && !isModule(file) && (await useTsx(folder))
   try {
     return unwrapped(await import(url))
@@ -31,7 +30,7 @@ export async function loadModule(file: string, what: string): Promise<Exports> {
     if (!(await useTsx(folder))) throw needsTsx(what, file, construct, error)
   }
   try {
-    // Node remembers that this URL could not be loaded.
+    // Node remembers that the plain URL could not be loaded.
     return unwrapped(await import(`${url}?errand=tsx`))
   } catch (error) {
     throw failed(what, file, error)
@@ -84,13 +83,13 @@ function isModule(file: string): boolean {
   if (/\.m[jt]s$/.test(file)) return true
   if (/\.c[jt]s$/.test(file)) return false
   const manifest = findPackageJSON(pathToFileURL(file))
-  // Where there is none up to the root, Node answers the file itself.
+  // If there is none up to the root, Node returns the file itself.
   if (manifest === undefined || basename(manifest) !== 'package.json') return false
   const { type } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly type?: unknown }
   return type === 'module'
 }
 
-/** A path as people write it from where they are. */
+/** The path as people write it: relative to the current folder. */
 export function short(path: string): string {
   const from = relative(process.cwd(), path)
   return from.startsWith('..') || from === '' ? path : from

@@ -6,15 +6,17 @@ import type { Terminal } from '../output/terminal.ts'
 import { loadProject } from './project.ts'
 import type { Project } from './project.ts'
 
-/** The instance that a command works with, and the project that it belongs to. */
+/** An instance for a command, and the project that it belongs to. */
 export interface Opened {
   readonly errand: Errand
   readonly project: Project
 }
 
 /**
- * Runs `use` with an instance for operators, and closes it. Its log lines go to stderr: warnings, or all with `--verbose`.
- * @param createLog makes a job log that is not there. Default false: who only looks, and mistypes a path, leaves nothing.
+ * Runs `use` with an instance for operators, and closes it. Its log lines go to stderr: warnings, or all with
+ * `--verbose`.
+ * @param createLog creates a missing job log. Default false: a command that only reads, with a mistyped path, must
+ * leave no file.
  */
 export async function withErrand<T>(
   terminal: Terminal,
@@ -23,7 +25,7 @@ export async function withErrand<T>(
   { createLog = false }: { readonly createLog?: boolean } = {},
 ): Promise<T> {
   const project = await loadProject(global)
-  // Not the project's own logger: it may write to stdout, which belongs to the command's result.
+  // Not the project's own logger: it may write to stdout, which is for the command's result.
   const config: Config = createLog ? project.config : { ...project.config, createLog }
   const errand = await openErrand({ ...project, config }, operatorLogger(terminal, global))
   try {
@@ -33,7 +35,7 @@ export async function withErrand<T>(
   }
 }
 
-/** Core is loaded late: what `--import` instruments must be loaded before it. */
+/** Core is loaded late, because modules of `--import` that instrument it must be loaded first. */
 export async function openErrand(project: Project, logger: Logger | undefined): Promise<Errand> {
   const { createErrand } = await import('@errand/core')
   return createErrand({ ...project.config, ...(logger === undefined ? {} : { logger }) })

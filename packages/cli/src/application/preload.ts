@@ -3,13 +3,14 @@ import { constants, runInThisContext } from 'node:vm'
 import { ErrandError } from '@errand/core/ports'
 
 /**
- * Imports modules before everything else, as `node --import` does: names and paths are resolved from the folder that
- * the command was started in.
- * @throws `E_CONFIG` when one cannot be loaded.
+ * Imports modules before everything else, as `node --import` does. Names and paths are resolved from the folder in
+ * which the command was started.
+ * @throws `E_CONFIG` if one cannot be loaded.
  */
 export async function preload(specifiers: readonly string[]): Promise<void> {
   if (specifiers.length === 0) return
-  // An import that stands in a file of that folder: only so a package is resolved as the application would.
+  // The import must seem to be in a file of that folder. Only then is a package resolved as the application resolves
+  // it.
   const importHere = runInThisContext('(specifier) => import(specifier)', {
     filename: join(process.cwd(), 'errand-import.mjs'),
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,

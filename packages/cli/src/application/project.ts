@@ -13,7 +13,7 @@ export interface ProjectOptions {
   readonly driver?: string | undefined
 }
 
-/** What the command works with: a configuration, and the folder that its paths are relative to. */
+/** A configuration, and the folder that its paths are relative to. */
 export interface Project {
   readonly folder: string
   readonly configFile: string | undefined
@@ -21,10 +21,10 @@ export interface Project {
 }
 
 /**
- * Loads `--config`, or the nearest errand.config.{ts,mts,js,mjs} from this folder upward; `--log` and `--driver`
+ * Loads `--config`, or the nearest errand.config.{ts,mts,js,mjs} from this folder upward. `--log` and `--driver`
  * override what it says. A file that was found further up is run in its own folder, as npm does with scripts, so that
  * relative paths mean the same from everywhere.
- * @throws `E_CONFIG` when the file is missing, throws or exports nothing; and when there is none, and no log is named.
+ * @throws `E_CONFIG` if the file is missing, throws or exports nothing; and if there is no file and no log is named.
  */
 export async function loadProject(options: ProjectOptions): Promise<Project> {
   const overrides = {
@@ -52,7 +52,7 @@ export function findFirst(folder: string, name: string): string | undefined {
   return extensions.map((extension) => join(folder, `${name}.${extension}`)).find((file) => existsSync(file))
 }
 
-/** The worker's file: the one that was named, that of the configuration, or `worker.ts` beside it. */
+/** The worker's file: the named one, else the one in the configuration, else `worker.ts` beside the configuration. */
 export function workerFile(project: Project, named: string | undefined): string {
   if (named !== undefined) return named
   const { worker } = project.config

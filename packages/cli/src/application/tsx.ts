@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url'
 let registered = false
 
 /**
- * Lets the project's own tsx compile whatever is imported from now on. False where the project has none.
- * Both halves: in a package that is not `"type": "module"` tsx compiles to CommonJS.
+ * Lets the project's own tsx compile everything that is imported from now on. Returns false if the project has no tsx.
+ * Both halves of tsx are needed: in a package that is not `"type": "module"`, tsx compiles to CommonJS.
  */
 export async function useTsx(folder: string): Promise<boolean> {
   if (registered) return true
@@ -20,7 +20,7 @@ export async function useTsx(folder: string): Promise<boolean> {
   return true
 }
 
-/** Where a package lies for the files of this folder, or undefined. */
+/** The path of a package for the files of this folder, or undefined. */
 function resolveFrom(folder: string, name: string): string | undefined {
   try {
     return createRequire(join(folder, 'package.json')).resolve(name)

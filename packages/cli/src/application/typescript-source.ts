@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-// Only read after an import has failed, to name the reason: patterns are enough, and need no parser.
+// Used only after an import has failed, to name the reason. Patterns are enough for that, without a parser.
 
 const decorator = /^[ \t]*@[A-Za-z_$][\w$.]*(?:\(|\s)/m
 const relativeImport = /(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g
 const mostFiles = 500
 
-/** File and line of the first decorator in a file or in what it imports by a relative path. */
+/** File and line of the first decorator in a file, or in a file that it imports by a relative path. */
 export function findDecorator(entry: string): string | undefined {
   const queue = [entry]
   const seen = new Set(queue)
@@ -27,7 +27,7 @@ export function findDecorator(entry: string): string | undefined {
   return undefined
 }
 
-/** Whether the file exports a type of that name, and so nothing that is there at run time. */
+/** Whether the file exports a type of that name, which does not exist at run time. */
 export function declaresType(file: string, name: string): boolean {
   const escaped = name.replaceAll('$', '\\$')
   const declared = new RegExp(`\\b(?:interface|type|declare\\s+(?:class|const|function))\\s+${escaped}\\b`)
@@ -49,7 +49,7 @@ export function findAlias(specifier: string, importer: string): string | undefin
   }
 }
 
-/** Node names the package of a missing import (`@/lib` of `@/lib/thing`), so a beginning is enough. */
+/** Node names only the package of a missing import (`@/lib` of `@/lib/thing`), so the beginning must be enough. */
 function fits(specifier: string, pattern: string): boolean {
   const [before = '', after] = pattern.split('*')
   return after === undefined ? specifier === before : specifier.startsWith(before) && before !== ''

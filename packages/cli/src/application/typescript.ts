@@ -5,9 +5,9 @@ import { declaresType, findAlias, findDecorator } from './typescript-source.ts'
 
 /** TypeScript that Node's type stripping cannot run. */
 export interface Construct {
-  /** As a noun: `an enum`. */
+  /** A noun with its article: `an enum`. */
   readonly what: string
-  /** File and line, where it is known. */
+  /** File and line, if known. */
   readonly where: string | undefined
   /** What to write instead. */
   readonly instead: string
@@ -21,7 +21,7 @@ const unsupported: readonly (readonly [RegExp, string, string])[] = [
   [/export assignment/, '`export =`', '`export default`'],
 ]
 
-/** Which construct made the import of `entry` fail; undefined when the error is about something else. */
+/** The construct that made the import of `entry` fail. Undefined if the error has another cause. */
 export function constructIn(error: unknown, entry: string): Construct | undefined {
   if (!(error instanceof Error)) return undefined
   const code = 'code' in error ? String(error.code) : undefined
@@ -52,7 +52,7 @@ export function constructIn(error: unknown, entry: string): Construct | undefine
   }
 }
 
-/** An import that TypeScript resolves and Node does not. */
+/** Finds an import that TypeScript resolves and Node does not. */
 function unresolved(error: Error): Construct | undefined {
   const [, importer] = /imported from (.+?)$/m.exec(error.message) ?? /^- (.+)$/m.exec(error.message) ?? []
   const where = importer?.replace(/\?.*$/, '')
@@ -87,7 +87,7 @@ function wantedFile(error: Error, importer: string | undefined): string | undefi
   return path
 }
 
-/** `./jobs.js` where there is a jobs.ts: its name. */
+/** For `./jobs.js`, the name of an existing `jobs.ts`. */
 function sourceBehind(wanted: string): string | undefined {
   const [, stem, kind] = /^(.*)\.([cm]?)js$/.exec(wanted) ?? []
   if (stem === undefined) return undefined
@@ -95,7 +95,7 @@ function sourceBehind(wanted: string): string | undefined {
   return source?.slice(dirname(source).length + 1)
 }
 
-/** Syntax errors that Node finds in JavaScript after stripping: it does not know that TypeScript was meant. */
+/** Explains syntax errors that Node finds after type stripping. Node does not know that the file was TypeScript. */
 function unparsed(error: SyntaxError, entry: string): Construct | undefined {
   const [, module, name] = /'([^']+)' does not provide an export named '([^']+)'/.exec(error.message) ?? []
   if (module !== undefined && name !== undefined) {

@@ -23,7 +23,7 @@ interface Options {
   readonly uniqueKey?: string | undefined
   readonly tag?: readonly string[] | undefined
   readonly meta?: Readonly<Record<string, string>> | undefined
-  /** Ms, or true without a limit. */
+  /** In ms; true means without a limit. */
   readonly wait?: number | true | undefined
 }
 
@@ -75,7 +75,7 @@ export function dispatch(program: Command): void {
         const timeout = options.wait === true ? undefined : options.wait
         let result: unknown
         const interrupted = await untilInterrupted(async (signal) => {
-          // Who reads this may press Ctrl-C: by now that is listened to.
+          // A reader of this line may press Ctrl-C. The command listens to that by now.
           if (!terminal.json) terminal.note(terminal.notePaint('faint', `${receipt.status} ${receipt.id}`))
           result = await errand.result(receipt, { timeout, signal }).catch((error: unknown) => {
             if (!signal.aborted) throw error
@@ -98,7 +98,10 @@ export function dispatch(program: Command): void {
   )
 }
 
-/** @throws as `errand.dispatch`. The types of the payload ended at the command line; the schema judges it. */
+/**
+ * The types of the payload are lost on the command line. The schema checks it.
+ * @throws like `errand.dispatch`.
+ */
 export function send(
   errand: Errand,
   job: AnyJob,
@@ -113,7 +116,7 @@ export function send(
   return untyped(job, payload, options)
 }
 
-/** A definition of nothing but a name, which takes what it is given. */
+/** A definition that has only a name, and takes any payload. */
 async function byName(name: string): Promise<AnyJob> {
   const { defineJob } = await import('@errand/core')
   const anything = {

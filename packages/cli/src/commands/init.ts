@@ -42,7 +42,7 @@ export function init(program: Command): void {
   })
 }
 
-/** False when the file was there already: `wx` leaves no moment in which somebody else's file could be lost. */
+/** Returns false if the file exists already. With `wx`, there is no moment in which another's file could be lost. */
 function write(folder: string, name: string, text: string): boolean {
   try {
     mkdirSync(folder, { recursive: true })

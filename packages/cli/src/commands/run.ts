@@ -41,12 +41,12 @@ export function run(program: Command): void {
   )
 }
 
-/** How long the handler may take to heed Ctrl-C. */
+/** How long the handler may take to end after Ctrl-C. */
 const interruptedGrace = '5s'
 
 /**
- * A real worker for a queue of its own, which no other worker serves: so it is validated, claimed, recorded and
- * settled as always, on whatever log, and nobody else can take it.
+ * A real worker for a queue of its own, which no other worker serves. So the job is validated, claimed, recorded and
+ * settled as always, on any log, and no other worker can take it.
  */
 async function runHere(
   { terminal, global }: Invocation,
@@ -61,9 +61,9 @@ async function runHere(
   const queue = `run-${randomUUID()}`
   const by = operator(undefined)
 
-  // Straight from the log: a queue of one job must leave nothing on a broker.
+  // Directly from the log: a queue for one job must leave nothing on a broker.
   const human = humanLogger(global.verbose ? 'debug' : 'info', (line) => terminal.note(line))
-  // How the run ends is told at the end; with --retry, how each does.
+  // The end of the run is shown at the end. With --retry, the end of each run is shown.
   const logger = options.retry ? human : withoutEnds(human)
   const errand = await openErrand({ ...project, config: { ...project.config, driver: 'database' } }, logger)
   const drain = newDrainState()
@@ -87,7 +87,7 @@ async function runHere(
     let receipt: Receipt<unknown> | undefined
     let outcome: Ended | undefined
     await untilInterrupted(async (signal) => {
-      // Before it is sent: its handler may begin before this process hears that it was stored.
+      // Before the dispatch: the handler may begin before this process learns that the job is stored.
       const interrupted = once(signal, 'abort').then(() => undefined)
       receipt = await send(errand, handler.job, payload, { queue })
       if (receipt.status === 'duplicate') {
@@ -100,7 +100,7 @@ async function runHere(
     })
     const { id } = receipt!
     if (outcome?.outcome !== 'succeeded') {
-      // Nobody else serves its queue: what is not finished now would wait for ever.
+      // Nobody else serves its queue: an unfinished job would wait for ever.
       await errand.jobs.cancel(id, {
         by,
         reason: outcome ? 'errand run makes one attempt' : 'interrupted',

@@ -88,7 +88,7 @@ async function runWorker(
     progress.end('before it took jobs')
     process.exit(exitCodes.ok)
   })
-  // However the process ends: a handler that heeds no signal ends it at once.
+  // Runs however the process ends. A handler that ignores the signal lets it end at once.
   process.once('exit', () => progress.end())
   await preload(options.import ?? [])
   const project = await loadProject(global)
@@ -107,7 +107,7 @@ async function runWorker(
   const definition = observeWorker(source, drain, {
     concurrency: once ? 1 : options.concurrency,
     isLimited: [limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
-    // Only for who sees it: the slot of a run waits for what follows it.
+    // Only if somebody sees it: the slot of a run waits for its hooks.
     ended: progress.shown ? (attempt) => progress.ended(attempt) : undefined,
   })
   const { queues, label } = options
@@ -124,7 +124,7 @@ async function runWorker(
     forgetSignals()
     progress.begin(started)
     const limit = limitReached(started, errand, drain, limits, stopped.signal)
-    // A worker that gives up must not wait for a limit, nor one that has run as many jobs as it may.
+    // A worker that gives up must not wait for a limit. Neither must one that has run as many jobs as it may.
     const ended = started.finished.then(() => (maxJobs === undefined ? undefined : ranAll(started, maxJobs)))
     const reason = await Promise.race([limit, ended, orphaned.promise])
     await started.stop()
@@ -139,7 +139,7 @@ async function runWorker(
   return exitCodes.ok
 }
 
-/** A worker does not end because nobody reads what it prints, nor because that cannot be written. */
+/** A worker goes on if nobody reads its output, or if it cannot be written. */
 function goOnWithoutOutput(terminal: Terminal): void {
   let told = false
   onOutputError({
@@ -151,7 +151,7 @@ function goOnWithoutOutput(terminal: Terminal): void {
   })
 }
 
-/** Whoever stops a worker that is still starting wants what comes of it. */
+/** If a worker was stopped while it started, `E_SHUTDOWN` is no failure. */
 function unlessStopped(error: unknown): void {
   if (!isErrandError(error, 'E_SHUTDOWN')) throw error
 }
@@ -161,7 +161,10 @@ function ranAll(worker: Worker, maxJobs: number): string | undefined {
   return ran < maxJobs ? undefined : ran === 1 ? 'one job was run' : `${ran} jobs were run`
 }
 
-/** On a terminal, lines for people above the status line; else pino's JSON on stdout: the process does nothing but work. */
+/**
+ * On a terminal, lines for people above the status line. Otherwise pino's JSON on stdout, because the process does
+ * nothing else.
+ */
 function createLogger(progress: Progress, options: GlobalOptions): Logger {
   if (!progress.shown) return defaultLogger(process.env, 'stdout')
   return withoutEnds(

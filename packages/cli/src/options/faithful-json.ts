@@ -2,7 +2,7 @@ import { ErrandError } from '@errand/core/ports'
 
 const token = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[{}[\],:]|true|false|null/g
 
-/** An object or a list that is being read, and where in it. */
+/** An object or a list that is being read, and the position in it. */
 interface Open {
   readonly keys: Set<string> | undefined
   step: string
@@ -10,9 +10,9 @@ interface Open {
 }
 
 /**
- * The value of a JSON text that it gives back as it was. JSON.parse rounds numbers that a double cannot hold, makes others
- * Infinity or 0, and keeps the last of two entries with one name: a job must not start with other than was written.
- * @throws `E_OPTION` with the place; SyntaxError when it is not JSON.
+ * Parses JSON that survives a round trip. JSON.parse rounds numbers that a double cannot hold, turns others into
+ * Infinity or 0, and keeps only the last of two entries with one name. A job must start with exactly what was written.
+ * @throws `E_OPTION` with the place; SyntaxError if it is not JSON.
  */
 export function parseFaithfully(text: string): unknown {
   const value: unknown = JSON.parse(text)
@@ -51,7 +51,7 @@ export function parseFaithfully(text: string): unknown {
   return value
 }
 
-/** A number's digits and exponent, the same however it is written: 1.50e1 and 15 are one. */
+/** Digits and exponent of a number, the same for each way to write it: 1.50e1 and 15 are equal. */
 function normalizeNumber(number: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? []

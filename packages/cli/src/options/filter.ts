@@ -5,7 +5,7 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import { past } from './parse.ts'
 
-/** Which jobs: all conditions that are given must hold. */
+/** Selects jobs. All given conditions must hold. */
 export interface FilterOptions {
   readonly queue?: string | undefined
   readonly state?: JobState | undefined
@@ -25,7 +25,7 @@ export function filterOptions(command: Command, states: readonly JobState[] = jo
     )
 }
 
-/** The conditions that were given, and nothing else: an empty object when there are none. */
+/** Only the conditions that were given. An empty object if there are none. */
 export function toFilter({ queue, state, job, tag, before }: FilterOptions): Filter {
   return {
     ...(queue === undefined ? {} : { queue }),

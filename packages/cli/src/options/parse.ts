@@ -8,7 +8,7 @@ import type { Duration } from '@errand/core/ports'
 import { InvalidArgumentError } from 'commander'
 import { parseFaithfully } from './faithful-json.ts'
 
-/** A path as it was meant where the command was started: the command may change its folder afterwards. */
+/** A path relative to where the command was started. The command may change its folder afterwards. */
 export function path(value: string): string {
   return resolve(value)
 }
@@ -17,7 +17,8 @@ export function path(value: string): string {
 export function logUrl(value: string): string {
   const [, file] = /^sqlite:(?!\/)([^:].*)$/.exec(value) ?? []
   if (file === undefined) return value
-  // As a URL has it: the folder may have a % or a # in its name, which what stands behind it has written out.
+  // Encoded as in a URL, because the folder may have a % or a # in its name. The text after `sqlite:` is encoded
+  // already.
   return `sqlite:${pathToFileURL(process.cwd()).pathname}/${file}`
 }
 
@@ -47,7 +48,7 @@ export function duration(value: string): number {
   }
 }
 
-/** A moment: a date and time, `2026-05-01` or `2026-05-01T12:00Z`. */
+/** A date, or a date and time: `2026-05-01` or `2026-05-01T12:00Z`. */
 export function moment(value: string): Date {
   const date = new Date(value)
   if (Number.isNaN(date.getTime()) || /^\d+$/.test(value)) {
@@ -75,7 +76,7 @@ export function bytes(value: string): number {
   return Math.round(Number(number) * (sizes[unit.toLowerCase()] ?? 1))
 }
 
-/** An option that may be given more than once, each time with one or more values between commas. */
+/** An option that may be given more than once, each time with one or more values separated by commas. */
 export function list(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...value.split(',').filter((each) => each !== '')]
 }
@@ -102,8 +103,8 @@ export function concurrency(value: string): number | Readonly<Record<string, num
 }
 
 /**
- * JSON from the command line: itself, `@FILE`, or `-` for stdin. Undefined stays undefined: no payload.
- * @throws `E_OPTION` when it is not JSON, or would not come back as it was written; the message never shows it.
+ * JSON from the command line: the text itself, `@FILE`, or `-` for stdin. Undefined means no payload.
+ * @throws `E_OPTION` if it is not JSON, or would not survive a round trip. The message never shows it.
  */
 export async function json(value: string | undefined): Promise<unknown> {
   if (value === undefined) return undefined
@@ -132,7 +133,7 @@ async function fileBytes(file: string): Promise<Buffer> {
   }
 }
 
-/** Text with a byte order mark or without; a shell of Windows writes UTF-16. */
+/** Text with or without a byte order mark. A shell of Windows writes UTF-16. */
 function decoded(bytes: Buffer, what: string): string {
   const [first, second] = bytes
   const encoding =
@@ -144,7 +145,7 @@ function decoded(bytes: Buffer, what: string): string {
   }
 }
 
-/** Who did it, unless `--by` says so: the user of the operating system. */
+/** Who did it: `--by`, else the user of the operating system. */
 export function operator(by: string | undefined): string {
   if (by !== undefined) return by
   try {

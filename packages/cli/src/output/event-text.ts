@@ -2,7 +2,7 @@ import { describeFailure, releaseReasons } from '@errand/core'
 import type { JobEvent } from '@errand/core'
 import { relative, spanText } from './times.ts'
 
-/** What an event tells besides its type and its job, as one line of plain text. */
+/** The facts of an event besides its type and its job, as one line of plain text. */
 export function eventText(event: JobEvent): string {
   return parts(event)
     .filter((part): part is string => part !== undefined && part !== '')

@@ -1,7 +1,7 @@
 import { describeFailure } from '@errand/core'
 import type { Failure } from '@errand/core'
 
-/** An error with its stack, its plain fields, what it was caused by and its parts: each deeper one further to the right. */
+/** An error with its stack, its plain fields, its causes and its parts. Each level is indented further. */
 export function failureText(failure: Failure): string {
   return toLines(failure).join('\n')
 }

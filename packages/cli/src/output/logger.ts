@@ -36,8 +36,8 @@ export function humanLogger(
 }
 
 /**
- * The same logger without the lines that tell how a run has ended: for who shows that in another way. What no run here has
- * ended, a job whose run was lost, is still told.
+ * The same logger without the lines about the end of a run, for a caller that shows ends in another way. A job whose
+ * run was lost is still logged, because no run here has ended.
  */
 export function withoutEnds(logger: Logger): Logger {
   const unless =
@@ -65,7 +65,7 @@ function parts(
   return { text: message ?? '', rest }
 }
 
-/** An error by its message and those of its causes; anything else as JSON, text without quotes. */
+/** An error as its message and those of its causes. Anything else as JSON; text without quotes. */
 function shortly(value: unknown): string {
   if (typeof value === 'string') return value
   if (typeof value === 'object' && value !== null && 'message' in value) {

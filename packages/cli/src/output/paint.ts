@@ -14,7 +14,7 @@ const styles = {
 export type Style = keyof typeof styles
 export type Paint = (style: Style, text: string) => string
 
-/** Colours for one stream: none when it is not a terminal. NO_COLOR, FORCE_COLOR and TERM count, as Node reads them. */
+/** Colours for one stream, none if it is not a terminal. NO_COLOR, FORCE_COLOR and TERM count, as Node reads them. */
 export function paintFor(stream: NodeJS.WritableStream): Paint {
   return (style, text) => styleText(styles[style], text, { stream })
 }

@@ -1,7 +1,7 @@
 import type { Terminal } from './terminal.ts'
 
 export interface Progress {
-  /** So many more are done. */
+  /** Adds to the number of those that are done. */
   add(count: number): void
   /** Removes the line. */
   end(): void
@@ -15,7 +15,7 @@ export interface StatusLine {
   end(): void
 }
 
-/** One line on stderr that says what a long command waits for; nothing where nobody watches. */
+/** One line on stderr that says what a long command waits for. Nothing without a terminal. */
 export function statusLine(terminal: Terminal): StatusLine {
   if (!terminal.watched) return { show: () => {}, end: () => {} }
   return {
@@ -24,7 +24,7 @@ export function statusLine(terminal: Terminal): StatusLine {
   }
 }
 
-/** One line on stderr that tells how far a long command is; nothing where nobody watches. */
+/** One line on stderr that says how far a long command is. Nothing without a terminal. */
 export function progress(terminal: Terminal, verb: string, total?: number): Progress {
   if (!terminal.watched) return { add: () => {}, end: () => {} }
   const began = performance.now()

@@ -2,7 +2,7 @@ import { harmless, measureWidth, truncate } from './text.ts'
 
 export interface Column<Row> {
   readonly title: string
-  /** Plain text; it is made harmless and cut here, and coloured last. */
+  /** Plain text. The table makes it harmless, cuts it, and colours it last. */
   readonly value: (row: Row) => string | number | undefined
   readonly paint?: ((text: string, row: Row) => string) | undefined
   readonly align?: 'right' | undefined
@@ -41,7 +41,7 @@ export function table<Row>(
   return [options.header(header.join(' '.repeat(gap)).trimEnd()), ...lines]
 }
 
-/** Takes from the flexible columns, the widest first, what does not fit. */
+/** Cuts the flexible columns, the widest first, until the table fits. */
 function fit<Row>(
   columns: readonly Column<Row>[],
   natural: readonly number[],

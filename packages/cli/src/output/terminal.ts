@@ -4,11 +4,11 @@ import type { Paint } from './paint.ts'
 import { table } from './table.ts'
 import type { Column } from './table.ts'
 
-/** Where a command says what it has to say: results on stdout, everything else on stderr. */
+/** Where a command writes: results to stdout, everything else to stderr. */
 export interface Terminal {
   /** `--json`: stdout carries JSON and nothing else. */
   readonly json: boolean
-  /** A person watches stderr: progress and status lines make sense. */
+  /** Stderr is a terminal: progress and status lines make sense. */
   readonly watched: boolean
   /** A person can be asked. */
   readonly interactive: boolean
@@ -17,11 +17,11 @@ export interface Terminal {
   /** Colours for stdout, and for stderr. */
   readonly paint: Paint
   readonly notePaint: Paint
-  /** A line of the result. */
+  /** Writes a line of the result. */
   print(line: string): void
-  /** A line beside the result. */
+  /** Writes a line that is not part of the result. */
   note(line: string): void
-  /** The one JSON document of a command, or with `lines` one line of many. */
+  /** Writes the JSON document of a command, or with `line` one line of many. */
   value(value: unknown, as?: 'document' | 'line'): void
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void
 }
@@ -40,7 +40,7 @@ export function openTerminal(json: boolean): Terminal {
     note: (line) => void stderr.write(`${line}\n`),
     value: (value, as = 'document') => {
       const json = JSON.stringify(value ?? null, undefined, as === 'document' ? 2 : undefined)
-      // JSON may hold them as they are, and a terminal would obey them: whoever may dispatch can write them.
+      // JSON allows these control characters and a terminal would obey them. Everybody who may dispatch can write them.
       terminal.print(json.replaceAll(/[\u007f-\u009f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`))
     },
     table: (columns, rows) => {
@@ -52,13 +52,15 @@ export function openTerminal(json: boolean): Terminal {
 }
 
 export interface OutputHandlers {
-  /** Nobody reads stdout any more: a reader that has seen enough (`errand jobs list | head`) is no failure. */
+  /**
+   * Called when nobody reads stdout any more. A reader that has seen enough (`errand jobs list | head`) is no failure.
+   */
   readonly closed: () => void
-  /** Stdout cannot be written: its disk is full, for one. */
+  /** Called when stdout cannot be written, for example because its disk is full. */
   readonly failed: (error: ErrandError) => void
 }
 
-/** Says what becomes of a command that cannot print. What goes to stderr is beside the result, and nobody is left to tell. */
+/** Decides what happens to a command that cannot print. An error of stderr is ignored: nobody is left to tell. */
 export function onOutputError({ closed, failed }: OutputHandlers): void {
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error')
   process.stderr.on('error', () => {})
@@ -69,7 +71,7 @@ export function onOutputError({ closed, failed }: OutputHandlers): void {
   })
 }
 
-/** What stdout still holds must reach a pipe before the process may end. */
+/** Text that stdout still buffers must reach a pipe before the process may end. */
 export async function flushed(): Promise<void> {
   await Promise.all(
     [process.stdout, process.stderr].map(

@@ -4,7 +4,7 @@ const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u
 const zeroWidth = /^[\p{Mn}\p{Me}\p{Cf}]$/u
 
-/** Columns that the text takes on a terminal; colours take none. */
+/** The columns that a text takes on a terminal. Colours take none. */
 export function measureWidth(text: string): number {
   let width = 0
   for (const char of stripVTControlCharacters(text)) width += countColumns(char)
@@ -17,7 +17,7 @@ function countColumns(char: string): number {
   return wide.test(char) ? 2 : 1
 }
 
-/** At most `width` columns; what is cut off ends in `…`. Only for text without colours. */
+/** Cuts a text to `width` columns, with `…` at the end. Only for text without colours. */
 export function truncate(text: string, width: number): string {
   if (measureWidth(text) <= width) return text
   let kept = ''
@@ -31,9 +31,9 @@ export function truncate(text: string, width: number): string {
 }
 
 /**
- * Names, keys and messages come from anybody who may dispatch: on a terminal a control character in them could move the
- * cursor, or rewrite what an operator reads, and one that turns the direction of text could show it in another order. Line
- * breaks and tabs stay where `lines` says so.
+ * Makes a text harmless for a terminal. Names, keys and messages come from everybody who may dispatch. A control
+ * character in them could move the cursor or rewrite what an operator reads. One that turns the direction of text could
+ * show it in another order. With `many`, line breaks and tabs stay.
  */
 export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
   return text.replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (char) => {

@@ -30,7 +30,7 @@ export function relative(at: number, now: number): string {
   return at > now ? `in ${text}` : `${text} ago`
 }
 
-/** Date and time of this machine's zone, to the second. */
+/** Date and time in this machine's zone, to the second. */
 export function moment(at: number): string {
   const date = new Date(at)
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(at)}`

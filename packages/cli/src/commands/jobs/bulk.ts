@@ -23,12 +23,12 @@ export interface BulkOptions extends FilterOptions {
   readonly yes?: boolean | undefined
 }
 
-/** What such a command does. */
+/** What such a command does to jobs. */
 export interface BulkAct {
   /** `cancel`, `cancelled`. */
   readonly verb: string
   readonly done: string
-  /** States of jobs that it can act on; with a filter that names no state, `byDefault` of them. */
+  /** States of jobs that it can act on. If a filter names no state, it acts on those of `byDefault`. */
   readonly states: readonly JobState[]
   readonly byDefault: readonly JobState[]
   act(
@@ -54,9 +54,9 @@ export function byOptions(command: Command): Command {
 }
 
 /**
- * Acts on the jobs that were named, or on those that fit the filter.
- * @throws `E_OPTION` when neither or both are given, or a filter without `--yes` where nobody can be asked;
- * `E_NOT_FOUND` for an unknown id, before anything is done.
+ * Acts on the named jobs, or on those that match the filter.
+ * @throws `E_OPTION` if neither or both are given, or if a filter comes without `--yes` and there is no terminal to
+ * ask; `E_NOT_FOUND` for an unknown id, before anything is done.
  */
 export async function runBulk(
   { terminal, global }: Invocation,
@@ -99,7 +99,7 @@ export async function runBulk(
   })
 }
 
-/** One that is not allowed does not keep the others from it. */
+/** A refused job does not stop the others. */
 function refusal(error: unknown): Error {
   if (isErrandError(error, 'E_NOT_ALLOWED')) return error
   throw error
@@ -107,9 +107,9 @@ function refusal(error: unknown): Error {
 
 interface Chosen {
   readonly count: number
-  /** The jobs themselves; of a filter only the first few. */
+  /** The jobs themselves. Of a filter only the first few. */
   readonly first: readonly JobDetails[]
-  /** Named, but left as they are, and why. */
+  /** Named jobs that are left unchanged, and why. */
   readonly left: readonly { readonly id: string; readonly why: string }[]
 }
 

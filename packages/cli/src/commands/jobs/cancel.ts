@@ -4,7 +4,7 @@ import type { Command } from '../../command.ts'
 import { bulkOptions, runBulk } from './bulk.ts'
 import type { BulkAct, BulkOptions } from './bulk.ts'
 
-// In the order in which a job passes them: one that moves on while they are gone through is met again.
+// In the order in which a job passes them, so that a job which moves on while they are listed is met again.
 const live = ['scheduled', 'blocked', 'ready', 'running'] as const satisfies readonly JobState[]
 
 const cancelling: BulkAct = {

@@ -22,7 +22,7 @@ export function jobColumns(paint: Paint, now: number): readonly Column<JobDetail
   ]
 }
 
-/** The one thing more that matters in its state. */
+/** One more fact that matters in the job's state. */
 function note(job: JobDetails, now: number): string {
   const key = job.orderingKey === undefined ? undefined : `key ${job.orderingKey}`
   switch (job.state) {

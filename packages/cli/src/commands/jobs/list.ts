@@ -13,7 +13,7 @@ interface Options extends FilterOptions {
   readonly after?: string | undefined
 }
 
-/** Rows in one table: what is read is shown before all is read. */
+/** Rows in one table. Each page is shown before the next one is read. */
 const page = 500
 
 export function list(jobs: Command): void {
@@ -24,7 +24,7 @@ export function list(jobs: Command): void {
   action<Options>(command, ({ terminal, global }, options) =>
     withErrand(terminal, global, async ({ errand }) => {
       const { limit, after } = options
-      // One more than is shown tells whether there are more.
+      // One more than is shown, to see whether there are more.
       const found = errand.jobs.list({ ...toFilter(options), limit: limit + 1, after })
       await show(terminal, found, limit)
     }),

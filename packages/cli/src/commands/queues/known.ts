@@ -1,7 +1,10 @@
 import type { Errand, QueueInfo } from '@errand/core'
 import { didYouMean, ErrandError } from '@errand/core/ports'
 
-/** The queue of that name. @throws `E_NOT_FOUND` where nobody serves it and no job is in it: a slip would act on nothing. */
+/**
+ * The queue of that name. A misspelt name must not act on nothing.
+ * @throws `E_NOT_FOUND` if nobody serves it and it has no jobs.
+ */
 export async function knownQueue(errand: Errand, name: string): Promise<QueueInfo> {
   const queues = await errand.queues.list()
   const found = queues.find((queue) => queue.name === name)

@@ -1,10 +1,10 @@
 import type { AttemptInfo, Ended, Hooks, WorkerDefinition, WorkerSource } from '@errand/core'
 
-/** Whether a worker takes on no more, and what it serves. */
+/** Whether a worker has stopped asking for jobs, and what it serves. */
 export interface DrainState {
-  /** No more is asked for. */
+  /** It asks for no more jobs. */
   draining: boolean
-  /** The queues that the handlers' jobs are for, once the definition is known. */
+  /** The queues of the handlers' jobs, once the definition is known. */
   queues: readonly string[]
 }
 
@@ -13,14 +13,14 @@ export function newDrainState(): DrainState {
 }
 
 export interface ObserveOptions {
-  /** Over what the definition says. */
+  /** Overrides the definition. */
   readonly concurrency?: WorkerDefinition['concurrency']
-  /** It may drain one day. */
+  /** The worker has a limit, so it may drain. */
   readonly isLimited?: boolean | undefined
   readonly ended?: ((attempt: AttemptInfo & Ended) => void) | undefined
 }
 
-/** The same worker, observed. Its own hooks run as before: what is added here is done first and cannot fail. */
+/** The same worker, observed. Its own hooks run as before. What is added runs first and cannot fail. */
 export function observeWorker(
   source: WorkerSource,
   drain: DrainState,

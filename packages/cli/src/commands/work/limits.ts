@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Errand, Worker } from '@errand/core'
 import type { DrainState } from './drain-state.ts'
 
-/** When a worker ends by itself: a supervisor starts it anew, or the deployment wanted no more. */
+/** When a worker ends by itself. A supervisor starts it again, or the deployment wants no more of it. */
 export interface Limits {
   readonly maxTimeMs?: number | undefined
   readonly maxRssBytes?: number | undefined
-  /** Nothing that it may take is ready, and nothing runs. Jobs that are due later do not count. */
+  /** No job that it may take is ready, and none runs. Jobs that are due later do not count. */
   readonly stopWhenEmpty?: boolean | undefined
 }
 
@@ -14,7 +14,7 @@ const everyMs = 200
 
 /**
  * Watches the limits until one is reached and all running jobs have ended by themselves, however long they take: the
- * grace is for a shutdown that somebody waits for. Resolves with the reason, or with undefined when the signal aborts.
+ * grace is for a shutdown on request. Resolves with the reason, or with undefined if the signal aborts.
  */
 export async function limitReached(
   worker: Worker,
@@ -31,7 +31,7 @@ export async function limitReached(
     const idle = hasNothing(worker)
     if (reason !== undefined && idle) return reason
     if (limits.stopWhenEmpty && idle && (await isEmpty(errand, limits.queues ?? drain.queues))) {
-      // A job may have been taken while the log was asked.
+      // The worker may have taken a job while the log was asked.
       if (hasNothing(worker)) return 'nothing is ready'
     }
     await sleep(everyMs, undefined, { signal }).catch(() => {})
@@ -52,7 +52,7 @@ function findReachedLimit(limits: Limits, elapsedMs: number): string | undefined
   return undefined
 }
 
-/** A paused queue gives nothing, so what is ready in it must not keep the worker waiting. */
+/** A paused queue gives no jobs, so its ready jobs must not keep the worker waiting. */
 async function isEmpty(errand: Errand, mine: readonly string[]): Promise<boolean> {
   const queues = await errand.queues.list()
   return !queues.some((queue) => mine.includes(queue.name) && !queue.paused && (queue.ready ?? 0) > 0)

@@ -10,13 +10,13 @@ export function isStartedByRunner(env: NodeJS.ProcessEnv = process.env): boolean
   )
 }
 
-// When this process began: its parent may be gone by the time that the worker's files have loaded.
+// Read when this process begins: its parent may be gone before the worker's files have loaded.
 const parentsAtStart = parents()
 
 /**
- * Calls `act` once when the process that started this one has gone: nobody will send a signal any more. A package runner
- * ends on SIGTERM with its shell, and leaves what it has started behind.
- * @returns what ends the watch.
+ * Calls `act` once when the process that started this one has gone: no signal will come any more. On SIGTERM, a package
+ * runner ends with its shell and leaves its child running.
+ * @returns a function that ends the watch.
  */
 export function onParentGone(act: () => void): () => void {
   const timer = setInterval(() => {
@@ -28,14 +28,14 @@ export function onParentGone(act: () => void): () => void {
   return () => clearInterval(timer)
 }
 
-/** The parent, and where that is a shell which waits for this process, the one that started the shell. */
+/** The parent. If that is a shell which waits for this process, also the process that started the shell. */
 function parents(): string {
   const { ppid } = process
   const [name = '', above = ''] = readStat(ppid)
   return shell.test(name) ? `${ppid} ${above}` : String(ppid)
 }
 
-/** Name and parent of a process, where the system tells it in /proc. */
+/** Name and parent of a process, on systems with /proc. */
 function readStat(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

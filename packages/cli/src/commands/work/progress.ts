@@ -16,9 +16,9 @@ const marks: Readonly<Record<Ended['outcome'], readonly [mark: string, style: St
   fenced: ['!', 'bad'],
 }
 
-/** Tells a person what a worker does: one line per run, and below them its health. Where nobody watches, only its health. */
+/** Shows what a worker does: one line per run, and below them its health. Without a terminal, only its health. */
 export class Progress {
-  /** Somebody watches: log lines belong above the status line. */
+  /** There is a terminal: log lines must go above the status line. */
   readonly shown: boolean
   readonly #terminal: Terminal
   readonly #began = Date.now()
@@ -58,7 +58,7 @@ export class Progress {
     this.write(`${time} ${paint(style, mark)} ${attempt.job.name}  ${rest}${harmless(whatNext(attempt))}`)
   }
 
-  /** The last word; the first call counts. */
+  /** Prints the last line. Only the first call counts. */
   end(reason?: string): void {
     if (this.#ended) return
     this.#ended = true
@@ -70,7 +70,7 @@ export class Progress {
     if (this.#worker || reason !== undefined) this.#terminal.note(`worker stopped${why}${rest ?? ''}`)
   }
 
-  /** Where nobody watches, a line each time that it begins or ceases to take. */
+  /** Without a terminal, one line each time that the worker starts or stops taking jobs. */
   #say(): void {
     if (!this.#worker) return
     const { state, rest } = readHealth(this.#worker, Date.now() - this.#began)

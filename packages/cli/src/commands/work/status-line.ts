@@ -3,7 +3,10 @@ import type { Paint } from '../../output/paint.ts'
 import { truncate } from '../../output/text.ts'
 import { spanText } from '../../output/times.ts'
 
-/** The last line of a worker's terminal: whether it takes, what runs, what is done. Other lines are written above it. */
+/**
+ * The last line of a worker's terminal: whether it takes jobs, how many run, how many are done. Other lines are written
+ * above it.
+ */
 export class StatusLine {
   readonly #worker: Worker
   readonly #paint: Paint
@@ -19,7 +22,7 @@ export class StatusLine {
     this.#draw()
   }
 
-  /** A line above. */
+  /** Writes a line above it. */
   write(line: string): void {
     this.#clear()
     process.stderr.write(`${line}\n`)
@@ -39,7 +42,7 @@ export class StatusLine {
   #draw(): void {
     this.#clear()
     const { state, good, rest } = readHealth(this.#worker, Date.now() - this.#began)
-    // One row only: a line that wraps could not be cleared again.
+    // One row only: a line that wraps could not be cleared.
     const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
     const painted = line.startsWith(state)
       ? this.#paint(good ? 'good' : 'warn', state) + line.slice(state.length)

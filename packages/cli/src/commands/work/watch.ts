@@ -5,8 +5,8 @@ import { exitCodes } from '../../exit-codes.ts'
 import { onParentGone } from './parent.ts'
 
 /**
- * Runs the same command under `node --watch`: a change of any file that it has imported ends the worker in order and
- * starts it anew.
+ * Runs the same command under `node --watch`. A change of any file that it has imported ends the worker in order and
+ * starts it again.
  */
 export async function runWatched(words: readonly string[], stopsWithParent: boolean): Promise<ExitCode> {
   const script = process.argv[1] ?? ''
