@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
-import { schemaOfItsOwn } from '../fleet/scene.ts'
+import { schemaOfItsOwn } from '../fleet/shared.ts'
 import type { Finally } from '../fleet/scene.ts'
-import { deleteQueues } from '../rabbitmq/broker.ts'
-import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
 import { Corner } from '../sqs/corner.ts'
 
 /** Where a script's jobs are: as URLs. */

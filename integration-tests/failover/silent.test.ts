@@ -7,6 +7,7 @@ import type { JobLog } from '@errand/core/ports'
 import { postgres } from '@errand/log-postgres'
 import { newJob, quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
+import { lasts } from '../fleet/looks.ts'
 
 const server = inject('postgres')
 /** Once the network carries new connections: as after every other fault. */
@@ -133,9 +134,3 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     expect(again.status).toBe('duplicate')
   })
 })
-
-/** What is slow stays slow for so long. */
-async function lasts(ms: number): Promise<void> {
-  const sinceMs = performance.now()
-  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms })
-}

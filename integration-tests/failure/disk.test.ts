@@ -15,14 +15,14 @@ import {
   scaleLimit,
   until,
 } from '@errand/testkit'
-import { createEffects } from '../faults/app/effects.ts'
-import { ledgerReader, readLedger } from '../fleet/app/ledger.ts'
-import { pause } from '../fleet/looks.ts'
-import { startProcess } from '../fleet/process.ts'
-import type { FleetProcess } from '../fleet/process.ts'
+import { createEffects } from '../fleet/app/effects.ts'
+import { LedgerTail, readLedger } from '../fleet/app/ledger.ts'
+import { lasts, pause } from '../fleet/looks.ts'
+import { startMember } from '../fleet/member.ts'
+import type { Member } from '../fleet/member.ts'
 import { canHaveSmallDisk, startSmallDisk } from '../services/small-disk.ts'
 
-const app = (name: string): string => join(import.meta.dirname, '..', 'faults', 'app', name)
+const worker = join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')
 /** As after every other fault. */
 const backMs = 10_000
 const faultMs = 4_000
@@ -33,7 +33,7 @@ const asNobody =
 
 function nobodyCanRun(): boolean {
   try {
-    execFileSync(...split([...asNobody, process.execPath, '--check', app('worker.ts')]), { stdio: 'ignore' })
+    execFileSync(...split([...asNobody, process.execPath, '--check', worker]), { stdio: 'ignore' })
     return true
   } catch {
     return false
@@ -63,24 +63,33 @@ function open(file: string): JobLog {
 
 /** A dispatcher, and a worker once somebody wants one, on a file. */
 function fleetOn(file: string, ledger: string, through: readonly string[]) {
-  const env = { ERRAND_LOG: `sqlite:${file}`, LEDGER: ledger, LEASE_MS: String(scaleLimit(2_000)) }
+  const env = {
+    ERRAND_LOG: `sqlite:${file}`,
+    LEDGER: ledger,
+    LEASE_MS: String(scaleLimit(2_000)),
+    GRACE_MS: '2000',
+    JOBS: 'mixed',
+  }
   const acknowledged: string[] = []
   const refused: string[] = []
-  const lines = ledgerReader(ledger)
-  const endedOf = (): ReadonlySet<string> =>
-    new Set(lines().flatMap(({ jobId, mark }) => (mark === 'ended' ? [jobId] : [])))
+  const tail = new LedgerTail(ledger)
+  const ended = new Set<string>()
+  const endedOf = (): ReadonlySet<string> => {
+    for (const { jobId, mark } of tail.read()) if (mark === 'ended') ended.add(jobId)
+    return ended
+  }
   return {
     acknowledged,
     refused,
-    startWorker: (): Promise<FleetProcess> => startProcess(app('worker.ts'), env, { through }),
-    startDispatcher: (own: Readonly<Record<string, string>> = {}): Promise<FleetProcess> =>
-      startProcess(
-        app('dispatcher.ts'),
+    startWorker: (): Promise<Member> => startMember('worker', env, { through }),
+    startDispatcher: (own: Readonly<Record<string, string>> = {}): Promise<Member> =>
+      startMember(
+        'dispatcher',
         { ...env, EVERY_MS: '20', ...own },
         {
           through,
           line(line) {
-            if (line.startsWith('dispatched ')) acknowledged.push(line.slice('dispatched '.length))
+            if (line.startsWith('dispatched ')) acknowledged.push(line.split(' ')[1] ?? '')
             else if (line.startsWith('refused ')) refused.push(line.slice('refused '.length))
             else return false
             return true
@@ -105,7 +114,7 @@ function fleetOn(file: string, ledger: string, through: readonly string[]) {
   }
 }
 
-async function stop(member: FleetProcess): Promise<void> {
+async function stop(member: Member): Promise<void> {
   member.signal('SIGTERM')
   expect(await member.exited, member.output()).toBe(0)
 }
@@ -128,11 +137,6 @@ async function keptPromises(file: string, ledger: string, acknowledged: readonly
 function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return 10 * (Number(fields[11]) + Number(fields[12]))
-}
-
-async function lasts(ms: number): Promise<void> {
-  const sinceMs = performance.now()
-  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
 }
 
 describe.skipIf(!canHaveSmallDisk())('an SQLite file on a disk that is full', () => {

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { Recovery } from '@errand/testkit'
 import { faults, notAt } from './faults.ts'
 import type { FaultName } from './faults.ts'
-import { startFleet } from './fleet.ts'
-import type { Chapter, Fleet } from './fleet.ts'
-import { missingAt, openPlace } from './place.ts'
-import { placeTitles } from './places.ts'
-import type { PlaceName } from './places.ts'
+import { startFleet } from '../fleet/fleet.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import { missingAt, openPlace } from '../fleet/place.ts'
+import { placeTitles } from '../fleet/places.ts'
+import type { PlaceName } from '../fleet/places.ts'
 import type { Story } from './story.ts'
 
 /** What a test tells the report. */
@@ -29,7 +29,7 @@ export function describePlace(place: PlaceName, stories: readonly Story[]): void
     let acts: (() => void | Promise<void>)[] = []
     const open = async (): Promise<Fleet> => {
       const atTheEnd = (act: () => void | Promise<void>): void => void acts.push(act)
-      return startFleet(await openPlace(place, atTheEnd), atTheEnd)
+      return startFleet(await openPlace(place, atTheEnd), { finally: atTheEnd })
     }
     const close = async (): Promise<void> => {
       fleet = undefined
@@ -46,16 +46,15 @@ export function describePlace(place: PlaceName, stories: readonly Story[]): void
       if (notAt(fault, place) !== undefined) continue
       const { fault: title, how } = faults[fault]
       test(`${title} (${how})`, async ({ task }) => {
-        let chapter: Chapter | undefined
         let good = false
         try {
           fleet ??= await open()
-          chapter = await fleet.begin()
+          await fleet.begin()
           await run(fleet)
-          await chapter.endsWell()
+          await fleet.endsWell()
           good = true
         } finally {
-          task.meta.fault = { fault, place, recoveries: chapter?.recoveries ?? [] }
+          task.meta.fault = { fault, place, recoveries: fleet?.recoveries ?? [] }
           // What a failed story has left behind is nothing to begin the next one with.
           if (!good) await close()
         }

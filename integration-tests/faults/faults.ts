@@ -1,4 +1,4 @@
-import type { PlaceName } from './places.ts'
+import type { PlaceName } from '../fleet/places.ts'
 
 /** A fault, as the report shows it. */
 export interface Fault {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { faultNames, notAt } from './faults.ts'
-import { placeNames } from './places.ts'
+import { placeNames } from '../fleet/places.ts'
 import { report } from './report.ts'
 import type { Result } from './report.ts'
 

@@ -1,9 +1,9 @@
 import type { Told } from './describe.ts'
 import { faultNames, faults, notAt } from './faults.ts'
 import type { Fault, FaultName } from './faults.ts'
-import { afterCrashMs, afterReturnMs, leaseMs } from './limits.ts'
-import { placeNames, placeTitles } from './places.ts'
-import type { PlaceName } from './places.ts'
+import { afterCrashMs, afterReturnMs, leaseMs } from '../fleet/limits.ts'
+import { placeNames, placeTitles } from '../fleet/places.ts'
+import type { PlaceName } from '../fleet/places.ts'
 
 /** What became of one fault on one place. */
 export interface Result extends Told {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Reporter, TestModule } from 'vitest/node'
 import { faultNames, notAt } from './faults.ts'
-import { placeNames } from './places.ts'
+import { placeNames } from '../fleet/places.ts'
 import { report } from './report.ts'
 import type { Result } from './report.ts'
 

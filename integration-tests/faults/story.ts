@@ -1,4 +1,4 @@
-import type { Fleet } from './fleet.ts'
+import type { Fleet } from '../fleet/fleet.ts'
 import type { FaultName } from './faults.ts'
 
 /** How one fault is made, on every place where it can happen, and what must come of it besides I1–I8. */

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
 import { hog } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 
 describe.each(logs)('on %s', (name) => {
   test('a handler that blocks the event loop for twice the lease runs once', async () => {

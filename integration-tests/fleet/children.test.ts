@@ -1,13 +1,12 @@
 import { describe, expect, inject, test } from 'vitest'
 import { until } from '@errand/testkit'
-import { deleteQueues } from '../rabbitmq/broker.ts'
-import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
 import { Corner } from '../sqs/corner.ts'
 import { family, member } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { allEnded, idsOf } from './looks.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 import type { Finally } from './scene.ts'
 
 const sqs = inject('sqs')

@@ -5,8 +5,8 @@ import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { allEnded, idsOf, pause } from './looks.ts'
 import { freeze } from './freeze.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 
 const jobs = 5_000
 const keys = 100

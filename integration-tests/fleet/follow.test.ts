@@ -1,13 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { checkOutput, readHistory, until } from '@errand/testkit'
+import { describe, expect, test } from 'vitest'
+import { readHistory, until } from '@errand/testkit'
 import { ordered } from './app/jobs.ts'
 import { allEnded, pause } from './looks.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startMember, startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 
 const jobs = 5_000
 
@@ -35,18 +32,8 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
   test('is killed and resumes from its cursor twice, and has seen every event exactly once, in order', async () => {
     const { errand, env, log, ledger } = await scene(name)
     const file = `${ledger}.seen`
-    const follow = () => {
-      const child = spawn(process.execPath, [join(import.meta.dirname, 'app', 'follower.ts'), file], {
-        env: { ...process.env, ...env },
-        stdio: ['ignore', 'ignore', 'pipe'],
-      })
-      checkOutput(child)
-      // What it has to say is for who reads the run.
-      child.stderr.pipe(process.stderr, { end: false })
-      onTestFinished(() => void child.kill('SIGKILL'))
-      return child
-    }
-    let follower = follow()
+    const follow = () => startMember('follower', { ...env, FOLLOWED: file })
+    let follower = await follow()
     await Promise.all([startWorker(env), startWorker(env)])
     const dispatched = (async () => {
       for (let from = 0; from < jobs; from += 250) {
@@ -68,9 +55,9 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
         withinMs: 60_000,
         pause,
       })
-      follower.kill('SIGKILL')
-      await once(follower, 'exit')
-      follower = follow()
+      follower.signal('SIGKILL')
+      await follower.exited
+      follower = await follow()
     }
     await dispatched
     await allEnded(log, 60_000)

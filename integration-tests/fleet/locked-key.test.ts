@@ -3,7 +3,7 @@ import { Client } from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { createErrand, defineJob } from '@errand/core'
 import { z } from 'zod'
-import { logs, scene } from './scene.ts'
+import { logs, scene } from './shared.ts'
 
 const ordered = defineJob({
   name: 'locked.ordered',

@@ -7,12 +7,14 @@ export const pause = (): Promise<void> =>
     setTimeout(resolve, 100)
   })
 
-/** Waits until no job of the log is live. */
-export async function allEnded(log: JobLog, withinMs: number): Promise<void> {
-  const hasEnded = async (): Promise<boolean> =>
-    (await log.queues()).every(
+/** Waits until no job of the log is live. `before`: what is done before each look. */
+export async function allEnded(log: JobLog, withinMs: number, before?: () => Promise<void>): Promise<void> {
+  const hasEnded = async (): Promise<boolean> => {
+    await before?.()
+    return (await log.queues()).every(
       ({ ready, scheduled, blocked, running }) => ready + scheduled + blocked + running === 0,
     )
+  }
   await until(hasEnded, { what: 'every job has ended', withinMs, pause })
 }
 
@@ -20,4 +22,10 @@ export async function idsOf(jobs: AsyncIterable<{ readonly id: string }>): Promi
   const ids = new Set<string>()
   for await (const { id } of jobs) ids.add(id)
   return ids
+}
+
+/** Waits for a real span of time: what is broken stays broken for so long. */
+export async function lasts(ms: number): Promise<void> {
+  const sinceMs = performance.now()
+  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
 }

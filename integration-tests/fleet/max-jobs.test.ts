@@ -1,10 +1,9 @@
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { handle } from '@errand/core'
-import { deleteQueues } from '../rabbitmq/broker.ts'
-import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
 import { Corner } from '../sqs/corner.ts'
 import { work } from './app/jobs.ts'
-import { logs, scene } from './scene.ts'
+import { logs, scene } from './shared.ts'
 
 type Place = readonly [name: string, log: string, driver: () => string]
 

@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
+/** What a process may use of memory. */
+export const memoryLimitBytes: number = 400 * 1_048_576
+export const sampleEveryMs = 2_000
+
 /** Resident memory of one process, from its start on. */
 export interface Samples {
   /** At even intervals. */

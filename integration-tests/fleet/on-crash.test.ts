@@ -3,8 +3,8 @@ import { isErrandError } from '@errand/core'
 import { scaleLimit, until } from '@errand/testkit'
 import { gated, once } from './app/jobs.ts'
 import { openGate, readLedger } from './app/ledger.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 import type { Scene } from './scene.ts'
 
 /** Two workers; one of them has begun the only job, and is killed. Kills it while the other one sweeps, as a fleet does. */

@@ -1,9 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client } from 'pg'
-import { inject, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
@@ -18,6 +14,7 @@ import {
   scaleLimit,
   until,
 } from '@errand/testkit'
+import type { LedgerLine } from '@errand/testkit'
 import { withGrace } from './app/grace.ts'
 import { readLedger } from './app/ledger.ts'
 import { pause } from './looks.ts'
@@ -34,9 +31,6 @@ export interface Scene {
   readonly violations: () => Promise<string>
 }
 
-/** The logs that this run can reach, by name. */
-export const logs: readonly string[] = ['sqlite', ...(inject('postgres') === undefined ? [] : ['postgres'])]
-
 /** Registers what is to be done when a test, or all tests of a file, are over: the last first. */
 export type Finally = (act: () => void | Promise<void>) => void
 
@@ -52,14 +46,6 @@ export interface SceneOptions {
   readonly publishGraceMs?: number | undefined
 }
 
-export async function scene(name: string, options: SceneOptions = {}): Promise<Scene> {
-  const { finally: atTheEnd = onTestFinished } = options
-  const folder = mkdtempSync(join(tmpdir(), 'errand-fleet-'))
-  atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
-  const url = name === 'sqlite' ? `sqlite:${join(folder, 'errand.db')}` : await schemaOfItsOwn(atTheEnd)
-  return sceneOn(url, folder, options)
-}
-
 /** @param folder for the ledger; removed by whoever made it. */
 export async function sceneOn(url: string, folder: string, options: SceneOptions = {}): Promise<Scene> {
   const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
@@ -73,15 +59,6 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
   })
   atTheEnd(() => errand.close())
   const ledger = join(folder, 'ledger')
-  const violations = async (): Promise<string> =>
-    describeViolations(
-      checkHistory({
-        events: await readHistory(log),
-        dispatched: await readDispatched(log),
-        ledger: readLedger(ledger),
-        live: [],
-      }),
-    )
   return {
     url,
     env: {
@@ -94,30 +71,20 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
     ledger,
     errand,
     log,
-    async violations() {
-      let found = ''
-      // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster, which other tests
-      // share: what is missing may come, and nothing that is wrong becomes right by waiting.
-      await until(async () => (found = await violations()) === '', { withinMs: 20_000, pause }).catch(
-        () => {},
-      )
-      return found
-    },
+    violations: () => violationsIn(log, readLedger(ledger)),
   }
 }
 
-/** The URL of a log in a schema that only the test uses. */
-export async function schemaOfItsOwn(atTheEnd: Finally): Promise<string> {
-  const url = new URL(inject('postgres') ?? '')
-  const schema = `fleet_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-  atTheEnd(async () => {
-    const client = new Client(inject('postgres'))
-    await client.connect()
-    await client.query(`drop schema if exists ${schema} cascade`)
-    await client.end()
-  })
-  url.searchParams.set('schema', schema)
-  // Many processes share a server that may have a hundred connections for all tests.
-  url.searchParams.set('poolSize', '4')
-  return url.href
+/** The violations of I1–I7 in all of a log, as text. */
+export async function violationsIn(log: JobLog, ledger: readonly LedgerLine[]): Promise<string> {
+  let found = ''
+  const look = async (): Promise<boolean> => {
+    const [events, dispatched] = [await readHistory(log), await readDispatched(log)]
+    found = describeViolations(checkHistory({ events, dispatched, ledger, live: [] }))
+    return found === ''
+  }
+  // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster, which other tests
+  // share: what is missing may come, and nothing that is wrong becomes right by waiting.
+  await until(look, { withinMs: 20_000, pause }).catch(() => {})
+  return found
 }

@@ -5,8 +5,8 @@ import type { Transaction } from '@errand/core'
 import { work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { allEnded, idsOf } from './looks.ts'
-import { startWorker } from './process.ts'
-import { logs, scene } from './scene.ts'
+import { startWorker } from './member.ts'
+import { logs, scene } from './shared.ts'
 
 const jobs = 1_000
 

@@ -4,7 +4,7 @@ import { describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
 import { createErrand, defineJob, handle } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
-import { scene } from '../fleet/scene.ts'
+import { scene } from '../fleet/shared.ts'
 import { countStatements } from './statements.ts'
 
 const count = defineJob({ name: 'count', queue: 'count' })

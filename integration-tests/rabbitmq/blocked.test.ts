@@ -5,12 +5,13 @@ import type { Errand } from '@errand/core'
 import { quietLogger, scaleLimit, until } from '@errand/testkit'
 import { fleetHandlers } from '../fleet/app/handlers.ts'
 import { work } from '../fleet/app/jobs.ts'
-import { allEnded, pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
+import { allEnded, lasts, pause } from '../fleet/looks.ts'
+import { startWorker } from '../fleet/member.ts'
 import { startsByTicket } from '../fleet/recovery.ts'
-import { scene } from '../fleet/scene.ts'
+import { scene } from '../fleet/shared.ts'
 import { whileAlarmed } from './alarm.ts'
-import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { driverUrl, newPrefix } from './broker.ts'
+import { fleetLog } from './fleet.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
 const refuses = expect.objectContaining({
@@ -72,11 +73,6 @@ describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {
     expect(await on.violations()).toBe('')
   })
 })
-
-async function lasts(ms: number): Promise<void> {
-  const sinceMs = performance.now()
-  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
-}
 
 async function dispatch(errand: Errand, count: number): Promise<void> {
   for (let n = 0; n < count; n += 1) await errand.dispatch(work, { n, failures: 0, ms: 0 })

@@ -1,8 +1,18 @@
 // What tests see of a broker, and do to it, past the driver.
+import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import type { Channel } from 'amqplib'
 import { lanes } from '@errand/core/ports'
 import type { Lane } from '@errand/core/ports'
+
+/** For `rabbitmq(url)`, or `ERRAND_DRIVER`. */
+export function driverUrl(broker: string, prefix: string): string {
+  return `${broker}?prefix=${prefix}`
+}
+
+export function newPrefix(): string {
+  return `test-${randomBytes(6).toString('hex')}`
+}
 
 export function brokerQueue(prefix: string, queue: string, lane: Lane): string {
   return `${prefix}:${queue}:${lane}:v1`

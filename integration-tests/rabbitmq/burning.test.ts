@@ -7,14 +7,22 @@ import type { FaultProxy } from '@errand/testkit'
 import { aside, gated } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import type { WorkerProcess } from '../fleet/process.ts'
-import { scene } from '../fleet/scene.ts'
+import { startWorker } from '../fleet/member.ts'
+import type { Member } from '../fleet/member.ts'
+import { scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
 import { whileAlarmed } from './alarm.ts'
-import { brokerQueue, deleteQueues, fateOfHeldMessage, laneOf, onBroker } from './broker.ts'
-import { driverUrl, fleetLog, newPrefix, startFleet } from './fleet.ts'
+import {
+  brokerQueue,
+  deleteQueues,
+  driverUrl,
+  fateOfHeldMessage,
+  laneOf,
+  newPrefix,
+  onBroker,
+} from './broker.ts'
+import { fleetLog, startFleet } from './fleet.ts'
 import type { Fleet } from './fleet.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
@@ -27,7 +35,7 @@ let long: {
   readonly on: Scene
   readonly job: Receipt<unknown>
   readonly sinceMs: number
-  readonly worker: WorkerProcess
+  readonly worker: Member
 }
 const atTheEnd: (() => void | Promise<void>)[] = []
 
@@ -175,7 +183,7 @@ async function startLongJob(): Promise<typeof long> {
     driver: driverUrl(node.url, newPrefix()),
     finally: (act) => void atTheEnd.push(act),
   })
-  const worker = await startWorker(on.env, 'worker.ts', (act) => void atTheEnd.push(act))
+  const worker = await startWorker(on.env, { finally: (act) => void atTheEnd.push(act) })
   const job = await on.errand.dispatch(gated, { n: 1 })
   await until(() => readLedger(on.ledger).length > 0, { what: 'the job runs', pause })
   return { on, job, worker, sinceMs: performance.now() }

@@ -14,10 +14,10 @@ import {
 import { errandCommand, node } from '../examples/commands.ts'
 import { work } from '../fleet/app/jobs.ts'
 import { allEnded } from '../fleet/looks.ts'
-import { scene } from '../fleet/scene.ts'
+import { scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, onBroker } from './broker.ts'
-import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { brokerQueue, deleteQueues, driverUrl, newPrefix, onBroker } from './broker.ts'
+import { fleetLog } from './fleet.ts'
 
 const amqp = inject('amqp')
 const cwd = fileURLToPath(new URL('..', import.meta.url))

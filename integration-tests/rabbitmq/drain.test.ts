@@ -3,10 +3,10 @@ import { readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import { scene } from '../fleet/scene.ts'
-import { deleteQueues } from './broker.ts'
-import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { startWorker } from '../fleet/member.ts'
+import { scene } from '../fleet/shared.ts'
+import { deleteQueues, driverUrl, newPrefix } from './broker.ts'
+import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
 const graceMs = 1_000

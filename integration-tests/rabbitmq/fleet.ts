@@ -1,5 +1,4 @@
 // Two worker processes on one log and one broker, with dispatching going on: what faults are tried on.
-import { randomBytes } from 'node:crypto'
 import { expect, onTestFinished } from 'vitest'
 import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
@@ -7,11 +6,11 @@ import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, idsOf, pause } from '../fleet/looks.ts'
 import { allTake, startsByTicket } from '../fleet/recovery.ts'
-import { startWorker } from '../fleet/process.ts'
-import type { WorkerProcess } from '../fleet/process.ts'
-import { logs, scene } from '../fleet/scene.ts'
+import { startWorker } from '../fleet/member.ts'
+import type { Member } from '../fleet/member.ts'
+import { logs, scene } from '../fleet/shared.ts'
 import type { Finally, Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, laneOf } from './broker.ts'
+import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
 
 /** A fleet uses what it would use in production, where this run has it. */
 export const fleetLog: string = logs.at(-1) ?? 'sqlite'
@@ -23,7 +22,7 @@ const publishGraceMs = 2_000
 
 export interface Fleet extends Scene {
   readonly prefix: string
-  readonly workers: readonly WorkerProcess[]
+  readonly workers: readonly Member[]
   /** Jobs that were dispatched so far, in their order. */
   readonly dispatched: readonly string[]
   /** The longest that a dispatch has taken so far. */
@@ -47,15 +46,6 @@ export interface FleetOptions {
   readonly finally?: Finally | undefined
 }
 
-/** For `rabbitmq(url)`, or `ERRAND_DRIVER`. */
-export function driverUrl(broker: string, prefix: string): string {
-  return `${broker}?prefix=${prefix}`
-}
-
-export function newPrefix(): string {
-  return `test-${randomBytes(6).toString('hex')}`
-}
-
 /** @param broker its URL, past every proxy. */
 export async function startFleet(broker: string, options: FleetOptions = {}): Promise<Fleet> {
   const { finally: atTheEnd = onTestFinished } = options
@@ -67,7 +57,7 @@ export async function startFleet(broker: string, options: FleetOptions = {}): Pr
     finally: atTheEnd,
   })
   const env = { ...on.env, ERRAND_DRIVER: driverUrl(broker, prefix), ...options.env }
-  const start = (): Promise<WorkerProcess> => startWorker(env, 'worker.ts', atTheEnd)
+  const start = (): Promise<Member> => startWorker(env, { finally: atTheEnd })
   const workers = await Promise.all([start(), start()])
   const dispatching = keepDispatching(on.errand)
   atTheEnd(() => dispatching.stop().catch(() => {}))

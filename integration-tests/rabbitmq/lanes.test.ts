@@ -4,11 +4,11 @@ import { readHistory, until } from '@errand/testkit'
 import { gated, work } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import { scene } from '../fleet/scene.ts'
+import { startWorker } from '../fleet/member.ts'
+import { scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { deleteQueues } from './broker.ts'
-import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { deleteQueues, driverUrl, newPrefix } from './broker.ts'
+import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
 const slots = 4

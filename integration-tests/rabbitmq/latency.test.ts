@@ -6,10 +6,9 @@ import { quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit
 import type { FaultProxy } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import { scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, laneOf } from './broker.ts'
-import { driverUrl, newPrefix } from './fleet.ts'
+import { startWorker } from '../fleet/member.ts'
+import { scene } from '../fleet/shared.ts'
+import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')

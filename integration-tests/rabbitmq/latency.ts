@@ -1,18 +1,16 @@
 // How long an idle system takes from dispatch to start: `node integration-tests/rabbitmq/latency.ts`, in a quiet moment.
 // Uses ERRAND_TEST_POSTGRES and ERRAND_TEST_AMQP, or what answers on the usual ports of this machine.
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { createErrand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import { logFromUrl } from '../services/logs.ts'
-import { checkOutput, quietLogger } from '@errand/testkit'
+import { quietLogger } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
+import { startWorker } from '../fleet/member.ts'
 import { deleteQueues } from './broker.ts'
 
 const jobs = 300
@@ -25,20 +23,13 @@ const driver = `${amqp}?prefix=${name}`
 
 const log = logFromUrl(url.href).open({ clock: systemClock, logger: quietLogger })
 await log.migrate()
-const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')], {
-  env: {
-    ...process.env,
-    ERRAND_LOG: url.href,
-    ERRAND_DRIVER: driver,
-    ERRAND_LOG_LEVEL: 'warn',
-    LEDGER: join(tmpdir(), name),
-    LEASE_MS: '30000',
-  },
-  stdio: ['ignore', 'pipe', 'pipe'],
-})
-checkOutput(worker)
-worker.stderr.pipe(process.stderr)
-await once(createInterface(worker.stdout), 'line')
+const env = {
+  ERRAND_LOG: url.href,
+  ERRAND_DRIVER: driver,
+  LEDGER: join(tmpdir(), name),
+  LEASE_MS: '30000',
+}
+const worker = await startWorker(env, { finally: () => {} })
 const errand = createErrand({ log: url.href, driver, logger: quietLogger })
 
 const latencies: number[] = []
@@ -52,8 +43,8 @@ for (let n = -20; n < jobs; n += 1) {
   const at = (type: string): number => events.find((event) => event.type === type)?.at ?? Number.NaN
   latencies.push(at('started') - at('dispatched'))
 }
-worker.kill('SIGTERM')
-await once(worker, 'exit')
+worker.signal('SIGTERM')
+await worker.exited
 await errand.close()
 await log.close()
 await deleteQueues(amqp, name, ['work'])

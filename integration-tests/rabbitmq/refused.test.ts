@@ -7,7 +7,7 @@ import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { DoctorReport } from '@errand/core'
 import { until } from '@errand/testkit'
 import { errandCommand, node } from '../examples/commands.ts'
-import { newPrefix } from './fleet.ts'
+import { newPrefix } from './broker.ts'
 
 const amqp = inject('amqp')
 const cwd = fileURLToPath(new URL('..', import.meta.url))

@@ -4,10 +4,10 @@ import { until } from '@errand/testkit'
 import { gated, work } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import { scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, laneOf } from './broker.ts'
-import { driverUrl, fleetLog, newPrefix } from './fleet.ts'
+import { startWorker } from '../fleet/member.ts'
+import { scene } from '../fleet/shared.ts'
+import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
+import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
 

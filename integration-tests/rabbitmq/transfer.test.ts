@@ -8,11 +8,10 @@ import { until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
-import { startWorker } from '../fleet/process.ts'
-import { logs, scene } from '../fleet/scene.ts'
+import { startMember, startWorker } from '../fleet/member.ts'
+import { logs, scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, laneOf } from './broker.ts'
-import { driverUrl, newPrefix } from './fleet.ts'
+import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
 
 const url = inject('amqp')
 const run = promisify(execFile)
@@ -69,7 +68,7 @@ describe.skipIf(url === undefined || !logs.includes('postgres'))('a running syst
 
     await dispatchAll(on)
     const [dispatcher, ...workers] = await Promise.all([
-      startWorker(on.env, 'dispatcher.ts'),
+      startMember('dispatcher', { ...on.env, JOBS: 'plain', EVERY_MS: '20' }),
       ...Array.from({ length: 2 }, () => startWorker(on.env)),
     ])
     await until(() => readLedger(on.ledger).length > 0, { what: 'work is under way', pause })
@@ -105,7 +104,7 @@ describe.skipIf(url === undefined || !logs.includes('postgres'))('a running syst
 
     dispatcher.signal('SIGTERM')
     expect(await dispatcher.exited, dispatcher.output()).toBe(0)
-    const dispatched = Number(/dispatched (\d+)/.exec(dispatcher.output())?.[1])
+    const dispatched = [...dispatcher.output().matchAll(/^dispatched /gm)].length
     expect(dispatched).toBeGreaterThan(100)
     await allEnded(on.log, 60_000)
     expect(await on.violations()).toBe('')

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 /** A disk in memory, that may be full: only those who are started `through` it see what is in its folder. */
 export interface SmallDisk {
   readonly folder: string
-  /** For `startProcess`. */
+  /** For `startMember`. */
   readonly through: readonly string[]
   /** The same folder for everybody else, to copy files; SQLite takes the path for another one. */
   readonly seen: string

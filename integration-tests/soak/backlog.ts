@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createErrand } from '@errand/core'
 import { checkProcesses, describeViolations, quietLogger, until } from '@errand/testkit'
 import { pause } from '../fleet/looks.ts'
-import { startProcess } from '../fleet/process.ts'
+import { startMember } from '../fleet/member.ts'
 import { startPrivatePostgres } from '../services/private-postgres.ts'
 import { gate, noop } from './app/jobs.ts'
 import { watchMemory } from '../fleet/memory.ts'
@@ -64,7 +64,7 @@ export async function backlog({ jobs }: BacklogOptions, { say, atTheEnd }: Run):
   const calls: Record<Phase, Map<string, Call[]>> = { dispatching: new Map(), draining: new Map() }
   let phase: Phase = 'dispatching'
   let [taken, settled] = [0, 0]
-  const worker = await startProcess(
+  const worker = await startMember(
     join(import.meta.dirname, 'app', 'drain.ts'),
     { ERRAND_LOG: url, CONCURRENCY: String(concurrency) },
     {

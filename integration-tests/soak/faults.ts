@@ -1,6 +1,6 @@
 import { faultNames, notAt } from '../faults/faults.ts'
 import type { FaultName } from '../faults/faults.ts'
-import type { PlaceName } from '../faults/places.ts'
+import type { PlaceName } from '../fleet/places.ts'
 
 /** What happens to the fleet, by the names of the catalogue of faults, and a few that only a long life has. */
 export const soakFaults = [

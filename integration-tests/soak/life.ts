@@ -1,13 +1,12 @@
-import { lasts } from '../faults/stories/common.ts'
-import { checkpoint, markOf } from './checkpoint.ts'
-import type { Checked } from './checkpoint.ts'
+import type { Checked } from '../fleet/check.ts'
+import { lasts } from '../fleet/looks.ts'
+import { openPlace } from '../fleet/place.ts'
 import { choicesOf } from './choices.ts'
 import type { SoakFault } from './faults.ts'
-import { startFleet } from './fleet.ts'
+import { startSoaking } from './fleet.ts'
 import { makers } from './makers.ts'
 import type { SoakOptions } from './options.ts'
 import type { Run } from './run.ts'
-import { startServers } from './servers.ts'
 import { summaryOf } from './summary.ts'
 import type { Summary } from './summary.ts'
 import { seconds } from './table.ts'
@@ -22,30 +21,28 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
   const { place, seed, minutes } = options
   const { say } = run
   say(`starting servers and a fleet on ${place}; seed ${seed}`)
-  const servers = await startServers(place, run.atTheEnd)
-  const fleet = await startFleet(servers, options.rate, run)
+  const soaking = await startSoaking(await openPlace(place, run.atTheEnd), options.rate, run)
+  const { fleet } = soaking
   const beganMs = performance.now()
   const sofar = (): string => seconds(performance.now() - beganMs).padStart(8)
   const faults: SoakFault[] = []
   const totals = new Totals()
-  let mark = await markOf(fleet.log)
+  const violations: string[] = []
 
   const check = async (): Promise<void> => {
-    const checked = await checkpoint(fleet, mark)
-    mark = checked.next
+    const checked = await fleet.check()
     totals.add(checked)
     say(`${sofar()}  checkpoint ${totals.checkpoints}: ${totals.jobs()} jobs have ended`)
-    fleet.violations.push(...checked.violations)
+    violations.push(...checked.violations)
   }
   try {
-    fleet.resume()
-    await fleet.goesOn(10)
+    await fleet.begin()
     let checkedMs = performance.now()
     for (const choice of choicesOf(options.only, seed)) {
       await lasts(Math.max(1, choice.pauseMs))
       if (performance.now() - beganMs >= minutes * 60_000) break
       faults.push(choice.fault)
-      fleet.suffers(choice.fault)
+      fleet.fault = choice.fault
       const before = fleet.recoveries.length
       await makers[choice.fault](fleet, choice)
       const recovered = fleet.recoveries
@@ -55,15 +52,15 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
       if (fleet.violations.length > 0) break
       if (performance.now() - checkedMs < checkEveryMs) continue
       await check()
-      if (fleet.violations.length > 0) break
+      if (violations.length > 0) break
       fleet.resume()
       checkedMs = performance.now()
     }
     await check()
   } catch (error) {
-    fleet.violations.push(`the soak ended early, at ${faults.at(-1) ?? 'its start'}: ${messageOf(error)}`)
+    violations.push(`the soak ended early, at ${faults.at(-1) ?? 'its start'}: ${messageOf(error)}`)
   }
-  fleet.end()
+  const ended = soaking.end()
   return summaryOf({
     place,
     seed,
@@ -73,8 +70,8 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
     events: totals.events,
     faults,
     recoveries: fleet.recoveries,
-    lives: fleet.lives,
-    violations: fleet.violations,
+    lives: ended.lives,
+    violations: [...violations, ...fleet.violations, ...ended.violations],
   })
 }
 

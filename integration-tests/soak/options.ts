@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { placeNames } from '../faults/places.ts'
-import type { PlaceName } from '../faults/places.ts'
+import { placeNames } from '../fleet/places.ts'
+import type { PlaceName } from '../fleet/places.ts'
 import { canHappen, soakFaults } from './faults.ts'
 import type { SoakFault } from './faults.ts'
 

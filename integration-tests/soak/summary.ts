@@ -1,7 +1,8 @@
 import type { EventType, JobState } from '@errand/core/ports'
-import { placeTitles } from '../faults/places.ts'
-import type { PlaceName } from '../faults/places.ts'
-import type { Life, Recovered } from './fleet.ts'
+import { placeTitles } from '../fleet/places.ts'
+import type { PlaceName } from '../fleet/places.ts'
+import type { Recovered } from '../fleet/fleet.ts'
+import type { Life } from './fleet.ts'
 import type { SoakFault } from './faults.ts'
 import { aligned, mebibytes, median, seconds } from './table.ts'
 
@@ -92,7 +93,7 @@ function recoveriesOf(recoveries: readonly Recovered[]): FaultLine['recoveries']
 
 /** A line for each process that lived until the end, and one for all of a kind that came and went. */
 function memoryOf(lives: readonly Life[]): readonly MemoryLine[] {
-  const known = lives.filter(({ memory }) => memory.values.length > 0)
+  const known = lives.flatMap(({ memory, ...life }) => (memory?.values.length ? [{ ...life, memory }] : []))
   const rows = Map.groupBy(known, ({ name, program, ended }) =>
     ended === undefined ? name : `${program}s that ended`,
   )

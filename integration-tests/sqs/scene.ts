@@ -6,24 +6,18 @@ import { systemClock } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
 import { sqs } from '@errand/driver-sqs'
 import type { SqsOptions } from '@errand/driver-sqs'
-import {
-  checkHistory,
-  describeViolations,
-  quietLogger,
-  readDispatched,
-  readHistory,
-  until,
-} from '@errand/testkit'
+import { quietLogger } from '@errand/testkit'
 import type { LedgerLine } from '@errand/testkit'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { inject } from 'vitest'
 import type { TestContext } from 'vitest'
+import { logs } from '../fleet/shared.ts'
+import { violationsIn } from '../fleet/scene.ts'
 import { Corner } from './corner.ts'
 import { work } from './jobs.ts'
 import { movableLog } from './log.ts'
 
-/** The logs that this run can reach, by name. */
-export const logs: readonly string[] = ['sqlite', ...(inject('postgres') === undefined ? [] : ['postgres'])]
+export { logs }
 /** Without an SQS there are no stories. */
 export const hasSqs: boolean = inject('sqs') !== undefined
 
@@ -102,16 +96,4 @@ export async function scene(name: string, test: TestContext, options: SqsOptions
     },
     violations: () => violationsIn(log, ledger),
   }
-}
-
-/** Whoever reads PostgreSQL sees an event when no older write transaction of the cluster is open, of other tests too. */
-async function violationsIn(log: JobLog, ledger: readonly LedgerLine[]): Promise<string> {
-  let found = ''
-  const look = async (): Promise<boolean> => {
-    const [events, dispatched] = [await readHistory(log), await readDispatched(log)]
-    found = describeViolations(checkHistory({ events, dispatched, ledger, live: [] }))
-    return found === ''
-  }
-  await until(look).catch(() => undefined)
-  return found
 }

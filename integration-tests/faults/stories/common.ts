@@ -2,7 +2,8 @@ import { expect } from 'vitest'
 import { until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import { pause } from '../../fleet/looks.ts'
-import type { Fleet, Member } from '../fleet.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
+import type { Member } from '../../fleet/member.ts'
 
 let gates = 0
 
@@ -64,12 +65,6 @@ export async function ranAgain(fleet: Fleet, ids: readonly string[], dead: strin
 /** What a worker says of itself. */
 export async function isTaking({ errand }: Fleet, worker: string): Promise<boolean> {
   return (await errand.workers.list()).some(({ id, taking, alive }) => id === worker && taking && alive)
-}
-
-/** Waits for a real span of time: what is broken stays broken for so long. */
-export async function lasts(ms: number): Promise<void> {
-  const sinceMs = performance.now()
-  await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })
 }
 
 /** In every way in which a network does it. */

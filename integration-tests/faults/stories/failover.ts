@@ -11,13 +11,15 @@ import {
 } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../../fleet/app/ledger.ts'
-import { pause } from '../../fleet/looks.ts'
-import { held } from '../app/jobs.ts'
+import { lasts, pause } from '../../fleet/looks.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
+import { violationsIn } from '../../fleet/scene.ts'
+import { held } from '../../fleet/app/jobs.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { lasts, newName } from './common.ts'
+import { newName } from './common.ts'
 import { onPair } from './on-pair.ts'
-import type { Following, OnPair } from './on-pair.ts'
+import type { Following } from './on-pair.ts'
 
 /** How long the name leads to a server that cannot be written. */
 const uselessMs = 3_000
@@ -31,16 +33,16 @@ function transactionOf(cursor: string): bigint {
 }
 
 /** It has been told everything that the log tells, each event once, and in that order. */
-async function wasToldAll({ log }: OnPair, { events }: Following): Promise<void> {
+async function wasToldAll({ log }: Fleet, { events }: Following): Promise<void> {
   const history = (await readHistory(log)).map(nameOf)
   await until(() => events.length >= history.length, { what: 'the follower has caught up', pause })
   expect(events.map(nameOf)).toEqual(history)
 }
 
 export const failoverStories: readonly Story[] = [
-  story('failover', (fleet) =>
-    onPair(fleet, async (on) => {
-      const { pair, log, answered } = on
+  story('failover', (outer) =>
+    onPair(outer, async (on) => {
+      const { pair, fleet } = on
       const follower = on.follow()
       await until(() => follower.events.length > 0, { what: 'somebody follows', pause })
 
@@ -50,24 +52,25 @@ export const failoverStories: readonly Story[] = [
       await pair.turnReadOnly()
       await lasts(uselessMs)
       await pair.standby.promote()
-      await on.takesAgain('every worker takes jobs of the promoted server', performance.now())
-      await on.ends()
+      await on.takesAgain()
+      await fleet.ends()
 
-      expect(await on.violations()).toBe('')
-      const stored = new Set(await readDispatched(log))
-      expect(answered.filter((id) => !stored.has(id))).toEqual([])
+      expect(await violationsIn(fleet.log, readLedger(fleet.ledger))).toBe('')
+      const stored = new Set(await readDispatched(fleet.log))
+      expect(fleet.dispatched.filter((id) => !stored.has(id))).toEqual([])
       expect(follower.error).toBeUndefined()
-      await wasToldAll(on, follower)
+      await wasToldAll(fleet, follower)
     }),
   ),
 
-  story('failover that lost commits', (fleet) =>
-    onPair(fleet, async (on) => {
-      const { pair, log, errand, answered, ledger } = on
+  story('failover that lost commits', (outer) =>
+    onPair(outer, async (on) => {
+      const { pair, fleet } = on
+      const { log, errand, ledger } = fleet
       const [queue, gate] = [newName('lost'), newName('gate')]
       const kept = await errand.dispatch(held, { gate }, { queue })
       const early = await readHistory(log)
-      const before = answered.length
+      const before = fleet.dispatched.length
       const follower = on.follow()
       await pair.caughtUp()
       pair.replication.refuse()
@@ -75,11 +78,11 @@ export const failoverStories: readonly Story[] = [
 
       // All of this is answered, and then forgotten by the database: jobs, a worker, and a run that goes on.
       const lost = await errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
-      await on.startWorker(queue)
+      await fleet.start({ env: { QUEUES: queue } })
       const hasBegun = (times: number) => () =>
         readLedger(ledger).filter(({ jobId, mark }) => jobId === kept.id && mark === 'began').length >= times
       await until(hasBegun(1), { what: 'a run begins that will be forgotten', pause })
-      await on.goesOn()
+      await fleet.goesOn()
       const isTold = (): boolean => follower.events.some(({ jobId }) => jobId === lost.id)
       await until(isTold, { what: 'the follower has seen what will be lost', pause })
       // One that is away, and comes back when the numbers of what was lost have been given again.
@@ -87,17 +90,18 @@ export const failoverStories: readonly Story[] = [
       await pair.primary.kill()
       await pair.standby.promote()
       pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
-      await on.takesAgain('every worker takes jobs of the promoted server', performance.now())
+      await on.takesAgain()
       await until(hasBegun(2), { what: 'the job whose run was forgotten runs again', pause })
       openGate(`${ledger}.${gate}`)
       await errand.result(kept, { timeout: scaleLimit(20_000) })
       const areGivenAgain = async (): Promise<boolean> =>
         transactionOf((await readHistory(log)).at(-1)!.cursor) > transactionOf(away)
       await until(areGivenAgain, { what: 'the numbers of what was lost are given again', pause })
-      await on.ends()
+      await fleet.ends()
 
       // What is lost is lost: of what was answered in that time, and of nothing else.
       const stored = new Set(await readDispatched(log))
+      const answered = fleet.dispatched
       const first = answered.findIndex((id) => !stored.has(id))
       const last = answered.findLastIndex((id) => !stored.has(id))
       expect(first).toBeGreaterThanOrEqual(before)

@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { sceneOn } from '../../fleet/scene.ts'
 import type { Scene, SceneOptions } from '../../fleet/scene.ts'
-import type { Fleet } from '../fleet.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 import { newName, present } from './common.ts'
 
 /** The URL of a log beside that of the place, where nothing is yet. */

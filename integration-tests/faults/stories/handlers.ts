@@ -4,9 +4,11 @@ import type { AnyJob, Receipt } from '@errand/core'
 import { scaleLimit, until } from '@errand/testkit'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { pause } from '../../fleet/looks.ts'
-import { carrying, deaf, greedy, held, rejecting, stuck, suicidal } from '../app/jobs.ts'
-import { afterReturnMs } from '../limits.ts'
-import type { Fleet, Member, MemberOptions } from '../fleet.ts'
+import { held } from '../../fleet/app/jobs.ts'
+import { carrying, deaf, greedy, rejecting, stuck, suicidal } from '../../fleet/app/hard-jobs.ts'
+import { afterReturnMs } from '../../fleet/limits.ts'
+import type { Fleet, StartOptions } from '../../fleet/fleet.ts'
+import type { Member } from '../../fleet/member.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { expectTypes, hasBegun, isTaking, newName, typesOf } from './common.ts'
@@ -16,7 +18,7 @@ async function superviseUntilEnded(
   fleet: Fleet,
   queue: string,
   receipt: Receipt<unknown>,
-  options: MemberOptions,
+  options: StartOptions,
 ): Promise<readonly Member[]> {
   const workers: Member[] = []
   const hasEnded = async (): Promise<boolean> => (await fleet.log.get(receipt.id))?.finishedAt !== undefined
@@ -34,7 +36,7 @@ async function failsAfterItsCrashes(
   job: typeof greedy,
   ends: readonly (number | string)[],
   says: RegExp | undefined,
-  options: MemberOptions = {},
+  options: StartOptions = {},
 ): Promise<void> {
   const queue = newName('risky')
   const receipt = await fleet.errand.dispatch(job, {}, { queue })

@@ -9,10 +9,11 @@ import { quietLogger, readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { startsByTicket } from '../../fleet/recovery.ts'
 import { pause } from '../../fleet/looks.ts'
-import { startProcess } from '../../fleet/process.ts'
-import { blocking, carrying, grown, novel, skipping } from '../app/jobs.ts'
-import { afterReturnMs } from '../limits.ts'
-import type { Fleet } from '../fleet.ts'
+import { startMember } from '../../fleet/member.ts'
+import { blocking, skipping } from '../../fleet/app/jobs.ts'
+import { carrying, grown, novel } from '../../fleet/app/hard-jobs.ts'
+import { afterReturnMs } from '../../fleet/limits.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { newName, typesOf } from './common.ts'
@@ -167,7 +168,7 @@ export const jobStories: readonly Story[] = [
     await opened.migrate()
     await opened.close()
     await makeTooNew(log)
-    const refused = startProcess(join(import.meta.dirname, '..', 'app', 'worker.ts'), {
+    const refused = startMember(join(import.meta.dirname, '..', 'app', 'worker.ts'), {
       ERRAND_LOG: log,
       LEDGER: fleet.ledger,
     })

@@ -1,23 +1,101 @@
 /**
- * A process that only dispatches: one job every few milliseconds, until it is told to end by SIGTERM. Then it says how
- * many there were.
+ * A process that dispatches one job after another until SIGTERM, and says of each one when it was answered. What is not
+ * answered is dispatched again with its id. Told `pause` and `resume` on its standard input, and the rates of SQS' faults.
+ * `JOBS` names the plan.
  */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createErrand } from '@errand/core'
-import { work } from './jobs.ts'
+import { createErrand, isErrandError } from '@errand/core'
+import { logFromUrl } from '../../services/logs.ts'
+import { driverOf } from './driver.ts'
+import { withFailpoint } from './failpoint.ts'
+import { withGrace } from './grace.ts'
+import { onLine } from './leash.ts'
+import { plans } from './plans.ts'
+import type { Plan } from './plans.ts'
+import { disturbed } from './tickets.ts'
 
-const errand = createErrand()
-const everyMs = Number(process.env['EVERY_MS'] ?? 20)
+const { env } = process
+const everyMs = Number(env['EVERY_MS'] ?? 50)
+const plan: Plan = plans[env['JOBS'] as keyof typeof plans]
+const { driver, disturb } = await driverOf(env)
+const log = withGrace(logFromUrl(env['ERRAND_LOG'] ?? ''), Number(env['PUBLISH_GRACE_MS'] ?? 30_000))
+const errand = createErrand({
+  log: withFailpoint(log, env['ERRAND_FAILPOINT']),
+  driver: await disturbed(driver, env['TICKETS']),
+  createLog: env['CREATE_LOG'] !== 'false',
+})
 const stop = new AbortController()
 process.once('SIGTERM', () => stop.abort())
+/** Dispatches and cancellations that are under way. */
+const open = new Set<Promise<void>>()
+let paused = env['PAUSED'] === 'true'
+let n = 0
+onLine((line) => {
+  if (line.startsWith('{')) return disturb(line)
+  paused = line === 'pause'
+  // Who asks is answered, also the second time.
+  if (paused) void allAnswered().then(() => console.log('paused'))
+})
 
-let dispatched = 0
-await errand.connect()
-console.log(`ready ${process.pid}`)
-while (!stop.signal.aborted) {
-  await errand.dispatch(work, { n: dispatched, failures: 0, ms: 5 })
-  dispatched += 1
-  await sleep(everyMs, undefined, { signal: stop.signal }).catch(() => undefined)
+async function allAnswered(): Promise<void> {
+  while (open.size > 0) await Promise.all(open)
 }
+
+/** Asks until it is answered: the log may be away for a while, or say nothing of a commit. */
+async function answered<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      const known = (['E_LOG_UNREACHABLE', 'E_DISPATCH_UNKNOWN', 'E_LOG', 'E_READ_ONLY'] as const).find(
+        (code) => isErrandError(error, code),
+      )
+      if (known === undefined) throw error
+      console.log(`refused ${known}: ${(error as Error).message}`)
+      if (stop.signal.aborted) return undefined
+      await sleep(100)
+    }
+  }
+}
+
+function track(doing: Promise<void>): Promise<void> {
+  const tracked = doing.finally(() => open.delete(tracked))
+  open.add(tracked)
+  return tracked
+}
+
+async function dispatchOne(): Promise<void> {
+  const id = randomUUID()
+  const turn = (n += 1)
+  const sinceMs = performance.now()
+  const dispatched = await answered(() => plan(errand, turn, id))
+  if (dispatched === undefined) return
+  console.log(`dispatched ${dispatched.id} ${Math.round(performance.now() - sinceMs)}`)
+  const { cancelAfterMs } = dispatched
+  if (cancelAfterMs === undefined) return
+  void track(
+    sleep(cancelAfterMs).then(
+      async () => void (await answered(() => errand.jobs.cancel(dispatched.id, { by: 'the dispatcher' }))),
+    ),
+  )
+}
+
+/** One job after another; several such lines are several requests of one application. */
+async function dispatchOn(): Promise<void> {
+  while (!stop.signal.aborted) {
+    const sinceMs = performance.now()
+    if (!paused) await track(dispatchOne())
+    const restMs = paused ? 20 : Math.max(0, sinceMs + everyMs - performance.now())
+    await sleep(restMs, undefined, { signal: stop.signal }).catch(() => undefined)
+  }
+}
+
+await errand.connect().catch((error: unknown) => {
+  // It is tried again with each dispatch.
+  if (!isErrandError(error, 'E_READ_ONLY')) throw error
+})
+console.log(`ready ${process.pid}`)
+await Promise.all(Array.from({ length: Number(env['LINES'] ?? 1) }, dispatchOn))
+await allAnswered()
 await errand.close()
-console.log(`dispatched ${dispatched}`)

@@ -1,38 +1,60 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handle } from '@errand/core'
 import type { Context, JobHandler } from '@errand/core'
-import { aside, family, gated, hog, member, once, ordered, work } from './jobs.ts'
+import type { Effects } from './effects.ts'
+import { carrying, deaf, greedy, grown, novel, rejecting, stuck, suicidal } from './hard-jobs.ts'
+import {
+  aside,
+  blocking,
+  family,
+  gated,
+  held,
+  heldOnce,
+  hog,
+  member,
+  once,
+  ordered,
+  paid,
+  skipping,
+  work,
+} from './jobs.ts'
 import { isGateOpen, note } from './ledger.ts'
 
-/** Runs a handler's work between two lines of its own in the ledger. */
-export type Noted = (ctx: Context, run: () => Promise<void> | void) => Promise<void>
+interface Failing {
+  readonly failures: number
+  readonly ms: number
+}
 
-export function notedIn(ledger: string): Noted {
-  return async (ctx, run) => {
+/**
+ * For every job of the fleet: each runs between two lines of its own in the ledger.
+ * @param isNew of version 2, which knows other jobs than version 1
+ */
+export function fleetHandlers(ledger: string, effects?: Effects, isNew = false): readonly JobHandler[] {
+  const noted = async (ctx: Context, run: () => Promise<void> | void = () => {}): Promise<void> => {
     const line = { jobId: ctx.job.id, run: ctx.run, pid: process.pid }
     note(ledger, { ...line, mark: 'began' })
     await run()
     note(ledger, { ...line, mark: 'ended' })
   }
-}
-
-/** For every job of the fleet. */
-export function fleetHandlers(ledger: string): readonly JobHandler[] {
-  const noted = notedIn(ledger)
-  const doWork = ({ failures, ms }: { failures: number; ms: number }, ctx: Context): Promise<void> =>
+  const doWork = ({ failures, ms }: Failing, ctx: Context): Promise<void> =>
     noted(ctx, async () => {
       await sleep(ms, undefined, { signal: ctx.signal })
       if (ctx.attempt <= failures) throw new Error(`fails ${failures} times; this is attempt ${ctx.attempt}`)
     })
+  const untilOpen = async (gate: string, signal?: AbortSignal): Promise<void> => {
+    while (!isGateOpen(gate)) await sleep(20, undefined, { signal })
+  }
+  const doHeld = ({ gate }: { readonly gate: string }, ctx: Context): Promise<void> =>
+    noted(ctx, () => untilOpen(`${ledger}.${gate}`, ctx.signal))
+  const doHopeless = ({ fails }: { readonly fails: boolean }, ctx: Context): Promise<void> =>
+    noted(ctx, () => {
+      if (fails) throw new Error('it always fails')
+    })
   return [
     handle(work, doWork),
     handle(ordered, doWork),
-    handle(aside, (_, ctx) => noted(ctx, () => {})),
-    handle(gated, (_, ctx) =>
-      noted(ctx, async () => {
-        while (!isGateOpen(ledger)) await sleep(20, undefined, { signal: ctx.signal })
-      }),
-    ),
+    handle(aside, (_, ctx) => noted(ctx)),
+    handle(gated, (_, ctx) => noted(ctx, () => untilOpen(ledger, ctx.signal))),
     handle(family, ({ members, ms }, ctx) =>
       noted(ctx, async () => {
         for (let n = 0; n < members; n += 1) await ctx.dispatch(member, { n })
@@ -40,7 +62,7 @@ export function fleetHandlers(ledger: string): readonly JobHandler[] {
         if (ctx.run === 2) throw new Error('after its children')
       }),
     ),
-    handle(member, (_, ctx) => noted(ctx, () => {})),
+    handle(member, (_, ctx) => noted(ctx)),
     handle(once, ({ ms }, ctx) => noted(ctx, () => sleep(ms))),
     handle(hog, ({ ms }, ctx) =>
       noted(ctx, () => {
@@ -48,5 +70,32 @@ export function fleetHandlers(ledger: string): readonly JobHandler[] {
         while (performance.now() < until);
       }),
     ),
+    handle(paid, async ({ ms }, ctx) => {
+      await noted(ctx, () => sleep(ms, undefined, { signal: ctx.signal }))
+      // Beyond the ledger's last line: a commit whose reply is lost throws, and the job has succeeded all the same.
+      await effects?.write(ctx)
+    }),
+    handle(held, doHeld),
+    handle(heldOnce, doHeld),
+    handle(blocking, doHopeless),
+    handle(skipping, doHopeless),
+    handle(stuck, (_, ctx) => noted(ctx, () => new Promise<void>(() => {}))),
+    handle(deaf, ({ gate }, ctx) => noted(ctx, () => untilOpen(`${ledger}.${gate}`))),
+    handle(rejecting, (_, ctx) =>
+      noted(ctx, async () => {
+        void Promise.reject(new Error('nobody waits for this promise'))
+        await sleep(60_000, undefined, { signal: ctx.signal })
+      }),
+    ),
+    handle(greedy, (_, ctx) =>
+      noted(ctx, () => {
+        const kept: object[] = []
+        for (;;) kept.push(Array.from({ length: 10_000 }, (_each, index) => ({ index })))
+      }),
+    ),
+    handle(suicidal, (_, ctx) => noted(ctx, () => process.exit(1))),
+    handle(carrying, (_, ctx) => noted(ctx)),
+    isNew ? handle(grown[2], (_, ctx) => noted(ctx)) : handle(grown[1], (_, ctx) => noted(ctx)),
+    ...(isNew ? [handle(novel, (_, ctx) => noted(ctx))] : []),
   ]
 }

@@ -1,26 +1,23 @@
 import { defineJob, fixed } from '@errand/core'
 import { z } from 'zod'
 
+const again = { attempts: 10, backoff: fixed('20ms') }
+/** A fleet is killed around its jobs more often than the default allows. */
+const tough = { queue: 'work', retry: again, crashes: 10, timeout: '30s' } as const
+
 /** Work that fails now and then, in the order of its key where it has one. */
 export const work = defineJob({
+  ...tough,
   name: 'fleet.work',
-  queue: 'work',
   payload: z.object({ n: z.number(), key: z.string().optional(), failures: z.number(), ms: z.number() }),
-  timeout: '30s',
-  retry: { attempts: 10, backoff: fixed('20ms') },
-  // A fleet is killed around it more often than the default allows.
-  crashes: 10,
 })
 
 /** The same, with an ordering key. */
 export const ordered = defineJob({
+  ...tough,
   name: 'fleet.ordered',
-  queue: 'work',
   payload: z.object({ n: z.number(), key: z.string(), failures: z.number(), ms: z.number() }),
   order: { key: (payload) => payload.key },
-  timeout: '30s',
-  retry: { attempts: 10, backoff: fixed('20ms') },
-  crashes: 10,
 })
 
 /** Never started again when its end is unknown. */
@@ -68,3 +65,40 @@ export const aside = defineJob({
   queue: 'aside',
   payload: z.object({ n: z.number() }),
 })
+
+/** Writes a row, and completes in the same transaction: the row is there once, whatever happens. */
+export const paid = defineJob({
+  ...tough,
+  name: 'fleet.paid',
+  payload: z.object({ n: z.number(), ms: z.number().default(0) }),
+})
+
+/** Runs until the test opens its gate. */
+export const held = defineJob({
+  ...tough,
+  name: 'fleet.held',
+  payload: z.object({ gate: z.string() }),
+  timeout: '2m',
+})
+
+/** The same, and never started again once its end is unknown. */
+export const heldOnce = defineJob({
+  name: 'fleet.held-once',
+  queue: 'work',
+  payload: z.object({ gate: z.string() }),
+  onCrash: 'fail',
+  retry: { attempts: 1 },
+  timeout: '2m',
+})
+
+/** Fails for good at the head of its ordering key. */
+const hopelessWith = (name: string, onFailure: 'block' | 'skip') =>
+  defineJob({
+    name,
+    queue: 'work',
+    payload: z.object({ key: z.string(), fails: z.boolean() }),
+    order: { key: ({ key }) => key, onFailure },
+    retry: { attempts: 2, backoff: fixed('20ms') },
+  })
+export const blocking = hopelessWith('fleet.blocking', 'block')
+export const skipping = hopelessWith('fleet.skipping', 'skip')

@@ -1,13 +1,7 @@
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-} from 'node:fs'
+import { appendFileSync, closeSync, existsSync, openSync, readSync, writeFileSync } from 'node:fs'
 import type { LedgerLine } from '@errand/testkit'
+
+const pieceBytes = 65_536
 
 /** What handlers write down themselves, apart from the log: one line, in one write, to a file that all processes share. */
 export function note(file: string, line: LedgerLine & { readonly pid: number }): void {
@@ -15,31 +9,38 @@ export function note(file: string, line: LedgerLine & { readonly pid: number }):
 }
 
 export function readLedger(file: string): readonly LedgerLine[] {
-  if (!existsSync(file)) return []
-  const lines = readFileSync(file, 'utf8').split('\n')
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as LedgerLine)
+  return new LedgerTail(file).read()
 }
 
-/** The same, for whoever looks often: each look reads only what is new. */
-export function ledgerReader(file: string): () => readonly LedgerLine[] {
-  const lines: LedgerLine[] = []
-  const buffer = Buffer.alloc(65_536)
-  let offset = 0
-  let rest = ''
-  return () => {
-    if (!existsSync(file)) return lines
-    const descriptor = openSync(file, 'r')
+/** The same, for who looks often: each line is read once, however long the ledger grows. */
+export class LedgerTail {
+  readonly #file: string
+  #offset = 0
+  #rest = Buffer.alloc(0)
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** The lines since the last time. The last line may still be in the middle of being written: it comes the next time. */
+  read(): readonly LedgerLine[] {
+    if (!existsSync(this.#file)) return []
+    const file = openSync(this.#file, 'r')
     try {
+      const lines: LedgerLine[] = []
+      const piece = Buffer.alloc(pieceBytes)
       for (;;) {
-        const read = readSync(descriptor, buffer, 0, buffer.length, offset)
-        if (read === 0) return lines
-        offset += read
-        const parts = (rest + buffer.toString('utf8', 0, read)).split('\n')
-        rest = parts.pop() ?? ''
-        lines.push(...parts.map((line) => JSON.parse(line) as LedgerLine))
+        const length = readSync(file, piece, 0, pieceBytes, this.#offset)
+        if (length === 0) return lines
+        this.#offset += length
+        const text = Buffer.concat([this.#rest, piece.subarray(0, length)])
+        const end = text.lastIndexOf('\n') + 1
+        this.#rest = text.subarray(end)
+        for (const line of text.subarray(0, end).toString().split('\n'))
+          if (line !== '') lines.push(JSON.parse(line) as LedgerLine)
       }
     } finally {
-      closeSync(descriptor)
+      closeSync(file)
     }
   }
 }

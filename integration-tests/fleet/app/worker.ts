@@ -1,16 +1,29 @@
-/** A worker process of the test fleet. Says on its standard output when it is ready. */
+/**
+ * A worker process of a fleet. Says on its standard output when it is ready. Lines that it is told on its standard input
+ * change what its SQS does.
+ */
 import { createErrand, defineWorker } from '@errand/core'
+import { logFromUrl } from '../../services/logs.ts'
+import { driverOf } from './driver.ts'
+import { effectsIn } from './effects.ts'
+import { withFailpoint } from './failpoint.ts'
 import { fleetHandlers } from './handlers.ts'
+import { onLine } from './leash.ts'
 
-const errand = createErrand()
+const { env } = process
+const url = env['ERRAND_LOG'] ?? ''
+const { driver, disturb } = await driverOf(env)
+onLine(disturb)
+
+const errand = createErrand({ log: withFailpoint(logFromUrl(url), env['ERRAND_FAILPOINT']), driver })
 const worker = errand.work(
   defineWorker({
-    concurrency: Number(process.env['CONCURRENCY'] ?? 10),
-    lease: Number(process.env['LEASE_MS'] ?? 2_000),
-    grace: Number(process.env['GRACE_MS'] ?? 5_000),
-    handlers: fleetHandlers(process.env['LEDGER'] ?? ''),
+    concurrency: Number(env['CONCURRENCY'] ?? 10),
+    lease: Number(env['LEASE_MS'] ?? 2_000),
+    grace: Number(env['GRACE_MS'] ?? 5_000),
+    handlers: fleetHandlers(env['LEDGER'] ?? '', effectsIn(url), env['VERSION'] === '2'),
   }),
-  { queues: (process.env['QUEUES'] ?? 'work').split(',') },
+  { queues: (env['QUEUES'] ?? 'work').split(',') },
 )
 await worker.ready
 console.log(`ready ${worker.id}`)

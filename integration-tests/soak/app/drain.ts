@@ -5,7 +5,7 @@
 import { createErrand, defineWorker, handle } from '@errand/core'
 import type { JobLog, LogFactory } from '@errand/core/ports'
 import { logFromUrl } from '../../services/logs.ts'
-import { onLine } from '../../faults/app/leash.ts'
+import { onLine } from '../../fleet/app/leash.ts'
 import { gate, noop } from './jobs.ts'
 
 /** `take 1.234 50`: milliseconds, as the worker waited for it, and rows. */

@@ -5,11 +5,12 @@ import { fromUrl as sqs } from '@errand/driver-sqs'
 import { quietLogger } from '@errand/testkit'
 import { everySqsFault } from '@errand/testkit/sqs-faults'
 import type { SqsFaultRates } from '@errand/testkit/sqs-faults'
-import { lasts, tearApart } from '../../faults/stories/common.ts'
+import { tearApart } from '../../faults/stories/common.ts'
+import { lasts } from '../../fleet/looks.ts'
 import { deleteSqsQueues } from '../../faults/stories/sqs.ts'
 import { whileAlarmed } from '../../rabbitmq/alarm.ts'
 import { deleteQueues } from '../../rabbitmq/broker.ts'
-import type { Fleet } from '../fleet.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 import type { SoakFault } from '../faults.ts'
 import { between, present } from './maker.ts'
 import type { Maker } from './maker.ts'
@@ -25,19 +26,19 @@ const failing = ['throttle', 'unavailable', 'missingQueue'] as const
 
 export const brokerMakers = {
   async 'connections closed'(fleet) {
-    const { rabbitmq: node, proxies } = fleet.servers
+    const { rabbitmq: node, proxies } = fleet.place
     if (node) await node.rabbitmqctl('close_all_connections', 'an operator was here')
     else present(proxies.broker).cut()
     await fleet.takesAgain()
   },
 
   async 'connections torn'(fleet) {
-    await tearApart(present(fleet.servers.proxies.broker), () => fleet.dispatchGoesOn(10))
+    await tearApart(present(fleet.place.proxies.broker), () => fleet.dispatchGoesOn(10))
     await fleet.takesAgain()
   },
 
   async 'broker restarted'(fleet, choice) {
-    const node = present(fleet.servers.rabbitmq)
+    const node = present(fleet.place.rabbitmq)
     await node.shutDown()
     await Promise.all([fleet.dispatchGoesOn(), lasts(between(1_000, 10_000, choice))])
     await node.start()
@@ -48,7 +49,7 @@ export const brokerMakers = {
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
     // declared; it is the workers who are tested here.
     await lasts(5_000)
-    const node = present(fleet.servers.rabbitmq)
+    const node = present(fleet.place.rabbitmq)
     await node.kill()
     await Promise.all([fleet.dispatchGoesOn(), lasts(between(1_000, 10_000, choice))])
     await node.start()
@@ -56,7 +57,7 @@ export const brokerMakers = {
   },
 
   async 'broker wiped'(fleet, choice) {
-    const { rabbitmq: node, sqs: server } = fleet.servers
+    const { rabbitmq: node, sqs: server } = fleet.place
     if (node) {
       await node.shutDown()
       node.wipe()
@@ -67,7 +68,7 @@ export const brokerMakers = {
   },
 
   async 'memory alarm'(fleet) {
-    await whileAlarmed(present(fleet.servers.rabbitmq), async (blocked) => {
+    await whileAlarmed(present(fleet.place.rabbitmq), async (blocked) => {
       await fleet.dispatchGoesOn()
       await blocked()
       await fleet.goesOn(40)
@@ -76,8 +77,8 @@ export const brokerMakers = {
   },
 
   async 'queue purged'(fleet) {
-    const url = present(fleet.servers.driver)
-    const factory = fleet.servers.sqs ? sqs(url) : rabbitmq(url)
+    const url = present(fleet.place.driver)
+    const factory = fleet.place.sqs ? sqs(url) : rabbitmq(url)
     const driver = factory.open({ log: fleet.log, clock: systemClock, logger: quietLogger })
     try {
       await driver.purge('work')
@@ -88,14 +89,14 @@ export const brokerMakers = {
   },
 
   async 'queue deleted'(fleet) {
-    const { sqs: server, rabbitmq: node, driver, prefix } = fleet.servers
+    const { sqs: server, rabbitmq: node, driver, prefix } = fleet.place
     if (server) await deleteSqsQueues(present(driver))
     else await deleteQueues(present(node).url, prefix, ['work'])
     await fleet.takesAgain()
   },
 
   async 'confirm lost'(fleet, choice) {
-    const proxy = present(fleet.servers.proxies.broker)
+    const proxy = present(fleet.place.proxies.broker)
     proxy.blackHole('down')
     await Promise.all([fleet.dispatchGoesOn(), lasts(between(1_000, 8_000, choice))])
     proxy.heal()

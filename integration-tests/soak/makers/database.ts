@@ -1,16 +1,16 @@
 // A job log that is away, slow, or busy with somebody else.
 import { DatabaseSync } from 'node:sqlite'
 import { Client } from 'pg'
-import { lasts, tearApart } from '../../faults/stories/common.ts'
-import type { Fleet } from '../fleet.ts'
+import { tearApart } from '../../faults/stories/common.ts'
+import { lasts } from '../../fleet/looks.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 import type { SoakFault } from '../faults.ts'
-import { schema } from '../servers.ts'
-import type { Servers } from '../servers.ts'
+import type { Place } from '../../fleet/place.ts'
 import { between, present } from './maker.ts'
 import type { Maker } from './maker.ts'
 
-async function onDatabase(servers: Servers, act: (client: Client) => Promise<unknown>): Promise<void> {
-  const client = new Client(present(servers.postgres).url)
+async function onDatabase(place: Place, act: (client: Client) => Promise<unknown>): Promise<void> {
+  const client = new Client(present(place.postgres).url)
   client.on('error', () => {})
   await client.connect()
   try {
@@ -21,9 +21,9 @@ async function onDatabase(servers: Servers, act: (client: Client) => Promise<unk
 }
 
 /** Nobody else reads or writes meanwhile, or on SQLite: writes. */
-async function whileLocked({ servers }: Fleet, act: () => Promise<void>): Promise<void> {
-  if (servers.log.startsWith('sqlite:')) {
-    const file = new DatabaseSync(servers.log.slice('sqlite:'.length), { timeout: 5_000 })
+async function whileLocked({ place }: Fleet, act: () => Promise<void>): Promise<void> {
+  if (place.log.startsWith('sqlite:')) {
+    const file = new DatabaseSync(place.log.slice('sqlite:'.length), { timeout: 5_000 })
     try {
       file.exec('begin immediate')
       await act()
@@ -33,11 +33,9 @@ async function whileLocked({ servers }: Fleet, act: () => Promise<void>): Promis
     }
     return
   }
-  await onDatabase(servers, async (client) => {
+  await onDatabase(place, async (client) => {
     await client.query('begin')
-    await client.query(
-      `lock table ${schema}.live, ${schema}.jobs, ${schema}.workers in access exclusive mode`,
-    )
+    await client.query('lock table faults.live, faults.jobs, faults.workers in access exclusive mode')
     await act()
     await client.query('rollback')
   })
@@ -46,7 +44,7 @@ async function whileLocked({ servers }: Fleet, act: () => Promise<void>): Promis
 export const databaseMakers = {
   async 'database backends killed'(fleet) {
     for (let round = 0; round < 3; round += 1) {
-      await onDatabase(fleet.servers, (client) =>
+      await onDatabase(fleet.place, (client) =>
         client.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
             where pid <> pg_backend_pid() and backend_type = 'client backend'`,
@@ -58,12 +56,12 @@ export const databaseMakers = {
   },
 
   async 'database connections torn'(fleet) {
-    await tearApart(present(fleet.servers.proxies.log), () => fleet.goesOn(10))
+    await tearApart(present(fleet.place.proxies.log), () => fleet.goesOn(10))
     await fleet.takesAgain()
   },
 
   async 'database replies lost'(fleet, choice) {
-    const proxy = present(fleet.servers.proxies.log)
+    const proxy = present(fleet.place.proxies.log)
     proxy.blackHole('down')
     await lasts(between(1_000, 6_000, choice))
     proxy.heal()
@@ -71,7 +69,7 @@ export const databaseMakers = {
   },
 
   async 'database down'(fleet, choice) {
-    const postgres = present(fleet.servers.postgres)
+    const postgres = present(fleet.place.postgres)
     await postgres.kill()
     await lasts(between(1_000, 20_000, choice))
     await postgres.start()
@@ -84,7 +82,7 @@ export const databaseMakers = {
   },
 
   async 'database slow'(fleet, choice) {
-    const proxy = present(fleet.servers.proxies.log)
+    const proxy = present(fleet.place.proxies.log)
     proxy.delay(200)
     await Promise.all([fleet.goesOn(), lasts(between(2_000, 8_000, choice))])
     proxy.heal()

@@ -1,5 +1,5 @@
 import type { Choice } from '../choices.ts'
-import type { Fleet } from '../fleet.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 
 /** Makes a fault, ends it, and waits until the fleet has recovered. */
 export type Maker = (fleet: Fleet, choice: Choice) => Promise<void>

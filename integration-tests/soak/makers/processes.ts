@@ -1,13 +1,23 @@
 // Workers and dispatchers that are killed, frozen, blocked and stopped.
 import { until } from '@errand/testkit'
 import type { JobRecord } from '@errand/core/ports'
-import { afterCrashMs, afterReturnMs, leaseMs } from '../../faults/limits.ts'
-import { lasts } from '../../faults/stories/common.ts'
+import { afterCrashMs, afterReturnMs, leaseMs } from '../../fleet/limits.ts'
 import { hog } from '../../fleet/app/jobs.ts'
 import { freeze } from '../../fleet/freeze.ts'
-import { pause } from '../../fleet/looks.ts'
-import type { Fleet, Member } from '../fleet.ts'
+import { lasts, pause } from '../../fleet/looks.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
+import type { Member } from '../../fleet/member.ts'
 import type { Maker } from './maker.ts'
+
+/** The first one is neither killed nor stopped, so that there is a long life whose memory can be looked at. */
+function victims({ workers }: Fleet): readonly Member[] {
+  return workers.slice(1)
+}
+
+function victim(fleet: Fleet, which: number): Member {
+  const all = victims(fleet)
+  return all[Math.floor(which * all.length)]!
+}
 
 /** Waits for a moment in which the worker runs something, as far as that comes. */
 async function whileItRuns(fleet: Fleet, worker: Member): Promise<void> {
@@ -49,7 +59,7 @@ export const processMakers: Readonly<
   >
 > = {
   async 'worker killed'(fleet, { which }) {
-    const worker = fleet.victim(which)
+    const worker = victim(fleet, which)
     await whileItRuns(fleet, worker)
     worker.signal('SIGKILL')
     const sinceMs = performance.now()
@@ -58,9 +68,9 @@ export const processMakers: Readonly<
   },
 
   async 'frozen past its lease'(fleet, { which }) {
-    const worker = fleet.victim(which)
+    const worker = victim(fleet, which)
     await whileItRuns(fleet, worker)
-    await freeze(worker, fleet.servers.log)
+    await freeze(worker, fleet.place.log)
     const sinceMs = performance.now()
     try {
       await jobsRunElsewhere(fleet, worker, sinceMs)
@@ -80,14 +90,14 @@ export const processMakers: Readonly<
   },
 
   async SIGTERM(fleet, { which }) {
-    const worker = fleet.victim(which)
+    const worker = victim(fleet, which)
     await whileItRuns(fleet, worker)
     await stopInOrder(fleet, worker)
     await fleet.replace(worker)
   },
 
   async 'rolling restart'(fleet) {
-    for (const worker of fleet.victims()) {
+    for (const worker of victims(fleet)) {
       await fleet.replace(worker)
       await stopInOrder(fleet, worker)
     }
@@ -95,7 +105,9 @@ export const processMakers: Readonly<
   },
 
   async 'dispatcher killed'(fleet) {
-    await fleet.killDispatcher()
+    fleet.dispatcher.signal('SIGKILL')
+    await fleet.dispatcher.exited
+    await fleet.replace(fleet.dispatcher)
     const sinceMs = performance.now()
     let goesOn = false
     void fleet.dispatchGoesOn(5).then(

@@ -1,20 +1,21 @@
 import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { checkOutput } from '@errand/testkit'
 import { onTestFinished } from 'vitest'
+import type { Samples } from './memory.ts'
 import type { Finally } from './scene.ts'
 
-type Signal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'
-
-/** A process of the fleet, with the signals that a test sends it. */
-export interface FleetProcess {
+/** A process of a fleet, with the signals that a test sends it. */
+export interface Member {
+  /** For people: `worker 3`. */
+  readonly name: string
+  readonly program: string
   /** What it said when it was ready: a worker's id, as the log knows it. */
   readonly id: string
   readonly pid: number
-  signal(signal: Signal): void
+  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void
   /** Writes a line to its standard input. */
   tell(line: string): void
   /** Its exit code, or the signal that ended it. */
@@ -23,35 +24,46 @@ export interface FleetProcess {
   readonly ended: number | NodeJS.Signals | undefined
   /** What it logged. */
   readonly output: () => string
+  /** How it may end: exit codes and signals. Those that follow from the signals of the test are among them. */
+  readonly expected: readonly (number | string)[]
+  /** Its resident memory, where somebody watches it. */
+  readonly memory: Samples | undefined
 }
 
-export type WorkerProcess = FleetProcess
-
-export interface ProcessOptions {
+export interface MemberOptions {
   /** Default: when the test has finished. It does not outlive that. */
   readonly finally?: Finally | undefined
+  /** Default: that of its program. */
+  readonly name?: string | undefined
   /** A command that runs the one that follows it, in its place: as another user, say. */
   readonly through?: readonly string[] | undefined
   /** Node's own options, such as a small heap. */
   readonly execArgv?: readonly string[] | undefined
   /** Told of every line of its standard output; true keeps it out of `output()`. */
   readonly line?: ((line: string) => boolean) | undefined
+  /** How it will end by itself: exit codes or signals. */
+  readonly expects?: readonly (number | string)[] | undefined
+  /** Begins to watch its memory. */
+  readonly watch?: ((pid: number) => Samples) | undefined
 }
 
-/** Starts a program and waits until it says that it is ready. */
-export async function startProcess(
-  program: string,
-  env: Readonly<Record<string, string>>,
-  options: ProcessOptions = {},
-): Promise<FleetProcess> {
-  const words = [...(options.through ?? []), process.execPath, ...(options.execArgv ?? []), program]
+type Env = Readonly<Record<string, string>>
+
+/**
+ * Starts a program and waits until it says that it is ready.
+ * @param program one of the folder `app`, by its name, or the path of a file
+ */
+export async function startMember(program: string, env: Env, options: MemberOptions = {}): Promise<Member> {
+  const file = isAbsolute(program) ? program : join(import.meta.dirname, 'app', `${program}.ts`)
+  const { through = [], execArgv = [], finally: atTheEnd = onTestFinished } = options
+  const words = [...through, process.execPath, ...execArgv, file]
   const [command = '', ...parameters] = words
   const child = spawn(command, parameters, {
     env: { ...process.env, ERRAND_LOG_LEVEL: 'warn', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
-  ;(options.finally ?? onTestFinished)(() => end(child))
   checkOutput(child)
+  const expected = [...(options.expects ?? [])]
   let output = ''
   let ended: number | NodeJS.Signals | undefined
   createInterface(child.stderr).on('line', (line) => {
@@ -59,9 +71,14 @@ export async function startProcess(
   })
   // It may have ended before it has read everything.
   child.stdin.on('error', () => {})
-  const exited = once(child, 'exit').then(
+  // When all that it has said is here as well.
+  const exited = once(child, 'close').then(
     ([code, signal]) => (ended = (code ?? signal) as number | NodeJS.Signals),
   )
+  atTheEnd(async () => {
+    // A stopped process dies of SIGKILL as well.
+    if (child.kill('SIGKILL')) await exited
+  })
   const ready = new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
       if (!options.line?.(line)) output += `${line}\n`
@@ -69,31 +86,30 @@ export async function startProcess(
     })
     void exited.then((how) => reject(new Error(`the process ended (${how}) before it was ready:\n${output}`)))
   })
+  const id = await ready
+  const pid = child.pid ?? 0
   return {
-    id: await ready,
-    pid: child.pid ?? 0,
-    signal: (signal) => void child.kill(signal),
+    name: options.name ?? program,
+    program: basename(file, '.ts'),
+    id,
+    pid,
+    signal(signal) {
+      if (signal === 'SIGKILL') expected.push('SIGKILL')
+      if (signal === 'SIGTERM') expected.push(0)
+      child.kill(signal)
+    },
     tell: (line) => void child.stdin.write(`${line}\n`),
     exited,
     get ended() {
       return ended
     },
     output: () => output,
+    expected,
+    memory: options.watch?.(pid),
   }
 }
 
-/** Starts a worker and waits until it takes jobs. `app`: another program of the folder. */
-export function startWorker(
-  env: Readonly<Record<string, string>>,
-  app: string = 'worker.ts',
-  atTheEnd: Finally = onTestFinished,
-): Promise<WorkerProcess> {
-  return startProcess(join(import.meta.dirname, 'app', app), env, { finally: atTheEnd })
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  // A stopped process dies of SIGKILL as well.
-  child.kill('SIGKILL')
-  await once(child, 'exit')
+/** Starts a worker and waits until it takes jobs. */
+export function startWorker(env: Env, options?: MemberOptions): Promise<Member> {
+  return startMember('worker', env, options)
 }

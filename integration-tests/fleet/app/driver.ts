@@ -7,9 +7,10 @@ export interface FaultyDriver {
   readonly disturb: (line: string) => void
 }
 
-/** The driver of a URL; that of SQS with faults in it. Its SDK is slow to load, and the others need not wait for it. */
-export async function driverOf(url: string | undefined): Promise<FaultyDriver> {
-  if (!url?.startsWith('sqs:')) return { driver: url, disturb: () => {} }
+/** That of `ERRAND_DRIVER`; with `SQS_FAULTS`, that of SQS with faults in it. Its SDK is slow to load, and others need not wait. */
+export async function driverOf(env: NodeJS.ProcessEnv): Promise<FaultyDriver> {
+  const url = env['ERRAND_DRIVER']
+  if (!url?.startsWith('sqs:') || env['SQS_FAULTS'] === undefined) return { driver: url, disturb: () => {} }
   const { faultySqs } = await import('./faulty-sqs.ts')
   return faultySqs(url)
 }

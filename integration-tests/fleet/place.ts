@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FaultProxy } from '@errand/testkit'
-import type { Finally } from '../fleet/scene.ts'
-import { driverUrl, newPrefix } from '../rabbitmq/fleet.ts'
+import type { Finally } from './scene.ts'
+import { driverUrl, newPrefix } from '../rabbitmq/broker.ts'
 import { startPrivatePostgres } from '../services/private-postgres.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
 import { isRabbitmqInstalled, startPrivateRabbitmq } from '../services/private-rabbitmq.ts'
@@ -49,7 +49,9 @@ export function missingAt(name: PlaceName): string | undefined {
 
 /** @throws where the machine cannot have it: see `missingAt`. */
 export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Place> {
-  const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
+  const missing = missingAt(name)
+  if (missing !== undefined) throw new Error(missing)
+  const folder = mkdtempSync(join(tmpdir(), 'errand-place-'))
   atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
   const [postgres, rabbitmq, sqs] = await Promise.all([
     name === 'sqlite' ? undefined : startPrivatePostgres(),
@@ -71,8 +73,10 @@ export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Pla
 
   const through = async (finallyDo: Finally) => {
     const proxies = { log: await proxied(postgres, finallyDo), broker: await proxied(broker, finallyDo) }
-    const env: Record<string, string> = { ERRAND_LOG: rerouted(log, postgres?.port, proxies.log) }
-    if (driver !== undefined) env['ERRAND_DRIVER'] = rerouted(driver, broker?.port, proxies.broker)
+    const env = {
+      ERRAND_LOG: rerouted(log, postgres?.port, proxies.log),
+      ERRAND_DRIVER: rerouted(driver ?? 'database', broker?.port, proxies.broker),
+    }
     return { ...proxies, env }
   }
   const shared = await through(atTheEnd)

@@ -1,6 +1,6 @@
 import { startFaultProxy } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
-import type { Finally } from '../fleet/scene.ts'
+import type { Finally } from './scene.ts'
 
 /** A proxy in front of a private server, where there is one. */
 export async function proxied(

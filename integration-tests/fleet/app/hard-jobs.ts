@@ -1,0 +1,48 @@
+// Jobs that do what jobs must not do, and those that not every worker can run.
+import { defineJob, fixed } from '@errand/core'
+import { z } from 'zod'
+
+const none = z.object({})
+const risky = { queue: 'risky', payload: none } as const
+
+/** Waits for what never comes; ends when it is told to. */
+export const stuck = defineJob({
+  ...risky,
+  name: 'fleet.stuck',
+  timeout: '500ms',
+  retry: { attempts: 2, backoff: fixed('20ms') },
+})
+
+/** Hears no signal, and goes on until the test opens its gate. */
+export const deaf = defineJob({
+  ...risky,
+  name: 'fleet.deaf',
+  payload: z.object({ gate: z.string() }),
+  timeout: '500ms',
+  retry: { attempts: 1 },
+})
+
+/** Rejects beside the promise of its handler. */
+export const rejecting = defineJob({ ...risky, name: 'fleet.rejecting', crashes: 2 })
+
+/** Takes memory until there is no more. */
+export const greedy = defineJob({ ...risky, name: 'fleet.greedy', crashes: 2 })
+
+/** Ends its process. */
+export const suicidal = defineJob({ ...risky, name: 'fleet.suicidal', crashes: 2 })
+
+/** Known to workers of version 2 alone. */
+export const novel = defineJob({ name: 'fleet.novel', queue: 'deploy', payload: none })
+
+/** Its payload was changed from version 1 to 2, and neither version can read the other's. */
+export const grown = {
+  1: defineJob({ name: 'fleet.grown', queue: 'deploy', payload: z.strictObject({ n: z.number() }) }),
+  2: defineJob({ name: 'fleet.grown', queue: 'deploy', payload: z.strictObject({ total: z.number() }) }),
+} as const
+
+/** Carries whatever it is given. */
+export const carrying = defineJob({
+  name: 'fleet.carrying',
+  queue: 'work',
+  payload: z.object({ text: z.string() }),
+})
