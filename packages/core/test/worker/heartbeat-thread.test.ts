@@ -35,6 +35,11 @@ test.for(['a handler blocks past its deadline', 'the loop blocks while nothing r
   },
 )
 
+test('a process that is slow to start is not killed: it has no jobs yet', async () => {
+  const { child } = await inProcess('the loop blocks while it starts')
+  expect(await child.exit, child.err).toEqual({ code: 0, signal: null })
+})
+
 test('the lease counts from the sending of the beat that was answered, not from its answer', async () => {
   const { child } = await inProcess('a late answer')
   expect(await child.exit, child.err).toEqual({ code: 0, signal: null })

@@ -34,11 +34,13 @@ export type FromThread =
 
 /**
  * Ends a process whose main thread is stuck beyond every deadline. Nothing else ends a synchronous loop, and with
- * further beats no other worker would get its jobs. A thread's stderr goes through the main thread, so this writes to
- * the descriptor.
+ * further beats no other worker would get its jobs. A process that still starts is left alone: it has no jobs, and to
+ * load code can take longer than a lease where processors are scarce. A thread's stderr goes through the main thread, so
+ * this writes to the descriptor.
  */
-function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
+function watch(memory: HeartbeatMemory, leaseMs: number, isTaking: () => boolean): () => void {
   const everyMs = Math.max(10, leaseMs / 10)
+  let hasStarted = false
   let watchedSince = hrNow()
   let lastLook = watchedSince
   const timer = setInterval(() => {
@@ -49,6 +51,8 @@ function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
     lastLook = now
     // Read before the tick: the main thread writes the tick first.
     const { deadline } = memory
+    hasStarted ||= isTaking() || deadline !== 0n
+    if (!hasStarted) watchedSince = now
     const quietSince = memory.tick > watchedSince ? memory.tick : watchedSince
     if (nsToMs(now - quietSince) <= leaseMs || deadline > now) return
     const stuckMs = Math.round(nsToMs(now - quietSince))
@@ -63,7 +67,8 @@ function watch(memory: HeartbeatMemory, leaseMs: number): () => void {
 
 async function main(thread: ThreadData): Promise<void> {
   const memory = new HeartbeatMemory(thread.buffer)
-  const unwatch = watch(memory, thread.ref.leaseMs)
+  let { status } = thread
+  const unwatch = watch(memory, thread.ref.leaseMs, () => status.taking)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window's
   const post = (message: FromThread): void => parentPort?.postMessage(message)
 
@@ -76,7 +81,7 @@ async function main(thread: ThreadData): Promise<void> {
     beat: (report) => log.beat(thread.ref, report),
     intervalMs: thread.intervalMs,
     leaseMs: thread.ref.leaseMs,
-    status: thread.status,
+    status,
     clock: { ...systemClock, monotonicMs: () => nsToMs(hrNow()) },
     answered(reply, { sentMs, leaseUntilMs, toldUpTo }) {
       memory.leaseUntil = msToNs(leaseUntilMs)
@@ -91,7 +96,8 @@ async function main(thread: ThreadData): Promise<void> {
   parentPort?.on('message', (message: ToThread) => {
     switch (message.type) {
       case 'status':
-        beater.status = message.status
+        status = message.status
+        beater.status = status
         return
       case 'progress':
         beater.progress(message.progress, message.number)
