@@ -31,8 +31,8 @@ ended, order per key, \`onCrash: 'fail'\` kept, every history a legal path, no p
 
 **The time** in a cell is the longest that something took to come back: after a killed worker, until its jobs were started
 again (the lease is ${seconds(leaseMs)} here; the limit is ${seconds(afterCrashMs)}); after a broker or a database came back, until every worker took
-jobs and a new one started (the limit is ${seconds(afterReturnMs)}). On a machine that is busy with all places at once, so they are
-upper bounds. A dash: it cannot happen there; the reasons are below.
+jobs and a new one started (the limit is ${seconds(afterReturnMs)}). The machine was busy with all places at once, so the times are
+upper bounds. The limits are those of a quiet machine, and longer on one that is busier. A dash: it cannot happen there; the reasons are below.
 
 ${passed} of ${results.length} passed.
 

@@ -11,7 +11,7 @@ import { expect } from 'vitest'
 import { isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
 import type { JobLog, JobRecord } from '@errand/core/ports'
-import { checkProcesses, describeViolations, until } from '@errand/testkit'
+import { checkProcesses, describeViolations, scaleLimit, until } from '@errand/testkit'
 import type { LedgerLine, Recovery } from '@errand/testkit'
 import { createEffects } from './app/effects.ts'
 import { LedgerTail } from './app/ledger.ts'
@@ -208,7 +208,8 @@ export class Fleet {
     const note = (ms: number | undefined): void => {
       const recovery = { what, ms, limitMs, fault: this.fault }
       this.recoveries.push(recovery)
-      this.violations.push(...texts(checkProcesses([], [recovery]), this.fault))
+      const here = { ...recovery, limitMs: scaleLimit(limitMs) }
+      this.violations.push(...texts(checkProcesses([], [here]), this.fault))
     }
     try {
       // The test's own connections suffer as well: what cannot be looked at has not recovered.
