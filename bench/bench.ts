@@ -1,17 +1,23 @@
 /** The same work on Errand, its peers and the bare parts, side by side: see README.md. */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openBuild, ownRoot } from './builds.ts'
+import type { Build } from './builds.ts'
 import { killAll } from './measure/child-process.ts'
+import { phaseNamed, phases as allPhases } from './measure/phases.ts'
 import { measure } from './measure/round.ts'
-import type { Figures, Variant } from './measure/round.ts'
+import type { Figures } from './measure/round.ts'
+import { isMeasured } from './measure/scene.ts'
+import type { Variant } from './measure/scene.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { profile } from './profile/profile.ts'
+import { compareBuilds } from './report/against.ts'
 import { describeRatios } from './report/ratios.ts'
 import { summarize } from './report/summary.ts'
-import { makeTable } from './report/table.ts'
+import { makeCostsTable, makeTable } from './report/table.ts'
 import { Servers } from './servers/find.ts'
 import type { SubjectEntry } from './subjects/subject.ts'
 
@@ -19,7 +25,8 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 async function bench(options: Options, servers: Servers, folder: string): Promise<boolean> {
   await servers.find(new Set(options.subjects.flatMap(({ needs }) => needs)))
-  say(`${servers.what.join(' · ')} · Node ${process.version}`)
+  const load = loadavg()[0]?.toFixed(1)
+  say(`${servers.what.join(' · ')} · Node ${process.version} · load ${load} at ${new Date().toISOString()}`)
   const able = options.subjects.filter((entry) => isAble(entry, servers))
   const run = `b${randomBytes(3).toString('hex')}`
   const base = { n: options.n, servers, folder, run }
@@ -28,27 +35,50 @@ async function bench(options: Options, servers: Servers, folder: string): Promis
     for (const entry of able) process.stdout.write(`${await profile(entry, base)}\n`)
     return true
   }
-  const variants = able.flatMap((entry) => listVariants(entry, options))
-  const found = new Map<Variant, Figures[]>(variants.map((variant) => [variant, []]))
-  const failed = new Set<string>()
+  await using build = options.against === undefined ? undefined : await openBuild(options.against, folder)
+  const groups = able.map((entry) => listVariants(entry, options, build))
+  const found = new Map(groups.flat().map((variant) => [variant, new Map<string, Figures[]>()]))
+  let isWhole = true
   for (let number = 0; number < options.rounds; number++) {
-    for (const variant of variants) {
-      if (failed.has(variant.name)) continue
-      say(`round ${number + 1} of ${options.rounds}: ${variant.name}`)
-      try {
-        found.get(variant)?.push(await measure(variant, { ...base, number }))
-      } catch (error) {
-        failed.add(variant.name)
-        say(`${variant.name} FAILED: ${error instanceof Error ? error.message : String(error)}`)
+    for (const variants of groups) {
+      for (const phase of allPhases) {
+        // By turns: neither build is always the first.
+        const turns = number % 2 === 0 ? variants : variants.toReversed()
+        for (const variant of turns.filter((one) => isMeasured(one, phase))) {
+          say(`round ${number + 1} of ${options.rounds}: ${variant.name} ${phase.name}`)
+          try {
+            const figures = await measure(variant, phase, { ...base, number })
+            const rounds = found.get(variant)
+            rounds?.set(phase.name, [...(rounds.get(phase.name) ?? []), figures])
+          } catch (error) {
+            isWhole = false
+            say(
+              `${variant.name} ${phase.name} FAILED: ${error instanceof Error ? error.message : String(error)}`,
+            )
+          }
+        }
       }
     }
   }
   const summaries = [...found]
-    .filter(([, rounds]) => rounds.length > 0)
-    .map(([variant, rounds]) => summarize(variant, options.n, rounds))
+    .filter(([, phases]) => phases.size > 0)
+    .map(([variant, phases]) => summarize(variant, options.n, phases))
   if (options.json) for (const summary of summaries) process.stdout.write(`${JSON.stringify(summary)}\n`)
-  else process.stdout.write(`\n${makeTable(summaries)}\n\n${describeRatios(summaries)}\n`)
-  return failed.size === 0
+  else {
+    const pairs = groups.flatMap(([own, other]) =>
+      own && other?.module !== undefined
+        ? [{ subject: own.name, own: found.get(own) ?? new Map(), other: found.get(other) ?? new Map() }]
+        : [],
+    )
+    const parts = [
+      makeTable(summaries),
+      makeCostsTable(summaries),
+      describeRatios(summaries),
+      compareBuilds(build?.name ?? '', pairs),
+    ]
+    process.stdout.write(`\n${parts.filter(Boolean).join('\n\n')}\n`)
+  }
+  return isWhole
 }
 
 function isAble({ name, needs }: SubjectEntry, servers: Servers): boolean {
@@ -57,14 +87,18 @@ function isAble({ name, needs }: SubjectEntry, servers: Servers): boolean {
   return missing === undefined
 }
 
-function listVariants(entry: SubjectEntry, { phases, processes, backlog }: Options): Variant[] {
-  const { name } = entry
-  const drain = ['drain'] as const
-  const variants: Variant[] = [{ entry, name, processes: 1, backlog: 0, phases }]
-  if (processes > 1)
-    variants.push({ entry, name: `${name} ×${processes}`, processes, backlog: 0, phases: drain })
-  if (backlog > 0 && entry.kind === 'errand')
-    variants.push({ entry, name: `${name} +${backlog}`, processes: 1, backlog, phases: drain })
+/** The subject itself, that of the other build beside it, and then its fleet and its deep history. */
+function listVariants(entry: SubjectEntry, options: Options, build: Build | undefined): Variant[] {
+  const { phases, processes, backlog } = options
+  const { name, kind } = entry
+  const plain: Variant = { entry, name, processes: 1, backlog: 0, phases, root: ownRoot }
+  const variants: Variant[] = [plain]
+  if (build && kind === 'errand')
+    variants.push({ ...plain, name: `${name} @${build.name}`, module: build.module, root: build.root })
+  const drain = [phaseNamed('drain')]
+  if (processes > 1) variants.push({ ...plain, name: `${name} ×${processes}`, processes, phases: drain })
+  if (backlog > 0 && kind === 'errand')
+    variants.push({ ...plain, name: `${name} +${backlog}`, backlog, phases: drain })
   return variants
 }
 
@@ -74,8 +108,8 @@ async function main(): Promise<number> {
     process.stdout.write(usage)
     return 0
   }
-  const servers = new Servers()
   const folder = mkdtempSync(join(tmpdir(), 'errand-bench-'))
+  const servers = new Servers(folder)
   const leave = async (): Promise<void> => {
     killAll()
     await servers.release()

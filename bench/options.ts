@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { subjectNamed, subjects } from './subjects/index.ts'
-import { phases } from './subjects/subject.ts'
-import type { Phase, SubjectEntry } from './subjects/subject.ts'
+import { phaseNamed, phases } from './measure/phases.ts'
+import type { Phase } from './measure/phases.ts'
+import type { SubjectEntry } from './subjects/subject.ts'
 
 export interface Options {
   readonly help: boolean
@@ -13,6 +14,8 @@ export interface Options {
   readonly backlog: number
   readonly subjects: readonly SubjectEntry[]
   readonly phases: readonly Phase[]
+  /** A commit, or a folder: Errand's subjects are measured by turns with those of it. */
+  readonly against: string | undefined
 }
 
 export const usage = `pnpm bench [options]
@@ -20,7 +23,8 @@ export const usage = `pnpm bench [options]
   --n N             jobs of each measurement (20000)
   --rounds N        rounds; subjects alternate, and the medians count (1)
   --only NAME,NAME  these subjects; of: ${subjects.map(({ name }) => name).join(', ')}
-  --phases A,B      only these figures; of: ${phases.join(', ')}
+  --phases A,B      only these figures; of: ${phases.map(({ name }) => name).join(', ')}
+  --against COMMIT  Errand's subjects of that commit as well (or of a folder with its checkout), by turns with these
   --processes N     drain with a fleet of N worker processes as well
   --backlog N       drain with N finished jobs behind the queue as well (Errand only: the others keep no history)
   --profile         instead: for each subject of --only, the steps of one job, the CPU profile of enqueue1 and drain, and the calls per job
@@ -44,9 +48,10 @@ export function readOptions(given: readonly string[]): Options {
       backlog: { type: 'string', default: '0' },
       only: { type: 'string' },
       phases: { type: 'string' },
+      against: { type: 'string' },
     },
   })
-  const { help, json, profile, only } = values
+  const { help, json, profile, only, against } = values
   if (profile && only === undefined) throw new Error('--profile needs --only NAME: say whose')
   return {
     help,
@@ -56,15 +61,11 @@ export function readOptions(given: readonly string[]): Options {
     rounds: whole('--rounds', values.rounds, 1),
     processes: whole('--processes', values.processes, 1),
     backlog: whole('--backlog', values.backlog, 0),
-    phases: values.phases === undefined ? phases : values.phases.split(',').map(phaseNamed),
+    against,
+    phases:
+      values.phases === undefined ? phases : values.phases.split(',').map((name) => phaseNamed(name.trim())),
     subjects: only === undefined ? subjects : only.split(',').map((name) => subjectNamed(name.trim())),
   }
-}
-
-function phaseNamed(name: string): Phase {
-  const found = phases.find((phase) => phase === name.trim())
-  if (found) return found
-  throw new Error(`there is no figure "${name}"; there are ${phases.join(', ')}`)
 }
 
 function whole(name: string, text: string, least: number): number {

@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FromChild, Measured, Task, ToChild } from './task.ts'
 
-const module = fileURLToPath(new URL('child.ts', import.meta.url))
+/** The module of a child; that of another build has a place of its own. */
+export const ownModule = fileURLToPath(new URL('child.ts', import.meta.url))
 /** What a child may still take to close after its work. */
 const endMs = 15_000
 const complaintLength = 2_000
+/** A subject that writes a line for each job is not at its best: who measured it so would measure its log. */
+const mostLines = 100
 
 export interface Child extends AsyncDisposable {
   /** Resolves when it may be told to go. */
@@ -31,7 +34,7 @@ export function killAll(): void {
 let files = 0
 
 /** Starts a process for a task. What it says goes to a file, and is shown only if it fails: subjects log as they please. */
-export function spawnChild(task: Task): Child {
+export function spawnChild(task: Task, module: string = ownModule): Child {
   const file = join(task.place.folder, `said-${process.pid}-${files++}.log`)
   const said = openSync(file, 'w')
   const env = {
@@ -56,8 +59,11 @@ export function spawnChild(task: Task): Child {
   measured.promise.catch(() => undefined)
   child.on('message', (message: FromChild) => {
     if (message.type === 'ready') ready.resolve()
-    else if (message.type === 'measured') measured.resolve(message.measured)
-    else if (message.type === 'failed') {
+    else if (message.type === 'measured') {
+      const lines = readFileSync(file, 'utf8').split('\n').length
+      if (lines > mostLines) fail(`it wrote ${lines} lines while it worked: turn its log off`)
+      else measured.resolve(message.measured)
+    } else if (message.type === 'failed') {
       fail(message.error)
       child.kill('SIGKILL')
     }

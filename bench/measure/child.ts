@@ -1,23 +1,22 @@
 /** A process that does one thing for one subject, told by its parent, and ends with it. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { countCalls } from '../profile/calls.ts'
 import { Sampling } from '../profile/sampling.ts'
 import { Steps } from '../profile/steps.ts'
 import { subjectNamed } from '../subjects/index.ts'
 import type { Subject } from '../subjects/subject.ts'
-import { enqueue1, enqueueBulk, warmUp } from './enqueue.ts'
+import { runJobs } from './drain-role.ts'
+import { enqueue1, enqueueBulk, fill, warmUp } from './enqueue.ts'
 import { latencies } from './latency.ts'
 import { clockMs, workload } from './task.ts'
 import type { FromChild, Measured, Task, ToChild } from './task.ts'
 import { Usage } from './usage.ts'
 
-/** How often a drain says how far it is. */
-const progressEveryMs = 20
 /** A subject that does not close is left where it is. */
 const closeMs = 10_000
 
 const send = (message: FromChild, sent: () => void = () => {}): void => void process.send?.(message, sent)
 const told = { go: Promise.withResolvers<void>(), finish: Promise.withResolvers<void>() }
-const usage = new Usage()
 
 process.on('disconnect', () => process.exit(0))
 process.on('message', (message: ToChild) => {
@@ -29,6 +28,16 @@ process.on('message', (message: ToChild) => {
     })
 })
 
+/** What the roles measure with. */
+interface Timing {
+  /** Says that it is ready, and waits until it may go. */
+  readonly begin: () => Promise<void>
+  /** From here on it counts. */
+  readonly timed: () => Promise<void>
+  readonly finish: Promise<void>
+  readonly read: () => Omit<Measured, 'jobs' | 'rate' | 'latencies' | 'steps'>
+}
+
 async function run(task: Task): Promise<void> {
   const { profileTo } = task
   // Of a latency not the whole counts but each step, and a profiler would be in the way.
@@ -36,26 +45,29 @@ async function run(task: Task): Promise<void> {
   const profiled = profileTo !== undefined
   const steps =
     profiled && isLatency ? new Steps(task.role === 'latency' ? 'dispatcher' : 'worker') : undefined
-  const calls = profiled && !isLatency ? countCalls(task.subject) : undefined
+  const calls = countCalls(profiled && task.subject.includes('sqlite'))
+  const usage = new Usage(task.servers)
   const open = await subjectNamed(task.subject).load()
   const subject = await open(task.place)
   const sampling = profiled && !isLatency ? new Sampling(profileTo) : undefined
-  const timed = async (): Promise<void> => {
-    await sampling?.begin()
-    usage.begin()
+  const timing: Timing = {
+    begin: async () => {
+      send({ type: 'ready' })
+      await told.go.promise
+    },
+    timed: async () => {
+      // Without a turn between them: what counts begins in one moment.
+      usage.begin()
+      calls.begin()
+      await sampling?.begin()
+    },
+    finish: told.finish.promise,
+    read: () => ({ ...usage.read(), calls: calls.read() }),
   }
-  const begin = async (): Promise<void> => {
-    send({ type: 'ready' })
-    await told.go.promise
-    calls?.begin()
-    // A drain begins with its first handler.
-    if (task.role !== 'drain') await timed()
-  }
-  const measured = await perform(subject, task, begin, timed, steps)
-  const counted = calls?.read()
+  const measured = await perform(subject, task, timing, steps)
   await sampling?.end()
   await new Promise<void>((sent) => {
-    send({ type: 'measured', measured: { ...measured, ...(counted ? { calls: counted } : {}) } }, sent)
+    send({ type: 'measured', measured }, sent)
   })
   setTimeout(() => process.exit(0), closeMs)
   await subject.close()
@@ -66,68 +78,73 @@ async function run(task: Task): Promise<void> {
 async function perform(
   subject: Subject,
   task: Task,
-  begin: () => Promise<void>,
-  timed: () => Promise<void>,
+  { begin, timed, finish, read }: Timing,
   steps: Steps | undefined,
 ): Promise<Measured> {
-  const { role, n } = task
+  const { role, n, place } = task
+  const { payloadBytes, slots } = place.work
   switch (role) {
     case 'prepare':
       await begin()
+      await timed()
       await subject.prepare()
-      await enqueueBulk(subject, n)
-      return usage.read()
+      await fill(subject, n, payloadBytes)
+      return { jobs: n, ...read() }
     case 'backlog':
       await begin()
+      await timed()
       await subject.prepare()
       await subject.backlog?.(n)
-      return usage.read()
+      return { jobs: n, ...read() }
     case 'enqueue1':
     case 'enqueueBulk': {
-      await warmUp(subject, role)
+      await warmUp(subject, role, payloadBytes)
       await begin()
-      const seconds = await (role === 'enqueue1' ? enqueue1(subject, n) : enqueueBulk(subject, n))
-      return { rate: n / seconds, ...usage.read() }
+      await timed()
+      const enqueue = role === 'enqueue1' ? enqueue1 : enqueueBulk
+      return { ...(await enqueue(subject, n, payloadBytes)), ...read() }
     }
-    case 'drain':
+    case 'drain': {
       await begin()
-      return drain(subject, timed)
+      const count = await runJobs({ subject, work: place.work, timed, finish, send })
+      return { jobs: count(), ...read() }
+    }
+    case 'follow': {
+      let least = 0
+      await subject.follow?.(place.followers, (count) => (least = count))
+      await begin()
+      await timed()
+      const progress = setInterval(() => send({ type: 'seen', count: least }), 20)
+      await finish
+      clearInterval(progress)
+      return { jobs: least, ...read() }
+    }
     case 'latency':
       await begin()
-      return { ...(await latencies(subject, task, steps)), ...usage.read() }
+      await timed()
+      return { ...(await latencies(subject, task, steps)), ...read() }
     case 'latency-worker':
       await begin()
+      await timed()
       await subject.work(({ index }) => {
         const atMs = clockMs()
         send({ type: 'started', index, atMs, ...(steps ? { steps: steps.take() } : {}) })
-      }, workload.concurrency)
-      await told.finish.promise
-      return usage.read()
+      }, slots)
+      await finish
+      return { jobs: 0, ...read() }
+    case 'idle':
+      await subject.work(() => {}, slots)
+      await pause(workload.calmMs)
+      await begin()
+      await timed()
+      await finish
+      return { jobs: 0, ...read() }
+    case 'lists':
+      await begin()
+      await timed()
+      await subject.lists?.()
+      return { jobs: 0, ...read() }
     default:
       return role satisfies never
   }
-}
-
-/** Runs jobs until it is told that the fleet has run them all: how many each process gets, only the parent knows. */
-async function drain(subject: Subject, timed: () => Promise<void>): Promise<Measured> {
-  let [count, opening, said] = [0, 0, 0]
-  let [firstMs, lastMs] = [0, 0]
-  await subject.work(() => {
-    lastMs = clockMs()
-    if (count === 0) {
-      firstMs = lastMs
-      void timed()
-      setImmediate(() => {
-        opening = count
-      })
-    }
-    count += 1
-  }, workload.concurrency)
-  const progress = setInterval(() => {
-    if (count > said) send({ type: 'progress', progress: { count, opening, firstMs, lastMs } })
-    said = count
-  }, progressEveryMs)
-  await told.finish.promise
-  clearInterval(progress)
-  return usage.read()
 }

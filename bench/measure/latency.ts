@@ -18,7 +18,11 @@ export async function latencies(
   subject: Subject,
   task: Task,
   steps: Steps | undefined,
-): Promise<{ readonly latencies: readonly number[]; readonly steps?: readonly StepTime[] }> {
+): Promise<{
+  readonly jobs: number
+  readonly latencies: readonly number[]
+  readonly steps?: readonly StepTime[]
+}> {
   type Start = Extract<FromChild, { type: 'started' }>
   let heard = Promise.withResolvers<Start>()
   await using worker = spawnChild({ ...task, role: 'latency-worker' })
@@ -50,8 +54,8 @@ export async function latencies(
   jobs.length = 0
   const found: number[] = []
   const untilMs = clockMs() + workload.latencyMaxMs
-  const most = Math.min(task.n, workload.latencyJobs)
-  while (found.length < most && clockMs() < untilMs) found.push(await one(warmUps + found.length))
+  while (found.length < workload.latencyJobs && clockMs() < untilMs)
+    found.push(await one(warmUps + found.length))
   await worker.finish()
-  return { latencies: found, ...(steps ? { steps: stepTimes(jobs) } : {}) }
+  return { jobs: found.length, latencies: found, ...(steps ? { steps: stepTimes(jobs) } : {}) }
 }

@@ -1,115 +1,124 @@
-import { rmSync, globSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Servers } from '../servers/find.ts'
-import type { Phase, Place, SubjectEntry } from '../subjects/subject.ts'
-import { spawnChild } from './child-process.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { countKind } from '../profile/calls.ts'
+import type { Written } from '../servers/server.ts'
 import { drain } from './drain.ts'
-import type { Measured, Role, Task } from './task.ts'
+import { idlePollSeconds, idleSeconds, countJobs } from './phases.ts'
+import type { Phase } from './phases.ts'
+import { setScene } from './scene.ts'
+import type { Round, Scene, Variant } from './scene.ts'
+import { startupRatio } from './startup.ts'
+import type { Measured } from './task.ts'
 
-/** A subject as one line of the table. */
-export interface Variant {
-  readonly entry: SubjectEntry
-  /** `name`, `name ×4`, `name +1000000`. */
-  readonly name: string
-  readonly processes: number
-  /** Finished jobs behind the queue. */
-  readonly backlog: number
-  /** Fleets and histories are a question of draining alone. */
-  readonly phases: readonly Phase[]
-}
-
-/** What one round found. Rates in jobs per second, latencies in ms. */
+/** What one phase of one round found; undefined is what a subject or this machine does not tell. */
 export interface Figures {
-  readonly enqueue1?: number
-  readonly enqueueBulk?: number
-  readonly drain?: number
-  readonly latencies?: readonly number[]
-  readonly cpuSeconds: number
-  readonly rssMb: number
+  /** Jobs per second. */
+  readonly rate?: number | undefined
+  /** In ms. */
+  readonly latencies?: readonly number[] | undefined
+  /** CPU per job of the subject's own processes, in µs. */
+  readonly clientUs?: number | undefined
+  /** And of the servers. */
+  readonly serverUs?: number | undefined
+  /** Per job. */
+  readonly walBytes?: number | undefined
+  readonly indexEntries?: number | undefined
+  /** Tables and indexes at the end, per job. */
+  readonly diskBytes?: number | undefined
+  readonly statements?: number | undefined
+  readonly requests?: number | undefined
+  /** Of an idle worker. */
+  readonly commitsPerSecond?: number | undefined
+  readonly requestsPerSecond?: number | undefined
+  /** Operators' lists over what waits: CPU of all processes, in ms. */
+  readonly listsMs?: number | undefined
+  /** CPU of `errand jobs list`, as a multiple of `node -e 0`. */
+  readonly startup?: number | undefined
+  /** The largest of its processes. */
+  readonly rssMb?: number | undefined
 }
 
-export interface Round {
-  readonly n: number
-  readonly servers: Servers
-  readonly folder: string
-  /** Names that no other run has. */
-  readonly run: string
-  readonly number: number
-}
-
-export async function measure(variant: Variant, round: Round): Promise<Figures> {
-  const found: Partial<Record<Phase, number>> = {}
-  let latencies: readonly number[] | undefined
-  let cpuSeconds = 0
-  let rssMb = 0
-  for (const phase of variant.phases) {
-    await using scene = await setScene(variant, phase, round)
-    const measured: readonly Measured[] =
-      phase === 'drain' ? await drain(scene, variant.processes) : [await scene.perform(phase)]
-    // A latency run mostly waits: its share of the processor says nothing.
-    if (phase !== 'latency') cpuSeconds += measured.reduce((sum, one) => sum + one.cpuSeconds, 0)
-    rssMb = Math.max(rssMb, ...measured.map((one) => one.rssMb))
-    latencies = measured[0]?.latencies ?? latencies
-    const rate = measured[0]?.rate
-    if (rate !== undefined) found[phase] = rate
+export async function measure(variant: Variant, phase: Phase, round: Round): Promise<Figures> {
+  const n = countJobs(phase, round.n)
+  const { act } = phase
+  await using scene = await setScene(variant, phase, round, act === 'drain' ? n : 0)
+  if (act === 'startup') return { startup: await startupRatio(variant, scene, round) }
+  if (act === 'idle') return await idle(variant, scene, round)
+  const marks = async (): Promise<Written> => round.servers.written(variant.entry.needs)
+  // Before the drain what is written is the preparation's.
+  let from = await marks()
+  const measured =
+    act === 'drain'
+      ? await drain(scene, variant.processes, Math.min(n, round.n))
+      : [await scene.perform(act, n, async () => void (from = await marks()))]
+  const figures = {
+    ...computeFigures(measured),
+    ...(await measureWritten(variant, phase, scene, round, from, measured)),
   }
-  const { enqueue1, enqueueBulk, drain: drained } = found
+  // A latency run mostly waits: its share of the processor says nothing.
+  if (act === 'latency') return { latencies: figures.latencies, rssMb: figures.rssMb }
+  if (phase.jobs === undefined) return figures
+  const { cpuSeconds, serverCpuSeconds } = await scene.perform('lists', 0)
+  return { ...figures, listsMs: 1_000 * (cpuSeconds + serverCpuSeconds) }
+}
+
+function computeFigures(measured: readonly Measured[]): Figures {
+  const jobs = measured.reduce((sum, one) => sum + one.jobs, 0)
+  const sum = (of: (one: Measured) => number): number => measured.reduce((all, one) => all + of(one), 0)
+  // Each process of a fleet has measured the same servers.
+  const [first, ...others] = measured
+  const followers = others.filter((one) => one.jobs === 0)
+  const serverSeconds = [first, ...followers].reduce((all, one) => all + (one?.serverCpuSeconds ?? 0), 0)
+  const calls = measured.flatMap((one) => one.calls)
   return {
-    ...(enqueue1 === undefined ? {} : { enqueue1 }),
-    ...(enqueueBulk === undefined ? {} : { enqueueBulk }),
-    ...(drained === undefined ? {} : { drain: drained }),
-    ...(latencies ? { latencies } : {}),
-    cpuSeconds,
-    rssMb,
+    rate: first?.rate,
+    latencies: first?.latencies,
+    clientUs: (1e6 * sum((one) => one.cpuSeconds)) / jobs,
+    serverUs: (1e6 * serverSeconds) / jobs,
+    // None means that the subject speaks another protocol, which nobody counts.
+    statements: countKind(calls, 'statement') / jobs || undefined,
+    requests: countKind(calls, 'request') / jobs || undefined,
+    rssMb: first?.rssMb,
   }
 }
 
-/** Tables and queues for one phase, filled where it needs jobs; gone at the end, but for a history that took long to make. */
-export interface Scene extends AsyncDisposable {
-  readonly task: (role: Role, n?: number) => Task
-  /** A role that ends by itself, in a process of its own. */
-  perform(role: Role, n?: number): Promise<Measured>
+async function measureWritten(
+  { entry }: Variant,
+  { act, jobs: many }: Phase,
+  scene: Scene,
+  { servers }: Round,
+  from: Written,
+  measured: readonly Measured[],
+): Promise<Figures> {
+  const jobs = measured.reduce((sum, one) => sum + one.jobs, 0)
+  const to = await servers.written(entry.needs)
+  if (from.lsn === undefined || to.lsn === undefined) return {}
+  // Only a drain leaves what was counted and nothing else: before the others are warm-ups, and many jobs wait in one.
+  const isAlone = act === 'drain' && many === undefined
+  const diskBytes = isAlone ? await servers.diskBytes(entry.needs, scene.space) : undefined
+  const entries = await servers.indexEntries(entry.needs, from.lsn, to.lsn)
+  return {
+    walBytes: (to.walBytes - from.walBytes) / jobs,
+    ...(diskBytes === undefined ? {} : { diskBytes: diskBytes / jobs }),
+    ...(entries === undefined ? {} : { indexEntries: entries / jobs }),
+  }
 }
 
-export async function setScene(
-  variant: Variant,
-  phase: Phase,
-  round: Round,
-  profileTo?: string,
-): Promise<Scene> {
-  const { entry, backlog, processes } = variant
-  const { servers, folder, n, run, number } = round
-  const kept = backlog > 0
-  const name = `${run}_${entry.name}_${phase}_${kept ? 'kept' : number}`
-  const space = name.replaceAll(/[^a-z0-9]/gi, '_').toLowerCase()
-  const place: Place = { space, phase, urls: servers.urls, folder, processes }
-  const task = (role: Role, count = n): Task => ({
-    subject: entry.name,
-    role,
-    place,
-    n: count,
-    profileTo: role === phase ? profileTo : undefined,
-  })
-  const perform: Scene['perform'] = async (role, count) => {
-    await using child = spawnChild(task(role, count))
-    await child.ready
-    child.go()
-    const measured = await child.measured
-    await child.ended()
-    return measured
+/** What a worker costs that has nothing to do. */
+async function idle({ entry }: Variant, scene: Scene, { servers }: Round): Promise<Figures> {
+  await using worker = scene.child(scene.task('idle', 0))
+  await worker.ready
+  const polls = entry.needs.includes('sqs')
+  const seconds = polls ? idlePollSeconds : idleSeconds
+  const from = await servers.written(entry.needs)
+  worker.go()
+  await pause(1_000 * seconds)
+  const to = await servers.written(entry.needs)
+  const measured = await worker.finish()
+  return {
+    ...(from.commits === undefined || to.commits === undefined
+      ? {}
+      : { commitsPerSecond: (to.commits - from.commits) / seconds }),
+    ...(polls ? { requestsPerSecond: countKind(measured.calls, 'request') / seconds } : {}),
+    rssMb: measured.rssMb,
   }
-  servers.use(space)
-  const remove = async (): Promise<void> => {
-    await servers.wipe(entry.needs, space)
-    for (const file of globSync(`${space}.db*`, { cwd: folder })) rmSync(join(folder, file))
-  }
-  try {
-    if (kept && number === 0) await perform('backlog', backlog)
-    await perform('prepare', phase === 'drain' ? n : 0)
-    await servers.settle(entry.needs)
-  } catch (error) {
-    await remove().catch(() => undefined)
-    throw error
-  }
-  return { task, perform, [Symbol.asyncDispose]: kept ? async () => {} : remove }
 }

@@ -3,7 +3,17 @@ import type { Counted } from '../profile/calls.ts'
 import type { Step, StepTime } from '../profile/steps.ts'
 
 /** What a child process is for. */
-export type Role = 'prepare' | 'backlog' | 'enqueue1' | 'enqueueBulk' | 'drain' | 'latency' | 'latency-worker'
+export type Role =
+  | 'prepare'
+  | 'backlog'
+  | 'enqueue1'
+  | 'enqueueBulk'
+  | 'drain'
+  | 'follow'
+  | 'latency'
+  | 'latency-worker'
+  | 'idle'
+  | 'lists'
 
 export interface Task {
   readonly subject: string
@@ -11,21 +21,27 @@ export interface Task {
   readonly place: Place
   /** Jobs: to measure with, or to prepare. */
   readonly n: number
-  /** Count calls to servers, and write a CPU profile into this folder. */
+  /** Processes whose descendants are the servers that work for it: what they use counts. */
+  readonly servers: readonly number[]
+  /** Write a CPU profile into this folder, and note the steps of a latency. */
   readonly profileTo?: string | undefined
 }
 
 /** What a role measured in its timed part. */
 export interface Measured {
+  /** How many it did. */
+  readonly jobs: number
   /** Jobs per second. */
   readonly rate?: number
   /** From the call of dispatch to the handler's start, in ms. */
   readonly latencies?: readonly number[]
   /** User and system time of the process in the timed part. */
   readonly cpuSeconds: number
+  /** And of the servers. */
+  readonly serverCpuSeconds: number
   /** Peak of the whole process. */
   readonly rssMb: number
-  readonly calls?: readonly Counted[]
+  readonly calls: readonly Counted[]
   readonly steps?: readonly StepTime[]
 }
 
@@ -46,6 +62,8 @@ export type ToChild =
 export type FromChild =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly progress: Progress }
+  /** The least that a follower has seen. */
+  | { readonly type: 'seen'; readonly count: number }
   /** A latency worker: a handler has started. */
   | {
       readonly type: 'started'
@@ -61,17 +79,18 @@ export function clockMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-/** What the issue asks for. */
 export const workload = {
   /** Single dispatches at a time. */
   inFlight: 64,
   /** Jobs per bulk call. */
   bulk: 500,
-  /** Slots of a worker. */
-  concurrency: 50,
+  /** Bulk calls at a time where a queue is filled and nothing is timed. */
+  fillers: 2,
   /** Jobs of the latency measurement, and how long it may take with a subject that only polls. */
-  latencyJobs: 200,
-  latencyMaxMs: 20_000,
+  latencyJobs: 150,
+  latencyMaxMs: 10_000,
   /** Between two of them, so that worker and dispatcher are idle again; jittered, so that no poll is in step. */
   latencyPauseMs: 25,
+  /** Before an idle worker is looked at. */
+  calmMs: 3_000,
 } as const

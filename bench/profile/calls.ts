@@ -1,10 +1,12 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest } from 'node:http'
 import { DatabaseSync, StatementSync } from 'node:sqlite'
-import { intercept, pgClients, shortened, statementName } from './intercept.ts'
+import { intercept, pgClients, shortened, statementText } from './intercept.ts'
 
 /** One kind of call to a server (or to SQLite), in the timed part. */
 export interface Counted {
+  /** A request is one of HTTP: to SQS. */
+  readonly kind: 'statement' | 'request'
   /** The name of a prepared statement, the beginning of a text, or the action of SQS. */
   readonly name: string
   readonly calls: number
@@ -15,43 +17,58 @@ export interface Calls {
   read(): readonly Counted[]
 }
 
+type Count = (kind: Counted['kind'], name: string) => void
+
 /**
  * Counts calls where the client libraries make them: each call of pg's `Client.query` is one statement; each request of the
  * AWS SDK is one; a statement of node:sqlite is a call into the library.
+ *
+ * @param sqlite SQLite's as well: a job has several, and to count them costs a part of what they cost
  */
-export function countCalls(subject: string): Calls {
-  const counts = new Map<string, number>()
-  const count = (name: string): void => {
-    const short = shortened(name)
-    counts.set(short, (counts.get(short) ?? 0) + 1)
+export function countCalls(sqlite: boolean): Calls {
+  const counts = { statement: new Map<string, number>(), request: new Map<string, number>() }
+  const count: Count = (kind, name) => {
+    counts[kind].set(name, (counts[kind].get(name) ?? 0) + 1)
   }
   countPg(count)
   countHttp(count)
-  if (subject.includes('sqlite')) countSqlite(count)
+  if (sqlite) countSqlite(count)
+  const all = (kind: Counted['kind']): Counted[] =>
+    [...counts[kind]].map(([name, calls]) => ({ kind, name: shortened(name), calls }))
   return {
-    begin: () => counts.clear(),
-    read: () => [...counts].map(([name, calls]) => ({ name, calls })).toSorted((a, b) => b.calls - a.calls),
+    begin: () => {
+      counts.statement.clear()
+      counts.request.clear()
+    },
+    read: () => [...all('statement'), ...all('request')].toSorted((a, b) => b.calls - a.calls),
   }
 }
 
-function countPg(count: (name: string) => void): void {
+/** How many of a kind. */
+export function countKind(calls: readonly Counted[], kind: Counted['kind']): number {
+  return calls.reduce((sum, one) => sum + (one.kind === kind ? one.calls : 0), 0)
+}
+
+function countPg(count: Count): void {
   for (const prototype of pgClients()) {
-    listen(prototype, 'query', (_, [query]) => count(statementName(query)))
+    listen(prototype, 'query', (_, [query]) => count('statement', statementText(query)))
   }
 }
 
-function countHttp(count: (name: string) => void): void {
+function countHttp(count: Count): void {
   subscribe('http.client.request.start', (message) => {
     const { request } = message as { readonly request: ClientRequest }
     const target = request.getHeader('x-amz-target')
-    count(typeof target === 'string' ? target : request.method)
+    count('request', typeof target === 'string' ? target : request.method)
   })
 }
 
-function countSqlite(count: (name: string) => void): void {
+function countSqlite(count: Count): void {
   for (const method of ['run', 'get', 'all', 'iterate'])
-    listen(StatementSync.prototype, method, (statement) => count((statement as StatementSync).sourceSQL))
-  listen(DatabaseSync.prototype, 'exec', (_, [sql]) => count(sql as string))
+    listen(StatementSync.prototype, method, (statement) =>
+      count('statement', (statement as StatementSync).sourceSQL),
+    )
+  listen(DatabaseSync.prototype, 'exec', (_, [sql]) => count('statement', sql as string))
 }
 
 /** Calls `heard` before each call of a method. */

@@ -29,13 +29,13 @@ export function intercept(
 
 const shown = 72
 
-/** What a call of pg's `Client.query` is called: its plan's name, or the beginning of its text. */
-export function statementName(query: unknown): string {
+/** What a call of pg's `Client.query` is called: its plan's name, or its text. */
+export function statementText(query: unknown): string {
   const { name, text } = (typeof query === 'string' ? { text: query } : query) as {
     readonly name?: string
     readonly text?: string
   }
-  return shortened(name ?? text ?? '?')
+  return name ?? text ?? '?'
 }
 
 export function shortened(text: string): string {

@@ -1,6 +1,6 @@
 import { clockMs } from '../measure/task.ts'
 import { quantile } from '../report/summary.ts'
-import { intercept, pgClients, statementName } from './intercept.ts'
+import { intercept, pgClients, shortened, statementText } from './intercept.ts'
 
 /** A statement was sent or answered, or a notification heard. */
 export interface Step {
@@ -25,7 +25,7 @@ export class Steps {
     }
     for (const prototype of pgClients()) {
       intercept(prototype, 'query', (call, [query]) => {
-        const name = statementName(query)
+        const name = shortened(statementText(query))
         note(`sent ${name}`)
         const answer = call()
         if (answer instanceof Promise) {

@@ -1,100 +1,49 @@
+import type { PhaseSummary, Summary } from './summary.ts'
 import { aligned } from './table.ts'
-import type { Summary } from './summary.ts'
+import { targets } from './targets.ts'
 
-type Rate = 'enqueue1' | 'enqueueBulk' | 'drain'
-
-interface Target {
-  readonly what: string
-  readonly subject: string
-  readonly rate: Rate
-  /** Compared with the best of these that were measured. */
-  readonly against: readonly string[]
-  readonly atLeast: number
-}
-
-const onPostgres = ['graphile-worker', 'graphile-worker-local-queue', 'pg-boss', 'bullmq-postgres']
-
-/** What Errand is to reach, as ratios within one run. */
-const targets: readonly Target[] = [
-  { ...over('errand-postgres', 'enqueue1', onPostgres), atLeast: 10 },
-  { ...over('errand-postgres', 'enqueue1', ['bullmq-redis']), atLeast: 1 },
-  { ...over('errand-postgres', 'enqueueBulk', [...onPostgres, 'boringnode-knex']), atLeast: 1.2 },
-  { ...over('errand-postgres', 'drain', ['bullmq-redis']), atLeast: 1.5 },
-  { ...over('errand-postgres', 'drain', ['graphile-worker-local-queue']), atLeast: 1 },
-  { ...over('errand-postgres', 'drain', ['pg-boss']), atLeast: 1 },
-  { ...over('errand-postgres', 'drain', ['bare-postgres']), atLeast: 0.8 },
-  { ...over('errand-rabbitmq', 'enqueue1', ['raw-amqplib']), atLeast: 0.35 },
-  { ...over('errand-rabbitmq', 'drain', ['raw-amqplib']), atLeast: 0.35 },
-  { ...over('errand-sqlite', 'drain', ['bare-sqlite']), atLeast: 0.6 },
-  { ...over('errand-sqs', 'drain', ['sqs-consumer']), atLeast: 1 },
-]
-
-const longestP50Ms = 2.5
-const backlogAtLeast = 0.8
-const fleetAtLeast = 1
+/** What was measured, by subject, phase and figure; undefined where it was not. */
+export type Look = (subject: string, phase: string, figure: keyof PhaseSummary) => number | undefined
 
 interface Ratio {
   readonly what: string
-  readonly ratio: number
-  readonly atLeast: number
+  readonly value: number
+  readonly atLeast?: number
+  readonly atMost?: number
 }
 
-/** A line per target of which both sides were measured; empty where there is none. */
+const backlogAtLeast = 0.8
+const fleetAtLeast = 1
+
+/** A line per target of which all parts were measured, with what was missed; empty where there is none. */
 export function describeRatios(summaries: readonly Summary[]): string {
-  const ratios = [
-    ...targets.flatMap((target) => compareRates(target, summaries)),
-    ...compareLatencies(summaries),
-  ]
+  const look: Look = (subject, phase, figure) =>
+    summaries.find(({ name }) => name === subject)?.phases[phase]?.[figure] ?? undefined
+  const ratios = targets.flatMap(({ value, ...target }): Ratio[] => {
+    const found = value(look)
+    return found === undefined || !Number.isFinite(found) ? [] : [{ ...target, value: found }]
+  })
   ratios.push(...compareVariants(summaries))
   if (ratios.length === 0) return ''
-  return aligned([
-    ['', 'ratio', 'at least', ''],
-    ...ratios.map(({ what, ratio, atLeast }) => [
-      what,
-      ratio.toFixed(2),
-      atLeast.toFixed(2),
-      ratio >= atLeast ? 'reached' : 'MISSED',
-    ]),
-  ])
+  return aligned([['', 'measured', 'target', ''], ...ratios.map(makeLine)])
 }
 
-function over(subject: string, rate: Rate, against: readonly string[]): Omit<Target, 'atLeast'> {
-  const whom = against.length > 1 ? 'the best of ' : ''
-  return { what: `${subject} ${rate} / ${whom}${against.join(', ')}`, subject, rate, against }
-}
-
-function compareRates(
-  { what, subject, rate, against, atLeast }: Target,
-  summaries: readonly Summary[],
-): Ratio[] {
-  const of = (name: string): number | undefined =>
-    summaries.find((summary) => summary.name === name)?.[rate] ?? undefined
-  const own = of(subject)
-  const others = against.map(of).filter((value) => value !== undefined)
-  return own === undefined || others.length === 0 ? [] : [{ what, ratio: own / Math.max(...others), atLeast }]
-}
-
-function compareLatencies(summaries: readonly Summary[]): Ratio[] {
-  const of = (name: string): number | null | undefined =>
-    summaries.find((summary) => summary.name === name)?.latency.p50
-  const own = of('errand-postgres')
-  if (own == null) return []
-  const graphile = of('graphile-worker')
-  return [
-    { what: `${longestP50Ms} ms / errand-postgres p50`, ratio: longestP50Ms / own, atLeast: 1 },
-    ...(graphile == null
-      ? []
-      : [{ what: 'graphile-worker p50 / errand-postgres p50', ratio: graphile / own, atLeast: 1 }]),
-  ]
+function makeLine({ what, value, atLeast, atMost }: Ratio): string[] {
+  const reached = value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity)
+  const target = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`
+  const digits = value >= 100 ? 0 : 2
+  return [what, value.toFixed(digits), target, reached ? 'reached' : 'MISSED']
 }
 
 /** Errand's fleets against one process, and its deep histories against none. */
 function compareVariants(summaries: readonly Summary[]): Ratio[] {
-  return summaries.flatMap(({ name, drain, processes, backlog }) => {
+  return summaries.flatMap(({ name, phases, processes, backlog }) => {
     const [plain = ''] = name.split(' ')
-    const base = summaries.find((summary) => summary.name === plain)?.drain
-    if (name === plain || !name.startsWith('errand-') || drain === null || base == null) return []
+    if (processes === 1 && backlog === 0) return []
+    const drain = phases['drain']?.rate
+    const base = summaries.find((summary) => summary.name === plain)?.phases['drain']?.rate
+    if (!name.startsWith('errand-') || drain == null || base == null) return []
     const atLeast = backlog > 0 && processes === 1 ? backlogAtLeast : fleetAtLeast
-    return [{ what: `${name} drain / ${plain}`, ratio: drain / base, atLeast }]
+    return [{ what: `${name} drain / ${plain}`, value: drain / base, atLeast }]
   })
 }

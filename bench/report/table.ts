@@ -1,21 +1,64 @@
-import type { Summary } from './summary.ts'
+import type { PhaseSummary, Summary } from './summary.ts'
 
-const dash = '–'
+export const dash = '–'
 
-const columns: readonly (readonly [title: string, of: (summary: Summary) => string])[] = [
+type Cell = (summary: Summary) => string
+
+const rates: readonly (readonly [title: string, cell: Cell])[] = [
   ['', ({ name }) => name],
-  ['enqueue1/s', ({ enqueue1 }) => whole(enqueue1)],
-  ['bulk/s', ({ enqueueBulk }) => whole(enqueueBulk)],
-  ['drain/s', ({ drain }) => whole(drain)],
-  ['p50 ms', ({ latency }) => latency.p50?.toFixed(2) ?? dash],
-  ['p99 ms', ({ latency }) => latency.p99?.toFixed(2) ?? dash],
-  ['cpu s', ({ cpuSeconds }) => cpuSeconds.toFixed(2)],
+  ['enqueue1/s', (one) => whole(one.phases['enqueue1']?.rate)],
+  ['bulk/s', (one) => whole(one.phases['enqueueBulk']?.rate)],
+  ['drain/s', (one) => whole(one.phases['drain']?.rate)],
+  ['p50 ms', (one) => fixed(one.phases['latency']?.p50, 2)],
+  ['p99 ms', (one) => fixed(one.phases['latency']?.p99, 2)],
+]
+
+type CostCell = (phase: PhaseSummary) => string
+
+const costs: readonly (readonly [title: string, cell: CostCell])[] = [
+  ['jobs/s', ({ rate }) => whole(rate)],
+  ['CPU µs', ({ cpuUs }) => whole(cpuUs)],
+  ['client', ({ clientUs }) => whole(clientUs)],
+  ['servers', ({ serverUs }) => whole(serverUs)],
+  ['WAL B', ({ walBytes }) => whole(walBytes)],
+  ['index entries', ({ indexEntries }) => fixed(indexEntries, 2)],
+  ['disk B', ({ diskBytes }) => whole(diskBytes)],
+  ['statements', ({ statements }) => fixed(statements, 3)],
+  ['requests', ({ requests }) => fixed(requests, 3)],
   ['rss MB', ({ rssMb }) => whole(rssMb)],
 ]
 
+/** The figures that all subjects have. */
 export function makeTable(summaries: readonly Summary[]): string {
-  const rows = [columns.map(([title]) => title), ...summaries.map((one) => columns.map(([, of]) => of(one)))]
-  return aligned(rows)
+  return aligned([
+    rates.map(([title]) => title),
+    ...summaries.map((one) => rates.map(([, cell]) => cell(one))),
+  ])
+}
+
+/** What a job costs in each phase, and what else the phase found. */
+export function makeCostsTable(summaries: readonly Summary[]): string {
+  const rows = summaries.flatMap(({ name, phases }) =>
+    Object.entries(phases)
+      .filter(([phase]) => phase !== 'latency')
+      .map(([phase, found]) => [
+        `${name} ${phase}`,
+        ...costs.map(([, cell]) => cell(found)),
+        describeRemarks(found),
+      ]),
+  )
+  return aligned([['per job', ...costs.map(([title]) => title), ''], ...rows])
+}
+
+function describeRemarks({ commitsPerSecond, requestsPerSecond, listsMs, startup }: PhaseSummary): string {
+  return [
+    commitsPerSecond === null ? '' : `${commitsPerSecond} commits/s`,
+    requestsPerSecond === null ? '' : `${requestsPerSecond} requests/s`,
+    listsMs === null ? '' : `lists: ${listsMs} ms of CPU`,
+    startup === null ? '' : `× node -e 0: ${startup}`,
+  ]
+    .filter(Boolean)
+    .join(', ')
 }
 
 /** Columns as wide as they must be: the first to the left, figures to the right. */
@@ -31,6 +74,10 @@ export function aligned(rows: readonly (readonly string[])[]): string {
     .join('\n')
 }
 
-function whole(value: number | null): string {
-  return value === null ? dash : Math.round(value).toLocaleString('en')
+function whole(value: number | null | undefined): string {
+  return value == null ? dash : Math.round(value).toLocaleString('en')
+}
+
+function fixed(value: number | null | undefined, digits: number): string {
+  return value == null ? dash : value.toFixed(digits)
 }

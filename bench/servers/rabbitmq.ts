@@ -1,4 +1,5 @@
 import { connect } from 'amqplib'
+import { pidListening } from './listening.ts'
 import type { FindServer } from './server.ts'
 
 const loopback = 'amqp://guest:guest@127.0.0.1:5672'
@@ -17,7 +18,14 @@ export const findRabbitmq: FindServer = async (setting) => {
     const properties: Record<string, unknown> = { ...connection.connection.serverProperties }
     await connection.close()
     const what = `RabbitMQ ${String(properties['version'])}`
-    return { url, what, wipe: (space) => deleteQueues(url, space), release: async () => {} }
+    return {
+      url,
+      what,
+      // Its whole node: what others do there counts as well.
+      pid: pidListening(url, 5672),
+      wipe: (space) => deleteQueues(url, space),
+      release: async () => {},
+    }
   } catch (error) {
     return `no RabbitMQ: ${(error as Error).message}`
   }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { deleteQueues } from '../subjects/sqs-place.ts'
+import { pidListening } from './listening.ts'
 import type { FindServer, OwnServer } from './server.ts'
 
 const launcher = fileURLToPath(new URL('fauxqs.mjs', import.meta.url))
@@ -10,9 +11,15 @@ const loopback = 'sqs://test:test@eu-west-1?endpoint=http://127.0.0.1:4566'
 
 /** What answers on the emulators' usual port, else fauxqs in a process of its own. Real SQS only by the variable. */
 export const findSqs: FindServer = async (setting) => {
-  if (setting !== undefined) return { url: setting, what: 'SQS at ERRAND_TEST_SQS', release: async () => {} }
+  if (setting !== undefined)
+    return { url: setting, what: 'SQS at ERRAND_TEST_SQS', pid: undefined, release: async () => {} }
   if (await listens(4566))
-    return { url: loopback, what: 'an SQS emulator on port 4566', release: async () => {} }
+    return {
+      url: loopback,
+      what: 'an SQS emulator on port 4566',
+      pid: pidListening('http://127.0.0.1:4566', 4566),
+      release: async () => {},
+    }
 
   // It ends with its standard input, so that it never outlives the run.
   const server = spawn(process.execPath, [launcher], { stdio: ['pipe', 'pipe', 'inherit'] })
@@ -24,6 +31,7 @@ export const findSqs: FindServer = async (setting) => {
   return {
     ...at(`sqs://test:test@eu-west-1?endpoint=http://127.0.0.1:${port}`),
     what: `fauxqs on port ${port}`,
+    pid: server.pid,
     release: async () => {
       const ended = once(server, 'exit')
       server.kill('SIGKILL')

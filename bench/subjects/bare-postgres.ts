@@ -9,7 +9,7 @@ import { getUrl } from '../servers/server.ts'
 import { gather } from './gather.ts'
 import { logFunction } from './log-functions.ts'
 import type { LogFunction } from './log-functions.ts'
-import type { OpenSubject } from './subject.ts'
+import type { OpenSubject, Started } from './subject.ts'
 
 /*
  * The SQL functions of the log, called in a loop by pg (8.23): no core, no driver, no worker; no publishing, retries,
@@ -57,7 +57,7 @@ function open(
     })
   }
 
-  async function run(started: (payload: Payload) => void, slots: number): Promise<void> {
+  async function run(started: Started, slots: number): Promise<void> {
     const take = await logFunction(pool, space, 'take')
     const settle = await logFunction(pool, space, 'settle')
     const settleAll = async (jobs: readonly Record<string, string | null>[]): Promise<void> => {
@@ -87,7 +87,7 @@ function open(
       })
       // One row says only how long the search took.
       const jobs = rows.filter(({ id }) => id !== null)
-      for (const { payload } of jobs) started(JSON.parse(payload ?? '') as Payload)
+      for (const { payload } of jobs) void started(JSON.parse(payload ?? '') as Payload)
       await settling
       if (jobs.length === 0) await pause(emptyHandedMs)
       else {

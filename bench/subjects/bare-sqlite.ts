@@ -99,7 +99,7 @@ export const open: OpenSubject = ({ folder, space }) => {
             }
             return taken
           })
-          for (const job of running) started(JSON.parse(String(job['payload'])) as Payload)
+          for (const job of running) void started(JSON.parse(String(job['payload'])) as Payload)
           // A turn for the event loop, as a worker would give it.
           await (running.length === 0
             ? new Promise((resolve) => setTimeout(resolve, emptyHandedMs))

@@ -1,20 +1,21 @@
 import { Job, Locator, QueueManager, Worker } from '@boringnode/queue'
 import type { AdapterFactory, QueueManagerConfig } from '@boringnode/queue/types'
 import type { Payload } from '../measure/payload.ts'
-import type { Subject } from './subject.ts'
+import type { Started, Subject } from './subject.ts'
 
 const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error: console.error, child: () => quiet }
 
 /*
  * @boringnode/queue 0.6: finished jobs removed (its default), and an idle worker that looks again after 10 ms instead of
- * 2 s: it has no wake-ups, so this is all that its latency depends on.
+ * 2 s: it has no wake-ups, so this is all that its latency depends on. Its logger, which
+ * writes to the console unless told otherwise, is given a quiet one.
  */
 export function boringnode(adapter: AdapterFactory, more: Pick<Subject, 'prepare' | 'close'>): Subject {
-  let begin: (payload: Payload) => void = () => {}
+  let begin: Started = () => {}
   class Noop extends Job<Payload> {
     static override options = { name: 'noop', queue: 'bench' }
     override async execute(): Promise<void> {
-      begin(this.payload)
+      await begin(this.payload)
     }
   }
   const config = (concurrency: number): QueueManagerConfig => ({

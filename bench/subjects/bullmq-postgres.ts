@@ -1,16 +1,22 @@
 import { createPostgresBackend, withBackend } from 'bullmq'
 import type { Payload } from '../measure/payload.ts'
 import { getUrl } from '../servers/server.ts'
+import { poolSize } from './connections.ts'
 import type { OpenSubject } from './subject.ts'
 
 const { Queue, Worker } = withBackend(createPostgresBackend)
 
 /*
- * BullMQ 6.7's own PostgreSQL backend (its guide, "PostgreSQL backend"): the same settings as on Redis, and pg's default
- * pool of 10 connections besides the one that listens.
+ * BullMQ 6.7's own PostgreSQL backend (its guide, "PostgreSQL backend"): the same settings as on Redis, and "enough
+ * pool connections for its concurrency", as its tuning tips ask for, besides the one that listens.
  */
-export const open: OpenSubject = ({ urls, space }) => {
-  const connection = { connectionString: getUrl(urls, 'postgres'), schema: space, migrate: true }
+export const open: OpenSubject = ({ urls, space, processes }) => {
+  const connection = {
+    connectionString: getUrl(urls, 'postgres'),
+    schema: space,
+    migrate: true,
+    max: poolSize(processes),
+  }
   const queue = new Queue<Payload>('bench', {
     connection,
     defaultJobOptions: { removeOnComplete: true, removeOnFail: true },

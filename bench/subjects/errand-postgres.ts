@@ -3,5 +3,5 @@ import { getUrl } from '../servers/server.ts'
 import { errandSubject } from './errand.ts'
 import type { OpenSubject } from './subject.ts'
 
-export const open: OpenSubject = ({ urls, space }) =>
-  errandSubject({ log: postgres({ url: getUrl(urls, 'postgres'), schema: space }) })
+export const open: OpenSubject = (place) =>
+  errandSubject({ log: postgres({ url: getUrl(place.urls, 'postgres'), schema: place.space }) }, place)

@@ -1,8 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { createErrand, defineJob, defineWorker, handle } from 'errand'
-import type { Config } from 'errand'
+import type { Config, Errand } from 'errand'
 import type { Payload } from '../measure/payload.ts'
-import type { Subject } from './subject.ts'
+import type { Work } from '../measure/phases.ts'
+import { finish } from './errand-backlog.ts'
+import type { Place, Subject } from './subject.ts'
 
 /** Payloads pass as they are: none of the peers validates, and what a schema library costs is not Errand's. */
 const payload = {
@@ -14,48 +16,70 @@ const payload = {
   },
 } as const
 
-export const job = defineJob({ name: 'bench.noop', queue: 'bench', payload })
+const probe = defineJob({ name: 'bench.probe', queue: 'probe' })
+const probeEveryMs = 50
+const listed = 100
 
-const backlogCall = 500
-const backlogSlots = 500
+type BenchJob = ReturnType<typeof defineOne>
+
+function defineOne(name: string, queue: string, { keys }: Work) {
+  const order = keys > 0 ? { key: ({ index }: Payload) => `key ${index % keys}` } : undefined
+  return defineJob({ name, queue, payload, ...(order ? { order } : {}) })
+}
+
+/** A definition for each queue. */
+function defineAll(work: Work): readonly [BenchJob, ...BenchJob[]] {
+  const first = defineOne('bench.noop', 'bench', work)
+  const others = Array.from({ length: work.queues - 1 }, (_, at) =>
+    defineOne(`bench.noop${at}`, `bench${at}`, work),
+  )
+  return [first, ...others]
+}
 
 /** Errand as a user gets it: nothing is set but where the log and the broker are, and the names of its own. */
-export function errandSubject(config: Config): Subject {
+export function errandSubject(config: Config, { work }: Place): Subject {
   const errand = createErrand(config)
+  const jobs = defineAll(work)
+  const jobFor = ({ index }: Payload): BenchJob => jobs[index % jobs.length] ?? jobs[0]
   return {
     prepare: async () => void (await errand.migrate()),
-    enqueue1: (one) => errand.dispatch(job, one),
-    enqueueBulk: (many) => errand.dispatchMany(many.map((one) => job.with(one))),
+    enqueue1: (one) => errand.dispatch(jobFor(one), one),
+    enqueueBulk: (many) => errand.dispatchMany(many.map((one) => jobFor(one).with(one))),
     work: async (started, concurrency) => {
-      const handler = handle(job, (one) => started(one))
-      await errand.work(defineWorker({ concurrency, handlers: [handler] }), { signals: false }).ready
+      const handlers = jobs.map((job) => handle(job, (one) => started(one)))
+      await errand.work(defineWorker({ concurrency, handlers }), { signals: false }).ready
     },
-    backlog: (count) => finish(config, count),
+    backlog: (count) => finish(config, jobs[0], count),
+    follow: (count, seen) => follow(errand, count, seen),
+    lists: async () => {
+      await errand.jobs.list({ state: 'ready', limit: listed })
+      await errand.queues.list()
+    },
     close: () => errand.close(),
   }
 }
 
-/** Dispatches and runs so many jobs: a history that was really lived, whatever the tables look like. Over the log alone. */
-async function finish(config: Config, count: number): Promise<void> {
-  await using errand = createErrand({ ...config, driver: 'database' })
-  let done = 0
-  const isBehind = (dispatched: number): boolean => dispatched - done > 20 * backlogSlots
-  const all = Promise.withResolvers<void>()
-  const handler = handle(job, () => {
-    done += 1
-    if (done === count) all.resolve()
-  })
-  const worker = errand.work(defineWorker({ concurrency: backlogSlots, handlers: [handler] }), {
-    signals: false,
-  })
-  await worker.ready
-  for (let at = 0; at < count; at += backlogCall) {
-    const size = Math.min(backlogCall, count - at)
-    const one = { index: at, user: 'backlog@example.com', text: 'x'.repeat(140) }
-    await errand.dispatchMany(Array.from({ length: size }, () => job.with(one)))
-    // Taken as fast as they come: a backlog of waiting jobs is not what is wanted here.
-    while (isBehind(at + size)) await pause(5)
+/** Each follower has begun when it sees a probe. */
+async function follow(errand: Errand, count: number, seen: (least: number) => void): Promise<void> {
+  const ends = Array.from({ length: count }, () => 0)
+  const begun = new Set<number>()
+  const one = async (at: number): Promise<void> => {
+    for await (const { type, queue } of errand.events.follow()) {
+      if (queue === 'probe') begun.add(at)
+      else if (type === 'succeeded') {
+        ends[at] = (ends[at] ?? 0) + 1
+        seen(Math.min(...ends))
+      }
+    }
   }
-  await all.promise
-  await worker.stop()
+  for (let at = 0; at < count; at++) {
+    one(at).catch((error: unknown) => {
+      console.error(error)
+      process.exit(1)
+    })
+  }
+  while (begun.size < count) {
+    await errand.dispatch(probe)
+    await pause(probeEveryMs)
+  }
 }

@@ -1,18 +1,15 @@
+import './quiet-graphile-worker.ts'
 import { makeWorkerUtils, run, runMigrations } from 'graphile-worker'
 import type { Runner, WorkerUtils } from 'graphile-worker'
 import type { Payload } from '../measure/payload.ts'
 import { getUrl } from '../servers/server.ts'
+import { poolSize } from './connections.ts'
 import type { OpenSubject } from './subject.ts'
-
-// As its own performance test does: a line of log per job would be most of the work.
-process.env['NO_LOG_SUCCESS'] = '1'
-
-/** Connections that all worker processes together may take of a server's usual 100. */
-const mostConnections = 60
 
 /*
  * graphile-worker 0.18. With `localQueue` as in the configuration of its page on performance: a queue of 500, completions
- * batched without delay, a pool of one connection per slot and one more (less for a fleet: the server's limit).
+ * batched without delay, a pool of one connection per slot and one more (less for a fleet, and for many slots: the server's
+ * limit). Its line of log for each job is off (`quiet-graphile-worker.ts`).
  */
 const batching = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 }
 
@@ -28,12 +25,12 @@ function open(
       connectionString: getUrl(urls, 'postgres'),
       schema: space,
       concurrentJobs: concurrency,
-      maxPoolSize: Math.min(concurrency + 1, Math.floor(mostConnections / processes)),
+      maxPoolSize: poolSize(processes, concurrency + 1),
       ...batching,
     },
   })
   let making: Promise<WorkerUtils> | undefined
-  const utils = (): Promise<WorkerUtils> => (making ??= makeWorkerUtils({ preset: preset(10) }))
+  const utils = (): Promise<WorkerUtils> => (making ??= makeWorkerUtils({ preset: preset(50) }))
   let runner: Runner | undefined
   return {
     prepare: () => runMigrations({ preset: preset(10) }),

@@ -45,7 +45,7 @@ export const open: OpenSubject = ({ urls, space }) => {
       await opened.prefetch(prefetch)
       await opened.consume(queue, (message) => {
         if (!message) return
-        started(JSON.parse(message.content.toString()) as Payload)
+        void started(JSON.parse(message.content.toString()) as Payload)
         opened.ack(message)
       })
     },

@@ -10,7 +10,7 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Payload } from '../measure/payload.ts'
 import { getUrl } from '../servers/server.ts'
 import { sqsClient } from './sqs-place.ts'
-import type { OpenSubject, Subject } from './subject.ts'
+import type { OpenSubject, Started, Subject } from './subject.ts'
 
 /** What SQS takes in one call. */
 export const batch = 10
@@ -52,14 +52,14 @@ export const open: OpenSubject = ({ urls, space }) => {
   const { client } = queue
   const closing = new AbortController()
   let loops: Promise<unknown> = Promise.resolve()
-  const poll = async (started: (payload: Payload) => void): Promise<void> => {
+  const poll = async (started: Started): Promise<void> => {
     const QueueUrl = await queue.url()
     let deleting: Promise<unknown> = Promise.resolve()
     while (!closing.signal.aborted) {
       const receive = new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: batch, WaitTimeSeconds: 20 })
       const { Messages: messages = [] } = await client.send(receive, { abortSignal: closing.signal })
       await deleting
-      for (const { Body } of messages) started(JSON.parse(Body ?? '') as Payload)
+      for (const { Body } of messages) void started(JSON.parse(Body ?? '') as Payload)
       if (messages.length === 0) continue
       const Entries = messages.map(({ ReceiptHandle }, at) => ({ Id: `${at}`, ReceiptHandle }))
       deleting = client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }))

@@ -22,7 +22,7 @@ export const open: OpenSubject = ({ urls, space }) => {
           batchSize: batch,
           waitTimeSeconds: 20,
           handleMessageBatch: async (messages) => {
-            for (const { Body } of messages) started(JSON.parse(Body ?? '') as Payload)
+            for (const { Body } of messages) void started(JSON.parse(Body ?? '') as Payload)
             return messages
           },
         }),

@@ -22,10 +22,14 @@ export function sqsPlace(text: string): SqsPlace {
   }
 }
 
+/** As many as dispatches in flight; by default the SDK has 50 sockets, and the others would wait (its guide, "maxSockets"). */
+const sockets = { maxSockets: 100 }
+
 export function sqsClient(text: string): SQSClient {
   const { region, endpoint, credentials } = sqsPlace(text)
   return new SQSClient({
     region,
+    requestHandler: { httpAgent: sockets, httpsAgent: sockets },
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
   })

@@ -1,21 +1,25 @@
-import type { ServerName, Urls } from '../servers/server.ts'
 import type { Payload } from '../measure/payload.ts'
-
-/** What is timed; each in processes of its own, on tables and queues of its own. */
-export const phases = ['enqueue1', 'enqueueBulk', 'drain', 'latency'] as const
-export type Phase = (typeof phases)[number]
+import type { Work } from '../measure/phases.ts'
+import type { ServerName, Urls } from '../servers/server.ts'
 
 /** Where a subject works: everything that it makes carries the name `space`, and the run removes it. */
 export interface Place {
   /** Lower-case letters, digits and `_`: fit for a schema, a prefix and a queue. */
   readonly space: string
-  readonly phase: Phase
+  /** The name of what is measured. */
+  readonly phase: string
+  readonly work: Work
+  /** Followers that a process of their own has. */
+  readonly followers: number
   readonly urls: Urls
   /** For files: a temporary folder, removed at the end of the run. */
   readonly folder: string
   /** Worker processes that share the server: what a pool of connections may take depends on it. */
   readonly processes: number
 }
+
+/** A handler's first act; the job is done when what it answers is. */
+export type Started = (payload: Payload) => void | Promise<void>
 
 /** One kind of queue, as a process has it opened. The harness asks for nothing else. */
 export interface Subject {
@@ -25,10 +29,14 @@ export interface Subject {
   enqueue1(payload: Payload): Promise<unknown>
   /** Stores many jobs by one call, or by what its documentation has for many. */
   enqueueBulk(payloads: readonly Payload[]): Promise<unknown>
-  /** Starts a worker with `concurrency` slots. `started` is called as the first act of every handler, which does nothing else. */
-  work(started: (payload: Payload) => void, concurrency: number): Promise<void>
+  /** Starts a worker with `concurrency` slots. Every handler calls `started`, and does nothing else. */
+  work(started: Started, concurrency: number): Promise<void>
   /** Leaves so many finished jobs behind; only where finished jobs are kept and a deep history is a question. */
   backlog?(count: number): Promise<void>
+  /** So many followers of all events. Resolves when each of them follows; `seen` is told the least number of ends that one has seen. */
+  follow?(count: number, seen: (least: number) => void): Promise<void>
+  /** What operators list of what waits. */
+  lists?(): Promise<void>
   close(): Promise<void>
 }
 
