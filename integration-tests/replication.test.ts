@@ -104,7 +104,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
     await live(log)
     expect(await pruneAll(log)).toBe(9)
     expect((await pool.query('select from errand.jobs')).rowCount).toBe(0)
-    expect((await pool.query('select from errand.job_events_default')).rowCount).toBe(0)
+    expect((await pool.query('select from errand.events_default')).rowCount).toBe(0)
     expect((await log.diagnose()).findings).toEqual([])
     await log.migrate({ restored: true })
   })
@@ -129,7 +129,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
       Number((await pool.query<{ n: string }>(`select count(*) as n from errand.${table}`)).rows[0]!.n)
     const same = () =>
       until(async () => {
-        for (const table of ['jobs', 'live', 'job_events', 'unique_keys', 'progress'])
+        for (const table of ['jobs', 'live', 'ended', 'events', 'grants', 'unique_keys', 'progress'])
           if ((await count(source, table)) !== (await count(copy, table))) return false
         return true
       })
@@ -146,7 +146,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
 
   it('has a finding for each table of which nothing could be deleted', async () => {
     const { pool, log } = await database('unidentified')
-    await pool.query(`alter table errand.job_events_default replica identity nothing`)
+    await pool.query(`alter table errand.events_default replica identity nothing`)
     await pool.query(`alter table errand.key_notes drop constraint key_notes_pkey`)
     expect((await log.diagnose()).findings).toEqual([])
     await pool.query(`create publication inserts for all tables with (publish = 'insert')`)
@@ -157,7 +157,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
       {
         severity: 'error',
         code: 'replica-identity',
-        message: expect.stringContaining('errand.job_events_default is published by everything') as string,
+        message: expect.stringContaining('errand.events_default is published by everything') as string,
       },
       {
         severity: 'error',

@@ -231,7 +231,8 @@ async function prepare({ log, sql }: Called, name: string, id: string): Promise<
   await log.beat(by, { queues: ['theirs'], taking: true, progress: [] })
   if (!ofRuns.has(name)) return
   await sql(
-    `update errand.live set state = 4, run = 1, attempt = 1, publish_after = null, worker = $2 where id = $1`,
+    `with granted as (insert into errand.grants (worker, request, jobs, runs) values ($2, '', array[$1::uuid], '{1}'))
+     update errand.live set state = 4, run = 1, attempt = 1, worker = $2 where id = $1`,
     [id, worker],
   )
 }

@@ -124,7 +124,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
       await expect(refused()).rejects.toMatchObject({
         code: 'E_RIGHTS',
         message: expect.stringMatching(
-          /permission denied for (table|function|sequence|schema) \w+; errand roles/,
+          /permission denied for (table|view|function|sequence|schema) \w+; errand roles/,
         ) as string,
       })
   })

@@ -159,7 +159,9 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
             if (kind === 'running') {
               const gone = workerRef({ leaseMs: 1 })
               await sql(
-                `update errand.live set state = 4, run = 1, attempt = 1, publish_after = null, worker = $2 where id = $1`,
+                `with granted as (
+                   insert into errand.grants (worker, request, jobs, runs) values ($2, '', array[$1::uuid], '{1}'))
+                 update errand.live set state = 4, run = 1, attempt = 1, worker = $2 where id = $1`,
                 [job.id, gone.id],
               )
             }

@@ -96,7 +96,7 @@ test.skipIf(url === '')('what a newer build wrote into the log is shown as unkno
   const client = new Client({ connectionString: url })
   await client.connect()
   await client.query(
-    `update ${schema}.live set state = 99; update ${schema}.job_events set type = 98, state = 99`,
+    `update ${schema}.live set state = 99; update ${schema}.events set type = 98, state = 99`,
   )
   await client.end()
   const listed = await app.run(['jobs', 'list'], { env })

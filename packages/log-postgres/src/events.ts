@@ -5,7 +5,6 @@ import type { Position } from './cursors.ts'
 import type { Column, Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { Cell } from './literals.ts'
-import type { OneJob } from './one-job.ts'
 import { eventColumns, eventOf } from './rows.ts'
 
 interface Page {
@@ -28,13 +27,11 @@ const filteredLook = 10_000
 /** The log's events, in the order in which they can be read: of one job, and after a cursor. */
 export class Events {
   readonly #database: Database
-  readonly #oneJob: OneJob
   /** Those who follow a job each hear of one batch of outcomes at the same moment. */
   readonly #ofJobs: Batcher<ReadOfJob, Page>
 
-  constructor(database: Database, oneJob: OneJob) {
+  constructor(database: Database) {
     this.#database = database
-    this.#oneJob = oneJob
     this.#ofJobs = batcher({ run: (reads) => this.#readOfJobs(reads), maxItems: mostTogether })
   }
 
@@ -42,15 +39,12 @@ export class Events {
     if (!isUuid(id)) return []
     const { schema } = this.#database
     const ask = (): Promise<readonly Row[]> =>
-      this.#oneJob.read((source) =>
-        this.#database.query(
-          `errand_events_of${source.name}`,
-          `select m.epoch, ${standing(schema)}, ${eventColumns(schema)}
-           from ${source.rows('job_events', '$1')} e cross join ${schema}.meta m
-          where e.job_id = $1
+      this.#database.query(
+        'errand_events_of',
+        `select m.epoch, ${standing(schema)}, ${eventColumns(schema)}
+           from ${this.#eventsOf('array[$1::uuid]')} e cross join ${schema}.meta m
           order by e.version`,
-          [id],
-        ),
+        [id],
       )
     const rows = await this.#noted(ask, (answer) => answer[0]?.[2])
     return rows.map(([epoch, written, , ...row]) =>
@@ -72,6 +66,7 @@ export class Events {
     const values = [
       after ? String(after.tx) : null,
       after ? String(after.seq) : null,
+      after?.place ?? null,
       after?.seen ?? null,
       filtered ? Math.max(filteredLook, limit) : limit,
       limit,
@@ -81,13 +76,10 @@ export class Events {
     const ask = (): Promise<readonly Row[]> =>
       job === undefined
         ? this.#database.query('errand_read', this.#readText(undefined), values)
-        : this.#oneJob.read((source) =>
-            this.#database.query(
-              `errand_read_filtered${source.name}`,
-              this.#readText(source.rows('job_events', '$8::uuid')),
-              [...values, job],
-            ),
-          )
+        : this.#database.query('errand_read_filtered', this.#readText(this.#eventsOf('array[$9::uuid]')), [
+            ...values,
+            job,
+          ])
     const rows = await this.#noted(ask, (answer) => answer[0]?.[5])
     return this.#pageOf(rows, after, limit)
   }
@@ -108,7 +100,12 @@ export class Events {
       .map((row) => eventOf(row.slice(1), cursorOf(at(row))))
     // A full page goes on after its last event; another one has looked up to its last row.
     const last = events.length === limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
-    const first = { tx: BigInt(droppedTx ?? 0), seq: BigInt(droppedSeq ?? 0), seen: undefined }
+    const first = {
+      tx: BigInt(droppedTx ?? 0),
+      seq: BigInt(droppedSeq ?? 0),
+      place: undefined,
+      seen: undefined,
+    }
     // Where nothing more was read, no more than before is at stake.
     const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
     return { events, next: cursorOf(last ? at(last) : start) }
@@ -122,18 +119,12 @@ export class Events {
       column(({ job }) => job),
       column(({ after }) => after && String(after.tx)),
       column(({ after }) => after && String(after.seq)),
+      column(({ after }) => after?.place),
       column(({ after }) => after?.seen),
       column(({ limit }) => limit),
     ]
     const rows = await this.#noted(
-      () =>
-        this.#oneJob.read((source) =>
-          this.#database.query(
-            `errand_read_job${source.name}`,
-            this.#readOfJobsText(source.rows('job_events', 'u.id')),
-            values,
-          ),
-        ),
+      () => this.#database.query('errand_read_job', this.#readOfJobsText(), values),
       (answer) => answer[0]?.[6],
     )
     const ofEach = reads.map((): Row[] => [])
@@ -159,8 +150,8 @@ export class Events {
     const at = { epoch: Number(epoch), written: BigInt(written ?? 0) }
     // The newest event is a place that stands: numbers behind it may be given again after a crash, to transactions of more.
     if (tx != null && BigInt(tx) < oldest)
-      return cursorOf({ ...at, tx: BigInt(tx), seq: BigInt(seq ?? 0), seen: undefined })
-    return cursorOf({ ...at, tx: oldest, seq: 0n, seen })
+      return cursorOf({ ...at, tx: BigInt(tx), seq: BigInt(seq ?? 0), place: undefined, seen: undefined })
+    return cursorOf({ ...at, tx: oldest, seq: 0n, place: undefined, seen })
   }
 
   /** Nothing is read of a new timeline before the log has noted it: what a reader is given names what came before. */
@@ -193,8 +184,13 @@ export class Events {
     )
   }
 
+  /** @param ids SQL of an array */
+  #eventsOf(ids: string): string {
+    return `${this.#database.rule('events_of')}(${ids}, null)`
+  }
+
   /** For each read its facts, and then its events; before each row, which read it is of. */
-  #readOfJobsText(ofJob: string): string {
+  #readOfJobsText(): string {
     const { schema } = this.#database
     return `
       with facts as materialized (
@@ -202,8 +198,8 @@ export class Events {
           from ${schema}.meta m),
       asked as materialized (
         select * from unnest($1::uuid[], coalesce($2::xid8[], '{}'), coalesce($3::bigint[], '{}'),
-                             coalesce($4::pg_snapshot[], '{}'), $5::integer[]) with ordinality
-          as u (id, tx, seq, seen, most, nth))
+                             coalesce($4::integer[], '{}'), coalesce($5::pg_snapshot[], '{}'), $6::integer[]) with ordinality
+          as u (id, tx, seq, place, seen, most, nth))
       select * from (
         select u.nth::text, f.epoch::text, f.dropped_tx::text, f.dropped_seq::text, (u.tx > f.newest)::text, f.written::text,
                f.news::text, ${filler}
@@ -212,12 +208,12 @@ export class Events {
       select * from (
         select u.nth::text, 'true', ${textColumns(schema)}
           from asked u cross join facts f cross join lateral (
-            select e.*, row_number() over (order by e.tx, e.seq) as place from ${ofJob} e
-             where e.job_id = u.id
-               and (e.tx, e.seq) > (coalesce(u.tx, f.dropped_tx), coalesce(u.seq, f.dropped_seq))
+            select e.*, row_number() over (order by e.tx, e.seq, e.place) as row from ${this.#eventsOf('array[u.id]')} e
+             where ((e.tx, e.seq) > (coalesce(u.tx, f.dropped_tx), coalesce(u.seq, f.dropped_seq))
+                    or ((e.tx, e.seq) = (u.tx, u.seq) and e.place > u.place))
                and (u.seen is null or not pg_visible_in_snapshot(e.tx, u.seen))
-             order by e.tx, e.seq limit u.most) e
-         order by u.nth, e.place) e`
+             order by e.tx, e.seq, e.place limit u.most) e
+         order by u.nth, e.row) e`
   }
 
   /** First a row of facts, then one per event: whether it is asked for, and the event; the last one looked at in any case. */
@@ -229,18 +225,20 @@ export class Events {
                $1::xid8 > pg_snapshot_xmax(pg_current_snapshot()) as ahead, ${standing(schema)}
           from ${schema}.meta m),
       page as materialized (
-        select e.*, row_number() over (order by e.tx, e.seq) as nth
+        select e.*, row_number() over (order by e.tx, e.seq, e.place) as nth
           from (select * from ${ofJob ?? `${schema}.job_events`} e
-                 where (e.tx, e.seq) > (coalesce($1::xid8, (select dropped_tx from facts)),
-                                          coalesce($2::bigint, (select dropped_seq from facts)))
+                 where (e.tx, e.seq) >= (coalesce($1::xid8, (select dropped_tx from facts)),
+                                           coalesce($2::bigint, (select dropped_seq from facts)))
+                   and ((e.tx, e.seq) > (coalesce($1::xid8, (select dropped_tx from facts)),
+                                           coalesce($2::bigint, (select dropped_seq from facts)))
+                        or e.place > $3::integer)
                    ${ofJob === undefined ? 'and e.tx < (select oldest from facts)' : ''}
-                   and ($3::pg_snapshot is null or not pg_visible_in_snapshot(e.tx, $3::pg_snapshot))
-                   ${ofJob !== undefined ? 'and e.job_id = $8::uuid' : ''}
-                 order by e.tx, e.seq limit $4) e),
+                   and ($4::pg_snapshot is null or not pg_visible_in_snapshot(e.tx, $4::pg_snapshot))
+                 order by e.tx, e.seq, e.place limit $5) e),
       fit as (
         select p.*, true as fits from page p
-         where ($6::text is null or p.queue = $6) and ($7::text is null or $7 = any (p.tags))
-         order by p.nth limit $5),
+         where ($7::text is null or p.queue = $7) and ($8::text is null or $8 = any (p.tags))
+         order by p.nth limit $6),
       listed as (
         select * from fit
         union all
@@ -253,7 +251,7 @@ export class Events {
   }
 }
 
-const filler = Array.from({ length: 12 }, () => 'null::text').join(', ')
+const filler = Array.from({ length: 13 }, () => 'null::text').join(', ')
 
 const textColumns = (schema: string): string =>
   eventColumns(schema)
@@ -266,7 +264,7 @@ const standing = (schema: string): string =>
   `${schema}.written() as written, coalesce(m.timeline <> ${schema}.timeline(), false) as news`
 
 function placeOf(epoch: number, row: Row, written: bigint, seen: string | undefined): Position {
-  return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), written, seen }
+  return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), place: Number(row[2]), written, seen }
 }
 
 function check(at: Position, droppedTx: bigint, droppedSeq: bigint, ahead: boolean): void {

@@ -40,7 +40,7 @@ export function isTakenBack(error: unknown): boolean {
 
 /** A partition's bounds have no name, as checks have. */
 function isOfDefaultPartition(error: unknown): boolean {
-  return isObject(error) && error['table'] === 'job_events_default' && error['constraint'] === undefined
+  return isObject(error) && error['table'] === 'events_default' && error['constraint'] === undefined
 }
 
 /** A lock was not granted in time. */

@@ -63,7 +63,7 @@ export function openPostgresLog(
   const beats = new Beats(database)
   const sweeps = new Sweeps(database, logger, logId)
   const oneJob = new OneJob(database)
-  const events = new Events(database, oneJob)
+  const events = new Events(database)
   const records = new Records(database, oneJob)
   const operations = new Operations(database, logger, logId, sweeps)
 

@@ -111,7 +111,7 @@ async function raiseEpoch(run: Run, schema: string): Promise<void> {
   await run(`update ${schema}.sweeps set common_tx = null`)
   await run(`update ${schema}.prunes set open = '{}', late_seq = 0`)
   if (!(await isAhead(run, schema))) return
-  await run(`update ${schema}.job_events set tx = '3'`)
+  await run(`update ${schema}.events set tx = '3'`)
   await run(`update ${schema}.meta set dropped_tx = '0', dropped_seq = 0`)
 }
 
@@ -120,7 +120,7 @@ async function raiseEpoch(run: Run, schema: string): Promise<void> {
  * be seen of its own was numbered before anybody looked.
  */
 export const eventsAhead = (schema: string): string =>
-  `select exists (select from ${schema}.job_events where tx >= pg_snapshot_xmax(pg_current_snapshot()))`
+  `select exists (select from ${schema}.events where tx >= pg_snapshot_xmax(pg_current_snapshot()))`
 
 async function isAhead(run: Run, schema: string): Promise<boolean> {
   const [row] = await run(eventsAhead(schema))

@@ -1,11 +1,9 @@
 import { isErrandError } from '@errand/core/ports'
 import type { Database } from './database.ts'
 
-/** Where the rows of a job are read: `name` goes to the name of the statement, `rows` to its text. */
+/** Where the rows of jobs are read: `name` goes to the name of the statement, `rowsOf` to its text. */
 export interface Source {
   readonly name: string
-  /** @param id SQL of the job's id */
-  rows(table: string, id: string): string
   /**
    * Those of several jobs, each table read once for all of them.
    * @param ids SQL of an array of ids
@@ -13,7 +11,7 @@ export interface Source {
   rowsOf(table: keyof typeof idColumns, ids: string): string
 }
 
-const idColumns = { jobs: 'id', live: 'id', progress: 'job_id', job_events: 'job_id' } as const
+const idColumns = { jobs: 'id', live: 'id', progress: 'job_id' } as const
 
 /**
  * Reads about one job. A dispatcher's role may not read the tables, where everybody's payloads lie; it has functions
@@ -28,13 +26,11 @@ export class OneJob {
   constructor({ schema }: Database) {
     this.tables = {
       name: '',
-      rows: (table) => `${schema}.${table}`,
       rowsOf: (table, ids) =>
         `(select * from ${schema}.${table} t where t.${idColumns[table]} = any (${ids}))`,
     }
     this.#functions = {
       name: '_granted',
-      rows: (table, id) => `${schema}.granted_${table}(${id})`,
       rowsOf: (table, ids) =>
         `(select t.* from unnest(${ids}) u (id) cross join lateral ${schema}.granted_${table}(u.id) t)`,
     }

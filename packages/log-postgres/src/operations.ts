@@ -178,7 +178,7 @@ export class Operations {
 
   async backlogs(atMost: number): Promise<readonly Backlog[]> {
     const s = this.#schema
-    const ready = `l.state = ${stateCode.ready}`
+    const ready = `l.is_open and l.state = ${stateCode.ready}`
     const rows = await this.#database.query(
       'errand_backlogs',
       `with recursive waiting (name) as (
@@ -209,7 +209,7 @@ export class Operations {
       'errand_blocked_keys',
       `select f.queue, f.key, f.id,
               (select count(*) from ${this.#schema}.live l where l.queue = f.queue and l.key = f.key and l.id <> f.id)
-         from ${this.#schema}.live f where f.state = ${stateCode.failed} order by f.seq limit $1`,
+         from ${this.#schema}.live f where f.has_failed order by f.seq limit $1`,
       [limit],
     )
     return rows.map(([queue, key, holder, waiting]) => ({
@@ -226,7 +226,7 @@ export class Operations {
       'errand_workers',
       `select w.id, w.host, w.pid, w.label, w.queues, w.taking, w.why, ${s}.ms(w.started_at), ${s}.ms(w.last_seen),
               w.lease_until >= ${s}.clock(),
-              (select count(*) from ${s}.live l where l.worker = w.id and l.state = ${stateCode.running}), w.stop, w.drivers
+              (select count(distinct r.id) from ${s}.runs r where r.worker = w.id), w.stop, w.drivers
          from ${s}.workers w order by w.started_at, w.id`,
     )
     return rows.map((row) => ({

@@ -3,7 +3,7 @@ import type { Batcher, JobFilter, JobRecord, JobState, Unfinished } from '@erran
 import { eventCode, stateCode, storedStateOf } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
-import type { OneJob, Source } from './one-job.ts'
+import type { OneJob } from './one-job.ts'
 import { maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
@@ -66,7 +66,7 @@ export class Records {
            left join ${source.rowsOf('progress', '$1::uuid[]')} p on p.job_id = j.id`,
         [arrayLiteral(ids)],
       )
-      return this.#records(rows, source)
+      return this.#records(rows)
     })
     const byId = new Map(records.map((record) => [record.id, record]))
     return ids.map((id) => byId.get(id.toLowerCase()))
@@ -106,21 +106,15 @@ export class Records {
         where ${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
       values,
     )
-    return this.#records(rows, this.#oneJob.tables)
+    return this.#records(rows)
   }
 
-  /** Live states stand on the live row; a final one is that of the newest event. */
+  /** Live states stand on the live row, final ones on the row of what has ended; a failed job may have either. */
   #inState(state: JobState): string {
-    const { schema } = this.#database
     const code = stateCode[state]
     if (!isFinal(state)) return `l.state = ${code}`
-    const last = `(select e.state from ${schema}.job_events e where e.job_id = j.id order by e.version desc limit 1)`
-    const past = `(l.id is null and ${last} = ${code})`
-    // Those that succeeded are most of all; the others are found by their few events.
-    if (state === 'succeeded') return past
-    const type = eventCode[state]
-    return `((j.id in (select e.job_id from ${schema}.job_events e where e.type = ${type}
-                        and e.type in (${[...ends, eventCode.skipped].join(', ')})) and ${past}) or l.state = ${code})`
+    const ended = `exists (select from ${this.#database.schema}.ended x where x.id = j.id and x.state = ${code})`
+    return state === 'failed' ? `(l.state = ${code} or ${ended})` : ended
   }
 
   /** @param from the tables as `j`, `l` and `p`, and which of their rows */
@@ -137,15 +131,15 @@ export class Records {
     )
   }
 
-  async #records(rows: readonly Row[], source: Source): Promise<readonly JobRecord[]> {
+  async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
     const idsOf = (some: readonly Row[]): string[] => some.map((row) => row[0]!)
     const since = Math.min(...rows.map((row) => number(row[sinceAt])))
-    const events = new Map(await this.#events(idsOf(rows), since, source))
+    const events = new Map(await this.#events(idsOf(rows), since))
     // The time of an event only says where to look first: it comes from a clock that may have been set back.
     const torn = rows.filter((row) => !isWhole(row, events.get(row[0]!) ?? []))
     if (torn.length > 0)
-      for (const [id, all] of await this.#events(idsOf(torn), undefined, source)) events.set(id, all)
+      for (const [id, all] of await this.#events(idsOf(torn), undefined)) events.set(id, all)
     return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
   }
 
@@ -156,11 +150,10 @@ export class Records {
   async #events(
     ids: readonly string[],
     since: number | undefined,
-    source: Source,
   ): Promise<ReadonlyMap<string, readonly Row[]>> {
     const { schema } = this.#database
     const rows = await this.#database.query(
-      `errand_past${since === undefined ? '_all' : ''}${source.name}`,
+      `errand_past`,
       `select e.job_id, e.type, e.state, e.run, e.attempt, ${schema}.ms(e.at), e.codec,
               case when row_number() over (
                 partition by e.job_id, e.type = ${eventCode.succeeded}, e.type in (${errors.join(', ')})
@@ -168,11 +161,10 @@ export class Records {
               e.version, e.newest, e.found
          from (select e.*, max(e.version) over (partition by e.job_id) as newest,
                       count(*) over (partition by e.job_id) as found
-                 from ${source.rowsOf('job_events', '$1::uuid[]')} e
-                ${since === undefined ? '' : `where e.at >= to_timestamp($2 / 1000.0) - interval '1 hour'`}) e
+                 from ${this.#database.rule('events_of')}($1, to_timestamp($2 / 1000.0) - interval '1 hour') e) e
         where e.type not in (${eventCode.due}, ${eventCode.unblocked}, ${eventCode.progressed})
         order by e.job_id, e.version desc`,
-      since === undefined ? [arrayLiteral(ids)] : [arrayLiteral(ids), since],
+      [arrayLiteral(ids), since ?? null],
     )
     const events = new Map<string, Row[]>()
     for (const row of rows) {

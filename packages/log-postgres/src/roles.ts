@@ -20,7 +20,6 @@ const grantedTables: Readonly<Record<string, string>> = {
   jobs: 'id',
   live: 'id',
   progress: 'job_id',
-  job_events: 'job_id',
 }
 
 /** What connecting reads, and every read beside it. */
@@ -33,7 +32,7 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  rules: ['append', 'append_alike', 'locked_keys'],
+  rules: ['append', 'append_alike', 'locked_keys', 'events_of'],
   tables: [],
 }
 
@@ -45,6 +44,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'append',
       'append_alike',
       'locked_keys',
+      'events_of',
       'claim',
       'take',
       'settle',
@@ -62,7 +62,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'ensure_partitions',
     ],
     tables: [
-      'select on jobs, live, job_events, progress, workers, paused_queues, sweeps',
+      'select on jobs, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, sweeps',
       // Its own row, when it stops.
       'delete on workers',
     ],
@@ -70,6 +70,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   operator: {
     does: 'looks at everything, and acts on jobs, queues and workers',
     rules: [
+      'events_of',
       'cancel',
       'replay',
       'skip',
@@ -81,8 +82,8 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'set_aside_heirs',
     ],
     tables: [
-      'select on jobs, live, job_events, job_events_default, progress, keys, key_notes, unique_keys, workers',
-      'select on paused_queues, sweeps, prunes',
+      'select on jobs, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
+      'select on grants, runs, paused_queues, sweeps, prunes',
       'insert, update, delete on paused_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',
@@ -112,7 +113,7 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
     .map((migration) => migration.tables ?? '')
     .join('\n')
   const made = {
-    table: ['migrations', ...createdIn(tables, 'table')],
+    table: ['migrations', ...createdIn(tables, 'table'), ...createdIn(tables, 'view')],
     sequence: createdIn(tables, 'sequence'),
     function: createdIn(tables, 'function'),
   }
@@ -135,7 +136,7 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
       return `revoke all on ${kind}\n${listed(names)}\n  from ${others};`
     }),
     'do $$ declare v_part regclass; begin',
-    `  for v_part in select inhrelid from pg_inherits where inhparent = '${schema}.job_events'::regclass loop`,
+    `  for v_part in select inhrelid from pg_inherits where inhparent = '${schema}.events'::regclass loop`,
     `    execute format('revoke all on table %s from ${others}', v_part);`,
     '  end loop;',
     'end $$;',

@@ -148,29 +148,29 @@ export function claimOf(row: Row, at: number): Claim {
 
 /** Events, in this order: */
 export const eventColumns = (s: string): string =>
-  `e.tx, e.seq, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
+  `e.tx, e.seq, e.place, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
   `e.data, ${s}.ms(e.run_at), e.codec, e.body`
 
 export function eventOf(row: Row, cursor: string): EventRecord {
-  const runAt = maybeNumber(row[14])
-  const data: EventRecord['data'] = objectOf(row[13])
+  const runAt = maybeNumber(row[15])
+  const data: EventRecord['data'] = objectOf(row[14])
   return {
     cursor,
-    jobId: row[2]!,
-    version: number(row[3]),
-    type: storedEventTypeOf(row[4]),
-    state: storedStateOf(row[5]),
-    name: row[6]!,
-    queue: row[7]!,
-    tags: strings(row[8]),
-    at: number(row[9]),
-    run: number(row[10]),
-    attempt: number(row[11]),
-    worker: maybe(row[12]),
+    jobId: row[3]!,
+    version: number(row[4]),
+    type: storedEventTypeOf(row[5]),
+    state: storedStateOf(row[6]),
+    name: row[7]!,
+    queue: row[8]!,
+    tags: strings(row[9]),
+    at: number(row[10]),
+    run: number(row[11]),
+    attempt: number(row[12]),
+    worker: maybe(row[13]),
     data: runAt === undefined ? data : { ...data, runAt },
     body:
-      typeof row[15] === 'string' && typeof row[16] === 'string'
-        ? { codec: row[15], text: row[16] }
+      typeof row[16] === 'string' && typeof row[17] === 'string'
+        ? { codec: row[16], text: row[17] }
         : undefined,
   }
 }

@@ -164,7 +164,7 @@ export class Settler {
         arrayLiteral(part.map(({ run }) => run)),
         arrayLiteral(part.map(({ body }) => body?.codec)),
         arrayLiteral(part.map(({ body }) => body?.text)),
-        arrayLiteral(part.map(({ durationMs }) => jsonMembers({ durationMs }))),
+        arrayLiteral(part.map(({ durationMs }) => durationMs)),
         by.id,
       ])
       const answer = row?.[0]

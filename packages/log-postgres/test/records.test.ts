@@ -55,8 +55,10 @@ describe.skipIf(url === undefined)('what a newer build wrote', () => {
     // States and types of events are numbers, and these two have no meaning yet.
     await stage.sql('update errand.live set state = 99 where id = $1', [frozen.id])
     await stage.sql(
-      `insert into errand.job_events (job_id, version, type, state, name, queue, run, attempt)
-       values ($1, 2, 98, 99, 'a', 'q', 0, 0)`,
+      `with told as (
+         insert into errand.events (link, jobs, befores, version, type, state, name, queue, run, attempt)
+         select 1, array[l.id], array[l.last], 2, 98, 99, 'a', 'q', 0, 0 from errand.live l where l.id = $1)
+       update errand.live set last = 1 where id = $1`,
       [frozen.id],
     )
     expect(await log.get(frozen.id)).toMatchObject({ id: frozen.id, state: 'unknown' })

@@ -27,7 +27,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     (
       await stage.sql(
         `select relname from pg_class c join pg_inherits i on i.inhrelid = c.oid
-          where inhparent = 'errand.job_events'::regclass and relname <> 'job_events_default' order by relname`,
+          where inhparent = 'errand.events'::regclass and relname <> 'events_default' order by relname`,
       )
     ).map(({ relname }) => String(relname))
   const finish = async (queue: string): Promise<string> => {
@@ -61,7 +61,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
   it('are written to the default partition when nobody made theirs, and read from there', async () => {
     await advance(40 * day)
     const id = await finish('q')
-    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+    expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
     expect((await log.eventsOf(id)).map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
     expect((await log.diagnose()).findings.map(({ code }) => code)).toContain('default-partition')
   })
@@ -76,7 +76,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     const appending = log.append([job])
     await until(async () => {
       const [waiting] = await stage.sql(
-        `select from pg_locks where relation = 'errand.job_events_default'::regclass and not granted`,
+        `select from pg_locks where relation = 'errand.events_default'::regclass and not granted`,
       )
       return waiting
     })
@@ -89,11 +89,11 @@ describe.skipIf(url === undefined)('events by the day', () => {
     await advance(40 * day)
     await finish('q')
     await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
-    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+    expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
     expect(await partitions()).toHaveLength(15 + 14)
     await advance(day)
     await finish('q')
-    expect(await stage.sql('select count(*)::int as n from errand.job_events_default')).toEqual([{ n: 3 }])
+    expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
   })
 
   it('leave by whole days, when the jobs that need them have gone, and cursors before them are errors', async () => {
@@ -120,7 +120,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     async (_, given) => {
       const id = await finish('q')
       const cursor = await log.end()
-      await stage.sql(`update errand.job_events set tx = '99999999999'`)
+      await stage.sql(`update errand.events set tx = '99999999999'`)
       expect((await log.read({ limit: 10 })).events).toEqual([])
       const findings = async () => (await log.diagnose()).findings.map(({ code }) => code)
       expect(await findings()).toContain('restored')

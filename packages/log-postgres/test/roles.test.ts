@@ -212,15 +212,15 @@ describe.skipIf(url === undefined)('roles', () => {
   it.each<readonly [(typeof everybody)[number], string]>([
     ['dispatcher', 'select payload from errand.jobs'],
     ['dispatcher', 'select body from errand.job_events'],
-    ['dispatcher', `insert into errand.job_events (job_id) values (gen_random_uuid())`],
+    ['dispatcher', `insert into errand.events (link, jobs) values (1, array[gen_random_uuid()])`],
     ['dispatcher', `update errand.live set state = 4`],
     ['dispatcher', `select nextval('errand.jobs_seq')`],
     ['dispatcher', `select errand.lock_keys_v1('{q}', '{k}')`],
     ['worker', `update errand.jobs set payload = '{}'`],
-    ['worker', `delete from errand.job_events`],
+    ['worker', `delete from errand.events`],
     ['worker', `insert into errand.paused_queues (name, paused_by, paused_at) values ('q', 'me', now())`],
     ['operator', `update errand.jobs set payload = '{}'`],
-    ['operator', `delete from errand.job_events`],
+    ['operator', `delete from errand.events`],
     ['operator', `update errand.meta set log_id = 'another'`],
     ['operator', `update errand.workers set lease_until = now()`],
     ...everybody.slice(1).flatMap((name): [(typeof everybody)[number], string][] => [

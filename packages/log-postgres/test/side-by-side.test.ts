@@ -54,7 +54,7 @@ const next: Release = {
     return replaced(
       granting,
       'p_worker, p_data\n',
-      `p_worker, left(p_data, -1) || ',"grantedBy":"' || g.granted_by || '"}'\n`,
+      `p_worker, left(p_data, -1) || ',"grantedBy":"' || max(g.granted_by) || '"}'\n`,
     )
   },
 }

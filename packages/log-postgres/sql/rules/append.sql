@@ -28,6 +28,8 @@ declare
   v_states smallint[];
   v_due timestamptz[];
   v_seqs bigint[];
+  v_links bigint[];
+  v_number bigint := nextval('errand.events_seq');
   v_holders uuid[];
   v_added uuid[];
 begin
@@ -143,31 +145,37 @@ begin
     if v_added is null then v_holders := v_ids; end if;
   end if;
 
+  -- Jobs of the same link share the row of their event, as far as nothing else is different.
+  select array_agg(errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state, t.due, t.tags))) order by t.ord)
+    into v_links
+    from unnest(v_names, v_queues, v_states, v_due, v_tags) with ordinality as t (name, queue, state, due, tags, ord);
+
   insert into errand.live (
-    id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure,
-    queue, name, tags, key)
+    id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash,
+    skips_on_failure, queue, name, tags, key)
   select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
          case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
                                                              then errand.out_of_bounds('a duration', t.grace)
                                                              else t.grace end * interval '1 millisecond' end,
-         t.timeout, t.crashes, t.lane, t.state, coalesce(t.unique_mode, 0 /* not unique */),
+         t.timeout, t.crashes, t.lane, t.state, t.link, coalesce(t.unique_mode, 0 /* not unique */),
          coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
     from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
-                v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
+                v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_links, v_holders)
       as t (id, seq, state, due, grace, timeout, crashes, lane, unique_mode, crash_fails, skips, queue, name, tags, key,
-            holder)
+            link, holder)
    where t.holder is null
    order by t.seq;
 
-  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
-  select t.id, 1, 1 /* dispatched event */, t.state, t.name, t.queue, t.tags::text[], 0, 0,
+  insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, run_at, data)
+  select t.link, array_agg(t.id order by t.seq), 1, 1 /* dispatched event */, t.state, t.name, t.queue, t.tags::text[], 0, 0,
          case when t.state = 1 /* scheduled */ then t.due end,
          '{' || case when octet_length(t.data) > 16384
                      then errand.out_of_bounds('the data of an event', t.data) else t.data end || '}'
-    from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_holders)
-      as t (id, seq, state, due, queue, name, tags, data, holder)
+    from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_links, v_holders)
+      as t (id, seq, state, due, queue, name, tags, data, link, holder)
    where t.holder is null
-   order by t.seq;
+   group by t.link, t.state, t.name, t.queue, t.tags, t.data, case when t.state = 1 /* scheduled */ then t.due end
+   order by min(t.seq);
 
   return (
     select string_agg(

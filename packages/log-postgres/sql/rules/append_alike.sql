@@ -13,6 +13,7 @@ set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
   v_now timestamptz := errand.clock();
+  v_number bigint := nextval('errand.events_seq');
   v_ids uuid[] := p_ids::uuid[];
   v_expires_at timestamptz := v_now + case when p_expires::bigint not between 0 and 3153600000000
                                            then errand.out_of_bounds('a duration', p_expires::bigint)
@@ -58,12 +59,13 @@ begin
     returning id, seq, tags),
   alive as (
     insert into errand.live (
-      id, seq, publish_after, timeout_ms, max_crashes, lane, state, unique_mode, fails_on_crash, skips_on_failure, queue,
-      name, tags)
+      id, seq, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash, skips_on_failure,
+      queue, name, tags)
     select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_crashes, v_lane, 3 /* ready */,
-           0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
+           errand.link_of(v_number, hash_array(stored.tags)), 0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
       from stored)
-  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
-  select stored.id, 1, 1 /* dispatched event */, 3 /* ready */, v_name, v_queue, stored.tags, 0, 0, v_data
-    from stored;
+  insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, data)
+  select errand.link_of(v_number, hash_array(stored.tags)), array_agg(stored.id order by stored.seq), 1,
+         1 /* dispatched event */, 3 /* ready */, v_name, v_queue, stored.tags, 0, 0, v_data
+    from stored group by stored.tags order by min(stored.seq);
 end $$;

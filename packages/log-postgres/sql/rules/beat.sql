@@ -32,20 +32,23 @@ begin
 
   if p_jobs is not null then
     with fit as materialized (
-      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, l.is_late, t.value, t.message, t.data, t.ord
+      select l.id, l.name, l.queue, l.tags, l.run, l.attempt, l.version, l.last, l.is_late,
+             nextval('errand.events_seq') as link, t.value, t.message, t.data, t.ord
         from unnest(p_jobs, p_runs, p_values, p_messages, p_data) with ordinality
           as t (id, run, value, message, data, ord)
        cross join lateral (
          select *, not age(l.xmin) >= 0 as is_late from errand.live l
-          where l.id = t.id and l.run = t.run and l.state + 0 = 4 /* running */ and l.worker = p_id
+          where l.id = t.id and l.run = t.run and l.state = 4 /* running */ and l.worker = p_id
             for update skip locked) l),
     counted as (
       select fit.*, row_number() over (partition by fit.id order by fit.ord) as nth,
-             count(*) over (partition by fit.id) as many
+             count(*) over (partition by fit.id) as many,
+             coalesce(lag(fit.link) over (partition by fit.id order by fit.ord), fit.last) as before
         from fit),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
-      select c.id, c.version + c.nth, 5 /* progressed event */, 4 /* running */, c.name, c.queue, c.tags, c.run,
+      insert into errand.events (
+        seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
+      select c.link, c.link, array[c.id], array[c.before], c.version + c.nth, 5 /* progressed event */, 4 /* running */, c.name, c.queue, c.tags, c.run,
              c.attempt, p_id, '{' || c.data || '}'
         from counted c order by c.ord),
     shown as (
@@ -53,7 +56,7 @@ begin
       select c.id, c.value, c.message from counted c where c.nth = c.many
       on conflict (job_id) do update set value = excluded.value, message = excluded.message),
     moved as (
-      update errand.live l set version = l.version + c.many from counted c where l.id = c.id and c.nth = c.many)
+      update errand.live l set version = l.version + c.many, last = c.link from counted c where l.id = c.id and c.nth = c.many)
     select bool_or(c.is_late) into v_late from counted c;
     if v_late then
       raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
@@ -66,14 +69,29 @@ begin
       select l.id from unnest(p_given_up, p_given_up_runs) as t (id, run)
        cross join lateral (
          select l.id from errand.live l
-          where l.id = t.id and l.run = t.run and l.state + 0 = 4 /* running */ and l.worker = p_id
+          where l.id = t.id and l.run = t.run and l.state = 4 /* running */ and l.worker = p_id
             for update skip locked) l)
     update errand.live l set deadline = least(l.deadline, v_now) from given where l.id = given.id;
+    insert into errand.grants (worker, request, deadline, jobs, runs) values (p_id, '', v_now, p_given_up, p_given_up_runs);
   end if;
 
+  -- Grants most of which have ended.
+  with held as materialized (
+    select g.ctid as place, cardinality(g.jobs) as many, r.jobs, r.runs, r.deadline
+      from errand.grants g
+     cross join lateral (
+       select coalesce(array_agg(r.id), '{}') as jobs, coalesce(array_agg(r.run), '{}') as runs, min(r.deadline) as deadline
+         from errand.runs r where r.place = g.ctid and r.worker = g.worker) r
+     where g.worker = any (array[p_id])),
+  ended as (
+    delete from errand.grants g using held h
+     where g.ctid = any (array[h.place]) and g.worker = p_id and cardinality(h.jobs) * 2 < h.many
+    returning g.request, h.jobs, h.runs, h.deadline)
+  insert into errand.grants (worker, request, deadline, jobs, runs)
+  select p_id, e.request, e.deadline, e.jobs, e.runs from ended e where e.jobs <> '{}';
+
   return query
-    select 'claim', l.id::text, l.run, l.cancel from errand.live l
-     where l.worker = p_id and l.state = 4 /* running */;
+    select distinct 'claim', r.id::text, r.run, r.cancel from errand.runs r where r.worker = any (array[p_id]);
   return query select 'paused', p.name, null::integer, null::text from errand.paused_queues p;
   return query
     select 'transfer', null::text, m.transfer_revision, m.transfer from errand.meta m where m.transfer_revision > 0;

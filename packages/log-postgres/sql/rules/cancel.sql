@@ -22,15 +22,19 @@ begin
 
   for kind, id, queue, lane, worker, v_unique_mode, v_is_late in
     with found as materialized (
-      select l.*, not age(l.xmin) >= 0 as is_late
+      select l.*, not age(l.xmin) >= 0 as is_late, nextval('errand.events_seq') as link
         from errand.live l where l.id = any (p_ids) and l.state <> 6 /* failed */ order by l.id for update),
     gone as (delete from errand.live l using found f where l.id = any (array[f.id]) and f.state <> 4 /* running */),
+    done as (
+      insert into errand.ended (id, at, last, version, run, state)
+      select f.id, v_now, f.link, f.version + 1, f.run, 7 /* cancelled */ from found f where f.state <> 4 /* running */),
     asked as (
-      update errand.live l set cancel = p_note, version = l.version + 1
+      update errand.live l set cancel = p_note, version = l.version + 1, last = f.link
         from found f where l.id = any (array[f.id]) and f.state = 4 /* running */ and f.cancel is null),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
-      select f.id, f.version + 1,
+      insert into errand.events (
+        seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
+      select f.link, f.link, v_now, array[f.id], array[f.last], f.version + 1,
              case when f.state = 4 /* running */ then 13 /* cancel_requested event */ else 14 /* cancelled event */ end,
              case when f.state = 4 /* running */ then 4 /* running */ else 7 /* cancelled */ end,
              f.name, f.queue, f.tags, f.run, f.attempt, '{' || p_note || '}'

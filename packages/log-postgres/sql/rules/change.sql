@@ -68,13 +68,15 @@ begin
     with moved as (
       update errand.live l
          set state = v_state, lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
+             before = l.last, last = nextval('errand.events_seq'),
              run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
              publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end
        where l.id = p_id
       returning l.*),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, run_at, data)
-      select m.id, m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt, m.run_at, p_data
+      insert into errand.events (
+        seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, run_at, data)
+      select m.last, m.last, array[m.id], array[m.before], m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt, m.run_at, p_data
         from moved m)
     select 'ok', m.state, m.queue, m.lane from moved m;
 end $$;

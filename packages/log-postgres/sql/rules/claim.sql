@@ -16,6 +16,7 @@ set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin 
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
+  v_number bigint := nextval('errand.events_seq');
   v_served text[];
   v_paused text[];
   v_repeated uuid[];
@@ -24,8 +25,9 @@ declare
   v_started uuid[];
 begin
   select w.queues, array(select p.name from errand.paused_queues p),
-         array(select l.id from errand.live l
-                where l.worker = p_worker and l.request = p_request and l.state = 4 /* running */ and l.id = any (p_ids))
+         array(select r.id from errand.runs r
+                where r.worker = any (array[p_worker]) and r.request = p_request and r.run = r.granted_run
+                  and r.id = any (p_ids))
     into v_served, v_paused, v_repeated
     from errand.workers w where w.id = p_worker and w.lease_until >= v_now;
   if not found then
@@ -35,7 +37,7 @@ begin
     into v_ids, v_rows, v_started
     from (select f.id, f.place, f.unique_mode
             from (select l.id, l.ctid as place, l.unique_mode from errand.live l
-                   where l.id = any (p_ids) and l.state + 0 = 3 /* ready */ and age(l.xmin) >= 0
+                   where l.id = any (p_ids) and l.state = 3 /* ready */ and age(l.xmin) >= 0
                      and l.queue = any (v_served) and not l.queue = any (v_paused)
                    order by l.id
                      for update skip locked) f
@@ -58,18 +60,28 @@ begin
       with granted as (
         update errand.live l
            set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
-               worker = p_worker, request = p_request, publish_after = null,
+               before = l.last,
+               last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)),
+               worker = p_worker,
                deadline = v_now
                  + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
                     + case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end)
                    * interval '1 millisecond'
          where l.ctid = any (v_rows)
         returning l.*),
+      held as (
+        insert into errand.grants (worker, request, deadline, jobs, runs)
+        select p_worker, p_request, min(g.deadline), array_agg(g.id), array_agg(g.run) from granted g),
       noted as (
-        insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
-        select g.id, g.version, 4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt,
-               p_worker, p_data
-          from granted g order by g.queue, g.lane, g.seq)
+        insert into errand.events (
+          link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
+        select g.last, array_agg(g.id order by g.lane, g.seq),
+               case when min(g.before) = max(g.before) then array[min(g.before)]
+                    else array_agg(g.before order by g.lane, g.seq) end,
+               g.version,
+               4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt, p_worker, p_data
+          from granted g
+         group by g.last, g.version, g.name, g.queue, g.tags, g.run, g.attempt)
       select 'run', null::bigint,
              g.id, g.run, g.attempt, g.crashes, g.replays, errand.ms(v_now) - errand.ms(g.parked_since),
              errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, g.max_crashes, g.fails_on_crash,

@@ -109,13 +109,14 @@ begin
        where k.queue = any (array[heir.queue]) and k.key = heir.key and not heir.is_late),
     woken as (
       update errand.live l
-         set state = 3 /* ready */, version = l.version + 1, publish_after = p_publish_after, publishes = 0
+         set state = 3 /* ready */, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
+             before = l.last, last = nextval('errand.events_seq')
         from heir
        where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late
       returning l.*),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
-      select w.id, w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt
+      insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
+      select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt
         from woken w)
     select w.queue, w.key, w.id, w.lane, false from woken w
     union all

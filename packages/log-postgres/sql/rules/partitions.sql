@@ -11,12 +11,12 @@ declare
 begin
   if not pg_try_advisory_xact_lock(hashtext('errand partitions'), hashtext('errand')) then return; end if;
   while v_day <= v_last loop
-    v_name := 'job_events_' || to_char(v_day, 'YYYYMMDD');
+    v_name := 'events_' || to_char(v_day, 'YYYYMMDD');
     if to_regclass(format('errand.%I', v_name)) is null then
       begin
-        execute format('create table errand.%I (like errand.job_events including defaults)', v_name);
+        execute format('create table errand.%I (like errand.events including defaults including storage)', v_name);
         execute format('alter table errand.%I replica identity full', v_name);
-        execute format('alter table errand.job_events attach partition errand.%I for values from (%L) to (%L)',
+        execute format('alter table errand.events attach partition errand.%I for values from (%L) to (%L)',
           v_name, v_day || ' 00:00:00+00', (v_day + 1) || ' 00:00:00+00');
       exception when check_violation then
         -- Events of this day lie in the default partition already, and the rest of it follows them.
@@ -40,8 +40,8 @@ begin
   for v_part in
     select c.relname as name
       from pg_inherits i join pg_class c on c.oid = i.inhrelid
-     where i.inhparent = 'errand.job_events'::regclass
-       and c.relname ~ '^job_events_[0-9]{8}$'
+     where i.inhparent = 'errand.events'::regclass
+       and c.relname ~ '^events_[0-9]{8}$'
        and (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC' <= p_before
      order by c.relname
   loop
@@ -56,9 +56,9 @@ begin
 
   -- What fell into the default partition goes by rows.
   with old as materialized (
-    select tx, seq from errand.job_events_default where at < p_before order by tx, seq limit p_limit),
+    select tx, seq from errand.events_default where at < p_before order by tx, seq limit p_limit),
   gone as (
-    delete from errand.job_events_default e using old where e.tx = old.tx and e.seq = old.seq returning e.tx, e.seq),
+    delete from errand.events_default e using old where e.tx = old.tx and e.seq = old.seq returning e.tx, e.seq),
   noted as (
     update errand.meta m set dropped_tx = n.tx, dropped_seq = n.seq
       from (select tx, seq from gone order by tx desc, seq desc limit 1) n

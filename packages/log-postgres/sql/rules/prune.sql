@@ -21,8 +21,9 @@ declare
   v_open xid8[];
   v_tx xid8;
   v_ids uuid[];
-  v_versions integer[];
+  v_ats timestamptz[];
   v_seq bigint;
+  v_place integer;
   v_backs integer;
   v_back_to timestamptz;
   v_read integer;
@@ -44,43 +45,56 @@ begin
     foreach v_tx in array v_row.open loop
       exit when v_left <= 0;
       continue when not pg_visible_in_snapshot(v_tx, v_snapshot);
-      select array_agg(e.job_id) filter (where e.type = v_type), array_agg(e.version) filter (where e.type = v_type),
-             max(e.seq), count(*)
-        into v_ids, v_versions, v_seq, v_read
-        from (select e.job_id, e.version, e.type, e.seq
+      select array_agg(e.job_id) filter (where e.type = v_type), array_agg(e.at) filter (where e.type = v_type),
+             (array_agg(e.seq order by e.seq desc, e.place desc))[1], (array_agg(e.place order by e.seq desc, e.place desc))[1],
+             count(*)
+        into v_ids, v_ats, v_seq, v_place, v_read
+        from (select e.job_id, e.at, e.type, e.seq, e.place
                 from errand.job_events e
-               where e.tx = v_tx and e.seq > v_row.late_seq and e.at <= v_from
-               order by e.seq limit v_left) e;
-      gone := gone + errand.prune_ended(v_ids, v_versions);
+               where e.tx = v_tx and e.at <= v_from
+                 and e.seq >= v_row.late_seq and (e.seq > v_row.late_seq or e.place > v_row.late_place)
+               order by e.seq, e.place limit v_left) e;
+      gone := gone + errand.prune_ended(v_ids, v_ats);
       if v_read = v_left then
         v_row.late_seq := v_seq;
+        v_row.late_place := v_place;
         -- The next look goes on in this one.
         v_open := v_tx || array_remove(v_open, v_tx);
       else
         v_row.late_seq := 0;
+        v_row.late_place := 0;
         v_open := array_remove(v_open, v_tx);
       end if;
       v_left := v_left - v_read;
     end loop;
 
     if v_left > 0 then
-      -- Ends of one moment are read together, so that the next look begins behind them.
-      select array_agg(e.job_id), array_agg(e.version), max(e.at), count(*) into v_ids, v_versions, v_until, v_read
-        from (select e.job_id, e.version, e.at
+      if v_from <> v_row.looked_until then v_row.looked_seq := 9223372036854775807; end if;
+      select array_agg(e.job_id), array_agg(e.at), max(e.at), (array_agg(e.seq order by e.at desc, e.seq desc, e.place desc))[1],
+             (array_agg(e.place order by e.at desc, e.seq desc, e.place desc))[1], count(*)
+        into v_ids, v_ats, v_until, v_seq, v_place, v_read
+        from (select e.job_id, e.at, e.seq, e.place
                 from errand.job_events e
                where e.type = v_type
                  and e.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */)
-                 and e.at > v_from and e.at <= p_before
-               order by e.at fetch first v_left rows with ties) e;
-      gone := gone + errand.prune_ended(v_ids, v_versions);
-      if v_read < v_left then v_until := p_before; end if;
+                 and e.at >= v_from and e.at <= p_before
+                 and (e.at > v_from or (e.seq, e.place) > (v_row.looked_seq, v_row.looked_place))
+               order by e.at, e.seq, e.place limit v_left) e;
+      gone := gone + errand.prune_ended(v_ids, v_ats);
+      v_row.looked_seq := v_seq;
+      v_row.looked_place := v_place;
+      if v_read < v_left then
+        v_until := p_before;
+        v_row.looked_seq := 9223372036854775807;
+      end if;
       v_left := v_left - v_read;
       v_open := array(
         select distinct t.tx from unnest(v_open || array(select pg_snapshot_xip(v_snapshot))) as t (tx) order by t.tx);
     end if;
     update errand.prunes p
        set looked_until = coalesce(v_until, v_from), looked_at = v_now, open = v_open, late_seq = v_row.late_seq,
-           backs = coalesce(v_backs, 0)
+           looked_seq = coalesce(v_row.looked_seq, p.looked_seq), looked_place = coalesce(v_row.looked_place, 0),
+           late_place = v_row.late_place, backs = coalesce(v_backs, 0)
      where p.type = v_type;
     v_until := null;
   end loop;
@@ -90,8 +104,8 @@ begin
   return next;
 end $$;
 
--- Deletes those of the jobs whose end is the one of this version. Judged once their rows are locked: a replay may be under way.
-create function errand.prune_ended(p_ids uuid[], p_versions integer[]) returns integer language plpgsql
+-- Deletes those of the jobs whose last end was at this time. Judged once their rows are locked: a replay may be under way.
+create function errand.prune_ended(p_ids uuid[], p_ats timestamptz[]) returns integer language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
@@ -102,16 +116,12 @@ begin
   if p_ids is null then return 0; end if;
   perform 1 from (select from errand.jobs j where j.id = any (p_ids) order by j.id for update) locked;
   select array_agg(j.id), array_agg(j.name), array_agg(j.unique_key) into v_ids, v_names, v_keys
-    from unnest(p_ids, p_versions) as t (id, version)
-    join errand.jobs j on j.id = any (array[t.id])
-   where not exists (select from errand.live l where l.id = any (array[t.id]))
-     and not exists (
-       select from errand.job_events n
-        where n.job_id = any (array[t.id]) and n.version > t.version
-          and n.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */,
-                         17 /* replayed event */));
+    from unnest(p_ids, p_ats) as t (id, at)
+    join errand.ended x on x.id = any (array[t.id]) and x.at = t.at
+    join errand.jobs j on j.id = any (array[t.id]);
   if v_ids is null then return 0; end if;
   delete from errand.jobs j where j.id = any (v_ids);
+  delete from errand.ended x where x.id = any (v_ids);
   delete from errand.progress p where p.job_id = any (v_ids);
   delete from errand.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
    where u.name = any (array[t.name]) and u.key = t.key and u.job_id = t.id;

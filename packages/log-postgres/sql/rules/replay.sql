@@ -1,8 +1,7 @@
 -- What operators do to jobs. They may wait for a row, so they lock in the one order: key rows, then job rows by id.
 
 /*
- * Starts final jobs anew. Rows of kind `replayed`, `ticket` and `duplicate`. A job whose events have been dropped
- * already cannot be: nobody knows its runs any more.
+ * Starts final jobs again. Rows of kind `replayed`, `ticket` and `duplicate`.
  */
 create function errand.replay(p_ids uuid[], p_data text, p_lock_timeout text)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
@@ -23,7 +22,8 @@ begin
     select j.id from errand.jobs j
      where j.id = any (p_ids)
        and not exists (select from errand.live l where l.id = any (array[j.id]) and l.state <> 6 /* failed */)
-       and exists (select from errand.job_events e where e.job_id = any (array[j.id])));
+       and (exists (select from errand.live l where l.id = any (array[j.id]))
+            or exists (select from errand.ended x where x.id = any (array[j.id]))));
 
   select array_agg(j.name), array_agg(j.unique_key), array_agg(j.id) into v_names, v_unique_keys, v_unique_ids
     from errand.jobs j where j.id = any (v_ids) and j.unique_key is not null;
@@ -56,41 +56,40 @@ begin
   perform 1 from (select from errand.jobs j where j.id = any (v_ids) order by j.id for update) locked;
 
   if exists (select from errand.live l where l.id = any (v_ids) and not age(l.xmin) >= 0)
-     or exists (select from errand.job_events e where e.job_id = any (v_ids) and e.tx > pg_current_xact_id()) then
+     or exists (select from errand.ended x where x.id = any (v_ids) and not age(x.xmin) >= 0) then
     raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
   end if;
 
   return query
     with final as materialized (
       select j.id, j.seq, j.timeout_ms, j.max_crashes, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
-             j.queue, j.name, j.tags, j.key, greatest(e.version, l.version) + 1 as version, coalesce(l.run, e.run) as run,
-             j.replays + (coalesce(l.state, e.state) = 5 /* succeeded */)::integer as replays,
+             j.queue, j.name, j.tags, j.key, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run) as run,
+             coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
+             j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
              case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
         from errand.jobs j
         left join errand.live l on l.id = any (array[j.id])
-        left join lateral (
-          select e.version, e.run, e.state from errand.job_events e
-           where e.job_id = j.id order by e.version desc limit 1
-        ) e on true
-       where j.id = any (v_ids) and (l.id is null or l.state = 6 /* failed */) and (l.id is not null or e.version is not null)),
+        left join errand.ended x on x.id = any (array[j.id])
+       where j.id = any (v_ids) and (l.state = 6 /* failed */ or (l.id is null and x.id is not null))),
     counted as (
       update errand.jobs j set replays = f.replays,
              events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
         from final f
        where j.id = any (array[f.id]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
+    begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),
     put as (
       insert into errand.live as l (
-        id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, unique_mode, fails_on_crash,
-        skips_on_failure, queue, name, tags, key)
+        id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, last, unique_mode,
+        fails_on_crash, skips_on_failure, queue, name, tags, key)
       select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.max_crashes,
-             f.replays, f.lane, f.becomes, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
+             f.replays, f.lane, f.becomes, f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
         from final f order by f.seq
       on conflict (id) do update
-         set publish_after = excluded.publish_after, version = excluded.version, replays = excluded.replays,
+         set publish_after = excluded.publish_after, version = excluded.version, last = excluded.last, replays = excluded.replays,
              state = excluded.state, attempt = 0, crashes = 0, streak = 0, publishes = 0, parked_since = null, cancel = null),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
-      select f.id, f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data
+      insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
+      select f.link, f.link, array[f.id], array[f.before], f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data
         from final f order by f.seq)
     select case when f.becomes = 3 /* ready */ then 'ticket' else 'replayed' end, f.id, f.queue, f.lane from final f;
 end $$;

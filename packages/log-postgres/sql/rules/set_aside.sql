@@ -5,37 +5,44 @@
 create function errand.set_aside(p_id uuid, p_why text) returns void language plpgsql
 set search_path to pg_catalog, pg_temp as $$
 declare
+  v_now timestamptz := errand.clock();
   v_live errand.live;
+  v_link bigint;
 begin
   select l.* into v_live from errand.live l where l.id = p_id and age(l.xmin) >= 0 for update;
   if not found or v_live.state = 6 /* failed */ then return; end if;
+  v_link := nextval('errand.events_seq');
   if v_live.key is not null and not v_live.skips_on_failure
     and exists (select from errand.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
   then
     update errand.live l
-       set state = 6 /* failed */, version = least(greatest(l.version, 0), 2147483000) + 1,
+       set state = 6 /* failed */, last = v_link, version = least(greatest(l.version, 0), 2147483000) + 1,
            run = least(greatest(l.run, 0), 2147483000), attempt = least(greatest(l.attempt, 0), 2147483000),
            crashes = 0, streak = 0, publishes = 0, max_crashes = least(greatest(l.max_crashes, 0), 2147483000),
            replays = least(greatest(l.replays, 0), 2147483000),
            timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
            run_at = null, publish_after = null, parked_since = null,
-           worker = null, request = null, deadline = null
+           worker = null, deadline = null
      where l.id = p_id;
   else
     delete from errand.live l where l.id = p_id;
+    insert into errand.ended (id, at, last, version, run, state)
+    values (p_id, v_now, v_link, least(greatest(v_live.version, 0), 2147483000) + 1,
+            least(greatest(v_live.run, 0), 2147483000), 6 /* failed */);
     if v_live.key is not null then
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
   end if;
   delete from errand.unique_keys u using errand.jobs j
    where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;
-  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data, codec, body)
-  values (p_id, least(greatest(v_live.version, 0), 2147483000) + 1, 12 /* failed event */, 6 /* failed */,
+  insert into errand.events (
+    seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data, codec, bodies)
+  values (v_link, v_link, v_now, array[p_id], array[v_live.last], least(greatest(v_live.version, 0), 2147483000) + 1, 12 /* failed event */, 6 /* failed */,
           v_live.name, v_live.queue, v_live.tags,
           least(greatest(v_live.run, 0), 2147483000), least(greatest(v_live.attempt, 0), 2147483000),
           '{"cause":"error"}', 'json',
-          json_build_object('name', 'ErrandError',
-            'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text);
+          array[json_build_object('name', 'ErrandError',
+            'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text]);
 end $$;
 
 -- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers which, and why.
@@ -49,11 +56,12 @@ begin
     select distinct f.id
       from unnest(p_queues) as q (name)
      cross join lateral (
-       (select l.id from errand.live l where l.state = 3 /* ready */ and l.queue = q.name order by l.lane, l.seq limit p_limit)
+       (select l.id from errand.live l where l.is_open and l.state = 3 /* ready */ and l.queue = q.name order by l.lane, l.seq limit p_limit)
        union all
-       (select l.id from errand.live l where l.state = 3 /* ready */ and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
+       (select l.id from errand.live l where l.is_open and l.state = 3 /* ready */ and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
        union all
-       (select l.id from errand.live l where l.queue = q.name and l.publish_after is not null
+       (select l.id from errand.live l
+         where l.queue = q.name and l.publish_after is not null and l.state = 3 /* ready */
          order by l.publish_after limit p_limit)) f))
   loop
     begin
@@ -82,7 +90,7 @@ declare
   v_key text;
 begin
   for v_id in
-    select l.id from errand.live l where l.state = 1 /* scheduled */ and l.run_at <= v_now order by l.run_at limit p_limit
+    select l.id from errand.live l where l.run_at <= v_now and l.state = 1 /* scheduled */ order by l.run_at limit p_limit
   loop
     begin
       perform errand.sweep_due(1, v_now, array[v_id]);
@@ -97,10 +105,7 @@ begin
         return next;
     end;
   end loop;
-  for v_id in
-    select l.id from errand.live l left join errand.workers w on w.id = l.worker
-     where l.state = 4 /* running */ and (w.id is null or w.lease_until < v_now or l.deadline < v_now) limit p_limit
-  loop
+  foreach v_id in array errand.lost_runs(p_limit, v_now) loop
     begin
       perform errand.sweep_lost(1, v_now, array[v_id]);
       raise exception 'errand: it can be done' using errcode = 'ERR03';
@@ -174,11 +179,13 @@ end $$;
 
 create function errand.try_unblock(p_id uuid) returns void language sql set search_path to pg_catalog, pg_temp as $$
   with woken as (
-    update errand.live l set state = 3 /* ready */, version = l.version + 1, publish_after = errand.clock(), publishes = 0
+    update errand.live l
+       set state = 3 /* ready */, version = l.version + 1, publish_after = errand.clock(), publishes = 0,
+           before = l.last, last = nextval('errand.events_seq')
      where l.id = p_id
     returning l.*)
-  insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
-  select w.id, w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
+  insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
+  select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
 $$;
 
 -- A run whose end cannot be recorded, whatever it was. Answers the job's name, or null where the run was not this worker's.

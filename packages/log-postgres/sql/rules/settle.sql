@@ -28,7 +28,7 @@ begin
   end if;
 
   with c as materialized (
-    select f.*,
+    select f.*, nextval('errand.events_seq') as link,
            case when f.becomes = 1 /* scheduled */
                 then v_now + case when f.delay is not null then least(greatest(f.delay, 0), 3153600000000) end
                              * interval '1 millisecond' end as run_at,
@@ -40,7 +40,7 @@ begin
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
-               l.skips_on_failure, l.cancel, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
+               l.skips_on_failure, l.cancel, l.last, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
     when s.kind = 1 /* succeed */ then 5 /* succeeded */
@@ -57,22 +57,28 @@ begin
             as s (id, run, kind, delay, codec, body, duration, extra)
          cross join lateral (
            select * from errand.live l
-            where l.id = s.id and l.run = s.run and l.state + 0 = 4 /* running */ and l.worker = p_worker
+            where l.id = s.id and l.run = s.run and l.state = 4 /* running */ and l.worker = p_worker
               and (p_inside or age(l.xmin) >= 0)
               for update skip locked) l) f),
+  told as materialized (
+    select c.*, case when c.two then nextval('errand.events_seq') end as second from c),
   gone as (
     delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
+  done as (
+    insert into errand.ended (id, at, last, version, run, state)
+    select c.id, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+      from told c where not c.stays),
   kept as (
     update errand.live l
-       set state = c.becomes, run_at = c.run_at, attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = 0,
+       set last = coalesce(c.second, c.link), state = c.becomes, run_at = c.run_at, attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = 0,
            publish_after = case when c.becomes = 3 /* ready */ then v_now end, publishes = 0,
            parked_since = case when c.kind = 5 /* park */ then coalesce(l.parked_since, v_now) end,
-           worker = null, request = null, deadline = null
-      from c where l.id = any (array[c.id]) and c.stays),
+           worker = null, deadline = null
+      from told c where l.id = any (array[c.id]) and c.stays),
   noted as (
-    insert into errand.job_events (
-      job_id, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, body)
-    select c.id, c.version + 1,
+    insert into errand.events (
+      seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, bodies)
+    select c.link, c.link, v_now, array[c.id], array[c.last], c.version + 1,
            case when c.kind in (2 /* error */, 9 /* completed */) then 7 /* errored event */
                 when c.becomes = 5 /* succeeded */ then 6 /* succeeded event */
                 when c.becomes = 6 /* failed */ then 12 /* failed event */
@@ -85,14 +91,15 @@ begin
                   then case when c.kind = 7 /* release begun */ and c.becomes = 6 /* failed */ then '"cause":"lost"' else c.extra end
                   when c.becomes = 7 /* cancelled */ then c.cancel end) || '}', '{}'),
            case when c.two or c.becomes not in (7 /* cancelled */, 3 /* ready */) then c.codec end,
-           case when c.two or c.becomes not in (7 /* cancelled */, 3 /* ready */) then c.body end
+           case when c.two or c.becomes not in (7 /* cancelled */, 3 /* ready */) and c.body is not null then array[c.body] end
       from c
     union all
-    select c.id, c.version + 2, case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
+    select c.second, c.second, v_now, array[c.id], array[c.link], c.version + 2, case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
            c.becomes, c.name, c.queue, c.tags, c.run, c.attempt, p_worker, null,
            nullif('{' || concat_ws(',', case when c.becomes = 6 /* failed */ then c.extra else c.cancel end) || '}', '{}'),
-           case when c.becomes = 6 /* failed */ then c.codec end, case when c.becomes = 6 /* failed */ then c.body end
-      from c where c.two)
+           case when c.becomes = 6 /* failed */ then c.codec end,
+           case when c.becomes = 6 /* failed */ and c.body is not null then array[c.body] end
+      from told c where c.two)
   select array_agg(c.id),
          string_agg(concat_ws(E'\t', 'settled', c.id,
            case when c.becomes = 5 /* succeeded */ then 6 /* succeeded event */
@@ -145,6 +152,7 @@ declare
   v_last record;
   v_found record;
   v_next text;
+  v_link bigint;
 begin
   select l.* into v_live from errand.live l where l.id = p_id for update skip locked;
   if not found then
@@ -162,8 +170,8 @@ begin
   end if;
 
   select e.type, e.state, errand.ms(e.run_at) as run_at into v_found
-    from errand.job_events e
-   where e.job_id = p_id and e.run = p_run and e.worker = p_worker
+    from errand.events_of(array[p_id], null) e
+   where e.run = p_run and e.worker = p_worker
      and e.type in (6 /* succeeded event */, 7 /* errored event */, 8 /* snoozed event */, 9 /* released event */,
                     12 /* failed event */, 14 /* cancelled event */)
    order by e.version desc limit 1;
@@ -187,7 +195,7 @@ begin
 
   if v_live.id is null then
     select e.version, e.state, e.name, e.queue, e.tags, e.run, e.attempt, e.tx > pg_current_xact_id() as is_late into v_last
-      from errand.job_events e where e.job_id = p_id order by e.version desc limit 1;
+      from errand.events_of(array[p_id], null) e order by e.version desc limit 1;
     -- Its history has been dropped.
     if not found then return concat_ws(E'\t', 'unknown', p_id); end if;
   else
@@ -198,13 +206,18 @@ begin
   end if;
   if v_last.is_late then return concat_ws(E'\t', 'locked', p_id); end if;
   if not exists (
-    select from errand.job_events e
-     where e.job_id = p_id and e.type = 11 /* fenced event */ and e.data = format('{"fencedRun":%s}', p_run))
+    select from errand.events_of(array[p_id], null) e
+     where e.type = 11 /* fenced event */ and e.data = format('{"fencedRun":%s}', p_run))
   then
-    insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
-    values (p_id, v_last.version + 1, 11 /* fenced event */, v_last.state, v_last.name, v_last.queue, v_last.tags,
+    v_link := nextval('errand.events_seq');
+    insert into errand.events (
+      seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
+    values (v_link, v_link, array[p_id],
+            array[coalesce(v_live.last, (select x.last from errand.ended x where x.id = p_id))],
+            v_last.version + 1, 11 /* fenced event */, v_last.state, v_last.name, v_last.queue, v_last.tags,
             v_last.run, v_last.attempt, p_worker, format('{"fencedRun":%s}', p_run));
-    update errand.live l set version = v_last.version + 1 where l.id = p_id;
+    update errand.live l set version = v_last.version + 1, last = v_link where l.id = p_id;
+    update errand.ended x set version = v_last.version + 1, last = v_link where x.id = p_id and v_live.id is null;
   end if;
   return concat_ws(E'\t', 'claim-lost', p_id, 11 /* fenced event */, v_last.state);
 end $$;
@@ -241,8 +254,8 @@ begin
     raise exception 'errand: the claim on job % is lost', p_id using errcode = 'ERR02';
   end if;
   if v_tx is not null then
-    update errand.job_events e set tx = v_tx::text::xid8
-     where e.job_id = p_id::uuid and e.version > v_version and e.tx = pg_current_xact_id();
+    update errand.events e set tx = v_tx::text::xid8
+     where e.tx = pg_current_xact_id() and e.jobs = array[p_id::uuid] and e.version > v_version;
   end if;
   return v_answer;
 end $$;

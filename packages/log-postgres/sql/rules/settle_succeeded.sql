@@ -4,30 +4,44 @@
 -- the ids of those that were: the others are for `settle` to judge.
 
 create function errand.settle_succeeded(
-  p_ids text, p_runs text, p_codecs text, p_bodies text, p_data text, p_worker text
+  p_ids text, p_runs text, p_codecs text, p_bodies text, p_durations text, p_worker text
 ) returns text language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off
 set lock_timeout to '50ms' as $$
 declare
+  v_now timestamptz := errand.clock();
   v_ids uuid[] := p_ids::uuid[];
+  v_number bigint := nextval('errand.events_seq');
   v_settled uuid[];
 begin
   with gone as (
     -- In the order of the ids, as everybody who locks many rows.
     delete from errand.live l
-     using (select * from unnest(v_ids, p_runs::integer[], p_codecs::text[], p_bodies::text[], p_data::text[])
-                     as u (id, run, codec, body, data)
+     using (select * from unnest(v_ids, p_runs::integer[], p_codecs::text[], p_bodies::text[], p_durations::bigint[])
+                     as u (id, run, codec, body, duration_ms)
              order by u.id) r
-     where l.id = any (array[r.id]) and l.run = r.run and l.state + 0 = 4 /* running */ and l.worker = p_worker
+     where l.id = any (array[r.id]) and l.run = r.run and l.state = 4 /* running */ and l.worker = p_worker
        and l.key is null and l.unique_mode = 0 /* not unique */ and age(l.xmin) >= 0
-    returning l.id, l.version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.data),
+    returning l.id, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
+              -- A large result has a row of its own: nobody reads it together with those of others.
+              case when octet_length(r.body) > 1000 then l.id end as own, l.last as before,
+              errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)
+                                       # case when octet_length(r.body) > 1000 then uuid_hash(l.id) else 0 end) as last),
+  done as (
+    insert into errand.ended (id, at, last, version, run, state)
+    select g.id, v_now, g.last, g.version, g.run, 5 /* succeeded */ from gone g),
   noted as (
-    insert into errand.job_events (
-      job_id, version, type, state, name, queue, tags, run, attempt, worker, data, codec, body)
-    select g.id, g.version + 1, 6 /* succeeded event */, 5 /* succeeded */, g.name, g.queue, g.tags, g.run, g.attempt,
-           p_worker, '{' || g.data || '}', g.codec, g.body
-      from gone g)
+    insert into errand.events (
+      link, at, jobs, befores, durations_ms, bodies, version, type, state, name, queue, tags, run, attempt, worker, codec)
+    select g.last, v_now, array_agg(g.id),
+           case when min(g.before) = max(g.before) then array[min(g.before)] else array_agg(g.before) end,
+           case when min(g.duration_ms) = max(g.duration_ms) and count(*) = count(g.duration_ms)
+                then array[min(g.duration_ms)] else array_agg(g.duration_ms) end,
+           case when count(g.body) > 0 then array_agg(g.body) end, g.version, 6 /* succeeded event */, 5 /* succeeded */,
+           g.name, g.queue, g.tags, g.run, g.attempt, p_worker, g.codec
+      from gone g
+     group by g.last, g.version, g.name, g.queue, g.tags, g.run, g.attempt, g.codec, g.own)
   select array_agg(g.id) into v_settled from gone g;
 
   if cardinality(v_settled) = cardinality(v_ids) then return null; end if;

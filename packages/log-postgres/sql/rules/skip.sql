@@ -13,21 +13,26 @@ declare
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select array_agg(l.queue), array_agg(l.key) into v_queues, v_keys
-    from errand.live l where l.id = any (p_ids) and l.state + 0 = 6 /* failed */;
+    from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */;
   if v_keys is null then return; end if;
   perform errand.lock_keys(v_queues, v_keys);
   perform 1 from (
-    select from errand.live l where l.id = any (p_ids) and l.state + 0 = 6 /* failed */ order by l.id for update) locked;
+    select from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */ order by l.id for update) locked;
   if exists (select from errand.live l where l.id = any (p_ids) and not age(l.xmin) >= 0) then
     raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
   end if;
   return query
     with found as materialized (
-      select l.* from errand.live l where l.id = any (p_ids) and l.state + 0 = 6 /* failed */ order by l.id for update),
+      select l.*, nextval('errand.events_seq') as link
+        from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */ order by l.id for update),
     gone as (delete from errand.live l using found f where l.id = any (array[f.id])),
+    done as (
+      insert into errand.ended (id, at, last, version, run, state)
+      select f.id, v_now, f.link, f.version + 1, f.run, 6 /* failed */ from found f),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, data)
-      select f.id, f.version + 1, 16 /* skipped event */, 6 /* failed */, f.name, f.queue, f.tags, f.run, f.attempt, p_data
+      insert into errand.events (
+        seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
+      select f.link, f.link, v_now, array[f.id], array[f.last], f.version + 1, 16 /* skipped event */, 6 /* failed */, f.name, f.queue, f.tags, f.run, f.attempt, p_data
         from found f)
     select 'skipped', f.id, f.queue, f.lane from found f;
   return query select 'ticket', p.id, p.queue, p.lane from errand.pass_keys(v_queues, v_keys, v_now) p where not p.pending;

@@ -67,9 +67,13 @@ begin
     end loop;
   end if;
 
+  -- What the dead were granted; of the living, their heartbeats do it.
+  delete from errand.grants g
+   where not exists (select from errand.workers w where w.id = g.worker and w.lease_until >= v_now)
+     and not exists (select from errand.runs r where r.place = g.ctid and r.worker = g.worker);
   delete from errand.workers w
    where w.lease_until < v_now - interval '1 day'
-     and not exists (select from errand.live l where l.worker = w.id and l.state = 4 /* running */);
+     and not exists (select from errand.grants g where g.worker = any (array[w.id]));
 
   id := null;
   queue := null;
@@ -83,7 +87,8 @@ begin
     return next;
   end if;
   kind := 'next';
-  note := (select errand.ms(min(l.run_at)) - errand.ms(v_now) from errand.live l where l.state = 1 /* scheduled */)::text;
+  note := (select errand.ms(min(l.run_at)) - errand.ms(v_now) from errand.live l
+            where l.run_at is not null and l.state = 1 /* scheduled */)::text;
   if note is not null then return next; end if;
 end $$;
 
@@ -131,12 +136,13 @@ declare
   v_ids uuid[];
 begin
   while v_left > 0 loop
-    v_queue := (select min(l.queue) from errand.live l where l.state = 3 /* ready */ and l.queue > v_queue);
+    v_queue := (select min(l.queue) from errand.live l
+                 where l.is_open and l.state = 3 /* ready */ and l.queue > v_queue);
     exit when v_queue is null;
     continue when v_queue = any (p_except);
     v_ids := array(
       select l.id from errand.live l
-       where l.state + 0 = 3 /* ready */ and l.queue = v_queue and l.publish_after <= p_now
+       where l.state = 3 /* ready */ and l.queue = v_queue and l.publish_after <= p_now
        order by l.publish_after limit v_left for update skip locked);
     v_left := v_left - cardinality(v_ids);
     return query
@@ -155,7 +161,7 @@ set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin 
 begin
   with l as materialized (
     select l.id from errand.live l
-     where l.id = any (p_ids) and l.state + 0 = 3 /* ready */ and l.publishes < 7
+     where l.id = any (p_ids) and l.state = 3 /* ready */ and l.publishes < 7
      order by l.id for update skip locked)
   update errand.live set publishes = publishes + 1 from l where live.id = l.id;
 end $$;
@@ -175,7 +181,7 @@ begin
     exit when v_count >= p_limit;
     v_ids := array(
       select l.id from errand.live l
-       where l.state + 0 = 3 /* ready */ and l.queue = v_queue
+       where l.state = 3 /* ready */ and l.queue = v_queue
          and l.publish_after > v_now + p_left_ms * interval '1 millisecond'
        order by l.publish_after desc limit p_limit - v_count for update skip locked);
     update errand.live l set publish_after = v_now, publishes = 0 where l.id = any (v_ids);

@@ -19,7 +19,7 @@ begin
          array_agg(d.key) filter (where d.key is not null)
     into v_ids, v_queues, v_keys
     from (select l.id, l.queue, l.key from errand.live l
-           where l.state = 1 /* scheduled */ and l.run_at <= p_now and (p_ids is null or l.id = any (p_ids))
+           where l.run_at <= p_now and l.state = 1 /* scheduled */ and (p_ids is null or l.id = any (p_ids))
            order by l.run_at limit p_limit) d;
   if v_ids is null then return; end if;
 
@@ -49,21 +49,34 @@ begin
       select l.id, l.key is null or k.holder = l.id as mine
         from errand.live l
         left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
-       where l.id = any (v_ids) and l.state + 0 = 1 /* scheduled */ and l.run_at <= p_now
+       -- Found by its id: said so that the index of all that is due cannot be used.
+       where l.id = any (v_ids) and l.state = 1 /* scheduled */ and coalesce(l.run_at, 'infinity') <= p_now
          and (l.key is null or k.holder is not null) and age(l.xmin) >= 0
        order by l.id
          for update of l skip locked),
     moved as (
       update errand.live l
          set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end, run_at = null, version = l.version + 1,
-             publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0
+             publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0,
+             before = l.last, last = nextval('errand.events_seq')
         from due where l.id = any (array[due.id])
       returning l.*),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt)
-      select m.id, m.version, 2 /* due event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt
+      insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
+      select m.last, m.last, array[m.id], array[m.before], m.version, 2 /* due event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt
         from moved m order by m.seq)
     select case when m.state = 3 /* ready */ then 'ticket' else 'blocked' end, m.id, m.queue, m.lane from moved m order by m.seq;
+end $$;
+
+-- The runs to be called lost. The grants are no more than the fleet has asked for since its last heartbeats.
+create function errand.lost_runs(p_limit integer, p_now timestamptz) returns uuid[] language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+begin
+  return array(
+    select distinct r.id from errand.runs r left join errand.workers w on w.id = r.worker
+     where w.id is null or w.lease_until < p_now or (r.first_deadline < p_now and r.deadline < p_now)
+     limit p_limit);
 end $$;
 
 /*
@@ -84,17 +97,13 @@ declare
   v_keys text[] := '{}';
   v_freed uuid[] := '{}';
 begin
-  -- The running jobs are no more than the fleet's slots, the workers fewer.
-  v_ids := array(
-    select l.id from errand.live l left join errand.workers w on w.id = l.worker
-     where l.state = 4 /* running */ and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
-       and (p_ids is null or l.id = any (p_ids))
-     limit p_limit);
+  v_ids := coalesce(p_ids, errand.lost_runs(p_limit, p_now));
   if v_ids = '{}' then return; end if;
 
   for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
     with found as materialized (
       select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
+             l.last,
              l.attempt - 1 as attempt, l.crashes + 1 as crashes, l.streak + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
                   else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
@@ -105,34 +114,43 @@ begin
              p_now + least(interval '1 second' * power(2, least(greatest(l.streak, 1) - 1, 10)), interval '1 minute') as run_at,
              l.key is not null and not l.skips_on_failure as blocks
         from errand.live l left join errand.workers w on w.id = l.worker
-       where l.id = any (v_ids) and l.state + 0 = 4 /* running */ and age(l.xmin) >= 0
+       where l.id = any (v_ids) and l.state = 4 /* running */ and age(l.xmin) >= 0
          and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
        order by l.id
          for update of l skip locked),
     c as materialized (
-      select f.*, f.becomes in (6 /* failed */, 7 /* cancelled */) as two,
+      select f.*, nextval('errand.events_seq') as link,
+             case when f.becomes in (6 /* failed */, 7 /* cancelled */) then nextval('errand.events_seq') end as second,
+             f.becomes in (6 /* failed */, 7 /* cancelled */) as two,
              f.becomes in (3 /* ready */, 1 /* scheduled */) or (f.becomes = 6 /* failed */ and f.blocks) as stays
         from found f),
     gone as (delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
+    done as (
+      insert into errand.ended (id, at, last, version, run, state)
+      select c.id, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+        from c where not c.stays),
     kept as (
       update errand.live l
-         set state = c.becomes, attempt = c.attempt, crashes = c.crashes, streak = c.streak,
-             version = c.version + 1 + c.two::integer, parked_since = null, worker = null, request = null, deadline = null,
+         set last = coalesce(c.second, c.link), state = c.becomes, attempt = c.attempt, crashes = c.crashes, streak = c.streak,
+             version = c.version + 1 + c.two::integer, parked_since = null, worker = null, deadline = null,
              run_at = case when c.becomes = 1 /* scheduled */ then c.run_at end,
              publish_after = case when c.becomes = 3 /* ready */ then p_now + interval '30 seconds' end, publishes = 0
         from c where l.id = any (array[c.id]) and c.stays),
     noted as (
-      insert into errand.job_events (
-        job_id, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, body)
-      select c.id, c.version + 1, 10 /* lost event */, case when c.two then 4 /* running */ else c.becomes end, c.name, c.queue,
-             c.tags, c.run, c.attempt, c.worker, case when c.becomes = 1 /* scheduled */ then c.run_at end, null, 'json', c.why
+      insert into errand.events (
+        seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, bodies)
+      select c.link, c.link, p_now, array[c.id], array[c.last], c.version + 1, 10 /* lost event */,
+             case when c.two then 4 /* running */ else c.becomes end, c.name, c.queue, c.tags, c.run, c.attempt, c.worker, case when c.becomes = 1 /* scheduled */ then c.run_at end, null, 'json',
+             array[c.why]
         from c
       union all
       -- Not by the worker: its own late settlement must not take this for an answer that was lost.
-      select c.id, c.version + 2, case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
+      select c.second, c.second, p_now, array[c.id], array[c.link], c.version + 2,
+             case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
              c.becomes, c.name, c.queue, c.tags, c.run, c.attempt, null, null,
              case when c.becomes = 6 /* failed */ then '{"cause":"lost"}' else '{' || c.cancel || '}' end,
-             case when c.becomes = 6 /* failed */ then 'json' end, case when c.becomes = 6 /* failed */ then c.why end
+             case when c.becomes = 6 /* failed */ then 'json' end,
+             case when c.becomes = 6 /* failed */ then array[c.why] end
         from c where c.two)
     select case c.becomes when 6 /* failed */ then 'failed' when 3 /* ready */ then 'ready' else 'lost' end,
            c.id, c.queue, c.lane, concat_ws(E'\t', c.run, c.attempt, c.why), not c.stays, c.key,

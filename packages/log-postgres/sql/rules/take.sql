@@ -20,6 +20,7 @@ set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin 
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
+  v_number bigint := nextval('errand.events_seq');
   v_lanes smallint[] := array[100, 200, 300, 400];
   v_served text[];
   v_paused text[];
@@ -36,8 +37,8 @@ declare
   v_search timestamptz;
 begin
   select w.queues, array(select p.name from errand.paused_queues p),
-         array(select l.id from errand.live l
-                where l.worker = p_worker and l.request = p_request and l.state = 4 /* running */)
+         array(select r.id from errand.runs r
+                where r.worker = any (array[p_worker]) and r.request = p_request and r.run = r.granted_run)
     into v_served, v_paused, v_repeated
     from errand.workers w where w.id = p_worker and w.lease_until >= v_now;
   if not found then
@@ -65,14 +66,14 @@ begin
         from unnest(p_queues) as q (name)
        cross join lateral (
          select l.id from errand.live l
-          where l.state + 0 = 3 /* ready */ and l.queue = q.name and l.publish_after <= v_now
+          where l.state = 3 /* ready */ and l.queue = q.name and l.publish_after <= v_now
           order by l.publish_after limit greatest(p_max, 1000)) o
        where not q.name = any (v_paused));
     select coalesce(array_agg(f.ctid), '{}'),
            v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
       into v_more, v_started
       from (select l.ctid, l.id, l.unique_mode from errand.live l
-             where l.id = any (v_ids) and l.state + 0 = 3 /* ready */ and l.publish_after <= v_now
+             where l.id = any (v_ids) and l.state = 3 /* ready */ and l.publish_after <= v_now
                and age(l.xmin) >= 0
              order by l.seq limit p_max for update skip locked) f;
     v_rows := v_rows || v_more;
@@ -88,7 +89,7 @@ begin
                v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
           into v_more, v_started
           from (select l.ctid, l.id, l.unique_mode from errand.live l
-                 where l.state = 3 /* ready */ and l.queue = v_queue and age(l.xmin) >= 0
+                 where l.is_open and l.state = 3 /* ready */ and l.queue = v_queue and age(l.xmin) >= 0
                  order by l.lane, l.seq limit v_top for update skip locked) f;
         v_rows := v_rows || v_more;
         v_top := v_top - cardinality(v_more);
@@ -99,7 +100,7 @@ begin
                  v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
             into v_more, v_started
             from (select l.ctid, l.id, l.unique_mode from errand.live l
-                   where l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                   where l.is_open and l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
                      and l.seq >= p_from[(v_at - 1) * cardinality(v_lanes) + v_lane] and age(l.xmin) >= 0
                    order by l.seq limit v_top for update skip locked) f;
           v_rows := v_rows || v_more;
@@ -116,7 +117,7 @@ begin
                v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
           into v_more, v_started
           from (select l.ctid, l.id, l.unique_mode from errand.live l
-                 where l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
+                 where l.is_open and l.state = 3 /* ready */ and l.queue = v_queue and l.lane = v_lanes[v_lane]
                    and l.seq >= coalesce(p_from[(v_at - 1) * cardinality(v_lanes) + v_lane], 0)
                    and not l.ctid = any (v_rows) and age(l.xmin) >= 0
                  order by l.seq limit v_low for update skip locked) f;
@@ -134,18 +135,28 @@ begin
     with granted as (
       update errand.live l
          set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
-             worker = p_worker, request = p_request, publish_after = null,
+             before = l.last,
+             last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)),
+             worker = p_worker,
              deadline = v_now
                + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
                   + case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end)
                  * interval '1 millisecond'
        where l.ctid = any (v_rows)
       returning l.*),
+    held as (
+      insert into errand.grants (worker, request, deadline, jobs, runs)
+      select p_worker, p_request, min(g.deadline), array_agg(g.id), array_agg(g.run) from granted g),
     noted as (
-      insert into errand.job_events (job_id, version, type, state, name, queue, tags, run, attempt, worker, data)
-      select g.id, g.version, 4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt,
-             p_worker, p_data
-        from granted g order by g.queue, g.lane, g.seq)
+      insert into errand.events (
+        link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
+      select g.last, array_agg(g.id order by g.lane, g.seq),
+             case when min(g.before) = max(g.before) then array[min(g.before)]
+                  else array_agg(g.before order by g.lane, g.seq) end,
+             g.version,
+             4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt, p_worker, p_data
+        from granted g
+       group by g.last, g.version, g.name, g.queue, g.tags, g.run, g.attempt)
     select g.seq,
            g.id, g.run, g.attempt, g.crashes, g.replays, errand.ms(v_now) - errand.ms(g.parked_since),
            errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, g.max_crashes, g.fails_on_crash,

@@ -6,7 +6,7 @@
 create function errand.newest() returns table (tx xid8, seq bigint) language sql stable
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
-  select e.tx, e.seq from errand.job_events e order by e.tx desc, e.seq desc limit 1
+  select e.tx, e.seq from errand.events e order by e.tx desc, e.seq desc limit 1
 $$;
 
 create function errand.note_timeline() returns void language plpgsql

@@ -1,6 +1,6 @@
--- Three kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
--- job, deleted when it ends; only a failed job that still holds its ordering key stays. `job_events` is only added to,
--- and leaves by whole days.
+-- Four kinds of rows. `jobs` is written once. `live` is what claims and sweeps read: one narrow row per unfinished
+-- job, deleted when it ends; only a failed job that still holds its ordering key stays. `ended` has a row for each of the
+-- others. `events` is only added to, and leaves by whole days.
 
 -- The log's clock: every time that decides anything is read from it.
 create function errand.clock() returns timestamptz language sql volatile parallel safe return clock_timestamp();
@@ -72,37 +72,44 @@ create table errand.jobs (
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 create index jobs_seq_idx on errand.jobs (seq);
 
+-- What a claim changes stands at the end: then the log of the database has to say no more than that.
 create table errand.live (
   id uuid primary key,
   seq bigint not null,
   run_at timestamptz,
   publish_after timestamptz,
-  deadline timestamptz,
   parked_since timestamptz,
   timeout_ms bigint,
-  run integer not null default 0,
-  attempt integer not null default 0,
   crashes integer not null default 0,
   streak integer not null default 0,
-  version integer not null default 1,
   max_crashes integer not null,
   replays integer not null default 0,
   publishes smallint not null default 0,
   lane smallint not null,
-  state smallint not null,
   unique_mode smallint not null,
   fails_on_crash boolean not null,
   skips_on_failure boolean not null,
+  -- What the indexes below know of the state: a claim changes neither, so that it writes a row and no entry of an index.
+  is_open boolean not null generated always as (state in (3 /* ready */, 4 /* running */)) stored,
+  has_failed boolean not null generated always as (state = 6 /* failed */) stored,
   queue text not null,
   name text not null,
   tags text[],
   key text,
-  worker text,
-  request text,
   -- Who asked for its end while it runs, and why: members of a JSON object.
-  cancel text
+  cancel text,
+  -- The link of its newest event, and of the one before, where that event is shared.
+  last bigint not null,
+  before bigint,
+  deadline timestamptz,
+  version integer not null default 1,
+  run integer not null default 0,
+  attempt integer not null default 0,
+  state smallint not null,
+  worker text
 ) with (
-  fillfactor = 80,
+  -- Each page has room for the claims of its rows.
+  fillfactor = 42,
   -- Its end is needed again in a moment, and cutting it off locks everybody out.
   vacuum_truncate = off,
   autovacuum_vacuum_scale_factor = 0.01,
@@ -111,21 +118,59 @@ create table errand.live (
   autovacuum_analyze_scale_factor = 0.05,
   autovacuum_analyze_threshold = 1000
 );
-create index live_ready on errand.live (queue, lane, seq) where state = 3 /* ready */;
--- Ready jobs, and they alone, are to be published. Not by their state: to a planner that believes the table to be tiny,
--- reading a whole queue by this index and putting it in order is as cheap as reading its head by the one above.
+-- Who takes jobs passes those over that run.
+create index live_ready on errand.live (queue, lane, seq) where is_open;
+-- When a ticket is to be published that a ready job may lack; a job that runs keeps the time.
 create index live_unpublished on errand.live (queue, publish_after) where publish_after is not null;
-create index live_due on errand.live (run_at) where state = 1 /* scheduled */;
-create index live_running on errand.live (worker, request) where state = 4 /* running */;
+create index live_due on errand.live (run_at) where run_at is not null;
 create index live_keys on errand.live (queue, key, seq) where key is not null;
-create index live_failed on errand.live (seq) where state = 6 /* failed */;
+create index live_failed on errand.live (seq) where has_failed;
+
+-- What a worker was granted by one statement. Only added and deleted: who sees a row sees its claims. Those that have ended
+-- meanwhile are taken out by the worker's next heartbeat.
+create table errand.grants (
+  worker text not null,
+  request text not null,
+  -- Of its first run.
+  deadline timestamptz,
+  jobs uuid[] not null,
+  runs integer[] not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create index grants_worker on errand.grants (worker, request);
+alter table errand.grants replica identity full;
+alter table errand.grants alter jobs set storage main, alter runs set storage main;
+-- The runs that are under way, each with the grant that it is of; also with an older one of the same worker that names its job.
+create view errand.runs as
+  select g.ctid as place, g.worker, g.request, g.deadline as first_deadline, u.run as granted_run, l.id, l.run, l.deadline,
+         l.cancel
+    from errand.grants g
+   cross join lateral unnest(g.jobs, g.runs) as u (id, run)
+   cross join lateral (
+     select l.id, l.run, l.deadline, l.cancel from errand.live l
+      where l.id = any (array[u.id]) and l.worker = g.worker and l.state = 4 /* running */
+      -- From the grant to the job, never the other way.
+      offset 0) l;
+
+-- One row per job that has ended: where its history ends, and what a replay needs to know. Its row in `live` has gone.
+create table errand.ended (
+  id uuid primary key,
+  at timestamptz not null,
+  last bigint not null,
+  version integer not null,
+  run integer not null,
+  state smallint not null
+);
 
 -- A sequence of its own, cached per connection: it orders the events of one transaction, which has one connection.
-create sequence errand.job_events_seq cache 100;
-create table errand.job_events (
+create sequence errand.events_seq cache 100;
+-- One row tells the event of all jobs that a statement has changed alike; what differs gets a row of its own. The arrays
+-- have a place for each job, and are null where none of the jobs has such a thing. Links and times that are the same for all
+-- stand there once.
+create table errand.events (
   tx xid8 not null default pg_current_xact_id(),
-  seq bigint not null default nextval('errand.job_events_seq'),
-  job_id uuid not null,
+  seq bigint not null default nextval('errand.events_seq'),
+  -- By this a job's row in `live` or `ended`, and its next event, point here. Several rows of one statement may have it.
+  link bigint not null,
   at timestamptz not null default errand.clock(),
   run_at timestamptz,
   version integer not null,
@@ -139,16 +184,30 @@ create table errand.job_events (
   tags text[],
   data text,
   codec text,
-  body text
+  jobs uuid[] not null,
+  -- The link of the event before, of each job.
+  befores bigint[],
+  durations_ms bigint[],
+  bodies text[]
 ) partition by range (at);
-create index job_events_order on errand.job_events (tx, seq);
-create index job_events_job on errand.job_events (job_id, version);
-create index job_events_final on errand.job_events (type, at)
+create index events_order on errand.events (tx, seq);
+create index events_link on errand.events (link);
+create index events_final on errand.events (type, at, seq)
   where type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */, 16 /* skipped event */);
-create table errand.job_events_default partition of errand.job_events default;
+-- Within the row, as far as a page holds them.
+alter table errand.events alter jobs set storage main, alter befores set storage main;
+create table errand.events_default partition of errand.events default;
 -- Without a key of their own, rows of a table that somebody publishes could not be deleted. It costs an insert nothing.
-alter table errand.job_events replica identity full;
-alter table errand.job_events_default replica identity full;
+alter table errand.events replica identity full;
+alter table errand.events_default replica identity full;
+-- The events one by one, for whoever reads them.
+create view errand.job_events as
+  select e.tx, e.seq, p.place::integer, p.job_id, e.at, e.run_at, e.version, e.run, e.attempt, e.type, e.state, e.name,
+         e.queue, e.worker, e.tags,
+         coalesce('{"durationMs":' || e.durations_ms[least(p.place, cardinality(e.durations_ms))] || '}', e.data) as data,
+         e.codec, p.body
+    from errand.events e
+   cross join lateral unnest(e.jobs, e.bodies) with ordinality as p (job_id, body, place);
 
 create table errand.progress (
   job_id uuid primary key,
@@ -225,6 +284,10 @@ create table errand.prunes (
   -- Transactions whose events could not be seen yet, and how far the first of them has been looked at since it was over.
   open xid8[] not null default '{}',
   late_seq bigint not null default 0,
+  -- Within the events of one moment, and within the jobs of one event.
+  looked_seq bigint not null default 9223372036854775807,
+  looked_place integer not null default 0,
+  late_place integer not null default 0,
   -- As in sweeps, when it was last looked at.
   backs integer not null default 0
 ) with (fillfactor = 50);

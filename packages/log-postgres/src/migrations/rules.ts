@@ -4,6 +4,7 @@ import { createdIn, readSql } from './sql-files.ts'
 const files = [
   'timeline',
   'bounds',
+  'events',
   'partitions',
   'keys',
   'unique',

@@ -28,6 +28,6 @@ export function inSchema(text: string, schema: string): string {
 }
 
 /** The names of what a text creates. */
-export function createdIn(text: string, kind: 'table' | 'sequence' | 'function'): readonly string[] {
+export function createdIn(text: string, kind: 'table' | 'view' | 'sequence' | 'function'): readonly string[] {
   return [...text.matchAll(new RegExp(`^create ${kind} errand\\.(\\w+)`, 'gm'))].map(([, name]) => name!)
 }
