@@ -71,9 +71,9 @@ export class LogServer {
   }
 
   #open(turn: () => Promise<void>): JobLog {
-    const run = async <T>(rules: (store: JobStore) => T): Promise<T> => {
+    const run = async <T>(rules: (store: JobStore, now: number) => T): Promise<T> => {
       await turn()
-      return this.#rows.transact(rules)
+      return this.#rows.transact((store) => rules(store, this.now()))
     }
     return engineLog({
       name: 'simulated',
@@ -81,7 +81,6 @@ export class LogServer {
       write: run,
       read: run,
       inside: (_tx, rules) => run(rules),
-      now: () => this.now(),
       connect: () =>
         run((store) => {
           const { logId, epoch, transfer } = store.facts()

@@ -75,10 +75,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'core/src/engine/job-log.ts',
-        find: 'sweep: (options) => host.write((store) => sweep(store, now(), options)),',
+        find: 'sweep: (options) => host.write((store, now) => sweep(store, now, options), calls.sweep(options)),',
         replace: `sweep: async (options) => {
-      const lost = await host.read((store) => store.lost(now(), options.limit))
-      return host.write((store) => sweep(store, now(), { ...options, lost }))
+      const lost = await host.read((store, now) => store.lost(now, options.limit), {})
+      return host.write((store, now) => sweep(store, now, { ...options, lost }), {})
     },`,
       },
       {
@@ -156,7 +156,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'never-overdue',
     'A ready job whose ticket was lost is never overdue: neither published again nor taken.',
     ['liveness'],
-    'core/src/testing/memory-store.ts',
+    'core/src/engine/memory-store.ts',
     'inQueue(row.queue) && (row.publishAfter ?? 0) <= now',
     'inQueue(row.queue) && (row.publishAfter ?? 0) < 0',
   ),

@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { JobStore } from '@errand/core/ports'
-import { MemoryStore } from '../../packages/core/src/testing/memory-store.ts'
+import { MemoryStore } from '../../packages/core/src/engine/memory-store.ts'
 import { migrate } from '../../packages/log-sqlite/src/migrate.ts'
 import { Statements } from '../../packages/log-sqlite/src/statements.ts'
 import { sqliteStore } from '../../packages/log-sqlite/src/store.ts'

@@ -110,8 +110,22 @@ export { outside } from './outside.ts'
 export { backoffMs } from './supervise.ts'
 export { DamagedRow } from './engine/damaged-row.ts'
 export { engineLog, noTransactions } from './engine/job-log.ts'
-export type { EngineHost } from './engine/job-log.ts'
+export type { EngineHost, Rules } from './engine/job-log.ts'
+export { asyncHost } from './engine/async/host.ts'
+export { answerEach, argumentsOf } from './engine/async/questions.ts'
 export type {
+  Answer,
+  Answerers,
+  Answers,
+  KeyFound,
+  Question,
+  QuestionKind,
+} from './engine/async/questions.ts'
+export type { Changes } from './engine/async/changes.ts'
+export type { AsyncDatabase, AsyncTransaction, Locks } from './engine/async/database.ts'
+export type { Call } from './engine/calls.ts'
+export type {
+  Contention,
   JobRow,
   JobStore,
   LogFacts,

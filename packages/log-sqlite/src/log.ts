@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { DamagedRow, engineLog, ErrandError, isErrandError } from '@errand/core/ports'
-import type { Diagnosis, JobLog, JobStore, LogContext, LogInfo } from '@errand/core/ports'
+import type { Diagnosis, JobLog, LogContext, LogInfo } from '@errand/core/ports'
 import { checkWritable, explain, isBusy, isDiskFailure, openDatabase } from './connection.ts'
 import { FileIdentity } from './identity.ts'
 import { logInfo, migrate, needsMigration, refuseWhileLive } from './migrate.ts'
@@ -66,20 +66,19 @@ export function openSqliteLog(
   const log = engineLog({
     name: 'sqlite',
     logger,
-    write: <T>(rules: (store: JobStore) => T): Promise<T> =>
-      using(({ transactor, sql }) => transactor.write(() => rules(sqliteStore(sql)))),
-    read: <T>(rules: (store: JobStore) => T): Promise<T> =>
-      using(({ transactor, sql }) => transactor.read(() => rules(sqliteStore(sql)))),
+    write: (rules) =>
+      using(({ transactor, sql }) => transactor.write(() => rules(sqliteStore(sql), clock.now()))),
+    read: (rules) =>
+      using(({ transactor, sql }) => transactor.read(() => rules(sqliteStore(sql), clock.now()))),
     inside: async (tx, rules) => {
       const { identity: ours } = await opened()
       ours.check()
       try {
-        return rules(sqliteStore(toStatements(tx, file)))
+        return rules(sqliteStore(toStatements(tx, file)), clock.now())
       } catch (error) {
         throw explain(error, file)
       }
     },
-    now: () => clock.now(),
     connect: async () => (await opened()).info,
     migrate: (migration) =>
       using(({ sql, transactor }) =>

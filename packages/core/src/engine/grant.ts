@@ -22,6 +22,7 @@ export function claim(
   const granted = new Set<string>()
   return tickets.map((ticket): Verdict => {
     if (ticket.log !== store.facts().logId) return { ticket, verdict: 'drop', why: 'foreign' }
+    if (store.contention?.jobIsLocked(ticket.id)) return { ticket, verdict: 'again' }
     const row = store.row(ticket.id)
     if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
     if (row.state === 'running') {

@@ -5,27 +5,32 @@ import type { Logger } from '../logging.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
 import { beat } from './beat.ts'
-import { DamagedRow, withRow } from './damaged-row.ts'
+import { calls } from './calls.ts'
+import type { Call } from './calls.ts'
+import { DamagedRow } from './damaged-row.ts'
 import { claim, take } from './grant.ts'
 import * as history from './history.ts'
-import { longestPublishGraceMs } from './moves.ts'
+import { passNotedKeys } from './keys.ts'
+import { ticketOf } from './moves.ts'
 import * as operate from './operate.ts'
 import { damageError, despiteDamage } from './set-aside.ts'
 import { complete, settle } from './settle.ts'
 import type { JobStore } from './store.ts'
-import { expedite, sweep } from './sweep.ts'
+import { expedite, published, sweep } from './sweep.ts'
+
+/** @param now the log's own time, ms since the epoch: one for the whole transaction */
+export type Rules<T> = (store: JobStore, now: number) => T
 
 /** What a log must provide so that the engine's rules run on it. */
 export interface EngineHost {
   readonly name: string
   readonly logger: Logger
   /** Runs the rules alone in one write transaction. If they throw, it rolls everything back. */
-  write<T>(rules: (store: JobStore) => T): Promise<T>
+  write<T>(rules: Rules<T>, call: Call): Promise<T>
   /** Runs them on one snapshot. */
-  read<T>(rules: (store: JobStore) => T): Promise<T>
+  read<T>(rules: Rules<T>, call: Call): Promise<T>
   /** Runs them inside the caller's transaction. */
-  inside<T>(tx: Transaction, rules: (store: JobStore) => T): Promise<T>
-  now(): number
+  inside<T>(tx: Transaction, rules: Rules<T>, call: Call): Promise<T>
   connect: JobLog['connect']
   migrate: JobLog['migrate']
   notify(topics: readonly Topic[]): Promise<void>
@@ -44,17 +49,16 @@ const appendChunk = 500
 export function engineLog(given: EngineHost): JobLog {
   const host: EngineHost = {
     ...given,
-    write: (rules) => despiteDamage(given, () => given.write(rules)),
-    read: (rules) => despiteDamage(given, () => given.read(rules)),
-    inside: async (tx, rules) => {
+    write: (rules, call) => despiteDamage(given, () => given.write(rules, call)),
+    read: (rules, call) => despiteDamage(given, () => given.read(rules, call)),
+    inside: async (tx, rules, call) => {
       try {
-        return await given.inside(tx, rules)
+        return await given.inside(tx, rules, call)
       } catch (error) {
         throw error instanceof DamagedRow ? damageError(error) : error
       }
     },
   }
-  const now = (): number => host.now()
   return {
     port: 1,
     name: host.name,
@@ -67,64 +71,66 @@ export function engineLog(given: EngineHost): JobLog {
 
     append: async (jobs, options: AppendOptions = {}) => {
       const { tx, atomic = false, wake } = options
-      if (tx) return host.inside(tx, (store) => append(store, now(), jobs, true))
+      if (tx) return host.inside(tx, (store, now) => append(store, now, jobs, true), calls.append(jobs))
       const write = (some: readonly NewJob[]): Promise<Appended[]> =>
-        host.write((store) => append(store, now(), some, atomic))
+        host.write((store, now) => append(store, now, some, atomic), calls.append(some))
       const appended = await (atomic ? write(jobs) : inChunks(jobs, write))
       if (wake) await host.notify(wake)
       return appended
     },
     claim: (tickets, max, by, request) =>
-      host.write((store) => claim(store, now(), tickets, max, by, request)),
+      host.write((store, now) => claim(store, now, tickets, max, by, request), calls.claim(tickets, by)),
     take: (queues, max, by, request, options) =>
-      host.write((store) => take(store, now(), queues, max, by, request, options)),
-    settle: (settlements, by) => host.write((store) => settle(store, now(), settlements, by)),
+      host.write(
+        (store, now) => take(store, now, queues, max, by, request, options),
+        calls.take(queues, max, by, options),
+      ),
+    settle: (settlements, by) =>
+      host.write((store, now) => settle(store, now, settlements, by), calls.settle(settlements)),
     complete: (fence, result, by, tx) =>
-      host.inside(tx, (store) => complete(store, now(), fence, result, by)),
-    // Keys never wait here: each write transaction is alone, so no key's row can be locked by another.
-    passKeys: async () => [],
+      host.inside(tx, (store, now) => complete(store, now, fence, result, by), calls.settle([fence])),
+    passKeys: (limit) =>
+      host.write(
+        (store, now) => passNotedKeys(store, now, limit, now).map((row) => ticketOf(store, row)),
+        calls.passKeys(limit),
+      ),
 
-    beat: (by, report) => host.write((store) => beat(store, now(), by, report)),
-    leave: (by) => host.write((store) => store.removeWorker(by.id)),
-    sweep: (options) => host.write((store) => sweep(store, now(), options)),
-    published: (tickets) =>
-      host.write((store) => {
-        for (const row of tickets.flatMap((ticket) => store.row(ticket.id) ?? [])) {
-          if (row.state !== 'ready') continue
-          withRow(store, row.id, () => {
-            // More doublings than the cap would change nothing and overflow.
-            if (2 ** row.publishes * 30_000 < longestPublishGraceMs) row.publishes += 1
-            store.update(row)
-          })
-        }
-      }),
-    expedite: (queues, options) => host.write((store) => expedite(store, now(), queues, options)),
+    beat: (by, report) => host.write((store, now) => beat(store, now, by, report), calls.beat(by, report)),
+    leave: (by) => host.write((store) => store.removeWorker(by.id), {}),
+    sweep: (options) => host.write((store, now) => sweep(store, now, options), calls.sweep(options)),
+    published: (tickets) => host.write((store) => published(store, tickets), calls.published(tickets)),
+    expedite: (queues, options) =>
+      host.write((store, now) => expedite(store, now, queues, options), calls.expedite(queues, options)),
 
-    get: (id) => host.read((store) => history.get(store, id)),
-    unfinished: (ids) => host.read((store) => store.unfinished(ids)),
-    list: (filter, page) => host.read((store) => history.list(store, filter, page)),
-    eventsOf: (id) => host.read((store) => history.eventsOf(store, id)),
-    read: (options) => host.read((store) => history.read(store, options)),
-    end: () => host.read((store) => history.end(store)),
+    get: (id) => host.read((store) => history.get(store, id), calls.get(id)),
+    unfinished: (ids) => host.read((store) => store.unfinished(ids), calls.unfinished(ids)),
+    list: (filter, page) =>
+      host.read((store) => history.list(store, filter, page), calls.list(filter, page.limit, page.after)),
+    eventsOf: (id) => host.read((store) => history.eventsOf(store, id), calls.eventsOf(id)),
+    read: (options) => host.read((store) => history.read(store, options), calls.span()),
+    end: () => host.read((store) => history.end(store), calls.span()),
 
-    cancel: (ids, note) => host.write((store) => operate.cancel(store, now(), ids, note)),
-    replay: (ids, note) => host.write((store) => operate.replay(store, now(), ids, note)),
-    skip: (ids, note) => host.write((store) => operate.skip(store, now(), ids, note)),
-    change: (id, to, note) => host.write((store) => operate.change(store, now(), id, to, note)),
-    pause: (queue, note) => host.write((store) => store.setPaused(queue, note.by)),
+    cancel: (ids, note) =>
+      host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),
+    replay: (ids, note) =>
+      host.write((store, now) => operate.replay(store, now, ids, note), calls.operate(ids)),
+    skip: (ids, note) => host.write((store, now) => operate.skip(store, now, ids, note), calls.operate(ids)),
+    change: (id, to, note) =>
+      host.write((store, now) => operate.change(store, now, id, to, note), calls.operate([id])),
+    pause: (queue, note) => host.write((store) => store.setPaused(queue, note.by), {}),
     resume: (queue) =>
-      host.write((store) => {
+      host.write((store, now) => {
         store.setPaused(queue, undefined)
-        store.republishQueue(queue, now())
-      }),
-    queues: () => host.read((store) => operate.queues(store)),
-    blockedKeys: (limit) => host.read((store) => store.blockedKeys(limit)),
-    workers: () => host.read((store) => operate.workers(store, now())),
-    stopWorkers: (id) => host.write((store) => operate.stopWorkers(store, id)),
-    transfer: () => host.read((store) => store.facts().transfer),
+        store.republishQueue(queue, now)
+      }, {}),
+    queues: () => host.read((store) => operate.queues(store), calls.queues()),
+    blockedKeys: (limit) => host.read((store) => store.blockedKeys(limit), calls.blockedKeys(limit)),
+    workers: () => host.read((store, now) => operate.workers(store, now), calls.workers()),
+    stopWorkers: (id) => host.write((store) => operate.stopWorkers(store, id), calls.stopWorkers()),
+    transfer: () => host.read((store) => store.facts().transfer, {}),
     setTransfer: (transfer, after) =>
-      host.write((store) => operate.setTransfer(store, now(), transfer, after)),
-    prune: (options) => host.write((store) => operate.prune(store, now(), options)),
+      host.write((store, now) => operate.setTransfer(store, now, transfer, after), calls.setTransfer()),
+    prune: (options) => host.write((store, now) => operate.prune(store, now, options), calls.prune(options)),
   }
 }
 

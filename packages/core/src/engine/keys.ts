@@ -1,4 +1,5 @@
 import type { QueueKey } from '../job/claim.ts'
+import { isFinal } from '../job/state.ts'
 import { withRow } from './damaged-row.ts'
 import { move, readyFrom } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -19,13 +20,43 @@ export function takeKey(store: JobStore, row: Keyed): boolean {
   return true
 }
 
-/**
- * The key goes from a job that has ended to the next *live* one by sequence, not to the next blocked one: a scheduled
- * job keeps its place, becomes holder and stays scheduled. Returns the job that became ready.
- */
+/** Whether another transaction has locked the row of the job's key. */
+export function isKeyLocked(store: JobStore, row: Keyed): boolean {
+  const key = keyOf(row)
+  return key !== undefined && store.contention?.keyIsLocked(key) === true
+}
+
+/** Passes on the key of a job that has ended. If its row is locked, notes it. Returns the job that became ready. */
 export function passKey(store: JobStore, now: number, row: JobRow, publishAfter: number): JobRow | undefined {
   const key = keyOf(row)
-  if (!key || store.holder(key) !== row.id) return undefined
+  if (!key) return undefined
+  if (isKeyLocked(store, row)) {
+    store.contention?.noteKey(key)
+    return undefined
+  }
+  return store.holder(key) === row.id ? giveKey(store, now, key, publishAfter) : undefined
+}
+
+/** Passes on the noted keys whose holders have ended. Returns the jobs that became ready. */
+export function passNotedKeys(store: JobStore, now: number, limit: number, publishAfter: number): JobRow[] {
+  return (store.contention?.takeNotes(limit) ?? []).flatMap((key) => {
+    if (store.contention?.keyIsLocked(key)) {
+      store.contention.noteKey(key)
+      return []
+    }
+    const holder = store.holder(key)
+    if (holder === undefined) return []
+    const row = store.row(holder)
+    const goesOn = row !== undefined && (!isFinal(row.state) || keepsKey(row))
+    return goesOn ? [] : (giveKey(store, now, key, publishAfter) ?? [])
+  })
+}
+
+/**
+ * The key goes to the next *live* job by sequence, not to the next blocked one: a scheduled job keeps its place, becomes
+ * holder and stays scheduled. Returns the job that became ready.
+ */
+function giveKey(store: JobStore, now: number, key: QueueKey, publishAfter: number): JobRow | undefined {
   const next = store.firstOfKey(key)
   store.setHolder(key, next?.id)
   if (next?.state !== 'blocked') return undefined
@@ -64,7 +95,9 @@ export function afterEnd(
   publishAfter: number,
 ): JobRow | undefined {
   freeUnique(store, now, row, row.state === 'succeeded')
+  return keepsKey(row) ? undefined : passKey(store, now, row, publishAfter)
+}
+
+function keepsKey(row: JobRow): boolean {
   return row.state === 'failed' && row.onFailure === 'block'
-    ? undefined
-    : passKey(store, now, row, publishAfter)
 }

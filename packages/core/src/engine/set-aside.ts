@@ -2,6 +2,8 @@ import { ErrandError } from '../errors.ts'
 import { isFinal } from '../job/state.ts'
 import type { Logger } from '../logging.ts'
 import type { Encoded } from '../ports/codec.ts'
+import { calls } from './calls.ts'
+import type { Call } from './calls.ts'
 import { DamagedRow } from './damaged-row.ts'
 import { afterEnd } from './keys.ts'
 import { move } from './moves.ts'
@@ -12,8 +14,7 @@ const mostInOneCall = 1_000
 const longestReason = 1_000
 
 interface Transactions {
-  write<T>(rules: (store: JobStore) => T): Promise<T>
-  now(): number
+  write<T>(rules: (store: JobStore, now: number) => T, call: Call): Promise<T>
   readonly logger: Logger
 }
 
@@ -35,7 +36,7 @@ async function aside(on: Transactions, damage: DamagedRow, before: readonly stri
   if (before.includes(damage.id)) throw damageError(damage)
   const { id, message: reason } = damage
   const act = (): Promise<string | undefined> =>
-    on.write((store) => setAside(store, on.now(), id, reason.slice(0, longestReason)))
+    on.write((store, now) => setAside(store, now, id, reason.slice(0, longestReason)), calls.setAside(id))
   let name: string | undefined
   try {
     name = await act()

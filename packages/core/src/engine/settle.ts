@@ -61,7 +61,9 @@ function settleOne(store: JobStore, now: number, settlement: Settlement, by: Wor
   const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
   if (next) tickets.push(ticketOf(store, next))
   const event = lastEventOf(row, outcome)
-  return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending: false }
+  const key = keyOf(row)
+  const keyPending = key !== undefined && store.contention?.isNoted(key) === true
+  return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending }
 }
 
 function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {

@@ -97,6 +97,18 @@ export interface PausedRow {
 
 export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
 
+/** What other transactions have locked. */
+export interface Contention {
+  jobIsLocked(id: string): boolean
+  keyIsLocked(key: QueueKey): boolean
+  /** Remembers an ordering key that could not be passed on, because its row is locked. */
+  noteKey(key: QueueKey): void
+  /** Whether this call has noted it. */
+  isNoted(key: QueueKey): boolean
+  /** Returns at most `limit` of the keys that earlier calls have noted, and forgets them. */
+  takeNotes(limit: number): QueueKey[]
+}
+
 /** Facts of the log as a whole. */
 export interface LogFacts {
   logId: string
@@ -112,6 +124,9 @@ export interface LogFacts {
  * The caller may change the rows that it returns, and writes them back with `update`.
  */
 export interface JobStore {
+  /** Missing if transactions run one at a time. */
+  readonly contention?: Contention | undefined
+
   facts(): LogFacts
   saveFacts(facts: LogFacts): void
 

@@ -2,7 +2,7 @@ import type { Encoded } from '../ports/codec.ts'
 import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
-import { afterEnd, takeKey } from './keys.ts'
+import { afterEnd, isKeyLocked, passNotedKeys, takeKey } from './keys.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -19,7 +19,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     if (!paused.includes(row.queue)) tickets.push(ticketOf(store, row))
   }
 
-  const due = store.due(now, options.limit)
+  const due = store.due(now, options.limit).filter((row) => !isKeyLocked(store, row))
   for (const row of due) {
     withRow(store, row.id, () => {
       const isHolder = takeKey(store, row)
@@ -41,6 +41,8 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
     if (next) list(next)
   }
+
+  passNotedKeys(store, now, options.limit, now + publishGraceMs).forEach(list)
 
   const unpublished = options.republish
     ? store.unpublished(
@@ -78,6 +80,18 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
 function servedByOthers(store: JobStore, now: number, own: readonly QueueName[]): QueueName[] {
   const alive = store.workers().filter(({ leaseUntil }) => leaseUntil >= now)
   return alive.flatMap(({ queues }) => queues).filter((queue) => !own.includes(queue))
+}
+
+/** The broker has accepted these tickets: the grace of their jobs doubles. */
+export function published(store: JobStore, tickets: readonly Ticket[]): void {
+  for (const row of tickets.flatMap((ticket) => store.row(ticket.id) ?? [])) {
+    if (row.state !== 'ready') continue
+    withRow(store, row.id, () => {
+      // More doublings than the cap would change nothing and overflow.
+      if (2 ** row.publishes * publishGraceMs < longestPublishGraceMs) row.publishes += 1
+      store.update(row)
+    })
+  }
 }
 
 export function expedite(

@@ -3,7 +3,7 @@ import { engineLog } from '../engine/job-log.ts'
 import { TopicBus } from '../engine/topic-bus.ts'
 import { ErrandError } from '../errors.ts'
 import type { JobLog, LogContext, LogFactory } from '../ports/job-log.ts'
-import { MemoryStore } from './memory-store.ts'
+import { MemoryStore } from '../engine/memory-store.ts'
 
 /**
  * The reference job log, in this process's memory: for tests. Every instance that one factory opens works on the same
@@ -23,10 +23,10 @@ export function memoryLogOn(store: MemoryStore): LogFactory {
 function open(store: MemoryStore, bus: TopicBus, { clock, logger }: LogContext): JobLog {
   let closed = false
   // One after another, as transactions are; and never in the caller's own tick, as no real log would answer.
-  const run = async <T>(rules: (on: MemoryStore) => T): Promise<T> => {
+  const run = async <T>(rules: (on: MemoryStore, now: number) => T): Promise<T> => {
     await Promise.resolve()
     if (closed) throw new ErrandError('E_CLOSED', 'this job log has been closed')
-    return rules(store)
+    return rules(store, clock.now())
   }
   return engineLog({
     name: 'memory',
@@ -34,7 +34,6 @@ function open(store: MemoryStore, bus: TopicBus, { clock, logger }: LogContext):
     write: run,
     read: run,
     inside: (_tx, rules) => run(rules),
-    now: () => clock.now(),
     connect: () =>
       run((on) => {
         const { logId, epoch, transfer } = on.facts()

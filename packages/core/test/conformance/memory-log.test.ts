@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describeJobLog, quietLogger } from '@errand/testkit'
 import { virtualClock } from '@errand/core/testing'
 import { memoryLogOn } from '../../src/testing/memory-log.ts'
-import { MemoryStore } from '../../src/testing/memory-store.ts'
+import { MemoryStore } from '../../src/engine/memory-store.ts'
 
 describeJobLog('memory', {
   create: async () => {

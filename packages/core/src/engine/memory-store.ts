@@ -1,12 +1,4 @@
-import type {
-  JobRow,
-  JobStore,
-  LogFacts,
-  NewEvent,
-  StoredEvent,
-  UniqueRow,
-  WorkerRow,
-} from '../engine/store.ts'
+import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, WorkerRow } from './store.ts'
 import type { QueueKey } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import { laneRank } from '../job/lane.ts'
@@ -15,7 +7,7 @@ import type { FinalState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
-import type { PausedRow, QueueCounts } from '../engine/store.ts'
+import type { PausedRow, QueueCounts } from './store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
@@ -66,6 +58,11 @@ export class MemoryStore implements JobStore {
     if (!payload) throw new RangeError(`no payload of job ${row.id}`)
     const { id, name, queue, lane, tags, orderingKey, dispatchedAt } = row
     return { id, name, queue, lane, tags, orderingKey, dispatchedAt, parentId: undefined, ...payload }
+  }
+  /** A row as it is, without its payload. */
+  load(row: JobRow): void {
+    this.#rows.set(row.id, row)
+    this.update(row)
   }
   insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow {
     const inserted = { ...row, sequence: ++this.#sequence }
@@ -153,10 +150,12 @@ export class MemoryStore implements JobStore {
     }
     return this.#where(
       (row) => row.state === 'running' && ((row.deadline ?? Infinity) < now || isOut(row.worker)),
-    ).slice(0, limit)
+    )
+      .toSorted(bySequence)
+      .slice(0, limit)
   }
   claimsOf(worker: string): JobRow[] {
-    return this.#where((row) => row.state === 'running' && row.worker === worker)
+    return this.#where((row) => row.state === 'running' && row.worker === worker).toSorted(bySequence)
   }
 
   holder({ queue, key }: QueueKey): string | undefined {
@@ -166,8 +165,11 @@ export class MemoryStore implements JobStore {
     if (id === undefined) this.#holders.delete(toKey(queue, key))
     else this.#holders.set(toKey(queue, key), { queue, key, id })
   }
-  firstOfKey({ queue, key }: QueueKey): JobRow | undefined {
-    return this.#where((row) => row.queue === queue && row.orderingKey === key).toSorted(bySequence)[0]
+  firstOfKey(key: QueueKey): JobRow | undefined {
+    return this.liveOfKey(key)[0]
+  }
+  liveOfKey({ queue, key }: QueueKey): JobRow[] {
+    return this.#where((row) => row.queue === queue && row.orderingKey === key).toSorted(bySequence)
   }
   blockedKeys(limit: number): (QueueKey & { holder: string; waiting: number })[] {
     return [...this.#holders.values()]
@@ -177,7 +179,7 @@ export class MemoryStore implements JobStore {
         queue,
         key,
         holder: id,
-        waiting: this.#where((row) => row.queue === queue && row.orderingKey === key).length,
+        waiting: this.liveOfKey({ queue, key }).length,
       }))
   }
 
@@ -279,6 +281,7 @@ export class MemoryStore implements JobStore {
     return [...this.#rows.values()]
       .filter((row) => isFinal(row.state) && states.includes(row.state))
       .filter((row) => (row.finishedAt ?? Infinity) < before && !holders.has(row.id))
+      .toSorted(bySequence)
       .slice(0, limit)
   }
 }

@@ -1,0 +1,53 @@
+import type { QueueKey } from '../../job/claim.ts'
+import type { NewJob } from '../../job/job.ts'
+import type { QueueName } from '../../job/ticket.ts'
+import type { Encoded } from '../../ports/codec.ts'
+import type { JobRow, LogFacts, NewEvent, UniqueRow, WorkerRow } from '../store.ts'
+
+/** What one call changes, to be written at once. A value that is undefined: the row goes. */
+export interface Changes {
+  facts: LogFacts | undefined
+  /** The database gives each its sequence, in this order. `sequence` in the row means nothing. */
+  readonly inserted: Map<string, { readonly row: JobRow; readonly job: NewJob }>
+  readonly updated: Map<string, JobRow>
+  readonly payloads: Map<string, Encoded>
+  /** Jobs to delete. Their events stay. */
+  readonly removed: Set<string>
+  readonly keys: Map<string, QueueKey & { readonly holder: string | undefined }>
+  /** Ordering keys to note, because their rows were locked when their holders ended. One key may be noted twice. */
+  readonly notes: QueueKey[]
+  /** Notes to delete: those that `notes` was answered with. */
+  readonly notesTaken: QueueKey[]
+  readonly uniques: Map<
+    string,
+    { readonly name: string; readonly key: string; readonly unique: UniqueRow | undefined }
+  >
+  readonly workers: Map<string, WorkerRow | undefined>
+  /** By whom each queue is paused now. */
+  readonly paused: Map<QueueName, string | undefined>
+  /** The ready jobs of this queue become due for publishing: `publishAfter = now`, `publishes = 0`. */
+  republish: { readonly queue: QueueName; readonly now: number } | undefined
+  /** At most `limit` of the oldest events before a moment go. */
+  oldEvents: { readonly before: number; readonly limit: number } | undefined
+  /** In the order of the log. */
+  readonly events: NewEvent[]
+}
+
+export function createChanges(): Changes {
+  return {
+    facts: undefined,
+    inserted: new Map(),
+    updated: new Map(),
+    payloads: new Map(),
+    removed: new Set(),
+    keys: new Map(),
+    notes: [],
+    notesTaken: [],
+    uniques: new Map(),
+    workers: new Map(),
+    paused: new Map(),
+    republish: undefined,
+    oldEvents: undefined,
+    events: [],
+  }
+}

@@ -1,0 +1,226 @@
+import type { QueueKey } from '../../job/claim.ts'
+import { MemoryStore } from '../memory-store.ts'
+import type { JobRow, JobStore } from '../store.ts'
+import { createChanges } from './changes.ts'
+import type { Changes } from './changes.ts'
+import { formatKey, formatQuestion } from './known.ts'
+import type { Known } from './known.ts'
+import { answeredAsRead, listings } from './questions.ts'
+import type { Answers, KeyFound, Question, QuestionKind, QuestionOf } from './questions.ts'
+
+/** The rules asked for something that was not read. The host reads it and runs the rules again. */
+export class Miss extends Error {
+  readonly questions: readonly Question[]
+
+  constructor(questions: readonly Question[]) {
+    super('the rules asked for something that was not read')
+    this.name = 'Miss'
+    this.questions = questions
+  }
+}
+
+/** Sequences of new jobs until they are stored: behind all others. */
+const firstNewSequence = 2 ** 52
+/** A key is asked for with its holder and the job that comes next. */
+const holderAndNext = 2
+
+export interface WorkingSet {
+  readonly store: JobStore
+  /** What the rules have changed; undefined: nothing. */
+  readonly changes: () => Changes | undefined
+}
+
+/** What the rules work on: copies of the rows that were read. It answers from them, and remembers what was changed. */
+export function createWorkingSet(
+  known: Known,
+  now: number,
+  refusesData: (error: unknown) => boolean,
+): WorkingSet {
+  const made = createChanges()
+  let hasChanges = false
+  /** For the methods that change something. */
+  const changing = (): Changes => {
+    hasChanges = true
+    return made
+  }
+  /** The rows as they are now. It answers the lists, once it is sure that enough was read for them. */
+  const rows = new MemoryStore('')
+  for (const { row } of known.rows.values()) rows.load({ ...row })
+  if (known.has(['workers'])) for (const worker of known.get(['workers'])) rows.saveWorker(worker)
+
+  const ask = <K extends QuestionKind>(
+    question: QuestionOf<K>,
+    others: () => readonly Question[] = () => [],
+  ): Answers[K] => {
+    if (!known.has(question)) throw new Miss([question as unknown as Question, ...others()])
+    return known.get(question)
+  }
+  const knownRows = (): JobRow[] => [...known.rows.values()].map(({ row }) => row)
+  /** The same for all jobs that the same kind of question found: the rules go through them one after another. */
+  const sameFor = (id: string, kind: 'stored' | 'eventsOf') => (): Question[] => {
+    const foundBy = known.rows.get(id)?.foundBy
+    return knownRows().flatMap((row) => (known.rows.get(row.id)?.foundBy === foundBy ? [[kind, row.id]] : []))
+  }
+  const keyFound = (key: QueueKey): KeyFound & { readonly limit: number } => {
+    const found = known.keys.get(formatKey(key))
+    if (found) return found
+    const ofRows = knownRows().flatMap(({ queue, orderingKey }) =>
+      orderingKey === undefined ? [] : [{ queue, key: orderingKey }],
+    )
+    const unknown = [key, ...ofRows, ...made.notesTaken].filter((each) => !known.keys.has(formatKey(each)))
+    throw new Miss(unknown.map((each) => ['key', each, holderAndNext]))
+  }
+
+  /** Of the keys that many jobs of the call have: enough of those jobs that wait behind. */
+  const longerLines = (): Question[] =>
+    [...known.keys.values()].flatMap(({ queue, key, jobs, limit }): Question[] => {
+      const ofKey = knownRows().filter((row) => row.queue === queue && row.orderingKey === key).length
+      return jobs.length === limit && ofKey >= limit ? [['key', { queue, key }, ofKey + holderAndNext]] : []
+    })
+
+  const isChanged = (id: string): boolean => made.updated.has(id) || made.removed.has(id)
+  /** A job of the list that was changed may have left it, and let in one that was not read. */
+  const checkList = (question: readonly unknown[], limit: number): void => {
+    const list = known.lists.get(formatQuestion(question))
+    const needed = limit + (list?.ids.filter(isChanged).length ?? 0)
+    if (list && (list.ids.length < list.limit || list.limit >= needed)) return
+    throw new Miss([[...question, needed] as unknown as Question])
+  }
+
+  type Method = (...args: unknown[]) => unknown
+  const methods = (
+    kinds: readonly (keyof JobStore)[],
+    answer: (kind: keyof JobStore, args: unknown[]) => unknown,
+  ) => Object.fromEntries(kinds.map((kind): [string, Method] => [kind, (...args) => answer(kind, args)]))
+  const asRead = methods(answeredAsRead, (kind, args) =>
+    ask([kind, ...args] as unknown as Question),
+  ) as unknown
+  const listed = methods(listings, (kind, args) => {
+    if (kind === 'lost') ask(['workers'])
+    checkList([kind, ...args.slice(0, -1)], args.at(-1) as number)
+    return (rows[kind as (typeof listings)[number]] as Method).apply(rows, args)
+  }) as unknown
+
+  const store: JobStore = {
+    ...(asRead as Pick<JobStore, (typeof answeredAsRead)[number]>),
+    ...(listed as Pick<JobStore, (typeof listings)[number]>),
+
+    contention: {
+      jobIsLocked: (id) => ask(['row', id]) === 'locked',
+      keyIsLocked: (key) => keyFound(key).locked === true,
+      noteKey: (key) => void changing().notes.push(key),
+      isNoted: (key) => made.notes.some((noted) => formatKey(noted) === formatKey(key)),
+      takeNotes: (limit) => {
+        const notes = ask(['notes', limit])
+        if (notes.length > 0) changing().notesTaken.push(...notes)
+        return notes
+      },
+    },
+
+    facts: () => made.facts ?? ask(['facts']),
+    saveFacts: (facts) => {
+      changing().facts = facts
+    },
+
+    row: (id) => {
+      if (!known.rows.has(id) && !made.inserted.has(id)) ask(['row', id])
+      return rows.row(id)
+    },
+    stored: ({ id, queue, lane }) => {
+      const stored = ask(['stored', id], sameFor(id, 'stored'))
+      if (!stored) throw new RangeError(`no payload of job ${id}`)
+      return { ...stored, queue, lane, payload: made.payloads.get(id) ?? stored.payload }
+    },
+    insert: (row, job) => {
+      const inserted = { ...row, sequence: firstNewSequence + made.inserted.size }
+      rows.load(inserted)
+      changing().inserted.set(row.id, { row: { ...inserted }, job })
+      return inserted
+    },
+    update: (row) => {
+      const added = made.inserted.get(row.id)
+      if (!added && !known.rows.get(row.id)?.mayChange) throw new Miss([['row', row.id]])
+      if (added) made.inserted.set(row.id, { ...added, row: { ...row } })
+      else changing().updated.set(row.id, { ...row })
+      rows.update(row)
+    },
+    savePayload: (id, payload) => void changing().payloads.set(id, payload),
+    remove: (id) => {
+      changing().removed.add(id)
+      rows.remove(id)
+    },
+    mend: (id) => ask(['mend', id]) && rows.row(id),
+    isRefusedData: (error) => !(error instanceof Miss) && refusesData(error),
+
+    // Those that are due already were read with `due`.
+    nextDue: () => {
+      const times = [ask(['nextDue', now]), rows.nextDue()].filter((at) => at !== undefined)
+      return times.length === 0 ? undefined : Math.min(...times)
+    },
+    claimsOf: (worker) => {
+      const workers = (): string[] =>
+        known.has(['workers']) ? known.get(['workers']).map(({ id }) => id) : []
+      ask(['claimsOf', worker], () => workers().map((id): Question => ['claimsOf', id]))
+      return rows.claimsOf(worker)
+    },
+
+    holder: (key) => {
+      const changed = made.keys.get(formatKey(key))
+      if (changed) return changed.holder
+      const found = keyFound(key)
+      if (found.locked) throw new Error(`the row of the ordering key ${key.key} is locked`)
+      return found.holder
+    },
+    setHolder: (key, holder) => void changing().keys.set(formatKey(key), { ...key, holder }),
+    firstOfKey: (key) => {
+      const { jobs, limit } = keyFound(key)
+      if (jobs.length === limit && jobs.every(({ id }) => isChanged(id))) throw new Miss(longerLines())
+      return rows.firstOfKey(key)
+    },
+
+    unique: (name, key) => {
+      const changed = made.uniques.get(formatQuestion([name, key]))
+      if (changed) return changed.unique
+      return ask(['unique', name, key], () =>
+        knownRows().flatMap((row) =>
+          row.uniqueKey === undefined ? [] : [['unique', row.name, row.uniqueKey]],
+        ),
+      )
+    },
+    setUnique: (name, key, unique) =>
+      void changing().uniques.set(formatQuestion([name, key]), { name, key, unique }),
+
+    worker: (id) => (made.workers.has(id) ? made.workers.get(id) : ask(['worker', id])),
+    workers: () => {
+      ask(['workers'])
+      return rows.workers()
+    },
+    saveWorker: (worker) => {
+      changing().workers.set(worker.id, worker)
+      rows.saveWorker(worker)
+    },
+    removeWorker: (id) => {
+      changing().workers.set(id, undefined)
+      rows.removeWorker(id)
+    },
+
+    setPaused: (queue, by) => void changing().paused.set(queue, by),
+    republishQueue: (queue, at) => {
+      changing().republish = { queue, now: at }
+    },
+
+    addEvent: (event) => void changing().events.push(event),
+    removeEvents: (before, limit) => {
+      const count = ask(['oldEvents', before, limit])
+      if (count > 0) changing().oldEvents = { before, limit }
+      return count
+    },
+    eventsOf: (id) => {
+      const stored = ask(['eventsOf', id], sameFor(id, 'eventsOf'))
+      const last = stored.at(-1)?.position ?? 0
+      const added = made.events.filter(({ jobId }) => jobId === id)
+      return [...stored, ...added.map((event, at) => ({ ...event, position: last + at + 1 }))]
+    },
+  }
+  return { store, changes: () => (hasChanges ? made : undefined) }
+}

@@ -1,0 +1,141 @@
+import type { Fence, WorkerRef } from '../job/claim.ts'
+import type { NewJob } from '../job/job.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import type { JobFilter } from '../ports/history.ts'
+import type { BeatReport, ExpediteOptions, SweepOptions, TakeOptions } from '../ports/job-log.ts'
+import type { PruneOptions } from '../ports/operations.ts'
+import type { Locks } from './async/database.ts'
+import type { Question } from './async/questions.ts'
+
+/** What a call of the log reads and locks, for a host that reads before the rules run. Other hosts need not look at it. */
+export interface Call {
+  /** What the rules will surely ask for. Anything else costs another read. */
+  readonly asks?: ((now: number) => readonly Question[]) | undefined
+  /** What differs from waiting for jobs and ordering keys, and locking neither the facts nor workers. */
+  readonly locks?: Partial<Locks> | undefined
+}
+
+/** They leave to others what others have locked. */
+const passing = { jobs: 'pass', keys: 'pass' } as const
+/** An end must be recorded. The key of the job may be passed on later. */
+const ending = { keys: 'pass' } as const
+
+function askForRows(jobs: readonly { readonly id: string }[]): Question[] {
+  return jobs.map(({ id }) => ['row', id])
+}
+
+/** Jobs with their ordering keys: the holder of each, and who comes next. */
+function askForKeyedRows(ids: readonly string[]): Question[] {
+  return ids.flatMap((id): Question[] => [
+    ['row', id],
+    ['keyOf', id, 2],
+  ])
+}
+
+/** Of each call that needs more than the facts. */
+export const calls = {
+  append: (jobs: readonly NewJob[]): Call => ({
+    asks: () =>
+      jobs.flatMap(({ id, name, queue, ordering, unique }): Question[] => [
+        ['row', id],
+        ...(unique ? [['unique', name, unique.key] as const] : []),
+        ...(ordering ? [['key', { queue, key: ordering.key }, 0] as const] : []),
+      ]),
+  }),
+  claim: (tickets: readonly Ticket[], by: WorkerRef): Call => ({
+    asks: () => [
+      ['worker', by.id],
+      ['paused'],
+      ...tickets.flatMap(({ id }): Question[] => [
+        ['row', id],
+        ['stored', id],
+      ]),
+    ],
+    locks: passing,
+  }),
+  take: (
+    queues: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    { fromLowest = 0, overdue = false }: TakeOptions = {},
+  ): Call => ({
+    asks: (now) => [
+      ['worker', by.id],
+      ['paused'],
+      ['claimsOf', by.id],
+      ...(overdue
+        ? [['overdue', queues, now, max] as const]
+        : queues.flatMap((queue): Question[] => [
+            ['ready', queue, 'highest', max],
+            ...(fromLowest > 0 ? [['ready', queue, 'lowest', Math.min(fromLowest, max)] as const] : []),
+          ])),
+    ],
+    locks: passing,
+  }),
+  settle: (fences: readonly Fence[]): Call => ({
+    asks: () => askForKeyedRows(fences.map(({ id }) => id)),
+    locks: ending,
+  }),
+  passKeys: (limit: number): Call => ({ asks: () => [['notes', limit]], locks: passing }),
+  beat: (by: WorkerRef, { progress, givenUp = [] }: BeatReport): Call => ({
+    asks: () => [
+      ['worker', by.id],
+      ['claimsOf', by.id],
+      ['paused'],
+      ...askForRows([...progress, ...givenUp]),
+    ],
+    // A heartbeat must not wait for a row that somebody's transaction holds.
+    locks: { ...passing, workers: true },
+  }),
+  sweep: ({ limit }: SweepOptions): Call => ({
+    asks: (now) => [
+      ['workers'],
+      ['paused'],
+      // One more than is made due: if there is one, it is due next.
+      ['due', now, limit + 1],
+      ['lost', now, limit],
+      ['notes', limit],
+      ['nextDue', now],
+    ],
+    locks: { ...passing, facts: true },
+  }),
+  published: (tickets: readonly Ticket[]): Call => ({ asks: () => askForRows(tickets), locks: passing }),
+  expedite: (queues: readonly QueueName[], { limit, leftMs = 0 }: ExpediteOptions): Call => ({
+    asks: (now) => [['published', queues, now + leftMs, limit]],
+    locks: passing,
+  }),
+  get: (id: string): Call => ({
+    asks: () => [
+      ['row', id],
+      ['stored', id],
+      ['eventsOf', id],
+    ],
+  }),
+  unfinished: (ids: readonly string[]): Call => ({ asks: () => [['unfinished', ids]] }),
+  list: (filter: JobFilter, limit: number, after: string | undefined): Call => ({
+    asks: () => [['list', filter, limit, after]],
+  }),
+  eventsOf: (id: string): Call => ({ asks: () => [['eventsOf', id]] }),
+  span: (): Call => ({ asks: () => [['span']] }),
+  /** What operators do to jobs by their ids. */
+  operate: (ids: readonly string[]): Call => ({ asks: () => askForKeyedRows(ids) }),
+  blockedKeys: (limit: number): Call => ({ asks: () => [['blockedKeys', limit]] }),
+  queues: (): Call => ({ asks: () => [['counts'], ['paused'], ['workers']] }),
+  workers: (): Call => ({ asks: () => [['workers']] }),
+  stopWorkers: (): Call => ({ asks: () => [['workers']], locks: { workers: true } }),
+  setTransfer: (): Call => ({ locks: { facts: true } }),
+  prune: ({ succeededMs, failedMs, limit }: PruneOptions): Call => ({
+    asks: (now) => [
+      ['finished', ['succeeded', 'cancelled'], now - succeededMs, limit],
+      ['finished', ['failed'], now - failedMs, limit],
+      ['oldEvents', now - Math.max(succeededMs, failedMs), limit],
+    ],
+    locks: passing,
+  }),
+  setAside: (id: string): Call => ({
+    asks: () => [
+      ['mend', id],
+      ['keyOf', id, 2],
+    ],
+  }),
+} as const

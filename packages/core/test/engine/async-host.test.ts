@@ -1,0 +1,247 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { quietLogger, newJob, outcomes, recorded, settlement, workerRef } from '@errand/testkit'
+import { virtualClock } from '@errand/core/testing'
+import { asyncHost } from '@errand/core/ports'
+import type { JobLog, NewJob, Ticket } from '@errand/core/ports'
+import { MemoryStore } from '../../src/engine/memory-store.ts'
+import { memoryLogOn } from '../../src/testing/memory-log.ts'
+import { AsyncMemory, openAsyncMemory } from './async-memory.ts'
+import { keys, queues, randomLife } from './random-life.ts'
+import type { Life } from './random-life.ts'
+
+/** What a call was answered with, or how it failed. */
+const settleAnswer = (call: Promise<unknown>): Promise<unknown> =>
+  call.catch((error: unknown) => ({
+    code: (error as { code?: string }).code,
+    message: (error as Error).message,
+  }))
+
+/** Everything that a store holds. */
+function dump(store: MemoryStore): unknown {
+  const sorted = <T extends { readonly id: string }>(some: readonly T[]): T[] =>
+    some.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  return {
+    facts: store.facts(),
+    rows: store.list({}, Infinity, undefined).map((row) => ({ ...row, stored: store.stored(row) })),
+    events: store.events(0, Infinity, {}),
+    holders: queues.flatMap((queue) => keys.map((key) => store.holder({ queue, key }))),
+    uniques: ['n0', 'n1', 'test.job'].flatMap((name) => ['u0', 'u1'].map((key) => store.unique(name, key))),
+    workers: sorted(store.workers()),
+    paused: store.paused(),
+  }
+}
+
+/** More than one read is only for what the first one did not name: a unique key, an older run, the keys of due jobs. */
+const mostRoundTrips = 6
+
+const log = 'log'
+const by = { by: 'somebody' }
+
+describe('the rules on an asynchronous database', () => {
+  it('answer and write the same as on a store of their own, whatever they are asked', async () => {
+    await fc.assert(
+      fc.asyncProperty(randomLife, async (steps) => {
+        const clock = virtualClock()
+        const direct = new MemoryStore(log)
+        const database = new AsyncMemory(new MemoryStore(log), clock)
+        const expected = memoryLogOn(direct).open({ logger: quietLogger, clock })
+        const actual = openAsyncMemory(database, quietLogger)
+        const life: Life = { ids: [], runs: [] }
+        for (const { name, call } of steps) {
+          if (typeof name === 'number') {
+            await clock.advance(name)
+            continue
+          }
+          const ask = call(life)
+          const answer = await settleAnswer(ask(expected))
+          database.roundTrips = 0
+          expect(await settleAnswer(ask(actual)), name).toEqual(answer)
+          expect(database.roundTrips, name).toBeLessThanOrEqual(mostRoundTrips)
+        }
+        expect(dump(database.store)).toEqual(dump(direct))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('need two round trips for a batch, and three if its keys or its payloads have to be read', async () => {
+    const { log, database } = open()
+    const trips = async <T>(call: Promise<T>): Promise<T> => {
+      const answer = await call
+      counted.push(database.roundTrips)
+      database.roundTrips = 0
+      return answer
+    }
+    const counted: number[] = []
+    const worker = workerRef()
+    await log.beat(worker, { queues: ['a'], taking: true, progress: [] })
+    database.roundTrips = 0
+
+    const jobs = Array.from({ length: 100 }, (_, at) =>
+      newJob({
+        queue: 'a',
+        ...(at < 50 ? { ordering: { key: `k${at % 10}`, onFailure: 'block' } } : {}),
+        ...(at >= 80 ? { unique: { key: `u${at}`, until: 'finished' } } : {}),
+      }),
+    )
+    await trips(log.append(jobs))
+    const verdicts = await trips(log.claim(jobs.map(makeTicket), 40, worker, 'r'))
+    const claims = verdicts.flatMap((verdict) => (verdict.verdict === 'run' ? [verdict.claim] : []))
+    expect(claims).toHaveLength(40)
+    const settlements = claims.map((claim) => settlement(claim, outcomes.succeed()))
+    expect(
+      recorded(await trips(log.settle(settlements, worker))).every(({ result }) => result === 'settled'),
+    ).toBe(true)
+    expect((await trips(log.settle(settlements, worker)))[0]).toMatchObject({ result: 'already' })
+    await trips(
+      log.cancel(
+        jobs.slice(0, 50).map(({ id }) => id),
+        by,
+      ),
+    )
+    await trips(
+      log.replay(
+        jobs.slice(0, 20).map(({ id }) => id),
+        by,
+      ),
+    )
+    await trips(log.sweep({ limit: 100, republish: false, queues: [], skipQueues: [] }))
+    await trips(log.take(['a'], 10, worker, 's'))
+    await trips(log.beat(worker, { queues: ['a'], taking: true, progress: [] }))
+    await trips(log.get(jobs[0]!.id))
+    expect(counted).toEqual([2, 2, 2, 2, 3, 2, 2, 3, 2, 1])
+  })
+
+  it('read before they write: an idle take writes nothing', async () => {
+    const { log, database } = open()
+    const worker = workerRef()
+    await log.beat(worker, { queues: ['a'], taking: true, progress: [] })
+    database.roundTrips = 0
+    expect(await log.take(['a', 'b'], 10, worker, 'r')).toEqual([])
+    expect(database.roundTrips).toBe(1)
+  })
+})
+
+describe('rules to come', () => {
+  it('may ask for the first of a list again and again, and change each', async () => {
+    const { log, database } = open()
+    await log.append(Array.from({ length: 7 }, () => newJob({ queue: 'a' })))
+    const drained = await asyncHost(database).write((store) => {
+      for (let count = 0; ; count += 1) {
+        const [row] = store.ready('a', 'highest', 1)
+        if (!row) return count
+        store.update(Object.assign(row, { state: 'cancelled' }))
+      }
+    }, {})
+    expect(drained).toBe(7)
+    expect(database.store.ready('a', 'highest', 9)).toEqual([])
+  })
+
+  it('may change a job that was only looked at: it is locked first', async () => {
+    const { log, database, worker } = await openWithWorker()
+    await log.append([newJob({ queue: 'a' })])
+    await log.take(['a'], 1, worker, 'r')
+    await asyncHost(database).write((store) => {
+      for (const row of store.claimsOf(worker.id)) store.update(Object.assign(row, { streak: 7 }))
+    }, {})
+    expect(database.store.claimsOf(worker.id)).toMatchObject([{ streak: 7 }])
+  })
+
+  it('are refused if the database never answers them', async () => {
+    const { database } = open()
+    let asked = 0
+    const ask = asyncHost(database).write((store) => store.row(`job ${(asked += 1)}`), {})
+    await expect(ask).rejects.toMatchObject({ code: 'E_LOG', message: expect.stringContaining('20 reads') })
+  })
+})
+
+describe('rows that another transaction has locked', () => {
+  it('a ticket of a locked job is tried again, and a take passes over it', async () => {
+    const { log, database, worker } = await openWithWorker()
+    const jobs = [newJob({ queue: 'a' }), newJob({ queue: 'a' })]
+    await log.append(jobs)
+    database.lockedJobs.add(jobs[0]!.id)
+    const verdicts = await log.claim(jobs.map(makeTicket), 1, worker, 'r')
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(['again', 'run'])
+    expect(await log.take(['a'], 9, worker, 's')).toEqual([])
+    database.lockedJobs.clear()
+    expect(await log.take(['a'], 9, worker, 's')).toMatchObject([{ id: jobs[0]!.id }])
+  })
+
+  it.each(['passKeys', 'sweep'] as const)(
+    'a locked ordering key is noted when its holder ends, and %s passes it on',
+    async (later) => {
+      const { log, database, worker } = await openWithWorker()
+      const [first, second] = await appendLine(log, 2)
+      const [claim] = await log.take(['a'], 1, worker, 'r')
+      database.lockedKeys.add('k')
+      const settled = await log.settle([settlement(claim!, outcomes.succeed())], worker)
+      expect(settled).toMatchObject([
+        { result: 'settled', event: 'succeeded', keyPending: true, tickets: [] },
+      ])
+      expect((await log.get(first!.id))?.state).toBe('succeeded')
+
+      const pass = async (): Promise<readonly Ticket[]> =>
+        later === 'passKeys'
+          ? log.passKeys(10)
+          : (await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })).tickets
+      expect(await pass()).toEqual([])
+      expect(database.notes).toHaveLength(1)
+      database.lockedKeys.clear()
+      expect(await pass()).toMatchObject([{ id: second!.id }])
+      expect(database.notes).toEqual([])
+      expect(await pass()).toEqual([])
+    },
+  )
+
+  it('a noted key whose holder goes on is left alone', async () => {
+    const { log, database } = await openWithWorker()
+    const [first, second] = await appendLine(log, 2)
+    database.notes = [
+      { queue: 'a', key: 'k' },
+      { queue: 'a', key: 'unknown' },
+    ]
+    expect(await log.passKeys(10)).toEqual([])
+    expect(database.store.holder({ queue: 'a', key: 'k' })).toBe(first!.id)
+    expect((await log.get(second!.id))?.state).toBe('blocked')
+  })
+
+  it('a due job whose key is locked waits for the next sweep', async () => {
+    const { log, database, clock } = await openWithWorker()
+    const job = newJob({ queue: 'a', due: { delayMs: 10 }, ordering: { key: 'k', onFailure: 'block' } })
+    await log.append([job])
+    await clock.advance(20)
+    database.lockedKeys.add('k')
+    const sweep = () => log.sweep({ limit: 1, republish: false, queues: [], skipQueues: [] })
+    expect(await sweep()).toMatchObject({ tickets: [], full: false, nextDueInMs: 0 })
+    database.lockedKeys.clear()
+    expect(await sweep()).toMatchObject({ tickets: [{ id: job.id }] })
+  })
+})
+
+function open() {
+  const clock = virtualClock()
+  const database = new AsyncMemory(new MemoryStore(log), clock)
+  return { clock, database, log: openAsyncMemory(database, quietLogger) }
+}
+
+async function openWithWorker() {
+  const opened = open()
+  const worker = workerRef()
+  await opened.log.beat(worker, { queues: ['a'], taking: true, progress: [] })
+  return { ...opened, worker }
+}
+
+/** Jobs of one ordering key. */
+async function appendLine(log: JobLog, count: number): Promise<NewJob[]> {
+  const jobs = Array.from({ length: count }, () =>
+    newJob({ queue: 'a', ordering: { key: 'k', onFailure: 'block' } }),
+  )
+  await log.append(jobs)
+  return jobs
+}
+
+function makeTicket({ id, queue, lane }: NewJob): Ticket {
+  return { id, queue, lane, log }
+}

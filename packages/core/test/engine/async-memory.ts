@@ -1,0 +1,214 @@
+import { answerEach, asyncHost, engineLog, ErrandError, noTransactions, TopicBus } from '@errand/core/ports'
+import type {
+  Answer,
+  AsyncDatabase,
+  AsyncTransaction,
+  Changes,
+  Clock,
+  JobLog,
+  JobRow,
+  KeyFound,
+  Logger,
+  Question,
+  QueueKey,
+} from '@errand/core/ports'
+import { listings } from '../../src/engine/async/questions.ts'
+import type { MemoryStore } from '../../src/engine/memory-store.ts'
+
+/** An asynchronous database over plain maps. Transactions run one at a time; what is locked is up to the test. */
+export class AsyncMemory implements AsyncDatabase {
+  readonly store: MemoryStore
+  readonly clock: Clock
+  readonly bus = new TopicBus()
+  readonly lockedJobs = new Set<string>()
+  readonly lockedKeys = new Set<string>()
+  notes: QueueKey[] = []
+  /** Reads and writes since the test began to count. */
+  roundTrips = 0
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(store: MemoryStore, clock: Clock) {
+    this.store = store
+    this.clock = clock
+  }
+
+  write<T>(work: (transaction: AsyncTransaction) => Promise<T>): Promise<T> {
+    const turn = this.#last.then(() => work(this.#begin()))
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+  read<T>(work: (transaction: AsyncTransaction) => Promise<T>): Promise<T> {
+    return this.write(work)
+  }
+  join(): never {
+    return noTransactions('asynchronous memory')
+  }
+
+  #begin(): AsyncTransaction {
+    const held = new Held()
+    return {
+      now: this.clock.now(),
+      read: async (questions, locks) => {
+        this.roundTrips += 1
+        await Promise.resolve()
+        const answers = structuredClone(await this.#answer(questions, locks !== undefined))
+        if (locks) held.add(questions, answers)
+        return answers
+      },
+      write: async (changes) => {
+        this.roundTrips += 1
+        await Promise.resolve()
+        held.check(changes)
+        this.#apply(structuredClone(changes))
+      },
+      isRefusedData: () => true,
+    }
+  }
+
+  #answer(questions: readonly Question[], locks: boolean): Promise<Answer[]> {
+    const { store } = this
+    const isFree = ({ id }: JobRow): boolean => !locks || !this.lockedJobs.has(id)
+    const key = ({ queue, key }: QueueKey, jobs: number): KeyFound => ({
+      queue,
+      key,
+      locked: locks && this.lockedKeys.has(key),
+      holder: store.holder({ queue, key }),
+      jobs: store.liveOfKey({ queue, key }).slice(0, jobs),
+    })
+    return answerEach(questions, {
+      facts: () => store.facts(),
+      row: (id) => (locks && this.lockedJobs.has(id) ? 'locked' : store.row(id)),
+      stored: (id) => {
+        const row = store.row(id)
+        return row && store.stored(row)
+      },
+      mend: (id) => store.mend(id),
+      key,
+      keyOf: (id, jobs) => {
+        const row = store.row(id)
+        return row?.orderingKey === undefined
+          ? undefined
+          : key({ queue: row.queue, key: row.orderingKey }, jobs)
+      },
+      notes: (limit) => this.notes.slice(0, limit),
+      ready: (...given) => store.ready(...given).filter(isFree),
+      overdue: (...given) => store.overdue(...given).filter(isFree),
+      unpublished: (...given) => store.unpublished(...given).filter(isFree),
+      published: (...given) => store.published(...given).filter(isFree),
+      due: (...given) => store.due(...given).filter(isFree),
+      lost: (...given) => store.lost(...given).filter(isFree),
+      finished: (...given) => store.finished(...given).filter(isFree),
+      nextDue: (after) => store.due(Infinity, Infinity).find(({ runAt }) => (runAt ?? 0) > after)?.runAt,
+      claimsOf: (worker) => store.claimsOf(worker),
+      unique: (name, key) => store.unique(name, key),
+      worker: (id) => store.worker(id),
+      workers: () => store.workers(),
+      paused: () => store.paused(),
+      unfinished: (ids) => store.unfinished(ids),
+      blockedKeys: (limit) => store.blockedKeys(limit),
+      counts: () => store.counts(),
+      eventsOf: (id) => store.eventsOf(id),
+      events: (...given) => store.events(...given),
+      span: () => store.span(),
+      list: (...given) => store.list(...given),
+      oldEvents: (before, limit) => {
+        const events = store.events(0, limit, {})
+        const first = events.findIndex(({ at }) => at >= before)
+        return first === -1 ? events.length : first
+      },
+    })
+  }
+
+  #apply(changes: Changes): void {
+    const { store } = this
+    if (changes.facts) store.saveFacts(changes.facts)
+    for (const { row, job } of changes.inserted.values()) store.insert(row, job)
+    for (const [id, row] of changes.updated) {
+      const stored = store.row(id)
+      if (!stored) throw new ErrandError('E_LOG', `job ${id} is gone`)
+      store.update(Object.assign(stored, row))
+    }
+    for (const [id, payload] of changes.payloads) store.savePayload(id, payload)
+    for (const id of changes.removed) store.remove(id)
+    for (const { holder, ...key } of changes.keys.values()) store.setHolder(key, holder)
+    const taken = new Set(changes.notesTaken.map(({ key }) => key))
+    this.notes = [...this.notes.filter(({ key }) => !taken.has(key)), ...changes.notes]
+    for (const { name, key, unique } of changes.uniques.values()) store.setUnique(name, key, unique)
+    for (const [id, worker] of changes.workers) {
+      if (worker) store.saveWorker(worker)
+      else store.removeWorker(id)
+    }
+    for (const [queue, by] of changes.paused) store.setPaused(queue, by)
+    if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)
+    if (changes.oldEvents) store.removeEvents(changes.oldEvents.before, changes.oldEvents.limit)
+    for (const event of changes.events) store.addEvent(event)
+  }
+}
+
+/** What a transaction has locked. A row that it has only read may be another one when it is written. */
+class Held {
+  readonly #jobs = new Set<string>()
+  readonly #others = new Set<string>()
+
+  add(questions: readonly Question[], answers: readonly Answer[]): void {
+    const rows: readonly JobRow[] = questions.flatMap(([kind], at) => {
+      const answer = answers[at] as never
+      if (kind === 'key' || kind === 'keyOf') return (answer as KeyFound | undefined)?.jobs ?? []
+      if (kind === 'row' || kind === 'mend') return typeof answer === 'object' ? [answer] : []
+      return (listings as readonly string[]).includes(kind) ? answer : []
+    })
+    for (const { id } of rows) this.#jobs.add(id)
+    for (const [at, [kind, ...given]] of questions.entries()) {
+      if (kind === 'unique') this.#others.add(JSON.stringify(given))
+      const found = kind === 'key' || kind === 'keyOf' ? (answers[at] as KeyFound | undefined) : undefined
+      if (found && found.locked !== true) this.#others.add(JSON.stringify([found.queue, found.key]))
+    }
+  }
+
+  check(changes: Changes): void {
+    const others = [
+      ...[...changes.keys.values()].map(({ queue, key }) => [queue, key]),
+      ...[...changes.uniques.values()].map(({ name, key }) => [name, key]),
+    ].map((each) => JSON.stringify(each))
+    const loose = [
+      ...[...changes.updated.keys(), ...changes.removed].filter((id) => !this.#jobs.has(id)),
+      ...others.filter((each) => !this.#others.has(each)),
+    ]
+    if (loose.length > 0) throw new ErrandError('E_LOG', `written without a lock: ${loose.join(', ')}`)
+  }
+}
+
+/** A job log on it, by the engine's rules. */
+export function openAsyncMemory(database: AsyncMemory, logger: Logger): JobLog {
+  const { store, bus } = database
+  let closed = false
+  const open: AsyncDatabase = {
+    write: async (work) => (closed ? refuse() : database.write(work)),
+    read: async (work) => (closed ? refuse() : database.read(work)),
+    join: () => database.join(),
+  }
+  const info = async () => {
+    const { logId, epoch, transfer } = store.facts()
+    return { logId, epoch, schemaVersion: 1, transfer }
+  }
+  return engineLog({
+    ...asyncHost(open),
+    name: 'asynchronous memory',
+    logger,
+    connect: info,
+    migrate: async (options) => {
+      if (options?.restored) store.saveFacts({ ...store.facts(), epoch: store.facts().epoch + 1 })
+      return { from: 1, to: 1 }
+    },
+    notify: async (topics) => bus.notify(topics),
+    wakeups: (topics, signal) => bus.listen(topics, signal),
+    diagnose: async () => ({ findings: [] }),
+    close: async () => {
+      closed = true
+    },
+  })
+}
+
+function refuse(): never {
+  throw new ErrandError('E_CLOSED', 'this job log has been closed')
+}
