@@ -6,20 +6,21 @@ import { DatabaseSubscription } from './subscription.ts'
 
 export interface DatabaseOptions {
   /**
-   * How often a waiting subscription looks for jobs although nothing woke it; half of it to one and a half, by chance.
-   * Default 2 s. Where the log cannot notify (PgBouncer), this is how late a job may start.
+   * How often a waiting subscription looks for jobs without a wake-up, plus or minus half of it by chance. Default 2 s. If the
+   * log cannot notify (PgBouncer), a job may start this late.
    */
   readonly poll?: Duration | undefined
 }
 
-// One of 0 would never stop asking.
+// With 0 it would ask without a pause.
 const table = defineOptions('database()', { poll: option.duration({ default: '2s', from: '1ms' }) })
 
 /**
- * The default driver: takes jobs straight from the job log, so that there is nothing else to run. Jobs are granted as
- * they are taken, in one round trip; wake-ups come from the log, and polling covers those that are lost.
- * @throws `E_DURATION` for a bad `poll`, `E_OPTION` for one of 0 and for an unknown option.
- * @example const errand = createErrand({ log: process.env.DATABASE_URL, driver: database({ poll: '500ms' }) })
+ * The default driver. It takes jobs directly from the job log, so there is nothing else to run. Jobs are granted as
+ * they are taken, in one round trip. Wake-ups come from the log, and polling covers lost ones.
+ * @throws `E_DURATION` for a bad `poll`, `E_OPTION` for 0 and for an unknown option.
+ * @example
+ * const errand = createErrand({ log: process.env.DATABASE_URL, driver: database({ poll: '500ms' }) })
  */
 export function database(options: DatabaseOptions = {}): DriverFactory {
   const { poll: pollMs } = table.check(options)
@@ -42,12 +43,12 @@ function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
   const unanswered = new Map<string, RequestId>()
   return buildDriver({
     name: 'database',
-    // How many jobs wait is the log's to say; this driver holds no tickets of its own.
+    // The log knows how many jobs wait. This driver holds no tickets.
     capabilities: { delivers: 'claims', depth: 'unknown' },
     async publish(tickets) {
       const queues = new Set(tickets.map((ticket) => ticket.queue))
       await log.notify([...queues].map((queue): Topic => `queue:${queue}`))
-      // The jobs stand in the log already: whether anybody woke up, they will be found there.
+      // The jobs are in the log already, and workers find them there, woken or not.
       return { accepted: tickets, refused: [] }
     },
     subscribe: async (queue, { worker }) =>

@@ -22,11 +22,11 @@ export interface SubscriptionParts {
   readonly logger: Logger
   readonly clock: Clock
   readonly pollMs: number
-  /** The take of this queue whose answer was lost, if any; it outlives a subscription that is opened anew. */
+  /** The take of this queue whose answer was lost, if any. It is kept when a subscription is opened again. */
   readonly unanswered: Map<string, RequestId>
 }
 
-/** Takes the jobs of one queue. Taking is claiming: what it delivers is granted already. */
+/** Takes the jobs of one queue. To take is to claim: what it delivers is granted already. */
 export class DatabaseSubscription implements Subscription {
   readonly #parts: SubscriptionParts
   readonly #lanes = new LanePolicy()
@@ -43,12 +43,12 @@ export class DatabaseSubscription implements Subscription {
   }
 
   /**
-   * An abort while a take is under way waits for its answer, and delivers it: claims that nobody hears of would wait for
-   * the heartbeat to give them back.
+   * If the signal aborts during a take, it waits for the answer and delivers it. Otherwise the claims would wait until
+   * the heartbeat gives them back.
    */
   async next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     const { log, worker } = this.#parts
-    // Listening comes before the first take: what is dispatched in between is woken for.
+    // It listens before the first take, so that a job dispatched in between wakes it.
     await this.#wakeups.started(signal)
     while (!signal.aborted && !this.#end.signal.aborted) {
       const since = this.#wakeups.count
@@ -65,8 +65,8 @@ export class DatabaseSubscription implements Subscription {
 
   async #take(max: number): Promise<readonly Claim[]> {
     const { log, queue, worker, unanswered } = this.#parts
-    // A take without an answer may have been granted: it is repeated with the same id, and answered the same. Only one
-    // at a time, so that no claim is delivered twice.
+    // A take without an answer may have been granted. It is repeated with the same id and gets the same answer. Only
+    // one repeats at a time, so that no claim is delivered twice.
     const key = `${worker.id} ${queue}`
     const request = unanswered.get(key) ?? randomUUID()
     unanswered.delete(key)
@@ -84,7 +84,7 @@ export class DatabaseSubscription implements Subscription {
   }
 }
 
-/** A job that is claimed by being delivered. */
+/** A job whose delivery is its claim. */
 class Grant implements Delivery {
   readonly granted: Claim
   readonly #log: JobLog
@@ -101,7 +101,7 @@ class Grant implements Delivery {
     return { id, queue: job.queue, lane: job.lane, log: '' }
   }
 
-  /** The claim is committed: there is nothing that a broker would have to forget. */
+  /** The claim is committed, and there is no broker that must forget something. */
   async ack(): Promise<void> {}
 
   async release(): Promise<void> {

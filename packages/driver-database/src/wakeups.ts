@@ -10,10 +10,10 @@ export interface WakeupsParts {
   readonly signal: AbortSignal
 }
 
-/** How long the first take waits for the listening to begin; then it polls. */
+/** How long the first take waits until the log listens. Then it polls. */
 const startMs = 1_000
 
-/** Counts the wake-ups of one queue, so that one that comes during a take is not missed. */
+/** Counts the wake-ups of one queue, so that one during a take is not missed. */
 export class Wakeups {
   readonly #parts: WakeupsParts
   readonly #waiting = new Set<() => void>()
@@ -30,7 +30,7 @@ export class Wakeups {
     return this.#count
   }
 
-  /** Resolves when the log listens, cannot, or takes too long; or when the signal aborts. */
+  /** Resolves when the log listens, cannot listen, or takes too long, or when the signal aborts. */
   async started(signal: AbortSignal): Promise<void> {
     if (!this.#listened) await this.#wait(startMs, signal)
     this.#listened = true
@@ -55,12 +55,15 @@ export class Wakeups {
 
   #wake(): void {
     this.#listened = true
-    // What happened before the listening began anew was not heard: that it begins counts as well.
+    // Notifications were lost before it listened again, so the start counts as a wake-up.
     this.#count += 1
     for (const finish of this.#waiting) finish()
   }
 
-  /** Until the subscription closes. While the log cannot be listened to, polling goes on; so this only tells and tries again. */
+  /**
+   * Goes on until the subscription closes. While the log cannot listen, polling goes on, so this only reports and tries
+   * again.
+   */
   async #listen(): Promise<void> {
     const { log, topic, logger, clock, pollMs, signal } = this.#parts
     while (!signal.aborted) {
@@ -70,7 +73,7 @@ export class Wakeups {
         if (signal.aborted) return
         logger.warn({ err: error, topic }, 'no wake-ups arrive at present; the queue is polled')
       }
-      // The first take need not wait for a listening that does not come.
+      // The first take need not wait if the log cannot listen.
       if (!this.#listened) this.#wake()
       await clock.sleep(pollMs * (0.5 + Math.random()), signal)
     }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DamagedRow, ErrandError, isErrandError } from '@errand/core/ports'
 
-// SQLite's result codes, https://www.sqlite.org/rescode.html; extended codes hold the primary one in the low byte.
+// SQLite's result codes, https://www.sqlite.org/rescode.html. An extended code has the primary one in its low byte.
 const busy = 5
 const locked = 6
 const readOnly = 8
@@ -26,14 +26,14 @@ export function isBusy(error: unknown): boolean {
   return code === busy || code === locked
 }
 
-/** As `explain` tells it. */
+/** True for an error of `explain` that comes from the disk. */
 export function isDiskFailure(error: unknown): boolean {
   return error instanceof Error && resultCode(error.cause) === ioError
 }
 
 /**
- * Refuses a file that this process may not write. SQLite would open it for reading, would stay with that for as long as the
- * connection lives, and would leave a file beside it that nobody may write either.
+ * Refuses a file that this process may not write. SQLite would open it for reading, keep it so for the whole
+ * connection, and leave a file beside it that nobody may write either.
  * @throws `E_READ_ONLY`
  */
 export function checkWritable(file: string): void {
@@ -53,13 +53,13 @@ function notWritable(file: string, cause: unknown): ErrandError {
   )
 }
 
-/** What a row holds is to blame, or what was made of it: no statement that is asked again does better. */
+/** True if the data of a row causes the error: repeating the statement does not help. */
 export function isRefusedData(error: unknown): boolean {
   const code = resultCode(error)
   return code === undefined || code === tooBig || code === constraint || code === mismatch
 }
 
-/** An error of SQLite as one that says what to do. */
+/** Turns an error of SQLite into one that says what to do. */
 export function explain(error: unknown, file: string): ErrandError | DamagedRow {
   if (isErrandError(error) || error instanceof DamagedRow) return error
   const details = { cause: error }
@@ -103,13 +103,13 @@ export function explain(error: unknown, file: string): ErrandError | DamagedRow 
 }
 
 /**
- * Opens the file for writing. `busyTimeoutMs` is 0 on a main thread: SQLite waits for its lock inside the thread, and
- * the event loop with it. Only the heartbeat's thread may wait.
+ * Opens the file for writing. `busyTimeoutMs` is 0 on a main thread, because SQLite waits for its lock inside the
+ * thread and blocks the event loop. Only the heartbeat's thread may wait.
  */
 export function openDatabase(file: string, busyTimeoutMs: number): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: busyTimeoutMs })
   try {
-    // FULL: a commit that was answered is on the disk. WAL with NORMAL may lose the last ones with the power.
+    // FULL: an answered commit is on the disk. WAL with NORMAL may lose the last commits in a power failure.
     database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off')
     return database
   } catch (error) {

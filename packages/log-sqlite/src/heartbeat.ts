@@ -2,8 +2,8 @@ import { systemClock } from '@errand/core/ports'
 import type { HeartbeatLog } from '@errand/core/ports'
 import { openSqliteLog } from './log.ts'
 
-// Not SQLite's own waiting, which a thread of its own could afford: it looks every 100 ms in the end, while the other
-// processes look every 1 to 5 ms, and a beat among busy workers took up to 3.6 s to get through.
+// 0 turns SQLite's own waiting off, although a separate thread may block. In the end SQLite looks only every 100 ms,
+// while the other processes look every 1 to 5 ms. A beat among busy workers took up to 3.6 s.
 const busyTimeoutMs = 0
 
 /** Opens the log for the heartbeat's thread. */

@@ -2,20 +2,23 @@ import { statSync } from 'node:fs'
 import { ErrandError } from '@errand/core/ports'
 
 /**
- * Which file a path leads to. A file that was deleted or replaced lives on for those who have it open: they would go on
- * writing, and be answered, into a file that nobody will ever open again.
+ * Which file a path leads to. A deleted or replaced file lives on for processes that have it open. Their writes would
+ * succeed, in a file that nobody will ever open again.
  */
 export class FileIdentity {
   readonly #file: string
   readonly #opened: string | undefined
 
-  /** To be made right after the file was opened. */
+  /** Make it right after the file was opened. */
   constructor(file: string) {
     this.#file = file
     this.#opened = readIdentity(file)
   }
 
-  /** @throws `E_LOG_REPLACED` when the path leads elsewhere by now. A few microseconds. */
+  /**
+   * Takes a few microseconds.
+   * @throws `E_LOG_REPLACED` if the path now leads to another file.
+   */
   check(): void {
     const now = readIdentity(this.#file)
     if (now === this.#opened) return

@@ -27,7 +27,7 @@ export function openSqliteLog(
   let opening: Promise<Opened> | undefined
   let closing: Promise<void> | undefined
   const wakeups = new FileWakeups(() => openDatabase(file, 0))
-  /** Of the first file: one that was opened anew must be the same. */
+  /** Of the first file. If it is opened again, it must be the same file. */
   let identity: FileIdentity | undefined
   const opened = (): Promise<Opened> => {
     opening ??= open(file, { ...options, clock, create, identity }).then(
@@ -43,8 +43,8 @@ export function openSqliteLog(
     return opening
   }
   /**
-   * A connection that was opened for reading alone, or whose disk has failed, is replaced: a new one may work. Only the
-   * first kind is asked again at once, because a disk that fails may have stored what it was given.
+   * A connection that is read-only, or whose disk has failed, is replaced: a new one may work. Only a read-only one
+   * runs the call again, because a failing disk may have stored what it was given.
    */
   const using = async <T>(act: (parts: Opened) => Promise<T>): Promise<T> => {
     for (let tries = 1; ; tries += 1) {
@@ -104,7 +104,7 @@ export function openSqliteLog(
   return { ...log, take: takeGently(log, using, () => clock.now()) }
 }
 
-/** Every commit of anybody wakes everybody, so a look that finds nothing must not take the file's only write lock. */
+/** Every commit wakes every process, so a look that finds nothing must not take the file's only write lock. */
 function takeGently(
   log: JobLog,
   using: <T>(act: (parts: Opened) => Promise<T>) => Promise<T>,
@@ -124,7 +124,7 @@ function takeGently(
       })
     })
     const idle = await looks.catch((error: unknown) => {
-      // The log itself knows what to do with such a row.
+      // The log sets such a row aside.
       if (error instanceof DamagedRow) return false
       throw error
     })
@@ -135,7 +135,7 @@ function takeGently(
 interface Opening {
   readonly busyTimeoutMs: number
   readonly clock: LogContext['clock']
-  /** False: neither the file is made, nor its tables. */
+  /** False: creates neither the file nor its tables. */
   readonly create: boolean
   /** Of the file that was opened before. */
   readonly identity: FileIdentity | undefined
@@ -147,7 +147,7 @@ async function open(
 ): Promise<Opened> {
   before?.check()
   if (!create && !existsSync(file)) throw missing(`there is no job log ${file}`)
-  // Who only looks may do so.
+  // Reading needs no right to write.
   if (create) checkWritable(file)
   const database = await retried(() => openDatabase(file, busyTimeoutMs), file)
   const identity = before ?? new FileIdentity(file)
@@ -177,7 +177,7 @@ function missing(what: string): ErrandError {
   )
 }
 
-/** Switching a new file to WAL needs it alone; many processes that start together take turns. */
+/** Switching a new file to WAL needs exclusive access. Many processes that start together take turns. */
 async function retried(openFile: () => DatabaseSync, file: string): Promise<DatabaseSync> {
   for (let tries = 0; ; tries += 1) {
     try {

@@ -16,7 +16,7 @@ function readVersion(sql: Statements): Version {
   return { schema: Number(row?.schema_version), oldestCode: Number(row?.oldest_code) }
 }
 
-/** Whether the schema is older than this code, so that it must be migrated before use. Refuses one that is too new. */
+/** Whether the schema is older than this code and must be migrated before use. Refuses a schema that is too new. */
 export function needsMigration(sql: Statements, file: string): boolean {
   const version = readVersion(sql)
   if (version.oldestCode > schemaVersion) {
@@ -28,7 +28,7 @@ export function needsMigration(sql: Statements, file: string): boolean {
   return version.schema < schemaVersion
 }
 
-/** Refuses while another worker is at work: on one machine, it is simpler to start them again than to mix versions. */
+/** Refuses while another worker is at work. On one machine, it is simpler to restart all than to mix versions. */
 export function refuseWhileLive(sql: Statements, file: string, now: number): void {
   if (readVersion(sql).schema === 0) return
   const worker = sql.one('select id, pid from errand_workers where lease_until > ? limit 1', now)
@@ -40,7 +40,7 @@ export function refuseWhileLive(sql: Statements, file: string, now: number): voi
   }
 }
 
-/** Takes every step that is missing, in the caller's write transaction. */
+/** Runs every missing step, in the caller's write transaction. */
 export function migrate(sql: Statements): { from: number; to: number } {
   const { schema: from } = readVersion(sql)
   for (const step of migrations.filter((migration) => migration.version > from)) {

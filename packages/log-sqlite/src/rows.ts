@@ -12,8 +12,8 @@ import type {
 } from '@errand/core/ports'
 import type { Row, Value } from './statements.ts'
 
-// What these read, this package wrote into strict tables: the casts only name it. Numbers of a job are looked at all the
-// same, since rules reckon with them, and JSON that makes no sense is read as the least that there is, as on PostgreSQL.
+// This package wrote these values into strict tables, so a cast is enough. Numbers of a job are checked all the same,
+// because rules calculate with them. Broken JSON is read as empty, as on PostgreSQL.
 const text = (value: Value | undefined): string => String(value)
 const optionalText = (value: Value | undefined): string | undefined =>
   value == null ? undefined : String(value)

@@ -1,4 +1,4 @@
-/** One step of the schema; append-only: a step that has been released never changes. */
+/** One step of the schema. A released step never changes; new steps are appended. */
 export interface Migration {
   readonly version: number
   /** The oldest schema version whose code may still use the log after this step (expand, then contract). */
@@ -9,7 +9,8 @@ export interface Migration {
 /** The newest schema version that this code knows. */
 export const schemaVersion = 1
 
-// The row that changes is narrow: SQLite writes a row anew at every update, so payloads stand in a table of their own.
+// The row that changes is narrow, because SQLite writes the whole row at every update. So payloads are in a table of
+// their own.
 const jobs = `create table errand_jobs (
   sequence integer primary key autoincrement,
   id text not null unique,
@@ -88,7 +89,7 @@ export const migrations: readonly Migration[] = [
       `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,
       `create index errand_jobs_key on errand_jobs (queue, ordering_key, sequence)
         where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running')`,
-      // What a look by `finished_at` implies: states that are parameters would rule the index out.
+      // `finished_at` implies these states. With states as parameters, SQLite could not use the index.
       `create index errand_jobs_finished on errand_jobs (state, finished_at) where finished_at is not null`,
       payloads,
       events,

@@ -4,14 +4,16 @@ import type { LogFactory } from '@errand/core/ports'
 import { openSqliteLog } from './log.ts'
 
 export interface SqliteOptions {
-  /** Path of the database file; relative to the working directory. It is made when it does not exist, its folder is not. */
+  /**
+   * Path of the database file, relative to the working directory. A missing file is created, a missing folder is not.
+   */
   readonly file: string
 }
 
 /**
- * The job log on an SQLite file, for one machine: any number of processes, no server. Needs nothing but Node. The tables
- * begin with `errand_`, so the file may be the application's own, and then `tx` works.
- * Errors: `E_URL` for a URL that names no file, `E_OPTION`; on first use `E_READ_ONLY`, `E_LOG_UNREACHABLE`, `E_LOG_VERSION`.
+ * The job log on an SQLite file, for one machine: any number of processes, no server. It needs nothing but Node. The
+ * tables begin with `errand_`, so it may be the application's own file, and then `tx` works. Errors: `E_URL` for a URL
+ * that names no file, `E_OPTION`; on first use `E_READ_ONLY`, `E_LOG_UNREACHABLE`, `E_LOG_VERSION`.
  * @example createErrand({ log: sqlite('sqlite:./errand.db') })
  */
 export function sqlite(options: string | SqliteOptions): LogFactory {

@@ -1,15 +1,15 @@
-/** Values that SQLite takes and gives here. */
+/** The values that SQLite takes and returns here. */
 export type Value = string | number | null
 export type Row = Readonly<Record<string, Value>>
 
-/** The little of a synchronous connection that the store needs: `node:sqlite`, and better-sqlite3 as a caller's transaction. */
+/** What the store needs of a synchronous connection: `node:sqlite`, or better-sqlite3 as a caller's transaction. */
 export interface Connection {
   prepare(sql: string): Statement
 }
 
 interface Statement {
   all(...values: Value[]): unknown[]
-  /** better-sqlite3 refuses `all` for a statement that returns no rows, so writes go through this where it exists. */
+  /** better-sqlite3 refuses `all` for a statement without rows, so writes use `run` if it exists. */
   run?(...values: Value[]): unknown
   setReadBigInts?(on: boolean): void
 }
@@ -53,12 +53,12 @@ export class Statements {
   }
 }
 
-/** An integer that JavaScript cannot have exactly: the client refuses the whole page for it. */
+/** True if JavaScript cannot represent an integer exactly. The client then refuses the whole page. */
 function isOutOfRange(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE'
 }
 
-/** The page with such integers as near as they can be had. Whoever reads a row judges them. */
+/** Reads such integers as the nearest number. The reader of a row checks them. */
 function readAll(statement: Statement, values: Value[]): Row[] {
   statement.setReadBigInts?.(true)
   try {

@@ -8,7 +8,9 @@ import { or } from './store/sql.ts'
 import { waitingJobs } from './store/waiting.ts'
 import { workerTables } from './store/workers.ts'
 
-/** The engine's store over the tables of `schema.ts`, on one connection, for one transaction: it reads the facts once. */
+/**
+ * The engine's store over the tables of `schema.ts`, on one connection, for one transaction. It reads the facts once.
+ */
 export function sqliteStore(sql: Statements): JobStore {
   return {
     ...factsRow(sql),

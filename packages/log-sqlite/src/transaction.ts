@@ -5,7 +5,10 @@ import { Statements } from './statements.ts'
 
 const known = new WeakMap<object, Statements>()
 
-/** The caller's connection, inside its transaction and on the log's own file; anything else is refused. */
+/**
+ * The caller's connection, which must be inside a transaction and on the log's own file.
+ * @throws `E_TRANSACTION` for anything else.
+ */
 export function toStatements(tx: Transaction, file: string): Statements {
   const refuse = (why: string): never => {
     throw new ErrandError(

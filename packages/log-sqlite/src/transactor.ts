@@ -3,33 +3,35 @@ import { ErrandError } from '@errand/core/ports'
 import { explain, isBusy } from './connection.ts'
 import type { FileIdentity } from './identity.ts'
 
-/** How long a transaction may wait for the file's lock before its caller is told. */
+/** How long a transaction may wait for the file's lock before it fails. */
 const lockDeadlineMs = 15_000
-/** A transaction takes no more work in when it has lasted so long: others wait for the file, and the event loop with them. */
+/** After this time a transaction takes no more work: others wait for the file, and so does the event loop. */
 const longEnoughMs = 20
-/** A read answers at once, and a loop of such answers would let no timer run: after so long it waits for the event loop. */
+/**
+ * Reads answer at once, and a loop of reads would let no timer run. After this time, a read waits for the event loop.
+ */
 const turnMs = 10
 
 interface Write {
   /** Does the work, and remembers how it ended. */
   readonly work: () => void
-  /** Tells its caller, once what it wrote is on disk. */
+  /** Answers its caller, once its writes are on disk. */
   readonly settle: () => void
   readonly reject: (error: unknown) => void
 }
 
 /**
  * Runs transactions on one connection, one after another. Writes that wait at the same moment share a transaction, each
- * in a savepoint of its own: what costs is the disk, once for all of them. The wait for another process's lock happens
- * out here, off the event loop, in steps of 1 to 5 ms: SQLite's own waiting blocks the loop, and is so unfair that one
- * process of four took four fifths of the work.
+ * in its own savepoint, because the disk is the cost and they pay it once. It waits for another process's lock off the
+ * event loop, in steps of 1 to 5 ms. SQLite's own waiting blocks the loop, and is so unfair that one process of four
+ * did four fifths of the work.
  */
 export class Transactor {
   readonly #database: DatabaseSync
   readonly #file: string
   readonly #identity: Pick<FileIdentity, 'check'>
   #writes: Write[] = []
-  /** A transaction that will take up the writes that wait is in the line. */
+  /** A transaction for the waiting writes is queued already. */
   #gathering = false
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -42,7 +44,7 @@ export class Transactor {
     this.#identity = identity
   }
 
-  /** Whether a transaction will write in a moment anyway: one more write then costs next to nothing. */
+  /** Whether a transaction will write soon anyway: one more write then costs almost nothing. */
   get isGathering(): boolean {
     return this.#writes.length > 0
   }
@@ -74,7 +76,7 @@ export class Transactor {
     await this.retire()
   }
 
-  /** Closes the connection when all that was handed over has had its turn. */
+  /** Closes the connection after everything that was handed over has run. */
   async retire(): Promise<void> {
     for (let last: unknown; last !== this.#last;) {
       last = this.#last
@@ -102,14 +104,14 @@ export class Transactor {
     void this.#queue(() => this.#gathered())
   }
 
-  /** One transaction for the writes that wait when this turn of the event loop is over. */
+  /** One transaction for the writes that wait at the end of this turn of the event loop. */
   async #gathered(): Promise<void> {
     await nextTurn()
     let taken: Write[] = []
     const refused = new Map<Write, unknown>()
     try {
       await this.#run('begin immediate', () => {
-        // From the start, if the commit before could not be had.
+        // Starts over if the commit did not succeed.
         this.#writes.unshift(...taken)
         taken = []
         refused.clear()
@@ -121,14 +123,14 @@ export class Transactor {
           this.#try(write, refused)
         } while (performance.now() < untilMs)
       })
-      // Once for all of them, and after the commit: what is answered stands in the file that the path leads to.
+      // Checked once for all of them, after the commit: an answered write must be in the file that the path leads to.
       this.#identity.check()
       for (const write of taken) {
         if (refused.has(write)) write.reject(explain(refused.get(write), this.#file))
         else write.settle()
       }
     } catch (error) {
-      // Nobody's work is on disk. Those that were not taken up could not begin either.
+      // No write is on disk. Writes that were not taken up could not begin either.
       for (const write of [...taken, ...this.#writes.splice(0)]) write.reject(error)
     } finally {
       this.#gathering = false
@@ -140,7 +142,7 @@ export class Transactor {
     try {
       this.#once('savepoint errand_write', write.work, 'release errand_write', rollBackToSavepoint)
     } catch (error) {
-      // A full disk, for one, takes back the whole transaction, and with it what the others have written.
+      // A full disk, for example, rolls back the whole transaction with the writes of all others.
       if (!this.#database.isTransaction) throw error
       refused.set(write, error)
     }

@@ -3,11 +3,11 @@ import { TopicBus } from '@errand/core/ports'
 import type { Topic } from '@errand/core/ports'
 
 const pollMs = 10
-/** How soon a file that could not be looked at is tried again. */
+/** How long to wait before looking again at a file that could not be read. */
 const againMs = 1_000
 const workerPrefix = 'worker:'
 
-/** What a beat would tell a worker: asked to stop, jobs to be cancelled, paused queues. */
+/** What a beat would tell a worker: a stop, jobs to cancel, paused queues. */
 const news = `select
   (select stop from errand_workers where id = ?1) as stop,
   (select group_concat(id) from errand_jobs
@@ -15,10 +15,10 @@ const news = `select
   (select group_concat(name) from errand_queues) as paused`
 
 /**
- * Wake-ups across processes. `pragma data_version` changes on a connection when another one, of any process, has
- * committed; so it is read on a connection that never writes. It does not say what has changed: whoever listens to queues
- * or events looks. A worker is woken only when there is news for it: it answers with a beat, which is a commit, and beats
- * that wake beats never end.
+ * Wake-ups across processes. `pragma data_version` changes on a connection when another connection, of any process, has
+ * committed. So it is read on a connection that never writes. It does not say what has changed, so listeners to queues
+ * and events look. A worker is woken only if there is news for it: it answers with a beat, which is a commit, and beats
+ * that wake beats would never end.
  */
 export class FileWakeups {
   readonly #open: () => DatabaseSync
@@ -78,7 +78,7 @@ export class FileWakeups {
         if (version === this.#version) return
         this.#version = version
       } catch {
-        // The disk has failed, or the file cannot be opened at present: whoever listens polls until it can.
+        // The disk has failed, or the file cannot be opened now: listeners poll until it can.
         read = undefined
         this.#stopWatching()
         restUntilMs = performance.now() + againMs
@@ -89,7 +89,7 @@ export class FileWakeups {
     this.#timer.unref()
   }
 
-  /** Answers how to read the version. */
+  /** Returns a function that reads the version. */
   #watch(): () => unknown {
     const watcher = this.#open()
     this.#watcher = watcher
@@ -113,7 +113,7 @@ export class FileWakeups {
       this.#told.set(topic, told)
       return true
     } catch {
-      // It could not look (the file's lock, tables still to be made): better one beat too many.
+      // It could not look (the file's lock, tables not created yet). One beat too many is better.
       return true
     }
   }

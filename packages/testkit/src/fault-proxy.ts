@@ -10,38 +10,38 @@ export interface Target {
 /** Seen from the client: `up` goes to the server. */
 export type Direction = 'up' | 'down'
 
-/** A TCP proxy in front of a server, for tests: it can be slow, deaf, or gone, for one direction or both. */
+/** A TCP proxy in front of a server, for tests. It can be slow, silent or gone, for one direction or both. */
 export interface FaultProxy {
   readonly host: string
   readonly port: number
   /** Connections that are open now. */
   readonly connections: number
-  /** Bytes that went each way so far: whether somebody is talking. */
+  /** Bytes that have passed in each direction, to see whether there is traffic. */
   readonly passed: Readonly<Record<Direction, number>>
-  /** Bytes that a black hole has swallowed so far: whether it has done any harm yet. */
+  /** Bytes that a black hole has swallowed, to see whether it has done harm yet. */
   readonly swallowed: Readonly<Record<Direction, number>>
   /** The same URL, through the proxy. */
   url(of: string): string
-  /** From now on everything takes so many milliseconds longer, each way. 0 ends it. */
+  /** Delays everything by `ms` in each direction. 0 ends it. */
   delay(ms: number): void
-  /** Swallows what goes that way, on every connection and on new ones, and keeps them open. `heal` ends it. */
+  /** Swallows what goes in that direction, on open and on new connections, and keeps them open. `heal` ends it. */
   blackHole(direction?: Direction | 'both'): void
   /**
-   * Forgets every connection that is open now, as a firewall does with idle ones: they stay open, nothing passes, and
-   * neither side is told. New ones are as before. `heal` cuts them.
+   * Forgets every open connection, as a firewall does with idle ones: they stay open, nothing passes, and neither side
+   * is told. New connections work. `heal` cuts the forgotten ones.
    */
   forget(): void
-  /** New connections lead to another server from now on; those that are open stay where they are, as when a name moves. */
+  /** New connections lead to another server from now on. Open ones stay where they are, as when a name moves. */
   lead(target: Target): void
   /** Cuts every connection at once, as a lost network does (RST). New ones are accepted. */
   cut(): void
-  /** Cuts every connection after so many more bytes have gone that way. */
+  /** Cuts every connection after this many more bytes in that direction. */
   cutAfter(bytes: number, direction?: Direction): void
-  /** Tells every client that the server has said its last word (FIN), and still passes on what it sends. */
+  /** Sends every client the end of the stream (FIN), and still passes on what it sends. */
   halfClose(): void
   /** Refuses new connections, until `heal`. */
   refuse(): void
-  /** Ends every fault; connections whose bytes were swallowed are cut, as they can make no sense any more. */
+  /** Ends every fault. Connections with swallowed bytes are cut: their streams have a gap. */
   heal(): void
   close(): Promise<void>
 }
@@ -93,13 +93,13 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
     budget[direction] -= bytes.length
     if (whole) return
     budget[direction] = Infinity
-    // What was let through shall arrive before the end does.
+    // The bytes that were let through must arrive before the end.
     setImmediate(cutAll)
   }
 
   function join(pipe: Pipe, direction: Direction): void {
     const [from, to] = direction === 'up' ? [pipe.client, pipe.server] : [pipe.server, pipe.client]
-    // One timer for each piece, in order: Node runs timers of one length in the order in which they were set.
+    // One timer for each piece. Node runs timers of one length in the order in which they were set.
     const later = (act: () => void): void => {
       if (latencyMs === 0) act()
       else setTimeout(act, latencyMs)
@@ -108,7 +108,7 @@ export async function startFaultProxy(target: Target): Promise<FaultProxy> {
     from.on('end', () => later(() => void (pipe.forgotten || to.end())))
     from.on('error', () => {})
     from.on('close', () => {
-      // Who has forgotten a connection passes on no end of it either.
+      // A forgotten connection does not pass on its end either.
       if (pipe.forgotten) return
       pipes.delete(pipe)
       to.destroySoon()

@@ -12,17 +12,17 @@ import type {
   WorkerRef,
 } from '@errand/core/ports'
 
-/** A value as a codec would hand it to the log. */
+/** A value as a codec gives it to the log. */
 export function encoded(value: unknown): Encoded {
   return { codec: 'json', text: JSON.stringify(value) }
 }
 
-/** An error as a worker would hand it to the log. */
+/** An error as a worker gives it to the log. */
 export function failure(message: string): Encoded {
   return encoded({ name: 'Error', message })
 }
 
-/** A job that is ready at once and keeps no ticket grace worth waiting for; every part can be overridden. */
+/** A job that is ready at once, with a short ticket grace. Every part can be overridden. */
 export function newJob(overrides: Partial<NewJob> = {}): NewJob {
   return {
     id: randomUUID(),
@@ -110,7 +110,7 @@ export const outcomes = {
   }),
 } as const
 
-/** Swallows everything: what a log or driver says is not part of its conformance. */
+/** Drops every line: what a log or driver says is not part of its conformance. */
 export const quietLogger: Logger = {
   debug: () => {},
   info: () => {},

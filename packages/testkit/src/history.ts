@@ -1,4 +1,4 @@
-// The history checker alone: pure, and without the test runner, for whoever checks a log outside of a test.
+// The history checker alone. It is pure and needs no test runner, for checks outside of tests.
 export { checkHistory, describeViolations } from './history/check.ts'
 export { checkProcesses } from './history/processes.ts'
 export { readDispatched, readHistory } from './history/read.ts'

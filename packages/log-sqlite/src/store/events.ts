@@ -6,7 +6,7 @@ import { json, marks, or, Where } from './sql.ts'
 const insertEvent = `insert into errand_events (job_id, version, type, state, name, queue, tags, at, run, attempt, worker,
   data, codec, body) values (${marks(14)})`
 
-/** History: append-only, pruned as a prefix. */
+/** The history: append-only, and pruned from its beginning. */
 export function eventTable(
   sql: Statements,
 ): Pick<JobStore, 'addEvent' | 'removeEvents' | 'eventsOf' | 'events' | 'span'> {

@@ -2,10 +2,10 @@ import type { Value } from '../statements.ts'
 
 export const live = `state in ('scheduled', 'blocked', 'ready', 'running')`
 
-/** Placeholders for so many values. */
+/** Placeholders for `count` values. */
 export const marks = (count: number): string => Array.from({ length: count }, () => '?').join(', ')
 
-/** SQL's null for what is absent. */
+/** SQL's null for undefined. */
 export const or = (value: string | number | undefined): Value => value ?? null
 
 export const json = (value: object): string => JSON.stringify(value)

@@ -4,12 +4,12 @@ import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { live } from './sql.ts'
 
-/** Overdue jobs of a queue that are put in order before the oldest are taken: never the whole of a long backlog. */
+/** How many overdue jobs of a queue are sorted to find the oldest: never a whole long backlog. */
 const overdueLook = 1_000
 const overdueOf = `select * from (select * from errand_jobs where state = 'ready' and queue = ? and publish_after <= ?
   order by publish_after limit ?) order by sequence limit ?`
 
-/** What waits or runs: the questions of grants and sweeps, each on a partial index. */
+/** Queries for waiting and running jobs, for grants and sweeps. Each uses a partial index. */
 export function waitingJobs(
   sql: Statements,
 ): Pick<
@@ -28,7 +28,7 @@ export function waitingJobs(
   const rows = (query: string, ...values: Value[]): JobRow[] =>
     sql.all(query, ...values).map((row) => jobRow(row))
 
-  /** Queue by queue along the index: one with a long backlog costs the others nothing. */
+  /** Queue by queue along the index, so that a queue with a long backlog costs the others nothing. */
   function overdue(queues: readonly string[], now: number, limit: number): JobRow[] {
     const found = queues.flatMap((queue) => rows(overdueOf, queue, now, Math.max(limit, overdueLook), limit))
     return found.toSorted((a, b) => a.sequence - b.sequence).slice(0, limit)
@@ -50,7 +50,7 @@ export function waitingJobs(
 
   return {
     ready(queue: string, first: 'highest' | 'lowest', limit: number): JobRow[] {
-      // Lane by lane, each along the index: sorting by both, one of them downwards, would read the whole backlog.
+      // Lane by lane, each along the index: sorting by both, one of them descending, would read the whole backlog.
       const order = first === 'highest' ? lanes : lanes.toReversed()
       const found: JobRow[] = []
       for (const lane of order) {

@@ -18,7 +18,7 @@ import type { DriverHarness, DriverUnderTest } from './harness.ts'
 
 const stepMs = 10
 
-/** What a story about a driver plays on: a queue of its own, and short words for what stories do. */
+/** The stage of a story about a driver: a queue of its own, and short methods for what stories do. */
 export class DriverScene {
   readonly driver: Driver
   readonly queue: QueueName
@@ -71,7 +71,7 @@ export class DriverScene {
     await this.#opened.publishRaw(this.queue, bytes)
   }
 
-  /** A worker process; where claims are delivered, one with a lease. */
+  /** A worker process. If claims are delivered, it has a lease. */
   async worker(queues: readonly QueueName[] = [this.queue]): Promise<WorkerRef> {
     const worker = workerRef()
     if (this.deliversClaims) await this.log.beat(worker, { queues, taking: true, progress: [] })
@@ -84,7 +84,7 @@ export class DriverScene {
     return subscription
   }
 
-  /** Jobs that are to be run: their tickets, published; where claims are delivered, in the log as well. */
+  /** Offers jobs to run: publishes their tickets. If claims are delivered, the jobs are in the log as well. */
   async offer(
     jobs: number | readonly Lane[],
     options: { readonly queue?: QueueName; readonly driver?: Driver; readonly silent?: boolean } = {},
@@ -103,7 +103,10 @@ export class DriverScene {
     return tickets
   }
 
-  /** The broker accepts all of them. Where requests fail now and then, the rest is published again, as by the relay. */
+  /**
+   * Publishes until the broker has accepted all. If requests fail now and then, the rest is published again, as the
+   * relay does.
+   */
   async publish(tickets: readonly Ticket[], driver: Driver = this.driver): Promise<void> {
     if (!this.#harness.capabilities.inexact) {
       const report = await driver.publish(tickets)
@@ -121,7 +124,7 @@ export class DriverScene {
     }, 'every ticket is accepted')
   }
 
-  /** Asks for at most `max` deliveries, for as long as it takes for the first one. */
+  /** Asks for at most `max` deliveries, and waits for the first one. */
   async next(subscription: Subscription, max: number): Promise<readonly Delivery[]> {
     const gone = new AbortController()
     const asked = subscription.next(max, gone.signal)
@@ -129,7 +132,7 @@ export class DriverScene {
     const answered = asked.finally(() => {
       over = true
     })
-    // Whoever waits for a delivery waits for its end; the clock goes on meanwhile.
+    // The clock goes on while the caller waits for a delivery.
     await this.until(() => over, 'a delivery').catch((error: unknown) => {
       gone.abort()
       throw error
@@ -137,14 +140,14 @@ export class DriverScene {
     return answered
   }
 
-  /** Asks again and again, `max` at a time, until so many deliveries have come. They are neither acked nor released. */
+  /** Asks repeatedly, `max` at a time, until `count` deliveries have come. It neither acks nor releases them. */
   async collect(subscription: Subscription, count: number, max = 10): Promise<Delivery[]> {
     const deliveries: Delivery[] = []
     while (deliveries.length < count) deliveries.push(...(await this.next(subscription, max)))
     return deliveries
   }
 
-  /** As `collect`, and acks every delivery. */
+  /** Like `collect`, and acks every delivery. */
   async drain(subscription: Subscription, count: number, max = 10): Promise<Delivery[]> {
     const deliveries: Delivery[] = []
     while (deliveries.length < count) {

@@ -26,7 +26,7 @@ export function checkHistory(history: HistoryToCheck): Violation[] {
   ]
 }
 
-/** The violations as text, one to a line, for a test's message or a report. */
+/** The violations as text, one per line, for a test's message or a report. */
 export function describeViolations(violations: readonly (Violation | ProcessViolation)[]): string {
   return violations
     .map((violation) => {

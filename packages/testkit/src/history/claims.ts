@@ -2,10 +2,10 @@ import { isFinal } from '@errand/core/ports'
 import type { EventRecord, StoredEventType } from '@errand/core/ports'
 import type { JobHistory, Invariant, Violation } from './types.ts'
 
-/** What only the worker that holds the claim can bring about. */
+/** Events that only the worker that holds the claim can cause. */
 const byHolder: readonly StoredEventType[] = ['progressed', 'succeeded', 'errored', 'snoozed', 'released']
 
-/** I2, I3, I4 and I6: who ran the job, how often, and what came of it. */
+/** I2, I3, I4 and I6: who ran the job, how often, and with which outcome. */
 export function checkClaims({ id, events, onCrash }: JobHistory): Violation[] {
   const found: Violation[] = []
   const wrong = (invariant: Invariant, text: string): void => void found.push({ invariant, jobId: id, text })

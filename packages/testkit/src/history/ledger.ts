@@ -1,15 +1,15 @@
 import { findOrderingKey } from './order.ts'
 import type { Invariant, JobHistory, LedgerLine, Violation } from './types.ts'
 
-/** What a job's first success looks like in the ledger: at which lines its handler began and ended. */
+/** A job's first success in the ledger: the lines at which its handler began and ended. */
 interface Work {
   readonly began: number
   readonly ended: number
 }
 
 /**
- * The handlers' own account against the log's: nothing ran without a claim, nothing is recorded as done that no handler
- * did, and what was done for one key was done in order. A handler that outlives its claim may well end: that is no fault.
+ * Compares the handlers' own account with the log's. Nothing ran without a claim, nothing is recorded as done that no
+ * handler did, and the work for one key was done in order. A handler may end after its claim is lost: that is no fault.
  */
 export function checkLedger(
   jobs: ReadonlyMap<string, JobHistory>,
@@ -57,7 +57,7 @@ export function checkLedger(
   return [...found, ...outOfOrder(dispatched, work)]
 }
 
-/** A release says that the handler had not begun; the ledger knows better. */
+/** A release says that the handler had not begun, and the ledger shows that it had. */
 function begunAgain(
   job: JobHistory,
   lines: ReadonlyMap<string, ReadonlyMap<LedgerLine['mark'], number>>,
@@ -98,7 +98,7 @@ function outOfOrder(
   })
 }
 
-/** Its success may be that of a later life: jobs that were dispatched after it had its key meanwhile. */
+/** Its success may be of a later life: jobs that were dispatched after it had its key in between. */
 function isReplayed({ events }: JobHistory): boolean {
   return events.some((event) => event.type === 'replayed')
 }

@@ -85,7 +85,7 @@ function overtakings(key: string, jobs: readonly JobHistory[]): Violation[] {
   return found
 }
 
-/** A replayed job is next in line: while it waits, the key must not be passed to a later one. */
+/** A replayed job is next for its key: while it waits, the key must not pass to a later job. */
 function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violation[] {
   const replayed = jobs.flatMap((job, index) =>
     listLives(job)

@@ -17,7 +17,7 @@ export function checkPath({ id, events }: JobHistory): Violation[] {
       wrong(
         `version ${event.version} (${event.type}) follows ${before?.version ?? 'nothing'}: events are missing`,
       )
-      // What happened between is not known, so neither state nor counters can be judged against what came before.
+      // Events in between are missing, so neither state nor counters can be checked against what came before.
       before = event
       continue
     }
@@ -50,14 +50,14 @@ export function checkPath({ id, events }: JobHistory): Violation[] {
   return found
 }
 
-/** `errored` and `lost` that leave the job running: the end must follow in the same breath. */
+/** `errored` and `lost` may leave the job running: then the end must follow immediately. */
 function isInterim(event: EventRecord): boolean {
   if (event.type === 'unknown') return false
   const transition: Transition = transitions[event.type]
   return transition.interim === true && event.state === 'running'
 }
 
-/** What is read from a log may be anything. */
+/** A log may return any value. */
 const isReason = (why: unknown): boolean => typeof why === 'string' && Object.hasOwn(releaseReasons, why)
 
 const waiting: readonly StoredState[] = ['ready', 'scheduled', 'blocked']

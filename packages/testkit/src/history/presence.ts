@@ -1,7 +1,7 @@
 import { isFinal } from '@errand/core/ports'
 import type { JobHistory, Violation } from './types.ts'
 
-/** I1: no dispatched job is lost. It ends in a final state, or is visibly live. */
+/** I1: no dispatched job is lost. Each ends in a final state, or the log shows it as live. */
 export function checkPresence(dispatched: readonly JobHistory[], live?: Iterable<string>): Violation[] {
   const alive = live && new Set(live)
   return dispatched.flatMap(({ id, events }): Violation[] => {

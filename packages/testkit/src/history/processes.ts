@@ -35,9 +35,9 @@ function faultsOfEnd({ name, ended, expected = [], said }: ProcessRecord): Fault
 
 /** Samples before this share of a life are its warm-up. */
 const warmUpShare = 0.25
-/** What a collector may leave lying, over what was in use in the second quarter. */
+/** Garbage that may be left over what was in use in the second quarter. */
 const slackBytes = 32 * 1_048_576
-/** Fewer samples than these say nothing of growth. */
+/** With fewer samples, growth cannot be judged. */
 const leastSamples = 40
 
 function faultsOfMemory({ name, memory }: ProcessRecord): Fault[] {

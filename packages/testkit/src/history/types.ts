@@ -1,14 +1,14 @@
 import type { EventRecord, OnCrash, OnFailure } from '@errand/core/ports'
 
-/** What is checked. Leave out what is not known: less is checked then, and nothing is called wrong for want of it. */
+/** What is checked. Leave out what is unknown: then less is checked, and nothing is called wrong because of it. */
 export interface HistoryToCheck {
   /** All events of the jobs, in any order: those of one job are ordered by their version. */
   readonly events: readonly EventRecord[]
   /** Every job whose dispatch was answered, in the order of dispatch (`readDispatched` reads it from a log). */
   readonly dispatched: readonly (string | DispatchedJob)[]
-  /** What the handlers wrote down themselves, in the order in which they did. */
+  /** What the handlers wrote down themselves, in that order. */
   readonly ledger?: readonly LedgerLine[] | undefined
-  /** The jobs that the log shows as live, now that all is over. Every other job must have ended. */
+  /** The jobs that the log shows as live at the end. Every other job must have ended. */
   readonly live?: Iterable<string> | undefined
 }
 

@@ -114,8 +114,8 @@ export function describeDelivery(harness: DriverHarness): void {
       const order = [await takeLanes(), await takeLanes(), await takeLanes(), await takeLanes()].flat()
       expect(inexact ? sorted(order) : order).toEqual(lanes)
 
-      // A queue of its own: to a subscription that waits already, tickets of different lanes come as the broker sends
-      // them, and one that has just been closed may have taken some along.
+      // It needs a queue of its own. To a waiting subscription, tickets of different lanes come as the broker sends
+      // them. A subscription that has just been closed may have taken some with it.
       const queue = on.newQueue()
       await on.offer(['low', 'critical', 'normal', 'critical'], { queue })
       const together = await on.collect(await on.subscribe(on.driver, queue), 4, 4)

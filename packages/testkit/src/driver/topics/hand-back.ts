@@ -7,10 +7,10 @@ import { scaleLimit } from '../../slowness.ts'
 
 export function describeHandBack(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
-  // What is granted already is the worker's own: a subscription that closes must not take it from the handler.
+  // A granted job belongs to the worker: a closing subscription must not take it from the handler.
   const tickets = harness.capabilities.delivers === 'tickets'
 
-  /** A marker that is published last: when it has come, everything before it would have come too. */
+  /** A marker is published last: when it comes, everything before it would have come too. */
   const untilMarker = async (on: DriverScene, subscription: Subscription): Promise<string[]> => {
     const [marker] = await on.offer(['low'])
     const seen: string[] = []
@@ -96,7 +96,7 @@ export function describeHandBack(harness: DriverHarness): void {
         await second?.ack()
         await second?.release()
         const other = await on.subscribe()
-        // The second one went back with the close; what came after that was too late.
+        // The second one went back with the close. What came afterwards was too late.
         const [again] = await on.drain(other, 1)
         expect(again?.ticket.id).toBe(second?.ticket.id)
         expect(await untilMarker(on, other)).toEqual([])

@@ -6,7 +6,7 @@ import { DriverScene, listIds } from '../scene.ts'
 
 const valid = (over: object) => JSON.stringify({ ...newTicket(), ...over })
 
-/** What has been found on brokers, and what somebody would put there on purpose. */
+/** Messages that were found on brokers, and messages that somebody might put there on purpose. */
 const malformed: readonly (readonly [what: string, message: string | Uint8Array])[] = [
   ['nothing', ''],
   ['no JSON', 'not json {'],
@@ -40,7 +40,7 @@ export function describeHostile(harness: DriverHarness): void {
       expect(listIds(got)).toEqual([ticket?.id])
       await Promise.all(got.map((delivery) => delivery.ack()))
       expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
-      // Not handed out again and again either.
+      // It must not come again and again.
       if (depth !== 'unknown')
         await on.until(async () => (await on.driver.depth(on.queue)) === 0, 'none waits')
     })

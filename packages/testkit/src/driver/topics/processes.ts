@@ -66,7 +66,7 @@ export function describeProcesses(harness: DriverHarness): void {
       expect(got.map(listIds)).toEqual(offered.map(listIds))
     })
 
-    // Where claims are delivered it is the log that notices: their worker's lease runs out.
+    // If claims are delivered, the log notices: the worker's lease runs out.
     it.runIf(delivers === 'tickets')(
       'a process that was killed leaves its tickets to the others',
       async (test) => {
@@ -74,7 +74,7 @@ export function describeProcesses(harness: DriverHarness): void {
         const tickets = await on.offer(3)
         const victim = await on.another()
         await on.collect(await on.subscribe(victim), 3)
-        // As far as a test in one process can go: its connections end without an ack.
+        // This is as far as a test in one process can go: its connections end without an ack.
         await victim.close()
         expect(listIds(await on.drain(await on.subscribe(), 3))).toEqual(listIds(tickets))
       },

@@ -46,7 +46,7 @@ export function describeQueues(harness: DriverHarness): void {
         const subscription = await on.subscribe()
         await on.drain(subscription, 4)
         await on.until(async () => {
-          // Copies, where the broker makes them.
+          // Takes copies, if the broker makes them.
           if (inexact) await subscription.next(10, AbortSignal.timeout(50))
           return (await on.driver.depth(on.queue)) === 0
         }, 'none waits')

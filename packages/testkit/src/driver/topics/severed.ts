@@ -8,7 +8,7 @@ import { DriverScene, listIds } from '../scene.ts'
 export function describeSevered(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
 
-  /** As the worker does: a subscription that is lost is made anew, until tickets come again. */
+  /** Does what the worker does: subscribes again after a loss, until tickets come. */
   const rebuild = async (on: DriverScene, count: number): Promise<Delivery[]> => {
     const got: Delivery[] = []
     let subscription: Subscription | undefined
