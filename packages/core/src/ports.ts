@@ -112,7 +112,7 @@ export { DamagedRow } from './engine/damaged-row.ts'
 export { engineLog, noTransactions } from './engine/job-log.ts'
 export type { EngineHost, Rules } from './engine/job-log.ts'
 export { asyncHost } from './engine/async/host.ts'
-export { answerEach, argumentsOf } from './engine/async/questions.ts'
+export { answerEach, pickArguments } from './engine/async/questions.ts'
 export type {
   Answer,
   Answerers,

@@ -8,7 +8,7 @@ import type { Clock } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
 import { isVhostRefusal } from './errors.ts'
 import type { Settings } from './options.ts'
-import { refusalOf } from './refusal.ts'
+import { readRefusal } from './refusal.ts'
 
 /** The broker answers in milliseconds, and a first declaration in a busy cluster in seconds. */
 const answerTimeoutMs = 15_000
@@ -61,7 +61,7 @@ export class Connection {
    * after two to three. Looks are counted, and no time: behind a handler that has kept the event loop to itself nothing was read.
    */
   #look(): NodeJS.Timeout | undefined {
-    const { stream, heartbeat = 0 } = innerOf(this.#model)
+    const { stream, heartbeat = 0 } = toInner(this.#model)
     if (heartbeat === 0) return undefined
     let read = stream?.bytesRead
     let quiet = 0
@@ -188,7 +188,7 @@ export class Connection {
 
   /** amqplib has no way to give a connection up. */
   #destroySocket(): void {
-    innerOf(this.#model).stream?.destroy?.(new Error('given up'))
+    toInner(this.#model).stream?.destroy?.(new Error('given up'))
   }
 }
 
@@ -218,7 +218,7 @@ export async function connect(
     return new Connection(model, endpoint.where, clock)
   } catch (error) {
     if (!isVhostRefusal(error)) throw error
-    const refusal = await refusalOf(endpoint, auth, tlsOptions(settings), timeoutMs)
+    const refusal = await readRefusal(endpoint, auth, tlsOptions(settings), timeoutMs)
     throw refusal ? Object.assign(new Error(refusal.text), { code: refusal.code }) : error
   }
 }
@@ -231,13 +231,13 @@ interface Inner {
   readonly heartbeater?: { readonly sendTimer?: Unrefable; readonly recvTimer?: Unrefable } | null
 }
 
-function innerOf(model: ChannelModel): Inner {
+function toInner(model: ChannelModel): Inner {
   return model.connection as unknown as Inner
 }
 
 /** An idle connection is no reason to live: core keeps the process alive while somebody waits. */
 function letProcessEnd(model: ChannelModel): void {
-  const { stream, heartbeater } = innerOf(model)
+  const { stream, heartbeater } = toInner(model)
   stream?.unref?.()
   heartbeater?.sendTimer?.unref()
   heartbeater?.recvTimer?.unref()

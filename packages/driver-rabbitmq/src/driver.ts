@@ -1,12 +1,12 @@
 import { buildDriver } from '@errand/core/driver-kit'
 import type { Driver, DriverContext } from '@errand/core/ports'
-import { depthOf, purgeAll } from './inspection.ts'
+import { purgeAll, readDepth } from './inspection.ts'
 import { Link } from './link.ts'
 import { brokerQueues } from './names.ts'
 import type { Settings } from './options.ts'
 import { Publisher } from './publisher.ts'
 import { RabbitmqSubscription } from './subscription.ts'
-import { topologyOf } from './topology.ts'
+import { getTopology } from './topology.ts'
 
 export function openDriver(settings: Settings, context: DriverContext): Driver {
   const { clock, logger } = context
@@ -20,10 +20,10 @@ export function openDriver(settings: Settings, context: DriverContext): Driver {
     refusal: () => publisher.refusal(),
     async subscribe(queue) {
       const connection = await consuming.connected()
-      await topologyOf(connection, settings).ensureAll(brokerQueues(settings.prefix, queue))
+      await getTopology(connection, settings).ensureAll(brokerQueues(settings.prefix, queue))
       return new RabbitmqSubscription({ queue, connection, settings, clock, logger })
     },
-    depth: async (queue) => depthOf(await consuming.connected(), settings.prefix, queue),
+    depth: async (queue) => readDepth(await consuming.connected(), settings.prefix, queue),
     purge: async (queue) => purgeAll(await consuming.connected(), settings.prefix, queue),
     async close() {
       await publisher.idle()

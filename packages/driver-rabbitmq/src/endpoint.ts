@@ -18,12 +18,12 @@ const ports = { amqp: 5672, amqps: 5671 } as const
  * One for each host of the URL: `amqp://user:password@a,b:5673/vhost` names two nodes of a cluster.
  * @throws `E_URL`, which shows nothing of the URL: it may hold a password.
  */
-export function endpointsOf(url: unknown): readonly Endpoint[] {
-  return eachHost(String(url)).map((each) => endpointOf(each))
+export function parseEndpoints(url: unknown): readonly Endpoint[] {
+  return eachHost(String(url)).map((each) => parseEndpoint(each))
 }
 
 /** As RabbitMQ's URI specification says. */
-function endpointOf(url: string): Endpoint {
+function parseEndpoint(url: string): Endpoint {
   const { parsed, protocol } = parse(url)
   if (parsed.hash !== '') throw refuse('has a fragment (#…): a # in a password must be written %23')
   if (parsed.search !== '')

@@ -5,12 +5,12 @@ import { replyCode } from './errors.ts'
 import { brokerQueues } from './names.ts'
 
 /** Tickets that wait in all lanes of the queue; undefined where the user may not look. A lane that is not there has none. */
-export async function depthOf(
+export async function readDepth(
   connection: Connection,
   prefix: string,
   queue: QueueName,
 ): Promise<number | undefined> {
-  const counts = await Promise.all(brokerQueues(prefix, queue).map((each) => countOf(connection, each)))
+  const counts = await Promise.all(brokerQueues(prefix, queue).map((each) => readCount(connection, each)))
   let sum = 0
   for (const count of counts) {
     if (count === undefined) return undefined
@@ -24,7 +24,7 @@ export async function purgeAll(connection: Connection, prefix: string, queue: Qu
 }
 
 /** Each look has a channel of its own: that a queue is not there ends the channel. */
-async function countOf(connection: Connection, queue: string): Promise<number | undefined> {
+async function readCount(connection: Connection, queue: string): Promise<number | undefined> {
   const channel = await connection.channel()
   try {
     const { messageCount } = await connection.answer('queue.declare', () => channel.checkQueue(queue))

@@ -7,7 +7,7 @@ import { LaneChannel } from './lane-channel.ts'
 import type { Held } from './lane-channel.ts'
 import { brokerQueue } from './names.ts'
 import type { Settings } from './options.ts'
-import { isRefused, topologyOf } from './topology.ts'
+import { getTopology, isRefused } from './topology.ts'
 
 export interface LaneReaderParts {
   readonly queue: string
@@ -169,7 +169,7 @@ export class LaneReader {
 
   /** Undefined where the user may not look. */
   async #waiting(channel: LaneChannel): Promise<number | undefined> {
-    const topology = topologyOf(this.#parts.connection, this.#parts.settings)
+    const topology = getTopology(this.#parts.connection, this.#parts.settings)
     if (!topology.mayLook) return undefined
     try {
       return await channel.waiting()
@@ -210,7 +210,7 @@ export class LaneReader {
   async #open(): Promise<LaneChannel> {
     const { connection, settings, logger } = this.#parts
     if (this.#channel) return this.#channel
-    await topologyOf(connection, settings).ensureAll([this.#queue])
+    await getTopology(connection, settings).ensureAll([this.#queue])
     const channel = new LaneChannel(
       connection,
       await connection.channel(),
@@ -259,7 +259,7 @@ export class LaneReader {
     this.#consumer = undefined
     this.#cancelling = undefined
     this.#held = []
-    topologyOf(this.#parts.connection, this.#parts.settings).forget(this.#queue)
+    getTopology(this.#parts.connection, this.#parts.settings).forget(this.#queue)
   }
 
   #failed(error: unknown): Error {

@@ -3,7 +3,7 @@ import { defineOptions, option } from '@errand/core/driver-kit'
 import type { OptionRule } from '@errand/core/driver-kit'
 import { ErrandError } from '@errand/core/ports'
 import type { Duration } from '@errand/core/ports'
-import { endpointsOf, refuse } from './endpoint.ts'
+import { parseEndpoints, refuse } from './endpoint.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export interface TlsOptions {
@@ -115,7 +115,7 @@ export function parseUrl(url: string): RabbitmqOptions {
 
 function checkUrls(given: unknown): readonly Endpoint[] {
   const urls: unknown = typeof given === 'string' ? [given] : given
-  if (Array.isArray(urls) && urls.length > 0) return urls.flatMap((url: unknown) => endpointsOf(url))
+  if (Array.isArray(urls) && urls.length > 0) return urls.flatMap((url: unknown) => parseEndpoints(url))
   throw new ErrandError('E_OPTION', 'rabbitmq() needs a url, such as amqp://<user>:<password>@<host>/<vhost>')
 }
 

@@ -7,7 +7,7 @@ import { replyCode } from './errors.ts'
 import type { Link } from './link.ts'
 import { brokerQueue } from './names.ts'
 import type { Settings } from './options.ts'
-import { topologyOf } from './topology.ts'
+import { getTopology } from './topology.ts'
 
 type Refusal = PublishReport['refused'][number]
 
@@ -114,7 +114,7 @@ export class Publisher {
       }
       // A queue that was deleted is declared anew, and one that was declared a moment ago, by somebody else, needs a
       // moment more before it can store anything.
-      for (const { queue } of again) topologyOf(connection, this.#settings).forget(queue)
+      for (const { queue } of again) getTopology(connection, this.#settings).forget(queue)
       if (again.length > 0) await this.#clock.sleep(roundMs * round, ended)
       left = again
     }
@@ -128,7 +128,7 @@ export class Publisher {
     refused: Refusal[],
     ended: AbortSignal,
   ): Promise<readonly Addressed[]> {
-    const topology = topologyOf(connection, this.#settings)
+    const topology = getTopology(connection, this.#settings)
     const queues = [...new Set(tickets.map(({ queue }) => queue))]
     const answers = await unlessAborted(
       Promise.all(queues.map((queue) => topology.ensure(queue))),

@@ -1,4 +1,4 @@
-import { isIP, connect as tcpConnect } from 'node:net'
+import { connect as tcpConnect, isIP } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import type { ConnectionOptions } from 'node:tls'
 import type { Endpoint } from './endpoint.ts'
@@ -26,7 +26,7 @@ const frameEnd = 0xce
  * is one, so that a name that is wrong, a right that is missing and a limit that is reached look alike.
  * @returns undefined when it refuses nothing, or does not answer in AMQP.
  */
-export async function refusalOf(
+export async function readRefusal(
   { protocol, host, port, user, password, vhost }: Endpoint,
   auth: 'plain' | 'external',
   tls: ConnectionOptions,
@@ -39,7 +39,7 @@ export async function refusalOf(
   const response = auth === 'external' ? '' : `\0${user}\0${password}`
   try {
     socket.write(Buffer.from('AMQP\0\0\u0009\u0001', 'latin1'))
-    for await (const { kind, body } of methodsOf(socket)) {
+    for await (const { kind, body } of readMethods(socket)) {
       if (kind === method.start) {
         socket.write(frame(method.startOk, long(0), short(mechanism), longText(response), short('en_US')))
       } else if (kind === method.tune) {
@@ -59,7 +59,7 @@ export async function refusalOf(
 }
 
 /** The methods that come on channel 0, without their frames. */
-async function* methodsOf(
+async function* readMethods(
   socket: AsyncIterable<Buffer>,
 ): AsyncGenerator<{ readonly kind: number; readonly body: Buffer }> {
   let bytes = Buffer.alloc(0)

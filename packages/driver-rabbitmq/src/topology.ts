@@ -73,7 +73,7 @@ class Topology {
 
 const topologies = new WeakMap<Connection, Topology>()
 
-export function topologyOf(connection: Connection, settings: Settings): Topology {
+export function getTopology(connection: Connection, settings: Settings): Topology {
   const known = topologies.get(connection)
   if (known) return known
   const topology = new Topology(connection, settings)

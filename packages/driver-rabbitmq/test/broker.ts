@@ -29,7 +29,7 @@ function contextWith(logger: Logger, clock: Clock): DriverContext {
   return { logger, clock, log }
 }
 
-export function queueOf(prefix: string, queue: string, lane: Lane): string {
+export function toQueueName(prefix: string, queue: string, lane: Lane): string {
   return `${prefix}:${queue}:${lane}:v1`
 }
 
@@ -60,7 +60,7 @@ export function publishRaw(url: string, queue: string, content: Buffer): Promise
 export function deleteQueues(url: string, prefix: string, queues: Iterable<string>): Promise<void> {
   return onBroker(url, async (channel) => {
     for (const queue of queues) {
-      for (const lane of lanes) await channel.deleteQueue(queueOf(prefix, queue, lane))
+      for (const lane of lanes) await channel.deleteQueue(toQueueName(prefix, queue, lane))
     }
   })
 }

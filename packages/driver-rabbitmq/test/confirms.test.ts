@@ -5,7 +5,7 @@ import { until } from '@errand/testkit'
 import { Confirms } from '../src/confirms.ts'
 import type { Fate } from '../src/confirms.ts'
 import { Connection } from '../src/connection.ts'
-import { newPrefix, onBroker, queueOf } from './broker.ts'
+import { newPrefix, onBroker, toQueueName } from './broker.ts'
 
 const url = inject('amqp')
 /** RabbitMQ 3.10 may never confirm what it was sent for a queue that it deletes. */
@@ -22,7 +22,7 @@ interface Published {
 async function publishedWhileDeleted(): Promise<Published> {
   const broker = String(url)
   const prefix = newPrefix()
-  const [name, neighbour] = [queueOf(prefix, 'q', 'normal'), queueOf(prefix, 'other', 'normal')]
+  const [name, neighbour] = [toQueueName(prefix, 'q', 'normal'), toQueueName(prefix, 'other', 'normal')]
   await onBroker(broker, async (channel) => {
     for (const queue of [name, neighbour])
       await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })

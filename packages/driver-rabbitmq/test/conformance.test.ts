@@ -1,7 +1,7 @@
 import { describe, inject } from 'vitest'
 import type { Driver } from '@errand/core/ports'
 import { describeDriver, startFaultProxy, workerRef } from '@errand/testkit'
-import { deleteQueues, newPrefix, openDriver, publishRaw, queueOf } from './broker.ts'
+import { deleteQueues, newPrefix, openDriver, publishRaw, toQueueName } from './broker.ts'
 
 const url = inject('amqp')
 
@@ -29,7 +29,7 @@ describe.skipIf(url === undefined)('RabbitMQ', () => {
         async publishRaw(queue, message) {
           // Declares the queue, as the first worker does.
           await (await opened[0]?.subscribe(queue, { worker: workerRef() }))?.close()
-          await publishRaw(broker, queueOf(prefix, queue, 'normal'), Buffer.from(message))
+          await publishRaw(broker, toQueueName(prefix, queue, 'normal'), Buffer.from(message))
         },
         async close() {
           await Promise.all(opened.map((driver) => driver.close()))

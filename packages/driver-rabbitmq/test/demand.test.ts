@@ -2,7 +2,7 @@ import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { lanes, systemClock } from '@errand/core/ports'
 import type { Clock, Delivery, Lane, Subscription } from '@errand/core/ports'
 import { newTicket, startFaultProxy, until, workerRef } from '@errand/testkit'
-import { deleteQueues, newPrefix, nobody, onBroker, openDriver, queueOf } from './broker.ts'
+import { deleteQueues, newPrefix, nobody, onBroker, openDriver, toQueueName } from './broker.ts'
 
 const url = inject('amqp')
 
@@ -43,9 +43,9 @@ async function run(subscription: Subscription, count: number, max: number): Prom
   return order
 }
 
-async function consumersOf(broker: string, prefix: string): Promise<number> {
+async function countConsumers(broker: string, prefix: string): Promise<number> {
   return onBroker(broker, async (channel) => {
-    const counts = await Promise.all(lanes.map((lane) => channel.checkQueue(queueOf(prefix, 'q', lane))))
+    const counts = await Promise.all(lanes.map((lane) => channel.checkQueue(toQueueName(prefix, 'q', lane))))
     return counts.reduce((sum, { consumerCount }) => sum + consumerCount, 0)
   })
 }
@@ -86,7 +86,9 @@ describe.skipIf(url === undefined)('demand', () => {
     // Its slot is busy for an hour.
     await held?.ack()
     await until(async () => (await other.depth('q')) === 19, { what: 'the broker has all the others' })
-    await until(async () => (await consumersOf(broker, prefix)) === 0, { what: 'it has stopped consuming' })
+    await until(async () => (await countConsumers(broker, prefix)) === 0, {
+      what: 'it has stopped consuming',
+    })
     expect(await run(await idle(), 19, 10)).toHaveLength(19)
   })
 
@@ -96,7 +98,9 @@ describe.skipIf(url === undefined)('demand', () => {
     for (let job = 1; job <= 3; job += 1) {
       const [delivery] = await subscription.next(1, nobody)
       await delivery?.ack()
-      await until(async () => (await consumersOf(broker, prefix)) === 0, { what: 'it has stopped consuming' })
+      await until(async () => (await countConsumers(broker, prefix)) === 0, {
+        what: 'it has stopped consuming',
+      })
       expect(await other.depth('q')).toBe(10 - job)
     }
   })
@@ -113,17 +117,19 @@ describe.skipIf(url === undefined)('demand', () => {
     const began = performance.now()
     await until(() => performance.now() - began > 100)
     const waiting = slow.next(1, nobody)
-    await until(async () => (await consumersOf(broker, prefix)) === 4, { what: 'it consumes' })
+    await until(async () => (await countConsumers(broker, prefix)) === 4, { what: 'it consumes' })
     await publish('normal', 3)
     for (const delivery of await waiting) await delivery.ack()
-    await until(async () => (await consumersOf(broker, prefix)) === 0, { what: 'it has stopped consuming' })
+    await until(async () => (await countConsumers(broker, prefix)) === 0, {
+      what: 'it has stopped consuming',
+    })
     await until(async () => (await other.depth('q')) === 2, { what: 'the others are on the broker' })
   })
 
   it('a waiting worker says nothing to the broker', async () => {
     const { publish, subscription, proxy, broker, prefix } = await scene()
     const waiting = subscription.next(10, nobody)
-    await until(async () => (await consumersOf(broker, prefix)) === 4, { what: 'it consumes' })
+    await until(async () => (await countConsumers(broker, prefix)) === 4, { what: 'it consumes' })
     const { up, down } = proxy.passed
     const began = performance.now()
     await until(() => performance.now() - began > 1_500)
@@ -135,7 +141,7 @@ describe.skipIf(url === undefined)('demand', () => {
   it('consumers grow with the demand: a worker that comes to have more slots is not fed one by one', async () => {
     const { publish, subscription, broker, prefix } = await scene()
     const first = subscription.next(1, nobody)
-    await until(async () => (await consumersOf(broker, prefix)) === 4, { what: 'it consumes' })
+    await until(async () => (await countConsumers(broker, prefix)) === 4, { what: 'it consumes' })
     await publish('normal', 1)
     for (const delivery of await first) await delivery.ack()
     const waiting = subscription.next(50, nobody)

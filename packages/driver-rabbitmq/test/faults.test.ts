@@ -10,8 +10,8 @@ import {
   onBroker,
   openDriver,
   publishRaw,
-  queueOf,
   recordingLogger,
+  toQueueName,
 } from './broker.ts'
 
 const url = inject('amqp')
@@ -31,9 +31,9 @@ async function scene(options: Partial<RabbitmqOptions> = {}, logger: Logger = qu
   return { broker, prefix, proxy, driver }
 }
 
-const ticketsOf = (count: number, queue = 'q'): Ticket[] =>
+const makeTickets = (count: number, queue = 'q'): Ticket[] =>
   Array.from({ length: count }, () => newTicket({ queue }))
-const idsOf = (items: readonly Ticket[]): string[] => items.map(({ id }) => id).toSorted()
+const listIds = (items: readonly Ticket[]): string[] => items.map(({ id }) => id).toSorted()
 
 /** Everything that comes until so many tickets have come; each is acked. */
 async function receive(driver: Driver, count: number, queue = 'q'): Promise<Ticket[]> {
@@ -51,7 +51,7 @@ async function receive(driver: Driver, count: number, queue = 'q'): Promise<Tick
   return got
 }
 
-async function failureOf(work: Promise<unknown>): Promise<{ code: string; message: string }> {
+async function catchFailure(work: Promise<unknown>): Promise<{ code: string; message: string }> {
   return work.then(
     () => expect.fail('it should have failed'),
     (error: unknown) => error as { code: string; message: string },
@@ -62,50 +62,50 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
   it('confirms that never come leave the tickets unknown, in time, and the next publish works', async () => {
     const { logger, lines } = recordingLogger()
     const { proxy, driver } = await scene({ publishTimeout: '2s' }, logger)
-    await driver.publish(ticketsOf(1))
+    await driver.publish(makeTickets(1))
     proxy.blackHole('down')
     const began = performance.now()
-    const silent: PublishReport = await driver.publish(ticketsOf(3))
+    const silent: PublishReport = await driver.publish(makeTickets(3))
     expect(silent).toEqual({ accepted: [], refused: [] })
     expect(performance.now() - began).toBeLessThan(scaleLimit(10_000))
     // A connection that answers nothing is not trusted with the next tickets.
     await until(() => lines.some(({ facts }) => JSON.stringify(facts).includes('no confirm within 2000 ms')))
     proxy.heal()
-    const tickets = ticketsOf(2)
+    const tickets = makeTickets(2)
     const report = await until(() => driver.publish(tickets).catch(() => undefined), {
       what: 'publishing works again',
     })
-    expect(idsOf(report.accepted)).toEqual(idsOf(tickets))
+    expect(listIds(report.accepted)).toEqual(listIds(tickets))
   })
 
   it('a connection that is cut in the middle of a batch throws, and accepted tickets are still there', async () => {
     const { proxy, driver } = await scene()
-    const before = ticketsOf(5)
+    const before = makeTickets(5)
     await driver.publish(before)
     proxy.cutAfter(2_000, 'up')
-    expect(await failureOf(driver.publish(ticketsOf(300)))).toMatchObject({ code: 'E_DRIVER' })
+    expect(await catchFailure(driver.publish(makeTickets(300)))).toMatchObject({ code: 'E_DRIVER' })
     const got = await until(() => receive(driver, 5).catch(() => undefined), {
       what: 'tickets come',
       withinMs: 20_000,
     })
-    expect(idsOf(got)).toEqual(expect.arrayContaining(idsOf(before)))
+    expect(listIds(got)).toEqual(expect.arrayContaining(listIds(before)))
   })
 
   it('a half-closed connection is noticed at once, and replaced', async () => {
     const { proxy, driver } = await scene()
     const subscription = await driver.subscribe('q', { worker: workerRef() })
-    const waiting = failureOf(subscription.next(1, nobody))
+    const waiting = catchFailure(subscription.next(1, nobody))
     proxy.halfClose()
     expect(await waiting).toMatchObject({ code: 'E_DRIVER', message: expect.stringContaining('was lost') })
-    const tickets = ticketsOf(1)
+    const tickets = makeTickets(1)
     await until(() => driver.publish(tickets).catch(() => undefined))
-    expect(idsOf(await receive(driver, 1))).toEqual(idsOf(tickets))
+    expect(listIds(await receive(driver, 1))).toEqual(listIds(tickets))
   })
 
   it('a network that forgets a connection tells nobody: tickets come again within ten seconds', async () => {
     const { proxy, driver } = await scene()
     const subscription = await driver.subscribe('q', { worker: workerRef() })
-    const waiting = failureOf(subscription.next(1, nobody))
+    const waiting = catchFailure(subscription.next(1, nobody))
     proxy.forget()
     const sinceMs = performance.now()
     // On any machine: what it waits for is counted by its own timers.
@@ -113,16 +113,16 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
       code: 'E_DRIVER',
       message: expect.stringContaining('silent for 7.5 s'),
     })
-    const tickets = ticketsOf(1)
+    const tickets = makeTickets(1)
     await until(() => driver.publish(tickets).catch(() => undefined))
-    expect(idsOf(await receive(driver, 1))).toEqual(idsOf(tickets))
+    expect(listIds(await receive(driver, 1))).toEqual(listIds(tickets))
     expect(performance.now() - sinceMs).toBeLessThan(scaleLimit(10_000))
   })
 
   it('a connection whose broker sends nothing but heartbeats lives on', async () => {
     const { logger, lines } = recordingLogger()
     const { proxy, driver } = await scene({ heartbeat: '1s' }, logger)
-    await driver.publish(ticketsOf(1))
+    await driver.publish(makeTickets(1))
     const passed = proxy.passed.down
     // A heartbeat is a frame of eight bytes: far more of them than are given up for.
     await until(() => proxy.passed.down >= passed + 8 * 8, { withinMs: 20_000 })
@@ -132,9 +132,9 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
   it('a slow broker is slow, and nothing worse', async () => {
     const { proxy, driver } = await scene()
     proxy.delay(50)
-    const tickets = ticketsOf(20)
-    expect(idsOf((await driver.publish(tickets)).accepted)).toEqual(idsOf(tickets))
-    expect(idsOf(await receive(driver, 20))).toEqual(idsOf(tickets))
+    const tickets = makeTickets(20)
+    expect(listIds((await driver.publish(tickets)).accepted)).toEqual(listIds(tickets))
+    expect(listIds(await receive(driver, 20))).toEqual(listIds(tickets))
   })
 
   it('a broker that cannot be reached fails each call with what to check, and no credentials', async () => {
@@ -145,12 +145,12 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
     withPassword.password = 's3cret'
     const driver = openDriver({ url: withPassword.href, prefix }, logger)
     onTestFinished(() => driver.close())
-    const failure = await failureOf(driver.publish(ticketsOf(1)))
+    const failure = await catchFailure(driver.publish(makeTickets(1)))
     expect(failure).toMatchObject({
       code: 'E_DRIVER',
       message: expect.stringMatching(/RabbitMQ at amqp:\/\/127\.0\.0\.1:\d+\//),
     })
-    expect(await failureOf(driver.depth('q'))).toMatchObject({ code: 'E_DRIVER' })
+    expect(await catchFailure(driver.depth('q'))).toMatchObject({ code: 'E_DRIVER' })
     expect(JSON.stringify([failure.message, lines])).not.toContain('s3cret')
   })
 
@@ -160,10 +160,10 @@ describe.skipIf(url === undefined)('a broker that fails', () => {
     wrong.password = 's3cret'
     const driver = openDriver({ url: wrong.href, prefix })
     onTestFinished(() => driver.close())
-    await failureOf(driver.subscribe('q', { worker: workerRef() }))
+    await catchFailure(driver.subscribe('q', { worker: workerRef() }))
     const tried = proxy.passed.up
     await expect(until(() => proxy.passed.up > tried, { withinMs: 1_500 })).rejects.toThrow()
-    await failureOf(driver.subscribe('q', { worker: workerRef() }))
+    await catchFailure(driver.subscribe('q', { worker: workerRef() }))
     expect(proxy.passed.up).toBeGreaterThan(tried)
   })
 })
@@ -175,8 +175,8 @@ describe.skipIf(url === undefined)('queues that others change', () => {
     const waiting = subscription.next(5, nobody)
     await until(() => hasConsumers(broker, prefix), { what: 'the consumers are there' })
     await deleteQueues(broker, prefix, ['q'])
-    const [ticket] = ticketsOf(1)
-    expect(idsOf((await driver.publish([ticket!])).accepted)).toEqual([ticket!.id])
+    const [ticket] = makeTickets(1)
+    expect(listIds((await driver.publish([ticket!])).accepted)).toEqual([ticket!.id])
     expect((await waiting).map((delivery) => delivery.ticket.id)).toEqual([ticket!.id])
     await subscription.close()
   })
@@ -186,7 +186,7 @@ describe.skipIf(url === undefined)('queues that others change', () => {
     const subscription = await driver.subscribe('q', { worker: workerRef() })
     await deleteQueues(broker, prefix, ['q'])
     const waiting = subscription.next(1, nobody)
-    const [ticket] = ticketsOf(1)
+    const [ticket] = makeTickets(1)
     await driver.publish([ticket!])
     expect((await waiting).map((delivery) => delivery.ticket.id)).toEqual([ticket!.id])
     await subscription.close()
@@ -194,18 +194,18 @@ describe.skipIf(url === undefined)('queues that others change', () => {
 
   it('tickets for a queue that was deleted are noticed, and published again once it is back', async () => {
     const { driver, broker, prefix } = await scene()
-    await driver.publish(ticketsOf(1))
+    await driver.publish(makeTickets(1))
     await deleteQueues(broker, prefix, ['q'])
-    const tickets = ticketsOf(3)
+    const tickets = makeTickets(3)
     expect(await driver.publish(tickets)).toEqual({ accepted: tickets, refused: [] })
     expect(await driver.depth('q')).toBe(3)
   })
 
   it('a queue with other arguments gives an error that names the argument; other queues live on', async () => {
     const { driver, broker, prefix } = await scene()
-    const wrong = queueOf(prefix, 'q', 'low')
+    const wrong = toQueueName(prefix, 'q', 'low')
     await onBroker(broker, (channel) => channel.assertQueue(wrong, { durable: true }))
-    const failure = await failureOf(driver.subscribe('q', { worker: workerRef() }))
+    const failure = await catchFailure(driver.subscribe('q', { worker: workerRef() }))
     expect(failure.code).toBe('E_DRIVER')
     expect(failure.message).toContain(`queue "${wrong}" exists with another x-queue-type`)
 
@@ -213,29 +213,29 @@ describe.skipIf(url === undefined)('queues that others change', () => {
     const report = await driver.publish([bad, good])
     expect(report.accepted).toEqual([good])
     expect(report.refused).toEqual([{ ticket: bad, why: expect.stringContaining('x-queue-type') }])
-    expect(idsOf(await receive(driver, 1, 'other'))).toEqual([good.id])
+    expect(listIds(await receive(driver, 1, 'other'))).toEqual([good.id])
   })
 
   it('once the wrong queue is gone everything works, without a restart', async () => {
     const { driver, broker, prefix } = await scene()
-    const wrong = queueOf(prefix, 'q', 'high')
+    const wrong = toQueueName(prefix, 'q', 'high')
     await onBroker(broker, (channel) => channel.assertQueue(wrong, { durable: false }))
     const ticket = newTicket({ queue: 'q', lane: 'high' })
     expect((await driver.publish([ticket])).refused).toHaveLength(1)
     await onBroker(broker, (channel) => channel.deleteQueue(wrong))
     expect((await driver.publish([ticket])).accepted).toEqual([ticket])
-    expect(idsOf(await receive(driver, 1))).toEqual([ticket.id])
+    expect(listIds(await receive(driver, 1))).toEqual([ticket.id])
   })
 
   it('a message that is no ticket leaves a log line that does not quote it', async () => {
     const { logger, lines } = recordingLogger()
     const { driver, broker, prefix } = await scene({}, logger)
-    const [ticket] = ticketsOf(1)
+    const [ticket] = makeTickets(1)
     await driver.publish([ticket!])
-    await publishRaw(broker, queueOf(prefix, 'q', 'normal'), Buffer.from('{"password":"s3cret"}'))
+    await publishRaw(broker, toQueueName(prefix, 'q', 'normal'), Buffer.from('{"password":"s3cret"}'))
     const waiting = newTicket({ queue: 'q', lane: 'low' })
     await driver.publish([waiting])
-    expect(idsOf(await receive(driver, 2))).toEqual(idsOf([ticket!, waiting]))
+    expect(listIds(await receive(driver, 2))).toEqual(listIds([ticket!, waiting]))
     const warned = lines.filter(({ level }) => level === 'warn')
     expect(warned).toHaveLength(1)
     expect(JSON.stringify(warned)).toContain('set aside')
@@ -246,8 +246,8 @@ describe.skipIf(url === undefined)('queues that others change', () => {
     const { driver, broker, prefix, proxy } = await scene()
     const careful = openDriver({ url: proxy.url(broker), prefix, declare: false })
     onTestFinished(() => careful.close())
-    const missing = await failureOf(careful.subscribe('q', { worker: workerRef() }))
-    expect(missing.message).toContain(queueOf(prefix, 'q', 'critical'))
+    const missing = await catchFailure(careful.subscribe('q', { worker: workerRef() }))
+    expect(missing.message).toContain(toQueueName(prefix, 'q', 'critical'))
     expect(missing.message).toContain('declare is false')
     const ticket = newTicket({ queue: 'q' })
     expect((await careful.publish([ticket])).refused).toEqual([
@@ -256,7 +256,7 @@ describe.skipIf(url === undefined)('queues that others change', () => {
 
     await (await driver.subscribe('q', { worker: workerRef() })).close()
     expect((await careful.publish([ticket])).accepted).toEqual([ticket])
-    expect(idsOf(await receive(careful, 1))).toEqual([ticket.id])
+    expect(listIds(await receive(careful, 1))).toEqual([ticket.id])
   })
 })
 
@@ -264,7 +264,7 @@ describe.skipIf(url === undefined)('queues that others change', () => {
 function hasConsumers(broker: string, prefix: string): Promise<boolean> {
   return onBroker(broker, async (channel) => {
     for (const lane of lanes) {
-      const { consumerCount } = await channel.checkQueue(queueOf(prefix, 'q', lane))
+      const { consumerCount } = await channel.checkQueue(toQueueName(prefix, 'q', lane))
       if (consumerCount === 0) return false
     }
     return true

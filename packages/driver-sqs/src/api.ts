@@ -45,7 +45,7 @@ export class Api {
     this.#visibilitySeconds = settings.visibilitySeconds
   }
 
-  async urlOf(name: string): Promise<string> {
+  async findUrl(name: string): Promise<string> {
     const command = new GetQueueUrlCommand({ QueueName: name })
     const { QueueUrl } = await this.#repeated((abortSignal) => this.#sdk.send(command, { abortSignal }))
     return known(QueueUrl)

@@ -60,7 +60,7 @@ export class LaneQueue implements LaneSource<string> {
 
   /** Makes sure that the queue is there. @throws `E_DRIVER` */
   async open(): Promise<void> {
-    await this.#urlOf()
+    await this.#getUrl()
   }
 
   /** Not sent once the signal has aborted. @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
@@ -124,14 +124,14 @@ export class LaneQueue implements LaneSource<string> {
   async #onQueue<T>(what: string, call: (url: string) => Promise<T>): Promise<T> {
     const asked = this.#url
     try {
-      return await call(await this.#urlOf())
+      return await call(await this.#getUrl())
     } catch (error) {
       if (asked === undefined || sqsErrors.classify(error) !== 'missing') throw this.#error(what, error)
     }
     // Not one that somebody has asked for meanwhile.
     if (this.#url === asked) this.#url = undefined
     try {
-      return await call(await this.#urlOf())
+      return await call(await this.#getUrl())
     } catch (error) {
       throw this.#error(what, error)
     }
@@ -140,14 +140,14 @@ export class LaneQueue implements LaneSource<string> {
   /** The call, or undefined where there is no such queue: reading does not create any. */
   async #ifThere<T>(what: string, call: (url: string) => Promise<T>): Promise<T | undefined> {
     try {
-      return await call(await (this.#url ?? this.#options.api.urlOf(this.name)))
+      return await call(await (this.#url ?? this.#options.api.findUrl(this.name)))
     } catch (error) {
       if (sqsErrors.classify(error) === 'missing') return undefined
       throw this.#error(what, error)
     }
   }
 
-  #urlOf(): Promise<string> {
+  #getUrl(): Promise<string> {
     this.#url ??= this.#find().catch((error: unknown) => {
       this.#url = undefined
       throw this.#error('looking up', error)
@@ -158,7 +158,7 @@ export class LaneQueue implements LaneSource<string> {
   async #find(): Promise<string> {
     const { api, settings, logger, queue, lane } = this.#options
     try {
-      return await api.urlOf(this.name)
+      return await api.findUrl(this.name)
     } catch (error) {
       if (sqsErrors.classify(error) !== 'missing' || !settings.createQueues) throw error
     }

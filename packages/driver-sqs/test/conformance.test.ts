@@ -21,7 +21,7 @@ describe.skipIf(url === undefined)('on SQS', () => {
         another: async () => open(),
         sever: async () => cuts.sever(),
         publishRaw: async (queue, message) => {
-          const QueueUrl = await corner.urlOf(queue, 'normal')
+          const QueueUrl = await corner.getUrl(queue, 'normal')
           // SQS carries text, and no empty one.
           const MessageBody = new TextDecoder().decode(message).replaceAll('\0', '') || ' '
           await corner.client().send(new SendMessageCommand({ QueueUrl, MessageBody }))

@@ -18,7 +18,7 @@ describe.skipIf(url === undefined).concurrent('the faults of SQS that the testki
     const corner = new Corner(url!)
     const faults = new SqsFaults({ seed: 42 })
     const client = corner.faulty(faults, { maxAttempts })
-    const QueueUrl = await corner.urlOf('media', 'normal')
+    const QueueUrl = await corner.getUrl('media', 'normal')
     faults.rates = rates
     const send = (...bodies: string[]) =>
       client.send(

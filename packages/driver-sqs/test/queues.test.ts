@@ -26,7 +26,7 @@ describe.skipIf(url === undefined).concurrent('the SQS queues', () => {
     expect(await namesIn(corner)).toEqual(['media__small-high'])
     const { Tags } = await corner
       .client()
-      .send(new ListQueueTagsCommand({ QueueUrl: await corner.urlOf('media.small', 'high') }))
+      .send(new ListQueueTagsCommand({ QueueUrl: await corner.getUrl('media.small', 'high') }))
     expect(Tags).toEqual({ team: 'photos', 'errand:queue': 'media.small', 'errand:lane': 'high' })
     await subscribe(driver, 'media.small')
     expect(await namesIn(corner)).toHaveLength(4)
@@ -50,10 +50,10 @@ describe.skipIf(url === undefined).concurrent('the SQS queues', () => {
       ),
     }
     await expect(driver.publish(tickets(1, 'media'))).rejects.toMatchObject(missing)
-    for (const lane of ['critical', 'high', 'low'] as const) await corner.urlOf('media', lane)
+    for (const lane of ['critical', 'high', 'low'] as const) await corner.getUrl('media', lane)
     await expect(subscribe(driver, 'media')).rejects.toMatchObject(missing)
     expect(await namesIn(corner)).toHaveLength(3)
-    await corner.urlOf('media', 'normal')
+    await corner.getUrl('media', 'normal')
     const all = await publish(driver, tickets(3, 'media'))
     expect(await drain(await subscribe(driver, 'media'), 3)).toEqual(ids(all))
   })

@@ -65,7 +65,7 @@ export class Corner {
   }
 
   /** The queue of a lane, created by whoever needs it first. */
-  async urlOf(queue: QueueName, lane: Lane): Promise<string> {
+  async getUrl(queue: QueueName, lane: Lane): Promise<string> {
     const { QueueUrl } = await this.client().send(
       new CreateQueueCommand({ QueueName: sqsName(this.prefix, queue, lane) }),
     )
@@ -75,7 +75,7 @@ export class Corner {
   /** Messages of a queue's normal lane, hidden ones included. */
   async left(queue: QueueName): Promise<number> {
     const command = new GetQueueAttributesCommand({
-      QueueUrl: await this.urlOf(queue, 'normal'),
+      QueueUrl: await this.getUrl(queue, 'normal'),
       AttributeNames: ['All'],
     })
     const { Attributes } = await this.client().send(command)

@@ -196,7 +196,7 @@ describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
     await publish(driver, tickets(1, 'media'))
     await drain(subscription, 1)
     for (const lane of ['critical', 'high', 'normal', 'low'] as const)
-      await corner.client().send(new DeleteQueueCommand({ QueueUrl: await corner.urlOf('media', lane) }))
+      await corner.client().send(new DeleteQueueCommand({ QueueUrl: await corner.getUrl('media', lane) }))
     const all = await publish(driver, tickets(5, 'media'))
     expect(await drain(subscription, 5)).toEqual(ids(all))
   })

@@ -7,12 +7,12 @@ import {
   appendParameters,
   mayWait,
 } from './append-parameters.ts'
-import { batchesOf, halving } from './batches.ts'
-import { stateOf } from './codes.ts'
+import { halving, splitIntoBatches } from './batches.ts'
+import { toState } from './codes.ts'
 import type { Behind, Database, Row, Value } from './database.ts'
 import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid } from './literals.ts'
-import { insideOf } from './transaction.ts'
+import { recognizeTransaction } from './transaction.ts'
 
 /** How long an append waits for a key that another transaction holds; halves of a batch look only for the culprit. */
 const keyWaitMs = 3_000
@@ -95,7 +95,7 @@ export class Appender {
 
   async #line(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const appended: Appended[] = []
-    const batches = batchesOf(jobs, bytesOf)
+    const batches = splitIntoBatches(jobs, weigh)
     for (const batch of batches) {
       appended.push(
         ...(await halving<NewJob, Appended>(batch, {
@@ -125,7 +125,7 @@ export class Appender {
   /** Stores what need not wait for another transaction, however many of its neighbours would have to. */
   async #passing(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const appended: Appended[] = []
-    const batches = batchesOf(jobs, bytesOf)
+    const batches = splitIntoBatches(jobs, weigh)
     for (const batch of batches) {
       appended.push(
         ...(await halving<NewJob, Appended>(batch, {
@@ -170,7 +170,7 @@ export class Appender {
 
   async #atomic(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const wait = `${keyWaitMs}ms`
-    const batches = batchesOf(jobs, bytesOf)
+    const batches = splitIntoBatches(jobs, weigh)
     const all = async (ask: Ask, alike: boolean): Promise<readonly Appended[]> => {
       const appended: Appended[] = []
       for (const batch of batches) appended.push(...(await this.#batch(batch, wait, ask, alike)))
@@ -230,7 +230,7 @@ export class Appender {
       run: async (part) => {
         await this.#database
           .transaction(async (run) => {
-            for (const batch of batchesOf(part, bytesOf))
+            for (const batch of splitIntoBatches(part, weigh))
               await run(this.#append, appendParameters(batch, `${halfKeyWaitMs}ms`))
             throw tried
           })
@@ -246,11 +246,11 @@ export class Appender {
   }
 
   async #inside(jobs: readonly NewJob[], tx: NonNullable<AppendOptions['tx']>): Promise<readonly Appended[]> {
-    const inside = insideOf(tx)
+    const inside = recognizeTransaction(tx)
     const appended: Appended[] = []
     try {
       // How long to wait for a key is here the caller's own setting.
-      for (const batch of batchesOf(jobs, bytesOf))
+      for (const batch of splitIntoBatches(jobs, weigh))
         appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null))))
     } catch (error) {
       throw insideError(error, this.#database.place)
@@ -265,7 +265,7 @@ export class Appender {
     return jobs.map((job, index): Appended => {
       const word = words[index] ?? ''
       if (word.startsWith('d')) return { id: word.slice(1) || job.id, status: 'duplicate' }
-      const state = stateOf(word)
+      const state = toState(word)
       return { id: job.id, status: 'added', state, ticket: state === 'ready' ? this.#ticket(job) : undefined }
     })
   }
@@ -275,7 +275,7 @@ export class Appender {
   }
 }
 
-function bytesOf(job: NewJob): number {
+function weigh(job: NewJob): number {
   return job.payload.text.length + 300
 }
 

@@ -3,12 +3,12 @@ const mostRows = 500
 const mostBytes = 4 * 1_024 * 1_024
 
 /** Cuts `items` into batches, in their order. One item that is larger than the limit goes alone. */
-export function batchesOf<T>(items: readonly T[], bytesOf: (item: T) => number = () => 0): T[][] {
+export function splitIntoBatches<T>(items: readonly T[], weigh: (item: T) => number = () => 0): T[][] {
   const batches: T[][] = []
   let batch: T[] = []
   let bytes = 0
   for (const item of items) {
-    const size = bytesOf(item)
+    const size = weigh(item)
     if (batch.length > 0 && (batch.length === mostRows || bytes + size > mostBytes)) {
       batches.push(batch)
       batch = []

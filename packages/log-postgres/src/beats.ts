@@ -2,7 +2,7 @@ import { freeText } from '@errand/core/ports'
 import type { BeatReply, BeatReport, WorkerRef } from '@errand/core/ports'
 import type { Database } from './database.ts'
 import { arrayLiteral, jsonMembers } from './literals.ts'
-import { maybe, number, transferOf } from './rows.ts'
+import { maybe, number, toTransfer } from './rows.ts'
 
 /** The heartbeat of a process: `beat` and `leave` of the port. */
 export class Beats {
@@ -43,7 +43,7 @@ export class Beats {
       })),
       paused: of('paused').map(([, name]) => maybe(name) ?? ''),
       stop: of('stop').length > 0,
-      transfer: of('transfer').map(([, , revision, json]) => transferOf(revision, json))[0],
+      transfer: of('transfer').map(([, , revision, json]) => toTransfer(revision, json))[0],
     }
   }
 

@@ -8,11 +8,11 @@ import type {
   Verdict,
   WorkerRef,
 } from '@errand/core/ports'
-import { batchesOf } from './batches.ts'
+import { splitIntoBatches } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
 import { despiteData } from './set-aside.ts'
-import { claimColumns, claimOf, maybeNumber, number } from './rows.ts'
+import { claimColumns, maybeNumber, number, toClaim } from './rows.ts'
 import { TakeMarks } from './take-marks.ts'
 
 const claimAt = 2
@@ -48,7 +48,7 @@ export class Claims {
 
     const rows = new Map<string, Row>()
     let left = max
-    for (const batch of batchesOf([...ids])) {
+    for (const batch of splitIntoBatches([...ids])) {
       const found = await this.#despiteData({ ids: batch, queues: [], max: batch.length }, by, () =>
         this.#database.query('errand_claim', this.#claimText, [
           arrayLiteral(batch),
@@ -56,7 +56,7 @@ export class Claims {
           by.id,
           request,
           by.graceMs,
-          hostOf(by),
+          toHostJson(by),
         ]),
       )
       for (const row of found) {
@@ -73,7 +73,7 @@ export class Claims {
       // A second copy of a ticket that was granted above.
       if (row[0] === 'run' && given.has(id)) return { ticket, verdict: 'drop', why: 'busy' }
       given.add(id)
-      return verdictOf(ticket, row)
+      return toVerdict(ticket, row)
     })
   }
 
@@ -108,16 +108,16 @@ export class Claims {
         by.id,
         request,
         by.graceMs,
-        hostOf(by),
+        toHostJson(by),
         options.fromLowest ?? 0,
         overdue,
         from && arrayLiteral(from),
       ]),
     )
     if (!search) return []
-    const claims = rows.map((row) => claimOf(row, takeAt))
+    const claims = rows.map((row) => toClaim(row, takeAt))
     // A request that was asked again has no search: its first row is a claim.
-    if (search[takeAt] !== null) return [claimOf(search, takeAt), ...claims]
+    if (search[takeAt] !== null) return [toClaim(search, takeAt), ...claims]
     if (!overdue) {
       const seen = claims.map(({ job: { queue, lane } }, index) => ({
         queue,
@@ -146,12 +146,12 @@ export class Claims {
   }
 }
 
-function verdictOf(ticket: Ticket, row: Row): Verdict {
+function toVerdict(ticket: Ticket, row: Row): Verdict {
   const [column, at] = row
   const verdict = column ?? 'unknown'
   switch (verdict) {
     case 'run':
-      return { ticket, verdict, claim: claimOf(row, claimAt) }
+      return { ticket, verdict, claim: toClaim(row, claimAt) }
     case 'again':
       return { ticket, verdict }
     case 'later':
@@ -167,6 +167,6 @@ function verdictOf(ticket: Ticket, row: Row): Verdict {
   }
 }
 
-function hostOf(by: WorkerRef): string {
+function toHostJson(by: WorkerRef): string {
   return `{${jsonMembers({ host: by.host })}}`
 }

@@ -55,16 +55,16 @@ const types = new Map<number, EventType>(
 )
 
 /** Of a row: a newer build may have written what this one does not know. */
-export function storedStateOf(code: unknown): StoredState {
+export function toStoredState(code: unknown): StoredState {
   return states.get(Number(code)) ?? 'unknown'
 }
 
-export function storedEventTypeOf(code: unknown): StoredEventType {
+export function toStoredEventType(code: unknown): StoredEventType {
   return types.get(Number(code)) ?? 'unknown'
 }
 
 /** Of an answer of this build's own rules. */
-export function stateOf(code: unknown): JobState {
+export function toState(code: unknown): JobState {
   const state = states.get(Number(code))
   if (!state) throw new RangeError(`no state has the code ${String(code)}`)
   return state

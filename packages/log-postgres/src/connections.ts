@@ -63,7 +63,7 @@ export class Connections {
     })
     this.#pool.on('connect', (client) => client.on('error', () => {}))
     this.#pool.on('release', (_, client) => {
-      connectionOf(client).usedMs = performance.now()
+      toConnection(client).usedMs = performance.now()
     })
   }
 
@@ -95,7 +95,7 @@ export class Connections {
 
   /** Whether it leads to a server that has become read-only meanwhile: so do the others. */
   hasTurned(client: PoolClient): boolean {
-    const { hasTurned } = connectionOf(client)
+    const { hasTurned } = toConnection(client)
     if (hasTurned) this.suspect()
     return hasTurned
   }
@@ -129,7 +129,7 @@ export class Connections {
   }
 
   async #isSound(client: PoolClient): Promise<boolean> {
-    const { madeMs, usedMs } = connectionOf(client)
+    const { madeMs, usedMs } = toConnection(client)
     if (madeMs <= this.#suspectedMs) return false
     if (performance.now() - usedMs < trustedIdleMs) return true
     if (await answers(client)) return true
@@ -159,7 +159,7 @@ export function giveBack(client: PoolClient, broken: boolean): void {
 }
 
 /** Every connection of the pool is one: the pool makes them so. */
-function connectionOf(client: PoolClient): Connection {
+function toConnection(client: PoolClient): Connection {
   return client as unknown as Connection
 }
 

@@ -19,14 +19,14 @@ export interface Position {
 
 const pattern = /^(\d{1,9})\.(\d{1,20})\.(\d{1,19})(?:-(\d{1,9}))?\.(\d{1,20})(?:\.(\d+:\d+:[\d,]*))?$/
 
-export function cursorOf({ epoch, tx, seq, place, written, seen }: Position): Cursor {
+export function toCursor({ epoch, tx, seq, place, written, seen }: Position): Cursor {
   // Past the snapshot's end nothing was visible in it.
   const still = seen !== undefined && tx < BigInt(seen.split(':')[1] ?? '0')
   return `${epoch}.${tx}.${seq}${place === undefined ? '' : `-${place}`}.${written}${still ? `.${seen}` : ''}`
 }
 
 /** @throws `E_CURSOR` */
-export function positionOf(cursor: Cursor): Position {
+export function parsePosition(cursor: Cursor): Position {
   const match = pattern.exec(cursor)
   if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
   const [, epoch, tx, seq, place, written, seen] = match

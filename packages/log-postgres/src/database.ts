@@ -9,7 +9,7 @@ import type { Release } from './migrations/release.ts'
 import { ruleName } from './migrations/rules.ts'
 import { quoteSchema } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
-import { placeOf } from './options.ts'
+import { describePlace } from './options.ts'
 import { hangUp } from './socket.ts'
 
 /** A column as the wire has it. Parsing is the decoders' business: they know what is a number. */
@@ -63,7 +63,7 @@ export class Database {
     this.options = options
     this.release = release
     this.schema = quoteSchema(options.schema)
-    this.place = placeOf(options)
+    this.place = describePlace(options)
     this.connections = new Connections(options, logger, this.place)
   }
 

@@ -1,11 +1,11 @@
 import { batcher, ErrandError } from '@errand/core/ports'
 import type { Batcher, Cursor, EventRecord, ReadOptions } from '@errand/core/ports'
-import { cursorOf, positionOf } from './cursors.ts'
+import { parsePosition, toCursor } from './cursors.ts'
 import type { Position } from './cursors.ts'
 import type { Column, Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { Cell } from './literals.ts'
-import { eventColumns, eventOf } from './rows.ts'
+import { eventColumns, toEvent } from './rows.ts'
 
 interface Page {
   readonly events: readonly EventRecord[]
@@ -48,7 +48,7 @@ export class Events {
       )
     const rows = await this.#noted(ask, (answer) => answer[0]?.[2])
     return rows.map(([epoch, written, , ...row]) =>
-      eventOf(row, cursorOf(placeOf(Number(epoch), row, BigInt(written ?? 0), undefined))),
+      toEvent(row, toCursor(toPosition(Number(epoch), row, BigInt(written ?? 0), undefined))),
     )
   }
 
@@ -58,7 +58,7 @@ export class Events {
    * by a transaction that has seen the one before it, and has a later number.
    */
   async read(options: ReadOptions): Promise<Page> {
-    const after = options.after === undefined ? undefined : positionOf(options.after)
+    const after = options.after === undefined ? undefined : parsePosition(options.after)
     const { job, queue, tag, limit } = options
     if (job !== undefined && !isUuid(job)) return { events: [], next: options.after ?? (await this.end()) }
     const filtered = queue !== undefined || tag !== undefined
@@ -81,11 +81,11 @@ export class Events {
             job,
           ])
     const rows = await this.#noted(ask, (answer) => answer[0]?.[5])
-    return this.#pageOf(rows, after, limit)
+    return this.#toPage(rows, after, limit)
   }
 
   /** @param rows first that of the facts, then one per event: whether it is asked for, and the event */
-  async #pageOf([facts, ...rows]: readonly Row[], after: Position | undefined, limit: number): Promise<Page> {
+  async #toPage([facts, ...rows]: readonly Row[], after: Position | undefined, limit: number): Promise<Page> {
     const [epochText, droppedTx, droppedSeq, ahead, writtenText] = facts ?? []
     const epoch = Number(epochText)
     const written = BigInt(writtenText ?? 0)
@@ -94,10 +94,10 @@ export class Events {
       check(after, BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
     }
 
-    const at = (row: Row): Position => placeOf(epoch, row.slice(1), written, after?.seen)
+    const at = (row: Row): Position => toPosition(epoch, row.slice(1), written, after?.seen)
     const events = rows
       .filter((row) => row[0] === 'true')
-      .map((row) => eventOf(row.slice(1), cursorOf(at(row))))
+      .map((row) => toEvent(row.slice(1), toCursor(at(row))))
     // A full page goes on after its last event; another one has looked up to its last row.
     const last = events.length === limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
     const first = {
@@ -108,7 +108,7 @@ export class Events {
     }
     // Where nothing more was read, no more than before is at stake.
     const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
-    return { events, next: cursorOf(last ? at(last) : start) }
+    return { events, next: toCursor(last ? at(last) : start) }
   }
 
   /** One statement for those who follow a job each. A cursor that is refused is refused alone. */
@@ -129,7 +129,7 @@ export class Events {
     )
     const ofEach = reads.map((): Row[] => [])
     for (const [nth, ...row] of rows) ofEach[Number(nth) - 1]?.push(row)
-    return reads.map(async ({ after, limit }, index) => this.#pageOf(ofEach[index] ?? [], after, limit))
+    return reads.map(async ({ after, limit }, index) => this.#toPage(ofEach[index] ?? [], after, limit))
   }
 
   async end(): Promise<Cursor> {
@@ -150,8 +150,8 @@ export class Events {
     const at = { epoch: Number(epoch), written: BigInt(written ?? 0) }
     // The newest event is a place that stands: numbers behind it may be given again after a crash, to transactions of more.
     if (tx != null && BigInt(tx) < oldest)
-      return cursorOf({ ...at, tx: BigInt(tx), seq: BigInt(seq ?? 0), place: undefined, seen: undefined })
-    return cursorOf({ ...at, tx: oldest, seq: 0n, place: undefined, seen })
+      return toCursor({ ...at, tx: BigInt(tx), seq: BigInt(seq ?? 0), place: undefined, seen: undefined })
+    return toCursor({ ...at, tx: oldest, seq: 0n, place: undefined, seen })
   }
 
   /** Nothing is read of a new timeline before the log has noted it: what a reader is given names what came before. */
@@ -263,7 +263,7 @@ const textColumns = (schema: string): string =>
 const standing = (schema: string): string =>
   `${schema}.written() as written, coalesce(m.timeline <> ${schema}.timeline(), false) as news`
 
-function placeOf(epoch: number, row: Row, written: bigint, seen: string | undefined): Position {
+function toPosition(epoch: number, row: Row, written: bigint, seen: string | undefined): Position {
   return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), place: Number(row[2]), written, seen }
 }
 

@@ -1,7 +1,7 @@
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import type { ErrorCode } from '@errand/core/ports'
 import { HostError } from './hosts.ts'
-import { verdictOf } from './sqlstates.ts'
+import { classify } from './sqlstates.ts'
 
 /** SQLSTATEs that the log's own functions raise. */
 const leaseOutState = 'ERR01'
@@ -75,7 +75,7 @@ const lostMessage =
 /** The connection is gone, or was never there: what became of the statement is unknown. */
 export function isLostConnection(error: unknown): boolean {
   const state = stateOfError(error)
-  if (state !== undefined) return lostSystemCodes.has(state) || verdictOf(state) === 'lost'
+  if (state !== undefined) return lostSystemCodes.has(state) || classify(state) === 'lost'
   if (error instanceof AggregateError) return error.errors.some((one) => isLostConnection(one))
   if (error instanceof HostError) return isLostConnection(error.cause)
   return error instanceof Error && lostMessage.test(error.message)
@@ -83,12 +83,12 @@ export function isLostConnection(error: unknown): boolean {
 
 /** The statement was refused, and nothing done, because of the connection that it came over. */
 export function isUseless(error: unknown): boolean {
-  return verdictOf(stateOfError(error) ?? '') === 'useless'
+  return classify(stateOfError(error) ?? '') === 'useless'
 }
 
 /** Nobody is to be given this connection again. */
 export function isSpent(error: unknown): boolean {
-  return isLostConnection(error) || verdictOf(stateOfError(error) ?? '') !== undefined
+  return isLostConnection(error) || classify(stateOfError(error) ?? '') !== undefined
 }
 
 /** The server, or each of them, answers, and does not take what a log writes. */

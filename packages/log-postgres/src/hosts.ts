@@ -49,7 +49,7 @@ export class HostError extends Error {
   override readonly name = 'HostError'
 
   constructor(url: string, cause: unknown) {
-    super(`${nameOf(url)}: ${cause instanceof Error ? cause.message || cause.name : String(cause)}`, {
+    super(`${nameHost(url)}: ${cause instanceof Error ? cause.message || cause.name : String(cause)}`, {
       cause,
     })
   }
@@ -60,7 +60,7 @@ export class HostError extends Error {
  * `port`, both of which libpq reads.
  * @throws `E_URL`
  */
-export function urlsOf(url: string): readonly string[] {
+export function splitHosts(url: string): readonly string[] {
   const [base = '', query] = url.split('?', 2)
   const given = new URLSearchParams(query)
   const hosts = given.get('host')?.split(',') ?? []
@@ -81,7 +81,7 @@ export function urlsOf(url: string): readonly string[] {
 }
 
 /** Host and port, and nothing of who connects. */
-export function nameOf(url: string): string {
+export function nameHost(url: string): string {
   const { host, port } = new Client({ connectionString: url })
   return `${host}:${port}`
 }

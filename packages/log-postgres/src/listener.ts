@@ -1,7 +1,7 @@
 import type { Client, QueryConfig } from 'pg'
 import { systemClock, unlessAborted } from '@errand/core/ports'
 import type { Logger, Topic, TopicBus } from '@errand/core/ports'
-import { channelOf } from './channels.ts'
+import { toChannel } from './channels.ts'
 import type { Database } from './database.ts'
 import { hangUp, keepAlive } from './socket.ts'
 
@@ -40,7 +40,7 @@ export class Listener {
   /** Yields `started` once it really listens, then topics. */
   async *listen(topics: readonly Topic[], signal: AbortSignal): AsyncGenerator<Topic | 'started', void> {
     const stop = AbortSignal.any([signal, this.#closing.signal])
-    const channels = topics.map((topic) => channelOf(this.#database.schema, topic))
+    const channels = topics.map((topic) => toChannel(this.#database.schema, topic))
     for (const [index, channel] of channels.entries()) this.#want(channel, topics[index]!)
     try {
       await this.#listening(channels, stop)

@@ -1,7 +1,7 @@
 import { ErrandError } from '@errand/core/ports'
 import type { LogInfo, MigrationReport } from '@errand/core/ports'
 import { isMissingSchema } from './failures.ts'
-import { transferOf } from './rows.ts'
+import { toTransfer } from './rows.ts'
 import type { Database, Run } from './database.ts'
 import { versioned } from './migrations/rules.ts'
 import { createdIn, inSchema } from './migrations/sql-files.ts'
@@ -173,7 +173,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
     logId: logId ?? '',
     epoch: Number(epoch),
     schemaVersion: Number(version),
-    transfer: transferOf(revision, transfer),
+    transfer: toTransfer(revision, transfer),
   }
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client } from 'pg'
 import type { Logger, Topic } from '@errand/core/ports'
-import { channelOf } from './channels.ts'
+import { toChannel } from './channels.ts'
 import type { Behind, Database } from './database.ts'
 import { hangUp, keepAlive } from './socket.ts'
 
@@ -59,13 +59,13 @@ export class Notifier {
   behind(topics: readonly Topic[]): (Behind & { readonly used: boolean }) | undefined {
     if (this.#closed || this.#pumping || this.#behind > 0 || topics.length === 0) return undefined
     let used = false
-    const valuesOf = (): readonly [string, string] => this.#values(topics)
+    const getValues = (): readonly [string, string] => this.#values(topics)
     return {
       name,
       text,
       // Made when the other one has been sent: it is under way meanwhile.
       get values() {
-        return valuesOf()
+        return getValues()
       },
       get used() {
         return used
@@ -124,7 +124,7 @@ export class Notifier {
   }
 
   #values(topics: readonly Topic[]): readonly [string, string] {
-    const channels = topics.map((topic) => channelOf(this.#database.schema, topic))
+    const channels = topics.map((topic) => toChannel(this.#database.schema, topic))
     return [`{${channels.join(',')}}`, this.sender]
   }
 

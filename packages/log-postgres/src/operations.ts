@@ -15,12 +15,12 @@ import type {
   Transfer,
   WorkerRecord,
 } from '@errand/core/ports'
-import { batchesOf, halving } from './batches.ts'
+import { halving, splitIntoBatches } from './batches.ts'
 import { isRefusedData } from './failures.ts'
-import { eventCode, stateCode, stateOf } from './codes.ts'
+import { eventCode, stateCode, toState } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
-import { lane, maybe, number, strings, transferOf } from './rows.ts'
+import { lane, maybe, number, strings, toTransfer } from './rows.ts'
 import { setAsideHeirs } from './set-aside.ts'
 import type { Sweeps } from './sweeps.ts'
 
@@ -52,7 +52,7 @@ export class Operations {
     const rows = await this.#each(
       ids,
       `select * from ${this.#database.rule('cancel')}($1, $2, '${rowWait}')`,
-      [noteOf(note)],
+      [toMembers(note)],
     )
     const of = (...kinds: string[]): Row[] => rows.filter((row) => kinds.includes(row[0] ?? ''))
     return {
@@ -67,7 +67,7 @@ export class Operations {
     const rows = await this.#each(
       ids,
       `select * from ${this.#database.rule('replay')}($1, $2, '${rowWait}')`,
-      [dataOf(note)],
+      [toData(note)],
     )
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
@@ -81,7 +81,7 @@ export class Operations {
     note: Note,
   ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }> {
     const rows = await this.#each(ids, `select * from ${this.#database.rule('skip')}($1, $2, '${rowWait}')`, [
-      dataOf(note),
+      toData(note),
     ])
     return {
       skipped: rows.filter(([kind]) => kind === 'skipped').length,
@@ -128,7 +128,7 @@ export class Operations {
         'E_NOT_ALLOWED',
         `job ${id} is ${verdict ?? 'gone'}; only a job that waits can be changed`,
       )
-    const after = stateOf(state)
+    const after = toState(state)
     const ticket = after === 'ready' ? { id, queue: queue!, lane: lane(rank), log: this.#logId() } : undefined
     return { state: after, ticket }
   }
@@ -260,7 +260,7 @@ export class Operations {
       'errand_transfer',
       `select transfer_revision, transfer from ${this.#schema}.meta`,
     )
-    return transferOf(row?.[0], row?.[1])
+    return toTransfer(row?.[0], row?.[1])
   }
 
   async setTransfer(transfer: NewTransfer, after: number): Promise<Transfer | undefined> {
@@ -275,7 +275,7 @@ export class Operations {
       [JSON.stringify(transfer), after],
       { repeatable: false },
     )
-    return transferOf(row?.[0], row?.[1])
+    return toTransfer(row?.[0], row?.[1])
   }
 
   async prune(options: PruneOptions): Promise<Pruned> {
@@ -313,7 +313,7 @@ export class Operations {
     let refusal: Error | undefined
     const act = (some: readonly string[]): Promise<readonly Row[]> =>
       this.#database.query('', text, [arrayLiteral(some), ...values], { repeatable: false })
-    for (const batch of batchesOf([...new Set(ids.filter(isUuid))])) {
+    for (const batch of splitIntoBatches([...new Set(ids.filter(isUuid))])) {
       const answers = await halving<string, readonly Row[]>(batch, {
         run: async (part) => [await act(part)],
         isCulprit: isRefusedData,
@@ -341,12 +341,12 @@ export class Operations {
 }
 
 /** Members of a JSON object, for a row that keeps them until the run has ended. */
-function noteOf({ by, reason }: Note): string {
+function toMembers({ by, reason }: Note): string {
   return jsonMembers({ by, reason }) ?? ''
 }
 
-function dataOf(note: Note): string {
-  return `{${noteOf(note)}}`
+function toData(note: Note): string {
+  return `{${toMembers(note)}}`
 }
 
 function notFound(id: string): ErrandError {

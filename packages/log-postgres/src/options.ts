@@ -1,6 +1,6 @@
 import { Client } from 'pg'
 import { checkOptions, ErrandError } from '@errand/core/ports'
-import { nameOf, sessionKinds, urlsOf } from './hosts.ts'
+import { nameHost, sessionKinds, splitHosts } from './hosts.ts'
 import type { SessionKind } from './hosts.ts'
 import { quoteSchema } from './names.ts'
 import { splitUrl } from './url-parameters.ts'
@@ -49,8 +49,8 @@ export function resolveOptions(given: string | PostgresOptions): ResolvedOptions
   checkWhole('poolSize', poolSize, 1, 1_000)
   checkWhole('statementTimeout', statementTimeout, 100, 3_600_000)
   return Object.freeze({
-    urls: urlsOf(options.url),
-    sessions: sessionsOf(options.url),
+    urls: splitHosts(options.url),
+    sessions: parseSessions(options.url),
     schema,
     poolSize,
     statementTimeoutMs: statementTimeout,
@@ -75,15 +75,15 @@ function merged(given: string | PostgresOptions): PostgresOptions {
 }
 
 /** Where the log is, for people: hosts, ports and database, and nothing of who connects. */
-export function placeOf({ urls }: ResolvedOptions): string {
+export function describePlace({ urls }: ResolvedOptions): string {
   const { database } = new Client({ connectionString: urls[0] })
-  return `${urls.map((url) => nameOf(url)).join(',')}/${database ?? ''}`
+  return `${urls.map((url) => nameHost(url)).join(',')}/${database ?? ''}`
 }
 
 function checkUrl(url: unknown): asserts url is string {
   if (typeof url !== 'string' || !/^postgres(ql)?:\/\//.test(url))
     throw new ErrandError('E_URL', 'the URL of a PostgreSQL log begins with postgres:// (or postgresql://)')
-  const urls = urlsOf(url)
+  const urls = splitHosts(url)
   try {
     // The same reading as the client's, which knows sockets and several forms of a host.
     for (const each of urls) void new Client({ connectionString: each })
@@ -109,7 +109,7 @@ function unreadableFile(error: unknown): string | undefined {
 }
 
 /** As libpq has it. */
-function sessionsOf(url: string): SessionKind {
+function parseSessions(url: string): SessionKind {
   const given = new URLSearchParams(url.split('?', 2)[1]).get('target_session_attrs') ?? 'read-write'
   const kind = sessionKinds.find((each) => each === given)
   if (kind !== undefined) return kind

@@ -1,10 +1,10 @@
 import { batcher, ErrandError, isErrandError, isFinal } from '@errand/core/ports'
 import type { Batcher, JobFilter, JobRecord, JobState, Unfinished } from '@errand/core/ports'
-import { eventCode, stateCode, storedStateOf } from './codes.ts'
+import { eventCode, stateCode, toStoredState } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { OneJob } from './one-job.ts'
-import { maybe, maybeNumber, number, storedColumns, storedCount, storedOf } from './rows.ts'
+import { maybe, maybeNumber, number, storedColumns, storedCount, toStoredJob } from './rows.ts'
 
 /** What is left of a job's life when it has no live row: its events, newest first. */
 interface Past {
@@ -181,7 +181,7 @@ function isWhole(row: Row, events: readonly Row[]): boolean {
   const [last] = events
   if (!last || last[9] !== last[10]) return false
   const live = row[liveVersionAt]
-  return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(storedStateOf(last[2]))
+  return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(toStoredState(last[2]))
 }
 
 function pastOf(events: readonly Row[]): Past {
@@ -190,7 +190,7 @@ function pastOf(events: readonly Row[]): Past {
   const since = replay < 0 ? events : events.slice(0, replay)
   const end = since.findLast((event) => ends.includes(number(event[1])))
   return {
-    state: last ? storedStateOf(last[2]) : 'failed',
+    state: last ? toStoredState(last[2]) : 'failed',
     run: number(last?.[3] ?? '0'),
     attempt: number(last?.[4] ?? '0'),
     crashes: since.filter((event) => number(event[1]) === eventCode.lost).length,
@@ -203,13 +203,13 @@ function recordOf(row: Row, events: readonly Row[]): JobRecord {
   const [state, run, attempt, crashes, worker, runAt, cancel, maxAttempts, uniqueKey, value, message] =
     row.slice(storedCount)
   const past = pastOf(events)
-  const now = state ? storedStateOf(state) : past.state
+  const now = state ? toStoredState(state) : past.state
   const bodyOf = (types: readonly number[]): JobRecord['result'] => {
     const event = events.find((one) => types.includes(number(one[1])) && typeof one[7] === 'string')
     return event ? { codec: event[6] ?? '', text: event[7] ?? '' } : undefined
   }
   return {
-    ...storedOf(row),
+    ...toStoredJob(row),
     state: now,
     run: state ? number(run) : past.run,
     attempt: state ? number(attempt) : past.attempt,

@@ -1,7 +1,7 @@
 import { types } from 'pg'
 import { laneOfRank, laneRank, lanes } from '@errand/core/ports'
 import type { Claim, EventRecord, Lane, StoredJob, Transfer } from '@errand/core/ports'
-import { storedEventTypeOf, storedStateOf } from './codes.ts'
+import { toStoredEventType, toStoredState } from './codes.ts'
 import type { Column, Row } from './database.ts'
 
 /** `text[]` is 1009; the client knows it, and its types do not. */
@@ -29,7 +29,7 @@ export function lane(column: Column | undefined): Lane {
   return lanes.some((name) => laneRank[name] === rank) ? laneOfRank(rank) : 'low'
 }
 
-function objectOf(json: Column | undefined): Readonly<Record<string, unknown>> {
+function parseObject(json: Column | undefined): Readonly<Record<string, unknown>> {
   if (!json) return {}
   try {
     const value: unknown = JSON.parse(json)
@@ -43,15 +43,15 @@ export function strings(column: Column | undefined): readonly string[] {
   return column === null || column === undefined ? [] : parseArray(column)
 }
 
-function metaOf(column: Column | undefined): Readonly<Record<string, string>> {
-  const entries = Object.entries(objectOf(column))
+function parseMeta(column: Column | undefined): Readonly<Record<string, string>> {
+  const entries = Object.entries(parseObject(column))
   return Object.fromEntries(
     entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   )
 }
 
 /** The forwarding address that `meta` keeps, its revision apart; 0: there is none. */
-export function transferOf(revision: Column | undefined, json: Column | undefined): Transfer | undefined {
+export function toTransfer(revision: Column | undefined, json: Column | undefined): Transfer | undefined {
   if (number(revision) === 0 || json == null) return undefined
   return { ...(JSON.parse(json) as Omit<Transfer, 'revision'>), revision: number(revision) }
 }
@@ -65,7 +65,7 @@ export const storedColumns = (s: string, job: string, live: string): string =>
   ].join(', ')
 export const storedCount = 12
 
-export function storedOf(row: Row): StoredJob {
+export function toStoredJob(row: Row): StoredJob {
   return {
     id: row[0]!,
     name: row[1]!,
@@ -74,7 +74,7 @@ export function storedOf(row: Row): StoredJob {
     lane: lane(row[4]),
     payload: { codec: row[5]!, text: row[6]! },
     tags: strings(row[7]),
-    meta: metaOf(row[8]),
+    meta: parseMeta(row[8]),
     orderingKey: maybe(row[9]),
     parentId: maybe(row[10]),
     dispatchedAt: number(row[11]),
@@ -116,7 +116,7 @@ const claimed = Object.fromEntries(claimNames.map((name, place) => [name, place]
 >
 
 /** @param at where the columns of the claim begin */
-export function claimOf(row: Row, at: number): Claim {
+export function toClaim(row: Row, at: number): Claim {
   const timeoutMs = maybeNumber(row[at + claimed.timeout_ms])
   return {
     id: row[at + claimed.id]!,
@@ -138,7 +138,7 @@ export function claimOf(row: Row, at: number): Claim {
       lane: lane(row[at + claimed.lane]),
       payload: { codec: row[at + claimed.codec]!, text: row[at + claimed.payload]! },
       tags: strings(row[at + claimed.tags]),
-      meta: metaOf(row[at + claimed.meta]),
+      meta: parseMeta(row[at + claimed.meta]),
       orderingKey: maybe(row[at + claimed.key]),
       parentId: maybe(row[at + claimed.parent_id]),
       dispatchedAt: number(row[at + claimed.dispatched_ms]),
@@ -151,15 +151,15 @@ export const eventColumns = (s: string): string =>
   `e.tx, e.seq, e.place, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
   `e.data, ${s}.ms(e.run_at), e.codec, e.body`
 
-export function eventOf(row: Row, cursor: string): EventRecord {
+export function toEvent(row: Row, cursor: string): EventRecord {
   const runAt = maybeNumber(row[15])
-  const data: EventRecord['data'] = objectOf(row[14])
+  const data: EventRecord['data'] = parseObject(row[14])
   return {
     cursor,
     jobId: row[3]!,
     version: number(row[4]),
-    type: storedEventTypeOf(row[5]),
-    state: storedStateOf(row[6]),
+    type: toStoredEventType(row[5]),
+    state: toStoredState(row[6]),
     name: row[7]!,
     queue: row[8]!,
     tags: strings(row[9]),

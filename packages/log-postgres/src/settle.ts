@@ -5,8 +5,8 @@ import type {
   Fence,
   Logger,
   Refused,
-  SettledOutcome,
   Settled,
+  SettledOutcome,
   Settlement,
   StoredEventType,
   StoredState,
@@ -14,14 +14,14 @@ import type {
   Transaction,
   WorkerRef,
 } from '@errand/core/ports'
-import { batchesOf, halving } from './batches.ts'
-import { eventCode, settleCode, stateCode, storedEventTypeOf, storedStateOf } from './codes.ts'
+import { halving, splitIntoBatches } from './batches.ts'
+import { eventCode, settleCode, stateCode, toStoredEventType, toStoredState } from './codes.ts'
 import type { Database } from './database.ts'
 import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { noteAside, setAsideHeirs } from './set-aside.ts'
 import { lane, maybeNumber } from './rows.ts'
-import { insideOf } from './transaction.ts'
+import { recognizeTransaction } from './transaction.ts'
 
 /** How long a settlement waits for a row that somebody has locked, when it is asked again by itself. */
 const rowWait = '5s'
@@ -75,7 +75,7 @@ export class Settler {
 
   /** @throws `E_CLAIM_LOST`, `E_TRANSACTION` */
   async complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void> {
-    const inside = insideOf(tx)
+    const inside = recognizeTransaction(tx)
     if (result && !isStorable(result.text))
       throw new ErrandError(
         'E_RESULT_INVALID',
@@ -95,13 +95,13 @@ export class Settler {
   }
 
   async #round(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]> {
-    const encoded = settlements.map(encodingOf)
+    const encoded = settlements.map(encode)
     for (let at = 0; at < encoded.length; at += 1) {
       const one = encoded[at]!
       if (one.body && !isStorable(one.body.text)) encoded[at] = unstorable(one)
     }
     const facts = new Facts(this.#logId())
-    for (const batch of batchesOf(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
+    for (const batch of splitIntoBatches(encoded, (one) => (one.body?.text.length ?? 0) + 200)) {
       const lines = await halving<Encoding, string>(batch, {
         run: async (part) => this.#send(await this.#succeed(part, by, facts), by, null),
         isCulprit: isRefusedData,
@@ -217,22 +217,22 @@ function unstorable(one: Encoding): Encoding {
   }
 }
 
-function encodingOf({ id, run, durationMs: ms, outcome }: Settlement): Encoding {
+function encode({ id, run, durationMs: ms, outcome }: Settlement): Encoding {
   const durationMs = Math.round(ms)
-  if (outcome.kind !== 'succeed') return { id, run, durationMs, ...partsOf(outcome) }
+  if (outcome.kind !== 'succeed') return { id, run, durationMs, ...toParts(outcome) }
   return { id, run, durationMs, kind: settleCode.succeed, body: outcome.result }
 }
 
 type OutcomeParts = Pick<Encoding, 'kind' | 'delayMs' | 'body' | 'extra'>
 
-function partsOf(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>): OutcomeParts {
+function toParts(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>): OutcomeParts {
   switch (outcome.kind) {
     case 'error':
-      return errorOf(settleCode.error, outcome.error, outcome.cause, outcome.retryInMs)
+      return toErrorParts(settleCode.error, outcome.error, outcome.cause, outcome.retryInMs)
     case 'completed':
-      return errorOf(settleCode.completed, outcome.error, 'error', outcome.retryInMs)
+      return toErrorParts(settleCode.completed, outcome.error, 'error', outcome.retryInMs)
     case 'fail':
-      return errorOf(settleCode.fail, outcome.error, outcome.cause, undefined)
+      return toErrorParts(settleCode.fail, outcome.error, outcome.cause, undefined)
     case 'snooze':
       return {
         kind: outcome.parked ? settleCode.park : settleCode.snooze,
@@ -252,7 +252,12 @@ function partsOf(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>)
   }
 }
 
-function errorOf(kind: number, body: Encoded, cause: string, retryInMs: number | undefined): OutcomeParts {
+function toErrorParts(
+  kind: number,
+  body: Encoded,
+  cause: string,
+  retryInMs: number | undefined,
+): OutcomeParts {
   const delayMs = retryInMs === undefined ? undefined : Math.round(retryInMs)
   return { kind, delayMs, body, extra: jsonMembers({ cause }) }
 }
@@ -339,11 +344,11 @@ class Facts {
     const [event, state, runAt, queue, rank] = rest
     this.#facts.set(id, {
       result,
-      event: storedEventTypeOf(event),
-      state: storedStateOf(state),
+      event: toStoredEventType(event),
+      state: toStoredState(state),
       runAt: runAt ? maybeNumber(runAt) : undefined,
     })
-    if (result === 'settled' && storedStateOf(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
+    if (result === 'settled' && toStoredState(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
   }
 
   #ticket(of: string, id: string, lane: Ticket['lane'], queue: string): void {

@@ -7,20 +7,20 @@ interface Socket {
 }
 
 /** The socket under a connection: pg has no calls of its own for what is done with it here. */
-function socketOf(client: Client | PoolClient): Socket {
+function getSocket(client: Client | PoolClient): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream
 }
 
 /** Whether an idle connection keeps a process alive that has nothing else to do. */
 export function keepAlive(client: Client | PoolClient, alive: boolean): void {
-  const socket = socketOf(client)
+  const socket = getSocket(client)
   if (alive) socket.ref?.()
   else socket.unref?.()
 }
 
 /** At once, whatever is under way: ending a pipelined connection in order would wait for it. */
 export function hangUp(client: Client | PoolClient): void {
-  socketOf(client).destroy()
+  getSocket(client).destroy()
 }
 
 /** What the server has said of itself by now: settings of the session, by name. */
@@ -34,6 +34,6 @@ export function toldBy(client: Client): ReadonlyMap<string, string> {
 }
 
 /** The backend that the server, or a pooler before it, says it has for this connection. */
-export function backendOf(client: Client | PoolClient): number {
+export function getBackend(client: Client | PoolClient): number {
   return (client as unknown as { processID: number | null }).processID ?? 0
 }

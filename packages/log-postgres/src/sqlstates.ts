@@ -48,6 +48,6 @@ const verdicts: Readonly<Record<string, readonly [Verdict, string]>> = {
   ],
 }
 
-export function verdictOf(state: string): Verdict | undefined {
+export function classify(state: string): Verdict | undefined {
   return (verdicts[state] ?? verdicts[state.slice(0, 2)])?.[0]
 }

@@ -8,11 +8,11 @@ import type {
   SweepReport,
   Ticket,
 } from '@errand/core/ports'
-import { batchesOf } from './batches.ts'
+import { splitIntoBatches } from './batches.ts'
 import type { Database, Row } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import { despiteData } from './set-aside.ts'
-import { lane, number, storedColumns, storedOf } from './rows.ts'
+import { lane, number, storedColumns, toStoredJob } from './rows.ts'
 
 const partitionsPauseMs = 3_600_000
 
@@ -73,7 +73,7 @@ export class Sweeps {
 
   async published(tickets: readonly Ticket[]): Promise<void> {
     const ids = tickets.filter(({ id }) => isUuid(id)).map(({ id }) => id)
-    for (const batch of batchesOf(ids)) {
+    for (const batch of splitIntoBatches(ids)) {
       await this.#database.query('errand_published', `select ${this.#database.rule('published')}($1)`, [
         arrayLiteral(batch),
       ])
@@ -121,7 +121,7 @@ export class Sweeps {
     return jobs.map((row) => {
       const [run, attempt, text = ''] = (notes.get(row[0] ?? null) ?? '').split('\t')
       const error = { codec: 'json', text }
-      return { job: storedOf(row), error, cause: 'lost', run: Number(run), attempt: Number(attempt) }
+      return { job: toStoredJob(row), error, cause: 'lost', run: Number(run), attempt: Number(attempt) }
     })
   }
 

@@ -52,7 +52,7 @@ export class TakeMarks {
     }
     if (fromFront) {
       const restMs = Math.min(longestMs, searchUs / 1_000 / searchShare)
-      for (const queue of queues) Object.assign(this.#markOf(queue), { slowUntil: now + restMs, searchUs })
+      for (const queue of queues) Object.assign(this.#getMark(queue), { slowUntil: now + restMs, searchUs })
     }
     const lowest = new Map<string, number>()
     for (const { queue, lane, sequence } of seen) {
@@ -60,11 +60,11 @@ export class TakeMarks {
       const known = lowest.get(at)
       if (known !== undefined && known <= sequence) continue
       lowest.set(at, sequence)
-      this.#markOf(queue).lanes.set(lane, sequence)
+      this.#getMark(queue).lanes.set(lane, sequence)
     }
   }
 
-  #markOf(queue: QueueName): Mark {
+  #getMark(queue: QueueName): Mark {
     let mark = this.#marks.get(queue)
     if (!mark) {
       mark = { slowUntil: 0, searchUs: 0, lanes: new Map() }

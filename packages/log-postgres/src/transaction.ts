@@ -14,7 +14,7 @@ type Shape = Readonly<Record<string, unknown>>
  * is refused, because what it wrote would not be part of any transaction.
  * @throws `E_TRANSACTION`
  */
-export function insideOf(tx: Transaction): RunInside {
+export function recognizeTransaction(tx: Transaction): RunInside {
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) return refuse('is not an object')
   const shape = tx as unknown as Shape
   const adapter =
@@ -45,9 +45,9 @@ async function proved(
 ): Promise<string> {
   const text = `select case when pg_current_xact_id_if_assigned() is null
     then concat('${outside}', pg_current_xact_id()) else (${statement}) end as answer`
-  const first = answerOf(await adapter(text, values))
+  const first = pickAnswer(await adapter(text, values))
   if (!first.startsWith(outside)) return first
-  const second = answerOf(await adapter(text, values))
+  const second = pickAnswer(await adapter(text, values))
   if (!second.startsWith(outside)) return second
   return refuse('is not inside a transaction: each of its statements is one of its own')
 }
@@ -161,7 +161,7 @@ function numbered(sql: string): string {
 }
 
 /** `{ rows: [{ answer }] }` or `[{ answer }]`, as the libraries have it. */
-function answerOf(result: unknown): string {
+function pickAnswer(result: unknown): string {
   const rows: unknown = Array.isArray(result) ? result : (result as { rows?: unknown } | undefined)?.rows
   const row: unknown = Array.isArray(rows) ? rows[0] : undefined
   const answer: unknown = Array.isArray(row) ? row[0] : (row as { answer?: unknown } | undefined)?.answer

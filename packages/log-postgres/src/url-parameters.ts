@@ -79,11 +79,11 @@ export function splitUrl(url: string): PostgresOptions {
   return {
     url: url.slice(0, begin) + (left === '' ? '' : `?${left}`),
     schema,
-    poolSize: numberOf(
+    poolSize: parseNumber(
       `${own.poolSize === undefined ? 'connection_limit' : 'poolSize'} in ${what}`,
       poolSize,
     ),
-    statementTimeout: numberOf(`statementTimeout in ${what}`, statementTimeout),
+    statementTimeout: parseNumber(`statementTimeout in ${what}`, statementTimeout),
     migrate: parseFlag(`migrate in ${what}`, migrate),
     listen: parseFlag(`listen in ${what}`, listen) ?? direct,
     preparedStatements: parseFlag(`preparedStatements in ${what}`, preparedStatements) ?? direct,
@@ -102,7 +102,7 @@ function refuseOthers(what: string, query: string): void {
   }
 }
 
-function numberOf(what: string, text: string | undefined): number | undefined {
+function parseNumber(what: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^\d+$/.test(text)) return Number(text)
   throw new ErrandError('E_OPTION', `${what} is ${JSON.stringify(text)}; use a whole number`)

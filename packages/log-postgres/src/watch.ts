@@ -1,6 +1,6 @@
 import type { PoolClient, QueryArrayConfig } from 'pg'
 import type { Connection } from './connection.ts'
-import { backendOf } from './socket.ts'
+import { getBackend } from './socket.ts'
 
 /** A backend that has waited so long for a statement never got the one that was sent, or its answer was lost. */
 const waitingMs = 1_000
@@ -43,8 +43,8 @@ export class Watch {
       await Promise.resolve()
       const asked = this.#asked
       this.#asked = []
-      const busy = await this.#busy(asked.map(({ client }) => backendOf(client))).catch(() => undefined)
-      for (const { client, tell } of asked) tell(busy?.has(backendOf(client)) ?? true)
+      const busy = await this.#busy(asked.map(({ client }) => getBackend(client))).catch(() => undefined)
+      for (const { client, tell } of asked) tell(busy?.has(getBackend(client)) ?? true)
     }
     this.#looking = false
   }
@@ -60,7 +60,7 @@ export class Watch {
         query_timeout: answerMs,
       }
       const { rows } = await asking.query<[string, string | null]>(question)
-      if (Number(rows[0]?.[0]) !== backendOf(asking)) return undefined
+      if (Number(rows[0]?.[0]) !== getBackend(asking)) return undefined
       return new Set(rows.flatMap(([, pid]) => (pid === null ? [] : [Number(pid)])))
     } finally {
       asking.end().catch(() => {})

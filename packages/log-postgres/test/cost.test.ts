@@ -8,7 +8,7 @@ import { Claims } from '../src/claims.ts'
 import type { Database, Row } from '../src/database.ts'
 import { TakeMarks } from '../src/take-marks.ts'
 import { storedColumns } from '../src/rows.ts'
-import { readsOf } from './reads.ts'
+import { countReads } from './reads.ts'
 import type { Reads } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
@@ -41,7 +41,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
   })
   afterAll(() => stage?.close())
 
-  const reads = (work: () => Promise<void>): Promise<Reads> => readsOf(client, stage.schema, work)
+  const reads = (work: () => Promise<void>): Promise<Reads> => countReads(client, stage.schema, work)
 
   /** Where a take begins that does not begin at the front: at the first job of every lane. */
   const everything = [0, 0, 0, 0]
@@ -170,7 +170,7 @@ it.skipIf(url === undefined)(
     await take()
     for (let round = 0; round < 6; round++) await append(500)
 
-    const read = await readsOf(client, stage.schema, take)
+    const read = await countReads(client, stage.schema, take)
     expect(read['live']!.rows).toBeLessThanOrEqual(300)
   },
 )

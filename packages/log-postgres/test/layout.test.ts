@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import type { EventRecord, JobLog, NewJob, SettledOutcome } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
-import { readsOf } from './reads.ts'
+import { countReads } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -123,7 +123,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     const [first] = await append(200)
     await run(200)
     await history(first!)
-    const read = await readsOf(client, stage.schema, async () => {
+    const read = await countReads(client, stage.schema, async () => {
       expect((await history(first!)).rows).toHaveLength(3)
     })
     const all = Object.values(read)
@@ -180,7 +180,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     const { rows } = await take(null)
     const mark = Number(rows[1]!.seq)
     await take([mark, mark, mark, mark])
-    const read = await readsOf(client, stage.schema, async () => {
+    const read = await countReads(client, stage.schema, async () => {
       await take([mark, mark, mark, mark])
     })
     expect(read['live']!.rows).toBeLessThanOrEqual(80)

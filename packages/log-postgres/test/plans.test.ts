@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import type { JobLog, NewJob } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
 import { settleCode } from '../src/codes.ts'
-import { readsOf } from './reads.ts'
+import { countReads } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -172,7 +172,7 @@ describe.skipIf(url === undefined)(
     ]
 
     async function rowsRead(work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {
-      const read = await readsOf(client, stage.schema, work)
+      const read = await countReads(client, stage.schema, work)
       return Object.fromEntries(
         tables.map((table) => [table, (read[table]?.whole ?? 0) + (read[table]?.rows ?? 0)]),
       )

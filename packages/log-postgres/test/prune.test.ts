@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { eventCode } from '../src/codes.ts'
-import { readsOf } from './reads.ts'
+import { countReads } from './reads.ts'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -64,7 +64,7 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     await log.append([newJob()], { tx: writer })
     const read: number[] = []
     for (let round = 0; round < 15; round++) {
-      const tables = await readsOf(pruner, stage.schema, () =>
+      const tables = await countReads(pruner, stage.schema, () =>
         pruner.query(
           `select * from ${stage.schema}.prune_v1('{${eventCode.succeeded}}', clock_timestamp(), ${batch})`,
         ),

@@ -4,7 +4,11 @@ import type { Client } from 'pg'
 export type Reads = Readonly<Record<string, { readonly whole: number; readonly rows: number }>>
 
 /** What `work` reads with this client. The server's counts go on from one transaction to the next until it reports them. */
-export async function readsOf(client: Client, schema: string, work: () => Promise<unknown>): Promise<Reads> {
+export async function countReads(
+  client: Client,
+  schema: string,
+  work: () => Promise<unknown>,
+): Promise<Reads> {
   await client.query('begin')
   const before = await counts(client, schema)
   await work()

@@ -73,26 +73,26 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
   })
   afterEach(() => stage.close())
 
-  const optionsOf = () => ({ url: stage.url, schema: stage.schema, poolSize: 3 })
+  const makeOptions = () => ({ url: stage.url, schema: stage.schema, poolSize: 3 })
   const open = (build: Release): JobLog => {
     const log = openPostgresLog(
-      resolveOptions(optionsOf()),
+      resolveOptions(makeOptions()),
       { logger: quietLogger, clock: systemClock },
       build,
     )
     onTestFinished(() => log.close())
     return log
   }
-  const errandOf = (build: Release): Errand => {
+  const openErrand = (build: Release): Errand => {
     const log: LogFactory = {
-      ...postgres(optionsOf()),
-      open: (context) => openPostgresLog(resolveOptions(optionsOf()), context, build),
+      ...postgres(makeOptions()),
+      open: (context) => openPostgresLog(resolveOptions(makeOptions()), context, build),
     }
     const errand = createErrand({ log, driver: 'database', logger: quietLogger })
     onTestFinished(() => errand.close())
     return errand
   }
-  const versionsOf = async (rule: string): Promise<unknown[]> =>
+  const listVersions = async (rule: string): Promise<unknown[]> =>
     (
       await stage.sql(
         `select p.proname as name from pg_proc p
@@ -138,13 +138,13 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
       for (let n = from; n < from + count; n++) await errand.dispatch(n % 2 === 0 ? ordered : plain, { n })
     }
 
-    const old = errandOf(release)
+    const old = openErrand(release)
     await old.migrate()
     await dispatch(old)
     const oldWorker = work(old)
     await until(() => running.size > 0 && ended.length > 0, { what: 'the old worker is at work' })
 
-    const young = errandOf(next)
+    const young = openErrand(next)
     expect(await young.migrate()).toMatchObject({ from: 1, to: 2 })
     expect(ended.length).toBeLessThan(count)
     work(young)
@@ -180,7 +180,7 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
     const byNew = later.filter(({ data }) => (data as { grantedBy?: string }).grantedBy === 'second')
     expect(byNew.length).toBeGreaterThan(0)
     expect(later.length - byNew.length, 'the old worker went on').toBeGreaterThan(0)
-    expect(await versionsOf('claim')).toEqual(['claim_v1', 'claim_v2'])
+    expect(await listVersions('claim')).toEqual(['claim_v1', 'claim_v2'])
   })
 
   it('a new build waits for the migration, and says so', async () => {
@@ -200,7 +200,7 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
     expect(await open(next).migrate()).toEqual({ from: 0, to: 2 })
     await expect(open(release).connect()).rejects.toMatchObject(tooOld)
     expect(await open(release).migrate()).toEqual({ from: 2, to: 2 })
-    expect(await versionsOf('claim')).toEqual(['claim_v2'])
+    expect(await listVersions('claim')).toEqual(['claim_v2'])
   })
 
   it('rules stay as long as a build may call them, and no longer', async () => {
@@ -208,8 +208,8 @@ describe.skipIf(url === undefined)('two builds beside each other', () => {
     await open(next).migrate()
     await stage.sql('create function errand.report_v1() returns integer language sql return 1')
     expect(await open(last).migrate()).toEqual({ from: 2, to: 3 })
-    expect(await versionsOf('claim')).toEqual(['claim_v2', 'claim_v3'])
-    expect(await versionsOf('%_v1')).toEqual(['report_v1'])
+    expect(await listVersions('claim')).toEqual(['claim_v2', 'claim_v3'])
+    expect(await listVersions('%_v1')).toEqual(['report_v1'])
     await open(next).connect()
     await expect(open(release).connect()).rejects.toMatchObject({ code: 'E_LOG_VERSION' })
   })

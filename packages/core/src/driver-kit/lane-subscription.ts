@@ -154,7 +154,7 @@ export class LaneSubscription implements Subscription {
     const demand = this.#demand
     const share = top === lowest ? 0 : this.#buffer.fromLowest(demand)
     const expected = this.#pace.expected(now)
-    const shareMissing = share - this.#buffer.countOf(lowest.source.lane) - lowest.asked
+    const shareMissing = share - this.#buffer.countIn(lowest.source.lane) - lowest.asked
     this.#open(lowest, shareMissing, Math.floor(expected / lowestLaneEvery))
     this.#open(top, demand - share - this.#buffer.countDownTo(top.source.lane) - top.asked, expected)
   }

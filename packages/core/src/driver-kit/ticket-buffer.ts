@@ -48,7 +48,7 @@ export class TicketBuffer {
     return this.#tickets.filter(({ lane: each }) => laneRank[each] <= laneRank[lane]).length
   }
 
-  countOf(lane: Lane): number {
+  countIn(lane: Lane): number {
     return this.#tickets.filter((each) => each.lane === lane).length
   }
 

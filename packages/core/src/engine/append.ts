@@ -1,7 +1,7 @@
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
 import { takeKey, uniqueHolder } from './keys.ts'
-import { enter, note, readyFrom, ticketOf } from './moves.ts'
+import { enter, note, readyFrom, toTicket } from './moves.ts'
 import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -39,7 +39,7 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
     id: row.id,
     status: 'added',
     state,
-    ticket: state === 'ready' ? ticketOf(store, stored) : undefined,
+    ticket: state === 'ready' ? toTicket(store, stored) : undefined,
   }
 }
 

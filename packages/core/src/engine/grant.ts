@@ -29,7 +29,7 @@ export function claim(
       // The answer to this request was lost: give the same claim again, but not to a second copy of the ticket.
       if (row.worker === by.id && row.request === request && !granted.has(row.id)) {
         granted.add(row.id)
-        return { ticket, verdict: 'run', claim: claimOf(store, now, row) }
+        return { ticket, verdict: 'run', claim: toClaim(store, now, row) }
       }
       return { ticket, verdict: 'drop', why: 'busy' }
     }
@@ -57,7 +57,7 @@ export function take(
 ): Claim[] {
   leaseholder(store, now, by)
   const repeated = store.claimsOf(by.id).filter((row) => row.request === request)
-  if (repeated.length > 0) return repeated.map((row) => claimOf(store, now, row))
+  if (repeated.length > 0) return repeated.map((row) => toClaim(store, now, row))
   const paused = new Set(store.paused().map((queue) => queue.name))
   const open = queues.filter((queue) => !paused.has(queue))
   if (options.overdue) {
@@ -104,11 +104,11 @@ function grant(store: JobStore, now: number, row: JobRow, by: WorkerRef, request
     row.deadline = row.timeoutMs === null ? undefined : now + row.timeoutMs + by.graceMs
     move(store, now, row, 'started', 'running', { worker: by.id, data: { host: by.host } })
     if (row.uniqueUntil === 'started') freeUnique(store, now, row, true)
-    return claimOf(store, now, row)
+    return toClaim(store, now, row)
   })
 }
 
-function claimOf(store: JobStore, now: number, row: JobRow): Claim {
+function toClaim(store: JobStore, now: number, row: JobRow): Claim {
   return {
     id: row.id,
     run: row.run,

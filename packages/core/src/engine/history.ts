@@ -6,7 +6,7 @@ import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
 export function get(store: JobStore, id: string): JobRecord | undefined {
   const row = store.row(id)
-  return row && recordOf(store, row)
+  return row && toRecord(store, row)
 }
 
 export function list(
@@ -14,7 +14,7 @@ export function list(
   filter: JobFilter,
   page: { readonly limit: number; readonly after?: string | undefined },
 ): JobRecord[] {
-  return store.list(filter, page.limit, page.after).map((row) => recordOf(store, row))
+  return store.list(filter, page.limit, page.after).map((row) => toRecord(store, row))
 }
 
 export function eventsOf(store: JobStore, id: string): EventRecord[] {
@@ -25,7 +25,7 @@ export function eventsOf(store: JobStore, id: string): EventRecord[] {
 export function read(store: JobStore, options: ReadOptions): { events: EventRecord[]; next: Cursor } {
   const { epoch } = store.facts()
   const [oldest, newest] = store.span()
-  const after = options.after === undefined ? oldest - 1 : positionOf(options.after, epoch)
+  const after = options.after === undefined ? oldest - 1 : parsePosition(options.after, epoch)
   if (after < oldest - 1) {
     throw new ErrandError(
       'E_CURSOR',
@@ -46,18 +46,18 @@ export function read(store: JobStore, options: ReadOptions): { events: EventReco
   const events = store.events(after, options.limit, filter)
   // A full page continues after its last event. A shorter one has seen everything up to the newest event.
   const next = events.length === options.limit ? (events.at(-1)?.position ?? newest) : newest
-  return { events: events.map((event) => eventRecord(event, epoch)), next: cursorOf(next, epoch) }
+  return { events: events.map((event) => eventRecord(event, epoch)), next: toCursor(next, epoch) }
 }
 
 export function end(store: JobStore): Cursor {
-  return cursorOf(store.span()[1], store.facts().epoch)
+  return toCursor(store.span()[1], store.facts().epoch)
 }
 
-function cursorOf(position: number, epoch: number): Cursor {
+function toCursor(position: number, epoch: number): Cursor {
   return `${epoch}.${position}`
 }
 
-function positionOf(cursor: Cursor, epoch: number): number {
+function parsePosition(cursor: Cursor, epoch: number): number {
   const match = /^(\d{1,10})\.(\d{1,15})$/.exec(cursor)
   if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
   if (Number(match[1]) !== epoch) {
@@ -70,10 +70,10 @@ function positionOf(cursor: Cursor, epoch: number): number {
 }
 
 function eventRecord({ position, ...event }: StoredEvent, epoch: number): EventRecord {
-  return { ...event, cursor: cursorOf(position, epoch) }
+  return { ...event, cursor: toCursor(position, epoch) }
 }
 
-function recordOf(store: JobStore, row: JobRow): JobRecord {
+function toRecord(store: JobStore, row: JobRow): JobRecord {
   const events = store.eventsOf(row.id)
   const result =
     row.state === 'succeeded' ? events.findLast((event) => event.type === 'succeeded')?.body : undefined

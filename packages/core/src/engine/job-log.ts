@@ -11,7 +11,7 @@ import { DamagedRow } from './damaged-row.ts'
 import { claim, take } from './grant.ts'
 import * as history from './history.ts'
 import { passNotedKeys } from './keys.ts'
-import { ticketOf } from './moves.ts'
+import { toTicket } from './moves.ts'
 import * as operate from './operate.ts'
 import { damageError, despiteDamage } from './set-aside.ts'
 import { complete, settle } from './settle.ts'
@@ -91,7 +91,7 @@ export function engineLog(given: EngineHost): JobLog {
       host.inside(tx, (store, now) => complete(store, now, fence, result, by), calls.settle([fence])),
     passKeys: (limit) =>
       host.write(
-        (store, now) => passNotedKeys(store, now, limit, now).map((row) => ticketOf(store, row)),
+        (store, now) => passNotedKeys(store, now, limit, now).map((row) => toTicket(store, row)),
         calls.passKeys(limit),
       ),
 

@@ -6,13 +6,13 @@ import type { JobRow, JobStore } from './store.ts'
 
 type Keyed = Pick<JobRow, 'id' | 'queue' | 'orderingKey'>
 
-export function keyOf(row: Keyed): QueueKey | undefined {
+export function toQueueKey(row: Keyed): QueueKey | undefined {
   return row.orderingKey === undefined ? undefined : { queue: row.queue, key: row.orderingKey }
 }
 
 /** Takes the job's ordering key if no job holds it. True if the job is now its holder, or has no key. */
 export function takeKey(store: JobStore, row: Keyed): boolean {
-  const key = keyOf(row)
+  const key = toQueueKey(row)
   if (!key) return true
   const holder = store.holder(key)
   if (holder !== undefined) return holder === row.id
@@ -22,13 +22,13 @@ export function takeKey(store: JobStore, row: Keyed): boolean {
 
 /** Whether another transaction has locked the row of the job's key. */
 export function isKeyLocked(store: JobStore, row: Keyed): boolean {
-  const key = keyOf(row)
+  const key = toQueueKey(row)
   return key !== undefined && store.contention?.keyIsLocked(key) === true
 }
 
 /** Passes on the key of a job that has ended. If its row is locked, notes it. Returns the job that became ready. */
 export function passKey(store: JobStore, now: number, row: JobRow, publishAfter: number): JobRow | undefined {
-  const key = keyOf(row)
+  const key = toQueueKey(row)
   if (!key) return undefined
   if (isKeyLocked(store, row)) {
     store.contention?.noteKey(key)

@@ -68,6 +68,6 @@ export function readyFrom(row: Omit<JobRow, 'sequence'>, publishAfter: number): 
   row.publishes = 0
 }
 
-export function ticketOf(store: JobStore, row: JobRow): Ticket {
+export function toTicket(store: JobStore, row: JobRow): Ticket {
   return { id: row.id, queue: row.queue, lane: row.lane, log: store.facts().logId }
 }

@@ -14,7 +14,7 @@ import type { JobState } from '../job/state.ts'
 import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { withRow } from './damaged-row.ts'
 import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
-import { move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
+import { move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 export function cancel(store: JobStore, now: number, ids: readonly string[], note: Note): CancelReport {
@@ -22,7 +22,7 @@ export function cancel(store: JobStore, now: number, ids: readonly string[], not
   const workers = new Set<string>()
   let cancelled = 0
   let requested = 0
-  for (const row of rowsOf(store, ids)) {
+  for (const row of findRows(store, ids)) {
     if (isFinal(row.state)) continue
     const data = { by: note.by, reason: note.reason }
     if (row.state === 'running') {
@@ -36,7 +36,7 @@ export function cancel(store: JobStore, now: number, ids: readonly string[], not
       withRow(store, row.id, () => move(store, now, row, 'cancelled', 'cancelled', { data }))
       cancelled += 1
       const next = afterEnd(store, now, row, now)
-      if (next) tickets.push(ticketOf(store, next))
+      if (next) tickets.push(toTicket(store, next))
     }
   }
   return { cancelled, requested, workers: [...workers], tickets }
@@ -46,7 +46,7 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
   const tickets: Ticket[] = []
   const duplicates: string[] = []
   let replayed = 0
-  for (const row of rowsOf(store, ids)) {
+  for (const row of findRows(store, ids)) {
     if (!isFinal(row.state)) continue
     if (row.uniqueKey !== undefined) {
       if (uniqueHolder(store, now, row.name, row.uniqueKey, row.id) !== undefined) {
@@ -69,7 +69,7 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
         data: { by: note.by, reason: note.reason },
       }),
     )
-    if (isHolder) tickets.push(ticketOf(store, row))
+    if (isHolder) tickets.push(toTicket(store, row))
     replayed += 1
   }
   return { replayed, duplicates, tickets }
@@ -83,14 +83,14 @@ export function skip(
 ): { skipped: number; tickets: Ticket[] } {
   const tickets: Ticket[] = []
   let skipped = 0
-  for (const row of rowsOf(store, ids)) {
+  for (const row of findRows(store, ids)) {
     if (row.state !== 'failed' || row.orderingKey === undefined) continue
     if (store.holder({ queue: row.queue, key: row.orderingKey }) !== row.id) continue
     withRow(store, row.id, () =>
       move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } }),
     )
     const next = passKey(store, now, row, now)
-    if (next) tickets.push(ticketOf(store, next))
+    if (next) tickets.push(toTicket(store, next))
     skipped += 1
   }
   return { skipped, tickets }
@@ -134,7 +134,7 @@ export function change(
       ...(row.runAt === undefined ? {} : { runAt: row.runAt }),
     },
   })
-  return { state, ticket: state === 'ready' ? ticketOf(store, row) : undefined }
+  return { state, ticket: state === 'ready' ? toTicket(store, row) : undefined }
 }
 
 export function queues(store: JobStore): QueueRecord[] {
@@ -201,6 +201,6 @@ export function prune(store: JobStore, now: number, options: PruneOptions): { jo
   return { jobs: gone.length, more: [gone.length, events].includes(options.limit) }
 }
 
-function rowsOf(store: JobStore, ids: readonly string[]): JobRow[] {
+function findRows(store: JobStore, ids: readonly string[]): JobRow[] {
   return [...new Set(ids)].flatMap((id) => store.row(id) ?? [])
 }

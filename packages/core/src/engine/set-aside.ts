@@ -60,13 +60,13 @@ function setAside(store: JobStore, now: number, id: string, why: string): string
   row.crashes = 0
   row.streak = 0
   row.parkedSince = undefined
-  move(store, now, row, 'failed', 'failed', { worker, data: { cause: 'error' }, body: reasonOf(why) })
+  move(store, now, row, 'failed', 'failed', { worker, data: { cause: 'error' }, body: encodeReason(why) })
   afterEnd(store, now, row, now)
   return row.name
 }
 
 /** The log writes this error itself, so it is plain JSON for every codec of the workers. */
-function reasonOf(why: string): Encoded {
+function encodeReason(why: string): Encoded {
   const message = `its row in the job log cannot be worked with: ${why}`
   return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message }) }
 }

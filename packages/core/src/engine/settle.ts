@@ -1,14 +1,14 @@
 import type { Fence, WorkerRef } from '../job/claim.ts'
 import type { EventData } from '../job/events.ts'
-import type { SettledOutcome, Settled, Settlement } from '../job/outcome.ts'
+import type { Settled, SettledOutcome, Settlement } from '../job/outcome.ts'
 import { isFinal } from '../job/state.ts'
 import type { EventType, StoredEventType } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 import { withRow } from './damaged-row.ts'
-import { afterEnd, keyOf } from './keys.ts'
-import { move, readyFrom, ticketOf } from './moves.ts'
+import { afterEnd, toQueueKey } from './keys.ts'
+import { move, readyFrom, toTicket } from './moves.ts'
 import { isStorable, storableOutcome } from './storable.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
@@ -57,11 +57,11 @@ function settleOne(store: JobStore, now: number, settlement: Settlement, by: Wor
 
   const outcome = storableOutcome(settlement.outcome)
   end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
-  const tickets = row.state === 'ready' ? [ticketOf(store, row)] : []
+  const tickets = row.state === 'ready' ? [toTicket(store, row)] : []
   const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
-  if (next) tickets.push(ticketOf(store, next))
-  const event = lastEventOf(row, outcome)
-  const key = keyOf(row)
+  if (next) tickets.push(toTicket(store, next))
+  const event = findLastEvent(row, outcome)
+  const key = toQueueKey(row)
   const keyPending = key !== undefined && store.contention?.isNoted(key) === true
   return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending }
 }
@@ -149,7 +149,7 @@ function end(
   }
 }
 
-function lastEventOf(row: JobRow, outcome: SettledOutcome): EventType {
+function findLastEvent(row: JobRow, outcome: SettledOutcome): EventType {
   if (row.state === 'succeeded' || row.state === 'failed' || row.state === 'cancelled') return row.state
   if (row.state === 'ready') return 'released'
   return outcome.kind === 'snooze' ? 'snoozed' : 'errored'
@@ -191,8 +191,8 @@ function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlemen
 
 /** The tickets after a completion: of the job that now holds the key, if it is ready. */
 function successors(store: JobStore, row: JobRow): Ticket[] {
-  const key = keyOf(row)
+  const key = toQueueKey(row)
   const holder = key && store.holder(key)
   const next = holder === undefined ? undefined : store.row(holder)
-  return next?.state === 'ready' && next.id !== row.id ? [ticketOf(store, next)] : []
+  return next?.state === 'ready' && next.id !== row.id ? [toTicket(store, next)] : []
 }

@@ -3,7 +3,7 @@ import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
 import { afterEnd, isKeyLocked, passNotedKeys, takeKey } from './keys.ts'
-import { longestPublishGraceMs, move, publishGraceMs, readyFrom, ticketOf } from './moves.ts'
+import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 const defaultLeaseMs = 30_000
@@ -16,7 +16,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   const paused = store.paused().map((queue) => queue.name)
   const tickets: Ticket[] = []
   const list = (row: JobRow): void => {
-    if (!paused.includes(row.queue)) tickets.push(ticketOf(store, row))
+    if (!paused.includes(row.queue)) tickets.push(toTicket(store, row))
   }
 
   const due = store.due(now, options.limit).filter((row) => !isKeyLocked(store, row))
@@ -57,7 +57,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
       store.update(row)
     })
   }
-  const republished = unpublished.map((row) => ticketOf(store, row))
+  const republished = unpublished.map((row) => toTicket(store, row))
 
   for (const worker of store.workers()) {
     if (worker.leaseUntil < now - dayMs && store.claimsOf(worker.id).length === 0)

@@ -118,7 +118,7 @@ class QueueLane implements LaneSource<string> {
 
 type Broker = Map<string, Queue>
 
-function queueOf(broker: Broker, queue: string, lane: Lane): Queue {
+function getQueue(broker: Broker, queue: string, lane: Lane): Queue {
   const name = `${queue}-${lane}`
   const found = broker.get(name) ?? new Queue()
   broker.set(name, found)
@@ -130,7 +130,7 @@ function open(broker: Broker): Driver {
   const openLanes = (queue: string): readonly QueueLane[] => {
     const known = opened.get(queue)
     const sources =
-      known ?? lanes.map((lane) => new QueueLane(`${queue}-${lane}`, lane, queueOf(broker, queue, lane)))
+      known ?? lanes.map((lane) => new QueueLane(`${queue}-${lane}`, lane, getQueue(broker, queue, lane)))
     opened.set(queue, sources)
     return sources
   }
@@ -172,7 +172,7 @@ describeDriver('on the lane subscription', {
         return driver
       },
       publishRaw: async (queue, message) => {
-        await queueOf(broker, queue, 'normal').send([message])
+        await getQueue(broker, queue, 'normal').send([message])
       },
       close: async () => {
         await Promise.all(drivers.map((driver) => driver.close()))

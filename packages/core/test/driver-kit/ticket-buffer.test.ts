@@ -8,7 +8,7 @@ import type { Lane } from '../../src/ports.ts'
 const received = (lane: Lane, atMs = 0) =>
   new Received(newTicket({ lane }), 'handle', { lane } as LaneSource, atMs)
 const many = (count: number, lane: Lane) => Array.from({ length: count }, () => received(lane))
-const lanesOf = (taken: readonly Received[]) => taken.map(({ lane }) => lane)
+const pickLanes = (taken: readonly Received[]) => taken.map(({ lane }) => lane)
 
 describe('the buffer of tickets', () => {
   it('gives the highest lane first, in the order in which its tickets came', () => {
@@ -22,7 +22,7 @@ describe('the buffer of tickets', () => {
   it('gives every tenth ticket to the lowest lane that waits', () => {
     const buffer = new TicketBuffer(30_000)
     buffer.put([...many(60, 'critical'), ...many(60, 'low'), ...many(60, 'normal')])
-    const taken = Array.from({ length: 50 }, () => lanesOf(buffer.take(1, undefined))).flat()
+    const taken = Array.from({ length: 50 }, () => pickLanes(buffer.take(1, undefined))).flat()
     expect(taken.filter((lane) => lane === 'low')).toHaveLength(5)
     expect(taken.filter((lane) => lane === 'critical')).toHaveLength(45)
   })
@@ -32,8 +32,8 @@ describe('the buffer of tickets', () => {
     buffer.put(many(5, 'low'))
     expect(buffer.take(5, 'high')).toEqual([])
     buffer.put(many(1, 'critical'))
-    expect(lanesOf(buffer.take(5, 'high'))).toEqual(['critical'])
-    expect(lanesOf(buffer.take(5, undefined))).toEqual(['low', 'low', 'low', 'low', 'low'])
+    expect(pickLanes(buffer.take(5, 'high'))).toEqual(['critical'])
+    expect(pickLanes(buffer.take(5, undefined))).toEqual(['low', 'low', 'low', 'low', 'low'])
   })
 
   it('keeps no ticket past half a second, and gives none whose visibility has ended', () => {
