@@ -4,15 +4,15 @@
  */
 export const ceilings = {
   /** On PostgreSQL, of a job with a payload of 200 bytes, from its dispatch to its end. To become 1,300. */
-  walBytes: 2_750,
+  walBytes: 1_600,
   /** Insertions into indexes. To become 5. */
-  indexEntries: 14.3,
+  indexEntries: 6.5,
   /** Bytes on disk of a finished job: tables and indexes. To become 900. */
-  diskBytes: 1_700,
+  diskBytes: 1_100,
   /** Of jobs with one ordering key. To become 2. */
   statementsOfHotKey: 6,
   /** Of an idle worker with 100 queues on PostgreSQL, per second. To become 5. */
-  idleCommits: 70,
+  idleCommits: 75,
   /** To SQS, from the dispatch to the end. To become 0.06. */
   requests: 0.35,
   /** Of an idle worker with 20 queues on SQS, per second. To become 0.5. */
