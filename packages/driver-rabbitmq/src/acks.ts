@@ -1,8 +1,8 @@
 import type { Channel } from 'amqplib'
 
 /**
- * The unacked deliveries of one channel. Acks of one turn of the event loop go out together, as few frames as possible:
- * one for every tag up to the first that is still out, and one each for those behind it.
+ * The unacked deliveries of one channel. Acks of one turn of the event loop go out together, in as few frames as
+ * possible: one for all tags up to the first that is still out, and one each for the others.
  */
 export class Acks {
   readonly #channel: Channel
@@ -25,7 +25,10 @@ export class Acks {
     this.#out.add(tag)
   }
 
-  /** Resolves when it has been handed to the socket. Of a channel that is gone it is forgotten: the broker delivers anew. */
+  /**
+   * Resolves when it was written to the socket. If the channel is gone, the ack is forgotten, and the broker delivers
+   * again.
+   */
   ack(tag: number): Promise<void> {
     if (this.#over || !this.#out.has(tag)) return Promise.resolve()
     this.#acked.add(tag)
@@ -33,17 +36,17 @@ export class Acks {
     return this.#flushing
   }
 
-  /** The broker shall hand it out again, to whoever asks first. */
+  /** The broker delivers it again, to the first consumer that asks. */
   requeue(tag: number): void {
     this.#settle(tag, () => this.#channel.nack(tagged(tag), false, true))
   }
 
-  /** The broker shall not hand it out again; where a policy names a dead-letter exchange it goes there. */
+  /** The broker does not deliver it again. If a policy names a dead-letter exchange, it goes there. */
   setAside(tag: number): void {
     this.#settle(tag, () => this.#channel.nack(tagged(tag), false, false))
   }
 
-  /** The channel is gone, and with it the meaning of its tags. */
+  /** Call it when the channel is gone: its tags mean nothing any more. */
   end(): void {
     this.#over = true
     this.#out.clear()
@@ -79,7 +82,9 @@ export class Acks {
     this.#out.delete(tag)
   }
 
-  /** amqplib throws at once where the channel has just gone: then there is nothing to tell, the broker delivers anew. */
+  /**
+   * amqplib throws at once if the channel has just gone. Then there is nothing to send, and the broker delivers again.
+   */
   #send(frame: () => void): void {
     try {
       frame()
@@ -89,7 +94,7 @@ export class Acks {
   }
 }
 
-/** All that amqplib reads of a message to ack it. */
+/** The part of a message that amqplib reads to ack it. */
 function tagged(deliveryTag: number): Parameters<Channel['ack']>[0] {
   return { fields: { deliveryTag } } as Parameters<Channel['ack']>[0]
 }

@@ -10,13 +10,13 @@ export interface Outgoing {
 /** `returned`: there is no such queue. `unknown`: it may be on the broker. */
 export type Fate = 'accepted' | 'refused' | 'returned' | 'unknown'
 
-/** A confirm channel: what is published is pipelined, and each message's fate comes when the broker tells it. */
+/** A confirm channel. Messages are pipelined, and each one's fate is known when the broker tells it. */
 export class Confirms {
   readonly #connection: Connection
   readonly #channel: ConfirmChannel
   /** The numbers of messages that have come back: the broker says so just before it confirms them. */
   readonly #returned = new Set<string>()
-  /** For each batch under way, the queues that one of anybody's messages came back from meanwhile. */
+  /** For each batch under way, the queues from which any message has come back since its start. */
   readonly #gone = new Set<Set<string>>()
   #published = 0
   #confirmed = 0
@@ -26,7 +26,7 @@ export class Confirms {
     this.#connection = connection
     this.#channel = channel
     channel.on('error', (error) => (this.#failure = error))
-    // Before amqplib tells the callbacks: what it tells them then looks like a refusal.
+    // Runs before amqplib calls the callbacks, because it reports a closed channel like a refusal.
     channel.prependListener('close', () => (this.#failure ??= new Error('channel closed')))
     channel.on('return', ({ properties, fields }: Message) => {
       this.#returned.add(String(properties.messageId))
@@ -34,12 +34,12 @@ export class Confirms {
     })
   }
 
-  /** Why it is of no more use; undefined while it works. */
+  /** Why it is unusable. Undefined while it works. */
   get failure(): unknown {
     return this.#connection.ended.aborted ? this.#connection.reason : this.#failure
   }
 
-  /** Counts up with every answer: a broker that is slow and one that is gone look alike otherwise. */
+  /** Counts every answer, to tell a slow broker from one that is gone. */
   get confirmed(): number {
     return this.#confirmed
   }
@@ -93,7 +93,7 @@ export class Confirms {
     }
   }
 
-  /** False when amqplib wants no more for now. */
+  /** Returns false if amqplib wants no more for now. */
   #publish({ queue, content }: Outgoing, settled: (fate: Fate) => void): boolean {
     this.#published += 1
     // Counted, not the ticket's id: one ticket may be published twice at a time.
@@ -119,13 +119,13 @@ export class Confirms {
   #fate(messageId: string, error: unknown): Fate {
     this.#confirmed += 1
     const returned = this.#returned.delete(messageId)
-    // The channel has ended before the broker told: it may have it all the same.
+    // The channel ended before the broker answered: the broker may have the message.
     if (this.failure !== undefined) return 'unknown'
     if (error !== null && error !== undefined) return 'refused'
     return returned ? 'returned' : 'accepted'
   }
 
-  /** Resolves when there is room again, or there never will be. */
+  /** Resolves when there is room again, or when it is certain that there never will be. */
   #drained(ended: AbortSignal): Promise<void> {
     return waitFor(ended, undefined, (resolve) => {
       const go = (): void => resolve(undefined)

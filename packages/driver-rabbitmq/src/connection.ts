@@ -12,23 +12,23 @@ import { readRefusal } from './refusal.ts'
 
 /** The broker answers in milliseconds, and a first declaration in a busy cluster in seconds. */
 const answerTimeoutMs = 15_000
-/** However many hosts share the time for connecting. */
+/** The least time per host, however many hosts share the time. */
 const leastTimeoutMs = 1_000
-/** How long a connection that is alive may take to show it. */
+/** How long a live connection may take to answer. */
 const signOfLifeMs = 5_000
 /**
- * How often a connection is looked at for signs of life, in each of its heartbeats, and how many heartbeats without end it.
- * RabbitMQ looks twice in a heartbeat whether it has sent something, so at most one heartbeat passes without a byte.
+ * How often a connection is checked for bytes in each heartbeat, and how many heartbeats without one end it. RabbitMQ
+ * checks twice per heartbeat whether it has sent something, so at most one heartbeat passes without a byte.
  */
 const looksPerHeartbeat = 4
 const mostQuietHeartbeats = 1.5
-/** How long an orderly goodbye may take before the socket is destroyed. */
+/** How long an orderly close may take before the socket is destroyed. */
 const goodbyeMs = 2_000
 
-/** What a connection is for. They are apart because a broker that blocks publishers stops reading their connection. */
+/** What a connection is for. There are two, because a broker that blocks publishers stops reading their connection. */
 export type Purpose = 'publish' | 'consume'
 
-/** One live connection. Once it has ended it stays so: the link makes a new one. */
+/** One connection. Once it has ended, it stays so, and the link makes a new one. */
 export class Connection {
   readonly where: string
   readonly #model: ChannelModel
@@ -45,7 +45,7 @@ export class Connection {
     this.#clock = clock
     this.#answerTimeoutMs = timeoutMs
     let last: unknown
-    // amqplib throws where nobody listens to errors, and tells the reason of an end in either of the two events.
+    // amqplib throws if nobody listens to errors. It reports the reason of an end in either of the two events.
     model.on('error', (error) => (last = error))
     model.on('close', (error) => this.#end(error ?? last))
     model.on('blocked', (reason) => {
@@ -79,7 +79,7 @@ export class Connection {
     return this.#ended.signal
   }
 
-  /** Why the broker does not read what is published here: it is short of memory or disk. */
+  /** Why the broker does not read published messages: it lacks memory or disk. */
   get blocked(): string | undefined {
     return this.#blocked
   }
@@ -102,7 +102,8 @@ export class Connection {
 
   async #newChannel<C extends Channel>(create: () => Promise<C>): Promise<C> {
     const channel = await this.answer('channel.open', create)
-    // Channels fail alone, and whoever uses one hears of it by its own listener or by its rejected call.
+    // A failed channel does not fail the connection. Its users learn of it by their own listener or their rejected
+    // call.
     channel.on('error', () => {})
     channel.on('handler-error', () => {})
     return channel
@@ -139,7 +140,7 @@ export class Connection {
     )
   }
 
-  /** Opening a channel asks no queue. Drops the connection when even that is not answered. Never rejects. */
+  /** Opens a channel, which needs no queue. Drops the connection if even that is not answered. Never rejects. */
   async #signOfLife(): Promise<void> {
     const stop = this.#clock.after(signOfLifeMs, () => this.drop(`no answer for ${this.#answerTimeoutMs} ms`))
     const gone = new Promise<void>((resolve) => {
@@ -164,13 +165,13 @@ export class Connection {
       : driverError(`the connection to RabbitMQ at ${this.where} has ended`)
   }
 
-  /** Ends it at once, without a goodbye: the other side does not answer. */
+  /** Ends it at once, without an orderly close: the other side does not answer. */
   drop(why: string): void {
     this.#end(new Error(why))
     this.#destroySocket()
   }
 
-  /** An orderly end; what is unacked goes back. Never rejects. */
+  /** An orderly end: unacked deliveries go back. Never rejects. */
   async close(): Promise<void> {
     if (this.ended.aborted) return
     const stop = this.#clock.after(goodbyeMs, () => this.drop('closed by this process, without an answer'))
@@ -186,7 +187,7 @@ export class Connection {
     this.#ended.abort(driverError(`the connection to RabbitMQ at ${this.where} was lost (${reason})`, why))
   }
 
-  /** amqplib has no way to give a connection up. */
+  /** amqplib cannot give up a connection. */
   #destroySocket(): void {
     toInner(this.#model).stream?.destroy?.(new Error('given up'))
   }
@@ -206,7 +207,7 @@ export async function connect(
     port,
     username: user,
     password,
-    // It is unescaped on its way.
+    // amqplib decodes it.
     vhost: encodeURIComponent(vhost),
     heartbeat: settings.heartbeatSeconds,
   }
@@ -235,7 +236,7 @@ function toInner(model: ChannelModel): Inner {
   return model.connection as unknown as Inner
 }
 
-/** An idle connection is no reason to live: core keeps the process alive while somebody waits. */
+/** An idle connection must not keep the process alive: core does while somebody waits. */
 function letProcessEnd(model: ChannelModel): void {
   const { stream, heartbeater } = toInner(model)
   stream?.unref?.()

@@ -8,12 +8,12 @@ import { closedError, connectError, isPermanent } from './errors.ts'
 import type { Refused } from './errors.ts'
 import type { Settings } from './options.ts'
 
-/** A connection that held so long was a good one: the pauses begin anew. */
+/** A connection that lasted this long was good: the pauses start over. */
 const steadyMs = 5_000
 
 /**
- * Keeps one connection alive: makes it on first use, and again whenever it is lost, with jittered backoff. What goes wrong
- * is said by whoever asked for the connection, and had the error.
+ * Keeps one connection alive. It connects on first use, and again whenever the connection is lost, with jittered
+ * backoff. The caller that asked for the connection gets the error and logs it.
  */
 export class Link {
   readonly #purpose: Purpose
@@ -23,9 +23,9 @@ export class Link {
   readonly #stop = new AbortController()
   #current: Connection | undefined
   #attempt: Promise<Connection> | undefined
-  /** Whose turn it is among the hosts. */
+  /** The index of the host whose turn it is. */
   #turn = 0
-  /** The last attempt failed for reasons that somebody has to mend. */
+  /** The last attempt failed for a reason that a person must fix. */
   #isPermanent = false
   readonly #backoff = new Backoff()
   #isAgain = false
@@ -41,7 +41,7 @@ export class Link {
     this.#logger = logger
   }
 
-  /** The live connection. Waits for the attempt that is under way, pause included, and rejects as it does. */
+  /** The live connection. Waits for the attempt under way, with its pause, and rejects as it does. */
   connected(): Promise<Connection> {
     if (this.#stop.signal.aborted) return Promise.reject(closedError())
     if (this.#current) return Promise.resolve(this.#current)
@@ -49,7 +49,7 @@ export class Link {
     return (this.#attempt ??= outside(() => this.#try()))
   }
 
-  /** The live connection, where there is one: for what is not worth making one. */
+  /** The live connection, if there is one: for calls that are not worth a new one. */
   get current(): Connection | undefined {
     return this.#current
   }
@@ -80,7 +80,7 @@ export class Link {
     }
   }
 
-  /** To the first host that lets it in, beginning with the one whose turn it is. */
+  /** Connects to the first host that accepts, beginning with the one whose turn it is. */
   async #connect(): Promise<Connection> {
     const { endpoints } = this.#settings
     const refused: Refused[] = []
@@ -108,7 +108,7 @@ export class Link {
     connection.ended.addEventListener('abort', () => {
       this.#current = undefined
       if (this.#stop.signal.aborted) return
-      // One at least: a broker that restarts meets its clients one after another, not all at once.
+      // At least one pause: a restarting broker must not meet all its clients at once.
       const nowMs = this.#clock.monotonicMs()
       if (nowMs - sinceMs > steadyMs) this.#backoff.succeeded()
       this.#backoff.failed(nowMs)
@@ -131,7 +131,7 @@ export class Link {
     if (!this.#isPermanent) this.#again()
   }
 
-  /** The next attempt needs nobody to ask for it. */
+  /** Starts the next attempt without a caller. */
   #again(): void {
     this.#attempt ??= this.#try()
     this.#attempt.catch(() => {})

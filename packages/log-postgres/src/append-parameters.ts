@@ -7,7 +7,7 @@ import type { Cell } from './literals.ts'
 
 type Column = (job: NewJob) => Cell
 
-/** The parameters of `append`, in its order; see its migration. */
+/** The parameters of `append`, in the order of its definition in SQL. */
 const of = {
   id: (job) => job.id,
   name: (job) => job.name,
@@ -82,7 +82,10 @@ export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   ]
 }
 
-/** It may have to wait for somebody's transaction: for its keys, or as a child, whose id an earlier run may have stored there. */
+/**
+ * It may have to wait for another transaction: for its keys, or because it is a child whose id an earlier run may have
+ * stored there.
+ */
 export function mayWait(job: NewJob): boolean {
   return job.ordering !== undefined || job.unique !== undefined || job.parentId !== undefined
 }

@@ -14,10 +14,13 @@ import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './fail
 import { arrayLiteral, isStorable, isUuid } from './literals.ts'
 import { recognizeTransaction } from './transaction.ts'
 
-/** How long an append waits for a key that another transaction holds; halves of a batch look only for the culprit. */
+/** How long an append waits for a key that another transaction holds. Halves of a batch only look for the culprit. */
 const keyWaitMs = 3_000
 const halfKeyWaitMs = 250
-/** How long one that passes locked keys over waits: as long as another dispatch may take to commit. Then it looks which. */
+/**
+ * How long an append with `passLocked` waits: as long as another dispatch may take to commit. Then it checks which keys
+ * are locked.
+ */
 const passWaitMs = 10
 const mostLooks = 3
 
@@ -45,7 +48,7 @@ export class Appender {
     this.#logId = logId
   }
 
-  /** @param behind is sent right behind the jobs where one statement stores them all. */
+  /** @param behind is sent right behind the jobs if one statement stores them all. */
   async append(
     jobs: readonly NewJob[],
     options: AppendOptions,
@@ -73,7 +76,7 @@ export class Appender {
           : await this.#lines(fit, behind)
     for (const [index, job] of fit.entries()) answers.set(job.id, appended[index]!)
 
-    // Of one id twice in a call, the second is the duplicate.
+    // If an id comes twice in a call, the second one is the duplicate.
     return jobs.map((job) => {
       const answer = answers.get(job.id)
       if (!answer) return { id: job.id, status: 'duplicate' }
@@ -82,7 +85,7 @@ export class Appender {
     })
   }
 
-  /** Jobs with a key may have to wait for somebody's transaction, so they have a line of their own. */
+  /** Jobs with a key may have to wait for another transaction, so they have a line of their own. */
   async #lines(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const plain = jobs.filter((job) => !mayWait(job))
     const keyed = jobs.filter((job) => mayWait(job))
@@ -116,13 +119,14 @@ export class Appender {
 
   async #store(jobs: readonly NewJob[], half: boolean, behind?: Behind): Promise<readonly Appended[]> {
     const wait = jobs.some(mayWait) ? `${half && jobs.length > 1 ? halfKeyWaitMs : keyWaitMs}ms` : null
-    // In the order of the calls, so that jobs are handed out in it; those that may wait for a lock keep nobody waiting.
+    // In the order of the calls, so that jobs are granted in that order. Jobs that may wait for a lock must not delay
+    // the others.
     const inLine = wait === null
     const ask: Ask = ({ name, text, values }) => this.#database.query(name, text, values, { inLine, behind })
     return this.#unlessStored((alike) => this.#batch(jobs, wait, ask, alike))
   }
 
-  /** Stores what need not wait for another transaction, however many of its neighbours would have to. */
+  /** Stores the jobs that need not wait for another transaction, however many others of the batch must. */
   async #passing(jobs: readonly NewJob[], behind?: Behind): Promise<readonly Appended[]> {
     const appended: Appended[] = []
     const batches = splitIntoBatches(jobs, weigh)
@@ -193,7 +197,7 @@ export class Appender {
     }
   }
 
-  /** `append_alike` refuses a batch with an id that is stored already; `append` tells which one it is. */
+  /** `append_alike` refuses a batch with a stored id. `append` tells which one it is. */
   async #unlessStored(store: (alike: boolean) => Promise<readonly Appended[]>): Promise<readonly Appended[]> {
     try {
       return await store(true)
@@ -222,7 +226,7 @@ export class Appender {
     return this.#read(jobs, row?.[0] ?? '')
   }
 
-  /** Which jobs of a refused batch the database does not take: tried one by one in halves, and nothing kept. */
+  /** Finds the jobs of a refused batch that the database does not take. Tries halves and keeps nothing. */
   async #culprits(jobs: readonly NewJob[]): Promise<Map<string, Appended>> {
     const found = new Map<string, Appended>()
     const tried = new Error('tried')
@@ -249,7 +253,7 @@ export class Appender {
     const inside = recognizeTransaction(tx)
     const appended: Appended[] = []
     try {
-      // How long to wait for a key is here the caller's own setting.
+      // Here the caller's own setting says how long to wait for a key.
       for (const batch of splitIntoBatches(jobs, weigh))
         appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null))))
     } catch (error) {
@@ -279,7 +283,10 @@ function weigh(job: NewJob): number {
   return job.payload.text.length + 300
 }
 
-/** What PostgreSQL would refuse, or the wire silently change: found here, no neighbour has to be asked twice for it. */
+/**
+ * Texts that PostgreSQL would refuse, or that the protocol would silently change. They are found here, so that no other
+ * job must be sent again.
+ */
 function unstorable(job: NewJob): string | undefined {
   if (!isUuid(job.id)) return `its id ${JSON.stringify(job.id)} is not a UUID`
   if (!isStorable(job.payload.text))

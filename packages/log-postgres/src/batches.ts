@@ -1,4 +1,4 @@
-/** A batch is a convenience, never a shared fate: at most so many rows, or so much text, in one statement. */
+/** One statement has at most this many rows, or this much text. A failing item must not fail the others. */
 const mostRows = 500
 const mostBytes = 4 * 1_024 * 1_024
 
@@ -22,8 +22,8 @@ export function splitIntoBatches<T>(items: readonly T[], weigh: (item: T) => num
 }
 
 /**
- * Runs a batch; when it fails for the sake of some of its items, runs its halves, one after the other, until the culprit
- * is alone, and lets `alone` answer for it.
+ * Runs a batch. If some of its items make it fail, runs its halves one after the other, until the culprit is alone.
+ * `alone` answers for that one.
  */
 export async function halving<T, R>(
   items: readonly T[],

@@ -41,7 +41,7 @@ export class Claims {
     by: WorkerRef,
     request: RequestId,
   ): Promise<readonly Verdict[]> {
-    // Each id once, and only what can be an id: tickets may be copied, and forged.
+    // Each id once, and only valid ids: tickets may be copied, and forged.
     const ids = new Set<string>()
     for (const ticket of tickets)
       if (ticket.log === this.#logId() && isUuid(ticket.id)) ids.add(ticket.id.toLowerCase())
@@ -88,7 +88,7 @@ export class Claims {
     const from = options.overdue ? null : this.#marks.from(asked)
     const claims = await this.#take(asked, max, by, request, options, from)
     if (from === null || claims.length > 0 || !this.#marks.areCheap(asked)) return claims
-    // A job that became ready again lies before the marks.
+    // A job that became ready again is before the marks.
     return this.#take(asked, max, by, request, options, null)
   }
 
@@ -116,7 +116,7 @@ export class Claims {
     )
     if (!search) return []
     const claims = rows.map((row) => toClaim(row, takeAt))
-    // A request that was asked again has no search: its first row is a claim.
+    // A repeated request has no search: its first row is a claim.
     if (search[takeAt] !== null) return [toClaim(search, takeAt), ...claims]
     if (!overdue) {
       const seen = claims.map(({ job: { queue, lane } }, index) => ({
@@ -129,7 +129,7 @@ export class Claims {
     return claims
   }
 
-  /** A job whose row cannot be worked with is failed with its reason, and the others are granted. */
+  /** A job with an unusable row fails with the reason, and the others are granted. */
   #despiteData(
     { ids, queues, max }: { ids: readonly string[] | undefined; queues: readonly QueueName[]; max: number },
     by: WorkerRef,

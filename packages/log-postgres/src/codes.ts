@@ -1,7 +1,7 @@
 import { jobStates } from '@errand/core/ports'
 import type { EventType, JobState, StoredEventType, StoredState } from '@errand/core/ports'
 
-/** How states are stored: two bytes instead of a word, in every row and index. Numbers are never given anew. */
+/** How states are stored: two bytes instead of a word, in every row and index. A number is never used again. */
 export const stateCode: Readonly<Record<JobState, number>> = {
   scheduled: 1,
   blocked: 2,
@@ -12,7 +12,7 @@ export const stateCode: Readonly<Record<JobState, number>> = {
   cancelled: 7,
 }
 
-/** How types of events are stored. Numbers are never given anew. */
+/** How types of events are stored. A number is never used again. */
 export const eventCode: Readonly<Record<EventType, number>> = {
   dispatched: 1,
   due: 2,
@@ -33,7 +33,7 @@ export const eventCode: Readonly<Record<EventType, number>> = {
   replayed: 17,
 }
 
-/** What a settlement asks for, as a number; the parts that change the rules are told apart. */
+/** What a settlement asks for, as a number. */
 export const settleCode = {
   succeed: 1,
   error: 2,
@@ -54,7 +54,7 @@ const types = new Map<number, EventType>(
   (Object.keys(eventCode) as EventType[]).map((type) => [eventCode[type], type]),
 )
 
-/** Of a row: a newer build may have written what this one does not know. */
+/** For a value in a row: a newer build may have written one that this build does not know. */
 export function toStoredState(code: unknown): StoredState {
   return states.get(Number(code)) ?? 'unknown'
 }
@@ -63,7 +63,7 @@ export function toStoredEventType(code: unknown): StoredEventType {
   return types.get(Number(code)) ?? 'unknown'
 }
 
-/** Of an answer of this build's own rules. */
+/** For an answer of this build's own rules. */
 export function toState(code: unknown): JobState {
   const state = states.get(Number(code))
   if (!state) throw new RangeError(`no state has the code ${String(code)}`)

@@ -9,17 +9,17 @@ import { hangUp, toldBy } from './socket.ts'
 export interface ConnectionOptions extends ClientConfig {
   readonly hosts: Hosts
   readonly sessions: SessionKind
-  /** How long this server has to answer. */
+  /** How long to wait for an answer of this server. */
   readonly connectMs: number
 }
 
-/** A server that answers, and does not take what a log writes. */
+/** A server that answers but is read-only. */
 class ReadOnlyError extends Error {
   override readonly name = 'ReadOnlyError'
   readonly code = '25006'
 }
 
-/** A connection to whichever server's turn it is; one that cannot be written is refused before anybody uses it. */
+/** A connection to the server whose turn it is. A read-only server is refused before the connection is used. */
 export class Connection extends Client {
   /** When it was made, and when it was last given back: by the process's clock, ms. */
   readonly madeMs: number = performance.now()
@@ -27,7 +27,7 @@ export class Connection extends Client {
   readonly #url: string
   readonly #options: ConnectionOptions
   readonly #told: ReadonlyMap<string, string>
-  /** The server has said of itself that it can be written, when it was connected to. */
+  /** The server said that it was writable when the connection was made. */
   #wasWritable = false
 
   constructor(options: ConnectionOptions) {
@@ -39,8 +39,8 @@ export class Connection extends Client {
   }
 
   /**
-   * Its server has become read-only since: from version 14 on it says so with its next answer. Who only reads would learn
-   * it from nothing else, and be told for ever what was true at that time.
+   * Its server has become read-only since then: from version 14 on, it says so with its next answer. A process that
+   * only reads would not notice otherwise, and would read old data for ever.
    */
   get hasTurned(): boolean {
     return this.#wasWritable && !this.#isWritable
@@ -53,7 +53,8 @@ export class Connection extends Client {
   override connect(): Promise<Client>
   override connect(callback: (error: Error | null) => void): void
   override connect(callback?: (error: Error | null) => void): Promise<Client> | void {
-    // Its socket keeps the context in which it was made: that of a request would live as long as the connection.
+    // Its socket keeps the async context in which it was made. The context of a request would live as long as the
+    // connection.
     const connecting = outside(() => this.#connect())
     if (!callback) return connecting
     // The pool calls it so.
@@ -72,7 +73,7 @@ export class Connection extends Client {
     } catch (error) {
       this.on('error', () => {})
       hangUp(this)
-      // A wrong password is wrong at the next one as well, and would be asked for there in vain.
+      // A wrong password is wrong at the next server as well.
       if (hosts.count === 1 || !(error instanceof ReadOnlyError || isLostConnection(error))) throw error
       hosts.failed(this.#url)
       throw new HostError(this.#url, error)
@@ -84,7 +85,7 @@ export class Connection extends Client {
     const { sessions, connectMs } = this.#options
     if (sessions === 'any') return
     const needsWrites = sessions === 'read-write'
-    // Said by the server itself, from version 14 on. A pooler may say nothing, or what was true a while ago.
+    // From version 14 on, the server itself says so. A pooler may say nothing, or something old.
     const isPrimary = this.#told.get('in_hot_standby') === 'off'
     this.#wasWritable = needsWrites && this.#isWritable
     if (isPrimary && (this.#isWritable || !needsWrites)) return

@@ -13,27 +13,30 @@ import { Watch } from './watch.ts'
 
 /** How long a statement waits for a place on a server whose connections are all in use, in milliseconds. */
 const fullServerMs = 5_000
-/** A network forgets connections that say nothing; the kernel asks so often, and ends those that have no answer. */
+/** Networks forget idle connections. The kernel probes them this often, and ends those without an answer. */
 const keepAliveMs = 10_000
-/** What has been idle for so long is asked before it is used: a statement that is lost there is not known to be. */
+/**
+ * A connection that was idle for this long is checked before use: for a statement lost on it, nobody knows whether it
+ * ran.
+ */
 const trustedIdleMs = 2_000
-/** How long an answer may take that costs the server nothing. */
+/** How long a trivial answer may take. */
 const answerMs = 3_000
-/** Servers that say nothing at all must not add up to more than what a failover may take. */
+/** All servers that do not answer share this time, because a failover must not take longer. */
 const allHostsMs = 6_000
 const leastConnectMs = 1_500
 
 const raw = { getTypeParser: () => (value: string) => value }
 
 /**
- * The connections of a log, to whichever of its servers can be written. One that was lost without a word, or that leads to
- * a server that cannot be written, makes all that were made before it suspect: nobody is given those again.
+ * The connections of a log, to the one of its servers that is writable. A connection that was lost without a sign, or
+ * that leads to a read-only server, makes all older ones suspect: those are not used again.
  */
 export class Connections {
   readonly #options: ResolvedOptions
   readonly #hosts: Hosts
   readonly #pool: Pool
-  /** Over those that have said nothing for a while. */
+  /** Watches connections that have been quiet for a while. */
   readonly watch: Watch = new Watch(() => this.open())
   readonly #suspected = new Set<() => void>()
   #suspectedMs = Number.NEGATIVE_INFINITY
@@ -48,16 +51,16 @@ export class Connections {
       connectionTimeoutMillis: Math.min(options.statementTimeoutMs, 10_000),
       max: options.poolSize,
       idleTimeoutMillis: 60_000,
-      // A script that has dispatched its jobs may end; workers have other things that keep them alive.
+      // A script that has dispatched its jobs may end. Other things keep workers alive.
       allowExitOnIdle: true,
-      // Only statements `inLine` and `behind` make use of it: all others have their connection for themselves.
+      // Only statements with `inLine` and `behind` use this. All others have their connection for themselves.
       pipeline: true,
       // Made by the pool with these options, as pg's own types do not say.
       Client: Connection as unknown as NonNullable<PoolConfig['Client']>,
     }
     this.#pool = new Pool(config)
-    // Without listeners, a connection that breaks would end the process: while it is idle, and while it is in use, where
-    // the statement hears of it as well.
+    // Without listeners, a broken connection would end the process: while it is idle, and while it is in use, when the
+    // statement fails as well.
     this.#pool.on('error', (error) => {
       logger.debug({ place, reason: error.message }, 'an idle connection of the job log was lost')
     })
@@ -67,7 +70,7 @@ export class Connections {
     })
   }
 
-  /** One for a statement: it was just made, or has just answered. */
+  /** A connection for a statement: it was just made, or has just answered. */
   async take(): Promise<PoolClient> {
     for (;;) {
       const client = await this.#take()
@@ -77,7 +80,7 @@ export class Connections {
     }
   }
 
-  /** A connection of one's own: the listener's and the notifier's. */
+  /** A separate connection, for the listener and the notifier. */
   async open(prepare: (client: Connection) => void = () => {}): Promise<Connection> {
     return this.#hosts.inTurn(async () => {
       const client = new Connection(this.#config())
@@ -87,20 +90,20 @@ export class Connections {
     })
   }
 
-  /** Nobody uses what was made until now any more. */
+  /** Connections that were made before are not used again. */
   suspect(): void {
     this.#suspectedMs = performance.now()
     for (const tell of this.#suspected) tell()
   }
 
-  /** Whether it leads to a server that has become read-only meanwhile: so do the others. */
+  /** Whether it leads to a server that has become read-only. Then all others do so too. */
   hasTurned(client: PoolClient): boolean {
     const { hasTurned } = toConnection(client)
     if (hasTurned) this.suspect()
     return hasTurned
   }
 
-  /** Tells those that have connections of their own. */
+  /** Calls back, for parts with connections of their own. */
   onSuspicion(tell: () => void): void {
     this.#suspected.add(tell)
   }
@@ -115,7 +118,7 @@ export class Connections {
     return this.#closing !== undefined
   }
 
-  /** A server without a free connection soon has one again, and nothing has been sent: it is asked for a while. */
+  /** A server without a free connection soon has one again, and nothing was sent: it is asked for a while. */
   async #take(): Promise<PoolClient> {
     const untilMs = performance.now() + Math.min(fullServerMs, this.#options.statementTimeoutMs)
     for (;;) {
@@ -144,8 +147,8 @@ export class Connections {
       keepAlive: true,
       keepAliveInitialDelayMillis: keepAliveMs,
       types: raw,
-      // A pooler would refuse the parameter; there, the client's own deadline is all there is.
-      // No statement here is worth compiling, and over many partitions the planner believes otherwise.
+      // A pooler would refuse the parameter. Then only the client's own deadline counts. No statement here is worth
+      // compiling, but over many partitions the planner would do it.
       ...(listen ? { statement_timeout: statementTimeoutMs, options: '-c jit=off' } : {}),
     }
     const connectMs = Math.min(statementTimeoutMs, Math.max(leastConnectMs, allHostsMs / urls.length))
@@ -153,12 +156,12 @@ export class Connections {
   }
 }
 
-/** To the pool, which watches over it by timers: they must not keep the context of a request. */
+/** Gives it back to the pool, outside of any request: the pool's timers must not keep the context of a request. */
 export function giveBack(client: PoolClient, broken: boolean): void {
   outside(() => client.release(broken))
 }
 
-/** Every connection of the pool is one: the pool makes them so. */
+/** Every connection of the pool is one, because the pool makes them from this class. */
 function toConnection(client: PoolClient): Connection {
   return client as unknown as Connection
 }

@@ -12,7 +12,7 @@ export interface Position {
   readonly seq: bigint
   /** In the row, from 1; undefined: behind all that are in it, as a cursor without a place means it. */
   readonly place: number | undefined
-  /** How much the server had written when this was read: nothing of what was seen by then is behind that place. */
+  /** How much the server had written when this was read. Everything seen by then is before that place. */
   readonly written: bigint
   readonly seen: string | undefined
 }
@@ -20,7 +20,7 @@ export interface Position {
 const pattern = /^(\d{1,9})\.(\d{1,20})\.(\d{1,19})(?:-(\d{1,9}))?\.(\d{1,20})(?:\.(\d+:\d+:[\d,]*))?$/
 
 export function toCursor({ epoch, tx, seq, place, written, seen }: Position): Cursor {
-  // Past the snapshot's end nothing was visible in it.
+  // After the snapshot's end, nothing was visible in it.
   const still = seen !== undefined && tx < BigInt(seen.split(':')[1] ?? '0')
   return `${epoch}.${tx}.${seq}${place === undefined ? '' : `-${place}`}.${written}${still ? `.${seen}` : ''}`
 }

@@ -12,19 +12,22 @@ import type { ResolvedOptions } from './options.ts'
 import { describePlace } from './options.ts'
 import { hangUp } from './socket.ts'
 
-/** A column as the wire has it. Parsing is the decoders' business: they know what is a number. */
+/** A column as the protocol carries it. The decoders parse it: they know what is a number. */
 export type Column = string | null
 export type Row = readonly Column[]
 export type Value = string | number | boolean | null
 
 export interface QueryOptions {
-  /** Ask once more when the connection was lost on the way: only where asking twice is answered as once. Default true. */
+  /**
+   * Repeat it if the connection was lost on the way: only for a statement that may run twice with the same answer.
+   * Default true.
+   */
   readonly repeatable?: boolean | undefined
   /** Milliseconds instead of `statementTimeout`. */
   readonly deadlineMs?: number | undefined
   /**
-   * On one connection with all others that say so, right behind them: the server carries them out in the order of the
-   * calls, and no time is lost between two of them. Each is still a transaction of its own.
+   * Send it on one shared connection, right behind the others with this option. The server runs them in the order of
+   * the calls, and no time is lost between two of them. Each is still a transaction of its own.
    */
   readonly inLine?: boolean | undefined
   readonly behind?: Behind | undefined
@@ -35,7 +38,7 @@ export interface Behind {
   readonly name: string
   readonly text: string
   readonly values: readonly Value[]
-  /** It is on its way, once for each time that the other one is: what becomes of both is the caller's to watch. */
+  /** Called when both are sent, once for each time that the other one is sent. The caller watches both outcomes. */
   sent(other: Promise<unknown>, own: Promise<unknown>): void
 }
 
@@ -43,12 +46,15 @@ export interface Behind {
 export type Run = (text: string, values?: readonly Value[]) => Promise<readonly Row[]>
 
 const mostTries = 8
-/** The server ends a statement first; where it cannot be heard any more, the connection is destroyed a little later. */
+/** The server ends a statement first. If its answer does not come, the connection is destroyed a little later. */
 const deadlineMarginMs = 1_000
-/** How long a connection may say nothing before the server is asked whether it is at work. */
+/** How long a connection may be quiet before the server is asked whether it is at work. */
 const quietMs = 3_000
 
-/** Connections to the log's database: prepared statements, deadlines, and repetition of what the database took back. */
+/**
+ * Connections to the log's database, with prepared statements, deadlines, and repetition of transactions that the
+ * database rolled back.
+ */
 export class Database {
   /** Quoted. */
   readonly schema: string
@@ -72,7 +78,7 @@ export class Database {
     return `${this.schema}.${ruleName(name, this.release.version)}`
   }
 
-  /** One statement, prepared under `name` where that is allowed. */
+  /** Runs one statement, prepared under `name` if that is allowed. */
   async query(
     name: string,
     text: string,
@@ -95,14 +101,14 @@ export class Database {
           : this.#withClient(options.deadlineMs, send))
       } catch (error) {
         if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
-        // Most often a connection that was lost while it was idle; a database that is down says so the second time.
+        // Usually the connection was lost while it was idle. If the database is down, the second try says so.
         else if (again && (repeatable || fate.isKnown) && isWorthAnother(error)) again = false
         else throw logError(error, this.place, fate.isKnown)
       }
     }
   }
 
-  /** Several statements in one transaction, READ COMMITTED; rolled back when `work` throws. */
+  /** Runs several statements in one READ COMMITTED transaction. Rolls it back if `work` throws. */
   async transaction<T>(work: (run: Run) => Promise<T>, options: QueryOptions = {}): Promise<T> {
     let again = true
     const fate = new Fate()
@@ -156,7 +162,7 @@ export class Database {
     return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => giveBack(client, broken))
   }
 
-  /** The line is one connection for as long as somebody uses it, but not for ever: others may wait for one. */
+  /** The line keeps one connection as long as it is used, but not for ever: others may wait for one. */
   async #withLine<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.connections.isClosing) throw closedError()
     const line = this.#openLine()
@@ -189,7 +195,7 @@ export class Database {
     release: (broken: boolean) => void,
   ): Promise<T> {
     let over: Error | undefined
-    // What became of the statement is unknown, and asked again by who needs to know.
+    // Whether the statement ran is unknown. The caller asks again if it must know.
     const giveUp = (error: Error): void => {
       over = error
       stop()
@@ -219,7 +225,10 @@ export class Database {
     }
   }
 
-  /** Tells once the network has forgotten the connection: the server does not know of what it is waited for. */
+  /**
+   * Calls back when the network has forgotten the connection: the server does not work on the statement that is waited
+   * for.
+   */
   #whileQuiet(client: PoolClient, forgotten: () => void): () => void {
     let over = false
     let cancel = (): void => {}
@@ -240,7 +249,7 @@ export class Database {
   }
 }
 
-/** What is known of a statement that was not answered: whether anything can have come of it. */
+/** What is known about a statement without an answer: whether it may have had an effect. */
 class Fate {
   isKnown = true
 
@@ -270,7 +279,7 @@ class SilentError extends Error {
   readonly code = 'ETIMEDOUT'
 }
 
-/** Another connection may fare better; who has waited for a whole deadline does not wait for a second one. */
+/** Another connection may work better. After a whole deadline, there is no second try. */
 function isWorthAnother(error: unknown): boolean {
   return isUseless(error) || (isLostConnection(error) && !(error instanceof DeadlineError))
 }

@@ -4,12 +4,12 @@ import { eventsAhead } from './migrate.ts'
 
 type Finding = Diagnosis['findings'][number]
 
-/** Keys that wait behind a failed job are counted so far. */
+/** Keys that wait behind a failed job are counted up to this number. */
 const mostKeys = 1_000
 
 const severities = ['error', 'warning', 'info'] as const
 
-/** What `doctor` looks at: what makes this log slow, late or blind. Never on a hot path. */
+/** Facts for `doctor`: what makes this log slow or late, or hides something. Never on a hot path. */
 export async function diagnose(database: Database): Promise<Diagnosis> {
   const { schema } = database
   const ask = (text: string): Promise<readonly Row[]> => database.query('', text)

@@ -27,7 +27,7 @@ const filteredLook = 10_000
 /** The log's events, in the order in which they can be read: of one job, and after a cursor. */
 export class Events {
   readonly #database: Database
-  /** Those who follow a job each hear of one batch of outcomes at the same moment. */
+  /** Followers of single jobs learn of one batch of outcomes at the same moment. */
   readonly #ofJobs: Batcher<ReadOfJob, Page>
 
   constructor(database: Database) {
@@ -84,7 +84,7 @@ export class Events {
     return this.#toPage(rows, after, limit)
   }
 
-  /** @param rows first that of the facts, then one per event: whether it is asked for, and the event */
+  /** @param rows first the row of facts, then one per event: whether the filter matches, and the event */
   async #toPage([facts, ...rows]: readonly Row[], after: Position | undefined, limit: number): Promise<Page> {
     const [epochText, droppedTx, droppedSeq, ahead, writtenText] = facts ?? []
     const epoch = Number(epochText)
@@ -98,7 +98,7 @@ export class Events {
     const events = rows
       .filter((row) => row[0] === 'true')
       .map((row) => toEvent(row.slice(1), toCursor(at(row))))
-    // A full page goes on after its last event; another one has looked up to its last row.
+    // After a full page, reading goes on after its last event. Another page has looked up to its last row.
     const last = events.length === limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
     const first = {
       tx: BigInt(droppedTx ?? 0),
@@ -106,12 +106,12 @@ export class Events {
       place: undefined,
       seen: undefined,
     }
-    // Where nothing more was read, no more than before is at stake.
+    // If nothing more was read, the cursor need not cover more than before.
     const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
     return { events, next: toCursor(last ? at(last) : start) }
   }
 
-  /** One statement for those who follow a job each. A cursor that is refused is refused alone. */
+  /** One statement for all followers of single jobs. A refused cursor fails only its own read. */
   async #readOfJobs(reads: readonly ReadOfJob[]): Promise<readonly Promise<Page>[]> {
     const column = (of: (read: ReadOfJob) => Cell): string | null =>
       arrayLiteral(reads.map((read) => of(read)))
@@ -154,7 +154,7 @@ export class Events {
     return toCursor({ ...at, tx: oldest, seq: 0n, place: undefined, seen })
   }
 
-  /** Nothing is read of a new timeline before the log has noted it: what a reader is given names what came before. */
+  /** The log must note a new timeline before anything is read of it: the cursors of readers name what came before. */
   async #noted(
     ask: () => Promise<readonly Row[]>,
     isNews: (answer: readonly Row[]) => Column | undefined,
@@ -166,7 +166,7 @@ export class Events {
     return ask()
   }
 
-  /** A cursor of an older epoch counts where all that its reader can have seen is common to those since. */
+  /** A cursor of an older epoch is valid if all that its reader can have seen is common to the epochs since. */
   async #checkEpoch(at: Position, epoch: number): Promise<void> {
     if (at.epoch === epoch) return
     const { schema } = this.#database

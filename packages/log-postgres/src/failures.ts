@@ -15,7 +15,7 @@ function stateOfError(error: unknown): string | undefined {
   let found: string | undefined
   let at: unknown = error
   for (let depth = 0; isObject(at) && depth < 6; depth++) {
-    // Prisma has codes of its own, and keeps the database's in `meta`, by now inside its driver adapter's error.
+    // Prisma has codes of its own. It keeps the database's code in `meta`, now inside its driver adapter's error.
     for (const code of [
       at['originalCode'],
       isObject(at['meta']) ? at['meta']['code'] : undefined,
@@ -30,8 +30,8 @@ function stateOfError(error: unknown): string | undefined {
 }
 
 /**
- * Deadlock and serialization failure, and rows on their way to the default partition while one was made for their day: the
- * database took the whole statement back, so it is simply asked again.
+ * Deadlock, serialization failure, and rows that went to the default partition while one was made for their day. The
+ * database rolled back the whole statement, so it is sent again.
  */
 export function isTakenBack(error: unknown): boolean {
   const state = stateOfError(error)
@@ -53,7 +53,7 @@ export function isServerFull(error: unknown): boolean {
   return stateOfError(error) === '53300'
 }
 
-/** A row with this key is there already. */
+/** A row with this key exists already. */
 export function isDuplicateId(error: unknown): boolean {
   return stateOfError(error) === '23505'
 }
@@ -72,7 +72,7 @@ const lostSystemCodes = new Set(
 const lostMessage =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded|timeout expired|Query read timeout|Cannot use a pool after)/
 
-/** The connection is gone, or was never there: what became of the statement is unknown. */
+/** The connection is gone, or never existed. Whether the statement ran is unknown. */
 export function isLostConnection(error: unknown): boolean {
   const state = stateOfError(error)
   if (state !== undefined) return lostSystemCodes.has(state) || classify(state) === 'lost'
@@ -81,17 +81,17 @@ export function isLostConnection(error: unknown): boolean {
   return error instanceof Error && lostMessage.test(error.message)
 }
 
-/** The statement was refused, and nothing done, because of the connection that it came over. */
+/** The statement was refused because of its connection, and nothing was done. */
 export function isUseless(error: unknown): boolean {
   return classify(stateOfError(error) ?? '') === 'useless'
 }
 
-/** Nobody is to be given this connection again. */
+/** This connection must not be used again. */
 export function isSpent(error: unknown): boolean {
   return isLostConnection(error) || classify(stateOfError(error) ?? '') !== undefined
 }
 
-/** The server, or each of them, answers, and does not take what a log writes. */
+/** The server, or each of them, answers but is read-only. */
 function isReadOnly(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some((one) => isReadOnly(one))
   return stateOfError(error) === '25006'
@@ -104,8 +104,8 @@ const inTransactionMode =
   'behind a pooler in transaction mode, such as PgBouncer, the URL of the job log needs ?listen=false&preparedStatements=false'
 
 /**
- * What the server did not take, and the cure, where that is what poolers refuse: parameters of a session, and where each
- * transaction is in another session, statements that were prepared in one.
+ * What the server refused and what to do, if poolers cause it: parameters of a session, and prepared statements when
+ * each transaction is in another session.
  */
 function poolerRefusal(error: unknown): string | undefined {
   if (error instanceof AggregateError) return error.errors.map((one) => poolerRefusal(one)).find(Boolean)
@@ -118,14 +118,14 @@ function poolerRefusal(error: unknown): string | undefined {
   return undefined
 }
 
-/** What the database says where it does not know the schema, or its tables and functions. */
+/** Codes of an unknown schema, table or function. */
 const missing = new Set(['42P01', '3F000', '42883', '42703'])
 
 export function isMissingSchema(error: unknown): boolean {
   return missing.has(stateOfError(error) ?? '')
 }
 
-/** As `logError`, for a statement of the caller's transaction: that may be on another database. */
+/** Like `logError`, for a statement of the caller's transaction, which may be on another database. */
 export function insideError(error: unknown, place: string): ErrandError {
   if (!isMissingSchema(error)) return logError(error, place)
   return new ErrandError(
@@ -136,8 +136,8 @@ export function insideError(error: unknown, place: string): ErrandError {
 }
 
 /**
- * The error as Errand tells it: a code, what to do, and the cause.
- * @param undone nothing can have come of what was asked, for nothing was sent, or it was refused.
+ * The error as users see it: a code, what to do, and the cause.
+ * @param undone the statement had no effect: it was not sent, or it was refused.
  */
 export function logError(error: unknown, place: string, undone = false): ErrandError {
   if (isErrandError(error)) return error

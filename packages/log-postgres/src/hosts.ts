@@ -1,11 +1,11 @@
 import { Client } from 'pg'
 import { eachHost, ErrandError } from '@errand/core/ports'
 
-/** Which servers are good enough, as libpq names them; a log is written, so those that only read are no choice. */
+/** Which servers to use, as libpq names them. A log is written, so read-only ones are no choice. */
 export const sessionKinds = ['read-write', 'primary', 'any'] as const
 export type SessionKind = (typeof sessionKinds)[number]
 
-/** The servers of a log, and which one is asked next: the one that served last, until it fails. */
+/** The servers of a log, and which one is asked next: the last one that worked, until it fails. */
 export class Hosts {
   readonly #urls: readonly string[]
   #at = 0
@@ -18,12 +18,12 @@ export class Hosts {
     return this.#urls.length
   }
 
-  /** That of the server to connect to. */
+  /** The URL of the server to connect to. */
   get url(): string {
     return this.#urls[this.#at]!
   }
 
-  /** Who connects next tries the next one; of several that failed at once, the first says so for all. */
+  /** The next connection tries the next server. If several failed at once, only the first counts. */
   failed(url: string): void {
     if (url === this.url) this.#at = (this.#at + 1) % this.#urls.length
   }
@@ -44,7 +44,7 @@ export class Hosts {
   }
 }
 
-/** Why a server was passed over, where there are several. */
+/** Why one of several servers was skipped. */
 export class HostError extends Error {
   override readonly name = 'HostError'
 
@@ -80,7 +80,7 @@ export function splitHosts(url: string): readonly string[] {
   })
 }
 
-/** Host and port, and nothing of who connects. */
+/** Host and port, without user and password. */
 export function nameHost(url: string): string {
   const { host, port } = new Client({ connectionString: url })
   return `${host}:${port}`

@@ -1,6 +1,7 @@
 /**
- * Acts after so many milliseconds, once what has arrived by then was read: behind a handler that has kept the event loop to
- * itself the timer is late as well, and comes before an answer that has long been there. Answers how to call it off.
+ * Calls `act` after `ms`, but first lets answers be read that have arrived. Behind a handler that blocks the event
+ * loop, the timer is late as well, and would run before an answer that came long ago. Returns a function that cancels
+ * it.
  */
 export function whenRead(ms: number, act: () => void): () => void {
   let reading: NodeJS.Immediate | undefined

@@ -1,11 +1,11 @@
 import type { PoolClient } from 'pg'
 import { giveBack } from './connections.ts'
 
-/** So many statements, and the connection goes back to the pool for a moment: somebody may wait for one. */
+/** After this many statements, the connection goes back to the pool for a moment: another caller may wait for one. */
 const mostJoined = 64
 
 /**
- * A connection that several statements share, each sent right behind the one before it: the server carries them out in
+ * A connection that several statements share. Each is sent right behind the one before, and the server runs them in
  * that order.
  */
 export class Line {
@@ -36,7 +36,7 @@ export class Line {
     this.#users += 1
   }
 
-  /** The connection is given back with its last user, or at once where it is broken; then nobody may join any more. */
+  /** Gives the connection back with its last user, or at once if it is broken. Then nobody may join. */
   leave(broken: boolean): void {
     this.#users -= 1
     if (this.#over || (!broken && this.#users > 0)) return

@@ -7,13 +7,13 @@ import { hangUp, keepAlive } from './socket.ts'
 
 const firstBackoffMs = 100
 const longestBackoffMs = 3_000
-/** A connection that the network has forgotten says nothing: it is asked. */
+/** A connection that the network has forgotten is silent, so it is pinged. */
 const pingEveryMs = 5_000
 const answerMs = 3_000
 
 /**
- * Receives wake-ups, on one connection for all who listen in this process. After a lost connection it listens again, with
- * jittered backoff, and then wakes everybody, because something may have been missed.
+ * Receives wake-ups, on one connection for all listeners of this process. After a lost connection it listens again,
+ * with jittered backoff. Then it wakes everybody, because something may have been missed.
  */
 export class Listener {
   readonly #database: Database
@@ -25,7 +25,7 @@ export class Listener {
   #client: Client | undefined
   #connecting: Promise<void> | undefined
   #ping: NodeJS.Timeout | undefined
-  /** The statement before, on this connection: pg takes one at a time, and from version 9 refuses a second one. */
+  /** The previous statement on this connection. pg takes one at a time, and from version 9 refuses a second one. */
   #last: Promise<unknown> = Promise.resolve()
   readonly #closing = new AbortController()
 
@@ -155,7 +155,7 @@ export class Listener {
     return asked
   }
 
-  /** At once: who does not answer does not say goodbye either. */
+  /** At once: a server that does not answer does not answer a goodbye either. */
   #drop(client: Client | undefined): void {
     if (!client) return
     hangUp(client)

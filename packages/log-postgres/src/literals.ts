@@ -1,9 +1,9 @@
-/** A value of a column in an array parameter: null where it does not apply. */
+/** A value of a column in an array parameter. Null if it does not apply. */
 export type Cell = string | number | boolean | null | undefined
 
 /**
- * PostgreSQL's literal of an array, as one text parameter: what every client library can send as it is. Undefined where
- * no cell has a value, so that a column that nobody uses costs one null.
+ * PostgreSQL's literal of an array, as one text parameter, which every client library can send. Undefined if no cell
+ * has a value, so that an unused column costs one null.
  */
 export function arrayLiteral(cells: readonly Cell[]): string | null {
   let text = '{'
@@ -33,14 +33,17 @@ export function jsonMembers(members: Readonly<Record<string, unknown>>): string 
   return text === '{}' ? null : text.slice(1, -1)
 }
 
-/** A NUL, or half of a surrogate pair: PostgreSQL refuses the one, and the wire would silently replace the other. */
+/**
+ * False for a NUL, which PostgreSQL refuses, and for half of a surrogate pair, which the protocol would silently
+ * replace.
+ */
 export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed()
 }
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
-/** Ids come back from tickets, which anybody may have forged. */
+/** Ids come from tickets, which may be forged. */
 export function isUuid(text: string): boolean {
   return uuid.test(text)
 }

@@ -46,7 +46,7 @@ export function openPostgresLog(
     })
     return connecting
   }
-  /** Nothing is asked of a schema that this code cannot use: connecting comes before everything else. */
+  /** Connects before the first call, so that nothing runs on a schema that this code cannot use. */
   const connected = async <T>(work: () => Promise<T>): Promise<T> => {
     if (closing) throw new ErrandError('E_CLOSED', 'this job log has been closed')
     if (!info) await connect()

@@ -8,16 +8,16 @@ import { createdIn, inSchema } from './migrations/sql-files.ts'
 
 const migrationDeadlineMs = 600_000
 
-/** Makes or updates the schema. Ten processes that start together do it once: the others wait, and find it done. */
+/** Creates or updates the schema. If ten processes start together, one does it. The others wait and find it done. */
 export async function migrate(database: Database, restored: boolean): Promise<MigrationReport> {
   const { schema, release } = database
   return database.transaction(
     async (run) => {
       await run('set local statement_timeout = 0')
-      // Of version 17 and later; a role may have it, and a migration takes as long as it takes.
+      // Exists from version 17 on. A role may have it, and a migration may take long.
       await run(`select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`)
       await run(`select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext($1))`, [schema])
-      // Each statement that alters gives up soon rather than stop everybody who waits behind it.
+      // Each altering statement gives up soon, because everybody waits behind it.
       await run(`set local lock_timeout = '5s'`)
       const [found] = await run(`select current_setting('server_encoding')`)
       checkEncoding(found?.[0], database.place)
@@ -40,7 +40,9 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
   )
 }
 
-/** Makes the rules of this build. Those of older builds stay for as long as one of them may still work with the schema. */
+/**
+ * Creates the rules of this build. Rules of older builds stay as long as one of them may still work with the schema.
+ */
 async function makeRules(run: Run, { schema, release }: Database): Promise<void> {
   const rules = release.rules()
   await run(inSchema(versioned(rules, release.version), schema))
@@ -57,12 +59,12 @@ async function makeRules(run: Run, { schema, release }: Database): Promise<void>
     end $$`)
 }
 
-/** The schema's version so far; 0 where there is none. */
+/** The schema's current version, or 0 without one. */
 async function prepareLedger(run: Run, schema: string): Promise<number> {
   const [found] = await run(`select to_regclass($1) is not null`, [`${schema}.migrations`])
   if (found?.[0] !== 't') {
     await refuseShared(run, schema)
-    // Looked for first: to make it needs a right on the database, even where there is nothing to make.
+    // Looks for it first: to create it needs a right on the database, even if it exists.
     const [there] = await run('select to_regnamespace($1) is not null', [schema])
     if (there?.[0] !== 't') await run(`create schema ${schema}`)
     await run(`
@@ -79,7 +81,7 @@ async function prepareLedger(run: Run, schema: string): Promise<number> {
 }
 
 /**
- * A log has its schema for itself: rights are given on all of it, and who drops the log drops the schema.
+ * A log needs a schema of its own: rights are given on all of it, and dropping the log drops the schema.
  * @throws `E_OPTION`
  */
 async function refuseShared(run: Run, schema: string): Promise<void> {
@@ -107,7 +109,7 @@ async function refuseShared(run: Run, schema: string): Promise<void> {
 async function raiseEpoch(run: Run, schema: string): Promise<void> {
   await run(`update ${schema}.meta set epoch = epoch + 1, timeline = ${schema}.timeline()`)
   await run(`insert into ${schema}.epochs (epoch) select epoch from ${schema}.meta`)
-  // Numbers of the server that the backup was made on.
+  // These are numbers of the server of the backup.
   await run(`update ${schema}.sweeps set common_tx = null`)
   await run(`update ${schema}.prunes set open = '{}', late_seq = 0`)
   if (!(await isAhead(run, schema))) return
@@ -157,7 +159,7 @@ export async function inspect(database: Database): Promise<LogInfo> {
       'E_LOG_VERSION',
       `the job log at ${place} has schema version ${version}, and this code needs ${release.version}; run: errand migrate`,
     )
-  // Made by a newer build at once, it never had the rules of this one.
+  // If a newer build created it at once, it never had the rules of this one.
   if (Number(oldestCode) > release.version || hasRules !== 't')
     throw new ErrandError(
       'E_LOG_VERSION',
@@ -177,7 +179,9 @@ export async function inspect(database: Database): Promise<LogInfo> {
   }
 }
 
-/** One character that the database cannot store would be refused with all that is written beside it. */
+/**
+ * With another encoding, one character that the database cannot store would fail everything that is written with it.
+ */
 function checkEncoding(encoding: string | null | undefined, place: string): void {
   if (encoding === 'UTF8') return
   throw new ErrandError(

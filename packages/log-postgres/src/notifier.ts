@@ -6,16 +6,16 @@ import { toChannel } from './channels.ts'
 import type { Behind, Database } from './database.ts'
 import { hangUp, keepAlive } from './socket.ts'
 
-/** A commit with NOTIFY takes a lock of the whole instance: at most this part of the time is spent notifying. */
+/** A commit with NOTIFY locks the whole instance. Notifying may take at most this share of the time. */
 const share = 1 / 5
 const shortestMs = 2
 const longestMs = 250
-/** A wake-up that takes longer is late anyway, and the connection may be one that the network has forgotten. */
+/** A wake-up that takes longer is late anyway, and the network may have forgotten the connection. */
 const answerMs = 5_000
 
 /**
- * Nothing is written that could be lost, and waiting for the disk would hold that lock all the while. For this transaction
- * only: the connection may be one that stores jobs.
+ * This transaction writes nothing that could be lost, and waiting for the disk would hold that lock. Set for this
+ * transaction only: the connection may be one that stores jobs.
  */
 const text = `select set_config('synchronous_commit', 'off', true), pg_notify(channel, $2)
   from unnest($1::text[]) as t (channel)`
@@ -28,7 +28,7 @@ const name = 'errand_notify'
  * for it polls as well.
  */
 export class Notifier {
-  /** Tells this process's own wake-ups, which it has delivered already, from others'. */
+  /** Distinguishes this process's own wake-ups, which it has delivered already, from others'. */
   readonly sender: string = randomUUID()
   readonly #database: Database
   readonly #logger: Logger
@@ -63,7 +63,7 @@ export class Notifier {
     return {
       name,
       text,
-      // Made when the other one has been sent: it is under way meanwhile.
+      // Made when the other statement was sent, while it is under way.
       get values() {
         return getValues()
       },
@@ -72,7 +72,7 @@ export class Notifier {
       },
       sent: (other, own) => {
         used = true
-        // Then it told of nothing, and came too soon for what is tried next.
+        // If it failed, the wake-up told of nothing, and came too early for the next try.
         other.catch(() => (used = false))
         this.#behind += 1
         this.#pumping ??= this.#follow(other, own)
@@ -93,7 +93,7 @@ export class Notifier {
 
   async #pump(): Promise<void> {
     while (this.#pending.size > 0) {
-      // Who notifies of a job notifies of its event as well, a moment before or after: one statement for both.
+      // A job and its event are notified almost together: one statement for both.
       await turn()
       const topics = [...this.#pending]
       this.#pending.clear()
@@ -109,11 +109,11 @@ export class Notifier {
     this.#pumping = undefined
   }
 
-  /** What was sent behind another statement took its time from the end of that one. */
+  /** The time of a statement behind another one counts from the end of that one. */
   async #follow(other: Promise<unknown>, own: Promise<unknown>): Promise<void> {
     await other.catch(() => {})
     const since = performance.now()
-    // No answer is no reason to keep those waiting that come after it.
+    // A missing answer must not delay the wake-ups after it.
     await Promise.race([own.catch(() => {}), pause(longestMs, undefined, { ref: false })])
     await this.#rest(performance.now() - since)
     await this.#pump()
@@ -137,7 +137,7 @@ export class Notifier {
       values: [...this.#values(topics)],
       query_timeout: answerMs,
     }
-    // Between wake-ups the connection shall not keep a process alive; under way it must.
+    // Between wake-ups the connection must not keep a process alive. During one it must.
     keepAlive(client, true)
     try {
       await client.query(statement)

@@ -24,7 +24,7 @@ import { lane, maybe, number, strings, toTransfer } from './rows.ts'
 import { setAsideHeirs } from './set-aside.ts'
 import type { Sweeps } from './sweeps.ts'
 
-/** Operators may wait for a row, but not for ever. */
+/** How long operators wait for a row. */
 const rowWait = '10s'
 const changedGraceMs = 30_000
 const expeditedAtOnce = 5_000
@@ -34,7 +34,7 @@ interface Pruned {
   readonly more: boolean
 }
 
-/** What operators do: to jobs, queues and workers. */
+/** The operators' calls about jobs, queues and workers. */
 export class Operations {
   readonly #database: Database
   readonly #logger: Logger
@@ -147,7 +147,7 @@ export class Operations {
     await this.#database.query('errand_resume', `delete from ${this.#schema}.paused_queues where name = $1`, [
       queue,
     ])
-    // Tickets that came during the pause were dropped: what is ready is due for publishing at once, a part at a time.
+    // Tickets that came during the pause were dropped, so ready jobs become due for publishing at once, in parts.
     while ((await this.#sweeps.expedite([queue], { limit: expeditedAtOnce })).more);
   }
 
@@ -295,7 +295,7 @@ export class Operations {
     const failed = await ended([eventCode.failed, eventCode.skipped], failedMs, limit - succeeded.jobs)
     const jobs = succeeded.jobs + failed.jobs
     if (failed.more) return { jobs, more: true }
-    // Events go when no job can need them any more: jobs first, and only when none is left behind.
+    // Events are pruned when no job can need them any more: jobs first, and events only when no old job is left.
     const [row] = await this.#database.query(
       'errand_drop_events',
       `select ${this.#database.rule('drop_events')}(${this.#schema}.clock() - $1::bigint * interval '1 millisecond', $2)`,
@@ -317,7 +317,7 @@ export class Operations {
       const answers = await halving<string, readonly Row[]>(batch, {
         run: async (part) => [await act(part)],
         isCulprit: isRefusedData,
-        // Its neighbours go on; who asked hears of it at the end.
+        // The others go on. The caller gets the error at the end.
         alone: async (id, error) => {
           try {
             // It may be the row of the job that waits behind it for its key.

@@ -14,11 +14,11 @@ export interface PostgresOptions {
   readonly url: string
   /** Schema of the log's tables. Default `errand`. */
   readonly schema?: string | undefined
-  /** Connections for statements, besides one that listens and one that notifies. Default 10. */
+  /** Connections for statements, besides one to listen and one to notify. Default 10. */
   readonly poolSize?: number | undefined
   /** Milliseconds that a statement may take before its connection is given up. Default 15,000. */
   readonly statementTimeout?: number | undefined
-  /** Make or update the schema when connecting. Default false: `errand migrate` does it. */
+  /** Create or update the schema when connecting. Default false: `errand migrate` does it. */
   readonly migrate?: boolean | undefined
   /** Wake workers by LISTEN. Off for a pooler that cannot (PgBouncer in transaction mode): workers poll then. Default true. */
   readonly listen?: boolean | undefined
@@ -74,7 +74,7 @@ function merged(given: string | PostgresOptions): PostgresOptions {
   return { ...inUrl, ...Object.fromEntries(said) }
 }
 
-/** Where the log is, for people: hosts, ports and database, and nothing of who connects. */
+/** Where the log is, for people: hosts, ports and database, without user and password. */
 export function describePlace({ urls }: ResolvedOptions): string {
   const { database } = new Client({ connectionString: urls[0] })
   return `${urls.map((url) => nameHost(url)).join(',')}/${database ?? ''}`
@@ -102,13 +102,13 @@ function checkUrl(url: unknown): asserts url is string {
   }
 }
 
-/** The client opens the files of TLS while it reads the URL. */
+/** The client opens the files of TLS when it reads the URL. */
 function unreadableFile(error: unknown): string | undefined {
   const isOfSystem = error instanceof Error && 'syscall' in error && 'path' in error
   return isOfSystem && typeof error.path === 'string' ? error.path : undefined
 }
 
-/** As libpq has it. */
+/** With the names of libpq. */
 function parseSessions(url: string): SessionKind {
   const given = new URLSearchParams(url.split('?', 2)[1]).get('target_session_attrs') ?? 'read-write'
   const kind = sessionKinds.find((each) => each === given)

@@ -21,8 +21,8 @@ export function maybe(column: Column | undefined): string | undefined {
 }
 
 /**
- * Who may only dispatch can still do so by its own SQL, and store what no code of ours would. It must not stop those who
- * read its jobs among others: what makes no sense is read as the least that there is.
+ * A dispatcher role can insert rows directly, so values may be invalid. They must not fail other reads: an invalid
+ * value is read as the least possible one.
  */
 export function lane(column: Column | undefined): Lane {
   const rank = Number(column)
@@ -50,7 +50,7 @@ function parseMeta(column: Column | undefined): Readonly<Record<string, string>>
   )
 }
 
-/** The forwarding address that `meta` keeps, its revision apart; 0: there is none. */
+/** The forwarding address in `meta`, whose revision is a column of its own. 0 means none. */
 export function toTransfer(revision: Column | undefined, json: Column | undefined): Transfer | undefined {
   if (number(revision) === 0 || json == null) return undefined
   return { ...(JSON.parse(json) as Omit<Transfer, 'revision'>), revision: number(revision) }
@@ -107,10 +107,13 @@ const claimNames = [
 ] as const
 type ClaimName = (typeof claimNames)[number]
 
-/** What a claim has, asked for by the names that the log's functions give it: so their order is theirs. */
+/**
+ * The columns of a claim, selected by the names that the log's functions give them. So the functions may change their
+ * order.
+ */
 export const claimColumns: string = claimNames.join(', ')
 
-/** Where each of them is in an answer, counted from the first. */
+/** The place of each of them in an answer, counted from the first. */
 const claimed = Object.fromEntries(claimNames.map((name, place) => [name, place])) as Readonly<
   Record<ClaimName, number>
 >

@@ -4,9 +4,7 @@ import { isRefusedData } from './failures.ts'
 import { arrayLiteral } from './literals.ts'
 
 /**
- * Asks; where the data of some row is refused, fails the jobs whose rows cannot be worked with, and asks again: their
- * neighbours go on.
- * @param call of the schema's function that finds them
+ * Runs `ask`. If the data of a row is refused, fails the jobs with unusable rows and asks again, so the others go on.
  */
 export async function despiteData(
   database: Database,
@@ -23,7 +21,7 @@ export async function despiteData(
   }
 }
 
-/** Fails those that the function finds to be such. Answers how many. */
+/** Fails the jobs that the function finds. Returns how many. */
 async function setAside(
   database: Database,
   logger: Logger,
@@ -36,7 +34,7 @@ async function setAside(
   return rows.length
 }
 
-/** Those that wait behind these jobs for their ordering key, where they cannot be given it. */
+/** Jobs that wait behind these for their ordering key and cannot be given it. */
 export function setAsideHeirs(database: Database, logger: Logger, ids: readonly string[]): Promise<number> {
   return setAside(database, logger, { name: 'set_aside_heirs', parameters: [arrayLiteral(ids)] })
 }

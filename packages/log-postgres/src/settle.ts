@@ -23,10 +23,10 @@ import { noteAside, setAsideHeirs } from './set-aside.ts'
 import { lane, maybeNumber } from './rows.ts'
 import { recognizeTransaction } from './transaction.ts'
 
-/** How long a settlement waits for a row that somebody has locked, when it is asked again by itself. */
+/** How long a settlement waits for a locked row, when it is repeated alone. */
 const rowWait = '5s'
 
-/** Outcomes as the function has them: a number, and the parts that belong to it. */
+/** An outcome as the function takes it: a number, and the parts that belong to it. */
 interface Encoding {
   readonly id: string
   readonly run: number
@@ -109,7 +109,7 @@ export class Settler {
       })
       facts.read(lines)
     }
-    // Rows that somebody has locked: a caller's transaction that completes the job, most often. Nobody waited for them.
+    // Locked rows, mostly by a caller's transaction that completes the job. Nothing waited for them.
     for (const id of facts.locked) {
       const one = encoded.find((settlement) => settlement.id.toLowerCase() === id)
       if (one) facts.read(await this.#waiting(one, by))
@@ -126,7 +126,7 @@ export class Settler {
     }
   }
 
-  /** What the data of a settlement, or of its job, is refused for keeps none of its neighbours from being recorded. */
+  /** If the data of a settlement, or of its job, is refused, the others must still be recorded. */
   async #instead(one: Encoding, by: WorkerRef, facts: Facts, refusal: unknown): Promise<string> {
     try {
       // It may be the row of the job that waits behind it for its key.
@@ -155,7 +155,7 @@ export class Settler {
     }
   }
 
-  /** Settles what has succeeded and holds no key, in short. What is left is for `settle` to judge. */
+  /** The short way, for runs that succeeded and hold no key. `settle` decides about the rest. */
   async #succeed(part: readonly Encoding[], by: WorkerRef, facts: Facts): Promise<readonly Encoding[]> {
     if (!part.every(({ id, kind }) => kind === settleCode.succeed && isUuid(id))) return part
     try {
@@ -205,7 +205,10 @@ export class Settler {
   }
 }
 
-/** An outcome that no text can hold fails its job: it must fail none of its neighbours, and another run would end the same. */
+/**
+ * An outcome with text that cannot be stored fails its job. It must not fail others, and another run would end the
+ * same.
+ */
 function unstorable(one: Encoding): Encoding {
   if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable', 'E_LOG') }
   return {
@@ -276,7 +279,7 @@ interface Fact {
 const success: Fact = { result: 'settled', event: 'succeeded', state: 'succeeded', runAt: undefined }
 const noTickets: readonly Ticket[] = []
 
-/** What the function answered, line by line; see its migration. */
+/** What the function answered, row by row. */
 class Facts {
   readonly locked = new Set<string>()
   readonly #logId: string
@@ -339,7 +342,7 @@ class Facts {
   }
 
   #settled(result: Settled['result'], id: string, rest: readonly string[]): void {
-    // What a part of this very call had recorded, before its rest was refused and offered in halves.
+    // A part of this call had recorded it, before the rest was refused and offered in halves.
     if (result === 'already' && this.#facts.get(id)?.result === 'settled') return
     const [event, state, runAt, queue, rank] = rest
     this.#facts.set(id, {

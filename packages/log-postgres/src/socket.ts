@@ -6,24 +6,24 @@ interface Socket {
   destroy(): void
 }
 
-/** The socket under a connection: pg has no calls of its own for what is done with it here. */
+/** The socket of a connection: pg has no calls for what is done with it here. */
 function getSocket(client: Client | PoolClient): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream
 }
 
-/** Whether an idle connection keeps a process alive that has nothing else to do. */
+/** Whether an idle connection keeps a process alive. */
 export function keepAlive(client: Client | PoolClient, alive: boolean): void {
   const socket = getSocket(client)
   if (alive) socket.ref?.()
   else socket.unref?.()
 }
 
-/** At once, whatever is under way: ending a pipelined connection in order would wait for it. */
+/** Ends a connection at once: an orderly end of a pipelined connection would wait for its statements. */
 export function hangUp(client: Client | PoolClient): void {
   getSocket(client).destroy()
 }
 
-/** What the server has said of itself by now: settings of the session, by name. */
+/** Settings that the server has reported so far, by name. */
 export function toldBy(client: Client): ReadonlyMap<string, string> {
   const told = new Map<string, string>()
   const { connection } = client as unknown as { connection: NodeJS.EventEmitter }

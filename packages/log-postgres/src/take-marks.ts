@@ -1,11 +1,14 @@
 import { lanes } from '@errand/core/ports'
 import type { Lane, QueueName } from '@errand/core/ports'
 
-/** A search from the front that took longer has met dead rows: it is not repeated for every take. A clean one takes half. */
+/**
+ * A search from the front that takes longer has met dead rows, so not every take repeats it. A clean one takes half of
+ * this.
+ */
 const slowSearchUs = 500
-/** One that took longer is not even repeated where nothing was found behind the marks. */
+/** A search that takes longer is not even repeated if nothing was found behind the marks. */
 const dearSearchUs = 5_000
-/** Slow searches may take this part of the time, so that a job that became ready before the marks waits little. */
+/** Slow searches may take this share of the time, so that a job which became ready before the marks waits little. */
 const searchShare = 1 / 20
 const longestMs = 5_000
 
@@ -23,7 +26,7 @@ interface Mark {
 export class TakeMarks {
   readonly #marks = new Map<QueueName, Mark>()
 
-  /** Per queue and lane the sequence to begin with, or null: from the front of all. */
+  /** Per queue and lane the sequence to begin with. Null means from the front of all. */
   from(queues: readonly QueueName[], now: number = performance.now()): readonly number[] | null {
     const slow = queues.some((queue) => (this.#marks.get(queue)?.slowUntil ?? 0) > now)
     if (!slow) return null
@@ -33,12 +36,12 @@ export class TakeMarks {
     })
   }
 
-  /** Whether to look at the front after all, when there was nothing behind the marks. */
+  /** Whether to search from the front if nothing was behind the marks. */
   areCheap(queues: readonly QueueName[]): boolean {
     return queues.every((queue) => (this.#marks.get(queue)?.searchUs ?? 0) <= dearSearchUs)
   }
 
-  /** What a take has met: how long it searched, and whether all of it from the front. */
+  /** Records a take: how long it searched, and whether it searched from the front. */
   note(
     queues: readonly QueueName[],
     fromFront: boolean,

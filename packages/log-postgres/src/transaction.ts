@@ -34,9 +34,10 @@ export function recognizeTransaction(tx: Transaction): RunInside {
 const outside = 'outside '
 
 /**
- * A shape does not tell whether a transaction was begun; two statements do, whatever the library: a transaction keeps the
- * number that the first one gets, and outside each statement is one of its own. So the statement is carried out only where
- * there is a number already, which most transactions have that have written something; else it makes one, and is asked again.
+ * A shape does not tell whether a transaction was begun. Two statements do, with every library: a transaction keeps the
+ * number that its first writing statement gets, and outside each statement is a transaction of its own. So the
+ * statement runs only if there is a number already, as in most transactions that have written something. Otherwise it
+ * takes a number and is sent again.
  */
 async function proved(
   adapter: Adapter,
@@ -135,7 +136,7 @@ function sequelize(tx: Shape): Adapter | undefined {
   if (!has(tx, 'afterCommit') || instance === null || instance === undefined) return undefined
   if (tx['finished'] !== undefined) return refuse('is a Sequelize transaction that has ended')
   return (sql, values) =>
-    // Its log would show the job's payload.
+    // The library's log would show the job's payload.
     call(instance as Shape, 'query', sql, {
       bind: [...values],
       transaction: tx,
@@ -155,12 +156,12 @@ function pg(tx: Shape): Adapter | undefined {
   return (text, values) => call(tx, 'query', text, [...values])
 }
 
-/** For libraries that number the parameters themselves, in the order in which they stand. */
+/** For libraries that number the parameters themselves, in order. */
 function numbered(sql: string): string {
   return sql.replaceAll(/\$\d+/g, '?')
 }
 
-/** `{ rows: [{ answer }] }` or `[{ answer }]`, as the libraries have it. */
+/** Libraries return `{ rows: [{ answer }] }` or `[{ answer }]`. */
 function pickAnswer(result: unknown): string {
   const rows: unknown = Array.isArray(result) ? result : (result as { rows?: unknown } | undefined)?.rows
   const row: unknown = Array.isArray(rows) ? rows[0] : undefined

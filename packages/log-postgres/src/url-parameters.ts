@@ -32,7 +32,7 @@ const ofHosts = ['target_session_attrs'] as const
 
 const known = [...own, ...clients, ...ofHosts] as const
 
-/** What URLs for Prisma have as well, where the log knows the like of it. */
+/** Parameters of URLs for Prisma that have an equivalent here. */
 const prismas = ['connection_limit', 'pgbouncer'] as const
 
 /** Parameters of others, which would do nothing here. */
@@ -56,12 +56,12 @@ const elsewhere: Readonly<Record<string, string>> = {
 }
 
 /**
- * Takes the log's own options out of a URL: what is left is the client's. Every parameter is understood by one of the two,
- * or refused: one that nobody reads would silently do nothing.
+ * Takes the log's own options out of a URL. The rest is for the client. Every parameter must be known to one of the
+ * two: an unknown one would silently do nothing.
  * @throws `E_OPTION`
  */
 export function splitUrl(url: string): PostgresOptions {
-  // Not URL: the client's own reader takes forms that URL refuses, and these few are easily told apart.
+  // Not parsed with URL: the client accepts forms that URL refuses, and these few are easily recognized.
   const begin = url.indexOf('?')
   if (begin < 0) return { url }
   const what = 'the URL of the PostgreSQL log'
@@ -90,7 +90,10 @@ export function splitUrl(url: string): PostgresOptions {
   }
 }
 
-/** Half of what such a URL says must not be lost without a word. @throws `E_OPTION` */
+/**
+ * Refuses the other parameters: nothing that a URL says may be ignored silently.
+ * @throws `E_OPTION`
+ */
 function refuseOthers(what: string, query: string): void {
   for (const name of new URLSearchParams(query).keys()) {
     const whose = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined

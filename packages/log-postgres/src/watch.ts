@@ -2,7 +2,7 @@ import type { PoolClient, QueryArrayConfig } from 'pg'
 import type { Connection } from './connection.ts'
 import { getBackend } from './socket.ts'
 
-/** A backend that has waited so long for a statement never got the one that was sent, or its answer was lost. */
+/** A backend that has waited this long for a statement never received it, or its answer was lost. */
 const waitingMs = 1_000
 const answerMs = 3_000
 
@@ -12,8 +12,8 @@ const text = `select pg_backend_pid(), a.pid
          and (a.state is null or a.state not like 'idle%' or a.state_change > clock_timestamp() - interval '${waitingMs} ms')`
 
 /**
- * Asks the server what it does for connections that have said nothing for a while. A network that has forgotten one tells
- * nobody: the statement, or its answer, is gone, and the backend waits as this process does.
+ * Asks the server what it does for quiet connections. If a network has forgotten one, no side is told: the statement or
+ * its answer is gone, and the backend waits like this process.
  */
 export class Watch {
   readonly #open: () => Promise<Connection>
@@ -25,8 +25,8 @@ export class Watch {
   }
 
   /**
-   * Whether the server is at work on what was sent over this connection. True also where that cannot be told: it does not
-   * answer others either, or a pooler between has numbers of its own.
+   * Whether the server is at work on a statement of this connection. True also if that is unknown: the server does not
+   * answer others either, or a pooler has other numbers.
    */
   isAtWork(client: PoolClient): Promise<boolean> {
     return new Promise((resolve) => {
@@ -35,11 +35,11 @@ export class Watch {
     })
   }
 
-  /** One look for all who ask at the time: a line of statements asks as often as it is long. */
+  /** One look for all that ask at the same time: each statement of a line asks. */
   async #look(): Promise<void> {
     this.#looking = true
     while (this.#asked.length > 0) {
-      // Whose turn of the event loop it is may have more to ask.
+      // Others may ask in this turn of the event loop too.
       await Promise.resolve()
       const asked = this.#asked
       this.#asked = []
@@ -49,7 +49,7 @@ export class Watch {
     this.#looking = false
   }
 
-  /** Those of the backends that are at work, or undefined where the numbers are not the server's. */
+  /** The backends that are at work. Undefined if the numbers are not the server's. */
   async #busy(backends: readonly number[]): Promise<ReadonlySet<number> | undefined> {
     const asking = await this.#open()
     try {

@@ -1,6 +1,6 @@
 /**
- * One step of the schema. Steps are only ever added, and each one first expands: code of the version before must go on
- * working beside it, because workers are replaced one by one.
+ * One step of the schema. Steps are only added. Each one expands first: code of the version before must work beside it,
+ * because workers are replaced one by one.
  */
 export interface Migration {
   readonly version: number

@@ -2,9 +2,9 @@ import type { Migration } from './migration.ts'
 import { readRules } from './rules.ts'
 import { readSql } from './sql-files.ts'
 
-/** What a build knows of the schema: its steps, and the rules that it calls. */
+/** What a build knows about the schema: its steps, and the rules that it calls. */
 export interface Release {
-  /** Of its newest step, and of its rules. */
+  /** The version of its newest step and of its rules. */
   readonly version: number
   /** Every step, in order. */
   readonly migrations: () => readonly Migration[]
@@ -12,7 +12,7 @@ export interface Release {
   readonly rules: () => string
 }
 
-/** This build. Its texts are read where they are needed: who only works with the log needs no file. */
+/** This build. Its texts are read only when needed: a process that only works with the log needs no file. */
 export const release: Release = {
   version: 1,
   migrations: () => [{ version: 1, name: 'the job log', oldestCode: 1, tables: readSql('tables/0001.sql') }],

@@ -1,6 +1,6 @@
 import { createdIn, readSql } from './sql-files.ts'
 
-/** The files of `sql/rules`, in the order in which they are created: SQL functions name only what is there already. */
+/** The files of `sql/rules`, in the order of creation: SQL functions may name only what exists already. */
 const files = [
   'timeline',
   'bounds',
@@ -25,7 +25,7 @@ const files = [
   'prune',
 ] as const
 
-/** The rules of this code, as their files say them. */
+/** The rules of this code, from their files. */
 export const readRules = (): string => files.map((file) => readSql(`rules/${file}.sql`)).join('\n')
 
 /** The name of a rule in the database: each version has rules of its own, so that an older worker goes on with its own. */

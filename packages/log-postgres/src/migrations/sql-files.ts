@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { ErrandError } from '@errand/core/ports'
 
-/** The folder `sql` of this package: it is published beside `dist`, so it is as far from there as from `src`. */
+/**
+ * The folder `sql` of this package. It is published beside `dist`, so it has the same distance from `dist` and from
+ * `src`.
+ */
 const folder = '../../sql/'
 
 /**
