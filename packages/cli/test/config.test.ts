@@ -35,6 +35,16 @@ test('a configuration may be CommonJS', async () => {
   expect(await project.command('jobs', 'list')).toMatchObject({ code: 0 })
 })
 
+test('a configuration that its package takes for CommonJS is told what to do', async () => {
+  const config = "import { defineConfig } from 'errand'\nexport default defineConfig({})\n"
+  const project = makeProject({ type: 'commonjs', files: { 'errand.config.ts': config } })
+  const ran = await project.command('queues', 'list')
+  expect(ran.code).toBe(5)
+  expect(ran.stderr).toMatch(
+    /^E_CONFIG .*; package\.json says "type": "commonjs": run npm pkg set type=module, or name the file errand\.config\.mts$/m,
+  )
+})
+
 test('without any configuration the error says how to begin', async () => {
   const ran = await makeProject().command('jobs', 'list')
   expect(ran).toMatchObject({ code: 5, stdout: '' })

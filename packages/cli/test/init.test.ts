@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { makeProject } from './helpers/project.ts'
 
@@ -19,6 +21,21 @@ test('without a schema library in the project, what init writes runs as well', a
   await project.command('init')
   expect(project.read('jobs.ts')).not.toContain(`from 'zod'`)
   expect(await project.command('run', 'example.greet')).toMatchObject({ code: 0 })
+})
+
+test('in a package of CommonJS, as npm init makes it, what init writes runs as well', async () => {
+  const project = makeProject({ type: 'commonjs' })
+  const made = await project.command('init')
+  expect(made.stdout).toMatch(/wrote +jobs\.mts/)
+  const ran = await project.command('run', 'example.greet', '{"name":"world"}')
+  expect(ran, ran.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining('hello, world') })
+})
+
+test('in a folder without a package, init says how to make one', async () => {
+  const project = makeProject()
+  rmSync(join(project.folder, 'package.json'))
+  const { next } = await project.json<{ readonly next: readonly string[] }>('init')
+  expect(next.slice(0, 2)).toEqual(['npm init -y', 'npm pkg set type=module'])
 })
 
 test('init never overwrites a file, and says which it kept', async () => {

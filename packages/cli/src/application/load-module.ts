@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
-import { basename, dirname, relative } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError, isErrandError } from '@errand/core/ports'
 import { addCommand } from './package-manager.ts'
+import { packageType } from './package-type.ts'
 import { useTsx } from './tsx.ts'
 import { constructIn, findPlace } from './typescript.ts'
 import type { Construct } from './typescript.ts'
@@ -57,11 +57,20 @@ function failed(what: string, file: string, error: unknown): ErrandError {
   const where = place === undefined ? '' : ` (${short(place)})`
   return new ErrandError(
     'E_CONFIG',
-    `${what} ${short(file)} could not be loaded: ${kind}: ${message}${where}`,
+    `${what} ${short(file)} could not be loaded: ${kind}: ${message}${where}${adviceOnType(message, place ?? file)}`,
     {
       cause: error,
     },
   )
+}
+
+/** Node takes each file of such a package for CommonJS, and an `import` in it for a mistake. */
+function adviceOnType(message: string, place: string): string {
+  if (!/import statement outside a module|Unexpected token 'export'/.test(message)) return ''
+  const file = place.replace(/:\d+$/, '')
+  const found = packageType(file)
+  if (found?.type !== 'commonjs') return ''
+  return `; ${short(found.manifest)} says "type": "commonjs": run npm pkg set type=module, or name the file ${short(file.replace(/\.([jt]s)$/, '.m$1'))}`
 }
 
 function needsTsx(what: string, file: string, construct: Construct, cause: unknown): ErrandError {
@@ -82,11 +91,7 @@ function isTypeScript(file: string): boolean {
 function isModule(file: string): boolean {
   if (/\.m[jt]s$/.test(file)) return true
   if (/\.c[jt]s$/.test(file)) return false
-  const manifest = findPackageJSON(pathToFileURL(file))
-  // If there is none up to the root, Node returns the file itself.
-  if (manifest === undefined || basename(manifest) !== 'package.json') return false
-  const { type } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly type?: unknown }
-  return type === 'module'
+  return packageType(file)?.type === 'module'
 }
 
 /** The path as people write it: relative to the current folder. */

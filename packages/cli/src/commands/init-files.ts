@@ -16,6 +16,9 @@ const schemas = {
   },
 } as const satisfies Record<SchemaLibrary, unknown>
 
+/** `mts` where the package says that its files are CommonJS: Node would not take an `import` in a `.ts` file. */
+export type Extension = 'ts' | 'mts'
+
 export function jobsFile(errand: string, library: SchemaLibrary | undefined): string {
   const head = `// What may be done. Applications and workers import it: no handler, no connection.\n`
   if (library === undefined) {
@@ -41,7 +44,7 @@ export const greet = defineJob({
 `
 }
 
-export function workerFile(errand: string, library: SchemaLibrary | undefined): string {
+export function workerFile(errand: string, library: SchemaLibrary | undefined, extension: Extension): string {
   const handler =
     library === undefined
       ? `handle(greet, (_payload, ctx) => {
@@ -53,7 +56,7 @@ export function workerFile(errand: string, library: SchemaLibrary | undefined): 
     }),`
   return `// How it is done. Only workers load it: \`errand work\`.
 import { defineWorker, handle } from '${errand}'
-import { greet } from './jobs.ts'
+import { greet } from './jobs.${extension}'
 
 export default defineWorker({
   concurrency: 10,
@@ -64,14 +67,14 @@ export default defineWorker({
 `
 }
 
-export function configFile(errand: string): string {
+export function configFile(errand: string, extension: Extension): string {
   return `// Where. The same file for every environment: ERRAND_LOG and ERRAND_DRIVER say which database and which broker.
 import { defineConfig } from '${errand}'
 
 export default defineConfig({
   // log: 'postgres://…', // default: ERRAND_LOG, else (not in production) a SQLite file
   // driver: 'amqp://…', // default: ERRAND_DRIVER, else the job log's own database
-  worker: './worker.ts',
+  worker: './worker.${extension}',
 })
 `
 }

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { findPackageJSON, createRequire } from 'node:module'
+import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { ErrandError } from '@errand/core/ports'
 import { addCommand } from '../application/package-manager.ts'
+import { packageType } from '../application/package-type.ts'
 import { short } from '../application/load-module.ts'
 import { action } from '../command.ts'
 import type { Command } from '../command.ts'
@@ -20,10 +20,11 @@ export function init(program: Command): void {
     const library = schemaLibrary(target)
     const errand =
       canResolve(target, '@errand/core') && !canResolve(target, 'errand') ? '@errand/core' : 'errand'
+    const extension = packageType(join(target, 'jobs.ts'))?.type === 'commonjs' ? 'mts' : 'ts'
     const files = [
-      ['jobs.ts', jobsFile(errand, library)],
-      ['worker.ts', workerFile(errand, library)],
-      ['errand.config.ts', configFile(errand)],
+      [`jobs.${extension}`, jobsFile(errand, library)],
+      [`worker.${extension}`, workerFile(errand, library, extension)],
+      [`errand.config.${extension}`, configFile(errand, extension)],
     ] as const
     const report = files.map(([name, text]) => ({
       file: join(target, name),
@@ -63,8 +64,8 @@ function write(folder: string, name: string, text: string): boolean {
 function nextSteps(folder: string, errand: string, library: SchemaLibrary | undefined): readonly string[] {
   const steps: string[] = []
   if (resolve(folder) !== process.cwd()) steps.push(`cd ${short(folder)}`)
-  const manifest = findPackageJSON(pathToFileURL(join(folder, 'worker.ts')))
-  if (manifest === undefined) steps.push('npm init -y', 'npm pkg set type=module')
+  if (packageType(join(folder, 'worker.ts')) === undefined)
+    steps.push('npm init -y', 'npm pkg set type=module')
   if (!canResolve(folder, errand)) steps.push(addCommand(folder, errand, 'production'))
   steps.push(
     'node_modules/.bin/errand work',

@@ -18,7 +18,7 @@ export interface ProjectOptions {
   /** Files by their path in the project. */
   readonly files?: Readonly<Record<string, string>>
   /** `"type"` of package.json. Default `module`; `none` leaves it out. */
-  readonly type?: 'module' | 'none'
+  readonly type?: 'module' | 'commonjs' | 'none'
   /** Whether tsx is installed. Default false. */
   readonly tsx?: boolean
   /** Whether zod is installed. Default true. */
