@@ -48,7 +48,7 @@ export const hog = defineJob({
   name: 'fleet.hog',
   queue: 'work',
   payload: z.object({ ms: z.number() }),
-  timeout: '1m',
+  timeout: '5m',
 })
 
 /** Waits until the test opens the gate, which is a file beside the ledger: busy for an hour, as far as anybody can tell. */
