@@ -51,7 +51,7 @@ export function workerFile(errand: string, library: SchemaLibrary | undefined, e
       ctx.log.info({}, 'hello, world')
     }),`
       : `handle(greet, ({ name }, ctx) => {
-      ctx.log.info({ name }, 'somebody is greeted')
+      ctx.log.info({ who: name }, 'somebody is greeted')
       return { text: \`hello, \${name}\` }
     }),`
   return `// How it is done. Only workers load it: \`errand work\`.
