@@ -42,7 +42,7 @@ function pictures(name: string, files: readonly string[]): string {
 }
 
 /** Every process that the demo has started: workers, and its own broker. */
-function processesOf(output: string): number[] {
+function parseProcesses(output: string): number[] {
   return [...output.matchAll(/(?:is at work on \w+|fauxqs), in process (\d+)/g)].map(([, pid]) => Number(pid))
 }
 
@@ -63,8 +63,8 @@ function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
     )
   }
   expect(output).toMatch(new RegExp(`moved to ${broker}, one by one, and started [1-9]\\d* jobs? there`))
-  expect(processesOf(output)).toHaveLength(broker === 'SQS' ? 7 : 6)
-  expect(processesOf(output).filter(isAlive)).toEqual([])
+  expect(parseProcesses(output)).toHaveLength(broker === 'SQS' ? 7 : 6)
+  expect(parseProcesses(output).filter(isAlive)).toEqual([])
 }
 
 describe('the demo', () => {
@@ -169,7 +169,7 @@ describe('the demo', () => {
     const out = join(folder, 'interrupted')
     await using show = demo('--out', out)
     await show.says(moment)
-    const processes = processesOf(show.output())
+    const processes = parseProcesses(show.output())
     show.child.kill('SIGINT')
     expect(await show.exitCode, show.output()).toBe(130)
     expect(processes.filter(isAlive)).toEqual([])
@@ -188,7 +188,7 @@ describe('the demo', () => {
   it('leaves no process behind when it is killed itself', async () => {
     await using show = demo('--out', join(folder, 'killed'))
     await show.says(/is at work on SQS/)
-    const processes = processesOf(show.output())
+    const processes = parseProcesses(show.output())
     expect(processes).toHaveLength(5)
     onTestFinished(() => processes.filter(isAlive).forEach((pid) => process.kill(pid, 'SIGKILL')))
     show.child.kill('SIGKILL')

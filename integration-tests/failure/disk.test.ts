@@ -74,7 +74,7 @@ function fleetOn(file: string, ledger: string, through: readonly string[]) {
   const refused: string[] = []
   const tail = new LedgerTail(ledger)
   const ended = new Set<string>()
-  const endedOf = (): ReadonlySet<string> => {
+  const findEnded = (): ReadonlySet<string> => {
     for (const { jobId, mark } of tail.read()) if (mark === 'ended') ended.add(jobId)
     return ended
   }
@@ -98,15 +98,15 @@ function fleetOn(file: string, ledger: string, through: readonly string[]) {
       ),
     /** More is dispatched, and more has ended. */
     async goesOn(): Promise<void> {
-      const [dispatches, ends] = [acknowledged.length + 20, endedOf().size + 20]
-      await until(() => acknowledged.length >= dispatches && endedOf().size >= ends, {
+      const [dispatches, ends] = [acknowledged.length + 20, findEnded().size + 20]
+      await until(() => acknowledged.length >= dispatches && findEnded().size >= ends, {
         what: 'jobs are dispatched, and end',
         withinMs: 30_000,
         pause,
       })
     },
     allEnded: (): Promise<unknown> =>
-      until(() => acknowledged.every((id) => endedOf().has(id)), {
+      until(() => acknowledged.every((id) => findEnded().has(id)), {
         what: 'all that was acknowledged has ended',
         withinMs: 60_000,
         pause,

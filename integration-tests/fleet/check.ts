@@ -29,7 +29,7 @@ export interface Checked {
   readonly events: Readonly<Partial<Record<EventType, number>>>
 }
 
-export async function markOf(log: JobLog): Promise<Mark> {
+export async function takeMark(log: JobLog): Promise<Mark> {
   const [newest] = await log.list({}, { limit: 1 })
   return { cursor: await log.end(), newest: newest?.id }
 }
@@ -54,7 +54,7 @@ export async function checkSince(
     const found = checkHistory({ events: whole, dispatched: [...dispatched, ...missing], ledger, live: [] })
     violations = [
       ...describeViolations(found).split('\n').filter(Boolean),
-      ...effectsOf(await readEffects(url), dispatched, whole),
+      ...checkEffects(await readEffects(url), dispatched, whole),
     ]
     return violations.length === 0
   }
@@ -62,7 +62,7 @@ export async function checkSince(
   await until(look, { withinMs: 20_000, pause }).catch(() => {})
   return {
     violations,
-    jobs: finalStatesOf(dispatched, events),
+    jobs: countFinalStates(dispatched, events),
     events: countBy(events, ({ type }) => type),
   }
 }
@@ -106,7 +106,7 @@ async function completed(
 }
 
 /** A job that has completed in the transaction of its effect has it once; any other has none. */
-function effectsOf(
+function checkEffects(
   effects: readonly string[],
   dispatched: readonly Dispatched[],
   events: readonly EventRecord[],
@@ -123,7 +123,10 @@ function effectsOf(
     })
 }
 
-function finalStatesOf(dispatched: readonly Dispatched[], events: readonly EventRecord[]): Checked['jobs'] {
+function countFinalStates(
+  dispatched: readonly Dispatched[],
+  events: readonly EventRecord[],
+): Checked['jobs'] {
   const last = new Map<string, EventRecord>()
   for (const event of events)
     if (event.version > (last.get(event.jobId)?.version ?? 0)) last.set(event.jobId, event)
@@ -133,9 +136,9 @@ function finalStatesOf(dispatched: readonly Dispatched[], events: readonly Event
 
 function countBy<T, K extends string>(
   values: readonly T[],
-  keyOf: (value: T) => K,
+  toKey: (value: T) => K,
 ): Partial<Record<K, number>> {
   const counts: Partial<Record<K, number>> = {}
-  for (const value of values) counts[keyOf(value)] = (counts[keyOf(value)] ?? 0) + 1
+  for (const value of values) counts[toKey(value)] = (counts[toKey(value)] ?? 0) + 1
   return counts
 }

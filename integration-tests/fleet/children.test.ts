@@ -4,7 +4,7 @@ import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
 import { Corner } from '../sqs/corner.ts'
 import { family, member } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
-import { allEnded, idsOf } from './looks.ts'
+import { allEnded, collectIds } from './looks.ts'
 import { startWorker } from './member.ts'
 import { logs, scene } from './shared.ts'
 import type { Finally } from './scene.ts'
@@ -54,7 +54,7 @@ describe.each(places)('a parent, on $name', ({ log, driver }) => {
     const on = await scene(log, { driver: driver?.(onTestFinished), publishGraceMs: 2_000 })
     const workers = await Promise.all([startWorker(on.env), startWorker(on.env)])
     const { id } = await on.errand.dispatch(family, { members: 5, ms: 20_000 })
-    const succeeded = () => idsOf(on.errand.jobs.list({ job: member, state: 'succeeded' }))
+    const succeeded = () => collectIds(on.errand.jobs.list({ job: member, state: 'succeeded' }))
     await until(async () => (await succeeded()).size === 5, {
       what: 'its children have ended',
       withinMs: 30_000,
@@ -74,7 +74,7 @@ describe.each(places)('a parent, on $name', ({ log, driver }) => {
       'started',
       'succeeded',
     ])
-    const ids = await idsOf(on.errand.jobs.list({ job: member }))
+    const ids = await collectIds(on.errand.jobs.list({ job: member }))
     expect(ids.size).toBe(5)
     const ended = readLedger(on.ledger).filter((line) => line.mark === 'ended' && line.jobId !== id)
     expect(ended.map(({ jobId }) => jobId).toSorted()).toEqual([...ids].toSorted())

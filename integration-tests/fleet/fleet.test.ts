@@ -3,7 +3,7 @@ import { scaleLimit, until } from '@errand/testkit'
 import type { Errand } from '@errand/core'
 import { ordered, work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
-import { allEnded, idsOf, pause } from './looks.ts'
+import { allEnded, collectIds, pause } from './looks.ts'
 import { freeze } from './freeze.ts'
 import { startWorker } from './member.ts'
 import { logs, scene } from './shared.ts'
@@ -51,7 +51,7 @@ describe.each(logs)('four worker processes on %s', (name) => {
     expect(await steady!.exited, steady!.output()).toBe(0)
 
     expect(await violations()).toBe('')
-    expect((await idsOf(errand.jobs.list({ state: 'succeeded' }))).size).toBe(jobs)
+    expect((await collectIds(errand.jobs.list({ state: 'succeeded' }))).size).toBe(jobs)
   })
 })
 

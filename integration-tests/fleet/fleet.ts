@@ -16,7 +16,7 @@ import type { LedgerLine, Recovery } from '@errand/testkit'
 import { createEffects } from './app/effects.ts'
 import { LedgerTail } from './app/ledger.ts'
 import type { plans } from './app/plans.ts'
-import { checkSince, markOf } from './check.ts'
+import { checkSince, takeMark } from './check.ts'
 import type { Checked, Mark } from './check.ts'
 import { afterReturnMs, leaseMs } from './limits.ts'
 import { allEnded, pause } from './looks.ts'
@@ -116,7 +116,7 @@ export class Fleet {
 
   async boot(): Promise<void> {
     const { workers: count = 4 } = this.#options
-    this.#since = await markOf(this.log)
+    this.#since = await takeMark(this.log)
     const [dispatcher, ...workers] = await Promise.all([
       this.start({ program: 'dispatcher', env: { PAUSED: 'true' } }),
       ...Array.from({ length: count }, () => this.start()),
@@ -175,7 +175,7 @@ export class Fleet {
   /** Dispatches from here on, and all that happens from here on is checked together. */
   async begin(): Promise<void> {
     this.recoveries = []
-    this.#since = await markOf(this.log)
+    this.#since = await takeMark(this.log)
     this.resume()
     await this.goesOn(10)
   }
@@ -270,7 +270,7 @@ export class Fleet {
     this.dispatched = []
     this.#lines = []
     const checked = await checkSince(this.log, this.#since, { url: this.place.log, answered, ledger })
-    this.#since = await markOf(this.log)
+    this.#since = await takeMark(this.log)
     const violations = [...checked.violations, ...this.#living().flatMap((member) => this.#judge(member))]
     this.#members = this.#members.filter(({ member }) => member.ended === undefined)
     return { ...checked, violations: [...this.violations.splice(0), ...violations] }

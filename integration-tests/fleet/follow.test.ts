@@ -73,8 +73,8 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
     })
 
     const seen = seenIn(file)
-    const idOf = (event: { jobId: string; version: number }): string => `${event.jobId} ${event.version}`
-    expect(seen.map(idOf)).toEqual(history.map(idOf))
+    const toId = (event: { jobId: string; version: number }): string => `${event.jobId} ${event.version}`
+    expect(seen.map(toId)).toEqual(history.map(toId))
     const versions = new Map<string, number>()
     for (const { jobId, version } of seen) {
       expect(version).toBe((versions.get(jobId) ?? 0) + 1)

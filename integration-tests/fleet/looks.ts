@@ -18,7 +18,7 @@ export async function allEnded(log: JobLog, withinMs: number, before?: () => Pro
   await until(hasEnded, { what: 'every job has ended', withinMs, pause })
 }
 
-export async function idsOf(jobs: AsyncIterable<{ readonly id: string }>): Promise<ReadonlySet<string>> {
+export async function collectIds(jobs: AsyncIterable<{ readonly id: string }>): Promise<ReadonlySet<string>> {
   const ids = new Set<string>()
   for await (const { id } of jobs) ids.add(id)
   return ids

@@ -4,7 +4,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { Transaction } from '@errand/core'
 import { work } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
-import { allEnded, idsOf } from './looks.ts'
+import { allEnded, collectIds } from './looks.ts'
 import { startWorker } from './member.ts'
 import { logs, scene } from './shared.ts'
 
@@ -65,7 +65,7 @@ describe.each(logs)('1,000 jobs dispatched inside transactions on %s', (name) =>
     expect(committed.size).toBe(jobs / 2)
     const ran = new Set(readLedger(ledger).map((line) => line.jobId))
     expect(ran).toEqual(committed)
-    expect(await idsOf(errand.jobs.list({ state: 'succeeded' }))).toEqual(committed)
+    expect(await collectIds(errand.jobs.list({ state: 'succeeded' }))).toEqual(committed)
     expect(await violations()).toBe('')
   })
 })

@@ -42,7 +42,7 @@ export function deleteQueues(url: string, prefix: string, queues: readonly strin
 }
 
 /** Consumers and waiting tickets of one lane; undefined while the broker or the queue is not there. */
-export async function laneOf(
+export async function findLane(
   url: string,
   name: string,
 ): Promise<{ readonly consumers: number; readonly waiting: number } | undefined> {

@@ -18,7 +18,7 @@ import {
   deleteQueues,
   driverUrl,
   fateOfHeldMessage,
-  laneOf,
+  findLane,
   newPrefix,
   onBroker,
 } from './broker.ts'
@@ -108,7 +108,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     const normal = brokerQueue(fleet.prefix, 'work', 'normal')
     for (const worker of fleet.workers) worker.signal('SIGSTOP')
     try {
-      const isFull = async (): Promise<boolean> => ((await laneOf(node.url, normal))?.waiting ?? 0) >= 10
+      const isFull = async (): Promise<boolean> => ((await findLane(node.url, normal))?.waiting ?? 0) >= 10
       await until(isFull, { what: 'tickets wait on the broker', pause })
       await node.shutDown()
       node.wipe()
@@ -133,7 +133,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     await until(async () => (await state())?.why?.includes(named), { what: 'the worker tells', pause })
     expect(worker.output()).toContain('x-queue-type')
     const isConsumed = async (name: string): Promise<boolean> =>
-      (await laneOf(node.url, name))?.consumers === 1
+      (await findLane(node.url, name))?.consumers === 1
     await until(() => isConsumed(brokerQueue(prefix, 'work', 'low')), {
       what: 'the other queue is served',
       pause,

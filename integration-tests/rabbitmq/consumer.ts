@@ -84,6 +84,6 @@ export async function publishAll(
   )
 }
 
-export function ticketsOf(count: number, queue: string): Ticket[] {
+export function makeTickets(count: number, queue: string): Ticket[] {
   return Array.from({ length: count }, () => newTicket({ queue }))
 }

@@ -10,7 +10,7 @@ import type { RabbitmqOptions } from '@errand/driver-rabbitmq'
 import { quietLogger, until, workerRef } from '@errand/testkit'
 import { freePort } from '../services/free-port.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
-import { consume, publishAll, ticketsOf } from './consumer.ts'
+import { consume, makeTickets, publishAll } from './consumer.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
 let node: PrivateRabbitmq
@@ -44,12 +44,12 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
 
   it('an operator closes all connections: tickets come again by themselves', async () => {
     const { publisher, consumer, queue } = scene('closed')
-    const before = ticketsOf(20, queue)
+    const before = makeTickets(20, queue)
     await publishAll(publisher, before)
     await consumer.received(before)
     for (let round = 0; round < 3; round += 1) {
       await node.rabbitmqctl('close_all_connections', 'an operator was here')
-      const after = ticketsOf(20, queue)
+      const after = makeTickets(20, queue)
       await publishAll(publisher, after)
       await consumer.received(after)
     }
@@ -59,12 +59,12 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
   it('the node is restarted: what it had accepted is delivered, and what it had not is reported', async () => {
     const { publisher, consumer, queue } = scene('restarted')
     await until(() => consumer.failures.length === 0)
-    const waiting = ticketsOf(50, 'restarted-backlog')
+    const waiting = makeTickets(50, 'restarted-backlog')
     await publishAll(publisher, waiting)
     await node.shutDown()
-    await expect(publisher.publish(ticketsOf(1, queue))).rejects.toMatchObject({ code: 'E_DRIVER' })
+    await expect(publisher.publish(makeTickets(1, queue))).rejects.toMatchObject({ code: 'E_DRIVER' })
     await node.start()
-    const after = ticketsOf(20, queue)
+    const after = makeTickets(20, queue)
     await publishAll(publisher, after)
     await consumer.received(after)
     const backlog = consume(open(), 'restarted-backlog')
@@ -74,14 +74,14 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
 
   it('the node is killed in the middle of publishing: no accepted ticket is lost', async () => {
     const { publisher, consumer, queue } = scene('killed')
-    const first = ticketsOf(1, queue)
+    const first = makeTickets(1, queue)
     await publishAll(publisher, first)
     await consumer.received(first)
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
     // declared; what is tested here is the driver.
     const declaredMs = performance.now()
     await until(() => performance.now() - declaredMs > 5_000)
-    const tickets = ticketsOf(2_000, queue)
+    const tickets = makeTickets(2_000, queue)
     const accepted: typeof tickets = []
     const publishing = (async () => {
       for (let from = 0; from < tickets.length; from += 50) {
@@ -94,14 +94,14 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     await node.start()
     await publishing
     await consumer.received(accepted, 30_000)
-    const after = ticketsOf(20, queue)
+    const after = makeTickets(20, queue)
     await publishAll(publisher, after)
     await consumer.received(after)
   })
 
   it('the node is wiped: queues are declared again, and everything that is published again arrives', async () => {
     const { publisher, consumer, queue } = scene('wiped')
-    const lost = ticketsOf(20, 'wiped-backlog')
+    const lost = makeTickets(20, 'wiped-backlog')
     await publishAll(publisher, lost)
     await node.shutDown()
     node.wipe()
@@ -109,14 +109,14 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     expect(
       await until(async () => (await publisher.depth('wiped-backlog').catch(() => undefined)) === 0),
     ).toBe(true)
-    const after = ticketsOf(20, queue)
+    const after = makeTickets(20, queue)
     await publishAll(publisher, after)
     await consumer.received(after)
   })
 
   it('a memory alarm: publishers are told, consumers go on, and all is well when it is over', async () => {
     const { publisher, queue } = scene('alarm')
-    const waiting = ticketsOf(50, 'alarm-backlog')
+    const waiting = makeTickets(50, 'alarm-backlog')
     await publishAll(publisher, waiting)
     const backlog = consume(open(), 'alarm-backlog')
     onTestFinished(() => backlog.stop())
@@ -125,7 +125,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     await node.rabbitmqctl('set_vm_memory_high_watermark', 'absolute', '1')
     const refused = await until(
       () =>
-        publisher.publish(ticketsOf(1, queue)).then(
+        publisher.publish(makeTickets(1, queue)).then(
           () => undefined,
           (error: unknown) => error as Error,
         ),
@@ -137,7 +137,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     onTestFinished(() => late.stop())
 
     await node.rabbitmqctl('set_vm_memory_high_watermark', 'absolute', '1GB')
-    const after = ticketsOf(20, 'alarm-backlog')
+    const after = makeTickets(20, 'alarm-backlog')
     await publishAll(publisher, after)
     await until(() => after.every(({ id }) => backlog.got.includes(id) || late.got.includes(id)))
   })
@@ -157,7 +157,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
 
     await (await open({ prefix }).subscribe('q', { worker: workerRef() })).close()
     const careful = open({ ...limited, declare: false })
-    const tickets = ticketsOf(20, 'q')
+    const tickets = makeTickets(20, 'q')
     await publishAll(careful, tickets)
     expect(await careful.depth('q')).toBe(20)
     const consumer = consume(careful, 'q')
@@ -170,7 +170,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     await node.rabbitmqctl('add_user', 'reader', 'secret')
     await node.rabbitmqctl('set_permissions', 'reader', '.*', '^$', '.*')
     const reader = open({ url: node.url.replace('guest:guest', 'reader:secret'), prefix: 'reader' })
-    await expect(reader.publish(ticketsOf(1, 'q'))).rejects.toMatchObject({
+    await expect(reader.publish(makeTickets(1, 'q'))).rejects.toMatchObject({
       code: 'E_DRIVER',
       message: expect.stringContaining('amq.default'),
     })
@@ -180,7 +180,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     const url = `amqps://guest:guest@127.0.0.1:${tlsPort}`
     const ca = readFileSync(join(node.folder, 'cert.pem'))
     const driver = open({ url, tls: { ca, serverName: 'localhost' } })
-    const tickets = ticketsOf(5, 'tls')
+    const tickets = makeTickets(5, 'tls')
     await publishAll(driver, tickets)
     const consumer = consume(driver, 'tls')
     onTestFinished(() => consumer.stop())

@@ -4,13 +4,13 @@ import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
-import { allEnded, idsOf, pause } from '../fleet/looks.ts'
+import { allEnded, collectIds, pause } from '../fleet/looks.ts'
 import { allTake, startsByTicket } from '../fleet/recovery.ts'
 import { startWorker } from '../fleet/member.ts'
 import type { Member } from '../fleet/member.ts'
 import { logs, scene } from '../fleet/shared.ts'
 import type { Finally, Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
+import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
 
 /** A fleet uses what it would use in production, where this run has it. */
 export const fleetLog: string = logs.at(-1) ?? 'sqlite'
@@ -86,10 +86,13 @@ export async function startFleet(broker: string, options: FleetOptions = {}): Pr
           ...within,
         }),
         // Nothing ever comes in this lane but what this waits for: whoever has a free slot listens to it.
-        until(async () => (await laneOf(broker, brokerQueue(prefix, 'work', 'critical')))?.consumers === 2, {
-          what: 'both workers consume from the broker',
-          ...within,
-        }),
+        until(
+          async () => (await findLane(broker, brokerQueue(prefix, 'work', 'critical')))?.consumers === 2,
+          {
+            what: 'both workers consume from the broker',
+            ...within,
+          },
+        ),
         until(() => startsByTicket(on), { what: 'a job is started from its ticket', ...within }),
       ])
     },
@@ -99,7 +102,7 @@ export async function startFleet(broker: string, options: FleetOptions = {}): Pr
       // A job whose ticket was published again in vain is overdue anew half a minute later.
       await allEnded(on.log, 90_000)
       expect(await on.violations()).toBe('')
-      const succeeded = await idsOf(on.errand.jobs.list({ state: 'succeeded' }))
+      const succeeded = await collectIds(on.errand.jobs.list({ state: 'succeeded' }))
       expect(dispatching.ids.filter((id) => !succeeded.has(id))).toEqual([])
     },
   }

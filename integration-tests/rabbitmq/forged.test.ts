@@ -4,7 +4,7 @@ import { newTicket, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
 import { scene } from '../fleet/shared.ts'
-import { brokerQueue, laneOf, onBroker } from './broker.ts'
+import { brokerQueue, findLane, onBroker } from './broker.ts'
 import { fleetLog, startFleet } from './fleet.ts'
 import { malformed, message } from './forged.ts'
 
@@ -50,7 +50,7 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
     await fleet.goesOn()
     await fleet.takesAgain()
     for (const lane of ['critical', 'normal'] as const) {
-      await until(async () => (await laneOf(broker, brokerQueue(prefix, 'work', lane)))?.waiting === 0, {
+      await until(async () => (await findLane(broker, brokerQueue(prefix, 'work', lane)))?.waiting === 0, {
         what: 'none of them is handed out again and again',
         pause,
       })
@@ -69,7 +69,7 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
       expect(await worker.exited, worker.output()).toBe(0)
     }
     for (const lane of lanes) {
-      expect((await laneOf(broker, brokerQueue(prefix, 'work', lane)))?.waiting).toBe(0)
+      expect((await findLane(broker, brokerQueue(prefix, 'work', lane)))?.waiting).toBe(0)
     }
   })
 })

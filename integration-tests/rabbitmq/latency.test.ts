@@ -8,7 +8,7 @@ import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
+import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')
@@ -54,7 +54,7 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
 async function isIdle(broker: string, prefix: string): Promise<void> {
   let sinceMs: number | undefined
   const isListening = async (): Promise<boolean> => {
-    const each = await Promise.all(lanes.map((lane) => laneOf(broker, brokerQueue(prefix, 'work', lane))))
+    const each = await Promise.all(lanes.map((lane) => findLane(broker, brokerQueue(prefix, 'work', lane))))
     const all = each.every((lane) => lane?.consumers === 1)
     sinceMs = all ? (sinceMs ?? performance.now()) : undefined
     return sinceMs !== undefined && performance.now() - sinceMs > 4 * oneWayMs

@@ -6,7 +6,7 @@ import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
+import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
 import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
@@ -34,7 +34,7 @@ describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
     const ranBefore = new Set(readLedger(on.ledger).map(({ jobId }) => jobId))
     const left = others.filter((id) => !ranBefore.has(id))
     const waiting = async (): Promise<number> => {
-      const each = await Promise.all(lanes.map((lane) => laneOf(broker, brokerQueue(prefix, 'work', lane))))
+      const each = await Promise.all(lanes.map((lane) => findLane(broker, brokerQueue(prefix, 'work', lane))))
       return each.reduce((sum, lane) => sum + (lane?.waiting ?? 0), 0)
     }
     await until(async () => (await waiting()) === left.length, {

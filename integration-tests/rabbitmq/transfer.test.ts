@@ -11,7 +11,7 @@ import { allEnded, pause } from '../fleet/looks.ts'
 import { startMember, startWorker } from '../fleet/member.ts'
 import { logs, scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, driverUrl, laneOf, newPrefix } from './broker.ts'
+import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
 
 const url = inject('amqp')
 const run = promisify(execFile)
@@ -46,7 +46,7 @@ async function dispatchAll({ errand }: Scene): Promise<void> {
 
 async function ticketsAt(broker: string, prefix: string): Promise<number> {
   const waiting = await Promise.all(
-    lanes.map(async (lane) => (await laneOf(broker, brokerQueue(prefix, 'work', lane)))?.waiting ?? 0),
+    lanes.map(async (lane) => (await findLane(broker, brokerQueue(prefix, 'work', lane)))?.waiting ?? 0),
   )
   return waiting.reduce((sum, each) => sum + each, 0)
 }

@@ -11,7 +11,7 @@ type RoleName = (typeof names)[number]
 export interface RolesScene {
   readonly schema: string
   readonly role: (name: RoleName) => string
-  readonly urlOf: (name: RoleName) => string
+  readonly toUrl: (name: RoleName) => string
   /** An instance that logs in as this role. */
   readonly as: (name: RoleName) => Errand
   readonly sql: (text: string) => Promise<readonly Record<string, unknown>[]>
@@ -24,7 +24,7 @@ export async function rolesScene(server: string): Promise<RolesScene> {
   const admin = new Client({ connectionString: server })
   await admin.connect()
   const role = (name: RoleName): string => `errand_${tag}_${name}`
-  const urlOf = (name: RoleName): string => {
+  const toUrl = (name: RoleName): string => {
     const url = new URL(server)
     url.username = role(name)
     url.password = `secret-of-${name}`
@@ -34,7 +34,7 @@ export async function rolesScene(server: string): Promise<RolesScene> {
   }
   const instances: Errand[] = []
   const as = (name: RoleName): Errand => {
-    const errand = createErrand({ log: urlOf(name), logger: quietLogger })
+    const errand = createErrand({ log: toUrl(name), logger: quietLogger })
     instances.push(errand)
     return errand
   }
@@ -51,7 +51,7 @@ export async function rolesScene(server: string): Promise<RolesScene> {
   return {
     schema,
     role,
-    urlOf,
+    toUrl,
     as,
     sql: async (text) =>
       (await admin.query<Record<string, unknown>>(text.replaceAll('errand.', `${schema}.`))).rows,

@@ -151,7 +151,7 @@ const plain: Readonly<Record<string, string | null>> = {
   at: '2020-01-01',
 }
 
-function plainOf(name: string, parameter: string): string | null {
+function makePlain(name: string, parameter: string): string | null {
   const value = plain[`${name}.${parameter}`] ?? plain[parameter]
   if (value === undefined && !(parameter in plain) && !(`${name}.${parameter}` in plain))
     throw new Error(`what an honest call of ${name} has as its ${parameter} is not known to this test`)
@@ -190,7 +190,7 @@ const tooLarge: Readonly<Record<string, number>> = { p_payloads: 25_165_825, p_m
 
 /** A null, and of what the parameter is, the values that no honest caller has. */
 export function hostileValues(name: string, parameter: string): readonly (string | null)[] {
-  const honest = plainOf(name, parameter)
+  const honest = makePlain(name, parameter)
   const cell = honest?.startsWith('{') ? honest.slice(1, -1) : honest
   const isNumber = cell !== null && /^-?[\d.]+$/.test(cell) && parameter !== 'p_payloads'
   const isUnknown = cell === null || cell === 'NULL'
@@ -213,7 +213,7 @@ export async function call(
   const id = randomUUID()
   if (!name.startsWith('append')) await prepare({ log, sql }, name, id)
   const values = parameters.map((each) => {
-    const value = hostile.has(each) ? hostile.get(each) : plainOf(name, each)
+    const value = hostile.has(each) ? hostile.get(each) : makePlain(name, each)
     return value === job ? id : value === '{job}' ? `{${id}}` : (value ?? null)
   })
   const marks = values.map((_, index) => `$${index + 1}`).join(', ')

@@ -48,7 +48,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
             throw new Error('no hope')
           }),
           handle(careful, async (_payload, ctx) => {
-            const tx = new Client({ connectionString: scene.urlOf('worker') })
+            const tx = new Client({ connectionString: scene.toUrl('worker') })
             pool.push(tx)
             await tx.connect()
             await tx.query('begin')
@@ -74,7 +74,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
     expect((await dispatcher.events.of(id)).map(({ type }) => type)).toContain('succeeded')
 
     // Inside a transaction of the dispatcher's own, and of the handler's own.
-    const tx = new Client({ connectionString: scene.urlOf('dispatcher') })
+    const tx = new Client({ connectionString: scene.toUrl('dispatcher') })
     await tx.connect()
     onTestFinished(() => tx.end())
     await tx.query('begin')
@@ -149,7 +149,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
   })
 
   test('what a dispatcher stores by SQL of its own stops no worker, no follower and no operator', async () => {
-    const own = new Client({ connectionString: scene.urlOf('dispatcher') })
+    const own = new Client({ connectionString: scene.toUrl('dispatcher') })
     await own.connect()
     onTestFinished(() => own.end())
     const append = async (over: Readonly<Record<string, string | null>>): Promise<string> => {

@@ -54,7 +54,7 @@ root=$1; shift 2
 exec chroot "$root" "$@"`
 
 /** A program of RabbitMQ's, with the node's folder in its place. */
-function commandOf(program: string, folder: string): readonly [string, ...string[]] {
+function findCommand(program: string, folder: string): readonly [string, ...string[]] {
   if (root === undefined) return [program]
   return [
     'unshare',
@@ -103,7 +103,7 @@ export async function startPrivateRabbitmq(
 
   const run = promisify(execFile)
   const rabbitmqctl = async (...parameters: readonly string[]): Promise<string> => {
-    const [command, ...before] = commandOf(tool, folder)
+    const [command, ...before] = findCommand(tool, folder)
     const told = [...before, '--quiet', '--node', node.name, ...parameters]
     const { stdout } = await run(command, told, surroundings)
     return stdout
@@ -126,7 +126,7 @@ export async function startPrivateRabbitmq(
     while (await accepts(node.port)) await moment()
   }
   const start = async (): Promise<void> => {
-    const [command, ...parameters] = commandOf(server, folder)
+    const [command, ...parameters] = findCommand(server, folder)
     running = leashed(command, parameters, { ...surroundings, folder })
     await ready(running.process, node.port)
   }

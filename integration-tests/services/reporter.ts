@@ -5,14 +5,14 @@ import { serversOfThisRun } from './setup.ts'
 export default class ClosingLines implements Reporter {
   async onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): Promise<void> {
     const count = { passed: 0, failed: errors.length, skipped: 0, pending: 0 }
-    const failures = errors.map((error) => `failed: ${lineOf(error)}`)
+    const failures = errors.map((error) => `failed: ${toLine(error)}`)
     for (const module of modules) {
       const tests = [...module.children.allTests()]
       for (const test of tests) {
         const { state, errors: why = [] } = test.result()
         count[state] += 1
         if (state !== 'failed') continue
-        const reasons = why.map((error) => lineOf(error)).join('; ')
+        const reasons = why.map((error) => toLine(error)).join('; ')
         failures.push(
           `failed: ${module.project.name} ${module.relativeModuleId} > ${test.fullName}: ${reasons}`,
         )
@@ -21,7 +21,7 @@ export default class ClosingLines implements Reporter {
       if (module.state() === 'failed' && !tests.some((test) => test.result().state === 'failed')) {
         count.failed += 1
         failures.push(
-          `failed: ${module.project.name} ${module.relativeModuleId}: ${module.errors().map(lineOf).join('; ')}`,
+          `failed: ${module.project.name} ${module.relativeModuleId}: ${module.errors().map(toLine).join('; ')}`,
         )
       }
     }
@@ -37,7 +37,7 @@ export default class ClosingLines implements Reporter {
 }
 
 /** The first line of what it says: the rest stands above. */
-function lineOf({ message }: { readonly message: string }): string {
+function toLine({ message }: { readonly message: string }): string {
   return message.split('\n', 1)[0] ?? ''
 }
 

@@ -28,19 +28,19 @@ export async function find(service: Service, setting: string | undefined): Promi
   switch (setting) {
     case undefined:
     case '':
-      return firstOf(service, ['answering', 'private', 'container'])
+      return findFirst(service, ['answering', 'private', 'container'])
     case 'none':
       return { why: `${service.variable}=none` }
     case 'private':
     case 'container':
-      return firstOf(service, [setting])
+      return findFirst(service, [setting])
     default:
       // A URL that was asked for and does not answer is a mistake to hear about, not a reason to look elsewhere.
       return { server: await service.at(setting) }
   }
 }
 
-async function firstOf(
+async function findFirst(
   service: Service,
   ways: readonly ('answering' | 'private' | 'container')[],
 ): Promise<Found> {

@@ -1,7 +1,7 @@
 import { defineWorker } from '@errand/core'
 import type { Worker } from '@errand/core'
 import { startWorker } from '../../packages/core/src/worker/worker.ts'
-import { handlersOf } from './jobs.ts'
+import { makeHandlers } from './jobs.ts'
 import { Peer } from './peer.ts'
 import { workerSettings } from './scenario.ts'
 import type { Probe } from './probe.ts'
@@ -108,7 +108,7 @@ export class Fleet {
     const { chance } = world
     const known = isOld ? scenario.jobs.slice(0, -1) : scenario.jobs
     const settings = workerSettings(chance, scenario.queues)
-    const handlers = handlersOf(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
+    const handlers = makeHandlers(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
     return defineWorker({
       handlers: [...handlers, ...this.#probe.handlersIn(process, worker)],
       ...settings,

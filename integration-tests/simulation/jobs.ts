@@ -130,7 +130,7 @@ function newAct(chance: Chance, does: Act['does']): Act {
 }
 
 /** What a handler gives as its reason, so that the log can be asked whether it stands with the run that gave it. */
-function reasonOf(run: number): string {
+function makeReason(run: number): string {
   return `by the plan of run ${run}`
 }
 
@@ -141,7 +141,7 @@ export function runOfReason(text: string): number | undefined {
 }
 
 /** The handlers of these jobs in one process. */
-export function handlersOf(
+export function makeHandlers(
   jobs: readonly SimulatedJob[],
   process: SimulatedProcess,
   worker: string,
@@ -174,17 +174,17 @@ async function run(
   else await clock.sleep(act.ms, ctx.signal)
   if (act.does !== 'ignoreSignal') ctx.signal.throwIfAborted()
   // What a handler returns is an outcome or nothing, whatever the job's type says.
-  const returned = await outcomeOf(act, ctx, child, done)
+  const returned = await chooseOutcome(act, ctx, child, done)
   return returned as never
 }
 
-async function outcomeOf(
+async function chooseOutcome(
   { does, ms }: Act,
   ctx: Context<undefined>,
   child: AnyJob | undefined,
   done: () => Promise<void>,
 ): Promise<unknown> {
-  const why = reasonOf(ctx.run)
+  const why = makeReason(ctx.run)
   switch (does) {
     case 'succeed':
     case 'ignoreSignal':

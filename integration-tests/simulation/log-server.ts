@@ -127,7 +127,7 @@ export class LogServer {
       const answer = (error: Error | undefined, value?: unknown): void => {
         world.at(travel(), () =>
           process.enter(() => {
-            const text = error === undefined ? 'answered' : codeOf(error)
+            const text = error === undefined ? 'answered' : readCode(error)
             if (!process.reaches(`log.${name}: ${text}`, () => shown(value))) return
             if (name === 'claim' && value !== undefined) noteDecided(process, value as readonly Verdict[])
             if (error === undefined) resolve(value)
@@ -207,7 +207,7 @@ function unreachable(): ErrandError {
   return new ErrandError('E_LOG_UNREACHABLE', 'the simulated network has lost it')
 }
 
-function codeOf(error: unknown): string {
+function readCode(error: unknown): string {
   return isErrandError(error) ? error.code : String(error)
 }
 

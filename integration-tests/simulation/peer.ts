@@ -25,7 +25,7 @@ export class Peer {
     const config = resolveConfig({
       log: log.connection(this.process),
       driver: driverAt(scenario.driver),
-      logger: loggerOf((line) => world.note(name, 'says', () => line)),
+      logger: makeLogger((line) => world.note(name, 'says', () => line)),
     })
     this.instance = createInstance({ ...config, driverAt: async (url) => driverAt(url) }, this.process.clock)
     this.errand = errandOver(this.instance)
@@ -33,7 +33,7 @@ export class Peer {
 }
 
 /** One line in the trace for each line of the log. */
-function loggerOf(write: (line: string) => void): Logger {
+function makeLogger(write: (line: string) => void): Logger {
   const at =
     (level: string) =>
     (context: object, message?: string): void => {

@@ -87,7 +87,7 @@ function planned(chance: Chance, jobs: readonly SimulatedJob[], withinMs: number
   const requests = Array.from({ length: together }, () => ({
     job: chance.pick(jobs),
     payload: newPayload(chance),
-    options: optionsOf(chance),
+    options: drawOptions(chance),
   }))
   return {
     atMs: chance.between(0, withinMs * 0.8),
@@ -116,7 +116,7 @@ function briefOnes(
   }))
 }
 
-function optionsOf(chance: Chance): JobOptions {
+function drawOptions(chance: Chance): JobOptions {
   return {
     ...(chance.happens(0.3) ? { lane: chance.pick(lanes) } : {}),
     ...(chance.happens(0.2) ? { delay: chance.whole(1, 8_000) } : {}),

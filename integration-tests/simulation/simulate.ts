@@ -8,7 +8,7 @@ import { plant } from './plant.ts'
 import { plantedBugs } from './planted.ts'
 import type { Run } from './run.ts'
 import { searchPlanted } from './search-planted.ts'
-import { replayed, verdictOf } from './verdict.ts'
+import { describeVerdict, replayed } from './verdict.ts'
 
 const { values } = parseArgs({
   options: {
@@ -45,7 +45,7 @@ async function run(): Promise<void> {
   if (values.seed !== undefined) {
     const result = await simulate(Number(values.seed), true)
     console.log(result.trace?.join('\n'))
-    console.log(verdictOf(result))
+    console.log(describeVerdict(result))
     process.exitCode = result.wrong.length > 0 ? 1 : 0
     return
   }
@@ -64,10 +64,10 @@ async function run(): Promise<void> {
   for (; !isOver(runs) && failed === 0; runs += 1) {
     const result = await simulate(first + runs)
     steps += result.steps
-    if (values.hashes) console.log(verdictOf(result))
+    if (values.hashes) console.log(describeVerdict(result))
     if (result.wrong.length === 0) continue
     failed += 1
-    console.log(values.plant === undefined ? await replayed(result, simulate) : verdictOf(result))
+    console.log(values.plant === undefined ? await replayed(result, simulate) : describeVerdict(result))
   }
   const seconds = ((performance.now() - began) / 1_000).toFixed(1)
   console.log(`${runs} runs from seed ${first}, ${steps} steps, ${failed} failed, ${seconds} s`)

@@ -68,14 +68,14 @@ describe.concurrent('the whole runtime, simulated', () => {
 })
 
 /** How many seeds it took to find the bug when the page was written. */
-function seedsOf({ name }: PlantedBug): number {
+function countSeeds({ name }: PlantedBug): number {
   const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` `))
   return Number(row?.split('|')[3])
 }
 
 describe.concurrent('bugs that are planted in the real code', () => {
   // The others are found as surely, but cost ten times as much: `pnpm simulate --planted all`.
-  const quick = plantedBugs.filter((bug) => seedsOf(bug) <= 50)
+  const quick = plantedBugs.filter((bug) => countSeeds(bug) <= 50)
 
   it('are ten and more', () => expect(quick.length).toBeGreaterThan(10))
 

@@ -11,7 +11,7 @@ interface Hold {
 }
 
 /** From when to when a job held its unique key, by its events. */
-function holdsOf(row: JobRow, events: readonly EventRecord[]): Hold[] {
+function listHolds(row: JobRow, events: readonly EventRecord[]): Hold[] {
   const holds: Hold[] = []
   let from: EventRecord | undefined
   for (const event of events) {
@@ -34,7 +34,7 @@ export function uniqueOverlaps(
   const byKey = Map.groupBy(keyed, ({ name, uniqueKey }) => `${name}/${uniqueKey}`)
   return [...byKey].flatMap(([key, ofKey]) => {
     const holds = ofKey
-      .flatMap((row) => holdsOf(row, eventsOf.get(row.id) ?? []))
+      .flatMap((row) => listHolds(row, eventsOf.get(row.id) ?? []))
       .toSorted((a, b) => a.from - b.from)
     return holds.flatMap((hold, index) => {
       const next = holds[index + 1]
@@ -54,7 +54,7 @@ export function heldUnique(
 ): boolean {
   const { uniqueForMs } = row
   if (uniqueForMs !== undefined && row.dispatchedAt + uniqueForMs >= fromMs) return true
-  return holdsOf(row, events).some((hold) => hold.fromMs <= toMs && hold.toMs >= fromMs)
+  return listHolds(row, events).some((hold) => hold.fromMs <= toMs && hold.toMs >= fromMs)
 }
 
 /** The cursor of a log of one process: `epoch.position`. */

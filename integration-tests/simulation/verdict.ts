@@ -3,7 +3,7 @@ import type { Run } from './run.ts'
 const mostLines = 120
 
 /** What is wrong with a run, and how to see it again. */
-export function verdictOf({ seed, store, wrong, hash, steps, jobs }: Run): string {
+export function describeVerdict({ seed, store, wrong, hash, steps, jobs }: Run): string {
   if (wrong.length === 0) return `seed ${seed}: all is well (${jobs} jobs, ${steps} steps, trace ${hash})`
   const each = wrong.map(({ invariant, text }) => `  ${invariant}: ${text}`)
   const command = `pnpm simulate --seed ${seed}${store === 'memory' ? '' : ` --store ${store}`}`
@@ -24,5 +24,5 @@ export async function replayed(
   const lines = (replay.trace ?? []).filter(
     (line) => marks.length === 0 || marks.some((mark) => line.includes(mark)),
   )
-  return [...lines.slice(-mostLines), verdictOf(run) + same].join('\n')
+  return [...lines.slice(-mostLines), describeVerdict(run) + same].join('\n')
 }

@@ -11,7 +11,7 @@ import { watchMemory } from '../fleet/memory.ts'
 import type { Samples } from '../fleet/memory.ts'
 import type { BacklogOptions } from './options.ts'
 import type { Run } from './run.ts'
-import { partsOf, statementsOf } from './statements.ts'
+import { splitCalls, summarizeStatements } from './statements.ts'
 import type { Call, Statements } from './statements.ts'
 import { aligned, mebibytes, seconds } from './table.ts'
 
@@ -124,8 +124,8 @@ export async function backlog({ jobs }: BacklogOptions, { say, atTheEnd }: Run):
     }
   })
 
-  const parts = partsOf(calls.draining.get('take') ?? [], partCount).map(statementsOf)
-  const [first = statementsOf([]), last = first] = [parts[0], parts.at(-1)]
+  const parts = splitCalls(calls.draining.get('take') ?? [], partCount).map(summarizeStatements)
+  const [first = summarizeStatements([]), last = first] = [parts[0], parts.at(-1)]
   const ratio = last.p50Ms / first.p50Ms
   const left = await leftOver(errand)
   const memoryFaults = checkProcesses([
@@ -140,7 +140,7 @@ export async function backlog({ jobs }: BacklogOptions, { say, atTheEnd }: Run):
     overTimeMs: parts.map(({ p50Ms }) => p50Ms),
     ratio,
     highestRatio,
-    phases: { dispatching: figuresOf(calls.dispatching), draining: figuresOf(calls.draining) },
+    phases: { dispatching: summarizeCalls(calls.dispatching), draining: summarizeCalls(calls.draining) },
     memory,
     largestMemoryBytes: samples.maxBytes,
     violations: [
@@ -188,15 +188,15 @@ function latest({ values }: Samples): number {
   return values.at(-1) ?? 0
 }
 
-function figuresOf(calls: ReadonlyMap<string, readonly Call[]>): Readonly<Record<string, Statements>> {
-  return Object.fromEntries([...calls].map(([what, those]) => [what, statementsOf(those)]))
+function summarizeCalls(calls: ReadonlyMap<string, readonly Call[]>): Readonly<Record<string, Statements>> {
+  return Object.fromEntries([...calls].map(([what, those]) => [what, summarizeStatements(those)]))
 }
 
 export function passed({ violations }: BacklogSummary): boolean {
   return violations.length === 0
 }
 
-export function textOf(summary: BacklogSummary): string {
+export function describeBacklog(summary: BacklogSummary): string {
   const { jobs, concurrency, claims, ratio, phases: parts, memory, violations } = summary
   const row = (title: string, { calls, rows, p50Ms, meanMs, maxMs }: Statements): readonly string[] => [
     title,

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { choicesOf } from './choices.ts'
+import { drawChoices } from './choices.ts'
 import type { Choice } from './choices.ts'
 import { soakFaults } from './faults.ts'
 
 function first(count: number, seed: number): readonly Choice[] {
-  const choices = choicesOf(soakFaults, seed)
+  const choices = drawChoices(soakFaults, seed)
   return Array.from({ length: count }, () => choices.next().value)
 }
 

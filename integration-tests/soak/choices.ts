@@ -18,7 +18,7 @@ const longestPauseMs = 4_000
  * Faults without an end, the same ones for the same seed, however long each takes. Dealt from a shuffled pack: every
  * fault happens once before any happens again.
  */
-export function* choicesOf(faults: readonly SoakFault[], seed: number): Generator<Choice, never> {
+export function* drawChoices(faults: readonly SoakFault[], seed: number): Generator<Choice, never> {
   const chance = new Chance(seed)
   for (;;) {
     const pack = [...faults]

@@ -1,13 +1,13 @@
 import type { Checked } from '../fleet/check.ts'
 import { lasts } from '../fleet/looks.ts'
 import { openPlace } from '../fleet/place.ts'
-import { choicesOf } from './choices.ts'
+import { drawChoices } from './choices.ts'
 import type { SoakFault } from './faults.ts'
 import { startSoaking } from './fleet.ts'
 import { makers } from './makers.ts'
 import type { SoakOptions } from './options.ts'
 import type { Run } from './run.ts'
-import { summaryOf } from './summary.ts'
+import { summarize } from './summary.ts'
 import type { Summary } from './summary.ts'
 import { seconds } from './table.ts'
 
@@ -38,7 +38,7 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
   try {
     await fleet.begin()
     let checkedMs = performance.now()
-    for (const choice of choicesOf(options.only, seed)) {
+    for (const choice of drawChoices(options.only, seed)) {
       await lasts(Math.max(1, choice.pauseMs))
       if (performance.now() - beganMs >= minutes * 60_000) break
       faults.push(choice.fault)
@@ -58,10 +58,10 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
     }
     await check()
   } catch (error) {
-    violations.push(`the soak ended early, at ${faults.at(-1) ?? 'its start'}: ${messageOf(error)}`)
+    violations.push(`the soak ended early, at ${faults.at(-1) ?? 'its start'}: ${readMessage(error)}`)
   }
   const ended = soaking.end()
-  return summaryOf({
+  return summarize({
     place,
     seed,
     lastedMs: performance.now() - beganMs,
@@ -75,7 +75,7 @@ export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
   })
 }
 
-function messageOf(error: unknown): string {
+function readMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 

@@ -4,12 +4,12 @@
  */
 import { constants } from 'node:os'
 import { randomInt } from 'node:crypto'
-import { backlog, passed as backlogPassed, textOf as backlogText } from './backlog.ts'
+import { backlog, describeBacklog as backlogText, passed as backlogPassed } from './backlog.ts'
 import { soak } from './life.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import type { Run } from './run.ts'
-import { passed, textOf } from './summary.ts'
+import { describeSummary, passed } from './summary.ts'
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 const acts: (() => void | Promise<void>)[] = []
@@ -54,11 +54,11 @@ async function main(options: Options): Promise<boolean> {
     return backlogPassed(summary)
   }
   const summary = await soak(options, run)
-  print(summary, textOf(summary))
+  print(summary, describeSummary(summary))
   return passed(summary)
 }
 
-function optionsOf(given: readonly string[]): Options | undefined {
+function parseOptions(given: readonly string[]): Options | undefined {
   try {
     return readOptions(given, () => randomInt(1_000_000))
   } catch (error) {
@@ -67,7 +67,7 @@ function optionsOf(given: readonly string[]): Options | undefined {
   }
 }
 
-const options = optionsOf(process.argv.slice(2))
+const options = parseOptions(process.argv.slice(2))
 if (options === undefined) process.exitCode = 2
 else {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) leaveOn(signal)

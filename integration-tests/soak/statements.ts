@@ -14,7 +14,7 @@ export interface Call {
   readonly rows: number
 }
 
-export function statementsOf(calls: readonly Call[]): Statements {
+export function summarizeStatements(calls: readonly Call[]): Statements {
   const times = calls.map(({ ms }) => ms)
   const sum = times.reduce((total, ms) => total + ms, 0)
   return {
@@ -27,7 +27,7 @@ export function statementsOf(calls: readonly Call[]): Statements {
 }
 
 /** The calls in their order, in parts of which each was about the same number of rows. Empty calls are left out. */
-export function partsOf(calls: readonly Call[], count: number): readonly (readonly Call[])[] {
+export function splitCalls(calls: readonly Call[], count: number): readonly (readonly Call[])[] {
   const busy = calls.filter(({ rows }) => rows > 0)
   const all = busy.reduce((total, { rows }) => total + rows, 0)
   const parts = Array.from({ length: count }, (): Call[] => [])

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { passed, summaryOf, textOf } from './summary.ts'
+import { describeSummary, passed, summarize } from './summary.ts'
 import type { Told } from './summary.ts'
 
 const mib = 1_048_576
@@ -43,8 +43,8 @@ const told: Told = {
 }
 
 test('the summary shows each fault with its recoveries, the memory of each process, and every violation', () => {
-  const summary = summaryOf(told)
-  const text = textOf(summary)
+  const summary = summarize(told)
+  const text = describeSummary(summary)
   expect(text).toContain('Soak on PostgreSQL: 61.2 s, 3 faults, 1 checkpoints, seed 7')
   expect(text).toContain('9,020 dispatched; 9,000 succeeded, 20 failed')
   expect(text).toMatch(/worker killed +its jobs run again +2 +5\.0 s +5\.0 s +8\.0 s/)
@@ -54,5 +54,5 @@ test('the summary shows each fault with its recoveries, the memory of each proce
   expect(text).toContain('worker: SIGKILL (1×), worker: 1 by itself (1×)')
   expect(text).toContain('1 VIOLATIONS:\nI8 a job starts: did not come')
   expect(passed(summary)).toBe(false)
-  expect(passed(summaryOf({ ...told, violations: [] }))).toBe(true)
+  expect(passed(summarize({ ...told, violations: [] }))).toBe(true)
 })

@@ -56,16 +56,16 @@ export interface Told {
   readonly violations: readonly string[]
 }
 
-export function summaryOf({ faults, recoveries, lives, ...told }: Told): Summary {
+export function summarize({ faults, recoveries, lives, ...told }: Told): Summary {
   const ended = lives.filter(({ ended }) => ended !== undefined)
   return {
     ...told,
     faults: [...Map.groupBy(faults, (fault) => fault)].map(([fault, { length: times }]) => ({
       fault,
       times,
-      recoveries: recoveriesOf(recoveries.filter((each) => each.fault === fault)),
+      recoveries: summarizeRecoveries(recoveries.filter((each) => each.fault === fault)),
     })),
-    memory: memoryOf(lives),
+    memory: summarizeMemory(lives),
     exits: [
       ...Map.groupBy(
         ended,
@@ -78,7 +78,7 @@ export function summaryOf({ faults, recoveries, lives, ...told }: Told): Summary
   }
 }
 
-function recoveriesOf(recoveries: readonly Recovered[]): FaultLine['recoveries'] {
+function summarizeRecoveries(recoveries: readonly Recovered[]): FaultLine['recoveries'] {
   return [...Map.groupBy(recoveries, ({ what }) => what)].map(([what, those]) => {
     const times = those.flatMap(({ ms }) => ms ?? [])
     return {
@@ -92,7 +92,7 @@ function recoveriesOf(recoveries: readonly Recovered[]): FaultLine['recoveries']
 }
 
 /** A line for each process that lived until the end, and one for all of a kind that came and went. */
-function memoryOf(lives: readonly Life[]): readonly MemoryLine[] {
+function summarizeMemory(lives: readonly Life[]): readonly MemoryLine[] {
   const known = lives.flatMap(({ memory, ...life }) => (memory?.values.length ? [{ ...life, memory }] : []))
   const rows = Map.groupBy(known, ({ name, program, ended }) =>
     ended === undefined ? name : `${program}s that ended`,
@@ -110,7 +110,7 @@ export function passed({ violations }: Summary): boolean {
   return violations.length === 0
 }
 
-export function textOf(summary: Summary): string {
+export function describeSummary(summary: Summary): string {
   const { place, seed, lastedMs, checkpoints, jobs, events, faults, memory, exits, violations } = summary
   const made = faults.reduce((sum, { times }) => sum + times, 0)
   const dispatched = Object.values(jobs).reduce((sum, count) => sum + count, 0)

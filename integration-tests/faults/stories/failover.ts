@@ -24,19 +24,19 @@ import type { Following } from './on-pair.ts'
 /** How long the name leads to a server that cannot be written. */
 const uselessMs = 3_000
 
-const nameOf = ({ jobId, version }: { readonly jobId: string; readonly version: number }): string =>
+const nameEvent = ({ jobId, version }: { readonly jobId: string; readonly version: number }): string =>
   `${jobId} ${version}`
 
 /** The number that PostgreSQL gave to the transaction of an event. */
-function transactionOf(cursor: string): bigint {
+function parseTransaction(cursor: string): bigint {
   return BigInt(cursor.split('.')[1] ?? '')
 }
 
 /** It has been told everything that the log tells, each event once, and in that order. */
 async function wasToldAll({ log }: Fleet, { events }: Following): Promise<void> {
-  const history = (await readHistory(log)).map(nameOf)
+  const history = (await readHistory(log)).map(nameEvent)
   await until(() => events.length >= history.length, { what: 'the follower has caught up', pause })
-  expect(events.map(nameOf)).toEqual(history)
+  expect(events.map(nameEvent)).toEqual(history)
 }
 
 export const failoverStories: readonly Story[] = [
@@ -95,7 +95,7 @@ export const failoverStories: readonly Story[] = [
       openGate(`${ledger}.${gate}`)
       await errand.result(kept, { timeout: scaleLimit(20_000) })
       const areGivenAgain = async (): Promise<boolean> =>
-        transactionOf((await readHistory(log)).at(-1)!.cursor) > transactionOf(away)
+        parseTransaction((await readHistory(log)).at(-1)!.cursor) > parseTransaction(away)
       await until(areGivenAgain, { what: 'the numbers of what was lost are given again', pause })
       await fleet.ends()
 
@@ -119,7 +119,7 @@ export const failoverStories: readonly Story[] = [
       await expect(log.read({ after: away, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
       const later: JobEvent[] = []
       for await (const event of errand.events.read({ after: early.at(-1)!.cursor })) later.push(event)
-      expect([...early, ...later].map(nameOf)).toEqual(events.map(nameOf))
+      expect([...early, ...later].map(nameEvent)).toEqual(events.map(nameEvent))
     }),
   ),
 ]

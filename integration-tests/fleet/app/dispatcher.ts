@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, isErrandError } from '@errand/core'
 import { logFromUrl } from '../../services/logs.ts'
-import { driverOf } from './driver.ts'
+import { openDriver } from './driver.ts'
 import { withFailpoint } from './failpoint.ts'
 import { withGrace } from './grace.ts'
 import { onLine } from './leash.ts'
@@ -18,7 +18,7 @@ import { disturbed } from './tickets.ts'
 const { env } = process
 const everyMs = Number(env['EVERY_MS'] ?? 50)
 const plan: Plan = plans[env['JOBS'] as keyof typeof plans]
-const { driver, disturb } = await driverOf(env)
+const { driver, disturb } = await openDriver(env)
 const log = withGrace(logFromUrl(env['ERRAND_LOG'] ?? ''), Number(env['PUBLISH_GRACE_MS'] ?? 30_000))
 const errand = createErrand({
   log: withFailpoint(log, env['ERRAND_FAILPOINT']),

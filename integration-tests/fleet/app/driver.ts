@@ -8,7 +8,7 @@ export interface FaultyDriver {
 }
 
 /** That of `ERRAND_DRIVER`; with `SQS_FAULTS`, that of SQS with faults in it. Its SDK is slow to load, and others need not wait. */
-export async function driverOf(env: NodeJS.ProcessEnv): Promise<FaultyDriver> {
+export async function openDriver(env: NodeJS.ProcessEnv): Promise<FaultyDriver> {
   const url = env['ERRAND_DRIVER']
   if (!url?.startsWith('sqs:') || env['SQS_FAULTS'] === undefined) return { driver: url, disturb: () => {} }
   const { faultySqs } = await import('./faulty-sqs.ts')

@@ -31,7 +31,7 @@ function onSqlite(file: string): Effects {
 }
 
 function onPostgres(url: string): Effects {
-  const { base, schema } = partsOf(url)
+  const { base, schema } = splitUrl(url)
   const pool = new Pool({
     connectionString: base,
     max: 2,
@@ -61,7 +61,7 @@ function onPostgres(url: string): Effects {
 
 export async function createEffects(url: string): Promise<void> {
   if (url.startsWith('sqlite:')) return onFile(url, (file) => file.exec('create table effects (job_id text)'))
-  const { base, schema } = partsOf(url)
+  const { base, schema } = splitUrl(url)
   await onClient(base, (client) => client.query(`create table ${schema}.effects (job_id text)`))
 }
 
@@ -70,8 +70,8 @@ export async function readEffects(url: string): Promise<readonly string[]> {
   const rows = url.startsWith('sqlite:')
     ? onFile(url, (file) => file.prepare('select job_id from effects').all())
     : await onClient(
-        partsOf(url).base,
-        async (client) => (await client.query(`select job_id from ${partsOf(url).schema}.effects`)).rows,
+        splitUrl(url).base,
+        async (client) => (await client.query(`select job_id from ${splitUrl(url).schema}.effects`)).rows,
       )
   return (rows as { job_id: string }[]).map(({ job_id }) => job_id)
 }
@@ -95,7 +95,7 @@ async function onClient<T>(url: string, act: (client: Client) => Promise<T>): Pr
   }
 }
 
-function partsOf(url: string): { readonly base: string; readonly schema: string } {
+function splitUrl(url: string): { readonly base: string; readonly schema: string } {
   const parts = new URL(url)
   const schema = parts.searchParams.get('schema') ?? 'errand'
   parts.search = ''

@@ -47,13 +47,13 @@ export class LedgerTail {
 
 /** Gated jobs end from now on. */
 export function openGate(file: string): void {
-  writeFileSync(gateOf(file), '')
+  writeFileSync(toGate(file), '')
 }
 
 export function isGateOpen(file: string): boolean {
-  return existsSync(gateOf(file))
+  return existsSync(toGate(file))
 }
 
-function gateOf(file: string): string {
+function toGate(file: string): string {
   return `${file}.open`
 }

@@ -4,7 +4,7 @@
  */
 import { createErrand, defineWorker } from '@errand/core'
 import { logFromUrl } from '../../services/logs.ts'
-import { driverOf } from './driver.ts'
+import { openDriver } from './driver.ts'
 import { effectsIn } from './effects.ts'
 import { withFailpoint } from './failpoint.ts'
 import { fleetHandlers } from './handlers.ts'
@@ -12,7 +12,7 @@ import { onLine } from './leash.ts'
 
 const { env } = process
 const url = env['ERRAND_LOG'] ?? ''
-const { driver, disturb } = await driverOf(env)
+const { driver, disturb } = await openDriver(env)
 onLine(disturb)
 
 const errand = createErrand({ log: withFailpoint(logFromUrl(url), env['ERRAND_FAILPOINT']), driver })
