@@ -1,3 +1,4 @@
+import { jobDefaults } from '../config/defaults.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { JobLog } from '../ports/job-log.ts'
@@ -26,8 +27,10 @@ export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
   const [queues, workers] = await Promise.all([backlogs, log.workers()])
   const depths = new Map<QueueName, Depth>()
   if (driver.capabilities.delivers === 'tickets') {
+    // With no queue in the log, a broker that cannot be reached would look well: any queue shows whether it answers.
+    const asked = queues.length === 0 ? [{ name: jobDefaults.queue, paused: false }] : queues
     await Promise.all(
-      queues.map(async ({ name, paused }) => {
+      asked.map(async ({ name, paused }) => {
         const depth = await readDepth(driver, name)
         if (depth !== undefined && (!paused || depth.trouble !== undefined)) depths.set(name, depth)
       }),

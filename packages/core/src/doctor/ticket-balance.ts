@@ -46,15 +46,17 @@ export function ticketFindings(first: Survey, second: Survey, driver: Driver): F
 const namedQueues = 5
 
 /** A broker that does not answer. What all queues meet is one finding, and not one for each. */
-export function brokerFindings({ depths }: Survey, driver: Driver): Finding[] {
+export function brokerFindings({ depths, queues: known }: Survey, driver: Driver): Finding[] {
   const met = Map.groupBy(depths, ([, { trouble }]) => trouble)
   return [...met].flatMap(([trouble, those]): Finding[] => {
     if (trouble === undefined) return []
     const queues = those.map(([queue]) => queue)
     const more = queues.length > namedQueues ? ` and ${queues.length - namedQueues} more` : ''
     const which = `queue${queues.length > 1 ? 's' : ''} ${queues.slice(0, namedQueues).join(', ')}${more}`
-    const message = `${driver.name} does not answer for ${which}: ${trouble}`
-    const [only] = queues.length === 1 ? queues : []
+    // No queue of the log was asked for: it is the broker's matter alone.
+    const about = known.length === 0 ? '' : ` for ${which}`
+    const message = `${driver.name} does not answer${about}: ${trouble}`
+    const [only] = known.length > 0 && queues.length === 1 ? queues : []
     return [{ severity: 'error', code: 'broker-unreachable', queue: only, message }]
   })
 }

@@ -61,6 +61,24 @@ test('a broker that refuses all queues alike is one finding, and one that refuse
   ])
 })
 
+test('a broker that does not answer is a finding although no job has ever been dispatched', async () => {
+  await using test = testInstance({
+    driver: () => ({
+      depth: async () => {
+        throw new Error('wrong password')
+      },
+    }),
+  })
+  expect((await examined(test)).findings).toEqual([
+    expect.objectContaining({
+      severity: 'error',
+      code: 'broker-unreachable',
+      queue: undefined,
+      message: 'memory does not answer: wrong password',
+    }),
+  ])
+})
+
 test('doctor names what is wrong, worst first', async () => {
   await using test = testInstance({
     driver: (driver) => ({
