@@ -180,7 +180,7 @@ export const writeEvents = `
 export const dump = `
   select (select json_agg(j order by j.id) from errand.jobs j) as jobs,
          (select json_agg(to_jsonb(l) - '{last,before}'::text[]
-                   || jsonb_build_object('publish_after', case when l.state = ${stateCode.ready} then l.publish_after end)
+                   || jsonb_build_object('tags', coalesce(l.tags, '{}'), 'publish_after', case when l.state = ${stateCode.ready} then l.publish_after end)
                    order by l.id) from errand.live l) as live,
          (select json_agg(to_jsonb(x) - 'last' order by x.id) from errand.ended x) as ended,
          (select json_agg(k order by k.queue, k.key) from errand.keys k) as keys,

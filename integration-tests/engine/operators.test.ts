@@ -83,7 +83,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
           const odd = name === 'prune' ? 1 : 0
           await advance(typeof name === 'number' ? name : 2 + odd)
           if (typeof name === 'number' || lookedAtLater.includes(name)) continue
-          const ask = call(life)
+          const ask = name === 'prune' ? pruneAll : call(life)
           const expected = await answerOf(ask(one.log))
           const actual = await answerOf(ask(operators.includes(name) ? engine : two.log))
           expect(sorted(actual), name).toEqual(sorted(expected))
@@ -176,6 +176,10 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
 function oneOf<T>(items: readonly T[]): T {
   return items[Math.floor(Math.random() * items.length)]!
 }
+
+/** The limit is for ends that are read on PostgreSQL, and for jobs that are deleted in the engine: here it is never reached. */
+const pruneAll = (log: JobLog): Promise<unknown> =>
+  log.prune({ succeededMs: 2_000, failedMs: 4_000, limit: 1_000 })
 
 /** What a call was answered with, or how it failed. The order of tickets is nobody's promise. */
 const answerOf = (call: Promise<unknown>): Promise<unknown> =>
