@@ -7,7 +7,7 @@ import { createErrand, defineJob } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { placeOf, places } from './alone/place.ts'
+import { makePlace, places } from './fleet/shared.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -33,14 +33,10 @@ async function contextOf(act: () => Promise<unknown>): Promise<WeakRef<object>> 
   return new WeakRef(context)
 }
 
-describe.each(places)('a request on %s that has been answered', (name) => {
+describe.each(places)('a request on $title that has been answered', ({ name }) => {
   test.each(Object.entries(calls))('is forgotten after %s', async (_what, call) => {
-    const env = await placeOf(name, ['forgotten'], onTestFinished)
-    const errand = createErrand({
-      log: env.ERRAND_LOG,
-      ...(env.ERRAND_DRIVER === '' ? {} : { driver: env.ERRAND_DRIVER }),
-      logger: quietLogger,
-    })
+    const env = makePlace(name, ['forgotten'])
+    const errand = createErrand({ log: env.ERRAND_LOG, driver: env.ERRAND_DRIVER, logger: quietLogger })
     onTestFinished(() => errand.close())
     await errand.migrate()
     const { id } = await errand.dispatch(job)

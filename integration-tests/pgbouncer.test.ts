@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createErrand, defineJob } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import { logFromUrl } from './services/logs.ts'
@@ -10,7 +7,7 @@ import type { TestContext } from 'vitest'
 import { ordered } from './fleet/app/jobs.ts'
 import { allEnded } from './fleet/looks.ts'
 import { startWorker } from './fleet/member.ts'
-import { schemaOfItsOwn } from './fleet/shared.ts'
+import { makeLog, makeFolder } from './fleet/shared.ts'
 import { sceneOn } from './fleet/scene.ts'
 import { startPgBouncer } from './services/pgbouncer.ts'
 import type { PgBouncer, PgBouncerOptions } from './services/pgbouncer.ts'
@@ -31,7 +28,7 @@ async function pooled(test: TestContext, options: Omit<PgBouncerOptions, 'url'>)
   const pooler = await startPgBouncer({ url: postgres!, ...options })
   if (!pooler) return test.skip('PgBouncer is missing, and cannot be had')
   onTestFinished(() => pooler.stop())
-  const direct = await schemaOfItsOwn(onTestFinished)
+  const direct = makeLog('postgres')
   return {
     pooler,
     direct,
@@ -109,9 +106,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
 
   test('in transaction mode, with the two options: worker processes keep every promise', async (test) => {
     const { url } = await pooled(test, { mode: 'transaction', settings: ['default_pool_size = 5'] })
-    const folder = mkdtempSync(join(tmpdir(), 'errand-pgbouncer-jobs-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const { errand, log, env, violations } = await sceneOn(url(forTransactions), folder)
+    const { errand, log, env, violations } = await sceneOn(url(forTransactions), makeFolder())
     await Promise.all([startWorker(env), startWorker(env)])
     await errand.dispatchMany(
       Array.from({ length: 300 }, (_, n) =>

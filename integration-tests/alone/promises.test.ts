@@ -12,8 +12,8 @@ import { logFromUrl } from '../services/logs.ts'
 import { systemClock } from '@errand/core/ports'
 import { checkOutput, quietLogger } from '@errand/testkit'
 import { forgetful, queueNames, stories } from './app/stories.ts'
-import { placeOf, places } from './place.ts'
-import type { PlaceEnv } from './place.ts'
+import { makePlace, places } from '../fleet/shared.ts'
+import type { PlaceEnv } from '../fleet/shared.ts'
 
 /** How often each script runs: `ERRAND_TEST_REPEATS=30` for what depends on chance. */
 const repeats = Number(process.env['ERRAND_TEST_REPEATS'] ?? '1')
@@ -70,14 +70,14 @@ function functionsOf(api: object, prefix = ''): readonly string[] {
 /** They return at once: what they begin is awaited by other means, or by nobody. */
 const synchronous = ['wake', 'work']
 
-describe.each(places)('alone on %s', (name) => {
+describe.each(places)('alone on $title', ({ name }) => {
   const atTheEnd: (() => void | Promise<void>)[] = []
   let env: PlaceEnv
   let loop: Thread
 
   beforeAll(async () => {
     loop = new Thread('for (;;);', { eval: true })
-    env = await placeOf(name, queueNames, (act) => atTheEnd.push(act))
+    env = makePlace(name, queueNames, (act) => atTheEnd.push(act))
     const log = logFromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
     await log.migrate()
     await log.close()

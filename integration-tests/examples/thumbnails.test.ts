@@ -7,6 +7,7 @@ import { until } from '@errand/testkit'
 import { connect } from 'amqplib'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { broker } from '../fleet/brokers/sqs.ts'
 import { Corner } from '../sqs/corner.ts'
 import { errandCommand, examples, node } from './commands.ts'
 
@@ -50,9 +51,10 @@ describe('the thumbnails application', () => {
   it.skipIf(postgres === undefined || sqs === undefined)(
     'runs on PostgreSQL and over SQS with only ERRAND_LOG and ERRAND_DRIVER changed',
     async () => {
-      const corner = new Corner(sqs ?? '')
+      const driver = broker.makeDriver(sqs ?? '')
+      const corner = new Corner(driver)
       onTestFinished(() => corner.close())
-      await run({ ERRAND_LOG: withParameter(postgres, 'schema', `${name}_sqs`), ERRAND_DRIVER: corner.url })
+      await run({ ERRAND_LOG: withParameter(postgres, 'schema', `${name}_sqs`), ERRAND_DRIVER: driver })
       // It went over SQS: the queues are there, and every ticket is gone.
       expect(await corner.names()).toHaveLength(4)
       await until(async () => (await corner.tickets('media')) === 0, { what: 'no ticket is left' })

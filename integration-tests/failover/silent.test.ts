@@ -8,6 +8,7 @@ import { postgres } from '@errand/log-postgres'
 import { newJob, quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import { lasts } from '../fleet/looks.ts'
+import { makeLog } from '../fleet/shared.ts'
 
 const server = inject('postgres')
 /** Once the network carries new connections: as after every other fault. */
@@ -22,16 +23,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     const { hostname, port } = new URL(server!)
     const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5432) })
     onTestFinished(() => proxy.close())
-    const schema = `silent_${randomUUID().slice(0, 8)}`
-    onTestFinished(async () => {
-      const client = new Client({ connectionString: server })
-      await client.connect()
-      await client.query(`drop schema if exists ${schema} cascade`)
-      await client.end()
-    })
-    const url = new URL(proxy.url(server!))
-    url.searchParams.set('schema', schema)
-    return { url: url.href, proxy }
+    return { url: proxy.url(makeLog('postgres')), proxy }
   }
   const open = (url: string, options = {}): JobLog => {
     const log = postgres({ url, ...options }).open({ logger: quietLogger, clock: systemClock })

@@ -2,7 +2,7 @@ import { createErrand, defineJob } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { isErrandError } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { logs } from './logs.ts'
 
 const job = defineJob({ name: 'bad-input.job' })
@@ -49,36 +49,30 @@ const inputs: readonly (readonly [what: string, code: string, ask: (errand: Erra
 ]
 
 describe.each(Object.keys(logs))('bad input on %s', (name) => {
-  test.skipIf(name === 'postgres' && inject('postgres') === undefined)(
-    'gets the same code as on every log, and nothing is stored',
-    async () => {
-      const errand = createErrand({ log: await logs[name]!(), driver: 'database', logger: quietLogger })
-      onTestFinished(() => errand.close())
-      const answers: unknown[] = []
-      for (const [what, , ask] of inputs) {
-        try {
-          await ask(errand)
-          answers.push([what, 'no error'])
-        } catch (error) {
-          answers.push([what, isErrandError(error) ? error.code : String(error)])
-        }
+  test('gets the same code as on every log, and nothing is stored', async () => {
+    const errand = createErrand({ log: logs[name]!(), driver: 'database', logger: quietLogger })
+    onTestFinished(() => errand.close())
+    const answers: unknown[] = []
+    for (const [what, , ask] of inputs) {
+      try {
+        await ask(errand)
+        answers.push([what, 'no error'])
+      } catch (error) {
+        answers.push([what, isErrandError(error) ? error.code : String(error)])
       }
-      expect(answers).toEqual(inputs.map(([what, code]) => [what, code]))
-      expect(await errand.jobs.list({ state: 'ready' })).toEqual([])
-    },
-  )
+    }
+    expect(answers).toEqual(inputs.map(([what, code]) => [what, code]))
+    expect(await errand.jobs.list({ state: 'ready' })).toEqual([])
+  })
 
-  test.skipIf(name === 'postgres' && inject('postgres') === undefined)(
-    'ends where a log does: the first and the last moment that all of them keep are kept',
-    async () => {
-      const errand = createErrand({ log: await logs[name]!(), driver: 'database', logger: quietLogger })
-      onTestFinished(() => errand.close())
-      const last = new Date('9999-12-31T23:59:59.999Z')
-      const late = await errand.dispatch(job, undefined, { at: last })
-      expect(await errand.jobs.get(late.id)).toMatchObject({ state: 'scheduled', runAt: last })
-      const first = await errand.dispatch(job, undefined, { at: new Date('0001-01-01T00:00:00.000Z') })
-      expect(await errand.jobs.get(first.id)).toMatchObject({ state: 'ready' })
-      expect(await errand.jobs.list({ before: last })).toHaveLength(2)
-    },
-  )
+  test('ends where a log does: the first and the last moment that all of them keep are kept', async () => {
+    const errand = createErrand({ log: logs[name]!(), driver: 'database', logger: quietLogger })
+    onTestFinished(() => errand.close())
+    const last = new Date('9999-12-31T23:59:59.999Z')
+    const late = await errand.dispatch(job, undefined, { at: last })
+    expect(await errand.jobs.get(late.id)).toMatchObject({ state: 'scheduled', runAt: last })
+    const first = await errand.dispatch(job, undefined, { at: new Date('0001-01-01T00:00:00.000Z') })
+    expect(await errand.jobs.get(first.id)).toMatchObject({ state: 'ready' })
+    expect(await errand.jobs.list({ before: last })).toHaveLength(2)
+  })
 })

@@ -4,15 +4,13 @@ import { faults, notAt } from './faults.ts'
 import type { FaultName } from './faults.ts'
 import { startFleet } from '../fleet/fleet.ts'
 import type { Fleet } from '../fleet/fleet.ts'
-import { missingAt, openPlace } from '../fleet/place.ts'
-import { placeTitles } from '../fleet/places.ts'
-import type { PlaceName } from '../fleet/places.ts'
+import { missingAt, openPlace, findPlace } from '../fleet/place.ts'
 import type { Story } from './story.ts'
 
 /** What a test tells the report. */
 export interface Told {
   readonly fault: FaultName
-  readonly place: PlaceName
+  readonly place: string
   readonly recoveries: readonly Recovery[]
 }
 
@@ -23,8 +21,9 @@ declare module 'vitest' {
 }
 
 /** Every story that can happen on the place, one after another, to one fleet. */
-export function describePlace(place: PlaceName, stories: readonly Story[]): void {
-  describe.skipIf(missingAt(place))(`a fleet on ${placeTitles[place]}`, () => {
+export function describePlace(place: string, stories: readonly Story[]): void {
+  const kind = findPlace(place)
+  describe.skipIf(missingAt(kind))(`a fleet on ${kind.title}`, () => {
     let fleet: Fleet | undefined
     let acts: (() => void | Promise<void>)[] = []
     const open = async (): Promise<Fleet> => {
@@ -43,7 +42,7 @@ export function describePlace(place: PlaceName, stories: readonly Story[]): void
     afterAll(close)
 
     for (const { fault, run } of stories) {
-      if (notAt(fault, place) !== undefined) continue
+      if (notAt(fault, kind) !== undefined) continue
       const { fault: title, how } = faults[fault]
       test(`${title} (${how})`, async ({ task }) => {
         let good = false

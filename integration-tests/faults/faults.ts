@@ -1,4 +1,4 @@
-import type { PlaceName } from '../fleet/places.ts'
+import type { PlaceKind } from '../fleet/place.ts'
 
 /** A fault, as the report shows it. */
 export interface Fault {
@@ -8,16 +8,19 @@ export interface Fault {
   readonly how: string
   /** What must come of it, besides I1–I8. */
   readonly expected: string
-  /** Where it cannot happen, and why. Everywhere else there is a story of it. */
-  readonly not?: Partial<Readonly<Record<PlaceName, string>>>
+  /** What a place must have; what else a log or a broker cannot do, its own file says. */
+  readonly needs?: keyof typeof lacks | undefined
+  /** The only broker that has it. */
+  readonly only?: string | undefined
 }
 
-const noTickets = 'jobs are taken from the log itself: there is no ticket'
-const noBroker = 'there is no broker'
-const onlyRabbitmq = { sqlite: noBroker, postgres: noBroker }
-const aFile = { sqlite: 'a file has no server that could be away' }
-const withTickets = { sqlite: noTickets, postgres: noTickets }
-const onlySqs = { sqlite: noBroker, postgres: noBroker, rabbitmq: 'a fault of SQS' }
+/** Why a place without it cannot have the fault. */
+const lacks = {
+  server: 'a file has no server that could be away',
+  broker: 'there is no broker',
+  tickets: 'jobs are taken from the log itself: there is no ticket',
+  'no broker': 'the database is what is empty: see PostgreSQL',
+} as const
 
 /** Every fault that Errand must survive. */
 export const faults = {
@@ -45,7 +48,6 @@ export const faults = {
     fault: 'the reply of a settle is lost',
     how: 'proxy: nothing comes back from the log',
     expected: 'asked again, recorded once',
-    not: { sqlite: 'a call into a file has no reply that could be lost' },
   },
   'frozen past its lease': {
     fault: 'worker frozen past its lease',
@@ -96,134 +98,137 @@ export const faults = {
     fault: 'all broker connections closed',
     how: '`rabbitmqctl close_all_connections`; on SQS: cut by the proxy',
     expected: 'workers subscribe again by themselves',
-    not: onlyRabbitmq,
+    needs: 'broker',
   },
   'connections torn': {
     fault: 'broker connections torn in the middle of a frame',
     how: 'proxy: cut after some bytes each way, half closed, cut',
     expected: 'workers subscribe again; what was not confirmed is published again',
-    not: onlyRabbitmq,
+    needs: 'broker',
   },
   'broker restarted': {
     fault: 'broker restarted',
     how: 'shut down in order, started after 5 s',
     expected: 'dispatch goes on; afterwards workers take again',
-    not: { ...onlyRabbitmq, sqs: 'the private SQS keeps nothing: see broker wiped' },
+    needs: 'broker',
   },
   'broker killed': {
     fault: 'broker killed with -9',
     how: '`kill -9`, started after 5 s',
     expected: 'dispatch goes on; afterwards workers take again',
-    not: { ...onlyRabbitmq, sqs: 'the private SQS keeps nothing: see broker wiped' },
+    needs: 'broker',
   },
   'broker wiped': {
     fault: 'broker wiped with tickets in it',
     how: 'data folder deleted; SQS killed, which forgets everything',
     expected: 'every job still runs',
-    not: onlyRabbitmq,
+    needs: 'broker',
   },
   'memory alarm': {
     fault: 'memory alarm',
     how: '`set_vm_memory_high_watermark absolute 1`',
     expected: 'dispatch still commits; workers go on',
-    not: { ...onlyRabbitmq, sqs: 'SQS has no alarms' },
+    needs: 'broker',
   },
   'queue purged': {
     fault: 'queue purged',
     how: 'the broker’s own tool, with tickets in it',
     expected: 'published again',
-    not: onlyRabbitmq,
+    needs: 'broker',
   },
   'queue deleted': {
     fault: 'queue deleted',
     how: 'the broker’s own tool',
     expected: 'declared and published again',
-    not: onlyRabbitmq,
+    needs: 'broker',
   },
   'queue with other arguments': {
     fault: 'queue exists with other arguments',
     how: 'declared before as a classic queue',
     expected: 'a clear error naming the argument; other queues live on',
-    not: { ...onlyRabbitmq, sqs: 'a queue of SQS is used as it is' },
+    needs: 'broker',
   },
   unroutable: {
     fault: 'ticket unroutable',
     how: 'queues deleted while no worker runs, then dispatched',
     expected: 'noticed; the job stays ready, and is published again',
-    not: { ...onlyRabbitmq, sqs: 'SQS refuses a send to a queue that is not there: see throttled' },
+    needs: 'broker',
   },
   'confirm lost': {
     fault: 'publish confirm lost',
     how: 'proxy: nothing comes back from the broker',
     expected: 'dispatch goes on; the second ticket is refused',
-    not: withTickets,
+    needs: 'tickets',
   },
   'tickets repeated': {
     fault: 'every ticket delivered five times, to all workers',
     how: 'published five times at once',
     expected: 'one claim each',
-    not: withTickets,
+    needs: 'tickets',
   },
   'tickets shuffled': {
     fault: 'tickets in random order',
     how: 'each is published after a random time',
     expected: 'order per key all the same',
-    not: withTickets,
+    needs: 'tickets',
   },
   'SQS delete fails': {
     fault: 'SQS delete fails; batch half fails',
     how: 'middleware',
     expected: 'late duplicates are refused and deleted',
-    not: onlySqs,
+    needs: 'broker',
+    only: 'sqs',
   },
   'SQS throttled': {
     fault: 'SQS throttles, answers 503, does not know the queue',
     how: 'middleware: every request',
     expected: 'backoff, no tight loop, no lost job',
-    not: onlySqs,
+    needs: 'broker',
+    only: 'sqs',
   },
   'visibility ends': {
     fault: 'visibility ends while the ticket waits in the buffer',
     how: 'visibility of 1 s, requests that take longer',
     expected: 'one claim each',
-    not: onlySqs,
+    needs: 'broker',
+    only: 'sqs',
   },
   'database backends killed': {
     fault: 'database backends killed',
     how: '`pg_terminate_backend` on all of them',
     expected: 'retried; no handler starts without a committed claim',
-    not: aFile,
+    needs: 'server',
   },
   'database connections torn': {
     fault: 'database connections torn in the middle of a statement',
     how: 'proxy: cut after some bytes each way, half closed, cut',
     expected: 'asked again; done once',
-    not: aFile,
+    needs: 'server',
   },
   'database down': {
     fault: 'database down for a minute',
     how: 'stop immediate, start',
     expected: 'taking pauses, tickets stay, settles are retried',
-    not: aFile,
+    needs: 'server',
   },
   'connections forgotten': {
     fault: 'connections silently dead',
     how: 'proxy: forgets them all, tells nobody; to the database, then to the broker; those to SQS end as by TCP keep-alive',
     expected: 'noticed by those who wait; asked again, done once',
-    not: aFile,
+    needs: 'server',
   },
   failover: {
     fault: 'failover with connections that live on',
     how: 'a pair: the old server becomes read-only, the name leads to the standby, which is promoted after 3 s',
     expected: 'all connections are thrown away; nothing is lost, and followers miss nothing',
-    not: aFile,
+    needs: 'server',
   },
   'failover that lost commits': {
     fault: 'asynchronous failover that lost commits',
     how: 'a pair: replication cut, the primary killed, the standby promoted',
     expected:
       'what was answered in that time is lost, and nothing else; its followers meet an error, never a hole',
-    not: aFile,
+    needs: 'server',
   },
   'database locked': {
     fault: 'database locked for 20 s',
@@ -234,35 +239,28 @@ export const faults = {
     fault: 'database slow',
     how: 'proxy: 200 ms more each way',
     expected: 'slower, and nothing else',
-    not: { sqlite: 'there is no network in between' },
   },
   'eight processes on one file': {
     fault: 'eight processes on one SQLite file',
     how: 'four workers and four dispatchers more',
     expected: 'no lost update, no SQLITE_BUSY for the user',
-    not: {
-      postgres: 'SQLite alone',
-      rabbitmq: 'SQLite alone',
-      sqs: 'SQLite alone',
-    },
   },
   'clock off': {
     fault: "worker's clock one hour off",
     how: 'process whose `Date` is an hour ahead, and one an hour behind',
     expected: "no lease early or late: the database's clock alone",
-    not: { sqlite: 'all processes share the clock of their machine, which is the log’s' },
   },
   'malformed ticket': {
     fault: 'malformed ticket',
     how: 'raw publish: not JSON, wrong types, `__proto__`, 1 MB',
     expected: 'set aside with a log line; the subscription lives on',
-    not: withTickets,
+    needs: 'tickets',
   },
   'foreign ticket': {
     fault: 'ticket of an unknown or foreign job',
     how: 'raw publish',
     expected: 'refused; never runs',
-    not: withTickets,
+    needs: 'tickets',
   },
   'oversize payload': {
     fault: 'oversize payload (2 MiB, 20 MiB)',
@@ -293,10 +291,7 @@ export const faults = {
     fault: 'ten workers start on an empty database',
     how: 'start',
     expected: 'migrated once, no error',
-    not: {
-      rabbitmq: 'the database is what is empty: see PostgreSQL',
-      sqs: 'the database is what is empty: see PostgreSQL',
-    },
+    needs: 'no broker',
   },
   'rolling deploy': {
     fault: 'rolling deploy, old and new worker together',
@@ -310,7 +305,15 @@ export type FaultName = keyof typeof faults
 export const faultNames: readonly FaultName[] = Object.keys(faults) as FaultName[]
 
 /** Why the fault cannot happen there; undefined where it can. */
-export function notAt(name: FaultName, place: PlaceName): string | undefined {
-  const fault: Fault = faults[name]
-  return fault.not?.[place]
+export function notAt(name: FaultName, { log, broker }: PlaceKind): string | undefined {
+  const { needs, only }: Fault = faults[name]
+  const has = {
+    server: log.server !== undefined,
+    broker: broker !== undefined,
+    tickets: broker !== undefined,
+    'no broker': broker === undefined,
+  }
+  if (needs !== undefined && !has[needs]) return lacks[needs]
+  const own = only === broker?.name ? undefined : only
+  return log.cannot[name] ?? broker?.cannot[name] ?? (own && `a fault of ${own.toUpperCase()}`)
 }

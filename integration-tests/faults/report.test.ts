@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest'
 import { faultNames, notAt } from './faults.ts'
-import { placeNames } from '../fleet/places.ts'
+import { placeKinds } from '../fleet/place.ts'
 import { report } from './report.ts'
 import type { Result } from './report.ts'
 
-const all: readonly Result[] = placeNames.flatMap((place) =>
+const all: readonly Result[] = placeKinds.flatMap((place) =>
   faultNames
     .filter((fault) => notAt(fault, place) === undefined)
     .map((fault) => ({
       fault,
-      place,
-      passed: !(fault === 'backlog' && place === 'sqs'),
+      place: place.name,
+      passed: !(fault === 'backlog' && place.name === 'sqs'),
       recoveries: fault === 'worker killed' ? [{ what: 'it', ms: 4_321, limitMs: 8_000 }] : [],
     })),
 )

@@ -2,8 +2,8 @@ import type { Told } from './describe.ts'
 import { faultNames, faults, notAt } from './faults.ts'
 import type { Fault, FaultName } from './faults.ts'
 import { afterCrashMs, afterReturnMs, leaseMs } from '../fleet/limits.ts'
-import { placeNames, placeTitles } from '../fleet/places.ts'
-import type { PlaceName } from '../fleet/places.ts'
+import { placeKinds } from '../fleet/place.ts'
+import type { PlaceKind } from '../fleet/place.ts'
 
 /** What became of one fault on one place. */
 export interface Result extends Told {
@@ -12,10 +12,10 @@ export interface Result extends Told {
 
 /** The page of docs/reliability.md: every fault, on every place. */
 export function report(results: readonly Result[]): string {
-  const heads = placeNames.map((place) => placeTitles[place])
+  const heads = placeKinds.map(({ title }) => title)
   const rows = faultNames.map((name) => {
     const { fault, how, expected }: Fault = faults[name]
-    const cells = placeNames.map((place) => cell(name, place, results))
+    const cells = placeKinds.map((place) => cell(name, place, results))
     return `| ${[fault, how, expected, ...cells].map(inCell).join(' | ')} |`
   })
   const passed = results.filter((result) => result.passed).length
@@ -46,9 +46,9 @@ ${reasons().join('\n')}
 `
 }
 
-function cell(name: FaultName, place: PlaceName, results: readonly Result[]): string {
+function cell(name: FaultName, place: PlaceKind, results: readonly Result[]): string {
   if (notAt(name, place) !== undefined) return '–'
-  const result = results.find((each) => each.fault === name && each.place === place)
+  const result = results.find((each) => each.fault === name && each.place === place.name)
   if (!result?.passed) return '✗'
   const times = result.recoveries.map(({ ms }) => ms ?? 0)
   return times.length === 0 ? '✓' : `✓ ${seconds(Math.max(...times))}`
@@ -57,11 +57,11 @@ function cell(name: FaultName, place: PlaceName, results: readonly Result[]): st
 function reasons(): readonly string[] {
   const places = new Map<string, string[]>()
   for (const name of faultNames) {
-    for (const place of placeNames) {
+    for (const place of placeKinds) {
       const why = notAt(name, place)
       if (why === undefined) continue
       const where = `${faults[name].fault}|${why}`
-      places.set(where, [...(places.get(where) ?? []), placeTitles[place].replace(' + PostgreSQL', '')])
+      places.set(where, [...(places.get(where) ?? []), place.broker?.title ?? place.title])
     }
   }
   return [...places].map(([where, names]) => {

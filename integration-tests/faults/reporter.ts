@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Reporter, TestModule } from 'vitest/node'
 import { faultNames, notAt } from './faults.ts'
-import { placeNames } from '../fleet/places.ts'
+import { placeKinds } from '../fleet/place.ts'
 import { report } from './report.ts'
 import type { Result } from './report.ts'
 
@@ -16,7 +16,7 @@ export default class ReliabilityPage implements Reporter {
         const { fault } = test.meta()
         return fault === undefined ? [] : [{ ...fault, passed: test.result().state === 'passed' }]
       })
-    const expected = placeNames.flatMap((place) =>
+    const expected = placeKinds.flatMap((place) =>
       faultNames.filter((name) => notAt(name, place) === undefined),
     ).length
     const passed = results.filter((result) => result.passed).length

@@ -1,57 +1,14 @@
-import { describe, expect, inject, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { until } from '@errand/testkit'
-import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
-import { Corner } from '../sqs/corner.ts'
 import { family, member } from './app/jobs.ts'
 import { readLedger } from './app/ledger.ts'
 import { allEnded, collectIds } from './looks.ts'
 import { startWorker } from './member.ts'
-import { logs, scene } from './shared.ts'
-import type { Finally } from './scene.ts'
+import { places, scene } from './shared.ts'
 
-const sqs = inject('sqs')
-const amqp = inject('amqp')
-
-/** A log, and a driver on it: each log with the database driver, and each broker on the log that a fleet would have. */
-const places: readonly {
-  readonly name: string
-  readonly log: string
-  readonly driver?: (atTheEnd: Finally) => string
-}[] = [
-  ...logs.map((log) => ({ name: log, log })),
-  ...(amqp === undefined
-    ? []
-    : [
-        {
-          name: `RabbitMQ and ${logs.at(-1)}`,
-          log: logs.at(-1)!,
-          driver(atTheEnd: Finally) {
-            const prefix = newPrefix()
-            atTheEnd(() => deleteQueues(amqp, prefix, ['work']))
-            return driverUrl(amqp, prefix)
-          },
-        },
-      ]),
-  ...(sqs === undefined
-    ? []
-    : [
-        {
-          name: `SQS and ${logs.at(-1)}`,
-          log: logs.at(-1)!,
-          driver(atTheEnd: Finally) {
-            const corner = new Corner(sqs)
-            atTheEnd(() => corner.close())
-            return corner.url
-          },
-        },
-      ]),
-]
-
-describe.each(places)('a parent, on $name', ({ log, driver }) => {
-  test('whose worker is killed after it has dispatched, and whose next run fails, has each child once', async ({
-    onTestFinished,
-  }) => {
-    const on = await scene(log, { driver: driver?.(onTestFinished), publishGraceMs: 2_000 })
+describe.each(places)('a parent, on $title', ({ name }) => {
+  test('whose worker is killed after it has dispatched, and whose next run fails, has each child once', async () => {
+    const on = await scene(name, { publishGraceMs: 2_000 })
     const workers = await Promise.all([startWorker(on.env), startWorker(on.env)])
     const { id } = await on.errand.dispatch(family, { members: 5, ms: 20_000 })
     const succeeded = () => collectIds(on.errand.jobs.list({ job: member, state: 'succeeded' }))

@@ -46,6 +46,8 @@ export interface FleetOptions {
   /** Of all its processes, over that of the place; and of its dispatchers, over that. */
   readonly env?: Env | undefined
   readonly dispatcherEnv?: Env | undefined
+  /** What must be true besides, when its workers take jobs. */
+  readonly isTaking?: (() => Promise<boolean>) | undefined
   /** `takesAgain` waits until each worker has run a job. Default: true. */
   readonly eachRuns?: boolean | undefined
   /** Told of each process that has ended, and whether it did so as it should. */
@@ -224,7 +226,8 @@ export class Fleet {
   /** Every worker says that it takes jobs, and a job is started, by its ticket where there are tickets. */
   async isTaking(): Promise<boolean> {
     const workers = this.#living().filter(({ program }) => program === 'worker')
-    return (await allTake(this.errand, workers.length)) && startsByTicket(this)
+    if (!(await allTake(this.errand, workers.length))) return false
+    return (await startsByTicket(this)) && ((await this.#options.isTaking?.()) ?? true)
   }
 
   /** The same within 10 s; and then each of them runs a job. */

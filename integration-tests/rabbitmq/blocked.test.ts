@@ -11,7 +11,6 @@ import { startsByTicket } from '../fleet/recovery.ts'
 import { scene } from '../fleet/shared.ts'
 import { whileAlarmed } from './alarm.ts'
 import { driverUrl, newPrefix } from './broker.ts'
-import { fleetLog } from './fleet.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
 const refuses = expect.objectContaining({
@@ -27,7 +26,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {
     const node = await nodeOfItsOwn()
     onTestFinished(() => node.stop())
     const driver = `${driverUrl(node.url, newPrefix())}&heartbeat=1`
-    const on = await scene(fleetLog, { driver, publishGraceMs: 2_000 })
+    const on = await scene('rabbitmq', { driver, publishGraceMs: 2_000 })
     const { errand, env, log } = on
     const worker = await startWorker(env)
     // In this process, whose tickets are refused.

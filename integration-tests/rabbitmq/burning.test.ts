@@ -6,10 +6,12 @@ import { scaleLimit, startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
 import { aside, gated } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
+import type { Fleet } from '../fleet/fleet.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import type { Member } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
+import { readPrefix } from '../fleet/urls.ts'
 import type { Scene } from '../fleet/scene.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
 import { whileAlarmed } from './alarm.ts'
@@ -22,8 +24,7 @@ import {
   newPrefix,
   onBroker,
 } from './broker.ts'
-import { fleetLog, startFleet } from './fleet.ts'
-import type { Fleet } from './fleet.ts'
+import { endsWell, nameQueue, startRabbitmqFleet } from './fleet.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
 let node: PrivateRabbitmq
@@ -49,10 +50,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     atTheEnd.push(() => node.stop())
     proxy = await startFaultProxy({ host: '127.0.0.1', port: node.port })
     atTheEnd.push(() => proxy.close())
-    fleet = await startFleet(node.url, {
-      dispatcherUrl: proxy.url(node.url),
-      finally: (act) => void atTheEnd.push(act),
-    })
+    fleet = await startRabbitmqFleet(node.url, proxy.url(node.url), (act) => void atTheEnd.push(act))
     long = await startLongJob()
   })
   afterAll(async () => {
@@ -65,13 +63,13 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   })
 
   test('queues deleted while workers wait: declared again, and both workers take again', async () => {
-    await deleteQueues(node.url, fleet.prefix, ['work'])
+    await deleteQueues(node.url, readPrefix(fleet.place.driver), ['work'])
     await fleet.takesAgain()
   })
 
   test('a memory alarm: dispatch still commits, workers go on, and all is as before when it is over', async () => {
     await whileAlarmed(node, async (blocked) => {
-      await dispatchGoesOn()
+      await fleet.dispatchGoesOn(40)
       await blocked()
       // What is dispatched from here on is taken from the log.
       await fleet.goesOn(100)
@@ -81,7 +79,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
 
   test('confirms that never come: dispatch goes on, and tickets flow again when they come', async () => {
     proxy.blackHole('down')
-    await dispatchGoesOn(100)
+    await fleet.dispatchGoesOn(100)
     // Not for each one: a broker that does not answer is not waited for again and again.
     expect(fleet.slowestDispatchMs).toBeLessThan(scaleLimit(5_000))
     proxy.heal()
@@ -90,7 +88,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
 
   test('the node restarted: dispatch goes on, and both workers take again', async () => {
     await node.shutDown()
-    await dispatchGoesOn()
+    await fleet.dispatchGoesOn(40)
     await node.start()
     await fleet.takesAgain()
   })
@@ -99,13 +97,13 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
     // declared; ours have been standing for long, and it is the workers who are tested here.
     await node.kill()
-    await dispatchGoesOn()
+    await fleet.dispatchGoesOn(40)
     await node.start()
     await fleet.takesAgain()
   })
 
   test('the node wiped with tickets in it: both workers take again', async () => {
-    const normal = brokerQueue(fleet.prefix, 'work', 'normal')
+    const normal = nameQueue(fleet, 'normal')
     for (const worker of fleet.workers) worker.signal('SIGSTOP')
     try {
       const isFull = async (): Promise<boolean> => ((await findLane(node.url, normal))?.waiting ?? 0) >= 10
@@ -125,7 +123,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     const prefix = newPrefix()
     const wrong = brokerQueue(prefix, 'aside', 'low')
     await onBroker(node.url, (channel) => channel.assertQueue(wrong, { durable: true }))
-    const on = await scene(fleetLog, { driver: driverUrl(node.url, prefix), publishGraceMs: 1_000 })
+    const on = await scene('rabbitmq', { driver: driverUrl(node.url, prefix), publishGraceMs: 1_000 })
     const worker = await startWorker({ ...on.env, QUEUES: 'work,aside' })
     const beganMs = performance.now()
     const state = async () => (await on.errand.workers.list()).find(({ id }) => id === worker.id)
@@ -174,12 +172,12 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   })
 
   test('after all that every job that was dispatched has ended, and every promise was kept', async () => {
-    await fleet.endsWell()
+    await endsWell(fleet)
   })
 })
 
 async function startLongJob(): Promise<typeof long> {
-  const on = await scene(fleetLog, {
+  const on = await scene('rabbitmq', {
     driver: driverUrl(node.url, newPrefix()),
     finally: (act) => void atTheEnd.push(act),
   })
@@ -187,10 +185,4 @@ async function startLongJob(): Promise<typeof long> {
   const job = await on.errand.dispatch(gated, { n: 1 })
   await until(() => readLedger(on.ledger).length > 0, { what: 'the job runs', pause })
   return { on, job, worker, sinceMs: performance.now() }
-}
-
-/** Dispatch commits, whatever becomes of the broker. */
-async function dispatchGoesOn(jobs = 40): Promise<void> {
-  const enough = fleet.dispatched.length + jobs
-  await until(() => fleet.dispatched.length >= enough, { what: 'dispatch goes on', withinMs: 20_000, pause })
 }

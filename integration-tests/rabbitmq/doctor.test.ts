@@ -1,6 +1,6 @@
 // What `errand doctor` says of a broker whose tickets are not those of the log, and how it mends that.
 import { fileURLToPath } from 'node:url'
-import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { describe, expect, inject, it } from 'vitest'
 import { handle } from '@errand/core'
 import type { DoctorReport } from '@errand/core'
 import {
@@ -15,15 +15,13 @@ import { errandCommand, node } from '../examples/commands.ts'
 import { work } from '../fleet/app/jobs.ts'
 import { allEnded } from '../fleet/looks.ts'
 import { scene } from '../fleet/shared.ts'
-import type { Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, driverUrl, newPrefix, onBroker } from './broker.ts'
-import { fleetLog } from './fleet.ts'
+import type { SharedScene } from '../fleet/shared.ts'
+import { brokerQueue, onBroker } from './broker.ts'
 
 const amqp = inject('amqp')
 const cwd = fileURLToPath(new URL('..', import.meta.url))
 
-interface Ward extends Scene {
-  readonly prefix: string
+interface Ward extends SharedScene {
   /** `errand doctor`, as an operator types it. */
   doctor(
     ...words: readonly string[]
@@ -36,12 +34,10 @@ interface Ward extends Scene {
 }
 
 async function ward(): Promise<Ward> {
-  const prefix = newPrefix()
-  const on = await scene(fleetLog, { driver: driverUrl(amqp!, prefix) })
-  onTestFinished(() => deleteQueues(amqp!, prefix, ['work']))
+  const on = await scene('rabbitmq')
+  const { prefix } = on
   return {
     ...on,
-    prefix,
     async doctor(...words) {
       const { ERRAND_LOG, ERRAND_DRIVER } = on.env
       const env = { ERRAND_LOG, ERRAND_DRIVER, ERRAND_LOG_LEVEL: 'silent' }

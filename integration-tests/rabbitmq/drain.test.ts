@@ -1,22 +1,17 @@
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import { deleteQueues, driverUrl, newPrefix } from './broker.ts'
-import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
 const graceMs = 1_000
 
 describe.skipIf(url === undefined)('two workers on RabbitMQ', () => {
   test('SIGTERM amid 1,000 jobs: it drains, exits 0, and released jobs start elsewhere within a second', async () => {
-    const broker = String(url)
-    const prefix = newPrefix()
-    onTestFinished(() => deleteQueues(broker, prefix, ['work']))
-    const on = await scene(fleetLog, { driver: driverUrl(broker, prefix) })
+    const on = await scene('rabbitmq')
     const env = { ...on.env, GRACE_MS: String(graceMs), CONCURRENCY: '30' }
     const [leaving, staying] = await Promise.all([startWorker(env), startWorker(env)])
     // One in fifty outlasts the grace; in a higher lane, so that it is not last in line again when it is given back.

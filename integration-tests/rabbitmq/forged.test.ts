@@ -3,9 +3,10 @@ import { lanes } from '@errand/core/ports'
 import { newTicket, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
-import { scene } from '../fleet/shared.ts'
+import { logs, scene } from '../fleet/shared.ts'
+import { readPrefix } from '../fleet/urls.ts'
 import { brokerQueue, findLane, onBroker } from './broker.ts'
-import { fleetLog, startFleet } from './fleet.ts'
+import { endsWell, startRabbitmqFleet } from './fleet.ts'
 import { malformed, message } from './forged.ts'
 
 const url = inject('amqp')
@@ -13,10 +14,11 @@ const url = inject('amqp')
 describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to', () => {
   test('malformed and forged tickets: set aside or refused, every job runs, and both workers go on', async () => {
     const broker = String(url)
-    const fleet = await startFleet(broker)
-    const { errand, log, prefix } = fleet
+    const fleet = await startRabbitmqFleet(broker)
+    const { errand, log } = fleet
+    const prefix = readPrefix(fleet.place.driver)
     const { logId } = await log.connect()
-    const other = await scene(fleetLog)
+    const other = await scene(logs.at(-1)!)
     const foreign = await other.errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
     const later = await errand.dispatch(work, { n: 1, failures: 0, ms: 0 }, { delay: '1h' })
     const finished = fleet.dispatched[0] ?? ''
@@ -61,7 +63,7 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
     expect((await log.eventsOf(later.id)).map(({ type }) => type)).toEqual(['dispatched'])
     expect((await other.log.eventsOf(foreign.id)).map(({ type }) => type)).toEqual(['dispatched'])
     await errand.jobs.cancel(later.id, { by: 'the test' })
-    await fleet.endsWell()
+    await endsWell(fleet)
 
     // A worker that still held one would hand it back now.
     for (const worker of fleet.workers) {

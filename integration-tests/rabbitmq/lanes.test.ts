@@ -1,4 +1,4 @@
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import type { Errand } from '@errand/core'
 import { readHistory, until } from '@errand/testkit'
 import { gated, work } from '../fleet/app/jobs.ts'
@@ -6,24 +6,14 @@ import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import type { Scene } from '../fleet/scene.ts'
-import { deleteQueues, driverUrl, newPrefix } from './broker.ts'
-import { fleetLog } from './fleet.ts'
 
 const url = inject('amqp')
 const slots = 4
 const batch = 500
 
-async function sceneOfLanes(): Promise<Scene> {
-  const broker = String(url)
-  const prefix = newPrefix()
-  onTestFinished(() => deleteQueues(broker, prefix, ['work']))
-  return scene(fleetLog, { driver: driverUrl(broker, prefix) })
-}
-
 describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
   test('ten critical jobs behind a backlog of 20,000 low ones start before any low one that had no slot yet', async () => {
-    const on = await sceneOfLanes()
+    const on = await scene('rabbitmq')
     for (let from = 0; from < 20_000; from += batch) {
       await on.errand.dispatchMany(
         Array.from({ length: batch }, (_, n) => gated.with({ n: from + n }, { lane: 'low' })),
@@ -53,7 +43,7 @@ describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
   })
 
   test('while critical jobs come without end, one grant in ten goes to a low one', async () => {
-    const on = await sceneOfLanes()
+    const on = await scene('rabbitmq')
     await on.errand.dispatchMany(
       Array.from({ length: batch }, (_, n) => work.with({ n, failures: 0, ms: 5 }, { lane: 'low' })),
     )

@@ -8,7 +8,7 @@ import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
+import { brokerQueue, driverUrl, findLane } from './broker.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')
@@ -20,9 +20,8 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
   () => {
     // Time cannot be judged on a busy machine, so the network is made slow, and round trips are what is counted.
     test('a job starts two round trips after its dispatch: one for the ticket, one for the claim', async () => {
-      const prefix = newPrefix()
-      onTestFinished(() => deleteQueues(String(amqp), prefix, ['work']))
-      const on = await scene('postgres')
+      const on = await scene('rabbitmq')
+      const { prefix } = on
       const [broker, database] = await Promise.all([slow(String(amqp)), slow(on.url)])
       const driver = driverUrl(broker.url(String(amqp)), prefix)
       const log = database.url(on.url)

@@ -1,12 +1,10 @@
 // A worker on a broker that does not let it in, as people meet it who have mistyped a URL.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { describe, expect, inject, it } from 'vitest'
 import type { DoctorReport } from '@errand/core'
 import { until } from '@errand/testkit'
 import { errandCommand, node } from '../examples/commands.ts'
+import { makeLog } from '../fleet/shared.ts'
 import { newPrefix } from './broker.ts'
 
 const amqp = inject('amqp')
@@ -32,10 +30,8 @@ describe.skipIf(amqp === undefined)('a worker that the broker does not let in', 
   it.each(cases)(
     '$what: one reason once, for ten queues, and no word of taking jobs',
     async ({ driver, said }) => {
-      const folder = mkdtempSync(join(tmpdir(), 'errand-refused-'))
-      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
       const env = {
-        ERRAND_LOG: `sqlite:${folder}/log.db`,
+        ERRAND_LOG: makeLog('sqlite'),
         ERRAND_LOG_LEVEL: 'debug',
         ERRAND_DRIVER: `${driver}?prefix=${newPrefix()}`,
       }

@@ -1,4 +1,4 @@
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import { until } from '@errand/testkit'
 import { gated, work } from '../fleet/app/jobs.ts'
@@ -6,17 +6,15 @@ import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
-import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
-import { fleetLog } from './fleet.ts'
+import { brokerQueue, findLane } from './broker.ts'
 
 const url = inject('amqp')
 
 describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
   test('a worker whose only slot is busy for an hour holds no ticket that an idle worker could run', async () => {
     const broker = String(url)
-    const prefix = newPrefix()
-    onTestFinished(() => deleteQueues(broker, prefix, ['work']))
-    const on = await scene(fleetLog, { driver: driverUrl(broker, prefix) })
+    const on = await scene('rabbitmq')
+    const { prefix } = on
     const env = { ...on.env, CONCURRENCY: '1' }
     const busy = await startWorker(env)
     // It takes the first one, and all the others have to stay where they are.

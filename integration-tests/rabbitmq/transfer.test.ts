@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import type { PromiseWithChild } from 'node:child_process'
 import { promisify } from 'node:util'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import type { TransferStatus } from '@errand/core'
 import { until } from '@errand/testkit'
@@ -11,7 +11,7 @@ import { allEnded, pause } from '../fleet/looks.ts'
 import { startMember, startWorker } from '../fleet/member.ts'
 import { logs, scene } from '../fleet/shared.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
+import { brokerQueue, driverUrl, findLane } from './broker.ts'
 
 const url = inject('amqp')
 const run = promisify(execFile)
@@ -54,10 +54,9 @@ async function ticketsAt(broker: string, prefix: string): Promise<number> {
 describe.skipIf(url === undefined || !logs.includes('postgres'))('a running system', () => {
   test('moves from RabbitMQ to the database and back with 5,000 jobs in flight: every job runs once', async () => {
     const broker = String(url)
-    const prefix = newPrefix()
-    onTestFinished(() => deleteQueues(broker, prefix, ['work']))
+    const on = await scene('rabbitmq')
+    const { prefix } = on
     const rabbit = driverUrl(broker, prefix)
-    const on = await scene('postgres', { driver: rabbit })
     const ready = async (): Promise<number> =>
       (await on.log.queues()).find(({ name }) => name === 'work')?.ready ?? 0
     const drivers = async (): Promise<readonly string[]> =>

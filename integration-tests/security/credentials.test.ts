@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { createErrand, defineJob, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { checkOutput, until } from '@errand/testkit'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
+import { makeFolder } from '../fleet/shared.ts'
 
 const errandBin = fileURLToPath(new URL('../../packages/errand/src/bin.ts', import.meta.url))
 /** A password, and what it is in a URL. */
@@ -65,12 +64,6 @@ const wrong: readonly (readonly [
 
 const hello = defineJob({ name: 'security.hello', payload: z.object({ card: z.string() }) })
 
-function folder(): string {
-  const made = mkdtempSync(join(tmpdir(), 'errand-credentials-'))
-  onTestFinished(() => rmSync(made, { recursive: true, force: true }))
-  return made
-}
-
 /** An error in every way in which somebody might show it. */
 function shown(error: unknown): string {
   const parts = [inspect(error, { depth: 20, showHidden: true }), String(error), JSON.stringify(error)]
@@ -98,7 +91,7 @@ describe('credentials', () => {
       let errand: Errand | undefined
       try {
         errand = createErrand({
-          log: log ?? `sqlite:${join(folder(), 'errand.db')}`,
+          log: log ?? `sqlite:${join(makeFolder(), 'errand.db')}`,
           driver,
           logger,
           publishWait: '2s',
@@ -130,7 +123,7 @@ describe('credentials', () => {
     async (command, [, log, driver, code]) => {
       // Where the drivers are installed.
       const cwd = fileURLToPath(new URL('..', import.meta.url))
-      const file = join(folder(), 'errand.db')
+      const file = join(makeFolder(), 'errand.db')
       const words = command === 'doctor' ? ['doctor'] : ['dispatch', 'security.hello', '{}', '--unchecked']
       for (const more of [['--json', '--verbose'], ['--verbose']]) {
         const child = spawn(process.execPath, [errandBin, ...words, ...more], {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createErrand, defineJob, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { logs, makeFolder } from '../fleet/shared.ts'
 import { ownSchema } from './schema.ts'
 
 /** In every text that a job has: found nowhere but in the clear. */
@@ -33,8 +33,7 @@ interface Vault {
 
 const vaults: Readonly<Record<string, () => Promise<Vault>>> = {
   sqlite: async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'errand-vault-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const folder = makeFolder()
     const file = join(folder, 'errand.db')
     return {
       open: (keys) => opened(`sqlite:${file}`, keys),
@@ -121,9 +120,7 @@ function work(errand: Errand, ran: string[] = []): string[] {
   return ran
 }
 
-const names = inject('postgres') === undefined ? ['sqlite'] : Object.keys(vaults)
-
-describe.each(names)('encryption on %s', (name) => {
+describe.each(logs)('encryption on %s', (name) => {
   test('no text of a job is in clear in the database or a log, and a process with the key reads all of it', async () => {
     const vault = await vaults[name]!()
     const keys = [key()]

@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { createErrand, defineJob, handle, isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { quietLogger, until } from '@errand/testkit'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
-import { ownSchema } from './schema.ts'
+import { makeEmptyLog, logs } from '../fleet/shared.ts'
 
 const inherited = [
   'constructor',
@@ -51,23 +48,13 @@ const hostileJson = fc.letrec((tie) => ({
 
 const echo = defineJob({ name: 'security.echo', queue: 'echo', payload: z.unknown(), returns: z.unknown() })
 
-const logs: Readonly<Record<string, () => Promise<string>>> = {
-  sqlite: async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'errand-hostile-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    return `sqlite:${join(folder, 'errand.db')}`
-  },
-  postgres: async () => (await ownSchema()).url,
-}
-const names = inject('postgres') === undefined ? ['sqlite'] : Object.keys(logs)
-
 async function open(name: string): Promise<Errand> {
-  const errand = createErrand({ log: await logs[name]!(), logger: quietLogger })
+  const errand = createErrand({ log: makeEmptyLog(name), logger: quietLogger })
   onTestFinished(() => errand.close())
   return errand
 }
 
-describe.each(names)('hostile input on %s', (name) => {
+describe.each(logs)('hostile input on %s', (name) => {
   test('any JSON payload reaches handler and result unchanged, and changes no prototype', async () => {
     const errand = await open(name)
     const worker = errand.work({ handlers: [handle(echo, (payload) => payload)] }, { signals: false })

@@ -1,16 +1,14 @@
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createErrand, defineJob, handle } from '@errand/core'
 import { quietLogger } from '@errand/testkit'
+import { makeFolder } from '../fleet/shared.ts'
 import { expect, inject, onTestFinished, test } from 'vitest'
 
 const plain = defineJob({ name: 'security.plain' })
 
 function fileUrl(): { readonly file: string; readonly log: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'errand-outside-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const file = join(folder, 'errand.db')
+  const file = join(makeFolder(), 'errand.db')
   return { file, log: `sqlite:${file}` }
 }
 

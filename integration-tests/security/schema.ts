@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
-import { inject, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
+import { makeEmptyLog } from '../fleet/shared.ts'
+import { readSchema, toServer } from '../fleet/urls.ts'
 
 /** A schema of the test's own on the server of this run, for a job log that makes its tables itself. */
 export async function ownSchema(): Promise<{
@@ -8,15 +9,9 @@ export async function ownSchema(): Promise<{
   readonly schema: string
   readonly client: Client
 }> {
-  const schema = `security_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-  const client = new Client({ connectionString: inject('postgres') })
+  const url = makeEmptyLog('postgres')
+  const client = new Client({ connectionString: toServer(url) })
   await client.connect()
-  onTestFinished(async () => {
-    await client.query(`drop schema if exists ${schema} cascade`)
-    await client.end()
-  })
-  const url = new URL(inject('postgres')!)
-  for (const [name, value] of Object.entries({ schema, poolSize: '2', migrate: 'true' }))
-    url.searchParams.set(name, value)
-  return { url: url.href, schema, client }
+  onTestFinished(() => client.end())
+  return { url, schema: readSchema(url), client }
 }

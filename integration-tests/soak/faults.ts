@@ -1,6 +1,6 @@
 import { faultNames, notAt } from '../faults/faults.ts'
 import type { FaultName } from '../faults/faults.ts'
-import type { PlaceName } from '../fleet/places.ts'
+import { findPlace } from '../fleet/place.ts'
 
 /** What happens to the fleet, by the names of the catalogue of faults, and a few that only a long life has. */
 export const soakFaults = [
@@ -35,7 +35,7 @@ const like: Partial<Readonly<Record<SoakFault, FaultName>>> = {
   'database replies lost': 'database connections torn',
 }
 
-export function canHappen(fault: SoakFault, place: PlaceName): boolean {
+export function canHappen(fault: SoakFault, place: string): boolean {
   const name = like[fault] ?? faultNames.find((each) => each === fault)
-  return name === undefined || notAt(name, place) === undefined
+  return name === undefined || notAt(name, findPlace(place)) === undefined
 }

@@ -1,12 +1,11 @@
 import { parseArgs } from 'node:util'
-import { placeNames } from '../fleet/places.ts'
-import type { PlaceName } from '../fleet/places.ts'
+import { placeKinds } from '../fleet/place.ts'
 import { canHappen, soakFaults } from './faults.ts'
 import type { SoakFault } from './faults.ts'
 
 export interface SoakOptions {
   readonly mode: 'soak'
-  readonly place: PlaceName
+  readonly place: string
   readonly minutes: number
   /** Jobs that are dispatched in a second. */
   readonly rate: number
@@ -24,6 +23,7 @@ export interface BacklogOptions {
 
 export type Options = { readonly mode: 'help' } | SoakOptions | BacklogOptions
 
+const placeNames = placeKinds.map(({ name }) => name)
 const longestMinutes = 1_440
 const highestRate = 200
 const fewestJobs = 2_000
@@ -84,13 +84,13 @@ export function readOptions(given: readonly string[], newSeed: () => number): Op
   }
 }
 
-function placeNamed(name: string): PlaceName {
+function placeNamed(name: string): string {
   const found = placeNames.find((place) => place === name)
   if (found) return found
   throw new Error(`there is no driver "${name}"; there are ${placeNames.join(', ')}`)
 }
 
-function faultsAt(place: PlaceName, only: string | undefined): readonly SoakFault[] {
+function faultsAt(place: string, only: string | undefined): readonly SoakFault[] {
   const possible = soakFaults.filter((fault) => canHappen(fault, place))
   if (only === undefined) return possible
   return only.split(',').map((given) => {

@@ -1,13 +1,12 @@
 import type { EventType, JobState } from '@errand/core/ports'
-import { placeTitles } from '../fleet/places.ts'
-import type { PlaceName } from '../fleet/places.ts'
+import { findPlace } from '../fleet/place.ts'
 import type { Recovered } from '../fleet/fleet.ts'
 import type { Life } from './fleet.ts'
 import type { SoakFault } from './faults.ts'
 import { aligned, mebibytes, median, seconds } from './table.ts'
 
 export interface Summary {
-  readonly place: PlaceName
+  readonly place: string
   readonly seed: number
   readonly lastedMs: number
   readonly checkpoints: number
@@ -43,7 +42,7 @@ interface MemoryLine {
 }
 
 export interface Told {
-  readonly place: PlaceName
+  readonly place: string
   readonly seed: number
   readonly lastedMs: number
   readonly checkpoints: number
@@ -137,7 +136,7 @@ export function describeSummary(summary: Summary): string {
     mebibytes(maxBytes),
   ])
   return `
-Soak on ${placeTitles[place]}: ${seconds(lastedMs)}, ${made} faults, ${checkpoints} checkpoints, seed ${seed}
+Soak on ${findPlace(place).title}: ${seconds(lastedMs)}, ${made} faults, ${checkpoints} checkpoints, seed ${seed}
 
 Jobs: ${dispatched.toLocaleString('en')} dispatched; ${counted(jobs)}
 Events: ${counted(events)}

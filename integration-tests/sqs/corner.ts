@@ -1,30 +1,23 @@
-import { randomBytes } from 'node:crypto'
 import {
   DeleteQueueCommand,
   GetQueueAttributesCommand,
   ListQueuesCommand,
+  SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import type { Lane } from '@errand/core/ports'
 
-/** A corner of the SQS of this run that nobody else uses: every queue's name begins with a prefix of its own. */
+/** The queues of a driver's URL, which nobody else uses: the name of each begins with a prefix of its own. */
 export class Corner {
   readonly prefix: string
   readonly #url: URL
   readonly #client: SQSClient
 
-  /** @param url as the run provides it: `sqs://eu-west-1?endpoint=…&prefix=…` */
+  /** @param url of a driver: `sqs://eu-west-1?endpoint=…&prefix=…` */
   constructor(url: string) {
     this.#url = new URL(url)
-    this.prefix = `${this.#url.searchParams.get('prefix') ?? 'errand-'}${randomBytes(4).toString('hex')}-`
+    this.prefix = this.#url.searchParams.get('prefix') ?? ''
     this.#client = this.client()
-  }
-
-  /** For `ERRAND_DRIVER`. */
-  get url(): string {
-    const own = new URL(this.#url)
-    own.searchParams.set('prefix', this.prefix)
-    return own.href
   }
 
   client(): SQSClient {
@@ -54,6 +47,14 @@ export class Corner {
   /** Of its SQS queues. */
   async names(): Promise<readonly string[]> {
     return (await this.#queues()).map((url) => url.split('/').at(-1) ?? '')
+  }
+
+  /** Puts messages on a lane, past the driver. */
+  async put(queue: string, lane: Lane, bodies: readonly string[]): Promise<void> {
+    for (const QueueUrl of await this.#queues(`${queue}-${lane}`))
+      for (const MessageBody of bodies)
+        await this.#client.send(new SendMessageCommand({ QueueUrl, MessageBody }))
+    this.#client.destroy()
   }
 
   /** Deletes every queue. */

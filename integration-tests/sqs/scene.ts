@@ -13,6 +13,7 @@ import { inject } from 'vitest'
 import type { TestContext } from 'vitest'
 import { logs } from '../fleet/shared.ts'
 import { violationsIn } from '../fleet/scene.ts'
+import { broker } from '../fleet/brokers/sqs.ts'
 import { Corner } from './corner.ts'
 import { work } from './jobs.ts'
 import { movableLog } from './log.ts'
@@ -47,7 +48,7 @@ export interface Scene {
 }
 
 export async function scene(name: string, test: TestContext, options: SqsOptions = {}): Promise<Scene> {
-  const corner = new Corner(inject('sqs') ?? '')
+  const corner = new Corner(broker.makeDriver(inject('sqs') ?? ''))
   const { factory, advance } = movableLog(name, test)
   const faults = new SqsFaults({ seed: 7 })
   const ledger: LedgerLine[] = []

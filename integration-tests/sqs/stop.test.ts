@@ -1,11 +1,10 @@
 import type { ReceiveMessageCommandOutput, SQSClient } from '@aws-sdk/client-sqs'
 import type { Receipt } from '@errand/core'
-import { describe, expect, inject, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { work as fleetWork } from '../fleet/app/jobs.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene as fleetScene } from '../fleet/shared.ts'
-import { Corner } from './corner.ts'
 import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 import type { Scene } from './scene.ts'
@@ -16,10 +15,8 @@ async function idle({ faults }: Scene): Promise<void> {
 }
 
 describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
-  it('an idle process with its long polls open exits within two seconds, in order', async (test) => {
-    const corner = new Corner(inject('sqs') ?? '')
-    test.onTestFinished(() => corner.close())
-    const on = await fleetScene('sqlite', { driver: corner.url })
+  it('an idle process with its long polls open exits within two seconds, in order', async () => {
+    const on = await fleetScene('sqs')
     const worker = await startWorker(on.env)
     // When a second job has come and gone, the lanes that had none are listened to.
     for (const n of [1, 2])

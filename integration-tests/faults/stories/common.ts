@@ -1,7 +1,8 @@
 import { expect } from 'vitest'
 import { until } from '@errand/testkit'
-import type { FaultProxy } from '@errand/testkit'
 import { pause } from '../../fleet/looks.ts'
+import type { Finally } from '../../fleet/scene.ts'
+import { present } from '../makers.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import type { Member } from '../../fleet/member.ts'
 
@@ -10,12 +11,6 @@ let gates = 0
 /** A name that nobody has used, for a gate or a queue. */
 export function newName(what: string): string {
   return `${what}-${(gates += 1)}`
-}
-
-/** For parts that a place has by its name. */
-export function present<T>(part: T | undefined): T {
-  expect(part).toBeDefined()
-  return part as T
 }
 
 export async function typesOf({ log }: Fleet, id: string): Promise<readonly string[]> {
@@ -67,19 +62,12 @@ export async function isTaking({ errand }: Fleet, worker: string): Promise<boole
   return (await errand.workers.list()).some(({ id, taking, alive }) => id === worker && taking && alive)
 }
 
-/** In every way in which a network does it. */
-export async function tearApart(proxy: FaultProxy, afterEach: () => Promise<void>): Promise<void> {
-  const ways = [
-    () => proxy.cutAfter(1_000, 'up'),
-    () => proxy.cutAfter(1_000, 'down'),
-    () => proxy.cutAfter(5_000, 'up'),
-    () => proxy.cutAfter(5_000, 'down'),
-    () => proxy.halfClose(),
-    () => proxy.cut(),
-  ]
-  for (const tear of ways) {
-    tear()
-    await afterEach()
+/** What is registered with it is done when the act is over, the last first. */
+export async function withEnd(act: (atTheEnd: Finally) => Promise<void>): Promise<void> {
+  const acts: Parameters<Finally>[0][] = []
+  try {
+    await act((each) => void acts.push(each))
+  } finally {
+    for (const each of acts.toReversed()) await each()
   }
-  proxy.heal()
 }

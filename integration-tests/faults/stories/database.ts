@@ -1,48 +1,27 @@
 // A job log that is away, slow, or busy with somebody else.
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { expect } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { openGate } from '../../fleet/app/ledger.ts'
 import { lasts, pause } from '../../fleet/looks.ts'
-import { onServer } from '../../services/private-postgres.ts'
 import { held } from '../../fleet/app/jobs.ts'
 import { afterReturnMs, leaseMs } from '../../fleet/limits.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { expectTypes, hasBegun, newName, present, tearApart } from './common.ts'
+import { makers, present } from '../makers.ts'
+import { expectTypes, hasBegun, newName, withEnd } from './common.ts'
 
 const downMs = 60_000
 const lockedMs = 20_000
 /** A second, and ten times one more: the proxy answers in its own system, so that it has to stand for it. */
 const systemKeepAliveMs = 11_000
 
-/** Nobody else reads or writes meanwhile, or on SQLite: writes. */
-async function whileLocked(fleet: Fleet, act: () => Promise<void>): Promise<void> {
-  const { log } = fleet.place
-  if (log.startsWith('sqlite:')) {
-    const file = new DatabaseSync(log.slice('sqlite:'.length), { timeout: 5_000 })
-    file.exec('begin immediate')
-    await act()
-    file.exec('rollback')
-    file.close()
-    return
-  }
-  await onServer(present(fleet.place.postgres).url, async (client) => {
-    await client.query('begin')
-    await client.query('lock table faults.live, faults.jobs, faults.workers in access exclusive mode')
-    await act()
-    await client.query('rollback')
-  })
-}
-
 /** The fleet's statements are given up soon. One that waits as long as it does by default has to notice by itself. */
 async function patientWorkerIsBack(fleet: Fleet): Promise<void> {
-  const own: (() => void | Promise<void>)[] = []
-  const { env, log } = await fleet.place.throughItsOwn((act) => void own.push(act))
-  try {
+  await withEnd(async (atTheEnd) => {
+    const { env, log } = await fleet.place.openThrough(atTheEnd)
     const queue = newName('patient')
     const ERRAND_LOG = (env['ERRAND_LOG'] ?? '').replace(/&statementTimeout=\d+/, '')
     expect(ERRAND_LOG).not.toBe(env['ERRAND_LOG'])
@@ -58,35 +37,18 @@ async function patientWorkerIsBack(fleet: Fleet): Promise<void> {
     present(log).heal()
     worker.signal('SIGTERM')
     expect(await worker.exited, worker.output()).toBe(0)
-  } finally {
-    for (const act of own) await act()
-  }
+  })
 }
 
 export const databaseStories: readonly Story[] = [
-  story('database backends killed', async (fleet) => {
-    for (let round = 0; round < 3; round += 1) {
-      await onServer(present(fleet.place.postgres).url, (client) =>
-        client.query(
-          `select pg_terminate_backend(pid) from pg_stat_activity
-            where pid <> pg_backend_pid() and backend_type = 'client backend'`,
-        ),
-      )
-      await fleet.goesOn()
-    }
-    await fleet.takesAgain()
-  }),
-
-  story('database connections torn', async (fleet) => {
-    await tearApart(present(fleet.place.proxies.log), () => fleet.goesOn())
-    await fleet.takesAgain()
-  }),
+  story('database backends killed', (fleet) => makers['database backends killed'](fleet)),
+  story('database connections torn', (fleet) => makers['database connections torn'](fleet)),
 
   story('database down', async (fleet) => {
     const gate = newName('gate')
     const job = await fleet.errand.dispatch(held, { gate })
     await hasBegun(fleet, job.id)
-    const postgres = present(fleet.place.postgres)
+    const postgres = present(fleet.place.server)
     await postgres.kill()
     // Its handler ends while nobody can hear of it.
     openGate(`${fleet.ledger}.${gate}`)
@@ -103,8 +65,8 @@ export const databaseStories: readonly Story[] = [
     for (const proxy of broker ? [log, broker] : [log]) {
       await fleet.goesOn()
       present(proxy).forget()
-      // Who waits for a ticket of SQS hears nothing for twenty seconds also when all is well: only the system tells it.
-      if (fleet.place.sqs && proxy === broker)
+      // Who waits for a ticket may hear nothing for long, also when all is well: only the system tells it.
+      if (fleet.place.kind.broker?.waitsInSilence && proxy === broker)
         await Promise.all([fleet.dispatchGoesOn(40), lasts(systemKeepAliveMs)])
       else await fleet.takesAgain()
       // What the servers still hold for connections that are gone, such as locks, ends with their own keep-alive.
@@ -113,19 +75,8 @@ export const databaseStories: readonly Story[] = [
     await fleet.takesAgain()
   }),
 
-  story('database locked', async (fleet) => {
-    await whileLocked(fleet, () => lasts(lockedMs))
-    await fleet.takesAgain()
-  }),
-
-  story('database slow', async (fleet) => {
-    const proxy = present(fleet.place.proxies.log)
-    proxy.delay(200)
-    await fleet.dispatchGoesOn(20)
-    await fleet.goesOn(20)
-    proxy.heal()
-    await fleet.takesAgain()
-  }),
+  story('database locked', (fleet) => makers['database locked'](fleet, lockedMs)),
+  story('database slow', (fleet) => makers['database slow'](fleet, 0)),
 
   story('eight processes on one file', async (fleet) => {
     const env = { EVERY_MS: '5' }

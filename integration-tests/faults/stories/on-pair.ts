@@ -11,8 +11,8 @@ import { isAway, startFleet } from '../../fleet/fleet.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import { afterReturnMs } from '../../fleet/limits.ts'
 import { pause } from '../../fleet/looks.ts'
-import { hastyLog } from '../../fleet/proxied.ts'
 import type { Finally } from '../../fleet/scene.ts'
+import { withEnd } from './common.ts'
 
 /** Everything in it, the test included, reaches the log by the name of the pair. */
 export interface OnPair {
@@ -32,11 +32,11 @@ export interface Following {
 
 /** On servers of its own: what happens to them is not the business of the fleet, whose history is read as a whole. */
 export async function onPair(outer: Fleet, act: (on: OnPair) => Promise<void>): Promise<void> {
-  const acts: (() => void | Promise<void>)[] = []
-  const atTheEnd: Finally = (each) => void acts.push(each)
-  try {
+  await withEnd(async (atTheEnd) => {
     const pair = await startPair(atTheEnd)
-    const [log, driver] = [hastyLog(pair.url, 'faults'), outer.place.driverOfItsOwn()]
+    const { kind } = outer.place
+    const url = kind.log.toUrl(pair.url, 'faults', outer.place.folder)
+    const [log, driver] = [kind.log.hasty?.(url) ?? url, outer.place.makeOwnDriver()]
     const folder = mkdtempSync(join(outer.place.folder, 'pair-'))
     const env = { ERRAND_LOG: log, ERRAND_DRIVER: driver ?? 'database' }
     const place = { ...outer.place, folder, log, driver, env }
@@ -54,9 +54,7 @@ export async function onPair(outer: Fleet, act: (on: OnPair) => Promise<void>): 
       follow: () => follow(createErrand({ log, logger: quietLogger }), atTheEnd),
     })
     expect(fleet.violations).toEqual([])
-  } finally {
-    for (const each of acts.toReversed()) await each()
-  }
+  })
 }
 
 function follow(errand: Errand, atTheEnd: Finally): Following {

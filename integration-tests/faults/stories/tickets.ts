@@ -1,30 +1,21 @@
 // Tickets that are repeated, late, lost, forged, or no tickets at all.
 import { expect } from 'vitest'
 import { newTicket, until } from '@errand/testkit'
-import type { SqsFaultRates } from '@errand/testkit/sqs-faults'
 import { work } from '../../fleet/app/jobs.ts'
 import { lasts, pause } from '../../fleet/looks.ts'
-import { brokerQueue, onBroker } from '../../rabbitmq/broker.ts'
 import { malformed, message } from '../../rabbitmq/forged.ts'
 import type { Disturbance } from '../../fleet/app/tickets.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import type { Member } from '../../fleet/member.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { expectTypes, present, typesOf } from './common.ts'
-import { sendRaw } from './sqs.ts'
+import { present, whileSqs } from '../makers.ts'
+import { expectTypes, typesOf, withEnd } from './common.ts'
 
 /** One dispatcher more, of which the broker gets tickets like that. */
 async function whileDisturbed(fleet: Fleet, tickets: Disturbance): Promise<void> {
   await fleet.start({ program: 'dispatcher', env: { TICKETS: tickets, EVERY_MS: '100', LINES: '5' } })
   await fleet.goesOn(200)
-  await fleet.takesAgain()
-}
-
-async function whileSqs(fleet: Fleet, rates: SqsFaultRates, act: () => Promise<unknown>): Promise<void> {
-  fleet.tell(JSON.stringify(rates))
-  await act()
-  fleet.tell('{}')
   await fleet.takesAgain()
 }
 
@@ -36,19 +27,8 @@ function requestsMeanwhile(worker: Member): number {
 }
 
 /** Puts messages on a lane, past the driver. */
-async function put(
-  { place }: Fleet,
-  lane: 'normal' | 'critical',
-  contents: readonly Buffer[],
-): Promise<void> {
-  if (place.sqs) {
-    // SQS takes no empty message, and no bytes that are not XML's characters.
-    const bodies = contents.map((content) => content.toString()).filter((body) => /^[\t\n\r -~]+$/.test(body))
-    return sendRaw(present(place.driver), `work-${lane}`, bodies)
-  }
-  await onBroker(present(place.rabbitmq).url, async (channel) => {
-    for (const content of contents) channel.sendToQueue(brokerQueue(place.prefix, 'work', lane), content)
-  })
+function put({ place }: Fleet, lane: 'normal' | 'critical', contents: readonly Buffer[]): Promise<void> {
+  return present(place.kind.broker).put(present(place.driver), 'work', lane, contents)
 }
 
 async function aWorkerSays(fleet: Fleet, text: RegExp): Promise<void> {
@@ -73,9 +53,8 @@ export const ticketStories: readonly Story[] = [
   }),
 
   story('visibility ends', async (fleet) => {
-    const own: (() => void | Promise<void>)[] = []
-    const { env, broker } = await fleet.place.throughItsOwn((act) => void own.push(act))
-    try {
+    await withEnd(async (atTheEnd) => {
+      const { env, broker } = await fleet.place.openThrough(atTheEnd)
       const ERRAND_DRIVER = (env['ERRAND_DRIVER'] ?? '').replace('visibility=3s', 'visibility=1s')
       const late = await fleet.start({ env: { ...env, ERRAND_DRIVER } })
       // What it receives is old by the time that it can read it.
@@ -87,9 +66,7 @@ export const ticketStories: readonly Story[] = [
       present(broker).delay(700)
       late.signal('SIGTERM')
       expect(await late.exited, late.output()).toBe(0)
-    } finally {
-      for (const act of own) await act()
-    }
+    })
   }),
 
   story('malformed ticket', async (fleet) => {

@@ -13,7 +13,8 @@ import { afterCrashMs, afterReturnMs, leaseMs } from '../../fleet/limits.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { expectTypes, hasBegun, isTaking, newName, present, ranAgain, runnerOf } from './common.ts'
+import { present } from '../makers.ts'
+import { expectTypes, hasBegun, isTaking, newName, ranAgain, runnerOf, withEnd } from './common.ts'
 
 /** One worker more, that dies at a line of the code as soon as it comes there. */
 async function diesAt(
@@ -83,9 +84,8 @@ export const workerStories: readonly Story[] = [
   story('dies after the settle', async (fleet) => noneHeldBy(fleet, await diesAt(fleet, 'settled'))),
 
   story('reply of a settle lost', async (fleet) => {
-    const own: (() => void | Promise<void>)[] = []
-    const { env, log } = await fleet.place.throughItsOwn((act) => void own.push(act))
-    try {
+    await withEnd(async (atTheEnd) => {
+      const { env, log } = await fleet.place.openThrough(atTheEnd)
       const queue = newName('lost')
       const worker = await fleet.start({ env: { ...env, QUEUES: queue } })
       // A settle that finds no idle connection opens one, and does not get that far through the hole: then once more.
@@ -114,9 +114,7 @@ export const workerStories: readonly Story[] = [
       worker.signal('SIGTERM')
       expect(await worker.exited, worker.output()).toBe(0)
       await expectTypes(fleet, present(job).id, ['dispatched', 'started', 'succeeded'])
-    } finally {
-      for (const act of own) await act()
-    }
+    })
   }),
 
   story('frozen past its lease', async (fleet) => {

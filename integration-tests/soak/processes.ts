@@ -1,13 +1,13 @@
 // Workers and dispatchers that are killed, frozen, blocked and stopped.
 import { until } from '@errand/testkit'
 import type { JobRecord } from '@errand/core/ports'
-import { afterCrashMs, afterReturnMs, leaseMs } from '../../fleet/limits.ts'
-import { hog } from '../../fleet/app/jobs.ts'
-import { freeze } from '../../fleet/freeze.ts'
-import { lasts, pause } from '../../fleet/looks.ts'
-import type { Fleet } from '../../fleet/fleet.ts'
-import type { Member } from '../../fleet/member.ts'
-import type { Maker } from './maker.ts'
+import { afterCrashMs, afterReturnMs, leaseMs } from '../fleet/limits.ts'
+import { hog } from '../fleet/app/jobs.ts'
+import { freeze } from '../fleet/freeze.ts'
+import { lasts, pause } from '../fleet/looks.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import type { Member } from '../fleet/member.ts'
+import type { Maker } from './makers.ts'
 
 /** The first one is neither killed nor stopped, so that there is a long life whose memory can be looked at. */
 function victims({ workers }: Fleet): readonly Member[] {
