@@ -195,9 +195,11 @@ describe('rows that another transaction has locked', () => {
     },
   )
 
-  it('a noted key whose holder goes on is left alone', async () => {
-    const { log, database } = await openWithWorker()
+  it('a noted key whose holder has failed and blocks it is left alone', async () => {
+    const { log, database, worker } = await openWithWorker()
     const [first, second] = await appendLine(log, 2)
+    const [claim] = await log.take(['a'], 1, worker, 'r')
+    await log.settle([settlement(claim!, outcomes.fail())], worker)
     database.notes = [
       { queue: 'a', key: 'k' },
       { queue: 'a', key: 'unknown' },
@@ -205,6 +207,20 @@ describe('rows that another transaction has locked', () => {
     expect(await log.passKeys(10)).toEqual([])
     expect(database.store.holder({ queue: 'a', key: 'k' })).toBe(first!.id)
     expect((await log.get(second!.id))?.state).toBe('blocked')
+  })
+
+  it('the keys of all jobs that are due are asked for together', async () => {
+    const { log, database, clock } = await openWithWorker()
+    await log.append(
+      Array.from({ length: 9 }, (_, at) =>
+        newJob({ queue: 'a', due: { delayMs: 10 }, ordering: { key: `k${at}`, onFailure: 'block' } }),
+      ),
+    )
+    await clock.advance(20)
+    database.roundTrips = 0
+    const { tickets } = await log.sweep({ limit: 100, republish: false, queues: [], skipQueues: [] })
+    expect(tickets).toHaveLength(9)
+    expect(database.roundTrips).toBe(3)
   })
 
   it('a due job whose key is locked waits for the next sweep', async () => {
