@@ -18,7 +18,7 @@ type Columns = Readonly<Record<string, any>>
 export const selectJobs = `
   select to_jsonb(j) as job, to_jsonb(l) as live, to_jsonb(x) as ended,
          coalesce(not age(l.xmin) >= 0, not age(x.xmin) >= 0) as is_late
-    from errand.jobs j
+    from errand.known j
     left join errand.live l on l.id = j.id
     left join errand.ended x on x.id = j.id
    where j.id = any ($1::uuid[])`
@@ -115,8 +115,8 @@ export function toLive(row: JobRow, last: number | undefined): Record<string, un
 
 /** The row of a job that has ended. */
 export function toEnded(row: JobRow, last: number | undefined, at: number): Record<string, unknown> {
-  const { id, version, run } = row
-  return { id, at: formatTime(at), last, version, run, state: stateCode[row.state] }
+  const { id, sequence: seq, version, run } = row
+  return { id, seq, at: formatTime(at), last, version, run, state: stateCode[row.state] }
 }
 
 /** What operators change of a job that lives. */
@@ -140,7 +140,7 @@ export const writeEnded = `
 /** What operators change of the part of a job that stays. $1: rows of `toLive`. */
 export const writeJobs = `
   update errand.jobs j set queue = c.queue, lane = c.lane, replays = c.replays
-    from json_populate_recordset(null::errand.jobs, $1) c where j.id = c.id`
+    from json_populate_recordset(null::errand.jobs, $1) c where j.seq = c.seq`
 
 export const nextLinks = `select nextval('errand.events_seq')::bigint as link from generate_series(1, $1)`
 

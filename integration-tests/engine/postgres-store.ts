@@ -157,7 +157,7 @@ export class PostgresStore implements AsyncDatabase {
 
   async #keysOf(ids: readonly string[]): Promise<Map<string, QueueKey>> {
     const rows = await this.#sql<QueueKey & { id: string }>(
-      'select id, queue, key from errand.jobs where id = any ($1::uuid[]) and key is not null',
+      'select id, queue, key from errand.known where id = any ($1::uuid[]) and key is not null',
       [ids.filter(isUuid)],
     )
     return new Map(rows.map(({ id, queue, key }) => [id, { queue, key }]))
@@ -198,8 +198,8 @@ export class PostgresStore implements AsyncDatabase {
 
   async #rows(ids: readonly string[], { jobs }: Locks): Promise<Map<string, JobRow>> {
     const how = jobs === 'pass' ? 'for update skip locked' : 'for update'
-    // Live rows once more: a replay may have brought some until the row of the job was free.
-    for (const table of ['live', 'jobs', 'live'])
+    // Live rows once more: a replay may have brought some until the row of what has ended was free.
+    for (const table of ['live', 'ended', 'live'])
       await this.#sql(`select from errand.${table} where id = any ($1::uuid[]) order by id ${how}`, [ids])
     const rows = await this.#sql<JobColumns>(selectJobs, [ids])
     if (rows.some(({ is_late }) => is_late))

@@ -61,7 +61,7 @@ export class Records {
     const records = await this.#oneJob.read(async (source) => {
       const rows = await this.#rows(
         `errand_get${source.name}`,
-        `${source.rowsOf('jobs', '$1::uuid[]')} j
+        `${source.rowsOf('known', '$1::uuid[]')} j
            left join ${source.rowsOf('live', '$1::uuid[]')} l on l.id = j.id
            left join ${source.rowsOf('progress', '$1::uuid[]')} p on p.job_id = j.id`,
         [arrayLiteral(ids)],
@@ -98,7 +98,7 @@ export class Records {
     if (filter.before !== undefined)
       where.push(`j.dispatched_at < to_timestamp(${bind(filter.before)} / 1000.0)`)
     if (page.after !== undefined)
-      where.push(`j.seq < (select a.seq from ${schema}.jobs a where a.id = ${bind(page.after)}::uuid)`)
+      where.push(`j.seq < (select a.seq from ${schema}.known a where a.id = ${bind(page.after)}::uuid)`)
     if (filter.state !== undefined) where.push(this.#inState(filter.state))
     const rows = await this.#rows(
       '',

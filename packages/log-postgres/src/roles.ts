@@ -17,7 +17,7 @@ interface Rights {
 
 /** Which rows each function gives: those of one job, for whoever knows its id. */
 const grantedTables: Readonly<Record<string, string>> = {
-  jobs: 'id',
+  known: 'id',
   live: 'id',
   progress: 'job_id',
 }
@@ -62,7 +62,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'ensure_partitions',
     ],
     tables: [
-      'select on jobs, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, sweeps',
+      'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, sweeps',
       // Its own row, when it stops.
       'delete on workers',
     ],
@@ -82,7 +82,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'set_aside_heirs',
     ],
     tables: [
-      'select on jobs, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
+      'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
       'select on grants, runs, paused_queues, sweeps, prunes',
       'insert, update, delete on paused_queues',
       'update (stop) on workers',

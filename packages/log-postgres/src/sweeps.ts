@@ -113,7 +113,7 @@ export class Sweeps {
     const { schema } = this.#database
     const jobs = await this.#database.query(
       'errand_lost_jobs',
-      `select ${storedColumns(schema, 'j', 'l')} from ${schema}.jobs j left join ${schema}.live l on l.id = j.id
+      `select ${storedColumns(schema, 'j', 'l')} from ${schema}.known j left join ${schema}.live l on l.id = j.id
         where j.id = any ($1::uuid[])`,
       [arrayLiteral(rows.map((row) => row[1]))],
     )

@@ -2,10 +2,10 @@ import { lanes } from '@errand/core/ports'
 import type { Lane, QueueName } from '@errand/core/ports'
 
 /**
- * A search from the front that takes longer has met dead rows, so not every take repeats it. A clean one takes half of
- * this.
+ * A search from the front that takes longer has met dead rows, or jobs that run, so not every take repeats it. A clean one
+ * takes a fourth of this.
  */
-const slowSearchUs = 500
+const slowSearchUs = 200
 /** A search that takes longer is not even repeated if nothing was found behind the marks. */
 const dearSearchUs = 5_000
 /** Slow searches may take this share of the time, so that a job which became ready before the marks waits little. */
@@ -19,7 +19,7 @@ interface Mark {
 }
 
 /**
- * Where `take` begins to look. Normally at the front of a queue. The front of the index fills with rows that are dead, until
+ * Where `take` begins to look. Normally at the front of a queue. Jobs that run lie at the front, and rows that are dead, until
  * a vacuum removes them, which an old snapshot can keep it from; then takes begin where the last one found its first job,
  * and only now and then, or when there is nothing else, at the front again.
  */

@@ -183,7 +183,7 @@ describe('where a take begins', () => {
 
   it('is the front, as long as that is quick', () => {
     const marks = new TakeMarks()
-    marks.note(['q'], true, 400, seen, 0)
+    marks.note(['q'], true, 150, seen, 0)
     expect(marks.from(['q'], 1)).toBeNull()
   })
 
@@ -194,7 +194,7 @@ describe('where a take begins', () => {
     marks.note(['q'], false, 100, [{ queue: 'q', lane: 'normal', sequence: 90 }], 2)
     expect(marks.from(['q'], 3)).toEqual([0, 0, 90, 0])
     expect(marks.from(['q'], 1_001)).toBeNull()
-    marks.note(['q'], true, 300, [], 1_001)
+    marks.note(['q'], true, 150, [], 1_001)
     expect(marks.from(['q'], 1_002)).toBeNull()
   })
 

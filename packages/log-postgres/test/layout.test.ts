@@ -144,6 +144,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     for (let more = true; more;)
       ({ more } = await log.prune({ succeededMs: 0, failedMs: 86_400_000, limit: 7 }))
     expect(await log.get(id!)).toBeUndefined()
+    expect(await stage.sql('select id from errand.jobs')).toEqual([])
     const rows = await stage.sql('select version from errand.job_events where job_id = $1 order by version', [
       id,
     ])

@@ -238,9 +238,9 @@ describe.skipIf(url === undefined)('roles', () => {
 
   it('a dispatcher reads the one job whose id it knows, and no other', async () => {
     const own = await client('dispatcher')
-    const known = await own.query(`select id, payload from ${stage.schema}.granted_jobs($1)`, [jobId])
+    const known = await own.query(`select id, payload from ${stage.schema}.granted_known($1)`, [jobId])
     expect(known.rows).toHaveLength(1)
-    expect((await own.query(`select * from ${stage.schema}.granted_jobs(null)`)).rows).toEqual([])
+    expect((await own.query(`select * from ${stage.schema}.granted_known(null)`)).rows).toEqual([])
   })
 
   it('a role with no rights is told so, and where to find them', async () => {

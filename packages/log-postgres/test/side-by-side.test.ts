@@ -51,10 +51,15 @@ const next: Release = {
       'set state = 4 /* running */, run = l.run + 1,',
       `set state = 4 /* running */, granted_by = 'second', run = l.run + 1,`,
     )
-    return replaced(
+    const telling = replaced(
       granting,
+      'returning l.ctid as place,',
+      'returning l.ctid as place, l.granted_by,',
+    )
+    return replaced(
+      telling,
       'p_worker, p_data\n',
-      `p_worker, left(p_data, -1) || ',"grantedBy":"' || max(g.granted_by) || '"}'\n`,
+      `p_worker, left(p_data, -1) || ',"grantedBy":"' || (select max(o.granted_by) from granted o) || '"}'\n`,
     )
   },
 }

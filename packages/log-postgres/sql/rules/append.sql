@@ -28,7 +28,6 @@ declare
   v_states smallint[];
   v_due timestamptz[];
   v_seqs bigint[];
-  v_links bigint[];
   v_number bigint := nextval('errand.events_seq');
   v_holders uuid[];
   v_added uuid[];
@@ -37,15 +36,11 @@ begin
     perform set_config('lock_timeout', p_lock_timeout, true);
   end if;
 
-  -- Who it is a duplicate of; null: it is new.
-  v_holders := array_fill(null::uuid, array[v_count]);
-  if v_keys is not null or v_unique_keys is not null then
-    -- Before any key is taken: a job that is stored already must take none.
-    select array_agg(j.id order by t.ord) into v_holders
-      from unnest(v_ids) with ordinality as t (id, ord) left join errand.jobs j on j.id = any (array[t.id]);
-    if v_unique_keys is not null then
-      v_holders := errand.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
-    end if;
+  -- Who it is a duplicate of; null: it is new. Before any key is taken: a job that is stored already must take none.
+  select array_agg((select k.id from errand.known k where k.id = any (array[t.id])) order by t.ord) into v_holders
+    from unnest(v_ids) with ordinality as t (id, ord);
+  if v_unique_keys is not null then
+    v_holders := errand.mark_duplicates(v_holders, v_ids, v_names, v_unique_keys);
   end if;
 
   v_states := array_fill(3 /* ready */::smallint, array[v_count]);
@@ -85,96 +80,105 @@ begin
   -- After the keys are locked, in the order of the call.
   select array_agg(nextval('errand.jobs_seq')) into v_seqs from generate_series(1, v_count);
 
-  with stored as (
-    insert into errand.jobs (
-      id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
-      fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
-      payload)
-    select t.id, t.seq, v_now,
-           v_now + case when t.expires not between 0 and 3153600000000
-                        then errand.out_of_bounds('a duration', t.expires)
-                        else t.expires end * interval '1 millisecond',
-           case when t.timeout not between 0 and 3153600000000
-                then errand.out_of_bounds('a duration', t.timeout) else t.timeout end,
-           case when t.unique_for not between 0 and 3153600000000
-                then errand.out_of_bounds('a duration', t.unique_for) else t.unique_for end,
-           t.payload_version,
-           case when t.attempts not between 1 and 1000000
-                then errand.out_of_bounds('a number of runs', t.attempts) else t.attempts end,
-           case when t.crashes not between 1 and 1000000
-                then errand.out_of_bounds('a number of runs', t.crashes) else t.crashes end,
-           case when t.lane not in (100, 200, 300, 400) then errand.out_of_bounds('a lane', t.lane) else t.lane end,
-           coalesce(t.crash_fails, false),
-           coalesce(t.skips, false),
-           coalesce(case when t.unique_mode not between 0 /* not unique */ and 2 /* until started */
-                         then errand.out_of_bounds('the mode of a unique key', t.unique_mode)
-                         else t.unique_mode end, 0 /* not unique */),
-           case when t.name !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$'
-                then errand.out_of_bounds('a name', t.name) else t.name end,
-           case when t.queue !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
-                then errand.out_of_bounds('a queue', t.queue) else t.queue end,
-           case when octet_length(t.key) > 2048 then errand.out_of_bounds('a key', t.key) else t.key end,
-           case when octet_length(t.unique_key) > 2048
-                then errand.out_of_bounds('a key', t.unique_key) else t.unique_key end,
-           case when octet_length(t.parent) > 128
-                then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
-           case when t.tags is not null then errand.tags_of(t.tags) end,
-           case when octet_length(t.meta) > 2097152 then errand.out_of_bounds('meta', t.meta) else t.meta end,
-           case when octet_length(t.codec) > 128 then errand.out_of_bounds('an id or codec', t.codec) else t.codec end,
-           case when octet_length(t.payload) > 25165824
-                then errand.out_of_bounds('a payload', t.payload) else t.payload end
-      from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
-                  p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
-                  v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
-                  p_payloads::text[], v_holders)
-        as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
-              unique_mode, name, queue, key, unique_key, parent, tags, meta, codec, payload, holder)
+  with alive as (
+    insert into errand.live (
+      id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash,
+      skips_on_failure, queue, name, tags, key)
+    select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
+           case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
+                                                               then errand.out_of_bounds('a duration', t.grace)
+                                                               else t.grace end * interval '1 millisecond' end,
+           t.timeout, t.crashes, t.lane, t.state,
+           errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state,
+                                                    case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
+           coalesce(t.unique_mode, 0 /* not unique */),
+           coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
+      from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
+                  v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
+        as t (id, seq, state, due, grace, timeout, crashes, lane, unique_mode, crash_fails, skips, queue, name, tags, key,
+              holder)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing
     returning id)
-  select array_agg(stored.id) into v_added from stored;
+  select array_agg(alive.id) into v_added from alive;
 
   if coalesce(cardinality(v_added), 0) < v_count - cardinality(array_remove(v_holders, null)) then
     -- Another transaction stored the same id meanwhile, and this one may have taken keys for it: all of it again.
     if v_keys is not null or v_unique_keys is not null then
       raise exception 'errand: the same job was appended by another transaction' using errcode = '40001';
     end if;
-    select array_agg(case when not t.id = any (v_added) then t.id end order by t.ord) into v_holders
-      from unnest(v_ids) with ordinality as t (id, ord);
+    select array_agg(case when not t.id = any (v_added) or t.nth > 1 then t.id end order by t.ord) into v_holders
+      from (select u.id, u.ord, row_number() over (partition by u.id order by u.ord) as nth
+              from unnest(v_ids) with ordinality as u (id, ord)) t;
     if v_added is null then v_holders := v_ids; end if;
   end if;
+  -- It may even have ended meanwhile.
+  if exists (
+    select from unnest(v_ids, v_holders) as t (id, holder)
+      join errand.ended x on x.id = any (array[t.id])
+     where t.holder is null)
+  then
+    raise exception 'errand: the same job was appended by another transaction' using errcode = '40001';
+  end if;
 
-  -- Jobs of the same link share the row of their event, as far as nothing else is different.
-  select array_agg(errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state, t.due, t.tags))) order by t.ord)
-    into v_links
-    from unnest(v_names, v_queues, v_states, v_due, v_tags) with ordinality as t (name, queue, state, due, tags, ord);
-
-  insert into errand.live (
-    id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash,
-    skips_on_failure, queue, name, tags, key)
-  select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
-         case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
-                                                             then errand.out_of_bounds('a duration', t.grace)
-                                                             else t.grace end * interval '1 millisecond' end,
-         t.timeout, t.crashes, t.lane, t.state, t.link, coalesce(t.unique_mode, 0 /* not unique */),
-         coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
-    from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
-                v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_links, v_holders)
-      as t (id, seq, state, due, grace, timeout, crashes, lane, unique_mode, crash_fails, skips, queue, name, tags, key,
-            link, holder)
+  insert into errand.jobs (
+    id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
+    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
+    payload)
+  select t.id, t.seq, v_now,
+         v_now + case when t.expires not between 0 and 3153600000000
+                      then errand.out_of_bounds('a duration', t.expires)
+                      else t.expires end * interval '1 millisecond',
+         case when t.timeout not between 0 and 3153600000000
+              then errand.out_of_bounds('a duration', t.timeout) else t.timeout end,
+         case when t.unique_for not between 0 and 3153600000000
+              then errand.out_of_bounds('a duration', t.unique_for) else t.unique_for end,
+         t.payload_version,
+         case when t.attempts not between 1 and 1000000
+              then errand.out_of_bounds('a number of runs', t.attempts) else t.attempts end,
+         case when t.crashes not between 1 and 1000000
+              then errand.out_of_bounds('a number of runs', t.crashes) else t.crashes end,
+         case when t.lane not in (100, 200, 300, 400) then errand.out_of_bounds('a lane', t.lane) else t.lane end,
+         coalesce(t.crash_fails, false),
+         coalesce(t.skips, false),
+         coalesce(case when t.unique_mode not between 0 /* not unique */ and 2 /* until started */
+                       then errand.out_of_bounds('the mode of a unique key', t.unique_mode)
+                       else t.unique_mode end, 0 /* not unique */),
+         case when t.name !~ '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$'
+              then errand.out_of_bounds('a name', t.name) else t.name end,
+         case when t.queue !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
+              then errand.out_of_bounds('a queue', t.queue) else t.queue end,
+         case when octet_length(t.key) > 2048 then errand.out_of_bounds('a key', t.key) else t.key end,
+         case when octet_length(t.unique_key) > 2048
+              then errand.out_of_bounds('a key', t.unique_key) else t.unique_key end,
+         case when octet_length(t.parent) > 128
+              then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
+         case when t.tags is not null then errand.tags_of(t.tags) end,
+         case when octet_length(t.meta) > 2097152 then errand.out_of_bounds('meta', t.meta) else t.meta end,
+         case when octet_length(t.codec) > 128 then errand.out_of_bounds('an id or codec', t.codec) else t.codec end,
+         case when octet_length(t.payload) > 25165824
+              then errand.out_of_bounds('a payload', t.payload) else t.payload end
+    from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
+                p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
+                v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
+                p_payloads::text[], v_holders)
+      as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
+            unique_mode, name, queue, key, unique_key, parent, tags, meta, codec, payload, holder)
    where t.holder is null
    order by t.seq;
 
   insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, run_at, data)
-  select t.link, array_agg(t.id order by t.seq), 1, 1 /* dispatched event */, t.state, t.name, t.queue, t.tags::text[], 0, 0,
+  select errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state,
+                                           case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
+         array_agg(t.id order by t.seq), 1, 1 /* dispatched event */, t.state, t.name, t.queue, t.tags::text[], 0, 0,
          case when t.state = 1 /* scheduled */ then t.due end,
          '{' || case when octet_length(t.data) > 16384
                      then errand.out_of_bounds('the data of an event', t.data) else t.data end || '}'
-    from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_links, v_holders)
-      as t (id, seq, state, due, queue, name, tags, data, link, holder)
+    from unnest(v_ids, v_seqs, v_states, v_due, v_queues, v_names, v_tags, p_data::text[], v_holders)
+      as t (id, seq, state, due, queue, name, tags, data, holder)
    where t.holder is null
-   group by t.link, t.state, t.name, t.queue, t.tags, t.data, case when t.state = 1 /* scheduled */ then t.due end
+   group by t.state, t.name, t.queue, t.tags, t.data, case when t.state = 1 /* scheduled */ then t.due end
    order by min(t.seq);
 
   return (

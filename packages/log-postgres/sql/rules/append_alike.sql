@@ -56,16 +56,26 @@ begin
            case when octet_length(t.payload) > 25165824
                 then errand.out_of_bounds('a payload', t.payload) else t.payload end
       from unnest(v_ids, p_payloads::text[], p_tags::text[], p_metas::text[]) as t (id, payload, tags, meta)
-    returning id, seq, tags),
-  alive as (
-    insert into errand.live (
-      id, seq, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash, skips_on_failure,
-      queue, name, tags)
-    select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_crashes, v_lane, 3 /* ready */,
-           errand.link_of(v_number, hash_array(stored.tags)), 0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
-      from stored)
-  insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, data)
-  select errand.link_of(v_number, hash_array(stored.tags)), array_agg(stored.id order by stored.seq), 1,
-         1 /* dispatched event */, 3 /* ready */, v_name, v_queue, stored.tags, 0, 0, v_data
-    from stored group by stored.tags order by min(stored.seq);
+    returning id, seq, tags)
+  insert into errand.live (
+    id, seq, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash, skips_on_failure,
+    queue, name, tags)
+  select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_crashes, v_lane, 3 /* ready */,
+         errand.link_of(v_number, hash_array(stored.tags)), 0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
+    from stored;
+
+  -- In a later statement than the rows of `live`: they may have waited for a job of the same id that has ended meanwhile.
+  if p_tags is null then
+    insert into errand.events (link, jobs, version, type, state, name, queue, run, attempt, data)
+    select errand.link_of(v_number, null), v_ids, 1, 1 /* dispatched event */, 3 /* ready */, v_name, v_queue, 0, 0, v_data
+     where not exists (select from errand.ended x where x.id = any (v_ids));
+  else
+    insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, data)
+    select errand.link_of(v_number, hash_array(t.tags::text[])), array_agg(t.id order by t.ord), 1,
+           1 /* dispatched event */, 3 /* ready */, v_name, v_queue, t.tags::text[], 0, 0, v_data
+      from unnest(v_ids, p_tags::text[]) with ordinality as t (id, tags, ord)
+     where not exists (select from errand.ended x where x.id = any (v_ids))
+     group by t.tags order by min(t.ord);
+  end if;
+  if not found then raise exception 'errand: a job with this id has ended' using errcode = '23505'; end if;
 end $$;

@@ -24,7 +24,7 @@ begin
   if v_live.key is not null then perform errand.lock_keys(array[v_live.queue], array[v_live.key]); end if;
   select l.* into v_live from errand.live l where l.id = p_id for update;
   if not found or v_live.state = 6 /* failed */ then
-    verdict := case when exists (select from errand.jobs j where j.id = p_id) then 'final' else 'unknown' end;
+    verdict := case when exists (select from errand.known j where j.id = p_id) then 'final' else 'unknown' end;
   elsif v_live.state = 4 /* running */ then
     verdict := 'running';
   elsif p_queue <> v_live.queue and v_live.key is not null then
@@ -62,7 +62,7 @@ begin
                                  then errand.out_of_bounds('an id or codec', p_codec) else p_codec end, j.codec),
            payload = coalesce(case when octet_length(p_payload) > 25165824
                                    then errand.out_of_bounds('a payload', p_payload) else p_payload end, j.payload)
-     where j.id = p_id;
+     where j.seq = v_live.seq;
   end if;
   return query
     with moved as (

@@ -16,22 +16,25 @@ set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin 
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
-  v_number bigint := nextval('errand.events_seq');
   v_served text[];
   v_paused text[];
-  v_repeated uuid[];
+  v_is_repeated boolean;
+  v_repeated uuid[] := '{}';
   v_ids uuid[];
   v_rows tid[];
   v_started uuid[];
 begin
   select w.queues, array(select p.name from errand.paused_queues p),
-         array(select r.id from errand.runs r
-                where r.worker = any (array[p_worker]) and r.request = p_request and r.run = r.granted_run
-                  and r.id = any (p_ids))
-    into v_served, v_paused, v_repeated
+         exists (select from errand.grants g where g.worker = any (array[p_worker]) and g.request = p_request)
+    into v_served, v_paused, v_is_repeated
     from errand.workers w where w.id = p_worker and w.lease_until >= v_now;
   if not found then
     raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
+  end if;
+  if v_is_repeated then
+    v_repeated := array(
+      select r.id from errand.runs r
+       where r.worker = any (array[p_worker]) and r.request = p_request and r.run = r.granted_run and r.id = any (p_ids));
   end if;
   select array_agg(c.id), array_agg(c.place), array_agg(c.id) filter (where c.unique_mode = 2 /* until started */)
     into v_ids, v_rows, v_started
@@ -52,43 +55,20 @@ begin
              case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
              l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
              errand.ms(j.dispatched_at)
-        from errand.live l join errand.jobs j on j.id = any (array[l.id])
+        from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
        where l.id = any (v_repeated);
   end if;
   if v_ids is not null then
+    v_rows := errand.grant_rows(v_rows, v_now, p_worker, p_request, p_grace_ms, p_data);
     return query
-      with granted as (
-        update errand.live l
-           set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
-               before = l.last,
-               last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)),
-               worker = p_worker,
-               deadline = v_now
-                 + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
-                    + case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end)
-                   * interval '1 millisecond'
-         where l.ctid = any (v_rows)
-        returning l.*),
-      held as (
-        insert into errand.grants (worker, request, deadline, jobs, runs)
-        select p_worker, p_request, min(g.deadline), array_agg(g.id), array_agg(g.run) from granted g),
-      noted as (
-        insert into errand.events (
-          link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
-        select g.last, array_agg(g.id order by g.lane, g.seq),
-               case when min(g.before) = max(g.before) then array[min(g.before)]
-                    else array_agg(g.before order by g.lane, g.seq) end,
-               g.version,
-               4 /* started event */, 4 /* running */, g.name, g.queue, g.tags, g.run, g.attempt, p_worker, p_data
-          from granted g
-         group by g.last, g.version, g.name, g.queue, g.tags, g.run, g.attempt)
       select 'run', null::bigint,
-             g.id, g.run, g.attempt, g.crashes, g.replays, errand.ms(v_now) - errand.ms(g.parked_since),
-             errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, g.max_crashes, g.fails_on_crash,
-             case when g.timeout_ms is not null then least(greatest(g.timeout_ms, 0), 3153600000000) end,
-             g.name, j.payload_version, g.queue, g.lane, j.codec, j.payload, g.tags, j.meta, g.key, j.parent_id,
+             l.id, l.run, l.attempt, l.crashes, l.replays, errand.ms(v_now) - errand.ms(l.parked_since),
+             errand.ms(j.expires_at) - errand.ms(v_now), j.max_attempts, l.max_crashes, l.fails_on_crash,
+             case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
+             l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
              errand.ms(j.dispatched_at)
-        from granted g join errand.jobs j on j.id = any (array[g.id]);
+        from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
+       where l.ctid = any (v_rows);
     if v_started is not null then perform errand.free_unique(v_started, true); end if;
     if cardinality(v_ids) + cardinality(v_repeated) = cardinality(p_ids) then return; end if;
   end if;
@@ -96,7 +76,7 @@ begin
   return query
     select case
              when l.id is null then
-               case when exists (select from errand.jobs j where j.id = any (array[t.id])) then 'finished'
+               case when exists (select from errand.ended x where x.id = any (array[t.id])) then 'finished'
                     else 'unknown' end
              when l.state = 4 /* running */ then 'busy'
              when l.state = 2 /* blocked */ then 'blocked'

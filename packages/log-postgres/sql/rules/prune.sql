@@ -110,17 +110,19 @@ set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
   v_ids uuid[];
+  v_seqs bigint[];
   v_names text[];
   v_keys text[];
 begin
   if p_ids is null then return 0; end if;
-  perform 1 from (select from errand.jobs j where j.id = any (p_ids) order by j.id for update) locked;
-  select array_agg(j.id), array_agg(j.name), array_agg(j.unique_key) into v_ids, v_names, v_keys
+  perform 1 from (select from errand.ended x where x.id = any (p_ids) order by x.id for update) locked;
+  select array_agg(x.id), array_agg(x.seq), array_agg(j.name), array_agg(j.unique_key)
+    into v_ids, v_seqs, v_names, v_keys
     from unnest(p_ids, p_ats) as t (id, at)
     join errand.ended x on x.id = any (array[t.id]) and x.at = t.at
-    join errand.jobs j on j.id = any (array[t.id]);
+    join errand.jobs j on j.seq = any (array[x.seq]);
   if v_ids is null then return 0; end if;
-  delete from errand.jobs j where j.id = any (v_ids);
+  delete from errand.jobs j where j.seq = any (v_seqs);
   delete from errand.ended x where x.id = any (v_ids);
   delete from errand.progress p where p.job_id = any (v_ids);
   delete from errand.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)

@@ -19,18 +19,16 @@ declare
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   v_ids := array(
-    select j.id from errand.jobs j
-     where j.id = any (p_ids)
-       and not exists (select from errand.live l where l.id = any (array[j.id]) and l.state <> 6 /* failed */)
-       and (exists (select from errand.live l where l.id = any (array[j.id]))
-            or exists (select from errand.ended x where x.id = any (array[j.id]))));
+    select x.id from errand.ended x where x.id = any (p_ids)
+    union all
+    select l.id from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */);
 
   select array_agg(j.name), array_agg(j.unique_key), array_agg(j.id) into v_names, v_unique_keys, v_unique_ids
-    from errand.jobs j where j.id = any (v_ids) and j.unique_key is not null;
+    from errand.known j where j.id = any (v_ids) and j.unique_key is not null;
   if v_unique_ids is not null then
     v_holders := errand.take_unique(v_names, v_unique_keys, v_unique_ids);
     -- Its own key, kept for a time after its end, is held again until the new one.
-    update errand.unique_keys u set free_at = null from errand.jobs j
+    update errand.unique_keys u set free_at = null from errand.known j
      where j.id = any (v_unique_ids) and u.name = any (array[j.name]) and u.key = j.unique_key
        and u.job_id = j.id and u.free_at is not null;
     return query
@@ -44,7 +42,7 @@ begin
 
   with wanted as (
     select distinct on (j.queue, j.key) j.queue, j.key, j.id
-      from errand.jobs j where j.id = any (v_ids) and j.key is not null
+      from errand.known j where j.id = any (v_ids) and j.key is not null
      order by j.queue, j.key, array_position(p_ids, j.id)),
   locked as (
     insert into errand.keys as k (queue, key, holder)
@@ -53,7 +51,7 @@ begin
     returning k.holder)
   select array_agg(locked.holder) into v_mine from locked;
   perform 1 from (select from errand.live l where l.id = any (v_ids) order by l.id for update) locked;
-  perform 1 from (select from errand.jobs j where j.id = any (v_ids) order by j.id for update) locked;
+  perform 1 from (select from errand.ended x where x.id = any (v_ids) order by x.id for update) locked;
 
   if exists (select from errand.live l where l.id = any (v_ids) and not age(l.xmin) >= 0)
      or exists (select from errand.ended x where x.id = any (v_ids) and not age(x.xmin) >= 0) then
@@ -67,7 +65,7 @@ begin
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
              j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
              case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
-        from errand.jobs j
+        from errand.known j
         left join errand.live l on l.id = any (array[j.id])
         left join errand.ended x on x.id = any (array[j.id])
        where j.id = any (v_ids) and (l.state = 6 /* failed */ or (l.id is null and x.id is not null))),
@@ -75,7 +73,7 @@ begin
       update errand.jobs j set replays = f.replays,
              events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
         from final f
-       where j.id = any (array[f.id]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
+       where j.seq = any (array[f.seq]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
     begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),
     put as (
       insert into errand.live as l (

@@ -26,14 +26,14 @@ begin
      where l.id = p_id;
   else
     delete from errand.live l where l.id = p_id;
-    insert into errand.ended (id, at, last, version, run, state)
-    values (p_id, v_now, v_link, least(greatest(v_live.version, 0), 2147483000) + 1,
+    insert into errand.ended (id, seq, at, last, version, run, state)
+    values (p_id, v_live.seq, v_now, v_link, least(greatest(v_live.version, 0), 2147483000) + 1,
             least(greatest(v_live.run, 0), 2147483000), 6 /* failed */);
     if v_live.key is not null then
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
   end if;
-  delete from errand.unique_keys u using errand.jobs j
+  delete from errand.unique_keys u using errand.known j
    where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;
   insert into errand.events (
     seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data, codec, bodies)
@@ -73,7 +73,7 @@ begin
         perform errand.set_aside(v_id, sqlerrm);
         job_id := v_id;
         why := sqlerrm;
-        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        job_name := (select j.name from errand.known j where j.id = v_id);
         return next;
     end;
   end loop;
@@ -101,7 +101,7 @@ begin
         perform errand.set_aside(v_id, sqlerrm);
         job_id := v_id;
         why := sqlerrm;
-        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        job_name := (select j.name from errand.known j where j.id = v_id);
         return next;
     end;
   end loop;
@@ -115,7 +115,7 @@ begin
         perform errand.set_aside(v_id, sqlerrm);
         job_id := v_id;
         why := sqlerrm;
-        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        job_name := (select j.name from errand.known j where j.id = v_id);
         return next;
     end;
   end loop;
@@ -132,7 +132,7 @@ begin
         perform errand.set_aside(v_id, sqlerrm);
         job_id := v_id;
         why := sqlerrm;
-        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        job_name := (select j.name from errand.known j where j.id = v_id);
         return next;
     end;
   end loop;
@@ -169,7 +169,7 @@ begin
         perform errand.set_aside(v_id, sqlerrm);
         job_id := v_id;
         why := sqlerrm;
-        job_name := (select j.name from errand.jobs j where j.id = v_id);
+        job_name := (select j.name from errand.known j where j.id = v_id);
         return next;
     end;
       exit when job_id is distinct from v_id;
@@ -197,5 +197,5 @@ begin
      where l.id = p_id and l.run = p_run and l.worker = p_worker and l.state = 4 /* running */ for update) locked;
   if not found then return null; end if;
   perform errand.set_aside(p_id, p_why);
-  return (select j.name from errand.jobs j where j.id = p_id);
+  return (select j.name from errand.known j where j.id = p_id);
 end $$;

@@ -24,7 +24,7 @@ begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
     perform 1 from (select from errand.live l where l.id = any (v_ids) order by l.id for update) locked;
-    perform 1 from (select from errand.jobs j where j.id = any (v_ids) order by j.id for update) locked;
+    perform 1 from (select from errand.ended x where x.id = any (v_ids) order by x.id for update) locked;
   end if;
 
   with c as materialized (
@@ -40,7 +40,7 @@ begin
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
-               l.skips_on_failure, l.cancel, l.last, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
+               l.skips_on_failure, l.cancel, l.last, l.seq, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
     when s.kind = 1 /* succeed */ then 5 /* succeeded */
@@ -65,8 +65,8 @@ begin
   gone as (
     delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
   done as (
-    insert into errand.ended (id, at, last, version, run, state)
-    select c.id, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+    insert into errand.ended (id, seq, at, last, version, run, state)
+    select c.id, c.seq, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
       from told c where not c.stays),
   kept as (
     update errand.live l
@@ -148,7 +148,6 @@ set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
 declare
   v_live errand.live;
-  v_job errand.jobs;
   v_last record;
   v_found record;
   v_next text;
@@ -157,10 +156,10 @@ begin
   select l.* into v_live from errand.live l where l.id = p_id for update skip locked;
   if not found then
     if exists (select from errand.live l where l.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
-    -- Final: its events are written under the lock of its job's row.
-    select j.* into v_job from errand.jobs j where j.id = p_id for update skip locked;
+    -- Final: its events are written under the lock of that row.
+    perform 1 from (select from errand.ended x where x.id = p_id for update skip locked) locked;
     if not found then
-      if exists (select from errand.jobs j where j.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
+      if exists (select from errand.known j where j.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
       return concat_ws(E'\t', 'unknown', p_id);
     end if;
     -- Replayed since the first look.
@@ -179,12 +178,12 @@ begin
     if p_kind = 9 /* completed */ and v_found.type = 6 /* succeeded event */ then
       -- The completion passed the key on inside its transaction: its tickets follow now.
       select string_agg(concat_ws(E'\t', 'next', p_id, l.id, l.lane, l.queue), '') into v_next
-        from errand.jobs j
+        from errand.known j
         join errand.keys k on k.queue = any (array[j.queue]) and k.key = j.key
         join errand.live l on l.id = any (array[k.holder])
        where j.id = p_id and l.state = 3 /* ready */ and l.id <> p_id;
       if v_next is null and exists (
-        select from errand.jobs j join errand.key_notes n on n.queue = j.queue and n.key = j.key where j.id = p_id)
+        select from errand.known j join errand.key_notes n on n.queue = j.queue and n.key = j.key where j.id = p_id)
       then
         v_next := concat_ws(E'\t', 'pending', p_id);
       end if;

@@ -14,7 +14,24 @@ declare
   v_ids uuid[] := p_ids::uuid[];
   v_number bigint := nextval('errand.events_seq');
   v_settled uuid[];
+  v_one record;
 begin
+  if cardinality(v_ids) = 1 then
+    delete from errand.live l
+     where l.id = any (v_ids) and l.run = (p_runs::integer[])[1] and l.state = 4 /* running */ and l.worker = p_worker
+       and l.key is null and l.unique_mode = 0 /* not unique */ and age(l.xmin) >= 0
+    returning l.* into v_one;
+    if not found then return ''; end if;
+    insert into errand.ended (id, seq, at, last, version, run, state)
+    values (v_one.id, v_one.seq, v_now, v_number, v_one.version + 1, v_one.run, 5 /* succeeded */);
+    insert into errand.events (
+      seq, link, at, jobs, befores, durations_ms, bodies, version, type, state, name, queue, tags, run, attempt, worker, codec)
+    values (v_number, v_number, v_now, v_ids, array[v_one.last], p_durations::bigint[], nullif(p_bodies::text[], '{NULL}'),
+            v_one.version + 1, 6 /* succeeded event */, 5 /* succeeded */, v_one.name, v_one.queue, v_one.tags, v_one.run,
+            v_one.attempt, p_worker, (p_codecs::text[])[1]);
+    return null;
+  end if;
+
   with gone as (
     -- In the order of the ids, as everybody who locks many rows.
     delete from errand.live l
@@ -23,14 +40,14 @@ begin
              order by u.id) r
      where l.id = any (array[r.id]) and l.run = r.run and l.state = 4 /* running */ and l.worker = p_worker
        and l.key is null and l.unique_mode = 0 /* not unique */ and age(l.xmin) >= 0
-    returning l.id, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
+    returning l.id, l.seq, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
               -- A large result has a row of its own: nobody reads it together with those of others.
               case when octet_length(r.body) > 1000 then l.id end as own, l.last as before,
               errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)
                                        # case when octet_length(r.body) > 1000 then uuid_hash(l.id) else 0 end) as last),
   done as (
-    insert into errand.ended (id, at, last, version, run, state)
-    select g.id, v_now, g.last, g.version, g.run, 5 /* succeeded */ from gone g),
+    insert into errand.ended (id, seq, at, last, version, run, state)
+    select g.id, g.seq, v_now, g.last, g.version, g.run, 5 /* succeeded */ from gone g),
   noted as (
     insert into errand.events (
       link, at, jobs, befores, durations_ms, bodies, version, type, state, name, queue, tags, run, attempt, worker, codec)

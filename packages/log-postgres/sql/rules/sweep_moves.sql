@@ -103,7 +103,7 @@ begin
   for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
     with found as materialized (
       select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
-             l.last,
+             l.last, l.seq,
              l.attempt - 1 as attempt, l.crashes + 1 as crashes, l.streak + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
                   else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
@@ -126,8 +126,8 @@ begin
         from found f),
     gone as (delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
     done as (
-      insert into errand.ended (id, at, last, version, run, state)
-      select c.id, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+      insert into errand.ended (id, seq, at, last, version, run, state)
+      select c.id, c.seq, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
         from c where not c.stays),
     kept as (
       update errand.live l

@@ -55,7 +55,7 @@ begin
                 then j.dispatched_at
                      + case when j.unique_for_ms is not null then least(greatest(j.unique_for_ms, 0), 3153600000000) end
                        * interval '1 millisecond' end as until
-      from errand.jobs j
+      from errand.known j
       join errand.unique_keys u on u.name = any (array[j.name]) and u.key = j.unique_key and u.job_id = j.id
      where j.id = any (p_ids)
        and (u.free_at is null or (not p_keep and u.free_at > errand.clock()))

@@ -43,9 +43,10 @@ create table errand.epochs (
 );
 
 create sequence errand.jobs_seq;
+-- Found by its id through `live` or `ended`, which have each job's id and sequence: one of them, always.
 create table errand.jobs (
-  id uuid primary key,
-  seq bigint not null,
+  seq bigint primary key,
+  id uuid not null,
   dispatched_at timestamptz not null,
   -- Set where its events may be older than that: it was replayed by a clock that had been set back.
   events_since timestamptz,
@@ -70,7 +71,6 @@ create table errand.jobs (
   codec text not null,
   payload text not null
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-create index jobs_seq_idx on errand.jobs (seq);
 
 -- What a claim changes stands at the end: then the log of the database has to say no more than that.
 create table errand.live (
@@ -154,12 +154,22 @@ create view errand.runs as
 -- One row per job that has ended: where its history ends, and what a replay needs to know. Its row in `live` has gone.
 create table errand.ended (
   id uuid primary key,
+  seq bigint not null,
   at timestamptz not null,
   last bigint not null,
   version integer not null,
   run integer not null,
   state smallint not null
 );
+
+-- Jobs by their ids.
+create view errand.known as
+  select k.id, k.seq, j.dispatched_at, j.events_since, j.expires_at, j.timeout_ms, j.unique_for_ms, j.payload_version,
+         j.max_attempts, j.max_crashes, j.replays, j.lane, j.fails_on_crash, j.skips_on_failure, j.unique_mode, j.name,
+         j.queue, j.key, j.unique_key, j.parent_id, j.tags, j.meta, j.codec, j.payload
+    from (select l.id, l.seq from errand.live l union all select x.id, x.seq from errand.ended x) k
+   -- From the id to the job, never the other way.
+   cross join lateral (select * from errand.jobs j where j.seq = any (array[k.seq]) offset 0) j;
 
 -- A sequence of its own, cached per connection: it orders the events of one transaction, which has one connection.
 create sequence errand.events_seq cache 100;

@@ -10,6 +10,7 @@ const files = [
   'unique',
   'append',
   'append_alike',
+  'grant',
   'claim',
   'take',
   'settle',
