@@ -27,7 +27,7 @@ const calls: Readonly<Record<string, (errand: Errand, id: string) => Promise<unk
 }
 
 /** What a request had as its context, once it has been answered. */
-async function contextOf(act: () => Promise<unknown>): Promise<WeakRef<object>> {
+async function catchContext(act: () => Promise<unknown>): Promise<WeakRef<object>> {
   const context = { user: 'ada' }
   await request.run(context, () => Promise.all(Array.from({ length: atOnce }, act)))
   return new WeakRef(context)
@@ -40,7 +40,7 @@ describe.each(places)('a request on $title that has been answered', ({ name }) =
     onTestFinished(() => errand.close())
     await errand.migrate()
     const { id } = await errand.dispatch(job)
-    const context = await contextOf(() => call(errand, id))
+    const context = await catchContext(() => call(errand, id))
     await until(
       () => {
         collectGarbage()

@@ -56,14 +56,14 @@ async function runAll(
 }
 
 /** The names of all functions of an object, and of the objects in it: `dispatch`, `jobs.get`. */
-function functionsOf(api: object, prefix = ''): readonly string[] {
+function listFunctions(api: object, prefix = ''): readonly string[] {
   return Reflect.ownKeys(api).flatMap((key) => {
     // What is hidden is for this package alone.
     if (!Object.prototype.propertyIsEnumerable.call(api, key)) return []
     const name = `${prefix}${typeof key === 'symbol' ? `[${key.description}]` : key}`
     const value: unknown = Reflect.get(api, key)
     if (typeof value === 'function') return [name]
-    return typeof value === 'object' && value !== null ? functionsOf(value, `${name}.`) : []
+    return typeof value === 'object' && value !== null ? listFunctions(value, `${name}.`) : []
   })
 }
 
@@ -93,7 +93,7 @@ describe.each(places)('alone on $title', ({ name }) => {
   test('every promise keeps the process alive until it is settled', { timeout }, async () => {
     const { awaited, faults } = await runAll(Object.keys(stories), env)
     expect(faults).toEqual([])
-    const promised = functionsOf(createErrand()).filter((each) => !synchronous.includes(each))
+    const promised = listFunctions(createErrand()).filter((each) => !synchronous.includes(each))
     expect(promised.filter((each) => !awaited.has(each))).toEqual([])
   })
 

@@ -24,7 +24,7 @@ const url = inject('postgres')
 /** What stands twice: as a function on PostgreSQL, and as a rule of the engine. */
 const operators: readonly unknown[] = ['cancel', 'change', 'prune', 'replay', 'skip']
 /** They answer with cursors, or with the whole log. */
-const lookedAtLater: readonly unknown[] = ['read', 'end', 'eventsOf']
+const lookedAtLater: readonly unknown[] = ['read', 'end', 'readHistory']
 
 describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules of the engine", () => {
   const closing: (() => Promise<unknown>)[] = []
@@ -90,8 +90,8 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
           await advance(odd)
           if (operators.includes(name)) called[name] = (called[name] ?? 0) + 1
         }
-        const eventsOf = (log: JobLog) => Promise.all(life.ids.map((id) => log.eventsOf(id)))
-        expect(withoutCursors(await eventsOf(two.log))).toEqual(withoutCursors(await eventsOf(one.log)))
+        const readAll = (log: JobLog) => Promise.all(life.ids.map((id) => log.readHistory(id)))
+        expect(withoutCursors(await readAll(two.log))).toEqual(withoutCursors(await readAll(one.log)))
         expect(await two.sql(dump)).toEqual(await one.sql(dump))
       }),
       { numRuns: 12, endOnFailure: true },
@@ -167,7 +167,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
     expect(await sql('select queue, key from errand.keys')).toEqual([])
     expect(await sql('select id, state from errand.live')).toEqual([])
     expect(await sql('select name, key from errand.unique_keys where free_at is null')).toEqual([])
-    const events = (await Promise.all(ids.map((id) => log.eventsOf(id)))).flat()
+    const events = (await Promise.all(ids.map((id) => log.readHistory(id)))).flat()
     const dispatched = jobs.map(({ id, ordering }) => ({ id, onFailure: ordering?.onFailure ?? 'block' }))
     expect(checkHistory({ events, dispatched })).toEqual([])
   })

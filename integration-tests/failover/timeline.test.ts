@@ -46,7 +46,7 @@ describe.skipIf(!canHavePairs)('who follows the log through a failover', () => {
     const cursors = [
       await follow(before, early, lost),
       await before.end(),
-      (await before.eventsOf(lost[0]!))[0]!.cursor,
+      (await before.readHistory(lost[0]!))[0]!.cursor,
     ]
     await pair.primary.kill()
     await pair.standby.promote()
@@ -73,7 +73,7 @@ describe.skipIf(!canHavePairs)('who follows the log through a failover', () => {
       const cursors = [
         await follow(before, undefined, kept),
         await before.end(),
-        (await before.eventsOf(kept.at(-1)!))[0]!.cursor,
+        (await before.readHistory(kept.at(-1)!))[0]!.cursor,
       ]
       if (how === 'switched in order') await pair.primary.shutDown()
       else {

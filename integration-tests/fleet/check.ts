@@ -101,7 +101,7 @@ async function completed(
   const ids = new Set([...oldest.keys(), ...ledger.map(({ jobId }) => jobId)])
   const late = [...ids].filter((id) => oldest.get(id) !== 1)
   if (late.length === 0) return events
-  const again = await Promise.all(late.map((id) => log.eventsOf(id)))
+  const again = await Promise.all(late.map((id) => log.readHistory(id)))
   return [...events.filter(({ jobId }) => oldest.get(jobId) === 1), ...again.flat()]
 }
 

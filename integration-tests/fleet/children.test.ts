@@ -16,11 +16,11 @@ describe.each(places)('a parent, on $title', ({ name }) => {
       what: 'its children have ended',
       withinMs: 30_000,
     })
-    const started = (await on.log.eventsOf(id)).find((event) => event.type === 'started')
+    const started = (await on.log.readHistory(id)).find((event) => event.type === 'started')
     workers.find((worker) => worker.id === started?.worker)?.signal('SIGKILL')
     await allEnded(on.log, 60_000)
 
-    const types = (await on.log.eventsOf(id)).map(({ type }) => type)
+    const types = (await on.log.readHistory(id)).map(({ type }) => type)
     expect(types).toEqual([
       'dispatched',
       'started',

@@ -17,7 +17,7 @@ test.for(places)(
       { queues: ['work', 'other'], maxJobs: 3, signals: false },
     )
     await worker.finished
-    const histories = await Promise.all(receipts.map(({ id }) => on.log.eventsOf(id)))
+    const histories = await Promise.all(receipts.map(({ id }) => on.log.readHistory(id)))
     expect(ran).toBe(3)
     expect(histories.flat().filter(({ type }) => type === 'started')).toHaveLength(3)
     expect(worker.health().ended).toMatchObject({ succeeded: 3, released: 0 })

@@ -12,7 +12,7 @@ async function killTheRunner(on: Scene, receipt: Promise<{ readonly id: string }
   const workers = await Promise.all([startWorker(on.env), startWorker(on.env)])
   const { id } = await receipt
   await until(() => readLedger(on.ledger).length > 0, { what: 'the handler has begun' })
-  const started = (await on.log.eventsOf(id)).find((event) => event.type === 'started')
+  const started = (await on.log.readHistory(id)).find((event) => event.type === 'started')
   workers.find((worker) => worker.id === started?.worker)?.signal('SIGKILL')
 }
 

@@ -53,7 +53,7 @@ export async function everyWorkerRuns(
 export async function startsByTicket({ errand, log }: Pick<Scene, 'errand' | 'log'>): Promise<boolean> {
   const { id } = await errand.dispatch(work, { n: -1, failures: 0, ms: 0 }, { lane: 'critical' })
   const hasStarted = async (): Promise<boolean> =>
-    (await log.eventsOf(id)).some(({ type }) => type === 'started')
+    (await log.readHistory(id)).some(({ type }) => type === 'started')
   try {
     return await until(hasStarted, { withinMs: 500 })
   } catch {

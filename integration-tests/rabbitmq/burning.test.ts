@@ -164,7 +164,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     openGate(on.ledger)
     await on.errand.result(job, { timeout: scaleLimit(30_000) })
 
-    const events = (await on.log.eventsOf(job.id)).map(({ type }) => type)
+    const events = (await on.log.readHistory(job.id)).map(({ type }) => type)
     expect(events).toEqual(['dispatched', 'started', 'succeeded'])
     expect(readLedger(on.ledger).map(({ mark }) => mark)).toEqual(['began', 'ended'])
     expect(worker.output()).not.toMatch(/timed out/)

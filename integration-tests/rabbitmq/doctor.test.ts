@@ -71,7 +71,7 @@ async function ward(): Promise<Ward> {
   }
 }
 
-const codesOf = ({ findings }: DoctorReport): readonly string[] => findings.map(({ code }) => code)
+const listCodes = ({ findings }: DoctorReport): readonly string[] => findings.map(({ code }) => code)
 
 describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
   it('the broker was emptied: doctor says so, --repair publishes again, and all jobs run by their tickets', async () => {
@@ -91,7 +91,7 @@ describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
     expect((await on.doctor('--repair')).repairs).toMatchObject([{ queue: 'work', published: 200, left: 0 }])
     const again = await on.doctor('--repair')
     expect(again).toMatchObject({ code: 1, repairs: [] })
-    expect(codesOf(again)).toEqual(['queue-unserved'])
+    expect(listCodes(again)).toEqual(['queue-unserved'])
 
     const starts = await on.work(1)
     // Well within the thirty seconds after which the jobs would be taken from the log.
@@ -146,6 +146,6 @@ describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
     const starts = await on.work(1)
     await allEnded(on.log, 15_000)
     expect(starts.size).toBe(3)
-    await until(async () => codesOf(await on.doctor()).length === 0)
+    await until(async () => listCodes(await on.doctor()).length === 0)
   })
 })

@@ -60,8 +60,8 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
     const said = fleet.workers.map((worker) => worker.output()).join('')
     expect(said).toContain('a message that is not a ticket was set aside')
     expect(said).toContain('a ticket of another job log was dropped')
-    expect((await log.eventsOf(later.id)).map(({ type }) => type)).toEqual(['dispatched'])
-    expect((await other.log.eventsOf(foreign.id)).map(({ type }) => type)).toEqual(['dispatched'])
+    expect((await log.readHistory(later.id)).map(({ type }) => type)).toEqual(['dispatched'])
+    expect((await other.log.readHistory(foreign.id)).map(({ type }) => type)).toEqual(['dispatched'])
     await errand.jobs.cancel(later.id, { by: 'the test' })
     await endsWell(fleet)
 

@@ -34,12 +34,12 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
       for (let n = 0; n <= 5; n += 1) {
         await isIdle(String(amqp), prefix)
         const { id } = await errand.dispatch(work, { n, failures: 0, ms: 0 })
-        const events = await until(() => endedEvents(on.log.eventsOf(id)), {
+        const events = await until(() => endedEvents(on.log.readHistory(id)), {
           what: 'it has run',
           withinMs: 30_000,
           pause,
         })
-        if (n > 0) latencies.push(timeOf(events, 'started') - timeOf(events, 'dispatched'))
+        if (n > 0) latencies.push(findTime(events, 'started') - findTime(events, 'dispatched'))
       }
       const median = latencies.toSorted((a, b) => a - b)[2] ?? Infinity
       // From the append's commit: its reply, the ticket up and down, the claim up.
@@ -77,6 +77,6 @@ async function endedEvents(
   return all.some(({ type }) => type === 'succeeded') ? all : undefined
 }
 
-function timeOf(events: readonly EventRecord[], type: EventRecord['type']): number {
+function findTime(events: readonly EventRecord[], type: EventRecord['type']): number {
   return events.find((event) => event.type === type)?.at ?? Number.NaN
 }

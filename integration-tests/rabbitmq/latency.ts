@@ -39,7 +39,7 @@ for (let n = -20; n < jobs; n += 1) {
   // Idle again, at no fixed beat.
   await sleep(10 + Math.random() * 40)
   if (n < 0) continue
-  const events = await log.eventsOf(receipt.id)
+  const events = await log.readHistory(receipt.id)
   const at = (type: string): number => events.find((event) => event.type === type)?.at ?? Number.NaN
   latencies.push(at('started') - at('dispatched'))
 }

@@ -43,10 +43,10 @@ describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
     const idle = await startWorker(env)
     await until(() => left.every((id) => hasEnded(on.ledger, id)), { what: 'all of them have run', pause })
     for (const id of left) {
-      const started = (await on.log.eventsOf(id)).find(({ type }) => type === 'started')
+      const started = (await on.log.readHistory(id)).find(({ type }) => type === 'started')
       expect(started?.worker).toBe(idle.id)
     }
-    const ofTheHour = await on.log.eventsOf(hour ?? '')
+    const ofTheHour = await on.log.readHistory(hour ?? '')
     expect(ofTheHour.map(({ type, worker }) => [type, worker])).toEqual([
       ['dispatched', undefined],
       ['started', busy.id],

@@ -174,7 +174,7 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
           for (const id of bad) {
             const record = await log.get(id)
             if (record?.state === 'failed' && record.error) expect(record.error.text).toContain('message')
-            await log.eventsOf(id)
+            await log.readHistory(id)
           }
           await log.cancel([...bad, ...honest.map(({ id }) => id)], { by: 'ada' }).catch((error: unknown) => {
             expect(error).toMatchObject({

@@ -84,7 +84,7 @@ export const processMakers: Readonly<
   async 'event loop blocked'(fleet) {
     const job = await fleet.errand.dispatch(hog, { ms: 2 * leaseMs })
     await fleet.errand.result(job, { timeout: '60s' })
-    const types = (await fleet.log.eventsOf(job.id)).map(({ type }) => type)
+    const types = (await fleet.log.readHistory(job.id)).map(({ type }) => type)
     if (types.join() !== 'dispatched,started,succeeded')
       fleet.violations.push(`a job that blocked the event loop was not run once: ${types.join(', ')}`)
   },

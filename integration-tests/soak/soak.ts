@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os'
 import { randomInt } from 'node:crypto'
-import { backlog, describeBacklog as backlogText, passed as backlogPassed } from './backlog.ts'
+import { backlog, describeBacklog, passed as backlogPassed } from './backlog.ts'
 import { soak } from './life.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
@@ -50,7 +50,7 @@ async function main(options: Options): Promise<boolean> {
   }
   if (options.mode === 'backlog') {
     const summary = await backlog(options, run)
-    print(summary, backlogText(summary))
+    print(summary, describeBacklog(summary))
     return backlogPassed(summary)
   }
   const summary = await soak(options, run)

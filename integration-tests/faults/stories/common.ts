@@ -13,13 +13,13 @@ export function newName(what: string): string {
   return `${what}-${(gates += 1)}`
 }
 
-export async function typesOf({ log }: Fleet, id: string): Promise<readonly string[]> {
-  return (await log.eventsOf(id)).map(({ type }) => type)
+export async function readTypes({ log }: Fleet, id: string): Promise<readonly string[]> {
+  return (await log.readHistory(id)).map(({ type }) => type)
 }
 
 /** These are all the events of the job; when they are not, the failure shows them whole. */
 export async function expectTypes(fleet: Fleet, id: string, types: readonly string[]): Promise<void> {
-  const events = await fleet.log.eventsOf(id)
+  const events = await fleet.log.readHistory(id)
   const told = events.map((event) => JSON.stringify(event)).join('\n')
   expect(
     events.map(({ type }) => type),
@@ -38,13 +38,13 @@ export async function hasBegun(fleet: Fleet, id: string, times = 1): Promise<voi
       ({ id: worker, queues, taking, why, alive }) =>
         `${worker} ${queues.join()} ${alive ? '' : 'dead '}${taking ? 'takes' : why}`,
     )
-    const events = await typesOf(fleet, id)
+    const events = await readTypes(fleet, id)
     throw new Error(`job ${id} has not begun: ${events.join(', ')}; workers:\n${workers.join('\n')}`)
   }
 }
 
 /** The worker of the four that runs the job, once it does. */
-export async function runnerOf(fleet: Fleet, id: string): Promise<Member> {
+export async function findRunner(fleet: Fleet, id: string): Promise<Member> {
   await hasBegun(fleet, id)
   const worker = (await fleet.log.get(id))?.worker
   return present(fleet.workers.find((each) => each.id === worker))

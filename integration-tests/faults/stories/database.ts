@@ -114,7 +114,7 @@ export const databaseStories: readonly Story[] = [
     const delayed = await fleet.errand.dispatch(work, { n: 1, failures: 1, ms: 0 }, { queue, delay: '2s' })
     await fleet.errand.result(delayed, { timeout: scaleLimit(20_000) })
 
-    const events = await fleet.log.eventsOf(delayed.id)
+    const events = await fleet.log.readHistory(delayed.id)
     const [first = 0, second = 0] = events.filter(({ type }) => type === 'started').map(({ at }) => at)
     // The delay counts from the beginning of the dispatch, its event is from the end.
     expect(first - (events[0]?.at ?? 0)).toBeGreaterThanOrEqual(1_900)

@@ -11,7 +11,7 @@ import type { Fleet, StartOptions } from '../../fleet/fleet.ts'
 import type { Member } from '../../fleet/member.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { expectTypes, hasBegun, isTaking, newName, typesOf } from './common.ts'
+import { expectTypes, hasBegun, isTaking, newName, readTypes } from './common.ts'
 
 /** As a supervisor would: whenever the worker has died, the next one is started, until the job has ended. */
 async function superviseUntilEnded(
@@ -47,7 +47,7 @@ async function failsAfterItsCrashes(
   await expectTypes(fleet, receipt.id, ['dispatched', 'started', 'lost', 'started', 'lost', 'failed'])
   const after = await fleet.errand.dispatch(carrying, { text: 'all is well' }, { queue })
   await fleet.recovers('the worker after it runs other jobs', afterReturnMs, async () =>
-    (await typesOf(fleet, after.id)).includes('succeeded'),
+    (await readTypes(fleet, after.id)).includes('succeeded'),
   )
 }
 
@@ -76,7 +76,7 @@ export const handlerStories: readonly Story[] = [
     const env = { QUEUES: queue, CONCURRENCY: '3', GRACE_MS: '3000' }
     const worker = await fleet.start({ env })
     const receipt = await failed(fleet, stuck, queue)
-    const errors = (await fleet.log.eventsOf(receipt.id)).filter(({ type }) => type === 'errored')
+    const errors = (await fleet.log.readHistory(receipt.id)).filter(({ type }) => type === 'errored')
     expect(errors).toHaveLength(2)
     // As many as it has slots, at one moment: none of them is taken by what never settled.
     const gate = newName('gate')

@@ -16,7 +16,7 @@ import { afterReturnMs } from '../../fleet/limits.ts'
 import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
-import { newName, typesOf } from './common.ts'
+import { newName, readTypes } from './common.ts'
 import { freshLog } from './fresh-log.ts'
 
 const mib = 1_048_576
@@ -73,7 +73,9 @@ export const jobStories: readonly Story[] = [
     const ids = receipts.map(({ id }) => id)
     await until(
       async () =>
-        (await Promise.all(ids.map((id) => typesOf(fleet, id)))).every((types) => types.includes('snoozed')),
+        (await Promise.all(ids.map((id) => readTypes(fleet, id)))).every((types) =>
+          types.includes('snoozed'),
+        ),
       { what: 'the old worker gives back what it does not know', withinMs: 20_000, pause },
     )
     const renewed = await fleet.start({ env: { QUEUES: queue, VERSION: '2' } })
@@ -83,7 +85,10 @@ export const jobStories: readonly Story[] = [
     await fleet.recovers('a worker that knows them runs them', 30_000, () => hurries(fleet, ids))
     // And the other way round: what is left of the version before waits for a worker of that version.
     const left = await fleet.errand.dispatch(grown[1], { n: 1 }, { queue })
-    await until(async () => (await typesOf(fleet, left.id)).includes('snoozed'), { withinMs: 20_000, pause })
+    await until(async () => (await readTypes(fleet, left.id)).includes('snoozed'), {
+      withinMs: 20_000,
+      pause,
+    })
     await fleet.start({ env: { QUEUES: queue } })
     renewed.signal('SIGTERM')
     expect(await renewed.exited, renewed.output()).toBe(0)
@@ -124,7 +129,7 @@ export const jobStories: readonly Story[] = [
     const began = fleet.ledgerLines().flatMap(({ jobId, mark }) => (mark === 'began' ? [jobId] : []))
     for (const { id } of receipts) {
       expect(began.filter((jobId) => jobId === id)).toEqual([id])
-      const types = (await typesOf(fleet, id)).join(' ')
+      const types = (await readTypes(fleet, id)).join(' ')
       // What has not begun goes back where a lease runs out, as it may on a machine with too much to do: so it was not done.
       expect(types.replaceAll('started released ', ''), id).toBe('dispatched due started succeeded')
     }

@@ -10,7 +10,7 @@ import type { Member } from '../../fleet/member.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { present, whileSqs } from '../makers.ts'
-import { expectTypes, typesOf, withEnd } from './common.ts'
+import { expectTypes, readTypes, withEnd } from './common.ts'
 
 /** One dispatcher more, of which the broker gets tickets like that. */
 async function whileDisturbed(fleet: Fleet, tickets: Disturbance): Promise<void> {
@@ -86,7 +86,7 @@ export const ticketStories: readonly Story[] = [
       what: 'a job has ended',
       pause,
     })
-    const before = await typesOf(fleet, finished)
+    const before = await readTypes(fleet, finished)
     const forged = [
       newTicket({ queue: 'work', log: logId }),
       newTicket({ queue: 'work', log: logId, id: "'; drop table jobs; --" }),

@@ -14,7 +14,7 @@ import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { present } from '../makers.ts'
-import { expectTypes, hasBegun, isTaking, newName, ranAgain, runnerOf, withEnd } from './common.ts'
+import { expectTypes, findRunner, hasBegun, isTaking, newName, ranAgain, withEnd } from './common.ts'
 
 /** One worker more, that dies at a line of the code as soon as it comes there. */
 async function diesAt(
@@ -47,7 +47,7 @@ export const workerStories: readonly Story[] = [
     const gate = newName('gate')
     const job = await fleet.errand.dispatch(held, { gate })
     const interrupted = await fleet.errand.dispatch(heldOnce, { gate: 'never' })
-    const [runner, other] = [await runnerOf(fleet, job.id), await runnerOf(fleet, interrupted.id)]
+    const [runner, other] = [await findRunner(fleet, job.id), await findRunner(fleet, interrupted.id)]
     const dead = [...new Set([runner, other])]
     for (const worker of dead) worker.signal('SIGKILL')
     const sinceMs = performance.now()
@@ -120,7 +120,7 @@ export const workerStories: readonly Story[] = [
   story('frozen past its lease', async (fleet) => {
     const gate = newName('gate')
     const job = await fleet.errand.dispatch(held, { gate })
-    const frozen = await runnerOf(fleet, job.id)
+    const frozen = await findRunner(fleet, job.id)
     await freeze(frozen, fleet.place.log)
     const sinceMs = performance.now()
     await fleet.recovers(
@@ -133,7 +133,9 @@ export const workerStories: readonly Story[] = [
     await fleet.errand.result(job, { timeout: scaleLimit(20_000) })
     frozen.signal('SIGCONT')
     const settlesLate = async (): Promise<boolean> =>
-      (await fleet.log.eventsOf(job.id)).some(({ type, worker }) => type === 'fenced' && worker === frozen.id)
+      (await fleet.log.readHistory(job.id)).some(
+        ({ type, worker }) => type === 'fenced' && worker === frozen.id,
+      )
     await fleet.recovers('its late result is fenced', afterReturnMs, settlesLate)
     await fleet.takesAgain()
   }),
@@ -152,7 +154,7 @@ export const workerStories: readonly Story[] = [
   story('SIGTERM', async (fleet) => {
     const gate = newName('gate')
     const job = await fleet.errand.dispatch(held, { gate })
-    const stopped = await runnerOf(fleet, job.id)
+    const stopped = await findRunner(fleet, job.id)
     stopped.signal('SIGTERM')
     const sinceMs = performance.now()
     expect(await stopped.exited, stopped.output()).toBe(0)

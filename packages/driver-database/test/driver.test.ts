@@ -60,7 +60,7 @@ test('a job that was granted and that nobody takes goes back unbegun, and says t
   const subscription = await driver.subscribe('default', { worker })
   const [delivery] = await subscription.next(1, never)
   await delivery!.release()
-  const events = await log.eventsOf(granted.id)
+  const events = await log.readHistory(granted.id)
   expect(events.map(({ type }) => type)).toEqual(['dispatched', 'started', 'released'])
   expect(events.at(-1)).toMatchObject({ data: { why: 'undelivered' } })
   expect(await log.get(granted.id)).toMatchObject({ state: 'ready', attempt: 0 })

@@ -35,7 +35,7 @@ export class Events {
     this.#ofJobs = batcher({ run: (reads) => this.#readOfJobs(reads), maxItems: mostTogether })
   }
 
-  async eventsOf(id: string): Promise<readonly EventRecord[]> {
+  async readHistory(id: string): Promise<readonly EventRecord[]> {
     if (!isUuid(id)) return []
     const { schema } = this.#database
     const ask = (): Promise<readonly Row[]> =>

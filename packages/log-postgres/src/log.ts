@@ -114,7 +114,7 @@ export function openPostgresLog(
     get: (id) => connected(() => records.get(id)),
     unfinished: (ids) => connected(() => records.unfinished(ids)),
     list: (filter, page) => connected(() => records.list(filter, page)),
-    eventsOf: (id) => connected(() => events.eventsOf(id)),
+    readHistory: (id) => connected(() => events.readHistory(id)),
     read: (given) => connected(() => events.read(given)),
     end: () => connected(() => events.end()),
 

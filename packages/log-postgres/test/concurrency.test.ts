@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { JobLog, NewJob, WorkerRef } from '@errand/core/ports'
-import { checkHistory, newJob, outcomes, settlement, until, workerRef, recorded } from '@errand/testkit'
+import { checkHistory, newJob, outcomes, recorded, settlement, until, workerRef } from '@errand/testkit'
 import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
@@ -283,7 +283,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
         )
       }),
     )
-    const events = (await Promise.all(line.map(({ id }) => log.eventsOf(id)))).flat()
+    const events = (await Promise.all(line.map(({ id }) => log.readHistory(id)))).flat()
     expect(checkHistory({ events, dispatched: line.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual(
       [],
     )

@@ -91,7 +91,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
     kills.abort()
     await killer
     expect(killed).toBeGreaterThan(5)
-    const events = (await Promise.all(jobs.map(({ id }) => log.eventsOf(id)))).flat()
+    const events = (await Promise.all(jobs.map(({ id }) => log.readHistory(id)))).flat()
     expect(checkHistory({ events, dispatched: jobs.map(({ id }) => ({ id, onFailure: 'block' })) })).toEqual(
       [],
     )

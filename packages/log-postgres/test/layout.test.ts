@@ -74,7 +74,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     )
     expect(rows.map(({ jobs }) => jobs)).toEqual([1, 2, 2, 2])
     for (const id of ids) {
-      const events = await log.eventsOf(id)
+      const events = await log.readHistory(id)
       expect(events.map(({ version }) => version)).toEqual(events.map((_, index) => index + 1))
       expect(events.at(-1)).toMatchObject({ type: 'succeeded', tags: (await log.get(id))!.tags })
     }
@@ -138,7 +138,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     await log.replay([id!], { by: 'test' })
     await append(20)
     await run(21)
-    const events = await log.eventsOf(id!)
+    const events = await log.readHistory(id!)
     expect(events.map(({ version }) => version)).toEqual(Array.from({ length: 106 }, (_, index) => index + 1))
     // Its own last end is pruned as well, and its history stays.
     for (let more = true; more;)

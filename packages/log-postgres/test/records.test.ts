@@ -67,7 +67,7 @@ describe.skipIf(url === undefined)('what a newer build wrote', () => {
       'unknown',
     ])
     const told = (events: readonly EventRecord[]) => events.map(({ type, state }) => `${type} ${state}`)
-    expect(told(await log.eventsOf(frozen.id))).toEqual(['dispatched ready', 'unknown unknown'])
+    expect(told(await log.readHistory(frozen.id))).toEqual(['dispatched ready', 'unknown unknown'])
     // Another test's transaction may be open, and followers wait for what is older.
     const read = await until(async () => {
       const { events } = await log.read({ limit: 10 })

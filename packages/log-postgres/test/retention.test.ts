@@ -62,7 +62,11 @@ describe.skipIf(url === undefined)('events by the day', () => {
     await advance(40 * day)
     const id = await finish('q')
     expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
-    expect((await log.eventsOf(id)).map(({ type }) => type)).toEqual(['dispatched', 'started', 'succeeded'])
+    expect((await log.readHistory(id)).map(({ type }) => type)).toEqual([
+      'dispatched',
+      'started',
+      'succeeded',
+    ])
     expect((await log.diagnose()).findings.map(({ code }) => code)).toContain('default-partition')
   })
 
@@ -106,7 +110,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     expect(await log.get(old)).toBeUndefined()
     expect(await log.get(young)).toMatchObject({ state: 'succeeded' })
     expect(await partitions()).not.toContain((await partitions()).find((name) => name.endsWith('00000000')))
-    expect(await log.eventsOf(old)).toEqual([])
+    expect(await log.readHistory(old)).toEqual([])
     await expect(log.read({ after: start, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })
     const { events } = await readable(3)
     expect(new Set(events.map(({ jobId }) => jobId))).toEqual(new Set([young]))

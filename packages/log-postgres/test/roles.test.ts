@@ -59,7 +59,7 @@ const calls: readonly (readonly [
   [
     'read the history of one job',
     roleNames,
-    async ({ log, jobId }) => expect(await log.eventsOf(jobId)).toHaveLength(1),
+    async ({ log, jobId }) => expect(await log.readHistory(jobId)).toHaveLength(1),
   ],
   ['follow one job', roleNames, ({ log, jobId }) => log.read({ job: jobId, limit: 10 })],
   ['follow all', ['worker', 'operator'], ({ log }) => log.read({ limit: 10 })],

@@ -99,7 +99,7 @@ describe.skipIf(url === undefined)('a run that is no longer lost when a sweep lo
   it.for(happenings)('%s: nothing is called lost', async ([, act, history]) => {
     const on = await runWithLeaseOut()
     expect(await sweepWhile(() => act(on))).toEqual([])
-    expect((await log.eventsOf(on.claim.id)).map(({ type }) => type)).toEqual(history)
+    expect((await log.readHistory(on.claim.id)).map(({ type }) => type)).toEqual(history)
   })
 
   it('without any of that it is lost', async () => {

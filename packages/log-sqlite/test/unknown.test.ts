@@ -28,7 +28,7 @@ test('what a newer build wrote is read as unknown, and its neighbours as they ar
     'unknown',
   ])
   const told = (events: readonly EventRecord[]) => events.map(({ type, state }) => `${type} ${state}`)
-  expect(told(await log.eventsOf(frozen.id))).toEqual(['dispatched ready', 'unknown unknown'])
+  expect(told(await log.readHistory(frozen.id))).toEqual(['dispatched ready', 'unknown unknown'])
 
   const errand = createErrand({ log: sqlite({ file }), driver: 'database', logger: quietLogger })
   onTestFinished(() => errand.close())

@@ -58,7 +58,7 @@ async function longestWait(
     if (paused.has(queue)) continue
     const filter = { queue, state: 'ready', before: nowMs - waitsTooLongMs } as const
     for (const { id } of await log.list(filter, { limit: jobsLookedAt })) {
-      const readySince = (await log.eventsOf(id)).at(-1)?.at ?? nowMs
+      const readySince = (await log.readHistory(id)).at(-1)?.at ?? nowMs
       if (nowMs - readySince >= waitsTooLongMs) return { queue, id, ms: nowMs - readySince }
     }
   }

@@ -115,7 +115,7 @@ export const calls = {
   list: (filter: JobFilter, limit: number, after: string | undefined): Call => ({
     asks: () => [['list', filter, limit, after]],
   }),
-  eventsOf: (id: string): Call => ({ asks: () => [['eventsOf', id]] }),
+  readHistory: (id: string): Call => ({ asks: () => [['eventsOf', id]] }),
   span: (): Call => ({ asks: () => [['span']] }),
   /** What operators do to jobs by their ids. */
   operate: (ids: readonly string[]): Call => ({ asks: () => askForKeyedRows(ids) }),

@@ -17,7 +17,7 @@ export function list(
   return store.list(filter, page.limit, page.after).map((row) => toRecord(store, row))
 }
 
-export function eventsOf(store: JobStore, id: string): EventRecord[] {
+export function readHistory(store: JobStore, id: string): EventRecord[] {
   const { epoch } = store.facts()
   return store.eventsOf(id).map((event) => eventRecord(event, epoch))
 }

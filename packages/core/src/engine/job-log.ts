@@ -106,7 +106,7 @@ export function engineLog(given: EngineHost): JobLog {
     unfinished: (ids) => host.read((store) => store.unfinished(ids), calls.unfinished(ids)),
     list: (filter, page) =>
       host.read((store) => history.list(store, filter, page), calls.list(filter, page.limit, page.after)),
-    eventsOf: (id) => host.read((store) => history.eventsOf(store, id), calls.eventsOf(id)),
+    readHistory: (id) => host.read((store) => history.readHistory(store, id), calls.readHistory(id)),
     read: (options) => host.read((store) => history.read(store, options), calls.span()),
     end: () => host.read((store) => history.end(store), calls.span()),
 

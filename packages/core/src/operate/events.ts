@@ -54,7 +54,7 @@ export function createEvents(deps: OperateDeps): Events {
   return {
     async of(id) {
       const { log } = await deps.connected()
-      const records = await log.eventsOf(checkId(id))
+      const records = await log.readHistory(checkId(id))
       return Promise.all(records.map((record) => jobEvent(record, deps.codec)))
     },
     follow(options = {}) {

@@ -16,7 +16,7 @@ export interface History {
     page: { readonly limit: number; readonly after?: string | undefined },
   ): Promise<readonly JobRecord[]>
   /** The whole history of one job, in order; `[]` for an unknown one. */
-  eventsOf(id: string): Promise<readonly EventRecord[]>
+  readHistory(id: string): Promise<readonly EventRecord[]>
   /**
    * Events after a cursor, in the order of the log, none missed and none repeated. `next` is the cursor to continue with,
    * also when `events` is empty. Without `after`: from the oldest stored event. Throws `E_CURSOR`.

@@ -265,7 +265,7 @@ const looks = [
       (log) =>
         log.list(filter, { limit }),
   ),
-  step('eventsOf', pick, (life, number) => (log) => log.eventsOf(findId(life, number))),
+  step('readHistory', pick, (life, number) => (log) => log.readHistory(findId(life, number))),
   step('read', fc.integer({ min: 1, max: 9 }), (_life, limit) => (log) => log.read({ limit, queue: 'a' })),
   step('end', fc.constant(0), () => (log) => log.end()),
   step('queues', fc.constant(0), () => (log) => log.queues()),

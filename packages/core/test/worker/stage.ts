@@ -51,7 +51,7 @@ export function stage(options: StageOptions = {}): Stage {
   const config = resolveConfig({ log, driver: options.driver ?? memoryDriver(), logger })
   const errand = errandOver(createInstance(config, clock))
   const direct = factory.open({ clock, logger })
-  const events = (id: string): Promise<readonly EventRecord[]> => direct.eventsOf(id)
+  const events = (id: string): Promise<readonly EventRecord[]> => direct.readHistory(id)
   const workers: Worker[] = []
   const history = async (id: string): Promise<string[]> => (await events(id)).map((event) => event.type)
   return {

@@ -200,7 +200,7 @@ export class Scene {
   }
 
   events(job: JobLike): Promise<readonly EventRecord[]> {
-    return this.log.eventsOf(toId(job))
+    return this.log.readHistory(toId(job))
   }
 
   async lastEvent(job: JobLike): Promise<EventRecord> {

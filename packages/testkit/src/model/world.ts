@@ -48,7 +48,7 @@ export class World {
 
   /** At the end: every history, event by event, and the invariants over all of them. */
   async compareHistories(rules: LifecycleRules): Promise<void> {
-    const histories = await Promise.all(rules.jobs.map(({ job }) => this.log.eventsOf(job.id)))
+    const histories = await Promise.all(rules.jobs.map(({ job }) => this.log.readHistory(job.id)))
     const stories = histories.map((events) => events.map(({ type }): StoredEventType => type))
     expect(stories).toEqual(rules.jobs.map(({ story }) => story))
     const violations = checkHistory({

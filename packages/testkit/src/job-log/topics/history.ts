@@ -16,7 +16,7 @@ export function describeHistory(harness: JobLogHarness): void {
     it('a job that nobody knows has no record and no events', async () => {
       const on = await scene()
       expect(await on.log.get(randomUUID())).toBeUndefined()
-      expect(await on.log.eventsOf(randomUUID())).toEqual([])
+      expect(await on.log.readHistory(randomUUID())).toEqual([])
     })
 
     it('the whole life of a job can be read: every event with its version, state and counters', async () => {
@@ -81,9 +81,9 @@ export function describeHistory(harness: JobLogHarness): void {
       const unfinished = await on.log.unfinished([...ids, randomUUID(), 'no id'])
       expect(unfinished.map(({ id }) => id).toSorted()).toEqual(open.map(({ id }) => id).toSorted())
       for (const { id, version } of unfinished)
-        expect((await on.log.eventsOf(id)).at(-1)?.version).toBe(version)
+        expect((await on.log.readHistory(id)).at(-1)?.version).toBe(version)
       await on.log.replay([failed.id], { by: 'ada' })
-      const replayed = (await on.log.eventsOf(failed.id)).at(-1)
+      const replayed = (await on.log.readHistory(failed.id)).at(-1)
       expect(await on.log.unfinished(ended.map(({ id }) => id))).toEqual([
         { id: failed.id, version: replayed?.version },
       ])
