@@ -1,3 +1,5 @@
+import { race } from './race.ts'
+
 /**
  * Waits for `work`, and ends as it does; once the signal aborts, as `aborted` does, which may throw. The work itself goes
  * on, and its end no longer matters.
@@ -8,13 +10,9 @@ export async function unlessAborted<T, Aborted>(
   aborted: () => Aborted,
 ): Promise<T | Aborted> {
   if (!signal) return work
-  const over = Promise.withResolvers<Aborted>()
-  const end = (): void => over.resolve((async () => aborted())())
-  signal.addEventListener('abort', end)
-  if (signal.aborted) end()
-  try {
-    return await Promise.race([work, over.promise])
-  } finally {
-    signal.removeEventListener('abort', end)
-  }
+  return race(work, aborted, (end) => {
+    signal.addEventListener('abort', end)
+    if (signal.aborted) end()
+    return () => signal.removeEventListener('abort', end)
+  })
 }
