@@ -61,7 +61,8 @@ export interface BrokerKind {
   readonly name: string
   /** For people. */
   readonly title: string
-  readonly provided: keyof ProvidedContext
+  /** By which a run provides one for all of its tests, where it does. */
+  readonly provided?: keyof ProvidedContext
   readonly cannot: Cannot
   /** Who waits for a ticket hears nothing for long, also when all is well. */
   readonly waitsInSilence?: boolean

@@ -4,20 +4,24 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject, onTestFinished } from 'vitest'
+import type { ProvidedContext } from 'vitest'
 import { logKinds, findPlace, placeKinds } from './place.ts'
 import type { BrokerKind, LogKind, PlaceKind } from './place.ts'
 import { sceneOn } from './scene.ts'
 import type { Finally, Scene, SceneOptions } from './scene.ts'
 import { readPrefix, withParameters } from './urls.ts'
 
-const reachable = logKinds.filter(
-  ({ server }) => server === undefined || inject(server.provided) !== undefined,
-)
+/** The URL of a server that the run has found. */
+function provided({ provided: by }: { readonly provided?: keyof ProvidedContext }): string | undefined {
+  return by && inject(by)
+}
+
+const reachable = logKinds.filter(({ server }) => server === undefined || provided(server) !== undefined)
 /** The logs that this run can reach, by name. */
 export const logs: readonly string[] = reachable.map(({ name }) => name)
 /** The places that this run can reach. A broker has the log that it would have in production, where there is one. */
 export const places: readonly PlaceKind[] = placeKinds
-  .filter(({ log, broker }) => (broker ? inject(broker.provided) !== undefined : reachable.includes(log)))
+  .filter(({ log, broker }) => (broker ? provided(broker) !== undefined : reachable.includes(log)))
   .map((kind) => (kind.broker ? onLog(kind, kind.broker, reachable.at(-1)!) : kind))
 
 function onLog(kind: PlaceKind, broker: BrokerKind, log: LogKind): PlaceKind {
@@ -35,7 +39,7 @@ export function makePlace(
 ): PlaceEnv {
   const { log, broker } = places.find((each) => each.name === name) ?? findPlace(name)
   const ERRAND_LOG = newLog(log, atTheEnd)
-  const server = broker && inject(broker.provided)
+  const server = broker && provided(broker)
   if (server === undefined) return { ERRAND_LOG, ERRAND_DRIVER: 'database' }
   const ERRAND_DRIVER = broker!.makeDriver(server)
   atTheEnd(() => broker!.deleteQueues(ERRAND_DRIVER, queues))
@@ -55,7 +59,7 @@ export function makeEmptyLog(name: string): string {
 
 function newLog(kind: LogKind, atTheEnd: Finally): string {
   const name = `test_${randomBytes(6).toString('hex')}`
-  const server = kind.server && inject(kind.server.provided)
+  const server = kind.server && provided(kind.server)
   const folder = server === undefined ? makeFolder(atTheEnd) : ''
   const url = kind.toUrl(server, name, folder)
   if (server !== undefined) atTheEnd(() => kind.remove?.(url))

@@ -8,5 +8,7 @@ declare module 'vitest' {
     amqp: string | undefined
     /** For `sqs(url)`; give it a prefix of your own. */
     sqs: string | undefined
+    /** Where the stories of faults happen: of their own run alone. */
+    place: string
   }
 }

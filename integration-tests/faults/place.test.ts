@@ -1,4 +1,5 @@
+import { inject } from 'vitest'
 import { describePlace } from './describe.ts'
 import { stories } from './stories.ts'
 
-describePlace('postgres', stories)
+describePlace(inject('place'), stories)
