@@ -102,7 +102,7 @@ async function refuseShared(run: Run, schema: string): Promise<void> {
 }
 
 /**
- * After a backup was restored, events that followers have seen may be gone, and their positions given anew: a new epoch
+ * After a backup was restored, events that followers have seen may be gone, and their positions given again: a new epoch
  * makes old cursors errors. Restored into another cluster, the transactions of old events may even lie in its future,
  * where no reader would find them: then they all go before its past, still in their order.
  */

@@ -24,7 +24,7 @@ const name = 'errand_notify'
 /**
  * Sends wake-ups, debounced at both edges: the first one at once, and what gathers until the next may go as one, each topic
  * once. In a transaction of its own, because a commit that notifies keeps all others that notify waiting: right behind
- * the statement that they tell of, or on a connection of its own. A wake-up that cannot be sent is dropped: whoever waits
+ * the statement that they tell of, or on a connection of its own. A wake-up that cannot be sent is dropped: who waits
  * for it polls as well.
  */
 export class Notifier {

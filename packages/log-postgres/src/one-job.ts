@@ -15,7 +15,7 @@ const idColumns = { known: 'id', live: 'id', progress: 'job_id' } as const
 
 /**
  * Reads about one job. A dispatcher's role may not read the tables, where everybody's payloads lie; it has functions
- * instead that give the rows of one job, for whoever knows its id (see `roles`). Which of the two it is shows the first
+ * instead that give the rows of one job, for those who know its id (see `roles`). Which of the two it is shows the first
  * refusal.
  */
 export class OneJob {

@@ -15,7 +15,7 @@ interface Rights {
   readonly tables: readonly string[]
 }
 
-/** Which rows each function gives: those of one job, for whoever knows its id. */
+/** Which rows each function gives: those of one job, for those who know its id. */
 const grantedTables: Readonly<Record<string, string>> = {
   known: 'id',
   live: 'id',

@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': 'f5ccce26d55cb0090aae9ce8eb718bf34eb7e3ab3cf4ad383688a0a4f9a90782',
+  'tables/0001.sql': 'bddcd4801f4d46af017a3f7115e9c647fca3e431edec4bb34a6d66fdc717d9fe',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

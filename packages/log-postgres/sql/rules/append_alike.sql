@@ -66,8 +66,8 @@ begin
 
   -- In a later statement than the rows of `live`: they may have waited for a job of the same id that has ended meanwhile.
   if p_tags is null then
-    insert into errand.events (link, jobs, version, type, state, name, queue, run, attempt, data)
-    select errand.link_of(v_number, null), v_ids, 1, 1 /* dispatched event */, 3 /* ready */, v_name, v_queue, 0, 0, v_data
+    insert into errand.events (seq, link, jobs, version, type, state, name, queue, run, attempt, data)
+    select v_number, errand.link_of(v_number, null), v_ids, 1, 1 /* dispatched event */, 3 /* ready */, v_name, v_queue, 0, 0, v_data
      where not exists (select from errand.ended x where x.id = any (v_ids));
   else
     insert into errand.events (link, jobs, version, type, state, name, queue, tags, run, attempt, data)

@@ -1,4 +1,4 @@
--- Partitions of events: one per day (UTC), made ahead by whoever may, and a default one for when nobody did.
+-- Partitions of events: one per day (UTC), made ahead by workers and operators, and a default one for when nobody did.
 
 -- Attached, not created as partitions: that would lock everybody out of the history for its while.
 create function errand.ensure_partitions(p_days integer) returns void language plpgsql

@@ -2,7 +2,7 @@
 -- that it lost once more. Whoever has read those must not go on by numbers. So the log notes each change of the timeline
 -- as a new epoch, with what it has in common with the one before.
 
--- The place of the newest event; for whoever asks from where to follow, and may not read them all.
+-- The place of the newest event; for those who ask from where to follow, and may not read them all.
 create function errand.newest() returns table (tx xid8, seq bigint) language sql stable
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$

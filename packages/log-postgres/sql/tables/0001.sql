@@ -210,7 +210,7 @@ create table errand.events_default partition of errand.events default;
 -- Without a key of their own, rows of a table that somebody publishes could not be deleted. It costs an insert nothing.
 alter table errand.events replica identity full;
 alter table errand.events_default replica identity full;
--- The events one by one, for whoever reads them.
+-- The events one by one, for readers.
 create view errand.job_events as
   select e.tx, e.seq, p.place::integer, p.job_id, e.at, e.run_at, e.version, e.run, e.attempt, e.type, e.state, e.name,
          e.queue, e.worker, e.tags,
@@ -278,7 +278,7 @@ create table errand.sweeps (
   hold_until timestamptz,
   -- Partitions of events exist for the days up to this one.
   partitions_until date not null default '-infinity',
-  -- All transactions before this one had ended when the row was written: whoever has the row has them, too.
+  -- All transactions before this one had ended when the row was written: who has the row has them, too.
   common_tx xid8,
   -- How often the clock was seen to have gone back, and the earliest time that it can have given since.
   backs integer not null default 0,
