@@ -8,6 +8,7 @@ export type Look = (subject: string, phase: string, figure: keyof PhaseSummary) 
 interface Ratio {
   readonly what: string
   readonly value: number
+  readonly cpu?: number | undefined
   readonly atLeast?: number
   readonly atMost?: number
 }
@@ -19,20 +20,22 @@ const fleetAtLeast = 1
 export function describeRatios(summaries: readonly Summary[]): string {
   const look: Look = (subject, phase, figure) =>
     summaries.find(({ name }) => name === subject)?.phases[phase]?.[figure] ?? undefined
-  const ratios = targets.flatMap(({ value, ...target }): Ratio[] => {
+  const ratios = targets.flatMap(({ value, cpu, ...target }): Ratio[] => {
     const found = value(look)
-    return found === undefined || !Number.isFinite(found) ? [] : [{ ...target, value: found }]
+    return found === undefined || !Number.isFinite(found)
+      ? []
+      : [{ ...target, value: found, cpu: cpu?.(look) }]
   })
   ratios.push(...compareVariants(summaries))
   if (ratios.length === 0) return ''
-  return aligned([['', 'measured', 'target', ''], ...ratios.map(makeLine)])
+  return aligned([['', 'measured', 'target', '', 'CPU per job'], ...ratios.map(makeLine)])
 }
 
-function makeLine({ what, value, atLeast, atMost }: Ratio): string[] {
+function makeLine({ what, value, cpu, atLeast, atMost }: Ratio): string[] {
   const reached = value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity)
   const target = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`
   const digits = value >= 100 ? 0 : 2
-  return [what, value.toFixed(digits), target, reached ? 'reached' : 'MISSED']
+  return [what, value.toFixed(digits), target, reached ? 'reached' : 'MISSED', cpu?.toFixed(2) ?? '']
 }
 
 /** Errand's fleets against one process, and its deep histories against none. */
