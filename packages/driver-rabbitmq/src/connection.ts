@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as amqpConnect, credentials } from 'amqplib'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
-import { driverError, readMessage } from '@errand/core/driver-kit'
+import { driverError, inTime, readMessage, unlessAborted } from '@errand/core/driver-kit'
 import { ErrandError } from '@errand/core/ports'
 import type { Clock } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
@@ -117,20 +117,18 @@ export class Connection {
    */
   async answer<T>(what: string, ask: () => Promise<T>): Promise<T> {
     if (this.ended.aborted) throw this.reason
-    const failed = Promise.withResolvers<never>()
-    const end = (): void => failed.reject(this.reason)
-    const stop = this.#clock.after(this.#answerTimeoutMs, () => {
-      void this.#signOfLife().then(() => failed.reject(this.#silence(what)))
-    })
-    this.ended.addEventListener('abort', end)
+    const fail = (): never => {
+      throw this.reason
+    }
     try {
       // Not every promise of amqplib ends with the connection: a channel that is being closed waits for ever.
-      return await Promise.race([ask(), failed.promise])
+      const answered = unlessAborted(ask(), this.ended, fail)
+      return await inTime(answered, this.#answerTimeoutMs, this.#clock, async () => {
+        await this.#signOfLife()
+        throw this.#silence(what)
+      })
     } catch (error) {
       throw this.ended.aborted ? this.reason : error
-    } finally {
-      stop()
-      this.ended.removeEventListener('abort', end)
     }
   }
 
@@ -143,11 +141,8 @@ export class Connection {
   /** Opens a channel, which needs no queue. Drops the connection if even that is not answered. Never rejects. */
   async #signOfLife(): Promise<void> {
     const stop = this.#clock.after(signOfLifeMs, () => this.drop(`no answer for ${this.#answerTimeoutMs} ms`))
-    const gone = new Promise<void>((resolve) => {
-      this.ended.addEventListener('abort', () => resolve(), { once: true })
-    })
     try {
-      const channel = await Promise.race([this.#model.createChannel(), gone])
+      const channel = await unlessAborted(this.#model.createChannel(), this.ended, () => undefined)
       channel?.on('error', () => {})
       channel?.close().catch(() => {})
     } catch {
