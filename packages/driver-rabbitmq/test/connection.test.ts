@@ -7,10 +7,10 @@ import { Connection } from '../src/connection.ts'
 const url = inject('amqp')
 const never = (): Promise<never> => new Promise(() => {})
 
-async function connection() {
+async function connection(answerTimeoutMs = 100) {
   const { hostname, port } = new URL(String(url))
   const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5672) })
-  const open = new Connection(await amqpConnect(proxy.url(String(url))), 'here', systemClock, 100)
+  const open = new Connection(await amqpConnect(proxy.url(String(url))), 'here', systemClock, answerTimeoutMs)
   onTestFinished(async () => {
     await open.close()
     await proxy.close()
@@ -39,8 +39,8 @@ describe.skipIf(url === undefined)('a question that is not answered', () => {
     expect(open.ended.aborted).toBe(true)
   })
 
-  it('ends with the connection', async () => {
-    const { open, proxy } = await connection()
+  it('ends with the connection, and not after its time', async () => {
+    const { open, proxy } = await connection(3_600_000)
     const asked = expect(open.answer('channel.close', never)).rejects.toMatchObject({ code: 'E_DRIVER' })
     proxy.cut()
     await asked
