@@ -6,6 +6,7 @@ import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
+import { brokerQueue, findLane } from './broker.ts'
 
 const url = inject('amqp')
 const slots = 4
@@ -26,6 +27,14 @@ describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
     })
     const after = await on.log.end()
     const critical = await dispatchCritical(on.errand, 10)
+    // A dispatch waits for the broker for a second at most.
+    const driver = on.env['ERRAND_DRIVER'] ?? ''
+    const lane = brokerQueue(new URL(driver).searchParams.get('prefix') ?? '', 'work', 'critical')
+    await until(async () => (await findLane(driver.replace(/\?.*/, ''), lane))?.waiting === 10, {
+      what: 'their tickets are on the broker',
+      withinMs: 30_000,
+      pause,
+    })
     openGate(on.ledger)
     // Readers see events a little later where the database has other transactions open.
     const isCritical = await until(

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { describe, expect, inject, test } from 'vitest'
 import { lanes } from '@errand/core/ports'
 import type { TransferStatus } from '@errand/core'
-import { until } from '@errand/testkit'
+import { scaleLimit, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
@@ -19,8 +19,11 @@ const bin = new URL('../../packages/errand/src/bin.ts', import.meta.url).pathnam
 const integrationTests = new URL('..', import.meta.url).pathname
 
 const inFlight = 5_000
-/** Twenty slots of two workers take at least eight seconds for them: longer than dispatchers may take to hear of a move. */
-const jobMs = 30
+/**
+ * Twenty slots of two workers take at least eight seconds for them: longer than dispatchers may take to hear of a move. On a
+ * busy machine the command takes long to start as well, and there must be jobs left by then.
+ */
+const jobMs = Math.min(150, scaleLimit(30))
 
 /** The real command, in a process of its own. */
 function command(env: Scene['env'], ...words: readonly string[]): PromiseWithChild<{ stdout: string }> {
