@@ -68,12 +68,15 @@ function computeFigures(measured: readonly Measured[]): Figures {
   const [first, ...others] = measured
   const followers = others.filter((one) => one.jobs === 0)
   const serverSeconds = [first, ...followers].reduce((all, one) => all + (one?.serverCpuSeconds ?? 0), 0)
+  // Where all jobs came at once, most of the work was done before the clock ran.
+  const isTimed = first?.rate !== undefined
   const calls = measured.flatMap((one) => one.calls)
   return {
     rate: first?.rate,
     latencies: first?.latencies,
-    clientUs: (1e6 * sum((one) => one.cpuSeconds)) / jobs,
-    serverUs: (1e6 * serverSeconds) / jobs,
+    ...(isTimed
+      ? { clientUs: (1e6 * sum((one) => one.cpuSeconds)) / jobs, serverUs: (1e6 * serverSeconds) / jobs }
+      : {}),
     // None means that the subject speaks another protocol, which nobody counts.
     statements: countKind(calls, 'statement') / jobs || undefined,
     requests: countKind(calls, 'request') / jobs || undefined,
