@@ -131,7 +131,7 @@ export function change(
       by: note.by,
       reason: note.reason,
       changed,
-      ...(row.runAt === undefined ? {} : { runAt: row.runAt }),
+      ...(state === 'scheduled' ? { runAt: row.runAt } : {}),
     },
   })
   return { state, ticket: state === 'ready' ? toTicket(store, row) : undefined }
