@@ -13,11 +13,11 @@ import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { lanes } from '@errand/core'
-import { connect } from 'amqplib'
-import { Client } from 'pg'
 import { afterAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { checkLogLines, eventually } from '@errand/testkit'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
+import { brokerQueue, deleteQueues, onBroker } from '../rabbitmq/broker.ts'
+import { onServer } from '../services/private-postgres.ts'
 import { errandCommand, examples, isAlive, node } from './commands.ts'
 import type { Command } from './commands.ts'
 
@@ -112,7 +112,7 @@ describe('the demo', () => {
 
   it.skipIf(amqp === undefined)('moves to RabbitMQ as well', async () => {
     const prefix = `demo-${randomBytes(4).toString('hex')}`
-    onTestFinished(() => deleteQueues(prefix))
+    onTestFinished(() => deleteQueues(amqp ?? '', prefix, ['pictures']))
     const url = new URL(amqp ?? '')
     url.searchParams.set('prefix', prefix)
     const some = pictures('some', ['dogs.jpg', 'fig.jpg', 'drum.jpg'])
@@ -234,27 +234,18 @@ async function forgeryIsFound(out: string): Promise<void> {
 }
 
 /** In each lane's queue, which a worker has declared: it throws when one is not there. */
-async function ticketsLeft(prefix: string): Promise<number[]> {
-  const connection = await connect(amqp ?? '')
-  const channel = await connection.createChannel()
-  const counts: number[] = []
-  for (const lane of lanes)
-    counts.push((await channel.checkQueue(`${prefix}:pictures:${lane}:v1`)).messageCount)
-  await connection.close()
-  return counts
-}
-
-async function deleteQueues(prefix: string): Promise<void> {
-  const connection = await connect(amqp ?? '')
-  const channel = await connection.createChannel()
-  for (const lane of lanes) await channel.deleteQueue(`${prefix}:pictures:${lane}:v1`)
-  await connection.close()
+function ticketsLeft(prefix: string): Promise<number[]> {
+  return onBroker(amqp ?? '', async (channel) => {
+    const counts: number[] = []
+    for (const lane of lanes)
+      counts.push((await channel.checkQueue(brokerQueue(prefix, 'pictures', lane))).messageCount)
+    return counts
+  })
 }
 
 async function schemaExists(name: string | undefined): Promise<boolean> {
-  const client = new Client({ connectionString: postgres })
-  await client.connect()
-  const { rowCount } = await client.query('select from pg_namespace where nspname = $1', [name])
-  await client.end()
+  const { rowCount } = await onServer(postgres ?? '', (client) =>
+    client.query('select from pg_namespace where nspname = $1', [name]),
+  )
   return rowCount === 1
 }

@@ -4,33 +4,33 @@ import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client } from 'pg'
 import { createErrand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
 import { logFromUrl } from '../services/logs.ts'
 import { quietLogger } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { startWorker } from '../fleet/member.ts'
-import { deleteQueues } from './broker.ts'
+import { withParameters } from '../fleet/urls.ts'
+import { onServer } from '../services/private-postgres.ts'
+import { deleteQueues, driverUrl } from './broker.ts'
 
 const jobs = 300
 const postgres = process.env['ERRAND_TEST_POSTGRES'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 const amqp = process.env['ERRAND_TEST_AMQP'] ?? 'amqp://guest:guest@127.0.0.1:5672'
 const name = `latency_${randomBytes(4).toString('hex')}`
-const url = new URL(postgres)
-url.searchParams.set('schema', name)
-const driver = `${amqp}?prefix=${name}`
+const url = withParameters(postgres, { schema: name })
+const driver = driverUrl(amqp, name)
 
-const log = logFromUrl(url.href).open({ clock: systemClock, logger: quietLogger })
+const log = logFromUrl(url).open({ clock: systemClock, logger: quietLogger })
 await log.migrate()
 const env = {
-  ERRAND_LOG: url.href,
+  ERRAND_LOG: url,
   ERRAND_DRIVER: driver,
   LEDGER: join(tmpdir(), name),
   LEASE_MS: '30000',
 }
 const worker = await startWorker(env, { finally: () => {} })
-const errand = createErrand({ log: url.href, driver, logger: quietLogger })
+const errand = createErrand({ log: url, driver, logger: quietLogger })
 
 const latencies: number[] = []
 for (let n = -20; n < jobs; n += 1) {
@@ -48,10 +48,7 @@ await worker.exited
 await errand.close()
 await log.close()
 await deleteQueues(amqp, name, ['work'])
-const client = new Client(postgres)
-await client.connect()
-await client.query(`drop schema ${name} cascade`)
-await client.end()
+await onServer(postgres, (client) => client.query(`drop schema ${name} cascade`))
 
 const sorted = latencies.toSorted((a, b) => a - b)
 const quantile = (part: number): string =>

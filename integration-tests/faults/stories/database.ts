@@ -96,7 +96,7 @@ export const databaseStories: readonly Story[] = [
 
   story('clock off', async (fleet) => {
     const queue = newName('clock')
-    const shift = join(import.meta.dirname, '..', 'app', 'shift.ts')
+    const shift = join(import.meta.dirname, '..', '..', 'fleet', 'app', 'shift.ts')
     const workers = await Promise.all(
       ['3600000', '-3600000'].map((CLOCK_OFF_MS) =>
         fleet.start({ env: { QUEUES: queue, CLOCK_OFF_MS }, execArgv: ['--import', shift] }),

@@ -1,10 +1,10 @@
 // Jobs that nobody can run, that block others, or of which there are too many; and workers of two versions.
-import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Client } from 'pg'
 import { expect } from 'vitest'
 import { systemClock } from '@errand/core/ports'
+import { readSchema, toServer } from '../../fleet/urls.ts'
 import { logFromUrl } from '../../services/logs.ts'
+import { onServer } from '../../services/private-postgres.ts'
 import { quietLogger, readHistory, scaleLimit, until } from '@errand/testkit'
 import { work } from '../../fleet/app/jobs.ts'
 import { startsByTicket } from '../../fleet/recovery.ts'
@@ -31,15 +31,11 @@ async function makeTooNew(log: string): Promise<void> {
     file.close()
     return
   }
-  const url = new URL(log)
-  const schema = url.searchParams.get('schema') ?? ''
-  url.search = ''
-  const client = new Client(url.href)
-  await client.connect()
-  await client.query(
-    `insert into ${schema}.migrations (version, name, oldest_code) values (999, 'of the future', 999)`,
+  await onServer(toServer(log), (client) =>
+    client.query(
+      `insert into ${readSchema(log)}.migrations (version, name, oldest_code) values (999, 'of the future', 999)`,
+    ),
   )
-  await client.end()
 }
 
 /** A job that waits for a worker that knows it does so for half a minute at a time: an operator need not. */
@@ -173,7 +169,7 @@ export const jobStories: readonly Story[] = [
     await opened.migrate()
     await opened.close()
     await makeTooNew(log)
-    const refused = startMember(join(import.meta.dirname, '..', 'app', 'worker.ts'), {
+    const refused = startMember('worker', {
       ERRAND_LOG: log,
       LEDGER: fleet.ledger,
     })

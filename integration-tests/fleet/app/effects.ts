@@ -1,6 +1,8 @@
 import { DatabaseSync } from 'node:sqlite'
-import { Client, Pool } from 'pg'
+import { Pool } from 'pg'
 import type { Context } from '@errand/core'
+import { onServer } from '../../services/private-postgres.ts'
+import { readSchema, toServer } from '../urls.ts'
 
 /** What jobs write into the application's own table, together with their completion. */
 export interface Effects {
@@ -31,9 +33,8 @@ function onSqlite(file: string): Effects {
 }
 
 function onPostgres(url: string): Effects {
-  const { base, schema } = splitUrl(url)
   const pool = new Pool({
-    connectionString: base,
+    connectionString: toServer(url),
     max: 2,
     connectionTimeoutMillis: 5_000,
     query_timeout: 5_000,
@@ -47,7 +48,7 @@ function onPostgres(url: string): Effects {
       let failure: unknown = true
       try {
         await client.query('begin')
-        await client.query(`insert into ${schema}.effects (job_id) values ($1)`, [ctx.job.id])
+        await client.query(`insert into ${readSchema(url)}.effects (job_id) values ($1)`, [ctx.job.id])
         await ctx.complete({ tx: client })
         await client.query('commit')
         failure = undefined
@@ -61,17 +62,18 @@ function onPostgres(url: string): Effects {
 
 export async function createEffects(url: string): Promise<void> {
   if (url.startsWith('sqlite:')) return onFile(url, (file) => file.exec('create table effects (job_id text)'))
-  const { base, schema } = splitUrl(url)
-  await onClient(base, (client) => client.query(`create table ${schema}.effects (job_id text)`))
+  await onServer(toServer(url), (client) =>
+    client.query(`create table ${readSchema(url)}.effects (job_id text)`),
+  )
 }
 
 /** The jobs of the rows, one for each row. */
 export async function readEffects(url: string): Promise<readonly string[]> {
   const rows = url.startsWith('sqlite:')
     ? onFile(url, (file) => file.prepare('select job_id from effects').all())
-    : await onClient(
-        splitUrl(url).base,
-        async (client) => (await client.query(`select job_id from ${splitUrl(url).schema}.effects`)).rows,
+    : await onServer(
+        toServer(url),
+        async (client) => (await client.query(`select job_id from ${readSchema(url)}.effects`)).rows,
       )
   return (rows as { job_id: string }[]).map(({ job_id }) => job_id)
 }
@@ -83,21 +85,4 @@ function onFile<T>(url: string, act: (file: DatabaseSync) => T): T {
   } finally {
     file.close()
   }
-}
-
-async function onClient<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client(url)
-  await client.connect()
-  try {
-    return await act(client)
-  } finally {
-    await client.end()
-  }
-}
-
-function splitUrl(url: string): { readonly base: string; readonly schema: string } {
-  const parts = new URL(url)
-  const schema = parts.searchParams.get('schema') ?? 'errand'
-  parts.search = ''
-  return { base: parts.href, schema }
 }
