@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCodes, eventTypes, releaseReasons, transitions } from '../packages/core/src/ports.ts'
 import type { JobState } from '../packages/core/src/ports.ts'
-import { grantsOf, scriptOf } from '../packages/log-postgres/src/roles.ts'
+import { makeGrants, makeScript } from '../packages/log-postgres/src/roles.ts'
 import { listPackages, root } from './workspace.ts'
 
 function errorsPage(): string {
@@ -51,9 +51,9 @@ ${reasons.join('\n')}
 /** The page as it is, with what `errand roles` prints today. */
 function securityPage(): string {
   const page = readFileSync(join(root, 'docs/security.md'), 'utf8')
-  const script = scriptOf(
+  const script = makeScript(
     '"errand"',
-    grantsOf('"errand"', {
+    makeGrants('"errand"', {
       dispatcher: 'errand_dispatcher',
       worker: 'errand_worker',
       operator: 'errand_operator',

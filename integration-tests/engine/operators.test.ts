@@ -84,8 +84,8 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
           await advance(typeof name === 'number' ? name : 2 + odd)
           if (typeof name === 'number' || lookedAtLater.includes(name)) continue
           const ask = name === 'prune' ? pruneAll : call(life)
-          const expected = await answerOf(ask(one.log))
-          const actual = await answerOf(ask(operators.includes(name) ? engine : two.log))
+          const expected = await catchAnswer(ask(one.log))
+          const actual = await catchAnswer(ask(operators.includes(name) ? engine : two.log))
           expect(sorted(actual), name).toEqual(sorted(expected))
           await advance(odd)
           if (operators.includes(name)) called[name] = (called[name] ?? 0) + 1
@@ -182,7 +182,7 @@ const pruneAll = (log: JobLog): Promise<unknown> =>
   log.prune({ succeededMs: 2_000, failedMs: 4_000, limit: 1_000 })
 
 /** What a call was answered with, or how it failed. The order of tickets is nobody's promise. */
-const answerOf = (call: Promise<unknown>): Promise<unknown> =>
+const catchAnswer = (call: Promise<unknown>): Promise<unknown> =>
   call.catch((error: unknown) => ({ code: (error as { code?: string }).code }))
 
 function sorted(answer: unknown): unknown {

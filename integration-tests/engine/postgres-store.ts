@@ -1,5 +1,5 @@
 import type { Client } from 'pg'
-import { answerEach, pickArguments, noTransactions } from '@errand/core/ports'
+import { answerEach, noTransactions, pickArguments } from '@errand/core/ports'
 import type {
   Answer,
   Answerers,
@@ -16,14 +16,14 @@ import type {
 import { stateCode } from '../../packages/log-postgres/src/codes.ts'
 import { isUuid } from '../../packages/log-postgres/src/literals.ts'
 import {
-  toEvent,
-  toLive,
+  nextLinks,
   readRow,
   selectFinished,
   selectJobs,
   selectLine,
   toEnded,
-  nextLinks,
+  toEvent,
+  toLive,
   writeEnded,
   writeEvents,
   writeJobs,
@@ -92,7 +92,7 @@ export class PostgresStore implements AsyncDatabase {
   async #read(questions: readonly Question[], locks: Locks): Promise<Answer[]> {
     const uniques = await this.#uniques(pickArguments(questions, 'unique'))
     const named = pickArguments(questions, 'row').map(([id]) => id)
-    const ofJobs = await this.#keysOf(pickArguments(questions, 'keyOf').map(([id]) => id))
+    const ofJobs = await this.#readKeys(pickArguments(questions, 'keyOf').map(([id]) => id))
     const keys = [...ofJobs.values(), ...pickArguments(questions, 'key').map(([key]) => key)]
     const holders = await this.#holders(keys)
     const longest = Math.max(
@@ -109,11 +109,11 @@ export class PostgresStore implements AsyncDatabase {
       [...named, ...[...lines.values(), ...finished.values()].flat()].filter(isUuid),
       locks,
     )
-    const rowsOf = (ids: readonly string[]): JobRow[] => ids.flatMap((id) => rows.get(id) ?? [])
+    const readRows = (ids: readonly string[]): JobRow[] => ids.flatMap((id) => rows.get(id) ?? [])
     const key = (one: QueueKey, jobs: number): KeyFound => ({
       ...one,
       holder: holders.get(formatKey(one)),
-      jobs: rowsOf(lines.get(formatKey(one)) ?? []).slice(0, jobs),
+      jobs: readRows(lines.get(formatKey(one)) ?? []).slice(0, jobs),
     })
     const asked: Partial<Answerers> = {
       facts: async () => {
@@ -133,7 +133,7 @@ export class PostgresStore implements AsyncDatabase {
         return one && key(one, jobs)
       },
       unique: (name, text) => uniques.get(formatKey({ queue: name, key: text })),
-      finished: (...given) => rowsOf(finished.get(JSON.stringify(given)) ?? []),
+      finished: (...given) => readRows(finished.get(JSON.stringify(given)) ?? []),
       // Events of the day stay: on PostgreSQL they go by whole days.
       oldEvents: () => 0,
     }
@@ -155,7 +155,7 @@ export class PostgresStore implements AsyncDatabase {
     )
   }
 
-  async #keysOf(ids: readonly string[]): Promise<Map<string, QueueKey>> {
+  async #readKeys(ids: readonly string[]): Promise<Map<string, QueueKey>> {
     const rows = await this.#sql<QueueKey & { id: string }>(
       'select id, queue, key from errand.known where id = any ($1::uuid[]) and key is not null',
       [ids.filter(isUuid)],

@@ -30,16 +30,16 @@ export const broker: BrokerKind = {
   hasty: (driver) => withParameters(driver, { heartbeat: '2' }),
   factory: async (driver) => (await import('@errand/driver-rabbitmq')).fromUrl(driver),
   deleteQueues: (driver, queues) =>
-    onQueues(driver, async (channel, nameOf) => {
-      for (const queue of queues) for (const lane of lanes) await channel.deleteQueue(nameOf(queue, lane))
+    onQueues(driver, async (channel, toName) => {
+      for (const queue of queues) for (const lane of lanes) await channel.deleteQueue(toName(queue, lane))
     }),
   put: (driver, queue, lane, contents) =>
-    onQueues(driver, async (channel, nameOf) => {
-      for (const content of contents) channel.sendToQueue(nameOf(queue, lane), content)
+    onQueues(driver, async (channel, toName) => {
+      for (const content of contents) channel.sendToQueue(toName(queue, lane), content)
     }),
   declareOtherwise: (driver, queue, lane) =>
-    onQueues(driver, async (channel, nameOf) => {
-      const name = nameOf(queue, lane)
+    onQueues(driver, async (channel, toName) => {
+      const name = toName(queue, lane)
       await channel.assertQueue(name, { durable: true })
       return {
         says: `queue "${name}" exists with another x-queue-type`,
@@ -55,7 +55,7 @@ function onQueues<T>(
   driver: string,
   act: (
     channel: Parameters<Act<T>>[0],
-    nameOf: (queue: string, lane: (typeof lanes)[number]) => string,
+    toName: (queue: string, lane: (typeof lanes)[number]) => string,
   ) => Promise<T>,
 ): Promise<T> {
   const prefix = readPrefix(driver)

@@ -42,7 +42,7 @@ export class Events {
       this.#database.query(
         'errand_events_of',
         `select m.epoch, ${standing(schema)}, ${eventColumns(schema)}
-           from ${this.#eventsOf('array[$1::uuid]')} e cross join ${schema}.meta m
+           from ${this.#selectEvents('array[$1::uuid]')} e cross join ${schema}.meta m
           order by e.version`,
         [id],
       )
@@ -76,10 +76,11 @@ export class Events {
     const ask = (): Promise<readonly Row[]> =>
       job === undefined
         ? this.#database.query('errand_read', this.#readText(undefined), values)
-        : this.#database.query('errand_read_filtered', this.#readText(this.#eventsOf('array[$9::uuid]')), [
-            ...values,
-            job,
-          ])
+        : this.#database.query(
+            'errand_read_filtered',
+            this.#readText(this.#selectEvents('array[$9::uuid]')),
+            [...values, job],
+          )
     const rows = await this.#noted(ask, (answer) => answer[0]?.[5])
     return this.#toPage(rows, after, limit)
   }
@@ -185,7 +186,7 @@ export class Events {
   }
 
   /** @param ids SQL of an array */
-  #eventsOf(ids: string): string {
+  #selectEvents(ids: string): string {
     return `${this.#database.rule('events_of')}(${ids}, null)`
   }
 
@@ -208,7 +209,7 @@ export class Events {
       select * from (
         select u.nth::text, 'true', ${textColumns(schema)}
           from asked u cross join facts f cross join lateral (
-            select e.*, row_number() over (order by e.tx, e.seq, e.place) as row from ${this.#eventsOf('array[u.id]')} e
+            select e.*, row_number() over (order by e.tx, e.seq, e.place) as row from ${this.#selectEvents('array[u.id]')} e
              where ((e.tx, e.seq) > (coalesce(u.tx, f.dropped_tx), coalesce(u.seq, f.dropped_seq))
                     or ((e.tx, e.seq) = (u.tx, u.seq) and e.place > u.place))
                and (u.seen is null or not pg_visible_in_snapshot(e.tx, u.seen))

@@ -15,7 +15,7 @@ import { OneJob } from './one-job.ts'
 import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Records } from './records.ts'
-import { grantsOf, scriptOf } from './roles.ts'
+import { makeGrants, makeScript } from './roles.ts'
 import { Settler } from './settle.ts'
 import { Sweeps } from './sweeps.ts'
 
@@ -78,9 +78,9 @@ export function openPostgresLog(
       return report
     },
     grants: async (roles, { apply }) => {
-      const grants = grantsOf(database.schema, roles, release)
+      const grants = makeGrants(database.schema, roles, release)
       if (apply) await database.transaction((run) => run(grants))
-      return scriptOf(database.schema, grants)
+      return makeScript(database.schema, grants)
     },
 
     append: (jobs, given = {}) =>

@@ -1,14 +1,14 @@
 import { isErrandError } from '@errand/core/ports'
 import type { Database } from './database.ts'
 
-/** Where the rows of jobs are read: `name` goes to the name of the statement, `rowsOf` to its text. */
+/** Where the rows of jobs are read: `name` goes to the name of the statement, `selectRows` to its text. */
 export interface Source {
   readonly name: string
   /**
    * Those of several jobs, each table read once for all of them.
    * @param ids SQL of an array of ids
    */
-  rowsOf(table: keyof typeof idColumns, ids: string): string
+  selectRows(table: keyof typeof idColumns, ids: string): string
 }
 
 const idColumns = { known: 'id', live: 'id', progress: 'job_id' } as const
@@ -26,12 +26,12 @@ export class OneJob {
   constructor({ schema }: Database) {
     this.tables = {
       name: '',
-      rowsOf: (table, ids) =>
+      selectRows: (table, ids) =>
         `(select * from ${schema}.${table} t where t.${idColumns[table]} = any (${ids}))`,
     }
     this.#functions = {
       name: '_granted',
-      rowsOf: (table, ids) =>
+      selectRows: (table, ids) =>
         `(select t.* from unnest(${ids}) u (id) cross join lateral ${schema}.granted_${table}(u.id) t)`,
     }
   }

@@ -61,9 +61,9 @@ export class Records {
     const records = await this.#oneJob.read(async (source) => {
       const rows = await this.#rows(
         `errand_get${source.name}`,
-        `${source.rowsOf('known', '$1::uuid[]')} j
-           left join ${source.rowsOf('live', '$1::uuid[]')} l on l.id = j.id
-           left join ${source.rowsOf('progress', '$1::uuid[]')} p on p.job_id = j.id`,
+        `${source.selectRows('known', '$1::uuid[]')} j
+           left join ${source.selectRows('live', '$1::uuid[]')} l on l.id = j.id
+           left join ${source.selectRows('progress', '$1::uuid[]')} p on p.job_id = j.id`,
         [arrayLiteral(ids)],
       )
       return this.#records(rows)
@@ -76,7 +76,7 @@ export class Records {
     const rows = await this.#oneJob.read((source) =>
       this.#database.query(
         `errand_unfinished${source.name}`,
-        `select l.id, l.version from ${source.rowsOf('live', '$1::uuid[]')} l where l.state <> ${stateCode.failed}`,
+        `select l.id, l.version from ${source.selectRows('live', '$1::uuid[]')} l where l.state <> ${stateCode.failed}`,
         [arrayLiteral(ids.filter(isUuid))],
       ),
     )
@@ -133,14 +133,14 @@ export class Records {
 
   async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
     if (rows.length === 0) return []
-    const idsOf = (some: readonly Row[]): string[] => some.map((row) => row[0]!)
+    const listIds = (some: readonly Row[]): string[] => some.map((row) => row[0]!)
     const since = Math.min(...rows.map((row) => number(row[sinceAt])))
-    const events = new Map(await this.#events(idsOf(rows), since))
+    const events = new Map(await this.#events(listIds(rows), since))
     // The time of an event only says where to look first: it comes from a clock that may have been set back.
     const torn = rows.filter((row) => !isWhole(row, events.get(row[0]!) ?? []))
     if (torn.length > 0)
-      for (const [id, all] of await this.#events(idsOf(torn), undefined)) events.set(id, all)
-    return rows.map((row) => recordOf(row, events.get(row[0]!) ?? []))
+      for (const [id, all] of await this.#events(listIds(torn), undefined)) events.set(id, all)
+    return rows.map((row) => toRecord(row, events.get(row[0]!) ?? []))
   }
 
   /**
@@ -184,7 +184,7 @@ function isWhole(row: Row, events: readonly Row[]): boolean {
   return live ? number(last[9]) >= number(live) : last[8] === last[9] && isFinal(toStoredState(last[2]))
 }
 
-function pastOf(events: readonly Row[]): Past {
+function toPast(events: readonly Row[]): Past {
   const [last] = events
   const replay = events.findIndex((event) => number(event[1]) === eventCode.replayed)
   const since = replay < 0 ? events : events.slice(0, replay)
@@ -199,12 +199,12 @@ function pastOf(events: readonly Row[]): Past {
   }
 }
 
-function recordOf(row: Row, events: readonly Row[]): JobRecord {
+function toRecord(row: Row, events: readonly Row[]): JobRecord {
   const [state, run, attempt, crashes, worker, runAt, cancel, maxAttempts, uniqueKey, value, message] =
     row.slice(storedCount)
-  const past = pastOf(events)
+  const past = toPast(events)
   const now = state ? toStoredState(state) : past.state
-  const bodyOf = (types: readonly number[]): JobRecord['result'] => {
+  const findBody = (types: readonly number[]): JobRecord['result'] => {
     const event = events.find((one) => types.includes(number(one[1])) && typeof one[7] === 'string')
     return event ? { codec: event[6] ?? '', text: event[7] ?? '' } : undefined
   }
@@ -221,7 +221,7 @@ function recordOf(row: Row, events: readonly Row[]): JobRecord {
     cancelRequested: state ? cancel === 't' : past.cancelRequested,
     uniqueKey: maybe(uniqueKey),
     progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
-    result: now === 'succeeded' ? bodyOf([eventCode.succeeded]) : undefined,
-    error: now === 'succeeded' ? undefined : bodyOf(errors),
+    result: now === 'succeeded' ? findBody([eventCode.succeeded]) : undefined,
+    error: now === 'succeeded' ? undefined : findBody(errors),
   }
 }

@@ -99,7 +99,7 @@ const names = Object.keys(rights) as RoleName[]
  * @param schema quoted
  * @throws `E_OPTION`
  */
-export function grantsOf(schema: string, roles: LogRoles, release: Release = thisRelease): string {
+export function makeGrants(schema: string, roles: LogRoles, release: Release = thisRelease): string {
   const given = names.flatMap((name) => {
     const role = roles[name]
     return role === undefined ? [] : [{ name, role: quoteRole(name, role) }]
@@ -148,14 +148,14 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
     `    select p.oid, regexp_replace(p.proname, '_v[0-9]+$', '') from pg_proc p`,
     `     where p.pronamespace = '${schema}'::regnamespace and p.proname ~ '_v[0-9]+$'`,
     '  loop',
-    `    if v_name = any ('{${arrayOf(createdIn(rules, 'function'))}}') then`,
+    `    if v_name = any ('{${toArray(createdIn(rules, 'function'))}}') then`,
     `      execute format('revoke all on function %s from ${others}', v_rule);`,
     '    end if;',
-    `    if v_name = any ('{${arrayOf(called)}}') then`,
+    `    if v_name = any ('{${toArray(called)}}') then`,
     `      execute format('alter function %s security definer', v_rule);`,
     '    end if;',
     ...given.flatMap(({ name, role }) => [
-      `    if v_name = any ('{${arrayOf([...connecting.rules, ...rights[name].rules])}}') then`,
+      `    if v_name = any ('{${toArray([...connecting.rules, ...rights[name].rules])}}') then`,
       `      execute format('grant execute on function %s to ${role}', v_rule);`,
       '    end if;',
     ]),
@@ -184,13 +184,13 @@ export function grantsOf(schema: string, roles: LogRoles, release: Release = thi
 }
 
 /** The same as a script, for people to read and to run. */
-export function scriptOf(schema: string, grants: string): string {
+export function makeScript(schema: string, grants: string): string {
   const title = `-- The rights of roles on the job log in schema ${schema}. For its owner to run, after each errand migrate.`
   return `${title}\nbegin;\n${grants}commit;\n`
 }
 
 /** Members of a literal of an array, one line for each few. */
-function arrayOf(all: readonly string[]): string {
+function toArray(all: readonly string[]): string {
   return `\n${listed([...new Set(all)], 6)}\n      `
 }
 

@@ -129,14 +129,14 @@ describe.skipIf(url === undefined)('roles', () => {
   const jobId = randomUUID()
   const me = workerRef()
 
-  const urlOf = (name: (typeof everybody)[number]): string => {
+  const toUrl = (name: (typeof everybody)[number]): string => {
     const own = new URL(stage.url)
     own.username = role(name)
     own.password = name
     return own.href
   }
   const client = async (name: (typeof everybody)[number]): Promise<Client> => {
-    const found = new Client({ connectionString: urlOf(name) })
+    const found = new Client({ connectionString: toUrl(name) })
     await found.connect()
     onTestFinished(() => found.end())
     return found
@@ -149,12 +149,12 @@ describe.skipIf(url === undefined)('roles', () => {
     for (const name of everybody) await stage.sql(`create role ${role(name)} login password '${name}'`)
     // The owner is no superuser: what the log's functions do needs nothing more.
     await stage.sql(`grant create on database "${database}" to ${role('owner')}`)
-    owner = stage.open({ url: urlOf('owner') })
+    owner = stage.open({ url: toUrl('owner') })
     await owner.migrate()
     await owner.grants!(roles, { apply: true })
     await owner.append([newJob({ id: jobId, queue: 'held', due: { delayMs: 3_600_000 } })])
     await owner.beat(me, { queues: ['default', 'settled'], taking: true, progress: [] })
-    for (const name of roleNames) logs.set(name, stage.open({ url: urlOf(name), poolSize: 1 }))
+    for (const name of roleNames) logs.set(name, stage.open({ url: toUrl(name), poolSize: 1 }))
   })
   afterAll(async () => {
     await owner?.close()
@@ -244,13 +244,13 @@ describe.skipIf(url === undefined)('roles', () => {
   })
 
   it('a role with no rights is told so, and where to find them', async () => {
-    const log = stage.open({ url: urlOf('stranger') })
+    const log = stage.open({ url: toUrl('stranger') })
     await expect(log.connect()).rejects.toMatchObject({
       code: 'E_RIGHTS',
       message: expect.stringMatching(/permission denied for schema .*errand roles/) as string,
     })
     // Nor does it make a log of its own.
-    const elsewhere = stage.open({ url: urlOf('stranger'), schema: `${stage.schema}_b`, migrate: true })
+    const elsewhere = stage.open({ url: toUrl('stranger'), schema: `${stage.schema}_b`, migrate: true })
     await expect(elsewhere.connect()).rejects.toMatchObject({ code: 'E_RIGHTS' })
   })
 
