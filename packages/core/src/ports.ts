@@ -49,6 +49,7 @@ export type {
   AppendOptions,
   BeatReply,
   BeatReport,
+  ServedQueue,
   Expedited,
   ExpediteOptions,
   HeartbeatLog,

@@ -1,5 +1,5 @@
 import { freeText } from '@errand/core/ports'
-import type { BeatReply, BeatReport, WorkerRef } from '@errand/core/ports'
+import type { BeatReply, BeatReport, ServedQueue, WorkerRef } from '@errand/core/ports'
 import type { Database } from './database.ts'
 import { arrayLiteral, jsonMembers } from './literals.ts'
 import { maybe, number, toTransfer } from './rows.ts'
@@ -8,10 +8,12 @@ import { maybe, number, toTransfer } from './rows.ts'
 export class Beats {
   readonly #database: Database
   readonly #text: string
+  readonly #served: string
 
   constructor(database: Database) {
     this.#database = database
-    this.#text = `select * from ${database.rule('beat')}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+    this.#text = `select * from ${database.rule('beat')}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+    this.#served = `select * from ${database.rule('served')}()`
   }
 
   async beat(by: WorkerRef, report: BeatReport): Promise<BeatReply> {
@@ -33,6 +35,7 @@ export class Beats {
       arrayLiteral(report.drivers ?? []) ?? '{}',
       arrayLiteral(givenUp.map(({ id }) => id)),
       arrayLiteral(givenUp.map(({ run }) => run)),
+      arrayLiteral(report.slots ? report.queues.map((queue) => report.slots?.[queue] ?? null) : []) ?? '{}',
     ])
     const of = (kind: string): typeof rows => rows.filter((row) => row[0] === kind)
     return {
@@ -45,6 +48,15 @@ export class Beats {
       stop: of('stop').length > 0,
       transfer: of('transfer').map(([, , revision, json]) => toTransfer(revision, json))[0],
     }
+  }
+
+  async served(): Promise<readonly ServedQueue[]> {
+    const rows = await this.#database.query('errand_served', this.#served)
+    return rows.map(([queue, workers, slots]) => ({
+      queue: queue!,
+      workers: number(workers),
+      slots: slots === null || slots === undefined ? undefined : number(slots),
+    }))
   }
 
   async leave(by: WorkerRef): Promise<void> {

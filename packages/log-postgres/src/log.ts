@@ -99,6 +99,7 @@ export function openPostgresLog(
     complete: (fence, result, by, tx) => connected(() => settler.complete(fence, result, by, tx)),
     passKeys: (limit) => connected(() => sweeps.passKeys(limit)),
     beat: (by, report) => connected(() => beats.beat(by, report)),
+    served: () => connected(() => beats.served()),
     leave: (by) => connected(() => beats.leave(by)),
     sweep: (given) => connected(() => sweeps.sweep(given)),
     published: (tickets) => connected(() => sweeps.published(tickets)),

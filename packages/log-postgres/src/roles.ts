@@ -32,7 +32,7 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  rules: ['append', 'append_alike', 'locked_keys', 'events_of'],
+  rules: ['append', 'append_alike', 'locked_keys', 'events_of', 'served'],
   tables: [],
 }
 
@@ -45,6 +45,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'append_alike',
       'locked_keys',
       'events_of',
+      'served',
       'claim',
       'take',
       'settle',
@@ -71,6 +72,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     does: 'looks at everything, and acts on jobs, queues and workers',
     rules: [
       'events_of',
+      'served',
       'cancel',
       'replay',
       'skip',

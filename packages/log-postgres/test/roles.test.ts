@@ -67,6 +67,7 @@ const calls: readonly (readonly [
   ['list', ['worker', 'operator'], ({ log }) => log.list({}, { limit: 10 })],
   ['notify', roleNames, ({ log }) => log.notify(['events'])],
   ['know where the driver is', roleNames, ({ log }) => log.transfer()],
+  ['know which queues are served', roleNames, ({ log }) => log.served()],
   ['beat', ['worker'], ({ log, me }) => log.beat(me, { queues: ['default'], taking: true, progress: [] })],
   ['claim', ['worker'], ({ log, me, logId }) => log.claim([newTicket({ log: logId })], 1, me, randomUUID())],
   ['take', ['worker'], ({ log, me }) => log.take(['nobody-serves-it'], 1, me, randomUUID())],

@@ -165,6 +165,7 @@ export function workerRow(row: Row): WorkerRow {
     taking: row.taking === 1,
     why: optionalText(row.why),
     drivers: list(row.drivers),
+    slots: row.slots === null ? undefined : (JSON.parse(text(row.slots)) as Record<string, number>),
     lastSeen: number(row.last_seen),
     leaseUntil: number(row.lease_until),
     stop: row.stop === 1,

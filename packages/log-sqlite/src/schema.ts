@@ -100,7 +100,7 @@ export const migrations: readonly Migration[] = [
         primary key (name, key)) strict, without rowid`,
       `create table errand_workers (id text primary key, host text not null, pid integer not null, label text,
         lease_ms integer not null, started_at integer not null, queues text not null, taking integer not null,
-        why text, drivers text not null, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
+        why text, drivers text not null, slots text, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
       `create table errand_queues (name text primary key, paused_by text not null) strict, without rowid`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,

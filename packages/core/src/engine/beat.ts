@@ -17,6 +17,7 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
     taking: report.taking,
     why: report.why,
     drivers: report.drivers ?? [],
+    slots: report.slots,
     lastSeen: now,
     leaseUntil: now + by.leaseMs,
     stop: known?.stop ?? false,

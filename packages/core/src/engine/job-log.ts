@@ -96,6 +96,7 @@ export function engineLog(given: EngineHost): JobLog {
       ),
 
     beat: (by, report) => host.write((store, now) => beat(store, now, by, report), calls.beat(by, report)),
+    served: () => host.read((store, now) => operate.served(store, now), calls.workers()),
     leave: (by) => host.write((store) => store.removeWorker(by.id), {}),
     sweep: (options) => host.write((store, now) => sweep(store, now, options), calls.sweep(options)),
     published: (tickets) => host.write((store) => published(store, tickets), calls.published(tickets)),

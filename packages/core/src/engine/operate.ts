@@ -11,6 +11,7 @@ import type {
   WorkerRecord,
 } from '../ports/operations.ts'
 import type { JobState } from '../job/state.ts'
+import type { ServedQueue } from '../ports/job-log.ts'
 import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { withRow } from './damaged-row.ts'
 import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
@@ -168,6 +169,18 @@ export function workers(store: JobStore, now: number): WorkerRecord[] {
     stopping: worker.stop,
     drivers: worker.drivers,
   }))
+}
+
+export function served(store: JobStore, now: number): ServedQueue[] {
+  const alive = store.workers().filter((worker) => worker.leaseUntil >= now)
+  const queues = [...new Set(alive.flatMap((worker) => worker.queues))]
+  return queues.map((queue) => {
+    const serving = alive.filter((worker) => worker.queues.includes(queue))
+    const slots = serving.map((worker) => worker.slots?.[queue])
+    const known = slots.filter((each) => each !== undefined)
+    const all = known.length === slots.length
+    return { queue, workers: serving.length, slots: all ? Math.min(...known) : undefined }
+  })
 }
 
 export function stopWorkers(store: JobStore, id: string | undefined): number {

@@ -64,6 +64,8 @@ export interface JobLog extends History, Operations {
 
   /** Renews the lease of the whole process, records progress, and returns what the worker must know. The first call registers the worker. */
   beat(by: WorkerRef, report: BeatReport): Promise<BeatReply>
+  /** The queues that live workers serve. Cheap: dispatchers ask every few seconds. */
+  served(): Promise<readonly ServedQueue[]>
   /** The worker ends in order: its row is removed. Claims that it still holds are lost at the next sweep. */
   leave(by: WorkerRef): Promise<void>
 
@@ -159,6 +161,11 @@ export interface Progress extends Fence {
 export interface BeatReport {
   /** Queues that this process serves. */
   readonly queues: readonly QueueName[]
+  /**
+   * How many jobs of each of these queues it runs at a time. A worker that says so reads messages with several tickets.
+   * Default: it reads none.
+   */
+  readonly slots?: Readonly<Record<QueueName, number>> | undefined
   /** Whether it asks for deliveries at present, and if not, why. */
   readonly taking: boolean
   readonly why?: string | undefined
@@ -170,6 +177,14 @@ export interface BeatReport {
    */
   readonly givenUp?: readonly Fence[] | undefined
   readonly progress: readonly Progress[]
+}
+
+export interface ServedQueue {
+  readonly queue: QueueName
+  /** Live workers that serve it, at least one. */
+  readonly workers: number
+  /** The slots of the worker that has the fewest. Undefined if one of them has not said: it reads no message with several tickets. */
+  readonly slots: number | undefined
 }
 
 export interface BeatReply {

@@ -32,6 +32,8 @@ export interface Parts {
   readonly worker: ResolvedWorker
   readonly ref: WorkerRef
   readonly queues: readonly QueueName[]
+  /** How many jobs of each queue run at a time; queues of one pool share theirs. */
+  readonly slots: Readonly<Record<QueueName, number>>
   readonly runs: Runs
   readonly heartbeat: Heartbeat
   readonly progress: ProgressReports
@@ -80,6 +82,8 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     leaseMs: worker.leaseMs,
     graceMs: worker.graceMs,
   }
+  const sizes = poolSizes(queues, worker.concurrency)
+  const slots = Object.fromEntries(sizes.flatMap(({ queues, size }) => queues.map((each) => [each, size])))
   const beats = heartbeat({
     ref,
     intervalMs: worker.heartbeatMs,
@@ -87,7 +91,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     logFactory: deps.logFactory,
     clock,
     logger,
-    status: { queues, taking: false, why: 'it is starting', drivers: route.places },
+    status: { queues, slots, taking: false, why: 'it is starting', drivers: route.places },
     answered: surroundings.answered,
     leaseOut,
     logGone: surroundings.logGone,
@@ -134,12 +138,12 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   const service = new Service(clock, logger, surroundings.served)
   const shared = { ahead, allowance, deps, ref, gate, runs, runner }
   const poolParts = { ...shared, grants, hooks, leaseOut, resubscribed, service }
-  const sizes = poolSizes(queues, worker.concurrency)
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {
     worker,
     ref,
     queues,
+    slots,
     runs,
     heartbeat: beats,
     progress,

@@ -243,10 +243,10 @@ class RunningWorker implements Worker {
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
-  #report({ heartbeat, queues, settler }: Parts): void {
+  #report({ heartbeat, queues, slots, settler }: Parts): void {
     const why = this.#why()
     const drivers = this.#deps.route.places
-    heartbeat.report({ queues, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
+    heartbeat.report({ queues, slots, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
   }
 
   #why(): string | undefined {

@@ -9,7 +9,7 @@
 create function errand.beat(
   p_id text, p_host text, p_pid integer, p_label text, p_lease_ms bigint, p_queues text[], p_taking boolean, p_why text,
   p_jobs uuid[], p_runs integer[], p_values double precision[], p_messages text[], p_data text[],
-  p_drivers text[], p_given_up uuid[], p_given_up_runs integer[]
+  p_drivers text[], p_given_up uuid[], p_given_up_runs integer[], p_slots integer[]
 ) returns table (kind text, name text, run integer, note text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
@@ -20,14 +20,14 @@ declare
   v_late boolean;
 begin
   insert into errand.workers as w (
-    id, host, pid, label, lease_ms, queues, taking, why, drivers, started_at, last_seen, lease_until)
+    id, host, pid, label, lease_ms, queues, taking, why, drivers, slots, started_at, last_seen, lease_until)
   values (p_id, p_host, p_pid, p_label,
           case when p_lease_ms is not null then least(greatest(p_lease_ms, 0), 3153600000000) end,
-          p_queues, p_taking, p_why, p_drivers, v_now, v_now,
+          p_queues, p_taking, p_why, p_drivers, p_slots, v_now, v_now,
           v_now + case when p_lease_ms is not null then least(greatest(p_lease_ms, 0), 3153600000000) end * interval '1 millisecond')
   on conflict (id) do update
      set queues = excluded.queues, taking = excluded.taking, why = excluded.why, drivers = excluded.drivers,
-         lease_ms = excluded.lease_ms, last_seen = excluded.last_seen, lease_until = excluded.lease_until
+         slots = excluded.slots, lease_ms = excluded.lease_ms, last_seen = excluded.last_seen, lease_until = excluded.lease_until
   returning w.stop into v_stop;
 
   if p_jobs is not null then
@@ -97,3 +97,15 @@ begin
     select 'transfer', null::text, m.transfer_revision, m.transfer from errand.meta m where m.transfer_revision > 0;
   if v_stop then return query select 'stop', null::text, null::integer, null::text; end if;
 end $$;
+
+/*
+ * The queues that live workers serve, for those who publish tickets: how many workers, and the slots of the one that has the
+ * fewest; null if one of them has not said.
+ */
+create function errand.served() returns table (queue text, workers bigint, slots integer) language sql stable
+set search_path to pg_catalog, pg_temp as $$
+  select s.queue, count(*), case when bool_and(s.slots is not null) then min(s.slots) end
+    from errand.workers w cross join lateral unnest(w.queues, w.slots) as s (queue, slots)
+   where w.lease_until >= errand.clock() and s.queue is not null
+   group by s.queue
+$$;

@@ -258,6 +258,8 @@ create table errand.workers (
   why text,
   -- Places of the drivers that it serves.
   drivers text[] not null default '{}',
+  -- How many jobs of each of its queues it runs at a time; empty if it has not said.
+  slots integer[] not null default '{}',
   stop boolean not null default false,
   started_at timestamptz not null,
   last_seen timestamptz not null,

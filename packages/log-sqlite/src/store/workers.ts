@@ -18,7 +18,7 @@ export function workerTables(
     saveWorker(worker: WorkerRow): void {
       sql.run(
         `insert or replace into errand_workers (id, host, pid, label, lease_ms, started_at, queues, taking, why, drivers,
-         last_seen, lease_until, stop) values (${marks(13)})`,
+         slots, last_seen, lease_until, stop) values (${marks(14)})`,
         worker.id,
         worker.host,
         worker.pid,
@@ -29,6 +29,7 @@ export function workerTables(
         Number(worker.taking),
         or(worker.why),
         json(worker.drivers),
+        worker.slots === undefined ? null : json(worker.slots),
         worker.lastSeen,
         worker.leaseUntil,
         Number(worker.stop),

@@ -49,6 +49,25 @@ export function describeBeat(harness: JobLogHarness): void {
       expect(second?.lastSeen).toBeGreaterThan(first?.lastSeen ?? Infinity)
     })
 
+    it('says how many live workers serve each queue, and the slots of the one that has the fewest', async () => {
+      const on = await scene()
+      const [first, second] = [await on.worker(), await on.worker()]
+      const other = on.newQueue()
+      const serving = async (queue: string) => (await on.log.served()).find((each) => each.queue === queue)
+      await on.beat(first, { queues: [on.queue, other], slots: { [on.queue]: 10, [other]: 4 } })
+      await on.beat(second, { queues: [on.queue], slots: { [on.queue]: 2 } })
+      expect(await serving(on.queue)).toEqual({ queue: on.queue, workers: 2, slots: 2 })
+      expect(await serving(other)).toEqual({ queue: other, workers: 1, slots: 4 })
+      // A worker of an older build does not say.
+      await on.beat(second, { queues: [on.queue, other] })
+      expect(await serving(on.queue)).toEqual({ queue: on.queue, workers: 2, slots: undefined })
+      expect(await serving(other)).toEqual({ queue: other, workers: 2, slots: undefined })
+      await on.log.leave(second)
+      expect(await serving(on.queue)).toEqual({ queue: on.queue, workers: 1, slots: 10 })
+      await on.log.leave(first)
+      expect(await serving(on.queue)).toBeUndefined()
+    })
+
     it('every heartbeat answers the claims that the log holds for the worker, and nobody else’s', async () => {
       const on = await scene()
       const worker = await on.worker()
