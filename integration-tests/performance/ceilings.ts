@@ -13,8 +13,8 @@ export const ceilings = {
   statementsOfHotKey: 6,
   /** Of an idle worker with 100 queues on PostgreSQL, per second. To become 5. */
   idleCommits: 75,
-  /** To SQS, from the dispatch to the end. To become 0.06. */
-  requests: 0.35,
+  /** To SQS, from the dispatch to the end. */
+  requests: 0.06,
   /** Of an idle worker with 20 queues on SQS, per second. To become 0.5. */
   idleRequests: 4.6,
 } as const

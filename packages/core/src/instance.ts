@@ -56,7 +56,7 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
       context: { log, logger, clock },
       factoryAt: (url) => config.driverAt(url),
     })
-    const publisher = createPublisher({ driver, clock, logger, settings })
+    const publisher = createPublisher({ driver, log, clock, logger, settings })
     let [place] = driver.places
     driver.onChange(() => {
       const [now] = driver.places

@@ -1,19 +1,14 @@
 import type { Channel, ConsumeMessage, GetMessage } from 'amqplib'
-import { decodeTicket } from '@errand/core/driver-kit'
+import { decodeTickets, openMessage } from '@errand/core/driver-kit'
+import type { Received } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
-import type { Delivery, Logger } from '@errand/core/ports'
+import type { Logger } from '@errand/core/ports'
 import { Acks } from './acks.ts'
 import type { Connection } from './connection.ts'
 
-/** A delivery in this process's hands. */
-export interface Held {
-  readonly delivery: Delivery
-  /** The consumer that brought it. */
-  readonly consumer: string | undefined
-}
-
 export interface LaneChannelEvents {
-  readonly delivered: (held: Held) => void
+  /** The tickets of one message, and the consumer that brought it. */
+  readonly delivered: (tickets: readonly Received[], consumer: string | undefined) => void
   /** The broker has cancelled the consumer: its queue was deleted, as a rule. */
   readonly cancelled: (consumer: string) => void
   /** With the error of the broker, where there is one. */
@@ -55,24 +50,24 @@ export class LaneChannel {
     channel.prependListener('delivery', (message: ConsumeMessage) => this.#received(message))
   }
 
-  /** Deliveries that the broker counts against the window of the consumer. */
+  /** Messages that the broker counts against the window of the consumer. */
   get outstanding(): number {
     return this.#acks.outstanding
   }
 
-  /** Tickets that wait in the queue. Rejects with code 403 where the user may not look. */
+  /** Messages that wait in the queue. Rejects with code 403 where the user may not look. */
   async waiting(): Promise<number> {
     const { messageCount } = await this.#ask('queue.declare', () => this.#channel.checkQueue(this.#queue))
     return messageCount
   }
 
-  /** One ticket, or undefined when none waits. */
-  async get(): Promise<Delivery | undefined> {
+  /** The tickets of one message, or undefined when none waits. */
+  async get(): Promise<readonly Received[] | undefined> {
     for (;;) {
       const message = await this.#ask('basic.get', () => this.#channel.get(this.#queue))
       if (message === false) return undefined
-      const delivery = this.#deliver(message)
-      if (delivery) return delivery
+      const tickets = this.#open(message)
+      if (tickets) return tickets
     }
   }
 
@@ -123,16 +118,20 @@ export class LaneChannel {
   }
 
   #received(message: ConsumeMessage): void {
-    const delivery = this.#deliver(message)
-    if (delivery) this.#events.delivered({ delivery, consumer: message.fields.consumerTag })
+    const tickets = this.#open(message)
+    if (tickets) this.#events.delivered(tickets, message.fields.consumerTag)
   }
 
   /** Undefined for what is no ticket: it is set aside, so that it comes back to nobody. */
-  #deliver({ content, fields: { deliveryTag: tag } }: ConsumeMessage | GetMessage): Delivery | undefined {
+  #open({ content, fields }: ConsumeMessage | GetMessage): readonly Received[] | undefined {
+    const { deliveryTag: tag, redelivered } = fields
     const acks = this.#acks
     acks.received(tag)
-    const { ticket, why } = decodeTicket(content)
-    if (ticket) return { ticket, ack: () => acks.ack(tag), release: async () => acks.requeue(tag) }
+    const { tickets, why } = decodeTickets(content)
+    if (tickets) {
+      const release = async (): Promise<void> => acks.requeue(tag)
+      return openMessage({ tickets, redelivered, ack: () => acks.ack(tag), release })
+    }
     this.#logger.warn({ queue: this.#queue, why }, 'a message that is not a ticket was set aside')
     acks.setAside(tag)
     return undefined

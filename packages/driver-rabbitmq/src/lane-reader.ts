@@ -1,10 +1,10 @@
 import { driverError, readMessage, repeat } from '@errand/core/driver-kit'
+import type { Received } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Lane, Logger } from '@errand/core/ports'
 import type { Connection } from './connection.ts'
 import { replyCode } from './errors.ts'
 import { LaneChannel } from './lane-channel.ts'
-import type { Held } from './lane-channel.ts'
 import { brokerQueue } from './names.ts'
 import type { Settings } from './options.ts'
 import { getTopology, isRefused } from './topology.ts'
@@ -28,7 +28,7 @@ export interface Taken {
   readonly more: boolean
 }
 
-/** What a look at a lane found: how many tickets wait; undefined where the user may not look. */
+/** What a look at a lane found: how many messages wait; undefined where the user may not look. */
 export interface Seen {
   readonly waiting: number | undefined
 }
@@ -37,6 +37,8 @@ export interface Seen {
 const fewTickets = 2
 /** As AMQP counts. */
 const widestWindow = 65_535
+/** The weight of one message in the average number of its tickets. */
+const weight = 0.2
 
 /** Reads one lane: by a consumer while there is demand, one by one where little is wanted. */
 export class LaneReader {
@@ -44,11 +46,15 @@ export class LaneReader {
   readonly #parts: LaneReaderParts
   readonly #queue: string
   #channel: LaneChannel | undefined
+  /** Its window is in messages, as the broker counts. */
   #consumer: { readonly tag: string; readonly window: number } | undefined
   #cancelling: string | undefined
   #consumers = 0
-  #held: Held[] = []
+  #held: Received[] = []
   #heldSinceMs = 0
+  #ticketsPerMessage = 1
+  /** Messages that have come since the consumer was started. */
+  #arrived = 0
   /** The window was full since it was last known that nothing waits. */
   #saturated = false
   #failure: Error | undefined
@@ -96,10 +102,11 @@ export class LaneReader {
     })
   }
 
-  /** From now on tickets come by themselves, up to so many. */
-  listen(window: number): Promise<void> {
+  /** From now on tickets come by themselves, up to about so many. */
+  listen(max: number): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#over) return
+      const window = this.#messagesFor(max)
       const now = this.#consumer?.window
       // A window that nearly fits stays: to change it costs the broker a consumer.
       if (now === undefined || window >= 2 * now || 4 * window <= now)
@@ -132,27 +139,30 @@ export class LaneReader {
     const deliveries = this.#takeHeld(max)
     if (deliveries.length === max) return { deliveries, more: false }
     const more = await this.#hasMore()
-    if (more && this.#consumer && max >= 2 * this.#consumer.window) await this.#consume(windowFor(max, hurry))
+    if (more && this.#consumer && this.#messagesFor(max) >= 2 * this.#consumer.window)
+      await this.#consume(this.#windowFor(max, hurry))
     deliveries.push(...this.#takeHeld(max - deliveries.length))
     return { deliveries, more: more && deliveries.length < max }
   }
 
   /** Without a consumer. */
   async #fetch(max: number, hurry: boolean, seen: Seen | undefined): Promise<Taken> {
+    const deliveries = this.#takeHeld(max)
+    if (deliveries.length >= max) return { deliveries, more: false }
     const channel = await this.#open()
     const { waiting } = seen ?? { waiting: await this.#waiting(channel) }
-    if (waiting === 0) return { deliveries: [], more: false }
+    if (waiting === 0) return { deliveries, more: false }
     if (hurry || max > fewTickets) {
-      await this.#consume(windowFor(max, hurry))
-      const taken = this.#takeHeld(max)
+      await this.#consume(this.#windowFor(max, hurry))
+      deliveries.push(...this.#takeHeld(max - deliveries.length))
       // In a cluster, or under load, they may come a moment after the consumer was confirmed.
-      return { deliveries: taken, more: taken.length < Math.min(max, waiting ?? 0) }
+      return { deliveries, more: deliveries.length < max && this.#arrived < (waiting ?? 0) }
     }
-    const deliveries: Delivery[] = []
     while (deliveries.length < max) {
-      const delivery = await channel.get()
-      if (!delivery) break
-      deliveries.push(delivery)
+      const tickets = await channel.get()
+      if (!tickets) break
+      this.#hold(tickets)
+      deliveries.push(...this.#takeHeld(max - deliveries.length))
     }
     return { deliveries, more: false }
   }
@@ -179,9 +189,29 @@ export class LaneReader {
     }
   }
 
+  /** At most `max`, and the rest of a message that must be delivered whole. */
   #takeHeld(max: number): Delivery[] {
     this.#heldSinceMs = this.#parts.nowMs()
-    return this.#held.splice(0, max).map(({ delivery }) => delivery)
+    const taken = this.#held.splice(0, max)
+    const last = taken.at(-1)?.wholeMessage
+    const rest = last ? this.#held.findIndex(({ wholeMessage }) => wholeMessage !== last) : 0
+    return [...taken, ...this.#held.splice(0, rest === -1 ? this.#held.length : rest)]
+  }
+
+  #hold(tickets: readonly Received[]): void {
+    if (this.#held.length === 0) this.#heldSinceMs = this.#parts.nowMs()
+    this.#held.push(...tickets)
+    this.#ticketsPerMessage += weight * (tickets.length - this.#ticketsPerMessage)
+  }
+
+  /** How many messages probably hold so many tickets. */
+  #messagesFor(tickets: number): number {
+    return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
+  }
+
+  /** In messages. While it hurries, as much again is on its way. */
+  #windowFor(max: number, hurry: boolean): number {
+    return Math.min(widestWindow, hurry ? 2 * this.#messagesFor(max) : this.#messagesFor(max))
   }
 
   async #consume(window: number): Promise<void> {
@@ -191,20 +221,26 @@ export class LaneReader {
     const consumer = { tag: `${this.lane}.${this.#consumers}`, window: Math.min(window, widestWindow) }
     this.#consumer = consumer
     this.#saturated = false
+    this.#arrived = 0
     await channel.consume(consumer.tag, consumer.window)
   }
 
   async #cancel(): Promise<void> {
     const consumer = this.#consumer
     const channel = this.#channel
-    if (!consumer || !channel) return
-    this.#consumer = undefined
-    this.#cancelling = consumer.tag
-    await channel.cancel(consumer.tag)
-    this.#cancelling = undefined
+    if (consumer && channel) {
+      this.#consumer = undefined
+      this.#cancelling = consumer.tag
+      await channel.cancel(consumer.tag)
+      this.#cancelling = undefined
+    }
     // Only now: what goes back sooner could come to the same consumer again.
-    const held = this.#held.splice(0)
-    await Promise.all(held.map(({ delivery }) => delivery.release()))
+    this.#handBackHeld()
+  }
+
+  /** What is left of a message goes back with the whole of it. */
+  #handBackHeld(): void {
+    for (const ticket of this.#held.splice(0)) void ticket.release()
   }
 
   async #open(): Promise<LaneChannel> {
@@ -216,7 +252,7 @@ export class LaneReader {
       await connection.channel(),
       this.#queue,
       {
-        delivered: (held) => this.#delivered(held),
+        delivered: (tickets, consumer) => this.#delivered(tickets, consumer),
         cancelled: (consumer) => this.#cancelled(consumer),
         closed: (error) => this.#closed(channel, error),
       },
@@ -226,14 +262,14 @@ export class LaneReader {
     return channel
   }
 
-  #delivered(held: Held): void {
-    if (held.consumer !== this.#consumer?.tag && held.consumer !== this.#cancelling) {
+  #delivered(tickets: readonly Received[], consumer: string | undefined): void {
+    if (consumer !== this.#consumer?.tag && consumer !== this.#cancelling) {
       // In a cluster it may come after its consumer was cancelled.
-      void held.delivery.release()
+      void tickets[0]?.release()
       return
     }
-    if (this.#held.length === 0) this.#heldSinceMs = this.#parts.nowMs()
-    this.#held.push(held)
+    this.#arrived += 1
+    this.#hold(tickets)
     if ((this.#channel?.outstanding ?? 0) >= (this.#consumer?.window ?? 0)) this.#saturated = true
     this.#parts.stirred()
   }
@@ -242,7 +278,7 @@ export class LaneReader {
   #cancelled(consumer: string): void {
     if (this.#consumer?.tag !== consumer) return
     this.#consumer = undefined
-    for (const { delivery } of this.#held.splice(0)) void delivery.release()
+    this.#handBackHeld()
     this.#parts.gone()
   }
 
@@ -287,11 +323,6 @@ export class LaneReader {
     this.#tail = turn.catch(() => {})
     return turn
   }
-}
-
-/** While it hurries, as much again is on its way. */
-function windowFor(max: number, hurry: boolean): number {
-  return hurry ? 2 * max : max
 }
 
 function isMendable(error: unknown): boolean {

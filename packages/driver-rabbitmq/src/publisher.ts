@@ -1,4 +1,5 @@
-import { driverError, encodeTicket, readMessage, unlessAborted } from '@errand/core/driver-kit'
+import { driverError, packTickets, readMessage, unlessAborted } from '@errand/core/driver-kit'
+import type { TicketMessage } from '@errand/core/driver-kit'
 import type { CallOptions, Clock, PublishReport, Ticket } from '@errand/core/ports'
 import { Confirms } from './confirms.ts'
 import type { Fate } from './confirms.ts'
@@ -11,16 +12,16 @@ import { getTopology } from './topology.ts'
 
 type Refusal = PublishReport['refused'][number]
 
-/** A ticket on its way. */
+/** A message on its way. */
 interface Addressed {
-  readonly ticket: Ticket
+  readonly message: TicketMessage
   readonly queue: string
 }
 
 /** What is done on a connection until the signal aborts. */
 type Act<T> = (connection: Connection, ended: AbortSignal) => Promise<T>
 
-/** How often a ticket is offered in one call, and how long to wait in between, times the round. */
+/** How often a message is offered in one call, and how long to wait in between, times the round. */
 const rounds = 4
 const roundMs = 50
 
@@ -38,11 +39,14 @@ export class Publisher {
     this.#clock = clock
   }
 
-  publish(tickets: readonly Ticket[], { signal }: CallOptions = {}): Promise<PublishReport> {
+  publish(
+    tickets: readonly Ticket[],
+    { signal, ticketsPerMessage }: CallOptions = {},
+  ): Promise<PublishReport> {
     if (tickets.length === 0) return Promise.resolve({ accepted: [], refused: [] })
-    const addressed = tickets.map((ticket) => ({
-      ticket,
-      queue: brokerQueue(this.#settings.prefix, ticket.queue, ticket.lane),
+    const addressed = packTickets(tickets, ticketsPerMessage).map((message) => ({
+      message,
+      queue: brokerQueue(this.#settings.prefix, message.queue, message.lane),
     }))
     return this.#call(signal, (connection, ended) => this.#deliver(connection, addressed, ended))
   }
@@ -91,12 +95,12 @@ export class Publisher {
 
   async #deliver(
     connection: Connection,
-    tickets: readonly Addressed[],
+    messages: readonly Addressed[],
     ended: AbortSignal,
   ): Promise<PublishReport> {
     let accepted: Addressed[] = []
     const refused: Refusal[] = []
-    let left = tickets
+    let left = messages
     for (let round = 1; left.length > 0; round += 1) {
       const usable = await this.#declared(connection, left, refused, ended)
       const fates = await this.#confirmed(connection, usable, ended)
@@ -104,12 +108,12 @@ export class Publisher {
       const gone = new Set(usable.flatMap(({ queue }, at) => (fates[at] === 'returned' ? [queue] : [])))
       accepted = accepted.filter(({ queue }) => !gone.has(queue))
       accepted.push(...usable.filter((_, index) => fates[index] === 'accepted'))
-      const again = usable.flatMap(({ ticket, queue }, index) => {
+      const again = usable.flatMap(({ message, queue }, index) => {
         const fate = fates[index]
-        return fate === 'returned' || fate === 'refused' ? [{ ticket, queue, why: whyNot(fate, queue) }] : []
+        return fate === 'returned' || fate === 'refused' ? [{ message, queue, why: whyNot(fate, queue) }] : []
       })
       if (round === rounds || ended.aborted) {
-        refused.push(...again.map(({ ticket, why }) => ({ ticket, why })))
+        refused.push(...again.flatMap(refuse))
         break
       }
       // A queue that was deleted is declared anew, and one that was declared a moment ago, by somebody else, needs a
@@ -118,43 +122,40 @@ export class Publisher {
       if (again.length > 0) await this.#clock.sleep(roundMs * round, ended)
       left = again
     }
-    return { accepted: accepted.map(({ ticket }) => ticket), refused }
+    return { accepted: accepted.flatMap(({ message }) => message.tickets), refused }
   }
 
   /** Those whose queue can be used; the others are refused, and cost their neighbours nothing. */
   async #declared(
     connection: Connection,
-    tickets: readonly Addressed[],
+    messages: readonly Addressed[],
     refused: Refusal[],
     ended: AbortSignal,
   ): Promise<readonly Addressed[]> {
     const topology = getTopology(connection, this.#settings)
-    const queues = [...new Set(tickets.map(({ queue }) => queue))]
+    const queues = [...new Set(messages.map(({ queue }) => queue))]
     const answers = await unlessAborted(
       Promise.all(queues.map((queue) => topology.ensure(queue))),
       ended,
       notInTime,
     )
     const problems = new Map(queues.map((queue, index) => [queue, answers[index]]))
-    return tickets.filter(({ ticket, queue }) => {
+    return messages.filter(({ message, queue }) => {
       const why = problems.get(queue)
-      if (why !== undefined) refused.push({ ticket, why })
+      if (why !== undefined) refused.push(...refuse({ message, why }))
       return why === undefined
     })
   }
 
   async #confirmed(
     connection: Connection,
-    tickets: readonly Addressed[],
+    addressed: readonly Addressed[],
     ended: AbortSignal,
   ): Promise<readonly Fate[]> {
     if (connection.blocked !== undefined) throw driverError(whyBlocked(connection))
     const confirms = await unlessAborted(this.#channel(connection), ended, notInTime)
     const before = confirms.confirmed
-    const messages = tickets.map(({ ticket, queue }) => ({
-      queue,
-      content: Buffer.from(encodeTicket(ticket)),
-    }))
+    const messages = addressed.map(({ message, queue }) => ({ queue, content: Buffer.from(message.text) }))
     const fates = await confirms.send(messages, ended)
     if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
     // Not one answer in all that time: the next publish shall not trust this connection.
@@ -182,6 +183,10 @@ export class Publisher {
     fresh.catch(() => this.#confirms.delete(connection))
     return fresh
   }
+}
+
+function refuse({ message, why }: { readonly message: TicketMessage; readonly why: string }): Refusal[] {
+  return message.tickets.map((ticket) => ({ ticket, why }))
 }
 
 function whyNot(fate: 'returned' | 'refused', queue: string): string {

@@ -79,7 +79,7 @@ export class RabbitmqSubscription implements Subscription {
         this.#mend()
         const { deliveries, more } = await this.#pick(max, ended)
         if (deliveries.length > 0) {
-          filled = deliveries.length === max
+          filled = deliveries.length >= max
           this.#policy.granted(deliveries.length)
           return deliveries
         }

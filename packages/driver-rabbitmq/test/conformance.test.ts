@@ -9,7 +9,7 @@ describe.skipIf(url === undefined)('RabbitMQ', () => {
   const broker = String(url)
 
   describeDriver('rabbitmq', {
-    capabilities: { delivers: 'tickets', depth: 'exact', sever: true, publishRaw: true },
+    capabilities: { delivers: 'tickets', depth: 'exact', packs: true, sever: true, publishRaw: true },
     async create() {
       const prefix = newPrefix()
       const { hostname, port } = new URL(broker)

@@ -16,7 +16,7 @@ import { Client } from './client.ts'
 import { isPassing, isThrottling } from './errors.ts'
 import type { Settings } from './options.ts'
 
-/** The largest batch that SQS takes, and the most tickets that one receive brings. */
+/** The largest batch that SQS takes, and the most messages that one receive brings. */
 export const batchSize = 10
 
 export interface ReceiveOptions {
@@ -63,6 +63,7 @@ export class Api {
       MaxNumberOfMessages: max,
       WaitTimeSeconds: waitSeconds,
       VisibilityTimeout: this.#visibilitySeconds,
+      MessageSystemAttributeNames: ['ApproximateReceiveCount'],
     })
     const call = (abortSignal: AbortSignal) => this.#sdk.send(command, { abortSignal })
     const { Messages } = await this.#within(waitSeconds * 1_000 + deadlineMs, call, signal)

@@ -1,6 +1,6 @@
 import { buildDriver, inTime, LaneSubscription, publishEach } from '@errand/core/driver-kit'
 import { checkQueueName, ErrandError, lanes, systemClock } from '@errand/core/ports'
-import type { Driver, Logger, QueueName, Ticket } from '@errand/core/ports'
+import type { Driver, Lane, Logger, QueueName } from '@errand/core/ports'
 import { Api } from './api.ts'
 import { sqsErrors } from './errors.ts'
 import { LaneQueue } from './lane-queue.ts'
@@ -27,7 +27,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
     return made
   }
 
-  function findLane({ queue, lane }: Ticket): LaneQueue {
+  function findLane({ queue, lane }: { readonly queue: QueueName; readonly lane: Lane }): LaneQueue {
     const found = openLanes(queue).find((each) => each.lane === lane)
     if (!found) throw new ErrandError('E_DRIVER', `there is no lane ${JSON.stringify(lane)}`)
     return found
@@ -35,9 +35,9 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
 
   return buildDriver({
     name: 'sqs',
-    capabilities: { delivers: 'tickets', depth: 'approximate' },
-    publish: (tickets, { signal } = {}) =>
-      publishEach(tickets, signal, (ticket) => findLane(ticket).send(ticket, signal)),
+    capabilities: { delivers: 'tickets', depth: 'approximate', packs: true },
+    publish: (tickets, call) =>
+      publishEach(tickets, call, (message) => findLane(message).send(message, call?.signal)),
     async subscribe(queue) {
       const sources = openLanes(queue)
       await Promise.all(sources.map((each) => each.open()))

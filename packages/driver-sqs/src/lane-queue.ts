@@ -1,6 +1,6 @@
-import { encodeTicket, EntryBatcher } from '@errand/core/driver-kit'
-import type { EntryResult, LaneSource, SourceMessage } from '@errand/core/driver-kit'
-import type { Clock, ErrandError, Lane, Logger, QueueName, Ticket } from '@errand/core/ports'
+import { EntryBatcher } from '@errand/core/driver-kit'
+import type { EntryResult, LaneSource, SourceMessage, TicketMessage } from '@errand/core/driver-kit'
+import type { Clock, ErrandError, Lane, Logger, QueueName } from '@errand/core/ports'
 import { batchSize } from './api.ts'
 import type { Api } from './api.ts'
 import { driverError, sqsErrors } from './errors.ts'
@@ -63,9 +63,9 @@ export class LaneQueue implements LaneSource<string> {
     await this.#getUrl()
   }
 
-  /** Not sent once the signal has aborted. @throws `E_DRIVER` when the request as a whole failed: the ticket may have been sent. */
-  send(ticket: Ticket, signal?: AbortSignal): Promise<EntryResult> {
-    return this.#sends.add(encodeTicket(ticket), signal)
+  /** Not sent once the signal has aborted. @throws `E_DRIVER` when the request as a whole failed: the message may have been sent. */
+  send({ text }: TicketMessage, signal?: AbortSignal): Promise<EntryResult> {
+    return this.#sends.add(text, signal)
   }
 
   /** @throws `E_DRIVER` */
@@ -74,9 +74,10 @@ export class LaneQueue implements LaneSource<string> {
     const messages = await this.#onQueue('receiving tickets from', (url) =>
       api.receive(url, { max, waitSeconds: waitMs / 1_000, signal }),
     )
-    return messages.flatMap(({ Body: text, ReceiptHandle: handle, MessageId: id }) =>
-      handle === undefined ? [] : [{ text, handle, id }],
-    )
+    return messages.flatMap(({ Body: text, ReceiptHandle: handle, MessageId: id, Attributes }) => {
+      const redelivered = Attributes?.ApproximateReceiveCount !== '1'
+      return handle === undefined ? [] : [{ text, handle, id, redelivered }]
+    })
   }
 
   /** Takes up to a second, to become one of ten. @throws `E_DRIVER` */

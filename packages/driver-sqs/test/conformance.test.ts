@@ -10,7 +10,7 @@ const visibility = '2s'
 
 describe.skipIf(url === undefined)('on SQS', () => {
   describeDriver('sqs', {
-    capabilities: { delivers: 'tickets', depth: 'approximate', sever: true, publishRaw: true },
+    capabilities: { delivers: 'tickets', depth: 'approximate', packs: true, sever: true, publishRaw: true },
     concurrent: true,
     create: async () => {
       const corner = new Corner(url!)

@@ -65,9 +65,9 @@ function describeProgress({ phase, behind, left }: TransferStatus): string {
   if (behind.length > 0) return `${counted(behind.length, 'worker')} still to follow`
   const waited = left.filter(({ why }) => why === undefined)
   if (waited.length === 0) return 'waiting until every dispatcher has learned of it'
-  const tickets = waited.reduce((sum, { tickets: count }) => sum + (count ?? 0), 0)
+  const messages = waited.reduce((sum, { messages: count }) => sum + (count ?? 0), 0)
   const queues = `${waited.length === 1 ? 'queue' : 'queues'} ${waited.map(({ queue }) => queue).join(', ')}`
-  return `draining ${tickets > 0 ? `${counted(tickets, 'ticket')} of ${queues}` : queues}`
+  return `draining ${messages > 0 ? `${counted(messages, 'message')} of ${queues}` : queues}`
 }
 
 function print(terminal: Terminal, { phase, from, to, by, since, behind, left }: TransferStatus): void {
@@ -81,8 +81,8 @@ function print(terminal: Terminal, { phase, from, to, by, since, behind, left }:
       `  worker ${id} on ${harmless(host)} (pid ${pid}) uses ${drivers.map((each) => harmless(each)).join(' and ')}`,
     )
   }
-  for (const { queue, tickets, why } of left) {
-    const count = tickets === undefined ? 'jobs from before the move' : counted(tickets, 'ticket')
+  for (const { queue, messages, why } of left) {
+    const count = messages === undefined ? 'jobs from before the move' : counted(messages, 'message')
     const reason =
       why === undefined ? '' : `: ${why}, so the move does not wait for it; its jobs are published again`
     terminal.print(harmless(`  queue ${queue} has ${count} at the old driver${reason}`))

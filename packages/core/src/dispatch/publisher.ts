@@ -5,9 +5,11 @@ import { inTime } from '../in-time.ts'
 import type { Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Driver, PublishReport } from '../ports/driver.ts'
+import type { CallOptions, Driver, PublishReport } from '../ports/driver.ts'
+import type { JobLog } from '../ports/job-log.ts'
 import { isObserved, trace } from '../telemetry/channels.ts'
 import { unlessAborted } from '../unless-aborted.ts'
+import { Packing } from './packing.ts'
 
 /** Passes tickets to the driver, unless the broker is known to be down. */
 export interface Publisher {
@@ -30,6 +32,7 @@ export interface MovablePublisher extends Publisher {
 
 export interface PublisherDeps {
   readonly driver: Driver
+  readonly log: Pick<JobLog, 'served'>
   readonly clock: Clock
   readonly logger: Logger
   readonly settings: Settings
@@ -47,7 +50,8 @@ const closeWaitMs = 1_000
 /** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
 const mostWaiting = 20_000
 
-export function createPublisher({ driver, clock, logger, settings }: PublisherDeps): MovablePublisher {
+export function createPublisher({ driver, log, clock, logger, settings }: PublisherDeps): MovablePublisher {
+  const packing = new Packing({ driver, log, clock, logger })
   let down: string | undefined
   let probedAtMs = Number.NEGATIVE_INFINITY
   /** How often the driver has moved. */
@@ -78,7 +82,12 @@ export function createPublisher({ driver, clock, logger, settings }: PublisherDe
     const stopSlow = clock.after(slowAfterMs, () => since === moves && setDown('it does not answer'))
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
-      const report = await unlessAborted(publishTo(driver, tickets, gaveUp.signal), gaveUp.signal, giveUp)
+      const rule = packing.rule(tickets)
+      // Not awaited where it is known: publishes begin in the order of their calls.
+      const ticketsPerMessage = rule instanceof Promise ? await rule : rule
+      const { signal } = gaveUp
+      const publishing = publishTo(driver, tickets, { signal, ticketsPerMessage })
+      const report = await unlessAborted(publishing, signal, giveUp)
       if (since === moves) setUp()
       return toFates(tickets, report)
     } catch (error) {
@@ -158,10 +167,10 @@ export async function publishWithin(
   await inTime(answered, waitMs, clock, () => undefined)
 }
 
-function publishTo(driver: Driver, tickets: readonly Ticket[], signal: AbortSignal): Promise<PublishReport> {
-  if (!isObserved('publish')) return driver.publish(tickets, { signal })
+function publishTo(driver: Driver, tickets: readonly Ticket[], call: CallOptions): Promise<PublishReport> {
+  if (!isObserved('publish')) return driver.publish(tickets, call)
   return trace('publish', { driver: driver.name, tickets }, async (context) => {
-    const report = await driver.publish(tickets, { signal })
+    const report = await driver.publish(tickets, call)
     context.report = report
     return report
   })

@@ -100,7 +100,7 @@ async function lastingFindings(
   { log, driver }: Connection,
   first: Survey,
 ): Promise<Finding[]> {
-  if (imbalances(first).length === 0 && idleWorkers(first).length === 0) return []
+  if (imbalances(first, driver).length === 0 && idleWorkers(first).length === 0) return []
   const since = await log.end()
   await clock.sleep(lookAgainMs, closing.signal)
   const second = await survey(log, driver)

@@ -9,16 +9,16 @@ export const mostReady = 50_000
 
 /** What the broker says of one queue. */
 type Depth =
-  | { readonly tickets: number; readonly trouble?: never }
+  | { readonly messages: number; readonly trouble?: never }
   /** It does not answer. */
-  | { readonly tickets?: never; readonly trouble: string }
+  | { readonly messages?: never; readonly trouble: string }
 
 /** Log and broker at one moment, as far as two servers have one. */
 export interface Survey {
   /** Ready jobs are counted up to `mostReady`. */
   readonly queues: readonly Backlog[]
   readonly workers: readonly WorkerRecord[]
-  /** Of the queues whose tickets can be counted, the paused ones left out: their tickets are dropped, and come again. */
+  /** Of the queues whose messages can be counted, the paused ones left out: their tickets are dropped, and come again. */
   readonly depths: ReadonlyMap<QueueName, Depth>
 }
 
@@ -41,8 +41,8 @@ export async function survey(log: JobLog, driver: Driver): Promise<Survey> {
 
 async function readDepth(driver: Driver, queue: QueueName): Promise<Depth | undefined> {
   try {
-    const tickets = await driver.depth(queue)
-    return tickets === undefined ? undefined : { tickets }
+    const messages = await driver.depth(queue)
+    return messages === undefined ? undefined : { messages }
   } catch (error) {
     return { trouble: error instanceof Error ? error.message : String(error) }
   }

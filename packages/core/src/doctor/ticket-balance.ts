@@ -1,21 +1,30 @@
+import { mostTicketsPerMessage } from '../dispatch/packing.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Driver } from '../ports/driver.ts'
 import type { Finding } from './finding.ts'
 import { mostReady } from './survey.ts'
 import type { Survey } from './survey.ts'
 
-/** Ready jobs and tickets of one queue, where their numbers differ. */
+/** Ready jobs and messages of one queue, where their numbers do not fit. */
 export interface Imbalance {
   readonly queue: QueueName
   readonly ready: number
-  readonly tickets: number
+  readonly messages: number
+  /** So many ready jobs at least have no ticket; negative: so many tickets at least have no ready job. */
+  readonly missing: number
 }
 
-export function imbalances({ queues, depths }: Survey): Imbalance[] {
+/** A broker counts messages. Where they hold several tickets, only what no number of tickets explains is found. */
+export function imbalances(
+  { queues, depths }: Survey,
+  { capabilities }: Pick<Driver, 'capabilities'>,
+): Imbalance[] {
+  const most = capabilities.packs === true ? mostTicketsPerMessage : 1
   return queues.flatMap(({ name, ready }) => {
-    const tickets = depths.get(name)?.tickets
-    const same = tickets === ready || (ready >= mostReady && (tickets ?? 0) >= mostReady)
-    return tickets === undefined || same ? [] : [{ queue: name, ready, tickets }]
+    const messages = depths.get(name)?.messages
+    if (messages === undefined || (ready >= mostReady && messages >= mostReady / most)) return []
+    const missing = Math.max(ready - messages * most, 0) || Math.min(ready - messages, 0)
+    return missing === 0 ? [] : [{ queue: name, ready, messages, missing }]
   })
 }
 
@@ -24,20 +33,23 @@ export function imbalances({ queues, depths }: Survey): Imbalance[] {
  * ticket on the broker for a moment. That is no finding.
  */
 export function ticketFindings(first: Survey, second: Survey, driver: Driver): Finding[] {
-  const before = new Map(imbalances(first).map((imbalance) => [imbalance.queue, imbalance]))
-  const exact = driver.capabilities.depth === 'exact'
+  const before = new Map(imbalances(first, driver).map((imbalance) => [imbalance.queue, imbalance]))
+  const { depth, packs } = driver.capabilities
+  const exact = depth === 'exact'
   const about = exact ? '' : 'about '
-  return imbalances(second).flatMap(({ queue, ready, tickets }): Finding[] => {
-    const earlier = before.get(queue)
-    if (earlier === undefined || earlier.ready > earlier.tickets !== ready > tickets) return []
-    const missing = Math.min(ready - tickets, earlier.ready - earlier.tickets)
-    const extra = Math.min(tickets - ready, earlier.tickets - earlier.ready)
-    const counts = `${ready} ready jobs in the log, ${about}${tickets} tickets on the broker`
-    if (ready > tickets) {
-      const message = `queue ${queue}: ${about}${missing} ready jobs have no ticket (${counts}); workers and relays fetch them later; errand doctor --repair publishes them now`
+  const atLeast = exact && packs === true ? 'at least ' : about
+  return imbalances(second, driver).flatMap(({ queue, ready, messages, missing: now }): Finding[] => {
+    const earlier = before.get(queue)?.missing
+    if (earlier === undefined || earlier > 0 !== now > 0) return []
+    const missing = Math.min(now, earlier)
+    const extra = Math.min(-now, -earlier)
+    const waiting = packs === true ? 'messages with tickets' : 'tickets'
+    const counts = `${ready} ready jobs in the log, ${about}${messages} ${waiting} on the broker`
+    if (now > 0) {
+      const message = `queue ${queue}: ${messages === 0 ? about : atLeast}${missing} ready jobs have no ticket (${counts}); workers and relays fetch them later; errand doctor --repair publishes them now`
       return [{ severity: exact ? 'error' : 'info', code: 'tickets-missing', queue, message }]
     }
-    const message = `queue ${queue}: ${about}${extra} tickets have no ready job (${counts}): repeated, forged, or of jobs that were taken from the log or cancelled; workers drop them`
+    const message = `queue ${queue}: ${atLeast}${extra} tickets have no ready job (${counts}): repeated, forged, or of jobs that were taken from the log or cancelled; workers drop them`
     return [{ severity: exact ? 'warning' : 'info', code: 'tickets-stale', queue, message }]
   })
 }

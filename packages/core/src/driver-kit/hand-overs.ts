@@ -3,8 +3,9 @@ import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Delivery } from '../ports/driver.ts'
 import type { MessageSource, SourceMessage } from './message-source.ts'
-import { Received } from './received.ts'
-import { decodeTicket } from './ticket-text.ts'
+import { openMessage } from './received.ts'
+import type { Received } from './received.ts'
+import { decodeTickets } from './ticket-text.ts'
 
 export interface HandOversOptions {
   /** The driver's name, for the log. */
@@ -25,9 +26,18 @@ export class HandOvers {
 
   /** The tickets among the messages; what is none is set aside. */
   receive(source: MessageSource, messages: readonly SourceMessage[], nowMs: number): Received[] {
-    return messages.flatMap(({ text, handle, id }) => {
-      const { ticket, why } = decodeTicket(text)
-      if (ticket) return [new Received(ticket, handle, source, nowMs)]
+    return messages.flatMap(({ text, handle, id, redelivered }) => {
+      const { tickets, why } = decodeTickets(text)
+      if (tickets) {
+        return openMessage({
+          tickets,
+          lane: source.lane,
+          receivedMs: nowMs,
+          redelivered,
+          ack: () => source.ack(handle),
+          release: () => source.release(handle),
+        })
+      }
       const { logger, driver } = this.#options
       // Not its text: nobody knows what is in it.
       const about = { driver, source: source.name, messageId: id, why }

@@ -9,6 +9,7 @@ import type { LaneSource, SourceMessage } from './message-source.ts'
 
 /** One receive that is under way. */
 export interface Poll {
+  /** Messages, of one ticket or several. */
   readonly asked: number
   readonly openedMs: number
   /** 0: the broker answers at once. */
@@ -44,6 +45,8 @@ const firstPauseMs = 10
 const settledMs = 100
 /** One that does not wait is answered in a few milliseconds. This long at most lower lanes wait for it. */
 const answeredMs = 1_000
+/** The weight of one poll in the average number of tickets in a message. */
+const weight = 0.5
 
 /**
  * The polls of one lane, and what they told. A lane that *flows* has tickets waiting: its last poll came back at least
@@ -60,6 +63,7 @@ export class LanePoller {
   #known = false
   /** How many polls may be open at once: doubles with each full one. */
   #width = 1
+  #ticketsPerMessage = 1
   #early = 0
   #notBeforeMs = 0
   #error: ErrandError | undefined
@@ -101,7 +105,23 @@ export class LanePoller {
 
   /** Tickets that the polls under way may bring at once; one that listens promises nothing. */
   get asked(): number {
-    return this.#short.reduce((sum, { asked }) => sum + asked, 0)
+    return this.ticketsIn(this.#short.reduce((sum, { asked }) => sum + asked, 0))
+  }
+
+  /** How many messages probably hold so many tickets. */
+  messagesFor(tickets: number): number {
+    return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
+  }
+
+  /** How many tickets so many messages probably hold. */
+  ticketsIn(messages: number): number {
+    return Math.floor(messages * this.#ticketsPerMessage)
+  }
+
+  /** What the messages of a poll held. */
+  unpacked(messages: number, tickets: number): void {
+    if (messages === 0 || tickets === 0) return
+    this.#ticketsPerMessage += weight * (tickets / messages - this.#ticketsPerMessage)
   }
 
   get #short(): readonly Poll[] {

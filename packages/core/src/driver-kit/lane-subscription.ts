@@ -139,7 +139,7 @@ export class LaneSubscription implements Subscription {
       if (lane.flows(now) || lane.isListening || lane.remainingMs(now) > 0) continue
       this.#poll(
         lane,
-        Math.min(this.#batchSize, Math.max(this.#demand, this.#pace.expected(now))),
+        this.#messagesFor(lane, Math.max(this.#demand, this.#pace.expected(now))),
         lane.listenMs,
       )
     }
@@ -166,10 +166,14 @@ export class LaneSubscription implements Subscription {
   #open(lane: LanePoller, missing: number, expected: number): void {
     let left = missing
     for (let room = lane.room; left > 0 && room > 0; room -= 1) {
-      const asked = Math.min(this.#batchSize, Math.max(left, expected))
+      const asked = this.#messagesFor(lane, Math.max(left, expected))
       this.#poll(lane, asked, 0)
-      left -= asked
+      left -= lane.ticketsIn(asked)
     }
+  }
+
+  #messagesFor(lane: LanePoller, tickets: number): number {
+    return Math.min(this.#batchSize, lane.messagesFor(tickets))
   }
 
   #poll(lane: LanePoller, asked: number, waitMs: number): void {
@@ -187,9 +191,10 @@ export class LaneSubscription implements Subscription {
     this.#advance()
   }
 
-  #arrived({ source }: LanePoller, messages: readonly SourceMessage[]): void {
+  #arrived(lane: LanePoller, messages: readonly SourceMessage[]): void {
     const now = this.#options.clock.monotonicMs()
-    const received = this.#handOvers.receive(source, messages, now)
+    const received = this.#handOvers.receive(lane.source, messages, now)
+    lane.unpacked(messages.length, received.length)
     if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
       this.#handOvers.handBack(received)
     else this.#buffer.put(received)

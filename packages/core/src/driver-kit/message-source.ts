@@ -2,12 +2,17 @@ import type { Lane } from '../job/lane.ts'
 
 /** A message as a broker delivers it. */
 export interface SourceMessage<Handle = unknown> {
-  /** What `decodeTicket` reads. */
+  /** What `decodeTickets` reads. */
   readonly text: string | Uint8Array | undefined
   /** What the broker wants to see again when the message is acked or handed back. */
   readonly handle: Handle
   /** The broker's name for the message, for the log. */
   readonly id?: string | undefined
+  /**
+   * False if the broker has never handed it out before. A message with several tickets that was handed out before is
+   * delivered whole, because some of them may be done. Default true.
+   */
+  readonly redelivered?: boolean | undefined
 }
 
 /** Where messages come from, and what becomes of each. */

@@ -1,30 +1,33 @@
 import type { Ticket } from '../job/ticket.ts'
-import type { PublishReport } from '../ports/driver.ts'
+import type { CallOptions, PublishReport } from '../ports/driver.ts'
 import { unlessAborted } from '../unless-aborted.ts'
 import type { EntryResult } from './entry-batcher.ts'
+import { packTickets } from './pack-tickets.ts'
+import type { TicketMessage } from './pack-tickets.ts'
 
 /**
- * Sends tickets one by one, as an `EntryBatcher` takes them, and reports what is known of them: at the latest when the
- * signal aborts. Requests that are under way then go on, because other publishes share them.
- * @throws what `send` threw, when every ticket failed so: then nothing is known.
+ * Sends messages one by one, as an `EntryBatcher` takes them, and reports what is known of their tickets: at the latest when
+ * the signal aborts. Requests that are under way then go on, because other publishes share them.
+ * @param call `ticketsPerMessage` decides how many tickets a message has.
+ * @throws what `send` threw, when every message failed so: then nothing is known.
  */
 export async function publishEach(
   tickets: readonly Ticket[],
-  signal: AbortSignal | undefined,
-  send: (ticket: Ticket) => Promise<EntryResult>,
+  call: CallOptions | undefined,
+  send: (message: TicketMessage) => Promise<EntryResult>,
 ): Promise<PublishReport> {
+  const signal = call?.signal
   const accepted: Ticket[] = []
   const refused: { readonly ticket: Ticket; readonly why: string }[] = []
   let failure: { readonly error: unknown } | undefined
-  const sent = tickets.map(async (ticket) => {
+  const sent = packTickets(tickets, call?.ticketsPerMessage).map(async (message) => {
     try {
-      const result = await send(ticket)
-      if (result.done) accepted.push(ticket)
-      else
-        refused.push({
-          ticket,
-          why: result.message === '' ? result.code : `${result.code}: ${result.message}`,
-        })
+      const result = await send(message)
+      if (result.done) accepted.push(...message.tickets)
+      else {
+        const why = result.message === '' ? result.code : `${result.code}: ${result.message}`
+        refused.push(...message.tickets.map((ticket) => ({ ticket, why })))
+      }
     } catch (error) {
       // What an aborted publish no longer sends is unknown, and no failure.
       if (signal?.aborted !== true) failure ??= { error }

@@ -53,8 +53,9 @@ export class TicketBuffer {
   }
 
   /**
-   * Takes at most `max`, highest lane first, and what the lane policy wants from the lowest lane. Not those below `floor`,
-   * a lane whose poll has only just been opened and may have tickets.
+   * Takes at most `max`, highest lane first, and what the lane policy wants from the lowest lane; besides the rest of
+   * messages that must be delivered whole. Not those below `floor`, a lane whose poll has only just been opened and may
+   * have tickets.
    */
   take(max: number, floor: Lane | undefined): readonly Received[] {
     const sorted = this.#tickets.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
@@ -63,9 +64,11 @@ export class TicketBuffer {
     if (allowed.length === 0) return []
     const low = sorted.filter(({ lane }) => lane === sorted.at(-1)?.lane)
     const share = low.slice(0, this.#policy.fromLowest(Math.min(max, allowed.length + low.length)))
-    const rest = allowed.filter((each) => !share.includes(each)).slice(0, max - share.length)
-    const taken = [...rest, ...share]
-    this.#tickets = this.#tickets.filter((each) => !taken.includes(each))
+    const shared = new Set(share)
+    const rest = allowed.filter((each) => !shared.has(each)).slice(0, max - share.length)
+    const wanted = new Set([...rest, ...share])
+    const whole = new Set([...wanted].flatMap(({ wholeMessage }) => wholeMessage ?? []))
+    const taken = this.#remove((each) => wanted.has(each) || whole.has(each.wholeMessage ?? each))
     this.#policy.granted(taken.length)
     return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
   }
@@ -85,8 +88,10 @@ export class TicketBuffer {
   }
 
   #remove(which: (received: Received) => boolean): readonly Received[] {
-    const taken = this.#tickets.filter(which)
-    if (taken.length > 0) this.#tickets = this.#tickets.filter((each) => !taken.includes(each))
+    const taken: Received[] = []
+    const kept: Received[] = []
+    for (const each of this.#tickets) (which(each) ? taken : kept).push(each)
+    this.#tickets = kept
     return taken
   }
 }

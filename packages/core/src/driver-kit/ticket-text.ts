@@ -2,8 +2,10 @@ import { lanes } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import type { Ticket } from '../job/ticket.ts'
 
-/** A ticket is about 100 bytes. Far longer text is not a ticket, and is not parsed. */
+/** A ticket is about 100 bytes, and a hundred of them in one message about 4,000. Far longer text is not parsed. */
 const longestText = 16_384
+/** More tickets in one message than any build of Errand writes: somebody else has written it. */
+const mostTickets = 100
 const utf8 = new TextDecoder()
 
 /**
@@ -11,8 +13,18 @@ const utf8 = new TextDecoder()
  * every character.
  * @example encodeTicket(ticket) // '{"id":"0199…","queue":"media","lane":"high","log":"k3f9"}'
  */
-export function encodeTicket({ id, queue, lane, log }: Ticket): string {
-  const text = JSON.stringify({ id, queue, lane, log })
+export function encodeTicket(ticket: Ticket): string {
+  return encodeTickets([ticket])
+}
+
+/**
+ * Tickets of one queue, lane and log as one text: the first one as ever, and the ids of the others in `more`. A build that
+ * knows nothing of `more` reads the first ticket. The log gives the jobs of the others to somebody when they are overdue.
+ */
+export function encodeTickets([first, ...others]: readonly [Ticket, ...Ticket[]]): string {
+  const { id, queue, lane, log } = first
+  const more = others.length > 0 ? { more: others.map((ticket) => ticket.id) } : {}
+  const text = JSON.stringify({ id, queue, lane, log, ...more })
   return /[^\x20-\x7e]/.test(text) ? text.replaceAll(/[^\x20-\x7e]/g, escapeUnit) : text
 }
 
@@ -20,16 +32,16 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-/** A ticket, or why the text is not one. The reason never quotes the text: it may hold anything. */
-export type DecodedTicket =
-  | { readonly ticket: Ticket; readonly why?: never }
-  | { readonly ticket?: never; readonly why: string }
+/** The tickets of a message, or why its text is not one. The reason never quotes the text: it may hold anything. */
+export type DecodedTickets =
+  | { readonly tickets: readonly [Ticket, ...Ticket[]]; readonly why?: never }
+  | { readonly tickets?: never; readonly why: string }
 
 /**
- * Reads the text of a message. Never throws: everybody who may write to the broker can put anything there. Only the four
+ * Reads the text of a message. Never throws: everybody who may write to the broker can put anything there. Only the five
  * known parts are read, and only the object's own properties; the log decides what they are worth.
  */
-export function decodeTicket(text: string | Uint8Array | undefined): DecodedTicket {
+export function decodeTickets(text: string | Uint8Array | undefined): DecodedTickets {
   if (text === undefined) return { why: 'it has no text' }
   if (text.length > longestText) return { why: `${text.length} bytes, which no ticket has` }
   const value = parse(text)
@@ -39,7 +51,14 @@ export function decodeTicket(text: string | Uint8Array | undefined): DecodedTick
   if (id === undefined || id === '') return { why: 'it has no id' }
   if (queue === undefined || log === undefined) return { why: 'it names no queue or no log' }
   if (lane === undefined || !isLane(lane)) return { why: 'its lane is unknown' }
-  return { ticket: { id, queue, lane, log } }
+  const first = { id, queue, lane, log }
+  const more = readOwn(value, 'more')
+  if (more === undefined) return { tickets: [first] }
+  if (!Array.isArray(more) || !more.every((each) => typeof each === 'string' && each !== ''))
+    return { why: 'its further ids are no list of ids' }
+  if (more.length >= mostTickets) return { why: `${more.length + 1} ids, which no message has` }
+  if (new Set(more).add(id).size <= more.length) return { why: 'it has an id twice' }
+  return { tickets: [first, ...(more as string[]).map((each) => ({ id: each, queue, lane, log }))] }
 }
 
 function parse(text: string | Uint8Array): unknown {
@@ -50,8 +69,12 @@ function parse(text: string | Uint8Array): unknown {
   }
 }
 
+function readOwn(value: object, key: string): unknown {
+  return Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined
+}
+
 function readText(value: object, key: string): string | undefined {
-  const found: unknown = Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined
+  const found = readOwn(value, key)
   return typeof found === 'string' ? found : undefined
 }
 

@@ -13,10 +13,17 @@ export interface DriverCapabilities {
   readonly delivers: 'tickets' | 'claims'
   /** How far `depth` can be trusted. */
   readonly depth: 'exact' | 'approximate' | 'unknown'
+  /** It puts several tickets of one lane into one message, where `ticketsPerMessage` allows it. Default false. */
+  readonly packs?: boolean | undefined
 }
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
+  /**
+   * How many tickets one message may carry at most, where `count` tickets of one lane of this queue are published together.
+   * Default: one.
+   */
+  readonly ticketsPerMessage?: ((queue: QueueName, count: number) => number) | undefined
 }
 
 /** What happened to the tickets. A ticket in neither list is *unknown*: it may be on the broker. */
@@ -51,7 +58,10 @@ export interface Driver {
   refusal?(): Promise<string | undefined>
   /** One subscription per queue and process; pausing a queue closes it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
-  /** How many tickets wait, or undefined if the broker cannot say. Never invent a 0. */
+  /**
+   * How many messages wait, or undefined if the broker cannot say. Never invent a 0. A message has one ticket, or several
+   * where the driver packs.
+   */
   depth(queue: QueueName): Promise<number | undefined>
   /** Removes the queue's tickets. The jobs stay in the log. */
   purge(queue: QueueName): Promise<void>
@@ -61,7 +71,8 @@ export interface Driver {
 
 export interface Subscription {
   /**
-   * At most `max` deliveries, highest lane first. Waits for the first one. Returns `[]` when the signal aborts or the
+   * At most `max` deliveries, highest lane first, and the rest of a message that must be delivered whole (see
+   * `SourceMessage.redelivered` of the kit). Waits for the first one. Returns `[]` when the signal aborts or the
    * subscription closes. The worker asks for as many as it has free slots. Between calls no delivery is kept longer than
    * 500 ms: then the subscription stops consuming and hands back what it has, so that no ticket waits at a busy worker.
    * A lost connection throws, and the caller subscribes again.
@@ -79,9 +90,9 @@ export interface Delivery {
    * `ack` does nothing, and a subscription that closes does not touch it.
    */
   readonly granted?: Claim | undefined
-  /** Tells the broker to forget it. Called only after the claim has committed. */
+  /** Tells the broker to forget it, with the message when all tickets of it are acked. Called only after the claim has committed. */
   ack(): Promise<void>
-  /** Asks the broker to hand it out again. */
+  /** Asks the broker to hand it out again, with its whole message: tickets of it that were acked may come again. */
   release(): Promise<void>
 }
 

@@ -10,8 +10,8 @@ import type { Transfer } from '../ports/transfer.ts'
 /** A queue that still has tickets at the old driver. */
 export interface LeftQueue {
   readonly queue: QueueName
-  /** Undefined if only the log can tell: jobs from before the move are ready. */
-  readonly tickets: number | undefined
+  /** Of one ticket or several. Undefined if only the log can tell: jobs from before the move are ready. */
+  readonly messages: number | undefined
   /**
    * Why it is not waited for: `paused` and `unserved` queues drain nobody, and an `unreachable` broker delivers nothing.
    * Undefined: workers are at it.
@@ -57,10 +57,10 @@ export class Drain {
 
   async #of({ name, paused }: QueueRecord, served: ReadonlySet<QueueName>): Promise<LeftQueue[]> {
     const why = paused ? 'paused' : served.has(name) ? undefined : 'unserved'
-    const left = await this.#tickets(name)
+    const left = await this.#messages(name)
     if (left === 0) return []
     if (left === 'failed') return why ? [] : this.#failed(name)
-    return [{ queue: name, tickets: left, why }]
+    return [{ queue: name, messages: left, why }]
   }
 
   #failed(queue: QueueName): LeftQueue[] {
@@ -68,10 +68,10 @@ export class Drain {
     const sinceMs = this.#failingSinceMs.get(queue) ?? nowMs
     this.#failingSinceMs.set(queue, sinceMs)
     const why = nowMs - sinceMs >= unreachableMs ? 'unreachable' : undefined
-    return [{ queue, tickets: undefined, why }]
+    return [{ queue, messages: undefined, why }]
   }
 
-  async #tickets(queue: QueueName): Promise<number | undefined | 'failed'> {
+  async #messages(queue: QueueName): Promise<number | undefined | 'failed'> {
     const { clock, old } = this.#parts
     if (old?.capabilities.depth !== 'exact') return (await this.#hasJobsOfBefore(queue)) ? undefined : 0
     try {

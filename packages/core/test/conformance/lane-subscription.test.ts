@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describeDriver, quietLogger } from '@errand/testkit'
-import {
-  buildDriver,
-  encodeTicket,
-  EntryBatcher,
-  LaneSubscription,
-  publishEach,
-} from '../../src/driver-kit.ts'
+import { buildDriver, EntryBatcher, LaneSubscription, publishEach } from '../../src/driver-kit.ts'
 import type { EntryResult, LaneSource, SourceMessage } from '../../src/driver-kit.ts'
 import { lanes, systemClock } from '../../src/ports.ts'
 import type { Driver, Lane } from '../../src/ports.ts'
@@ -20,6 +14,7 @@ interface Message {
   readonly id: string
   readonly text: string | Uint8Array
   visibleAtMs: number
+  receives: number
 }
 
 /** A queue of a broker like SQS: it hides what was received, answers batches entry by entry, and lets a receive wait. */
@@ -33,7 +28,7 @@ class Queue {
 
   async send(texts: readonly (string | Uint8Array)[]): Promise<EntryResult[]> {
     if (texts.length > batchSize) throw new Error('too many entries')
-    for (const text of texts) this.#messages.push({ id: randomUUID(), text, visibleAtMs: 0 })
+    for (const text of texts) this.#messages.push({ id: randomUUID(), text, visibleAtMs: 0, receives: 0 })
     this.#wake()
     return texts.map(() => ({ done: true }))
   }
@@ -52,7 +47,10 @@ class Queue {
     }
     signal.throwIfAborted()
     const received = this.#visible().slice(0, Math.min(max, batchSize))
-    for (const message of received) message.visibleAtMs = clock.monotonicMs() + hiddenMs
+    for (const message of received) {
+      message.visibleAtMs = clock.monotonicMs() + hiddenMs
+      message.receives += 1
+    }
     return received
   }
 
@@ -100,7 +98,7 @@ class QueueLane implements LaneSource<string> {
 
   async receive(max: number, waitMs: number, signal: AbortSignal): Promise<SourceMessage<string>[]> {
     const messages = await this.queue.receive(max, waitMs, signal)
-    return messages.map(({ id, text }) => ({ id, text, handle: id }))
+    return messages.map(({ id, text, receives }) => ({ id, text, handle: id, redelivered: receives > 1 }))
   }
 
   async ack(id: string): Promise<void> {
@@ -136,11 +134,11 @@ function open(broker: Broker): Driver {
   }
   return buildDriver({
     name: 'like SQS',
-    capabilities: { delivers: 'tickets', depth: 'approximate' },
-    publish: (tickets, { signal } = {}) =>
-      publishEach(tickets, signal, async (ticket) => {
-        const source = openLanes(ticket.queue).find(({ lane }) => lane === ticket.lane)
-        return source!.sends.add(encodeTicket(ticket), signal)
+    capabilities: { delivers: 'tickets', depth: 'approximate', packs: true },
+    publish: (tickets, call) =>
+      publishEach(tickets, call, async ({ queue, lane, text }) => {
+        const source = openLanes(queue).find((each) => each.lane === lane)
+        return source!.sends.add(text, call?.signal)
       }),
     subscribe: async (queue) =>
       new LaneSubscription({
@@ -179,5 +177,5 @@ describeDriver('on the lane subscription', {
       },
     }
   },
-  capabilities: { delivers: 'tickets', depth: 'approximate', publishRaw: true },
+  capabilities: { delivers: 'tickets', depth: 'approximate', packs: true, publishRaw: true },
 })

@@ -8,6 +8,8 @@ import { recordingLogger } from '../recording-logger.ts'
 
 const ticket = (id: string): Ticket => ({ id, queue: 'q', lane: 'normal', log: 'l' })
 
+const log = { served: async () => [] }
+
 function hangingDriver(): Driver {
   return {
     port: 1,
@@ -25,7 +27,7 @@ test('closing waits a second for a broker that hangs, however much is still to b
   const clock = virtualClock()
   const logger = recordingLogger()
   const { settings } = resolveConfig({ logger })
-  const publisher = createPublisher({ driver: hangingDriver(), clock, logger, settings })
+  const publisher = createPublisher({ driver: hangingDriver(), log, clock, logger, settings })
   const tickets = Array.from({ length: 3 * settings.batchItems }, (_, index) => ticket(String(index)))
   const publishing = publisher.publish(tickets)
   const closing = publisher.close()
@@ -48,7 +50,7 @@ test('tickets do not wait for the answer to those before them: four publishes ma
       }),
   }
   const { settings } = resolveConfig({ logger })
-  const publisher = createPublisher({ driver, clock, logger, settings })
+  const publisher = createPublisher({ driver, log, clock, logger, settings })
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
   const reports = []
   for (const id of ['1', '2', '3', '4', '5', '6']) {
@@ -74,6 +76,7 @@ test('a driver that was left while it hung does not hold up what is published to
       publish: async (tickets): Promise<PublishReport> =>
         isLeft ? { accepted: tickets, refused: [] } : new Promise(() => {}),
     },
+    log,
     clock: virtualClock(),
     logger,
     settings: resolveConfig({ logger }).settings,

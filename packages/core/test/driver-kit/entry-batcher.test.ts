@@ -137,7 +137,7 @@ describe('publishing each ticket by itself', () => {
   const [one, two, three] = [newTicket(), newTicket(), newTicket()]
 
   it('reports what was accepted and what was refused, and leaves the rest open', async () => {
-    const report = await publishEach([one, two, three], undefined, async (ticket) => {
+    const report = await publishEach([one, two, three], undefined, async ({ tickets: [ticket] }) => {
       if (ticket === three) throw new Error('unreachable')
       return ticket === one ? done : refusal(false)
     })
@@ -152,7 +152,7 @@ describe('publishing each ticket by itself', () => {
   it('ends when the signal aborts, with what is known by then', async () => {
     const ending = new AbortController()
     const late = Promise.withResolvers<EntryResult>()
-    const publishing = publishEach([one, two], ending.signal, (ticket) =>
+    const publishing = publishEach([one, two], { signal: ending.signal }, ({ tickets: [ticket] }) =>
       ticket === one ? Promise.resolve(done) : late.promise,
     )
     await turn()

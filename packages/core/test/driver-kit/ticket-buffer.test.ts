@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { newTicket } from '@errand/testkit'
-import type { LaneSource } from '../../src/driver-kit.ts'
-import { Received } from '../../src/driver-kit/received.ts'
+import { openMessage } from '../../src/driver-kit.ts'
+import type { Received } from '../../src/driver-kit.ts'
 import { TicketBuffer } from '../../src/driver-kit/ticket-buffer.ts'
 import type { Lane } from '../../src/ports.ts'
 
-const received = (lane: Lane, atMs = 0) =>
-  new Received(newTicket({ lane }), 'handle', { lane } as LaneSource, atMs)
+const nothing = async (): Promise<void> => undefined
+const pack = (count: number, lane: Lane, redelivered: boolean, receivedMs = 0) => {
+  const tickets = Array.from({ length: count }, () => newTicket({ lane }))
+  return openMessage({ tickets, lane, receivedMs, redelivered, ack: nothing, release: nothing })
+}
+const received = (lane: Lane, atMs = 0): Received => pack(1, lane, false, atMs)[0]!
 const many = (count: number, lane: Lane) => Array.from({ length: count }, () => received(lane))
 const pickLanes = (taken: readonly Received[]) => taken.map(({ lane }) => lane)
 
@@ -34,6 +38,14 @@ describe('the buffer of tickets', () => {
     buffer.put(many(1, 'critical'))
     expect(pickLanes(buffer.take(5, 'high'))).toEqual(['critical'])
     expect(pickLanes(buffer.take(5, undefined))).toEqual(['low', 'low', 'low', 'low', 'low'])
+  })
+
+  it('gives the rest of a message with it where some of its tickets may be done, and only then', () => {
+    const buffer = new TicketBuffer(30_000)
+    buffer.put([...pack(4, 'low', true), ...pack(3, 'normal', false)])
+    expect(pickLanes(buffer.take(2, undefined))).toEqual(['normal', 'normal'])
+    expect(pickLanes(buffer.take(2, undefined))).toEqual(['normal', 'low', 'low', 'low', 'low'])
+    expect(buffer.isEmpty).toBe(true)
   })
 
   it('keeps no ticket past half a second, and gives none whose visibility has ended', () => {

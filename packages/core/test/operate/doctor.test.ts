@@ -168,6 +168,32 @@ test('where the depth is not exact, a difference is a hint', async () => {
   ])
 })
 
+test('where messages hold several tickets, only what no number of them explains is found', async () => {
+  await using test = testInstance({
+    driver: () => ({ capabilities: { delivers: 'tickets', depth: 'exact', packs: true } }),
+  })
+  await test.errand.dispatchMany(numbers(41).map((n) => job.with(n)))
+  await handWorker(test.log(), ['q'])
+  const ticket = () => ({ id: randomUUID(), queue: 'q', lane: 'normal', log: 'here' }) as const
+  const messages = async (count: number): Promise<void> => {
+    await test.driver().purge('q')
+    await test.driver().publish(numbers(count).map(ticket))
+  }
+  const found = async () => (await examined(test)).findings.map(({ message }) => message)
+  await messages(3)
+  expect(await found()).toEqual([])
+  await messages(2)
+  expect(await found()).toEqual([
+    expect.stringMatching(
+      /^queue q: at least 1 ready jobs have no ticket \(41 .*, 2 messages with tickets on/,
+    ),
+  ])
+  await messages(42)
+  expect(await found()).toEqual([expect.stringMatching(/^queue q: at least 1 tickets have no ready job/)])
+  await messages(0)
+  expect(await found()).toEqual([expect.stringMatching(/^queue q: 41 ready jobs have no ticket/)])
+})
+
 test('--repair publishes again what has lost its ticket, in the order of dispatch, and once', async () => {
   await using test = testInstance()
   await test.errand.connect()

@@ -144,7 +144,7 @@ test('tickets of a paused queue are not waited for: its jobs run when it is resu
   await on.advance(1_000)
   const ids = await dispatchJobs(on, web, 3)
   const status = await on.passing(web.errand.transfer.to(b, { by }))
-  expect(status).toMatchObject({ phase: 'moved', left: [{ queue: 'q', tickets: 3, why: 'paused' }] })
+  expect(status).toMatchObject({ phase: 'moved', left: [{ queue: 'q', messages: 3, why: 'paused' }] })
   await on.passing(web.errand.queues.resume('q', by))
   await on.advance(3_000)
   expect(on.ran.toSorted()).toEqual(ids.toSorted())
@@ -158,7 +158,7 @@ test('a ready job whose ticket nobody has fetched has a new one before the old d
   // No worker serves the old driver, so nobody would ever drain it.
   expect(await on.passing(web.errand.transfer.to(b, { by }))).toMatchObject({
     phase: 'moved',
-    left: [{ queue: 'q', tickets: 3, why: 'unserved' }],
+    left: [{ queue: 'q', messages: 3, why: 'unserved' }],
   })
   await on.work(on.process(b))
   await on.advance(2_500)

@@ -4,6 +4,7 @@ import { describeDelivery } from './topics/delivery.ts'
 import { describeGrants } from './topics/grants.ts'
 import { describeHandBack } from './topics/hand-back.ts'
 import { describeHostile } from './topics/hostile.ts'
+import { describePacked } from './topics/packed.ts'
 import { describeProcesses } from './topics/processes.ts'
 import { describeQueues } from './topics/queues.ts'
 import { describeSevered } from './topics/severed.ts'
@@ -22,6 +23,7 @@ export function describeDriver(name: string, harness: DriverHarness): void {
     describeProcesses(harness)
     describeGrants(harness)
     describeHostile(harness)
+    describePacked(harness)
     describeSevered(harness)
   })
 }

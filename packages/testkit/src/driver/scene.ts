@@ -87,7 +87,13 @@ export class DriverScene {
   /** Offers jobs to run: publishes their tickets. If claims are delivered, the jobs are in the log as well. */
   async offer(
     jobs: number | readonly Lane[],
-    options: { readonly queue?: QueueName; readonly driver?: Driver; readonly silent?: boolean } = {},
+    options: {
+      readonly queue?: QueueName
+      readonly driver?: Driver
+      readonly silent?: boolean
+      /** How many tickets a message may carry, where the driver packs. Default 1. */
+      readonly perMessage?: number
+    } = {},
   ): Promise<Ticket[]> {
     const lanes = typeof jobs === 'number' ? Array.from({ length: jobs }, (): Lane => 'normal') : jobs
     const queue = options.queue ?? this.queue
@@ -99,7 +105,7 @@ export class DriverScene {
       : lanes.map((lane) => newTicket({ queue, lane }))
     expect(tickets).toHaveLength(lanes.length)
     if (options.silent) return tickets
-    await this.publish(tickets, driver)
+    await this.publish(tickets, driver, options.perMessage)
     return tickets
   }
 
@@ -107,16 +113,17 @@ export class DriverScene {
    * Publishes until the broker has accepted all. If requests fail now and then, the rest is published again, as the
    * relay does.
    */
-  async publish(tickets: readonly Ticket[], driver: Driver = this.driver): Promise<void> {
+  async publish(tickets: readonly Ticket[], driver: Driver = this.driver, perMessage = 1): Promise<void> {
+    const call = perMessage === 1 ? undefined : { ticketsPerMessage: () => perMessage }
     if (!this.#harness.capabilities.inexact) {
-      const report = await driver.publish(tickets)
+      const report = await driver.publish(tickets, call)
       expect(report.refused).toEqual([])
       expect(listIds(report.accepted)).toEqual(listIds(tickets))
       return
     }
     const open = new Map(tickets.map((ticket) => [ticket.id, ticket]))
     await this.until(async () => {
-      const report = await driver.publish([...open.values()]).catch((error: unknown) => {
+      const report = await driver.publish([...open.values()], call).catch((error: unknown) => {
         if (!isErrandError(error, 'E_DRIVER')) throw error
       })
       for (const { id } of report?.accepted ?? []) open.delete(id)

@@ -46,9 +46,11 @@ export class TicketClaims {
     this.#parts = parts
   }
 
-  /** How many tickets to ask for: as many as slots are free, or a whole batch while most tickets turn out stale. */
+  /** How many tickets to ask for: as many as slots are free; while most turn out stale, as many as hold so many jobs. */
   demandFor(queue: QueueName, max: number): number {
-    return (this.#stale.get(queue) ?? 0) > 0.5 ? Math.max(max, workerDefaults.staleBatch) : max
+    const stale = this.#stale.get(queue) ?? 0
+    if (stale <= 0.5) return max
+    return Math.max(max, Math.min(workerDefaults.staleBatch, Math.ceil(max / (1 - stale))))
   }
 
   /**
@@ -83,7 +85,10 @@ export class TicketClaims {
       queue,
       (1 - weight) * (this.#stale.get(queue) ?? 0) + weight * (stale / deliveries.length),
     )
-    if (again.length > 0) this.#later(queue, again)
+    if (again.length === 0) return
+    // Without a slot another worker may begin them now, and a message that goes back at once keeps its place.
+    if (this.#parts.demand.slots.free > 0) this.#later(queue, again)
+    else for (const delivery of again) this.#tell(delivery, 'release')
   }
 
   /** Resolves when no ticket is waiting for its next round. */

@@ -21,6 +21,13 @@ const malformed: readonly (readonly [what: string, message: string | Uint8Array]
   ['a lane by the name of an inherited property', valid({ lane: 'constructor' })],
   ['a queue that is no text', valid({ queue: ['a'] })],
   ['a polluted prototype', '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}'],
+  ['further ids that are no list', valid({ more: 'x' })],
+  ['further ids of mixed types', valid({ more: ['a', 7, null] })],
+  ['a further id that is empty', valid({ more: ['a', ''] })],
+  ['one id twice', valid({ more: ['a', 'b', 'a'] })],
+  ['its own id among the further ones', valid({ id: 'a', more: ['a'] })],
+  ['a thousand ids', valid({ more: Array.from({ length: 1_000 }, (_, index) => `${index}`) })],
+  ['further ids without end', valid({ more: Array.from({ length: 100_000 }, (_, index) => `${index}`) })],
   ['a megabyte', 'x'.repeat(1_000_000)],
   ['deep nesting', '['.repeat(50_000)],
 ]

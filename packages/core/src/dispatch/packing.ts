@@ -1,0 +1,85 @@
+import { workerDefaults } from '../config/defaults.ts'
+import { inTime } from '../in-time.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { CallOptions, Driver } from '../ports/driver.ts'
+import type { JobLog, ServedQueue } from '../ports/job-log.ts'
+
+export interface PackingParts {
+  readonly driver: Pick<Driver, 'capabilities'>
+  readonly log: Pick<JobLog, 'served'>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/**
+ * Most tickets in one message. More would save little: by then the statements of a job cost far more than its share of a
+ * message, and a worker that takes a part of one hands back more.
+ */
+export const mostTicketsPerMessage = 20
+/** A message has at most as many as the worker with the fewest slots takes at a time, so many times. */
+const roundsPerMessage = 2
+/** How old the answer may be. A worker of an older build that starts meanwhile leaves its jobs to the log. */
+const askEveryMs = 5_000
+/** How long the first tickets wait for the first answer. */
+const firstAnswerMs = 250
+
+type TicketsPerMessage = NonNullable<CallOptions['ticketsPerMessage']>
+
+/**
+ * How many tickets a message may carry. The log knows who takes them: at most twice what one worker takes at a time, a
+ * message for each live worker, and single tickets while a worker is alive that reads no others. Asks the log in the
+ * background of a publish of several tickets, every five seconds at most, and never for a driver that does not pack.
+ */
+export class Packing {
+  readonly #parts: PackingParts
+  #served: ReadonlyMap<QueueName, ServedQueue> | undefined
+  #askedMs = Number.NEGATIVE_INFINITY
+  #asking: Promise<void> | undefined
+
+  constructor(parts: PackingParts) {
+    this.#parts = parts
+  }
+
+  /** Undefined: one ticket for each message. A promise only before the first answer. */
+  rule(tickets: readonly Ticket[]): TicketsPerMessage | undefined | Promise<TicketsPerMessage | undefined> {
+    const { driver, clock } = this.#parts
+    if (driver.capabilities.packs !== true || tickets.length < 2) return undefined
+    this.#ask()
+    if (this.#served || !this.#asking) return this.#rule
+    return inTime(this.#asking, firstAnswerMs, clock, () => undefined).then(() => this.#rule)
+  }
+
+  get #rule(): TicketsPerMessage | undefined {
+    const served = this.#served
+    return served && ((queue, count) => ticketsPerMessage(served.get(queue), count))
+  }
+
+  #ask(): void {
+    const { clock, log, logger } = this.#parts
+    if (this.#asking || clock.monotonicMs() - this.#askedMs < askEveryMs) return
+    this.#askedMs = clock.monotonicMs()
+    this.#asking = log
+      .served()
+      .then(
+        (served) => {
+          this.#served = new Map(served.map((each) => [each.queue, each]))
+        },
+        (error: unknown) => {
+          this.#served = undefined
+          logger.debug({ err: error }, 'it is unknown who takes tickets: each one has a message of its own')
+        },
+      )
+      .finally(() => {
+        this.#asking = undefined
+      })
+  }
+}
+
+function ticketsPerMessage(served: ServedQueue | undefined, count: number): number {
+  // Where nobody serves it yet: for a worker as most are.
+  const { workers, slots } = served ?? { workers: 1, slots: workerDefaults.concurrency }
+  if (slots === undefined) return 1
+  return Math.min(mostTicketsPerMessage, roundsPerMessage * slots, Math.ceil(count / workers))
+}
