@@ -1,12 +1,16 @@
+import { openMessage, packTickets } from '@errand/core/driver-kit'
 import { ErrandError, laneRank } from '@errand/core/ports'
-import type { Delivery, Driver, DriverCapabilities, DriverFactory, QueueName } from '@errand/core/ports'
-import type { PublishReport, Subscription, Ticket } from '@errand/core/ports'
+import type { CallOptions, Delivery, Driver, DriverCapabilities, DriverFactory } from '@errand/core/ports'
+import type { PublishReport, QueueName, Subscription, Ticket } from '@errand/core/ports'
 import type { Faults } from './faults.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { World } from './world.ts'
 
+/** The tickets of one lane that were sent together. Copies of a message are messages of their own. */
+type Message = readonly Ticket[]
+
 interface Waiting {
-  readonly ticket: Ticket
+  readonly message: Message
   /** Not handed out before. */
   readonly fromMs: number
 }
@@ -29,7 +33,8 @@ export class Broker {
   readonly #depth: DriverCapabilities['depth']
   readonly #queues = new Map<QueueName, Waiting[]>()
   readonly #askers = new Set<Asker>()
-  readonly #unacked = new Set<Ticket>()
+  readonly #packs: boolean
+  readonly #unacked = new Set<Message>()
   readonly #subscriptions = new Set<() => void>()
   #isDown = false
 
@@ -40,6 +45,7 @@ export class Broker {
     this.#faults = faults
     this.#wrong = wrong
     this.#depth = world.chance.pick(['exact', 'approximate', 'unknown'])
+    this.#packs = world.chance.happens(0.7)
   }
 
   /** Neither waiting nor handed out. */
@@ -73,8 +79,8 @@ export class Broker {
     return {
       port: 1,
       name: 'simulated',
-      capabilities: { delivers: 'tickets', depth: this.#depth },
-      publish: (tickets, options) => this.#publish(process, tickets, options?.signal),
+      capabilities: { delivers: 'tickets', depth: this.#depth, packs: this.#packs },
+      publish: (tickets, options) => this.#publish(process, tickets, options),
       subscribe: (queue) => call('subscribe', () => this.#subscription(process, queue), 0),
       depth: (queue) => {
         const answer = (): number | undefined =>
@@ -118,7 +124,7 @@ export class Broker {
   async #publish(
     process: SimulatedProcess,
     tickets: readonly Ticket[],
-    signal: AbortSignal | undefined,
+    { signal, ticketsPerMessage }: CallOptions = {},
   ): Promise<PublishReport> {
     const { chance } = this.#world
     const { rates } = this.#faults
@@ -127,35 +133,42 @@ export class Broker {
       throw gone()
     }
     const take = (): PublishReport => {
-      const refused = tickets.filter(() => chance.happens(rates.publishRefuses))
-      const accepted = tickets.filter((ticket) => !refused.includes(ticket))
-      for (const ticket of accepted) this.#accept(ticket)
-      return { accepted, refused: refused.map((ticket) => ({ ticket, why: 'by chance' })) }
+      const messages = packTickets(tickets, this.#packs ? ticketsPerMessage : undefined)
+      const refused = messages.filter(() => chance.happens(rates.publishRefuses))
+      const accepted = messages.filter((message) => !refused.includes(message))
+      for (const message of accepted) this.#accept(message.tickets)
+      return {
+        accepted: accepted.flatMap((message) => message.tickets),
+        refused: refused
+          .flatMap((message) => message.tickets)
+          .map((ticket) => ({ ticket, why: 'by chance' })),
+      }
     }
     const what = `publish ${tickets.map(({ id }) => id.slice(-6)).join(' ')}`
     return this.#call(process, what, take, rates.publishFails, rates.confirmIsLost)
   }
 
-  #accept(ticket: Ticket): void {
+  #accept(message: Message): void {
     const { chance, nowMs } = this.#world
     const { rates } = this.#faults
     if (chance.happens(rates.ticketIsLost)) return
     const copies = chance.happens(rates.ticketRepeats) ? chance.whole(2, 4) : 1
     for (let copy = 0; copy < copies; copy += 1) {
       const lateMs = chance.happens(rates.ticketIsLate) ? chance.between(100, latestMs) : 0
-      this.#add(ticket, nowMs + lateMs)
+      this.#add([...message], nowMs + lateMs)
     }
   }
 
-  #add(ticket: Ticket, fromMs: number): void {
+  #add(message: Message, fromMs: number): void {
     const { chance } = this.#world
-    const waiting = this.#queues.get(ticket.queue) ?? []
-    this.#queues.set(ticket.queue, waiting)
+    const queue = message[0]?.queue ?? ''
+    const waiting = this.#queues.get(queue) ?? []
+    this.#queues.set(queue, waiting)
     const at = chance.happens(this.#faults.rates.ticketOvertakes)
       ? chance.whole(0, waiting.length)
       : waiting.length
-    waiting.splice(at, 0, { ticket, fromMs })
-    this.#world.at(fromMs - this.#world.nowMs, () => this.#wake(ticket.queue))
+    waiting.splice(at, 0, { message, fromMs })
+    this.#world.at(fromMs - this.#world.nowMs, () => this.#wake(queue))
   }
 
   #visible(queue: QueueName): readonly Waiting[] {
@@ -166,48 +179,56 @@ export class Broker {
     for (const asker of this.#askers) if (asker.queue === queue) asker.look()
   }
 
-  #take(queue: QueueName, max: number): Ticket[] {
-    const byLane = this.#visible(queue).toSorted((a, b) => laneRank[a.ticket.lane] - laneRank[b.ticket.lane])
-    const taken = new Set(byLane.slice(0, max))
+  /** Messages with `max` tickets at most, and the rest of the last one: each is delivered whole. */
+  #take(queue: QueueName, max: number): Message[] {
+    const byLane = this.#visible(queue).toSorted((a, b) => rankOf(a) - rankOf(b))
+    const taken = new Set<Waiting>()
+    let tickets = 0
+    for (const waiting of byLane) {
+      if (tickets >= max) break
+      taken.add(waiting)
+      tickets += waiting.message.length
+    }
     const left = (this.#queues.get(queue) ?? []).filter((each) => !taken.has(each))
     this.#queues.set(queue, left)
-    return [...taken].map(({ ticket }) => ({ ...ticket }))
+    return [...taken].map(({ message }) => message.map((ticket) => ({ ...ticket })))
   }
 
   #subscription(process: SimulatedProcess, queue: QueueName): Subscription {
-    const mine = new Set<Ticket>()
+    const mine = new Set<Message>()
     let isClosed = false
-    const handBack = (ticket: Ticket): void => {
-      mine.delete(ticket)
-      if (this.#unacked.delete(ticket)) this.#add(ticket, this.#world.nowMs)
+    const handBack = (message: Message): void => {
+      mine.delete(message)
+      if (this.#unacked.delete(message)) this.#add(message, this.#world.nowMs)
     }
     const handBackAll = (): void => {
       isClosed = true
       this.#subscriptions.delete(handBackAll)
-      for (const ticket of mine) handBack(ticket)
+      for (const message of mine) handBack(message)
     }
     this.#subscriptions.add(handBackAll)
     // The broker notices in its own time that a connection is gone.
     process.onDeath(() => this.#world.at(this.#world.chance.between(0, 2_000), handBackAll))
-    const forget = (ticket: Ticket): void => {
-      mine.delete(ticket)
-      this.#unacked.delete(ticket)
+    const forget = (message: Message): void => {
+      mine.delete(message)
+      this.#unacked.delete(message)
     }
-    const deliver = (ticket: Ticket): Delivery => ({
-      ticket,
-      ack: () => {
-        if (!process.decided.has(ticket)) {
-          this.#wrong(`${process.name} acked the ticket of job ${ticket.id} before the log had decided on it`)
-        }
-        return this.#tell(process, 'ack', ticket, () => forget(ticket), handBack)
-      },
-      release: () => this.#tell(process, 'release', ticket, () => handBack(ticket), handBack),
-    })
+    const deliver = (message: Message): readonly Delivery[] => {
+      const ack = (): Promise<void> => {
+        const undecided = message.filter((ticket) => !process.decided.has(ticket))
+        for (const { id } of undecided)
+          this.#wrong(`${process.name} acked the ticket of job ${id} before the log had decided on it`)
+        return this.#tell(process, 'ack', message, () => forget(message), handBack)
+      }
+      const release = (): Promise<void> =>
+        this.#tell(process, 'release', message, () => handBack(message), handBack)
+      return openMessage({ tickets: message, ack, release })
+    }
     return {
       next: async (max, signal) => {
         if (isClosed) throw gone()
-        const tickets = await this.#next(process, queue, max, signal, mine)
-        return tickets.map(deliver)
+        const messages = await this.#next(process, queue, max, signal, mine)
+        return messages.flatMap(deliver)
       },
       close: async () => {
         if (isClosed) return
@@ -219,18 +240,18 @@ export class Broker {
   #tell(
     process: SimulatedProcess,
     what: string,
-    ticket: Ticket,
+    message: Message,
     heard: () => void,
-    lost: (ticket: Ticket) => void,
+    lost: (message: Message) => void,
   ): Promise<void> {
     const { chance } = this.#world
     const isLost = chance.happens(this.#faults.rates.ackIsLost)
     // As a visibility timeout that ends, or a channel that was closed: it is handed out once more.
     const carryOut = (): void => {
-      if (isLost) this.#world.at(chance.between(100, latestMs), () => lost(ticket))
+      if (isLost) this.#world.at(chance.between(100, latestMs), () => lost(message))
       else heard()
     }
-    return this.#call(process, `${what} ${ticket.id.slice(-6)}`, carryOut, 0, 0)
+    return this.#call(process, `${what} ${namesOf([message])}`, carryOut, 0, 0)
   }
 
   #next(
@@ -238,8 +259,8 @@ export class Broker {
     queue: QueueName,
     max: number,
     signal: AbortSignal,
-    mine: Set<Ticket>,
-  ): Promise<readonly Ticket[]> {
+    mine: Set<Message>,
+  ): Promise<readonly Message[]> {
     const world = this.#world
     if (signal.aborted) return Promise.resolve([])
     return new Promise((resolve, reject) => {
@@ -259,16 +280,15 @@ export class Broker {
       const look = (): void => {
         if (process.isDead) return over(() => undefined)
         if (isOver || this.#isDown) return
-        const tickets = this.#take(queue, max)
-        if (tickets.length === 0) return
-        for (const ticket of tickets) {
-          mine.add(ticket)
-          this.#unacked.add(ticket)
+        const messages = this.#take(queue, max)
+        if (messages.length === 0) return
+        for (const message of messages) {
+          mine.add(message)
+          this.#unacked.add(message)
         }
         over(() =>
           enter(() => {
-            const ids = tickets.map(({ id }) => id.slice(-6)).join(' ')
-            if (process.reaches(`broker.next ${queue}: ${ids}`)) resolve(tickets)
+            if (process.reaches(`broker.next ${queue}: ${namesOf(messages)}`)) resolve(messages)
           }),
         )
       }
@@ -279,6 +299,14 @@ export class Broker {
       else world.at(0, look)
     })
   }
+}
+
+function rankOf({ message: [ticket] }: Waiting): number {
+  return ticket ? laneRank[ticket.lane] : 0
+}
+
+function namesOf(messages: readonly Message[]): string {
+  return messages.map((message) => message.map(({ id }) => id.slice(-6)).join('+')).join(' ')
 }
 
 function gone(): ErrandError {

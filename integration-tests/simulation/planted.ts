@@ -37,6 +37,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     "return row.state === 'running'",
   ),
   bug(
+    'rest-of-message-dropped',
+    'A message is acked with its first ticket: what the worker has not taken of it is gone from the broker.',
+    ['ack'],
+    'core/src/driver-kit/received.ts',
+    '    if (this.#acked.size < this.parts.tickets.length) return Promise.resolve()\n',
+    '',
+  ),
+  bug(
     'fence-without-run',
     'The fence compares the worker and not the run.',
     ['outcome', 'I1', 'I6'],
