@@ -57,23 +57,24 @@ export class Packing {
   }
 
   #ask(): void {
-    const { clock, log, logger } = this.#parts
+    const { clock } = this.#parts
     if (this.#asking || clock.monotonicMs() - this.#askedMs < askEveryMs) return
     this.#askedMs = clock.monotonicMs()
-    this.#asking = log
-      .served()
-      .then(
-        (served) => {
-          this.#served = new Map(served.map((each) => [each.queue, each]))
-        },
-        (error: unknown) => {
-          this.#served = undefined
-          logger.debug({ err: error }, 'it is unknown who takes tickets: each one has a message of its own')
-        },
-      )
-      .finally(() => {
-        this.#asking = undefined
-      })
+    this.#asking = this.#learn().finally(() => {
+      this.#asking = undefined
+    })
+  }
+
+  /** Never rejects. */
+  async #learn(): Promise<void> {
+    const { log, logger } = this.#parts
+    try {
+      const served = await log.served()
+      this.#served = new Map(served.map((each) => [each.queue, each]))
+    } catch (error) {
+      this.#served = undefined
+      logger.debug({ err: error }, 'it is unknown who takes tickets: each one has a message of its own')
+    }
   }
 }
 
