@@ -1,19 +1,20 @@
 import { backoffMs } from '../supervise.ts'
 
 const firstMs = 100
-/** Everything is back within ten seconds of a fault's end, with the pauses of core. */
+/** Together with core's own pauses, everything works again within ten seconds of a fault's end. */
 const longestMs = 5_000
 
 /**
- * When something may be asked again after failures: in 100 ms, doubling to 5 s, half of it chance. Keep it as long as the
- * driver lives, so that a new subscription does not start over: a caller in a loop must not ask a failing broker in one.
+ * Says when a broker may be asked again after failures: after 100 ms, doubling to 5 s; half of each pause is random. Keep it
+ * as long as the driver lives. If each new subscription started over, a caller in a loop would ask a failing broker in a
+ * tight loop.
  */
 export class Backoff {
   #failures = 0
   #notBeforeMs = 0
 
   /**
-   * Failures before the wait is over were asked for together with the first one: they count once.
+   * Failures that arrive before the wait is over count as one: they were asked for together with the first one.
    * @param random a number from 0 to 1.
    * @returns how long to wait from now on.
    */
@@ -30,7 +31,7 @@ export class Backoff {
     this.#notBeforeMs = 0
   }
 
-  /** 0 when it may be asked now. */
+  /** 0: it may be asked now. */
   remainingMs(nowMs: number): number {
     return Math.max(0, this.#notBeforeMs - nowMs)
   }

@@ -5,24 +5,24 @@ import type { QueueName } from '../job/ticket.ts'
 import type { Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
 import { systemClock } from '../ports/system-clock.ts'
 
-/** How long handing tickets back may take when a driver closes. After that its connections end without. */
+/** How long handing tickets back may take when a driver closes. After that its connections end anyway. */
 const handBackMs = 3_000
 
-/** What is the broker's own of a driver; `buildDriver` does the rest. */
+/** The parts of a driver that differ from broker to broker; `buildDriver` does the rest. */
 export interface DriverParts extends Pick<
   Driver,
   'name' | 'capabilities' | 'publish' | 'refusal' | 'depth' | 'purge'
 > {
-  /** One call for each subscription; it may be closed more than once, and is asked for nothing after that. */
+  /** Called once for each subscription. The subscription's `close` is called once, and `next` never after it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
   /** Ends the connections. The subscriptions have been closed, unless that takes longer than 3 s. */
   close?(): Promise<void>
 }
 
 /**
- * A driver from its parts, which need not think of these: queue names are checked; after a close every call throws
- * `E_CLOSED`; a close is shared, closes the subscriptions first, and a subscription that opens during the close is closed too;
- * `next` answers `[]` for a signal that has aborted, for no demand, and after the close.
+ * Builds a driver from its parts, and does what is the same for every broker. It checks queue names. After a close every
+ * call throws `E_CLOSED`. All calls of `close` share one close, which closes the subscriptions first; a subscription that
+ * opens during the close is closed too. `next` answers `[]` if the signal has aborted, for no demand, and after the close.
  */
 export function buildDriver(parts: DriverParts): Driver {
   const subscriptions = new Set<Subscription>()

@@ -3,13 +3,13 @@ import type { Batcher } from '../batching.ts'
 import type { Clock } from '../ports/clock.ts'
 import { backoffMs } from '../supervise.ts'
 
-/** What the broker says of one entry of a batch. `again`: it may well succeed in another batch. */
+/** The broker's answer for one entry of a batch. `again`: it may succeed in another batch. */
 export type EntryResult =
   | { readonly done: true }
   | { readonly done: false; readonly code: string; readonly message: string; readonly again: boolean }
 
 export interface EntryBatcherOptions<Item> {
-  /** One request; one result for each item, in their order. A throw rejects every item of the batch. */
+  /** Makes one request. Returns one result for each item, in their order. A throw rejects every item of the batch. */
   readonly run: (items: readonly Item[]) => Promise<readonly EntryResult[]>
   /** The largest batch that the broker takes. */
   readonly maxItems: number
@@ -24,17 +24,17 @@ interface Entry<Item> {
   readonly signal: AbortSignal | undefined
 }
 
-/** So many full batches may be under way at once. */
+/** At most this many full batches are under way at once. */
 const mostInFlight = 16
-/** An entry that is refused for passing reasons, in a request that went well, is sent so often in all. */
+/** How often an entry is sent in all, if its request goes well and the broker refuses the entry for a passing reason. */
 const mostTries = 4
 const firstPauseMs = 100
 const longestPauseMs = 5_000
 
 /**
- * For a broker that takes entries in batches, and answers each entry alone. What was added in one turn of the event loop
- * goes together: full batches at once, and the rest when nothing is under way. So an idle system adds no latency, and a
- * busy one pays for few requests. Entries that fail in a request that went well are repeated without their neighbours.
+ * For a broker that takes entries in batches, and answers for each entry. Items that are added in one turn of the event loop
+ * go together: full batches at once, and the rest when nothing is under way. So an idle system adds no latency, and a
+ * busy one makes few requests. If a request goes well, entries that failed in it are repeated without their neighbours.
  */
 export class EntryBatcher<Item> {
   readonly #options: EntryBatcherOptions<Item>
@@ -53,14 +53,14 @@ export class EntryBatcher<Item> {
   }
 
   /**
-   * Resolves with the broker's last word on the item; rejects when the whole request failed.
-   * @param signal once it has aborted, what is in no request yet will be in none, and is rejected with its reason.
+   * Resolves with the broker's last answer for the item; rejects when the whole request failed.
+   * @param signal if it aborts before the item is in a request, the item is not sent, and the promise rejects with its reason.
    */
   add(item: Item, signal?: AbortSignal): Promise<EntryResult> {
     return this.#batcher.add({ item, tries: 1, signal })
   }
 
-  /** What is there waits for others no longer. */
+  /** Sends what has been added, without waiting for more. */
   flush(): void {
     this.#batcher.flush()
   }

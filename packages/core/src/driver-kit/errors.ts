@@ -1,23 +1,23 @@
 import { ErrandError, isErrandError, toError } from '../errors.ts'
 
-/** One kind of errors of a broker: how it is known, and what to do. */
+/** One kind of error of a broker: how to recognize it, and what to do. */
 export interface ErrorKind {
   /** Matched against the names of the error: by default its `name` and its `code`, with a space between. */
   readonly named?: RegExp | undefined
-  /** Matched against its message. Where both are given both must match. */
+  /** Matched against its message. If both are given, both must match. */
   readonly says?: RegExp | undefined
-  /** What to do, for people. */
+  /** Tells people what to do. */
   readonly advice: string
-  /** The same call may well succeed a moment later. Default false. */
+  /** The same call may succeed a moment later. Default false. */
   readonly passing?: boolean | undefined
-  /** Every queue meets the same, so it is said once for all. Default false. */
+  /** Every queue meets this error, so it is logged once for all of them. Default false. */
   readonly common?: boolean | undefined
-  /** To try again is in vain until a person has helped. Default false. */
+  /** Trying again does not help until a person has changed something. Default false. */
   readonly final?: boolean | undefined
 }
 
 export interface ErrorTable<Kind extends string> {
-  /** The first kind that the error, or what an `ErrandError` was caused by, is of. */
+  /** The first kind that matches the error, or the cause of an `ErrandError`. */
   readonly classify: (error: unknown) => Kind | undefined
   readonly isPassing: (error: unknown) => boolean
   readonly isCommon: (error: unknown) => boolean
@@ -27,7 +27,7 @@ export interface ErrorTable<Kind extends string> {
 }
 
 /**
- * What a broker's errors mean, in one table. The first kind that matches counts.
+ * Says in one table what a broker's errors mean. The first kind that matches counts.
  * @param readNames what `named` is matched against.
  * @example
  * const errors = defineErrors({
@@ -55,18 +55,18 @@ export function defineErrors<Kind extends string>(
   }
 }
 
-/** Whatever was thrown: `Object(null)` is an object as well. */
+/** Any value may have been thrown: `Object(null)` is an object as well. */
 function nameAndCode(error: unknown): string {
   const { name, code } = Object(error) as { readonly name?: unknown; readonly code?: unknown }
   return `${String(name)} ${String(code)}`
 }
 
-/** The message of an error, or the text of whatever was thrown. */
+/** The message of an error, or the text of any other value that was thrown. */
 export function readMessage(error: unknown): string {
   return toError(error).message
 }
 
-/** An `E_DRIVER`. Its message is how core knows a fact: make it the same for all queues where the reason is the same. */
+/** An `E_DRIVER`. Core compares messages to log a fact once: if the reason is the same for all queues, so must be the message. */
 export function driverError(message: string, cause?: unknown): ErrandError {
   return new ErrandError('E_DRIVER', message, { cause })
 }

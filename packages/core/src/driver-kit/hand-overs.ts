@@ -14,7 +14,7 @@ export interface HandOversOptions {
   readonly logger: Logger
 }
 
-/** What a subscription has received, from its arrival to its end. What a broker throws about one costs the others nothing. */
+/** The messages of a subscription, from arrival to ack or hand-back. If the broker throws for one, the others go on. */
 export class HandOvers {
   readonly #options: HandOversOptions
   readonly #unacked = new Set<Received>()
@@ -24,7 +24,7 @@ export class HandOvers {
     this.#options = options
   }
 
-  /** The tickets among the messages; what is none is set aside. */
+  /** Returns the tickets of the messages. Sets aside messages that are no tickets. */
   receive(source: MessageSource, messages: readonly SourceMessage[], nowMs: number): Received[] {
     return messages.flatMap(({ text, handle, id, redelivered }) => {
       const { tickets, why } = decodeTickets(text)
@@ -39,7 +39,7 @@ export class HandOvers {
         })
       }
       const { logger, driver } = this.#options
-      // Not its text: nobody knows what is in it.
+      // Without its text, which may hold anything.
       const about = { driver, source: source.name, messageId: id, why }
       logger.warn(about, 'a message that is not a ticket was set aside')
       void this.#settle(source.setAside ? source.setAside(handle) : source.ack(handle))
@@ -47,14 +47,14 @@ export class HandOvers {
     })
   }
 
-  /** A failure costs a duplicate or latency, never a job: the claim refuses the one, the broker ends the other. */
+  /** A failure costs no job. A failed ack costs a duplicate, which the claim refuses; a failed release only costs time. */
   deliver(received: Received): Delivery {
     this.#unacked.add(received)
     return {
       ticket: received.ticket,
       ack: async () => {
         this.#unacked.delete(received)
-        // Not awaited: it may gather with others. A close waits for it.
+        // Not awaited: it may wait to be sent with others. A close waits for it.
         void this.#settle(received.ack())
       },
       release: async () => {
@@ -68,7 +68,7 @@ export class HandOvers {
     for (const each of received) void this.#settle(each.release())
   }
 
-  /** What was delivered, and neither acked nor released. */
+  /** Hands back what was delivered, and neither acked nor released. */
   handBackAll(): void {
     this.handBack([...this.#unacked])
     this.#unacked.clear()

@@ -24,15 +24,15 @@ export interface PollOutcome {
 export interface LanePollerOptions {
   readonly source: LaneSource
   readonly clock: Clock
-  /** How long a poll waits that listens. */
+  /** How long a listening poll waits. */
   readonly longestWaitMs: number
   readonly errors: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'>
 }
 
-/** What must outlive a subscription, so that a caller who subscribes in a loop does not ask in one. */
+/** Outlives a subscription, so that a caller who subscribes in a loop does not ask the broker in a tight loop. */
 interface Memory {
   readonly backoff: Backoff
-  /** What was said of it. */
+  /** What was logged about it. */
   readonly news: News
 }
 const memories = new WeakMap<LaneSource, Memory>()
@@ -41,17 +41,17 @@ const mostPolls = 16
 /** A long poll that ends empty before this did not wait: emulators wake all polls for one message. */
 const earlyMs = 1_000
 const firstPauseMs = 10
-/** A poll that has waited for so long has found nothing: lower lanes wait for it no more. */
+/** A long poll that has waited this long has found nothing: lower lanes stop waiting for it. */
 const settledMs = 100
-/** One that does not wait is answered in a few milliseconds. This long at most lower lanes wait for it. */
+/** A poll without a wait is answered in a few milliseconds. Lower lanes wait for it at most this long. */
 const answeredMs = 1_000
 /** The weight of one poll in the average number of tickets in a message. */
 const weight = 0.5
 
 /**
- * The polls of one lane, and what they told. A lane that *flows* has tickets waiting: its last poll came back at least
- * half full. One that does not is *listened* to, with one long poll; the very first one does not wait, so that lower
- * lanes know whether they come first.
+ * The polls of one lane, and what they have shown. A lane *flows* if tickets wait in it: its last poll came back at least
+ * half full. If it does not flow, one long poll *listens* to it. The very first poll does not wait, so that lower lanes
+ * know soon whether they come first.
  */
 export class LanePoller {
   readonly source: LaneSource
@@ -78,47 +78,47 @@ export class LanePoller {
     this.#options = options
   }
 
-  /** Has tickets, and answers: a poll that hangs must not hold up the lanes below. */
+  /** True if it has tickets and answers: a poll that hangs must not delay the lanes below. */
   flows(nowMs: number): boolean {
     return this.#flows && this.#short.every(({ openedMs }) => nowMs - openedMs < answeredMs)
   }
 
-  /** Somebody is waiting for its next ticket, or about to learn whether there is one. */
+  /** True if a poll waits for its next ticket, or will soon show whether there is one. */
   get isListening(): boolean {
     return [...this.#open].some(({ waitMs }) => !this.#known || waitMs > 0)
   }
 
-  /** How long a poll waits that listens. */
+  /** How long a listening poll waits. */
   get listenMs(): number {
     return this.#known ? this.#options.longestWaitMs : 0
   }
 
-  /** Failed, and not being asked, or asked in vain until a person has helped. */
+  /** True if it has failed and is not being asked, or if only a person can help. */
   get isDown(): boolean {
     return this.#error !== undefined && (this.#open.size === 0 || this.#options.errors.isFinal(this.#error))
   }
 
-  /** How many polls more may be opened now. */
+  /** How many more polls may be opened now. */
   get room(): number {
     return Math.max(0, this.#width - this.#short.length)
   }
 
-  /** Tickets that the polls under way may bring at once; one that listens promises nothing. */
+  /** How many tickets the polls under way may bring soon. A listening poll promises none. */
   get asked(): number {
     return this.ticketsIn(this.#short.reduce((sum, { asked }) => sum + asked, 0))
   }
 
-  /** How many messages probably hold so many tickets. */
+  /** How many messages probably hold this many tickets. */
   messagesFor(tickets: number): number {
     return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
   }
 
-  /** How many tickets so many messages probably hold. */
+  /** How many tickets this many messages probably hold. */
   ticketsIn(messages: number): number {
     return Math.floor(messages * this.#ticketsPerMessage)
   }
 
-  /** What the messages of a poll held. */
+  /** Learns how many tickets the messages of a poll held. */
   unpacked(messages: number, tickets: number): void {
     if (messages === 0 || tickets === 0) return
     this.#ticketsPerMessage += weight * (tickets / messages - this.#ticketsPerMessage)
@@ -128,7 +128,7 @@ export class LanePoller {
     return [...this.#open].filter(({ waitMs }) => waitMs === 0)
   }
 
-  /** Until then its polls may still bring what goes before the tickets of lower lanes. */
+  /** Until then its polls may still bring tickets that go before those of lower lanes. */
   get settlesAtMs(): number {
     return Math.max(
       0,
@@ -136,7 +136,7 @@ export class LanePoller {
     )
   }
 
-  /** So long it must not be asked: after failures, and where long polls come back empty without having waited. */
+  /** How long it must not be asked: after failures, and if long polls come back empty without having waited. */
   remainingMs(nowMs: number): number {
     return Math.max(this.backoff.remainingMs(nowMs), this.#notBeforeMs - nowMs)
   }
@@ -145,7 +145,7 @@ export class LanePoller {
   async poll(asked: number, waitMs: number, signal: AbortSignal): Promise<PollOutcome> {
     const { clock, source } = this.#options
     const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitMs }
-    // Until it answers nothing is known to wait.
+    // Until it answers, no ticket is known to wait.
     if (waitMs > 0) this.#flows = false
     this.#open.add(poll)
     try {
@@ -168,7 +168,7 @@ export class LanePoller {
     this.#known = true
     this.#error = undefined
     this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
-    // Once is chance. A source that does it again and again is asked once a second.
+    // Once may be chance. A source that does it again and again is asked once a second.
     if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
     this.backoff.succeeded()
     this.news.over()

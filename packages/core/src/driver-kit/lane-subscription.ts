@@ -16,13 +16,13 @@ export interface LaneSubscriptionOptions extends HandOversOptions {
   /** Highest lane first. */
   readonly sources: readonly LaneSource[]
   readonly clock: Clock
-  /** How many messages the broker gives at most for one receive. Default 10. */
+  /** The most messages that the broker gives for one receive. Default 10. */
   readonly batchSize?: number | undefined
   /** How long a receive may wait for the first message. Default 20 s. */
   readonly longestWaitMs?: number | undefined
-  /** For how long the broker hides a message that was received. Default: until it is handed back. */
+  /** How long the broker hides a message that was received. Default: until it is handed back. */
   readonly hiddenMs?: number | undefined
-  /** What the broker's errors mean. Default: each is of one lane, and passes. */
+  /** What the broker's errors mean. Default: each concerns one lane, and passes. */
   readonly errors?: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'> | undefined
 }
 
@@ -33,19 +33,20 @@ interface Ask {
 }
 
 const noErrors = { isCommon: () => false, isFinal: () => false }
-/** How long open polls may go on after a stop, so that what is on its way is handed back and not hidden. */
+/** How long open polls may go on after a stop, so that tickets on their way are handed back and do not stay hidden. */
 const stopMs = 500
-/** How long a stop may take in all. What is not handed back or deleted by then goes on without it, or comes again. */
+/** How long a stop may take in all. Acks and hand-backs that take longer go on without it. If they fail, tickets come again. */
 const longestStopMs = 1_000
 
 /**
- * A subscription over a source for each lane, for brokers that are asked for messages and hide them until they are acked.
- * It does what every driver owes core: higher lanes first and the lowest one's share, nothing kept for longer than 500 ms
- * between two asks, one hand-over per delivery, messages that are no tickets set aside, and a close that hands back the rest.
+ * A subscription over one source for each lane, for brokers that are polled and hide messages until they are acked. It does
+ * what every driver must do. Higher lanes go first, and the lowest one gets its share. No ticket is kept for longer than
+ * 500 ms between two asks. Each delivery is handed over once. Messages that are no tickets are set aside. A close hands back
+ * the rest.
  *
- * It keeps long polls open on all lanes while somebody asks, and more on a lane that has tickets. A poll outlives the ask
- * that opened it, because an aborted one may have taken tickets already, which are then hidden: the next ask finds it
- * open, and without one what it brings is handed back.
+ * While somebody asks, it keeps long polls open on all lanes, and more on a lane that has tickets. A poll outlives the ask
+ * that opened it, because an aborted poll may have taken tickets already, which would then stay hidden. The next ask uses
+ * the open poll. If there is no next ask, the tickets that it brings are handed back.
  */
 export class LaneSubscription implements Subscription {
   readonly #options: LaneSubscriptionOptions
@@ -108,14 +109,14 @@ export class LaneSubscription implements Subscription {
     return this.#closing
   }
 
-  /** After everything that happens: answers what can be answered, opens what is needed, hands back what nobody wants. */
+  /** Runs after every change: answers asks, opens the polls that are needed, hands back tickets that nobody wants. */
   #advance(): void {
     this.#timer?.()
     this.#timer = undefined
     if (this.#closing) return
     const now = this.#options.clock.monotonicMs()
     this.#buffer.takeExpired(now)
-    // Before the answer: a lane that has tickets goes before what came from lower ones.
+    // Before the answer: a higher lane that has tickets goes before tickets that came from lower ones.
     if (this.#asks.length > 0) this.#fetch(now)
     this.#answer(now)
     if (this.#asks.length > 0) this.#listen(now)
@@ -133,7 +134,7 @@ export class LaneSubscription implements Subscription {
     }
   }
 
-  /** One long poll on each lane that is not known to have tickets: a high job waits for no other lane's poll. */
+  /** Opens a long poll on each lane that is not known to have tickets, so that no lane waits for another lane's poll. */
   #listen(now: number): void {
     for (const lane of this.#lanes) {
       if (lane.flows(now) || lane.isListening || lane.remainingMs(now) > 0) continue
@@ -145,7 +146,7 @@ export class LaneSubscription implements Subscription {
     }
   }
 
-  /** As many polls as the demand needs on the highest lane that has tickets, and the lowest one's share. */
+  /** Opens as many polls as the demand needs: on the highest lane that has tickets, and for the lowest lane's share. */
   #fetch(now: number): void {
     const flowing = this.#lanes.filter((lane) => lane.flows(now) && lane.remainingMs(now) <= 0)
     const top = flowing[0]
@@ -160,8 +161,8 @@ export class LaneSubscription implements Subscription {
   }
 
   /**
-   * Polls that do not wait: tickets are there, and if they are not, lower lanes come next. Where tickets go as fast as
-   * that, as many as will be asked for in a moment: a poll for one costs as much as one for ten.
+   * Opens polls that do not wait: tickets are probably there, and if not, lower lanes come next. If tickets are asked for
+   * quickly, it fetches those of the next moment too: a poll for one ticket costs as much as a poll for ten.
    */
   #open(lane: LanePoller, missing: number, expected: number): void {
     let left = missing
@@ -204,7 +205,7 @@ export class LaneSubscription implements Subscription {
     const { clock, logger, driver, queue } = this.#options
     const waitMs = lane.backoff.failed(clock.monotonicMs())
     const failure = { driver, queue, lane: lane.source.lane, waitMs, error: toFailure(error) }
-    // The caller logs once what all queues meet. A lane logs what only that lane meets.
+    // The caller logs errors that all queues meet. A lane logs only its own.
     if (this.#errors.isCommon(error) || !lane.news.isNew(error.message))
       logger.debug(failure, 'receiving tickets failed; this lane is tried again')
     else if (this.#errors.isFinal(error))
@@ -213,7 +214,7 @@ export class LaneSubscription implements Subscription {
         'receiving tickets failed, and somebody must fix the cause; this lane is tried again',
       )
     else logger.warn(failure, 'receiving tickets failed; this lane is tried again')
-    // While one lane answers the others go on.
+    // While one lane answers, the subscription goes on.
     if (!this.#lanes.every(({ isDown }) => isDown)) return
     for (const ask of this.#asks) ask.reject(error)
   }
@@ -222,7 +223,7 @@ export class LaneSubscription implements Subscription {
     return this.#asks.reduce((sum, { max }) => sum + max, 0)
   }
 
-  /** At the next moment at which time alone changes something. */
+  /** Wakes at the next moment at which only time changes something. */
   #wakeLater(now: number): void {
     const asked = this.#asks.length > 0
     const moments = this.#lanes.flatMap((lane) => {

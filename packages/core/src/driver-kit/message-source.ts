@@ -4,7 +4,7 @@ import type { Lane } from '../job/lane.ts'
 export interface SourceMessage<Handle = unknown> {
   /** What `decodeTickets` reads. */
   readonly text: string | Uint8Array | undefined
-  /** What the broker wants to see again when the message is acked or handed back. */
+  /** What the broker needs to ack the message or to hand it back. */
   readonly handle: Handle
   /** The broker's name for the message, for the log. */
   readonly id?: string | undefined
@@ -15,24 +15,24 @@ export interface SourceMessage<Handle = unknown> {
   readonly redelivered?: boolean | undefined
 }
 
-/** Where messages come from, and what becomes of each. */
+/** Where messages come from, and how each is acked or handed back. */
 export interface MessageSource<Handle = unknown> {
   /** The broker's name for it, for errors and the log. */
   readonly name: string
   readonly lane?: Lane | undefined
-  /** The broker may forget the message. @throws when it comes again; the claim then refuses it. */
+  /** The broker may forget the message. @throws if the message will come again; the claim then refuses it. */
   ack(handle: Handle): Promise<void>
-  /** Asks the broker to hand the message out again, at once. @throws when it comes later, by itself. */
+  /** Asks the broker to hand the message out again, at once. @throws if the message will come again later, by itself. */
   release(handle: Handle): Promise<void>
   /** The message is no ticket, and must not come again. Default: `ack`. */
   setAside?(handle: Handle): Promise<void>
 }
 
-/** A queue whose lanes can be looked at together, in no time. */
+/** A queue whose lanes can be read together, in one quick step. */
 export interface PullSource<Handle = unknown> extends MessageSource<Handle> {
   /**
-   * Takes at most `max` of the messages that are there now, and hides them from others: highest lane first, but so many
-   * `fromLowest` from the lowest lane that has any.
+   * Takes at most `max` of the messages that are there now, and hides them from others: highest lane first, except
+   * `fromLowest` of them, which come from the lowest lane that has any.
    * @throws `E_DRIVER`; the worker subscribes again.
    */
   take(max: number, fromLowest: number): Promise<readonly SourceMessage<Handle>[]>
@@ -49,6 +49,6 @@ export interface LaneSource<Handle = unknown> extends MessageSource<Handle> {
    * @throws `E_DRIVER`; it is asked again, with pauses.
    */
   receive(max: number, waitMs: number, signal: AbortSignal): Promise<readonly SourceMessage<Handle>[]>
-  /** The subscription closes: acks that gather wait no longer. */
+  /** Called when the subscription closes: acks that wait to be sent together must be sent now. */
   flush?(): void
 }

@@ -4,9 +4,9 @@ import { ErrandError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { checkFlag, checkOneOf, checkOptions, checkParameters, describe, parseFlag } from '../options.ts'
 
-/** One option of a driver: its default, how it is checked, and how a URL holds it. */
+/** One option of a driver: its default, its check, and its form in a URL. */
 export interface OptionRule<Setting> {
-  /** As a user would write it. Without a default the setting is undefined where none is given. */
+  /** As a user would write it. Without a default, an option that is not given is undefined. */
   readonly default?: unknown
   /**
    * Returns the setting for a value that was given.
@@ -14,11 +14,11 @@ export interface OptionRule<Setting> {
    * @throws `E_OPTION` or another code.
    */
   readonly check: (value: unknown, what: string) => Setting
-  /** Its name in a URL's query; `false` where a URL cannot hold it. Default: the option's own name. */
+  /** Its name in a URL's query; `false` if a URL cannot hold it. Default: the option's own name. */
   readonly inUrl?: string | false | undefined
-  /** The option's value for a text in a URL. Default: the text. */
+  /** Turns the text in a URL into the option's value. Default: the text. */
   readonly parse?: ((text: string, what: string) => unknown) | undefined
-  /** The options of a group, where it is one: each has a name of its own in the URL. */
+  /** For a group: its options. Each has its own name in the URL. */
   readonly rules?: OptionRules | undefined
 }
 
@@ -30,12 +30,12 @@ export type SettingsOf<Rules extends OptionRules> = {
 
 export interface OptionTable<Rules extends OptionRules> {
   /**
-   * The options of the object form, checked, with every default applied; frozen.
+   * Checks the options of the object form and applies every default. The result is frozen.
    * @throws `E_OPTION` for an unknown option, and what the rules throw.
    */
   check(options: object): SettingsOf<Rules>
   /**
-   * The options in a URL's query, as the object form would have them: each is undefined or for `check` to check.
+   * Reads the options in a URL's query, in the form of the object, not yet checked: pass them to `check`.
    * @param what `the URL of SQS`
    * @throws `E_OPTION` for an unknown parameter, and one that is given twice.
    */
@@ -43,7 +43,7 @@ export interface OptionTable<Rules extends OptionRules> {
 }
 
 /**
- * A driver's options, in one table for both ways to give them: an object, and the query of a URL.
+ * One table of a driver's options for both ways to give them: an object, and the query of a URL.
  * @param call `sqs()`, for errors.
  * @example
  * const table = defineOptions('mine()', { prefix: option.text({ default: 'errand' }), poll: option.duration({ default: '1s' }) })
@@ -87,9 +87,9 @@ function readAll(rules: OptionRules, given: Readonly<Partial<Record<string, stri
 type Unset<Default> = Default extends undefined ? undefined : never
 type InUrl = Pick<OptionRule<unknown>, 'inUrl' | 'parse'>
 
-/** The rules of a table: one function for each kind of option. */
+/** Makes the rules of a table: one function for each kind of option. */
 export const option = {
-  /** A text; `pattern` is what it must match, and `use` says that in words. */
+  /** A text. It must match `pattern`; `use` says so in words. */
   text<Default extends string | undefined = undefined>({
     pattern = /^/,
     use = 'a text',
@@ -122,7 +122,7 @@ export const option = {
     return { ...inUrl, default: choices[0], check: (value, what) => checkOneOf(what, value, choices) }
   },
 
-  /** A duration, in milliseconds; within limits, and in whole seconds, where they are given. */
+  /** A duration, as milliseconds. `from` and `to` limit it; `wholeSeconds` allows only whole seconds. */
   duration<Default extends Duration | undefined = undefined>({
     from = 0,
     to,
@@ -147,7 +147,7 @@ export const option = {
     return { ...rest, check }
   },
 
-  /** Whatever `check` lets pass. A URL cannot hold it unless `inUrl` says how. */
+  /** Any value that `check` accepts. A URL cannot hold it unless `inUrl` gives a name. */
   custom<Setting, Default = undefined>(
     check: (value: unknown, what: string) => Setting,
     rest: InUrl & { readonly default?: Default } = {},

@@ -1,4 +1,4 @@
-/** Half of the time for which a ticket may be kept between two asks, so that what is fetched ahead is asked for in time. */
+/** Half of the time that a ticket may be kept between two asks, so that tickets fetched ahead are asked for in time. */
 const aheadMs = 250
 
 /** How fast tickets are asked for. */
@@ -9,7 +9,7 @@ export class Pace {
     this.#takes = [...this.#recent(nowMs), { atMs: nowMs, count }]
   }
 
-  /** How many tickets will be asked for within the next quarter of a second, if it goes on as in the last one. */
+  /** How many tickets will be asked for in the next quarter of a second, if the pace stays that of the last one. */
   expected(nowMs: number): number {
     return this.#recent(nowMs).reduce((sum, { count }) => sum + count, 0)
   }

@@ -3,7 +3,7 @@ import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { CallOptions } from '../ports/driver.ts'
 import { encodeTickets } from './ticket-text.ts'
 
-/** A message that is to be sent: one ticket, or several of one lane. */
+/** A message to send: one ticket, or several of one lane. */
 export interface TicketMessage {
   readonly queue: QueueName
   readonly lane: Lane
@@ -12,13 +12,13 @@ export interface TicketMessage {
   readonly text: string
 }
 
-/** Ids of jobs are UUIDs. Whatever else somebody publishes gets a message of its own, so that no message becomes too long. */
+/** Ids of jobs are UUIDs. A ticket with a very different id gets its own message, so that no message becomes too long. */
 const ordinaryId = /^[\x20-\x7e]{1,100}$/
 const mostTickets = 50
 
 /**
- * Puts tickets of one queue, lane and log into one message, as many as `ticketsPerMessage` allows, and at most 50. Keeps the
- * order of each lane. A ticket that is there twice is sent twice, because each message names a job once.
+ * Puts tickets of one queue, lane and log into one message: as many as `ticketsPerMessage` allows, and at most 50. Keeps the
+ * order of each lane. A message names a job once, so a ticket that is given twice goes into two messages.
  * @example packTickets(tickets, call?.ticketsPerMessage).map(({ text }) => client.send(text))
  */
 export function packTickets(
@@ -37,7 +37,7 @@ function packLane(
   const [first] = tickets
   const allowed = first ? ticketsPerMessage(first.queue, tickets.length) : 1
   const most = Math.max(1, Math.min(mostTickets, Math.floor(allowed)))
-  // As even as can be: the worker that gets the last message shall not have next to nothing.
+  // Messages of even size: the worker that gets the last message must not get only a few tickets.
   const size = Math.ceil(tickets.length / Math.ceil(tickets.length / most))
   const messages: TicketMessage[] = []
   let open: Ticket[] = []

@@ -6,10 +6,10 @@ import { packTickets } from './pack-tickets.ts'
 import type { TicketMessage } from './pack-tickets.ts'
 
 /**
- * Sends messages one by one, as an `EntryBatcher` takes them, and reports what is known of their tickets: at the latest when
+ * Sends messages one by one, as an `EntryBatcher` takes them, and reports what is known of their tickets, at the latest when
  * the signal aborts. Requests that are under way then go on, because other publishes share them.
  * @param call `ticketsPerMessage` decides how many tickets a message has.
- * @throws what `send` threw, when every message failed so: then nothing is known.
+ * @throws what `send` threw, if it threw for every message: then nothing is known.
  */
 export async function publishEach(
   tickets: readonly Ticket[],
@@ -29,12 +29,12 @@ export async function publishEach(
         refused.push(...message.tickets.map((ticket) => ({ ticket, why })))
       }
     } catch (error) {
-      // What an aborted publish no longer sends is unknown, and no failure.
+      // If a publish was aborted, messages that it no longer sends are unknown, not failed.
       if (signal?.aborted !== true) failure ??= { error }
     }
   })
   await unlessAborted(Promise.all(sent), signal, () => undefined)
   if (failure && accepted.length + refused.length === 0) throw failure.error
-  // Copies: what is answered later must not change the report.
+  // Copies: later answers must not change the report.
   return { accepted: [...accepted], refused: [...refused] }
 }

@@ -9,8 +9,8 @@ export interface PullSubscriptionOptions extends HandOversOptions {
 }
 
 /**
- * A subscription for brokers that can take from all lanes of a queue in one quick step, and hide what was taken until it
- * is acked. It takes what is asked for and nothing ahead, so nothing is ever kept between two asks.
+ * A subscription for brokers that can take from all lanes of a queue in one quick step, and hide those messages until they
+ * are acked. It takes only what is asked for, so it keeps nothing between two asks.
  */
 export class PullSubscription implements Subscription {
   readonly #source: PullSource
@@ -39,7 +39,7 @@ export class PullSubscription implements Subscription {
     return []
   }
 
-  /** Hands back what is unacked, and resolves when the broker knows of it. */
+  /** Hands back what is unacked. Resolves when the broker has answered. */
   async close(): Promise<void> {
     this.#closed.abort()
     this.#handOvers.handBackAll()

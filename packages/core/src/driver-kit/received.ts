@@ -1,16 +1,16 @@
 import type { Lane } from '../job/lane.ts'
 import type { Ticket } from '../job/ticket.ts'
 
-/** A message that was received: hidden from others until it is acked, handed back, or the broker gives it up. */
+/** A message that was received. The broker hides it from others until it is acked or handed back, or its time is over. */
 export interface ReceivedMessage {
   readonly tickets: readonly Ticket[]
-  /** The lane that it came from: a ticket may claim any. Default: what the tickets say. */
+  /** The lane that it came from: a ticket may name any lane. Default: the lane that the tickets name. */
   readonly lane?: Lane | undefined
   /** Default 0. */
   readonly receivedMs?: number | undefined
   /**
-   * False if it has never been handed out before. Otherwise some of its tickets may be done, so that it is delivered whole:
-   * one claim then tells what is left of it. Default true.
+   * False if it has never been handed out before. Otherwise some of its tickets may be done, so it is delivered whole, and
+   * one claim shows which tickets are left. Default true.
    */
   readonly redelivered?: boolean | undefined
   /** The broker may forget the message. */
@@ -37,33 +37,33 @@ export class Received {
     return this.#message.parts.receivedMs ?? 0
   }
 
-  /** Names its message, where all tickets of it must be delivered together. */
+  /** Identifies its message, if all its tickets must be delivered together. */
   get wholeMessage(): object | undefined {
     const { redelivered = true, tickets } = this.#message.parts
     return redelivered && tickets.length > 1 ? this.#message : undefined
   }
 
-  /** Acks the message when it is the last one of it, unless the message was handed back. */
+  /** Acks the message once all its tickets are acked, unless the message was handed back. */
   ack(): Promise<void> {
     return this.#message.ack(this)
   }
 
   /**
-   * Hands the whole message back, unless this ticket or all of them were acked: a message that goes back keeps its place in
-   * the lane, and a new one with the rest would be at the end. The log refuses what of it is done.
+   * Hands the whole message back, unless this ticket or all of them were acked. A message that goes back keeps its place in
+   * the lane; a new message with the rest would go to the end. The log refuses the tickets that are done.
    */
   release(): Promise<void> {
     return this.#message.release(this)
   }
 }
 
-/** The tickets of a message, which share its fate. */
+/** The tickets of a message. They are acked or handed back together. */
 export function openMessage(message: ReceivedMessage): readonly Received[] {
   const settling = new Settling(message)
   return message.tickets.map((ticket) => new Received(ticket, settling))
 }
 
-/** Whether a message was acked or handed back: once, whatever becomes of its tickets. */
+/** Acks a message or hands it back: once, whatever its tickets ask for. */
 class Settling {
   readonly parts: ReceivedMessage
   readonly #acked = new Set<Received>()
@@ -84,7 +84,7 @@ class Settling {
     return this.#settle(() => this.parts.release())
   }
 
-  /** Once; what failed may be tried again. */
+  /** Runs once. After a failure it may be tried again. */
   #settle(how: () => Promise<void>): Promise<void> {
     this.#settled ??= how().catch((error: unknown) => {
       this.#settled = undefined

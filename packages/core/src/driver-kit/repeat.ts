@@ -9,9 +9,9 @@ const longestPauseMs = 5_000
 export interface RepeatOptions {
   /** How often the call is made in all. */
   readonly tries: number
-  /** The first pause; each next one is twice as long, up to 5 s, and half of it is chance. Default 0: no pauses. */
+  /** The first pause. Each next one is twice as long, up to 5 s; half of each is random. Default 0: no pauses. */
   readonly pauseMs?: number | undefined
-  /** Whether the same call may well succeed a moment later. */
+  /** Whether the same call may succeed a moment later. */
   readonly isPassing: (error: unknown) => boolean
   /** Ends the pauses; after it no call is made. */
   readonly signal?: AbortSignal | undefined
@@ -19,7 +19,7 @@ export interface RepeatOptions {
 }
 
 /**
- * The call, again while it fails for reasons that pass, and at most `tries` times.
+ * Makes the call, and repeats it while it fails for reasons that pass: at most `tries` calls in all.
  * @throws what the last try threw.
  * @example await repeat(() => client.send(batch), { tries: 4, pauseMs: 100, isPassing: (error) => isThrottled(error) })
  */
@@ -41,13 +41,13 @@ export async function repeat<T>(
 export interface DeadlineOptions {
   /** Each of them ends the call as well. */
   readonly signals?: readonly AbortSignal[] | undefined
-  /** Default: the machine's clock. Brokers have their own time, which goes on when a test holds the log's. */
+  /** Default: the machine's clock. A broker's time goes on when a test stops the log's clock. */
   readonly clock?: Clock | undefined
 }
 
 /**
- * The call with a deadline: it is handed a signal, which aborts at the deadline, or with one of `signals`. Does not wait
- * for a call that ignores the signal.
+ * Makes the call with a deadline. The call gets a signal that aborts at the deadline, or with one of `signals`. Does not
+ * wait for a call that ignores the signal.
  * @throws a `TimeoutError` at the deadline, or the reason of the signal that aborted.
  */
 export async function withDeadline<T>(
@@ -59,7 +59,7 @@ export async function withDeadline<T>(
   const { signal } = controller
   const late = Object.assign(new Error(`no answer within ${ms / 1_000} s`), { name: 'TimeoutError' })
   const stop = clock.after(ms, () => controller.abort(late))
-  // Not AbortSignal.any: signals that live as long as the process would collect one signal for each call.
+  // Not AbortSignal.any: a signal that lives as long as the process would collect one signal for each call.
   const abort = (): void => controller.abort(signals.find(({ aborted }) => aborted)?.reason)
   for (const each of signals) each.addEventListener('abort', abort)
   if (signals.some(({ aborted }) => aborted)) abort()

@@ -3,12 +3,12 @@ import { laneRank } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import type { Received } from './received.ts'
 
-/** Between two asks no ticket is kept longer: another worker may be free. */
+/** No ticket is kept for longer between two asks: another worker may be free. */
 export const keptMs = 500
 
 /**
- * The tickets that have come and have not been asked for yet. There are some because lanes are polled at once: each may
- * bring as many as are asked for.
+ * Tickets that have arrived and have not been asked for yet. They exist because all lanes are polled at the same time, and
+ * each may bring as many as are asked for.
  */
 export class TicketBuffer {
   readonly #policy = new LanePolicy()
@@ -27,7 +27,7 @@ export class TicketBuffer {
     return this.#tickets.length === 0
   }
 
-  /** When the oldest one has been kept for long enough. */
+  /** When the oldest one must go back. */
   get dueMs(): number | undefined {
     return this.#tickets.length === 0
       ? undefined
@@ -43,7 +43,7 @@ export class TicketBuffer {
     return this.#policy.fromLowest(max)
   }
 
-  /** How many are there of this lane and the ones above it. */
+  /** How many it has of this lane and of higher ones. */
   countDownTo(lane: Lane): number {
     return this.#tickets.filter(({ lane: each }) => laneRank[each] <= laneRank[lane]).length
   }
@@ -53,14 +53,14 @@ export class TicketBuffer {
   }
 
   /**
-   * Takes at most `max`, highest lane first, and what the lane policy wants from the lowest lane; besides the rest of
-   * messages that must be delivered whole. Not those below `floor`, a lane whose poll has only just been opened and may
-   * have tickets.
+   * Takes at most `max`, highest lane first, with the share that the lane policy wants from the lowest lane. If a message
+   * must be delivered whole, its other tickets are added. Lanes below `floor` are left out: a poll on `floor` has just been
+   * opened and may bring tickets.
    */
   take(max: number, floor: Lane | undefined): readonly Received[] {
     const sorted = this.#tickets.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
     const allowed = sorted.filter(({ lane }) => !floor || laneRank[lane] <= laneRank[floor])
-    // A share for the lowest lane presupposes that a higher one has something.
+    // The lowest lane gets a share only if a higher lane has tickets.
     if (allowed.length === 0) return []
     const low = sorted.filter(({ lane }) => lane === sorted.at(-1)?.lane)
     const share = low.slice(0, this.#policy.fromLowest(Math.min(max, allowed.length + low.length)))
@@ -73,12 +73,12 @@ export class TicketBuffer {
     return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
   }
 
-  /** Takes those that have been kept for too long. */
+  /** Takes those that must go back. */
   takeDue(nowMs: number): readonly Received[] {
     return this.#remove(({ receivedMs }) => nowMs - receivedMs >= keptMs)
   }
 
-  /** Takes those that the broker has shown, or is about to show, to others: the event loop stood still. */
+  /** Takes those that the broker has shown, or will soon show, to others. Happens if the event loop was blocked. */
   takeExpired(nowMs: number): readonly Received[] {
     return this.#remove(({ receivedMs }) => nowMs - receivedMs >= this.#hiddenMs)
   }

@@ -2,15 +2,15 @@ import { lanes } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import type { Ticket } from '../job/ticket.ts'
 
-/** A ticket is about 100 bytes, and a hundred of them in one message about 4,000. Far longer text is not parsed. */
+/** A ticket is about 100 bytes, and a message of a hundred tickets about 4,000. Far longer text is not parsed. */
 const longestText = 16_384
-/** More tickets in one message than any build of Errand writes: somebody else has written it. */
+/** No build of Errand writes more tickets into one message. */
 const mostTickets = 100
 const utf8 = new TextDecoder()
 
 /**
- * The ticket as JSON, so that an operator can read it, and write one by hand. In ASCII, because some brokers do not take
- * every character.
+ * Writes the ticket as JSON, so that an operator can read it or write one by hand. In ASCII, because some brokers do not
+ * accept every character.
  * @example encodeTicket(ticket) // '{"id":"0199…","queue":"media","lane":"high","log":"k3f9"}'
  */
 export function encodeTicket(ticket: Ticket): string {
@@ -18,8 +18,8 @@ export function encodeTicket(ticket: Ticket): string {
 }
 
 /**
- * Tickets of one queue, lane and log as one text: the first one as ever, and the ids of the others in `more`. A build that
- * knows nothing of `more` reads the first ticket. The log gives the jobs of the others to somebody when they are overdue.
+ * Writes tickets of one queue, lane and log as one text: the first as a single ticket is written, and the ids of the others
+ * in `more`. A build that does not know `more` reads the first ticket. Workers get the other jobs once they are overdue.
  */
 export function encodeTickets([first, ...others]: readonly [Ticket, ...Ticket[]]): string {
   const { id, queue, lane, log } = first
@@ -32,14 +32,14 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-/** The tickets of a message, or why its text is not one. The reason never quotes the text: it may hold anything. */
+/** The tickets of a message, or why its text holds none. The reason never quotes the text: it may hold anything. */
 export type DecodedTickets =
   | { readonly tickets: readonly [Ticket, ...Ticket[]]; readonly why?: never }
   | { readonly tickets?: never; readonly why: string }
 
 /**
- * Reads the text of a message. Never throws: everybody who may write to the broker can put anything there. Only the five
- * known parts are read, and only the object's own properties; the log decides what they are worth.
+ * Reads the text of a message. Never throws, because everybody who may write to the broker can write any text. It reads only
+ * the five known parts, and only the object's own properties. The log decides whether the ticket is valid.
  */
 export function decodeTickets(text: string | Uint8Array | undefined): DecodedTickets {
   if (text === undefined) return { why: 'it has no text' }
