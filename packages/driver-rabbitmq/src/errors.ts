@@ -2,11 +2,11 @@ import { driverError, readMessage } from '@errand/core/driver-kit'
 import { ErrandError } from '@errand/core/ports'
 import type { Endpoint } from './endpoint.ts'
 
-/** The code of the broker's answer (404, 406, …), where the error is one. */
+/** The code of the broker's answer (404, 406, …), if the error is one. */
 export function replyCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined
   if ('code' in error) return typeof error.code === 'number' ? error.code : undefined
-  // amqplib puts what the broker answered in the handshake into the text alone.
+  // Of an answer in the handshake, amqplib gives the code only in the text.
   const inText = /\b(\d{3}) \([A-Z_-]+\)/.exec(error.message)?.[1]
   return inText === undefined ? undefined : Number(inText)
 }
@@ -15,13 +15,13 @@ export function closedError(): ErrandError {
   return new ErrandError('E_CLOSED', 'this RabbitMQ driver has been closed')
 }
 
-/** One host, and why it did not let this process in. */
+/** One host, and why it refused the connection. */
 export interface Refused {
   readonly endpoint: Endpoint
   readonly error: unknown
 }
 
-/** Trying again soon will not help: somebody has to change something first, on every host. */
+/** True if trying again soon does not help, because every host needs a change by a person first. */
 export function isPermanent(refused: readonly Refused[]): boolean {
   return refused.every(({ error }) => [402, 403, 530].includes(replyCode(error) ?? 0) || isTlsError(error))
 }
@@ -55,7 +55,7 @@ function whyNot(error: unknown, endpoint: Endpoint): string {
   return `cannot be reached (${text}): is it running, and is the URL right?`
 }
 
-/** By the code with which the broker ends a handshake; undefined where it gave none. */
+/** Explains the code with which the broker ends a handshake; undefined if it gave none. */
 function whatRefused(code: number | undefined, text: string, { vhost, user }: Endpoint): string | undefined {
   switch (code) {
     case 403:
@@ -83,7 +83,7 @@ function whatRefused(code: number | undefined, text: string, { vhost, user }: En
   }
 }
 
-/** amqplib does not hand over what the broker answers to the question for a vhost. */
+/** amqplib does not pass on the broker's answer to the request for a vhost. */
 export function isVhostRefusal(error: unknown): boolean {
   return /Expected ConnectionOpenOk; got <ConnectionClose/.test(readMessage(error))
 }

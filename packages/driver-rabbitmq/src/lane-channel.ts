@@ -9,9 +9,9 @@ import type { Connection } from './connection.ts'
 export interface LaneChannelEvents {
   /** The tickets of one message, and the consumer that brought it. */
   readonly delivered: (tickets: readonly Received[], consumer: string | undefined) => void
-  /** The broker has cancelled the consumer: its queue was deleted, as a rule. */
+  /** The broker has cancelled the consumer, usually because its queue was deleted. */
   readonly cancelled: (consumer: string) => void
-  /** With the error of the broker, where there is one. */
+  /** Called with the broker's error, if there is one. */
   readonly closed: (error: unknown) => void
 }
 
@@ -24,7 +24,7 @@ export class LaneChannel {
   readonly #logger: Logger
   readonly #acks: Acks
   #prefetch: number | undefined
-  /** A question was not answered: nothing that comes after it will be. */
+  /** A question was not answered, so no later one will be. */
   #silent = false
 
   constructor(
@@ -46,16 +46,16 @@ export class LaneChannel {
       this.#acks.end()
       events.closed(error)
     })
-    // First in line: amqplib fails a channel that brings something for a consumer that was cancelled a moment ago.
+    // Before amqplib's own listener: it fails a channel on a delivery for a consumer that was just cancelled.
     channel.prependListener('delivery', (message: ConsumeMessage) => this.#received(message))
   }
 
-  /** Messages that the broker counts against the window of the consumer. */
+  /** How many messages the broker counts against the window of the consumer. */
   get outstanding(): number {
     return this.#acks.outstanding
   }
 
-  /** Messages that wait in the queue. Rejects with code 403 where the user may not look. */
+  /** How many messages wait in the queue. Rejects with code 403 if the user may not look. */
   async waiting(): Promise<number> {
     const { messageCount } = await this.#ask('queue.declare', () => this.#channel.checkQueue(this.#queue))
     return messageCount
@@ -71,7 +71,7 @@ export class LaneChannel {
     }
   }
 
-  /** Resolves when the first tickets, at most `window`, are here, where any wait. */
+  /** Starts a consumer. If tickets wait, resolves when the first ones, at most `window`, are here. */
   async consume(consumer: string, window: number): Promise<void> {
     const channel = this.#channel
     await this.#setPrefetch(window)
@@ -83,19 +83,19 @@ export class LaneChannel {
   }
 
   /**
-   * Resolves when the deliveries are here that the broker had already sent on their way: it answers a consumer, or a
-   * look at the queue, before those, and whatever is asked next behind them.
+   * Resolves when the deliveries that the broker had already sent are here. It confirms a consumer, or answers a look at
+   * the queue, before those deliveries. It answers the next question after them.
    */
   async caughtUp(): Promise<void> {
     await this.#ask('basic.qos', () => this.#channel.prefetch(this.#prefetch ?? 1))
   }
 
-  /** Resolves when the broker sends nothing more to it. */
+  /** Resolves when the broker sends nothing more to the consumer. */
   async cancel(consumer: string): Promise<void> {
     await this.#ask('basic.cancel', () => this.#channel.cancel(consumer))
   }
 
-  /** What is unacked goes back. Never rejects. */
+  /** Hands back what is unacked. Never rejects. */
   async close(): Promise<void> {
     this.#acks.flush()
     const closing = this.#ask('channel.close', () => this.#channel.close()).catch(() => {})
@@ -122,7 +122,7 @@ export class LaneChannel {
     if (tickets) this.#events.delivered(tickets, message.fields.consumerTag)
   }
 
-  /** Undefined for what is no ticket: it is set aside, so that it comes back to nobody. */
+  /** Undefined for a message that is no ticket: it is set aside, so that nobody gets it again. */
   #open({ content, fields }: ConsumeMessage | GetMessage): readonly Received[] | undefined {
     const { deliveryTag: tag, redelivered } = fields
     const acks = this.#acks

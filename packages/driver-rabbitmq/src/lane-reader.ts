@@ -16,37 +16,37 @@ export interface LaneReaderParts {
   readonly settings: Settings
   readonly logger: Logger
   readonly nowMs: () => number
-  /** Something has come, or has changed: look again. */
+  /** Called when a message has come or something has changed: look again. */
   readonly stirred: () => void
-  /** Its queue was deleted: those of the other lanes may have been as well. */
+  /** Called when its queue was deleted: the queues of the other lanes may be gone too. */
   readonly gone: () => void
 }
 
 export interface Taken {
   readonly deliveries: readonly Delivery[]
-  /** There is more here than came, and it is on its way: what waits in lower lanes must not pass it. */
+  /** More tickets of this lane are on their way: those of lower lanes must wait for them. */
   readonly more: boolean
 }
 
-/** What a look at a lane found: how many messages wait; undefined where the user may not look. */
+/** What a look at a lane found: how many messages wait; undefined if the user may not look. */
 export interface Seen {
   readonly waiting: number | undefined
 }
 
-/** Up to so many tickets are fetched one by one where no consumer runs: it costs the broker less than to start one. */
+/** Without a consumer, up to this many tickets are fetched one by one: it costs the broker less than starting a consumer. */
 const fewTickets = 2
-/** As AMQP counts. */
+/** AMQP's limit. */
 const widestWindow = 65_535
 /** The weight of one message in the average number of its tickets. */
 const weight = 0.2
 
-/** Reads one lane: by a consumer while there is demand, one by one where little is wanted. */
+/** Reads one lane: with a consumer while there is demand, one by one if few tickets are wanted. */
 export class LaneReader {
   readonly lane: Lane
   readonly #parts: LaneReaderParts
   readonly #queue: string
   #channel: LaneChannel | undefined
-  /** Its window is in messages, as the broker counts. */
+  /** Its window counts messages, as the broker does. */
   #consumer: { readonly tag: string; readonly window: number } | undefined
   #cancelling: string | undefined
   #consumers = 0
@@ -55,11 +55,11 @@ export class LaneReader {
   #ticketsPerMessage = 1
   /** Messages that have come since the consumer was started. */
   #arrived = 0
-  /** The window was full since it was last known that nothing waits. */
+  /** The window has been full since the last time that nothing was known to wait. */
   #saturated = false
   #failure: Error | undefined
   #over = false
-  /** One operation at a time. */
+  /** The last operation: they run one at a time. */
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(parts: LaneReaderParts) {
@@ -82,8 +82,8 @@ export class LaneReader {
   }
 
   /**
-   * How many wait, for a `take` right after it: so the lanes are asked at the same time, and taken from in their order.
-   * Undefined where a consumer runs, or it could not be found out; never rejects.
+   * Returns how many messages wait, for a `take` right after it. So all lanes are asked at the same time, and then taken
+   * from in their order. Undefined if a consumer runs or the broker did not answer. Never rejects.
    */
   async look(): Promise<Seen | undefined> {
     const look = this.#inTurn(async () => {
@@ -93,33 +93,33 @@ export class LaneReader {
     return look.catch(() => undefined)
   }
 
-  /** At most `max`, of those that are there now. `hurry`: more will be asked for soon. */
+  /** Takes at most `max` of the tickets that are there now. `hurry`: more will be asked for soon. */
   take(max: number, hurry: boolean, seen?: Seen): Promise<Taken> {
     return this.#inTurn(async () => {
-      // A look that was given up goes on from lane to lane: it must not open anew what has just been closed.
+      // A `take` over all lanes goes on after a close. It must not open a channel again.
       if (this.#over) return { deliveries: [], more: false }
       return this.#mended(() => this.#take(max, hurry, seen))
     })
   }
 
-  /** From now on tickets come by themselves, up to about so many. */
+  /** From now on the broker sends tickets by itself, up to about `max`. */
   listen(max: number): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#over) return
       const window = this.#messagesFor(max)
       const now = this.#consumer?.window
-      // A window that nearly fits stays: to change it costs the broker a consumer.
+      // A window that nearly fits stays: changing it costs the broker a new consumer.
       if (now === undefined || window >= 2 * now || 4 * window <= now)
         await this.#mended(() => this.#consume(window))
     })
   }
 
-  /** No more tickets come, and those that were not taken go back. Never rejects. */
+  /** Stops the consumer, and hands back the tickets that were not taken. Never rejects. */
   retire(): Promise<void> {
     return this.#inTurn(() => this.#cancel().catch(() => {}))
   }
 
-  /** Begins anew with a channel of its own, and hands back whatever is unacked. Never rejects. */
+  /** Closes the channel, which hands back what is unacked; the next call opens a new one. Never rejects. */
   renew(): Promise<void> {
     return this.#inTurn(async () => {
       const channel = this.#channel
@@ -128,7 +128,7 @@ export class LaneReader {
     })
   }
 
-  /** Hands back whatever is unacked. Never rejects. */
+  /** Hands back what is unacked. Never rejects. */
   async close(): Promise<void> {
     this.#over = true
     await this.#inTurn(async () => this.#channel?.close())
@@ -145,7 +145,7 @@ export class LaneReader {
     return { deliveries, more: more && deliveries.length < max }
   }
 
-  /** Without a consumer. */
+  /** Takes tickets while no consumer runs. */
   async #fetch(max: number, hurry: boolean, seen: Seen | undefined): Promise<Taken> {
     const deliveries = this.#takeHeld(max)
     if (deliveries.length >= max) return { deliveries, more: false }
@@ -155,7 +155,7 @@ export class LaneReader {
     if (hurry || max > fewTickets) {
       await this.#consume(this.#windowFor(max, hurry))
       deliveries.push(...this.#takeHeld(max - deliveries.length))
-      // In a cluster, or under load, they may come a moment after the consumer was confirmed.
+      // In a cluster or under load, tickets may come a moment after the broker has confirmed the consumer.
       return { deliveries, more: deliveries.length < max && this.#arrived < (waiting ?? 0) }
     }
     while (deliveries.length < max) {
@@ -167,7 +167,7 @@ export class LaneReader {
     return { deliveries, more: false }
   }
 
-  /** Whether tickets wait that the window has kept from coming. */
+  /** Whether tickets wait on the broker because the window is full. */
   async #hasMore(): Promise<boolean> {
     const channel = this.#channel
     if (!channel || !this.#consumer || !this.#saturated) return false
@@ -177,7 +177,7 @@ export class LaneReader {
     return false
   }
 
-  /** Undefined where the user may not look. */
+  /** Undefined if the user may not look. */
   async #waiting(channel: LaneChannel): Promise<number | undefined> {
     const topology = getTopology(this.#parts.connection, this.#parts.settings)
     if (!topology.mayLook) return undefined
@@ -189,7 +189,7 @@ export class LaneReader {
     }
   }
 
-  /** At most `max`, and the rest of a message that must be delivered whole. */
+  /** Takes at most `max`, plus the rest of a message that must be delivered whole. */
   #takeHeld(max: number): Delivery[] {
     this.#heldSinceMs = this.#parts.nowMs()
     const taken = this.#held.splice(0, max)
@@ -204,12 +204,12 @@ export class LaneReader {
     this.#ticketsPerMessage += weight * (tickets.length - this.#ticketsPerMessage)
   }
 
-  /** How many messages probably hold so many tickets. */
+  /** How many messages probably hold this many tickets. */
   #messagesFor(tickets: number): number {
     return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
   }
 
-  /** In messages. While it hurries, as much again is on its way. */
+  /** The window, in messages. In a hurry it is twice as large, so that the next tickets are already on their way. */
   #windowFor(max: number, hurry: boolean): number {
     return Math.min(widestWindow, hurry ? 2 * this.#messagesFor(max) : this.#messagesFor(max))
   }
@@ -234,11 +234,11 @@ export class LaneReader {
       await channel.cancel(consumer.tag)
       this.#cancelling = undefined
     }
-    // Only now: what goes back sooner could come to the same consumer again.
+    // Only now: a ticket that goes back earlier could come to the same consumer again.
     this.#handBackHeld()
   }
 
-  /** What is left of a message goes back with the whole of it. */
+  /** A ticket that goes back takes its whole message with it. */
   #handBackHeld(): void {
     for (const ticket of this.#held.splice(0)) void ticket.release()
   }
@@ -264,7 +264,7 @@ export class LaneReader {
 
   #delivered(tickets: readonly Received[], consumer: string | undefined): void {
     if (consumer !== this.#consumer?.tag && consumer !== this.#cancelling) {
-      // In a cluster it may come after its consumer was cancelled.
+      // In a cluster a message may come after its consumer was cancelled.
       void tickets[0]?.release()
       return
     }
@@ -274,7 +274,7 @@ export class LaneReader {
     this.#parts.stirred()
   }
 
-  /** By the broker. The next look at the lane finds out whether the queue is still there. */
+  /** The broker has cancelled the consumer. The next look at the lane finds out whether the queue still exists. */
   #cancelled(consumer: string): void {
     if (this.#consumer?.tag !== consumer) return
     this.#consumer = undefined
@@ -306,7 +306,7 @@ export class LaneReader {
     )
   }
 
-  /** A queue that is gone is declared anew, and a look that is not allowed is not repeated: both have cost the channel. */
+  /** Repeats after an error that closed the channel: it declares a missing queue again, and does not repeat a forbidden look. */
   async #mended<T>(operation: () => Promise<T>): Promise<T> {
     const { connection } = this.#parts
     const isPassing = (error: unknown): boolean => !connection.ended.aborted && isMendable(error)

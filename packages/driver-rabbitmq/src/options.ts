@@ -9,7 +9,7 @@ import type { Endpoint } from './endpoint.ts'
 export interface TlsOptions {
   /** PEM text of the certificates that sign the broker's. Default: those that Node trusts. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
-  /** PEM text of the client's certificate and key, where the broker asks for one. */
+  /** PEM text of the client's certificate and key, if the broker asks for one. */
   readonly cert?: string | Buffer | undefined
   readonly key?: string | Buffer | undefined
   readonly passphrase?: string | undefined
@@ -19,27 +19,27 @@ export interface TlsOptions {
 
 export interface RabbitmqOptions {
   /**
-   * `amqp://user:password@host:5672/vhost`, or `amqps://…`. For the nodes of one cluster several hosts, or several URLs:
-   * `amqp://user:password@a,b:5673/vhost`; they are tried in turn.
+   * `amqp://user:password@host:5672/vhost`, or `amqps://…`. For a cluster give several hosts or several URLs, which are
+   * tried in turn: `amqp://user:password@a,b:5673/vhost`.
    */
   readonly url: string | readonly string[]
-  /** Begins the names of the queues: `errand:media:high:v1`. One for each environment that shares a vhost. Default `errand`. */
+  /** Begins the names of the queues: `errand:media:high:v1`. Environments that share a vhost need different ones. Default `errand`. */
   readonly prefix?: string | undefined
-  /** `false` for a user without the right to configure: queues are looked up, never declared. Default `true`. */
+  /** `false` for a user without the right to configure: the driver looks queues up and never declares them. Default `true`. */
   readonly declare?: boolean | undefined
   /** For `amqps:`. */
   readonly tls?: TlsOptions | undefined
   /** `external`: the user is the one that the client's certificate names. Default `plain`. */
   readonly auth?: 'plain' | 'external' | undefined
   /**
-   * After one and a half of these without a sign of life a connection is given up: one that a network has forgotten tells
-   * nobody. RabbitMQ gives up a client after two. Whole seconds. Default `5s`, so that tickets come again within ten seconds;
-   * RabbitMQ advises against less (https://www.rabbitmq.com/docs/heartbeats).
+   * A network does not report a connection that it has dropped. So the driver gives a connection up after one and a half of
+   * these intervals without a sign of life; RabbitMQ gives a client up after two. Whole seconds. Default `5s`, so that tickets
+   * come again within ten seconds; RabbitMQ advises against less (https://www.rabbitmq.com/docs/heartbeats).
    */
   readonly heartbeat?: Duration | undefined
   /** How long connecting may take, the handshake included; several hosts share it. Default `10s`. */
   readonly connectTimeout?: Duration | undefined
-  /** How long to wait for confirms; a ticket without one is then unknown, and the relay publishes it again. Default `5s`. */
+  /** How long to wait for confirms. The relay publishes a ticket without a confirm again. Default `5s`. */
   readonly publishTimeout?: Duration | undefined
 }
 

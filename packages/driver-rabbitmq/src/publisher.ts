@@ -18,14 +18,14 @@ interface Addressed {
   readonly queue: string
 }
 
-/** What is done on a connection until the signal aborts. */
+/** Uses a connection until the signal aborts. */
 type Act<T> = (connection: Connection, ended: AbortSignal) => Promise<T>
 
-/** How often a message is offered in one call, and how long to wait in between, times the round. */
+/** How often one call offers a message. The wait between two rounds is `roundMs` times the number of the round. */
 const rounds = 4
 const roundMs = 50
 
-/** Hands tickets to the broker, and believes nothing but its confirms. */
+/** Publishes tickets. A ticket counts as accepted only when the broker has confirmed it. */
 export class Publisher {
   readonly #link: Link
   readonly #settings: Settings
@@ -52,8 +52,8 @@ export class Publisher {
   }
 
   /**
-   * Why the broker takes nothing; undefined where it does. It tells nobody but who publishes: so a message is, to where no
-   * queue is, which comes back.
+   * Why the broker accepts no messages; undefined if it accepts them. RabbitMQ says so only to a connection that publishes.
+   * So this publishes a message to a queue that does not exist, and it comes back.
    */
   refusal(): Promise<string | undefined> {
     return this.#call(undefined, async (connection, ended) => {
@@ -104,7 +104,7 @@ export class Publisher {
     for (let round = 1; left.length > 0; round += 1) {
       const usable = await this.#declared(connection, left, refused, ended)
       const fates = await this.#confirmed(connection, usable, ended)
-      // What an earlier round had confirmed may have gone with the queue.
+      // Tickets that an earlier round had confirmed may have been lost with the queue.
       const gone = new Set(usable.flatMap(({ queue }, at) => (fates[at] === 'returned' ? [queue] : [])))
       accepted = accepted.filter(({ queue }) => !gone.has(queue))
       accepted.push(...usable.filter((_, index) => fates[index] === 'accepted'))
@@ -116,8 +116,8 @@ export class Publisher {
         refused.push(...again.flatMap(refuse))
         break
       }
-      // A queue that was deleted is declared anew, and one that was declared a moment ago, by somebody else, needs a
-      // moment more before it can store anything.
+      // The next round declares a deleted queue again. A queue that another client has just declared needs a moment before
+      // it can store messages.
       for (const { queue } of again) getTopology(connection, this.#settings).forget(queue)
       if (again.length > 0) await this.#clock.sleep(roundMs * round, ended)
       left = again
@@ -125,7 +125,7 @@ export class Publisher {
     return { accepted: accepted.flatMap(({ message }) => message.tickets), refused }
   }
 
-  /** Those whose queue can be used; the others are refused, and cost their neighbours nothing. */
+  /** Returns the messages whose queue can be used. Refuses the others, so that they do not affect their neighbours. */
   async #declared(
     connection: Connection,
     messages: readonly Addressed[],
@@ -158,7 +158,7 @@ export class Publisher {
     const messages = addressed.map(({ message, queue }) => ({ queue, content: Buffer.from(message.text) }))
     const fates = await confirms.send(messages, ended)
     if (confirms.failure !== undefined) throw publishError(connection, confirms.failure)
-    // Not one answer in all that time: the next publish shall not trust this connection.
+    // The broker confirmed nothing in all that time: the next publish must not use this connection.
     if (
       ended.aborted &&
       fates.length > 0 &&
@@ -175,7 +175,7 @@ export class Publisher {
     const open = this.#confirms.get(connection)
     const confirms = await open
     if (confirms && confirms.failure === undefined) return confirms
-    // Another call may have begun a new one while this one waited for the old.
+    // Another call may have opened a new one while this call waited for the old one.
     const again = this.#confirms.get(connection)
     if (again && again !== open) return this.#channel(connection)
     const fresh = connection.confirmChannel().then((channel) => new Confirms(connection, channel))

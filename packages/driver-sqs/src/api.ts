@@ -25,16 +25,16 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal
 }
 
-/** A request that is not answered within so long has failed, with all its repetitions; a long poll has its wait besides. */
+/** A request without an answer within this time, repetitions included, has failed. A long poll may take its wait on top. */
 const deadlineMs = 10_000
-/** A first try that is not answered by then was lost with its connection, it may be: the next one has another. */
+/** If a first try has no answer by then, its connection may be dead: the next try uses another one. */
 const firstTryMs = 3_000
-/** So often is a request made in all, but for a poll: what fails is asked again by its lane. */
+/** How often a request is made in all. A poll is made once: its lane repeats it. */
 const mostTries = 4
-/** The first pause between two tries; it doubles, and half of it is chance. */
+/** The first pause between two tries. It doubles; half of it is random. */
 const pauseMs = 100
 
-/** The nine calls of SQS that are used here, each with a deadline and, but for the poll, a few tries. */
+/** The nine calls of SQS that the driver uses. Each has a deadline, and each but the poll a few tries. */
 export class Api {
   readonly #client: Client
   readonly #visibilitySeconds: number
@@ -96,7 +96,7 @@ export class Api {
     return readResults(handles, answer)
   }
 
-  /** Messages that wait, those that are not due yet included; not those that a worker holds. An estimate. */
+  /** An estimate of the waiting messages, including those that are not due yet, without those that a worker holds. */
   async depth(url: string): Promise<number> {
     const command = new GetQueueAttributesCommand({
       QueueUrl: url,
@@ -116,13 +116,13 @@ export class Api {
     return this.#client.sdk
   }
 
-  /** Rejects with `reason` what is still under way, and whatever is asked from now on, at once. */
+  /** Rejects requests under way, and all later ones, with `reason` at once. */
   close(reason: Error): void {
     this.#closed.abort(reason)
     this.#client.close()
   }
 
-  /** The call, again where that may help, within one deadline for all tries. */
+  /** Makes the call, and repeats it if that may help, within one deadline for all tries. */
   #repeated<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const isWorthIt = (error: unknown): boolean => {
       const passing = isPassing(error)
@@ -133,18 +133,18 @@ export class Api {
       let tries = 0
       const tried = (): Promise<T> => {
         tries += 1
-        // A network that has forgotten a connection tells nobody: that must not take the time of the other tries.
+        // A network does not report a connection that it has dropped. Such a try must not use up the time of the others.
         return tries === 1 ? withDeadline(firstTryMs, call, { signals: [signal] }) : call(signal)
       }
       return repeat(tried, { tries: mostTries, pauseMs, isPassing: isWorthIt, signal })
     })
   }
 
-  /** The call with a deadline in real time, whatever clock the rest of the process has: SQS has its own. */
+  /** Makes the call with a deadline in real time, whatever clock the rest of the process has: SQS uses real time. */
   async #within<T>(ms: number, call: (signal: AbortSignal) => Promise<T>, outer?: AbortSignal): Promise<T> {
     const signals = outer ? [this.#closed.signal, outer] : [this.#closed.signal]
     try {
-      // Sockets are kept for later requests, and with them the context in which they were made: not that of a caller.
+      // A kept socket also keeps the async context in which it was made. That must not be a caller's.
       return await withDeadline(ms, (signal) => outside(() => call(signal)), { signals })
     } catch (error) {
       this.#client.failed(error)
@@ -158,7 +158,7 @@ function known(url: string | undefined): string {
   return url
 }
 
-/** In the order of the entries. An entry that SQS does not mention may have been carried out: it is asked again. */
+/** Results in the order of the entries. An entry that SQS does not mention may have been done; it is sent again. */
 function readResults(
   entries: readonly string[],
   answer: {

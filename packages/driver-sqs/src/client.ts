@@ -5,14 +5,14 @@ import type { SQSClientConfig } from '@aws-sdk/client-sqs'
 import { sqsErrors } from './errors.ts'
 import type { Settings } from './options.ts'
 
-/** Four long polls for each queue that is taken from, and room for sends and deletes; the SDK's own limit is 50. */
+/** A worker needs four long polls for each queue, and sockets for sends and deletes. The SDK's own limit is 50. */
 const mostSockets = 512
-/** A long poll says nothing for as long as it waits: the kernel asks whether the connection still is one, every second then. */
+/** A long poll is silent while it waits. So the kernel checks after a second of silence whether the connection is alive. */
 const sockets = { keepAlive: true, keepAliveInitialDelay: 1_000, maxSockets: mostSockets }
-/** However many requests are refused, a client is made anew no sooner than this after the last one. */
+/** The shortest time between two new clients, however many requests are refused. */
 const renewedMs = 3_000
 
-/** The SDK's client, and what is of no more use thrown away: sockets that lead to what fails, credentials that expired. */
+/** The SDK's client. It drops sockets to a server that fails, and replaces credentials that have expired. */
 export class Client {
   readonly #given: SQSClient | undefined
   readonly #config: SQSClientConfig
@@ -27,8 +27,8 @@ export class Client {
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
-      // Requests are repeated here, by a rule for each kind: the SDK's budget is one for all of them, and failing polls
-      // empty it, so that sends would be tried once.
+      // The driver repeats requests itself, by a rule for each kind. The SDK has one budget for all of them: failing polls
+      // use it up, and then sends would be tried only once.
       maxAttempts: 1,
       requestHandler: { connectionTimeout: 5_000, httpAgent, httpsAgent },
     }
@@ -38,17 +38,17 @@ export class Client {
     if (this.#given) return this.#given
     if (this.#own) return this.#own
     this.#madeMs = performance.now()
-    // The SDK reads its files of credentials once in the life of a process, unless it is told not to.
+    // By default the SDK reads its credential files once in the life of a process.
     const anew: SQSClientConfig & { readonly ignoreCache: true } = { ...this.#config, ignoreCache: true }
     this.#own = new SQSClient(anew)
     return this.#own
   }
 
-  /** What a failed request says of the client: the next one shall not meet the same for that reason alone. */
+  /** Learns from a failed request, so that the next one does not fail because of an old socket or old credentials. */
   failed(error: unknown): void {
     const trouble = sqsErrors.classify(error)
     if (trouble === 'failing' || trouble === 'endpoint') {
-      // The name may lead elsewhere by now, and a kept socket never asks for it again.
+      // The host name may have another address by now, and a kept socket never looks it up again.
       for (const agent of this.#agents) {
         for (const free of Object.values(agent.freeSockets)) {
           for (const socket of free ?? []) socket.destroy()
@@ -58,7 +58,7 @@ export class Client {
     if (trouble === 'credentials' && performance.now() - this.#madeMs >= renewedMs) this.#own = undefined
   }
 
-  /** A client of the application's own is left alone. */
+  /** Does not destroy a client that the application gave. */
   close(): void {
     this.#own?.destroy()
     for (const agent of this.#agents) agent.destroy()

@@ -7,11 +7,11 @@ import { LaneQueue } from './lane-queue.ts'
 import type { Settings } from './options.ts'
 
 /**
- * Waits and deadlines are in real time and not by the clock that core is given: the broker's time goes on when a test
- * holds the log's.
+ * Waits and deadlines use real time, not the clock that core is given: the broker's time goes on when a test stops the
+ * log's clock.
  */
 const clock = systemClock
-/** How long a close waits for what is under way, after the subscriptions have closed. */
+/** How long a close waits for requests under way, after the subscriptions have closed. */
 const longestCloseMs = 700
 
 export function openDriver(settings: Settings, logger: Logger): Driver {
@@ -62,7 +62,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
     async close() {
       const idle = Promise.all([...queues.values()].flat().map((queue) => queue.idle()))
       await inTime(idle, longestCloseMs, clock, () => undefined)
-      // A publisher learns that nothing is known: the log has the jobs, and the relay publishes them again.
+      // A publisher that still waits gets this error. The log has its jobs, and the relay publishes them again.
       api.close(new ErrandError('E_CLOSED', 'the driver was closed before SQS had answered'))
     },
   })

@@ -6,7 +6,7 @@ import type { ErrandError } from '@errand/core/ports'
 type Kind = 'missing' | 'recent' | 'denied' | 'credentials' | 'throttled' | 'endpoint' | 'region' | 'failing'
 const throttling = /Throttl|TooManyRequests|SlowDown|OverLimit/i
 
-/** Errors of the SDK, and failed entries of a batch. A missing queue is not final: a new one takes a while to be known everywhere. */
+/** Errors of the SDK, and failed entries of a batch. A missing queue is not final: SQS takes a while to know a new one everywhere. */
 export const sqsErrors: ErrorTable<Kind> = defineErrors(
   {
     missing: {
@@ -74,7 +74,7 @@ export function isThrottling(name: string): boolean {
   return throttling.test(name)
 }
 
-/** Whether the same request may well succeed a moment later. The SDK has set its clock right where that was wrong. */
+/** Whether the same request may succeed a moment later. If the clock was wrong, the SDK has corrected it by now. */
 export function isPassing(error: unknown): boolean {
   const { $metadata } = Object(error) as SdkError
   return sqsErrors.isPassing(error) || $metadata?.clockSkewCorrected === true
@@ -87,7 +87,7 @@ export function isPassing(error: unknown): boolean {
 export function driverError(what: string, error: unknown): ErrandError {
   if (isErrandError(error)) return error
   const cause = presentable(error)
-  // Without the queue, so that what many queues meet reads alike, and is said once.
+  // Without the queue's name: an error that many queues meet then has one text, and is logged once.
   const failed = sqsErrors.isCommon(error) ? 'SQS cannot be used' : `${what} failed`
   const advice = sqsErrors.advise(error) ?? 'see the cause'
   return makeError(`${failed}: ${cause.name}: ${cause.message}; ${advice}`, cause)
@@ -96,8 +96,8 @@ export function driverError(what: string, error: unknown): ErrandError {
 const longestMessage = 300
 
 /**
- * The error without what must not be shown: a refused signature comes with the whole canonical request, session token
- * included, and the SDK hangs the response on its errors.
+ * The error without its secrets. A refused signature quotes the whole canonical request with the session token, and the SDK
+ * attaches the response to its errors.
  */
 function presentable(error: unknown): Error {
   const { name, message, code }: Error & { readonly code?: unknown } =

@@ -17,14 +17,13 @@ export interface LaneQueueOptions {
 }
 
 /**
- * Deletes wait so long to become ten. Nobody waits for them: the ticket is hidden and its job claimed. What a crash leaves
- * undeleted comes again when its visibility ends, and the claim refuses it.
+ * How long deletes wait to become a batch of ten. Nobody waits for a delete: the ticket is hidden and its job claimed. If a
+ * crash prevents the delete, the ticket comes again when its visibility ends, and the claim refuses it.
  */
 const longestGatherMs = 1_000
 
 /**
- * One SQS queue: one lane of a queue. Knows its URL once it has been asked for, and asks again when SQS no longer knows
- * the queue.
+ * One SQS queue, which is one lane of a queue. It asks SQS for its URL once, and again when SQS no longer knows the queue.
  */
 export class LaneQueue implements LaneSource<string> {
   readonly lane: Lane
@@ -63,7 +62,7 @@ export class LaneQueue implements LaneSource<string> {
     await this.#getUrl()
   }
 
-  /** Not sent once the signal has aborted. @throws `E_DRIVER` when the request as a whole failed: the message may have been sent. */
+  /** Sends nothing after the signal aborts. @throws `E_DRIVER` if the whole request failed: the message may have been sent. */
   send({ text }: TicketMessage, signal?: AbortSignal): Promise<EntryResult> {
     return this.#sends.add(text, signal)
   }
@@ -80,7 +79,7 @@ export class LaneQueue implements LaneSource<string> {
     })
   }
 
-  /** Takes up to a second, to become one of ten. @throws `E_DRIVER` */
+  /** Takes up to a second, because it waits for other deletes. @throws `E_DRIVER` */
   async ack(handle: string): Promise<void> {
     const result = await this.#acks.add(handle)
     if (!result.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(result))
@@ -89,7 +88,7 @@ export class LaneQueue implements LaneSource<string> {
   /** @throws `E_DRIVER` */
   async release(handle: string): Promise<void> {
     const result = await this.#releases.add(handle)
-    // The sender's fault is a ticket that is visible, taken by another worker or deleted by now: it needs no handing back.
+    // SQS refuses a ticket that is visible, taken by another worker or deleted by now. It need not be handed back.
     if (!result.done && result.again)
       throw driverError(`handing a ticket back to ${this.name}`, entryError(result))
   }
@@ -105,13 +104,13 @@ export class LaneQueue implements LaneSource<string> {
       try {
         await this.#options.api.purge(url)
       } catch (error) {
-        // SQS purges a queue once a minute at most, and takes that long for it: the purge under way does the same.
+        // SQS purges a queue at most once a minute, and takes that long for it. The purge under way removes the same.
         if (!(error instanceof Error) || !error.name.includes('PurgeQueueInProgress')) throw error
       }
     })
   }
 
-  /** Deletes wait for others no longer. */
+  /** Sends waiting deletes now. */
   flush(): void {
     this.#acks.flush()
   }
@@ -121,7 +120,7 @@ export class LaneQueue implements LaneSource<string> {
     await Promise.all([this.#sends.idle(), this.#acks.idle(), this.#releases.idle()])
   }
 
-  /** The call, and once more when the queue was deleted since its URL was asked for. */
+  /** Makes the call, and repeats it once if the queue was deleted after its URL was read. */
   async #onQueue<T>(what: string, call: (url: string) => Promise<T>): Promise<T> {
     const asked = this.#url
     try {
@@ -129,7 +128,7 @@ export class LaneQueue implements LaneSource<string> {
     } catch (error) {
       if (asked === undefined || sqsErrors.classify(error) !== 'missing') throw this.#error(what, error)
     }
-    // Not one that somebody has asked for meanwhile.
+    // Another call may have read a newer URL in the meantime: that one stays.
     if (this.#url === asked) this.#url = undefined
     try {
       return await call(await this.#getUrl())
@@ -138,7 +137,7 @@ export class LaneQueue implements LaneSource<string> {
     }
   }
 
-  /** The call, or undefined where there is no such queue: reading does not create any. */
+  /** Makes the call. Undefined if there is no such queue: reading creates none. */
   async #ifThere<T>(what: string, call: (url: string) => Promise<T>): Promise<T | undefined> {
     try {
       return await call(await (this.#url ?? this.#options.api.findUrl(this.name)))

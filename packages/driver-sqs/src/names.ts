@@ -6,8 +6,8 @@ const longestName = 80
 const digestLength = 10
 
 /**
- * `PREFIX` + queue + `-` + lane. SQS knows no dots in names: a dot becomes `__`. Where that could be another queue's name
- * as well, or is longer than SQS takes, a digest of the queue's name ends it, so that no two queues ever share one.
+ * `PREFIX` + queue + `-` + lane. SQS allows no dots in names, so a dot becomes `__`. If the result could be another queue's
+ * name too, or is too long for SQS, a digest of the queue's name is added: two queues never share a name.
  * @example sqsName('errand-', 'media.thumbnails', 'high') // 'errand-media__thumbnails-high'
  */
 export function sqsName(prefix: string, queue: QueueName, lane: Lane): string {

@@ -26,8 +26,8 @@ export interface SqsOptions {
   /** Tags for the queues that are created, beside `errand:queue` and `errand:lane`. */
   readonly tags?: Readonly<Record<string, string>> | undefined
   /**
-   * How long SQS hides a ticket from other workers once one has received it: long enough for the claim, short enough for
-   * a worker that died before it. From 1 s to 12 h, in whole seconds. Default 30 s. It has nothing to do with how long
+   * How long SQS hides a received ticket from other workers. The claim must fit into this time, and after a crash before
+   * the claim the ticket comes again after it. From 1 s to 12 h, in whole seconds. Default 30 s. It does not limit how long
    * jobs run: a ticket is deleted as soon as its job has been claimed.
    */
   readonly visibility?: Duration | undefined
@@ -45,7 +45,7 @@ export interface Settings {
   readonly visibilitySeconds: number
 }
 
-/** Fifty is what SQS allows; two are Errand's own. */
+/** SQS allows fifty, and Errand sets two itself. */
 const mostTags = 48
 
 const table = defineOptions('sqs()', {

@@ -7,7 +7,7 @@ import { parseUrl } from './url.ts'
 /**
  * Moves tickets over AWS SQS: one standard queue per queue and lane, named `PREFIX` + queue + `-` + lane. Takes options,
  * or a URL: `sqs://REGION?prefix=…&endpoint=…&createQueues=false&visibility=30s`, or `https://sqs.REGION.amazonaws.com`.
- * Without options everything comes from where the AWS SDK looks. Opening does no I/O.
+ * Without options the AWS SDK finds everything in its usual places. Opening does no I/O.
  * Errors: `E_URL`, `E_OPTION`, `E_DURATION` here; `E_DRIVER` on use, with what to do.
  * @example createErrand({ log: 'postgres://localhost/app', driver: sqs({ region: 'eu-west-1', prefix: 'shop-' }) })
  */
@@ -21,7 +21,7 @@ export function sqs(options: string | SqsOptions = {}): DriverFactory {
   }
 }
 
-/** What a configuration's URL is opened with. */
+/** Opens the URL of a configuration. */
 export function fromUrl(url: string): DriverFactory {
   return sqs(url)
 }

@@ -30,7 +30,7 @@ function readRegion(url: URL): Place {
   }
 }
 
-/** `https://sqs.eu-west-1.amazonaws.com`, and whatever else answers as `sqs.…`, where the second label is the region. */
+/** `https://sqs.eu-west-1.amazonaws.com`. In every host name `sqs.…` the second label is the region. */
 function readEndpoint(url: URL): Place {
   if (url.protocol !== 'https:' || !/^sqs(?:-fips)?\./.test(url.hostname)) refuse('is not one of SQS')
   if (url.searchParams.has('endpoint')) refuse('names the endpoint twice')
@@ -39,7 +39,7 @@ function readEndpoint(url: URL): Place {
   return { region: named, endpoint: url.origin }
 }
 
-/** Emulators take any user; AWS's own keys have better places than a URL, which ends up in logs and process lists. */
+/** Only for emulators, which accept any user. Keys of AWS do not belong in a URL, which ends up in logs and process lists. */
 function readUser(url: URL, endpoint: string | undefined): SqsOptions {
   if (url.username === '' && url.password === '') return {}
   if (url.protocol !== 'sqs:' || endpoint === undefined) {
