@@ -6,7 +6,7 @@ import { arrayLiteral, isUuid } from './literals.ts'
 import type { OneJob } from './one-job.ts'
 import { maybe, maybeNumber, number, storedColumns, storedCount, toStoredJob } from './rows.ts'
 
-/** What is left of a job's life when it has no live row: its events, newest first. */
+/** What the events of a job tell, newest first: all that is left if it has no live row. */
 interface Past {
   readonly state: JobRecord['state']
   readonly run: number
@@ -19,18 +19,18 @@ interface Past {
 const ends: readonly number[] = [eventCode.succeeded, eventCode.failed, eventCode.cancelled]
 const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCode.lost]
 
-/** Where a record's row has the version of the live row, and the time before which it has no events. */
+/** Columns of a record's row: the version of the live row, and the time before which the job has no events. */
 const liveVersionAt = storedCount + 11
 const sinceAt = storedCount + 12
 
-/** Records that are read at a time: each has its payload with it. */
+/** Records in one read. A limit, because each has its payload with it. */
 const mostTogether = 50
 
 /** Jobs with their state: `get`, `unfinished` and `list` of the port. */
 export class Records {
   readonly #database: Database
   readonly #oneJob: OneJob
-  /** Those who wait for results ask for the records of one batch of outcomes at the same moment. */
+  /** Waiters for results ask for the records of one batch of outcomes at the same moment: one query answers them. */
   readonly #gets: Batcher<string, JobRecord | undefined>
 
   constructor(database: Database, oneJob: OneJob) {
@@ -43,7 +43,7 @@ export class Records {
     return isUuid(id) ? this.#gets.add(id) : undefined
   }
 
-  /** Where the record of one cannot be read, those of its neighbours are: each is asked for alone. */
+  /** Asks for each record alone, so that one that cannot be read does not hide its neighbours. */
   async #getEach(
     ids: readonly string[],
   ): Promise<readonly (JobRecord | undefined | Promise<JobRecord | undefined>)[]> {
@@ -109,7 +109,7 @@ export class Records {
     return this.#records(rows)
   }
 
-  /** Live states stand on the live row, final ones on the row of what has ended; a failed job may have either. */
+  /** The live row has live states, the row in `ended` final ones. A failed job may have either row. */
   #inState(state: JobState): string {
     const code = stateCode[state]
     if (!isFinal(state)) return `l.state = ${code}`
@@ -136,7 +136,7 @@ export class Records {
     const listIds = (some: readonly Row[]): string[] => some.map((row) => row[0]!)
     const since = Math.min(...rows.map((row) => number(row[sinceAt])))
     const events = new Map(await this.#events(listIds(rows), since))
-    // The time of an event only says where to look first: it comes from a clock that may have been set back.
+    // The time of an event only says where to look first: its clock may have been set back.
     const torn = rows.filter((row) => !isWhole(row, events.get(row[0]!) ?? []))
     if (torn.length > 0)
       for (const [id, all] of await this.#events(listIds(torn), undefined)) events.set(id, all)
@@ -144,8 +144,8 @@ export class Records {
   }
 
   /**
-   * What the records need of the jobs' events, newest first: only the last result and the last error with their text.
-   * @param since ms since the epoch: days that ended an hour before are not looked at
+   * Reads what the records need of the jobs' events, newest first. Only the last result and the last error have their text.
+   * @param since ms since the epoch: days that ended an hour before it are not read
    */
   async #events(
     ids: readonly string[],
@@ -176,7 +176,7 @@ export class Records {
   }
 }
 
-/** Versions count without a gap, up to that of the live row or to an end: so it shows where an event was not found. */
+/** Versions count without a gap, up to the version of the live row or to an end. A gap shows that an event was not found. */
 function isWhole(row: Row, events: readonly Row[]): boolean {
   const [last] = events
   if (!last || last[9] !== last[10]) return false

@@ -7,24 +7,24 @@ import { createdIn } from './migrations/sql-files.ts'
 type RoleName = keyof LogRoles
 
 interface Rights {
-  /** For the comment above its grants. */
+  /** The comment above its grants. */
   readonly does: string
-  /** Rules, of every version that is there: older workers call their own until they are replaced. */
+  /** Rules, of every installed version: older workers call their own version until they are replaced. */
   readonly rules: readonly string[]
-  /** Rights on tables, as a grant has them. */
+  /** Rights on tables, in the words of a grant. */
   readonly tables: readonly string[]
 }
 
-/** Which rows each function gives: those of one job, for those who know its id. */
+/** Functions that return the rows of one job to a caller that knows its id, and the column with that id. */
 const grantedTables: Readonly<Record<string, string>> = {
   known: 'id',
   live: 'id',
   progress: 'job_id',
 }
 
-/** What connecting reads, and every read beside it. */
+/** What connecting needs, and every read as well. */
 const connecting = {
-  /** Of the tables: they have no version. */
+  /** They belong to the tables, so they have no version. */
   functions: ['clock', 'ms', 'timeline', 'written'],
   rules: ['newest', 'note_timeline'],
   tables: ['select on meta', 'select on migrations', 'select on epochs'],
@@ -96,8 +96,8 @@ const rights: Readonly<Record<RoleName, Rights>> = {
 const names = Object.keys(rights) as RoleName[]
 
 /**
- * The rights of the roles, as statements that may be run again and again. Functions that a role calls act with the rights
- * of their owner, so that the role needs none on the tables that they write; their search path is fixed already.
+ * The rights of the roles, as statements that may be run repeatedly. Functions that a role calls act with the rights of their
+ * owner, so the role needs no rights on the tables that they write. Their search path is fixed already.
  * @param schema quoted
  * @throws `E_OPTION`
  */
@@ -191,7 +191,7 @@ export function makeScript(schema: string, grants: string): string {
   return `${title}\nbegin;\n${grants}commit;\n`
 }
 
-/** Members of a literal of an array, one line for each few. */
+/** The members of an array literal, a few on each line. */
 function toArray(all: readonly string[]): string {
   return `\n${listed([...new Set(all)], 6)}\n      `
 }
@@ -224,7 +224,7 @@ function listed(all: readonly string[], indent = 1): string {
 /** PostgreSQL cuts longer names, so that two of them could be one. */
 const longestRole = 63
 
-/** Nothing that could end a quotation; and none of the words that mean somebody else than a role of that name. */
+/** Refuses text that could end a quotation, and words such as `public` that do not mean a role of that name. */
 function quoteRole(what: string, role: string): string {
   const fits = typeof role === 'string' && /^[\p{L}\p{N}_][\p{L}\p{N}_.@ -]*$/u.test(role)
   if (fits && Buffer.byteLength(role) <= longestRole && role !== 'public') return `"${role}"`

@@ -36,7 +36,7 @@ begin
     perform set_config('lock_timeout', p_lock_timeout, true);
   end if;
 
-  -- Who it is a duplicate of; null: it is new. Before any key is taken: a job that is stored already must take none.
+  -- The job that each one duplicates; null: it is new. Before any key is taken: a job that is stored already must take none.
   select array_agg((select k.id from errand.known k where k.id = any (array[t.id])) order by t.ord) into v_holders
     from unnest(v_ids) with ordinality as t (id, ord);
   if v_unique_keys is not null then
@@ -104,7 +104,7 @@ begin
   select array_agg(alive.id) into v_added from alive;
 
   if coalesce(cardinality(v_added), 0) < v_count - cardinality(array_remove(v_holders, null)) then
-    -- Another transaction stored the same id meanwhile, and this one may have taken keys for it: all of it again.
+    -- Another transaction has stored the same id, and this one may have taken keys for it: the caller must start over.
     if v_keys is not null or v_unique_keys is not null then
       raise exception 'errand: the same job was appended by another transaction' using errcode = '40001';
     end if;
@@ -113,7 +113,7 @@ begin
               from unnest(v_ids) with ordinality as u (id, ord)) t;
     if v_added is null then v_holders := v_ids; end if;
   end if;
-  -- It may even have ended meanwhile.
+  -- A job with the same id may even have been stored and have ended by now.
   if exists (
     select from unnest(v_ids, v_holders) as t (id, holder)
       join errand.ended x on x.id = any (array[t.id])

@@ -1,8 +1,8 @@
--- Appends jobs that are ready at once and differ in nothing but id, payload, tags and meta: most dispatches. Every other
--- column is one value instead of an array to be taken apart, and one pass over the rows feeds all three tables; a batch of
--- 500 costs two thirds of what `append` needs (9 ms instead of 12 on PostgreSQL 15). It looks for no duplicates, which
--- would cost an eighth of it: an id that is stored already is a unique violation, and the batch goes to `append` then.
--- Parameters are texts, as there.
+-- Appends jobs that are ready at once and differ only in id, payload, tags and meta: most dispatches. Every other column is
+-- one value and not an array, and one pass over the rows fills all three tables. So a batch of 500 costs two thirds of what
+-- `append` needs (9 ms instead of 12 on PostgreSQL 15). It does not look for duplicates, which would cost an eighth of its
+-- time: an id that is stored already is a unique violation, and then the batch goes to `append`. Parameters are texts, as
+-- those of `append`.
 
 create function errand.append_alike(
   p_ids text, p_payloads text, p_tags text, p_metas text, p_name text, p_payload_version text, p_queue text, p_lane text,
@@ -64,7 +64,7 @@ begin
          errand.link_of(v_number, hash_array(stored.tags)), 0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
     from stored;
 
-  -- In a later statement than the rows of `live`: they may have waited for a job of the same id that has ended meanwhile.
+  -- A later statement than the insert into `live`, which may have waited for a job of the same id that has ended by now.
   if p_tags is null then
     insert into errand.events (seq, link, jobs, version, type, state, name, queue, run, attempt, data)
     select v_number, errand.link_of(v_number, null), v_ids, 1, 1 /* dispatched event */, 3 /* ready */, v_name, v_queue, 0, 0, v_data

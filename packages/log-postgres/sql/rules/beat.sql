@@ -3,7 +3,7 @@
 /*
  * Renews the lease, records progress, and answers what the worker must know: rows of kind `claim`, `paused`, `stop` and
  * `transfer` (`run`: its revision).
- * The value of a progress goes to a table of its own. Of the job's row only the counter of its events moves, in place:
+ * The value of a progress goes to its own table. In the job's row only the counter of its events changes, in place:
  * no index knows that column, and a counter elsewhere would have to be read by everybody after the row's lock.
  */
 create function errand.beat(
@@ -75,7 +75,7 @@ begin
     insert into errand.grants (worker, request, deadline, jobs, runs) values (p_id, '', v_now, p_given_up, p_given_up_runs);
   end if;
 
-  -- Grants most of which have ended.
+  -- Rows of grants most of whose runs have ended.
   with held as materialized (
     select g.ctid as place, cardinality(g.jobs) as many, r.jobs, r.runs, r.deadline
       from errand.grants g
@@ -99,8 +99,8 @@ begin
 end $$;
 
 /*
- * The queues that live workers serve, for those who publish tickets: how many workers, and the slots of the one that has the
- * fewest; null if one of them has not said.
+ * The queues that live workers serve, for publishers of tickets: how many workers serve each, and the fewest slots among
+ * them; null if one of them has not told its slots.
  */
 create function errand.served() returns table (queue text, workers bigint, slots integer) language sql stable
 set search_path to pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- The error of a whole statement. Who may only dispatch can call the functions by its own SQL, and must not store what
--- stops those who read its jobs among others: so each value is looked at before it is stored.
+-- Raises the error of a whole statement. A role that may only dispatch can call the functions with its own SQL. It must not
+-- store values that stop readers of many jobs, so each value is checked before it is stored.
 create function errand.out_of_bounds(p_what text, p_value anyelement) returns anyelement language plpgsql as $$
 begin
   raise exception 'errand: % is out of bounds', p_what using errcode = '22023';

@@ -1,6 +1,6 @@
 /*
- * Judges tickets (each id once) and grants at most p_max. Rows are locked in the order of their ids, and those that
- * somebody else has locked are passed over: batches of the same tickets in any order cannot deadlock.
+ * Judges tickets (each id once) and grants at most p_max. It locks rows in the order of their ids, and skips those that
+ * another transaction has locked. So batches of the same tickets in any order cannot deadlock.
  */
 create function errand.claim(
   p_ids uuid[], p_max integer, p_worker text, p_request text, p_grace_ms bigint, p_data text

@@ -1,15 +1,15 @@
--- The history of jobs. A rule writes each event in the statement that changes the job's row, which points to it from then
--- on: `live.last` or `ended.last` is the link of the newest event, and each event has the links of those before.
+-- The history of jobs. A rule writes each event in the statement that changes the job's row. From then on the row points to
+-- it: `live.last` or `ended.last` is the link of the newest event, and each event has the links of the events before it.
 
 /*
- * The link of a row that tells the event of several jobs: their row in `live` is changed before it is known how many
- * groups there are. So the statement has one number, and what a group differs by gives the rest. Two groups with the same
- * link are looked through for the job.
+ * The link of a row that tells the event of several jobs. Their rows in `live` are changed before the number of groups is
+ * known. So a link is made of one number for the statement, and of the values in which the groups differ. If two groups get
+ * the same link, a reader searches both for the job.
  */
 create function errand.link_of(p_number bigint, p_group integer) returns bigint language sql immutable
   return (p_number << 20) | (coalesce(p_group, 0) & 1048575);
 
--- The events of these jobs, as far as days are kept that end after p_since (null: all), along their links.
+-- The events of these jobs, along their links, from days that are kept and end after p_since (null: all).
 create function errand.events_of(p_ids uuid[], p_since timestamptz) returns table (
   tx xid8, seq bigint, place integer, job_id uuid, at timestamptz, run_at timestamptz, version integer, run integer,
   attempt integer, type smallint, state smallint, name text, queue text, worker text, tags text[], data text, codec text,

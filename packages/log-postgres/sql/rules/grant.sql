@@ -1,6 +1,6 @@
 /*
- * Grants these rows of ready jobs, which the caller has locked, and answers where they lie then. One row goes without
- * grouping: that is most of what a request of one job costs.
+ * Grants these rows of ready jobs, which the caller has locked, and answers their new places. A single row skips the
+ * grouping, which is most of the cost of a request for one job.
  */
 create function errand.grant_rows(
   p_rows tid[], p_now timestamptz, p_worker text, p_request text, p_grace_ms bigint, p_data text

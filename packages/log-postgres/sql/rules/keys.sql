@@ -1,5 +1,5 @@
--- Ordering keys. Each row names the only job of its key that may be ready or running. Whoever takes or passes a key
--- locks its row first, and decides in a later statement, which sees what was committed before the lock was granted.
+-- Ordering keys. Each row names the only job of its key that may be ready or running. A transaction that takes or passes a
+-- key locks its row first, and decides in a later statement, which sees everything committed before it got the lock.
 
 -- Locks the rows of these keys in key order, waiting for them.
 create function errand.lock_keys(p_queues text[], p_keys text[]) returns void language plpgsql
@@ -14,8 +14,8 @@ begin
 end $$;
 
 /*
- * Which of these jobs would have to wait for another transaction, by their places: each key is taken, and given back. A key
- * that such a transaction has inserted cannot be seen, only met. Parameters are texts, as those of `append`.
+ * Which of these jobs would have to wait for another transaction, by their places. It takes each key and gives it back,
+ * because a key that another open transaction has inserted cannot be seen. Parameters are texts, as those of `append`.
  */
 create function errand.locked_keys(p_queues text, p_keys text, p_names text, p_unique_keys text) returns text
 language plpgsql
@@ -52,10 +52,10 @@ begin
 end $$;
 
 /*
- * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence: a
- * blocked one becomes ready, a scheduled one becomes holder and stays scheduled; nobody left: the key's row goes.
- * A row that somebody else has locked, a dispatcher's open transaction perhaps, is not waited for: a note stays behind, as
- * for a job that was stored by a later transaction than this one.
+ * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence. A
+ * blocked job becomes ready; a scheduled job becomes holder and stays scheduled. If no job is left, the key's row is deleted.
+ * It does not wait for a row that another transaction has locked, for example a dispatcher's: it leaves a note, as it does
+ * for a job that a later transaction than this one has stored.
  */
 create function errand.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
 returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql

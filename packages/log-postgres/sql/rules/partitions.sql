@@ -1,11 +1,11 @@
--- Partitions of events: one per day (UTC), made ahead by workers and operators, and a default one for when nobody did.
+-- Partitions of events: one per day (UTC), made ahead by workers and operators. If none was made, events go to a default one.
 
--- Attached, not created as partitions: that would lock everybody out of the history for its while.
+-- Creates tables and attaches them. Creating them as partitions would lock out all readers of the history for that time.
 create function errand.ensure_partitions(p_days integer) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set lock_timeout to '1s' as $$
 declare
   v_day date := (errand.clock() at time zone 'UTC')::date;
-  -- A worker may call it, and each partition is a table.
+  -- At most 100: a worker may call this, and each partition is a table.
   v_last date := v_day + least(coalesce(p_days, 0), 100);
   v_name text;
 begin
@@ -54,7 +54,7 @@ begin
     execute format('drop table errand.%I', v_part.name);
   end loop;
 
-  -- What fell into the default partition goes by rows.
+  -- Events in the default partition are deleted row by row.
   with old as materialized (
     select tx, seq from errand.events_default where at < p_before order by tx, seq limit p_limit),
   gone as (

@@ -1,10 +1,10 @@
 -- Retention: finished jobs go in small batches, their events by whole days (see partitions).
 
 /*
- * Deletes finished jobs whose end is older than their retention; p_types are those of their last event. Each call reads at
- * most p_limit ends, and the next one goes on behind them, so that none is read again however many are dead. What the ends of
- * transactions that are open at that moment are cannot be seen yet: those transactions are remembered, and what they
- * wrote is looked at by its own index once they are over. A failed job that still holds a key has a live row, and stays.
+ * Deletes finished jobs whose end is older than their retention; p_types are the types of their last event. Each call reads
+ * at most p_limit ends, and the next call continues after them, so that no dead row is read twice. The ends that open
+ * transactions have written cannot be seen yet. So those transactions are remembered, and once they are over their ends are
+ * read by an index on the transaction. A failed job that still holds a key has a live row, and stays.
  */
 create function errand.prune(p_types smallint[], p_before timestamptz, p_limit integer)
 returns table (gone integer, more boolean) language plpgsql
@@ -34,9 +34,9 @@ begin
     exit when v_left <= 0;
     insert into errand.prunes (type) values (v_type) on conflict do nothing;
     select p.* into v_row from errand.prunes p where p.type = v_type for update;
-    -- From the front again where the clock has gone back, and no further than before where the retention has grown.
+    -- If the clock has gone back, it starts from the front again. If the retention has grown, it continues no later than p_before.
     v_from := case when v_row.looked_at > v_now then '-infinity' else least(v_row.looked_until, p_before) end;
-    -- It may have gone back and ahead again since: what ended meanwhile is older than what was looked at.
+    -- The clock may have gone back and forward again: jobs that ended in between lie before the place reached so far.
     select w.backs, w.back_to into v_backs, v_back_to from errand.sweeps w;
     if v_backs > v_row.backs then v_from := least(v_from, v_back_to); end if;
     v_snapshot := pg_current_snapshot();
@@ -58,7 +58,7 @@ begin
       if v_read = v_left then
         v_row.late_seq := v_seq;
         v_row.late_place := v_place;
-        -- The next look goes on in this one.
+        -- The next call continues in this transaction.
         v_open := v_tx || array_remove(v_open, v_tx);
       else
         v_row.late_seq := 0;
@@ -104,7 +104,7 @@ begin
   return next;
 end $$;
 
--- Deletes those of the jobs whose last end was at this time. Judged once their rows are locked: a replay may be under way.
+-- Deletes those of the jobs whose last end was at this time. Checks it after locking the rows: a replay may be under way.
 create function errand.prune_ended(p_ids uuid[], p_ats timestamptz[]) returns integer language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$

@@ -27,7 +27,7 @@ begin
     from errand.known j where j.id = any (v_ids) and j.unique_key is not null;
   if v_unique_ids is not null then
     v_holders := errand.take_unique(v_names, v_unique_keys, v_unique_ids);
-    -- Its own key, kept for a time after its end, is held again until the new one.
+    -- If a job's own key is still kept after its end, the job holds it again until its new end.
     update errand.unique_keys u set free_at = null from errand.known j
      where j.id = any (v_unique_ids) and u.name = any (array[j.name]) and u.key = j.unique_key
        and u.job_id = j.id and u.free_at is not null;

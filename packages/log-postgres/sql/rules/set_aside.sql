@@ -1,7 +1,8 @@
--- A row may hold what no rule can work with: it was written by somebody else's SQL, or by an older version. Statements that
--- work on many rows fail with it, so who called one of them asks here, and then again. Never on a hot path.
+-- A row may hold values that no rule can work with, because other SQL or an older version wrote it. A statement that works on
+-- many rows fails because of one such row. Then its caller calls a function of this file, and repeats the statement. This is
+-- never on a hot path.
 
--- Fails a job, whatever its row holds. It keeps its ordering key where it has it, and its policy says so.
+-- Fails a job, whatever its row holds. If it holds its ordering key and its policy blocks the key, it keeps the key.
 create function errand.set_aside(p_id uuid, p_why text) returns void language plpgsql
 set search_path to pg_catalog, pg_temp as $$
 declare
@@ -45,7 +46,7 @@ begin
             'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text]);
 end $$;
 
--- Of the jobs given, or of those at the ends of these queues, the ones that cannot be granted. Answers which, and why.
+-- Sets aside those of the given jobs, or of the jobs at both ends of these queues, that cannot be granted. Answers which, and why.
 create function errand.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -79,7 +80,7 @@ begin
   end loop;
 end $$;
 
--- Of the jobs that a sweep would move, the ones that cannot be moved. Answers which, and why.
+-- Sets aside the jobs that a sweep would move and cannot. Answers which, and why.
 create function errand.set_aside_unsweepable(p_limit integer)
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -139,8 +140,8 @@ begin
 end $$;
 
 /*
- * Of the jobs that wait behind these for their ordering key, the next ones where they cannot be given it: nothing that passes
- * the key on could be done. Answers which, and why.
+ * Sets aside the next jobs in line for the ordering keys of these jobs, if they cannot be given the key: otherwise no rule
+ * could pass the key on. Answers which, and why.
  */
 create function errand.set_aside_heirs(p_ids uuid[])
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
@@ -158,7 +159,7 @@ begin
        where h.id = v_of and l.state in (1 /* scheduled */, 2 /* blocked */)
        order by l.seq
     loop
-      -- One that is scheduled only gets the key.
+      -- A scheduled job only gets the key.
       exit when v_state = 1 /* scheduled */;
     begin
       perform errand.try_unblock(v_id);
@@ -188,7 +189,7 @@ create function errand.try_unblock(p_id uuid) returns void language sql set sear
   select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
 $$;
 
--- A run whose end cannot be recorded, whatever it was. Answers the job's name, or null where the run was not this worker's.
+-- Sets aside a run whose end cannot be recorded. Answers the job's name, or null if the run was not this worker's.
 create function errand.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns text
 language plpgsql set search_path to pg_catalog, pg_temp as $$
 begin

@@ -1,6 +1,6 @@
--- Settling never waits: rows that somebody has locked are answered as such, and asked again by themselves. The answer is
--- text, a line per fact with tabs between: `settled id event state run_at queue lane`, `next id its-successor lane queue`,
--- `pending id`, `already …`, `claim-lost …`, `locked id`.
+-- Settling never waits. For a row that another transaction has locked it answers `locked`, and the worker settles that one
+-- again alone. The answer is text, a line per fact with tabs between: `settled id event state run_at queue lane`,
+-- `next id its-successor lane queue`, `pending id`, `already …`, `claim-lost …`, `locked id`.
 
 create function errand.settle(
   p_ids text, p_runs text, p_kinds text, p_delays text, p_codecs text, p_bodies text, p_durations text, p_extras text,
@@ -32,7 +32,7 @@ begin
            case when f.becomes = 1 /* scheduled */
                 then v_now + case when f.delay is not null then least(greatest(f.delay, 0), 3153600000000) end
                              * interval '1 millisecond' end as run_at,
-           -- errored, and at once followed by its end
+           -- errored, and its end follows at once
            f.kind in (2 /* error */, 9 /* completed */) and f.becomes <> 1 /* scheduled */ as two,
            f.attempts - (f.kind in (4 /* snooze */, 5 /* park */, 7 /* release begun */, 6 /* release unbegun */)
                          and f.becomes in (1 /* scheduled */, 3 /* ready */))::integer as attempt,
@@ -48,7 +48,7 @@ begin
     when s.kind in (2 /* error */, 9 /* completed */) then case when s.delay is null then 6 /* failed */ else 1 /* scheduled */ end
     when s.kind = 3 /* fail */ then 6 /* failed */
     when s.kind in (4 /* snooze */, 5 /* park */) then 1 /* scheduled */
-    -- A begun run that nobody can vouch for must not start again.
+    -- The run has begun and nobody knows what it did, so it must not start again.
     when s.kind = 7 /* release begun */ and l.fails_on_crash then 6 /* failed */
     else 3 /* ready */
   end as becomes
@@ -156,13 +156,13 @@ begin
   select l.* into v_live from errand.live l where l.id = p_id for update skip locked;
   if not found then
     if exists (select from errand.live l where l.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
-    -- Final: its events are written under the lock of that row.
+    -- The job has ended: its events are written under the lock of this row.
     perform 1 from (select from errand.ended x where x.id = p_id for update skip locked) locked;
     if not found then
       if exists (select from errand.known j where j.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
       return concat_ws(E'\t', 'unknown', p_id);
     end if;
-    -- Replayed since the first look.
+    -- The job was replayed after the first statement.
     if exists (select from errand.live l where l.id = p_id) then return concat_ws(E'\t', 'locked', p_id); end if;
   elsif v_live.state = 4 /* running */ and v_live.run = p_run and v_live.worker = p_worker then
     return concat_ws(E'\t', 'locked', p_id);
@@ -176,7 +176,7 @@ begin
    order by e.version desc limit 1;
   if found then
     if p_kind = 9 /* completed */ and v_found.type = 6 /* succeeded event */ then
-      -- The completion passed the key on inside its transaction: its tickets follow now.
+      -- The completion has passed the key on inside its transaction. Now it answers the tickets of the next jobs.
       select string_agg(concat_ws(E'\t', 'next', p_id, l.id, l.lane, l.queue), '') into v_next
         from errand.known j
         join errand.keys k on k.queue = any (array[j.queue]) and k.key = j.key
@@ -195,7 +195,7 @@ begin
   if v_live.id is null then
     select e.version, e.state, e.name, e.queue, e.tags, e.run, e.attempt, e.tx > pg_current_xact_id() as is_late into v_last
       from errand.events_of(array[p_id], null) e order by e.version desc limit 1;
-    -- Its history has been dropped.
+    -- The history of the job has been dropped.
     if not found then return concat_ws(E'\t', 'unknown', p_id); end if;
   else
     select v_live.version as version, v_live.state as state, v_live.name as name, v_live.queue as queue,
@@ -222,9 +222,9 @@ begin
 end $$;
 
 /*
- * Succeeds a run inside the caller's transaction. Without the fence the transaction itself fails: it cannot commit.
- * That transaction may have had its number long before the job's last event was written, and events are read in the order
- * of those numbers: then this one gets the number of a subtransaction, which comes later than all that there were.
+ * Succeeds a run inside the caller's transaction. If the fence does not match, the transaction fails and cannot commit.
+ * Events are read in the order of transaction numbers, and that transaction may have got its number before the job's last
+ * event was written. Then the new event gets the number of a subtransaction, which is later than all numbers so far.
  */
 create function errand.complete(p_id text, p_run text, p_codec text, p_body text, p_worker text) returns text
 language plpgsql
@@ -243,7 +243,7 @@ begin
       update errand.live l set version = l.version where l.id = p_id::uuid returning xmin::text::bigint into v_tx;
     exception when others then raise;
     end;
-    -- Numbers have 64 bits, and rows the lower half of them.
+    -- Numbers have 64 bits, and a row has only the lower 32.
     v_tx := v_tx + ((pg_current_xact_id()::text::bigint >> 32) << 32);
     if v_tx < pg_current_xact_id()::text::bigint then v_tx := v_tx + (1::bigint << 32); end if;
   end if;

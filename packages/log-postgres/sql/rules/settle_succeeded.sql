@@ -1,7 +1,7 @@
--- Settles runs that have succeeded, of jobs that hold no key: most of all. A row is deleted where it is found, without
--- being locked first, so that it is written once. `settle` never waits for a row; this one does, as long as a row may be
--- locked by somebody who only looks at it, and then leaves the batch to `settle`. Answers null when all were settled, else
--- the ids of those that were: the others are for `settle` to judge.
+-- Settles succeeded runs of jobs that hold no key: most runs. It deletes a row without locking it first, so that the row is
+-- written once. `settle` never waits for a row. This one waits as long as another transaction may lock a row just to read it,
+-- and then leaves the batch to `settle`. Answers null if it has settled all runs, else the ids of those that it has settled:
+-- the others go to `settle`.
 
 create function errand.settle_succeeded(
   p_ids text, p_runs text, p_codecs text, p_bodies text, p_durations text, p_worker text
@@ -33,7 +33,7 @@ begin
   end if;
 
   with gone as (
-    -- In the order of the ids, as everybody who locks many rows.
+    -- In the order of the ids, as in every statement that locks many rows.
     delete from errand.live l
      using (select * from unnest(v_ids, p_runs::integer[], p_codecs::text[], p_bodies::text[], p_durations::bigint[])
                      as u (id, run, codec, body, duration_ms)
@@ -41,7 +41,7 @@ begin
      where l.id = any (array[r.id]) and l.run = r.run and l.state = 4 /* running */ and l.worker = p_worker
        and l.key is null and l.unique_mode = 0 /* not unique */ and age(l.xmin) >= 0
     returning l.id, l.seq, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
-              -- A large result has a row of its own: nobody reads it together with those of others.
+              -- A large result has its own row, so that nobody has to read it together with others.
               case when octet_length(r.body) > 1000 then l.id end as own, l.last as before,
               errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)
                                        # case when octet_length(r.body) > 1000 then uuid_hash(l.id) else 0 end) as last),

@@ -1,7 +1,7 @@
--- What relays do: due, lost and unpublished jobs, and keys that were left. Any number of them may run: one at a time does
--- something, and it passes over rows that others have locked. Answers rows of kind `ran`, `ticket`, `republished`,
--- `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds), `partitions`
--- (some are to be made).
+-- What relays do: they handle due, lost and unpublished jobs, and keys that could not be passed on. Any number of relays may
+-- call this; one at a time works, and it skips rows that others have locked. Answers rows of kind `ran`, `ticket`,
+-- `republished`, `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds),
+-- `partitions` (some must be made).
 
 create function errand.sweep(p_limit integer, p_republish boolean, p_own text[], p_skip text[])
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
@@ -19,7 +19,7 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('errand')) then return; end if;
   kind := 'ran';
   return next;
-  -- Soon after a failover: what the server knows of it is gone with its next start.
+  -- Noted soon after a failover: the server forgets at its next start where replay ended.
   if (select m.timeline <> errand.timeline() from errand.meta m) then perform errand.note_timeline(); end if;
   v_paused := array(select p.name from errand.paused_queues p);
 
@@ -54,7 +54,7 @@ begin
   end loop;
 
   if p_republish then
-    -- A live worker republishes its queues itself, or takes their jobs from here: nobody else moves them away from it.
+    -- A live worker republishes its queues itself, or takes their jobs from the log. No other relay may move these jobs.
     v_others := array(
       select distinct q.name from errand.workers w cross join lateral unnest(w.queues) as q (name)
        where w.lease_until >= v_now and q.name <> all (p_own));
@@ -67,7 +67,7 @@ begin
     end loop;
   end if;
 
-  -- What the dead were granted; of the living, their heartbeats do it.
+  -- Deletes the grants of dead workers. Heartbeats delete those of live workers.
   delete from errand.grants g
    where not exists (select from errand.workers w where w.id = g.worker and w.lease_until >= v_now)
      and not exists (select from errand.runs r where r.place = g.ctid and r.worker = g.worker);
@@ -93,9 +93,9 @@ begin
 end $$;
 
 /*
- * Notes that a sweep ran, and answers whether runs may be called lost. After a gap (log down, failover, clock jump, laptop
- * asleep) no worker could renew its lease, and the first sweep would declare the whole fleet lost. A clock that has gone
- * back is noted for prune: what ends from now on lies where it has looked already.
+ * Notes that a sweep ran, and answers whether runs may be called lost. During a gap (log down, failover, clock jump, laptop
+ * asleep) no worker could renew its lease, so the first sweep after it would call the whole fleet lost. It also notes for
+ * prune if the clock has gone back: jobs that end from now on lie before the place that prune has reached.
  */
 create function errand.note_sweep(p_now timestamptz) returns boolean language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
@@ -124,7 +124,7 @@ begin
   return v_hold is null or v_hold <= p_now;
 end $$;
 
--- Ready jobs that no ticket has fetched, queue by queue along the index: those that are left alone are not touched at all.
+-- Ready jobs that no ticket has fetched, queue by queue along the index. Queues that are left alone are not read at all.
 create function errand.sweep_unpublished(p_limit integer, p_now timestamptz, p_except text[])
 returns table (id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
@@ -154,7 +154,7 @@ begin
   end loop;
 end $$;
 
--- The broker has accepted these republished tickets: their grace doubles. Past the cap more doublings mean nothing.
+-- The broker has accepted these republished tickets: the grace of their jobs doubles. Above the cap it stays the same.
 create function errand.published(p_ids uuid[]) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
@@ -166,8 +166,8 @@ begin
   update errand.live set publishes = publishes + 1 from l where live.id = l.id;
 end $$;
 
--- The grace of ready jobs starts over, queue by queue along the index, the longest first. Rows that a claim holds are
--- passed over.
+-- Starts the grace of ready jobs over, queue by queue along the index, the longest grace first. Skips rows that a claim has
+-- locked.
 create function errand.expedite(p_queues text[], p_limit integer, p_left_ms bigint) returns bigint language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$

@@ -49,7 +49,7 @@ begin
       select l.id, l.key is null or k.holder = l.id as mine
         from errand.live l
         left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
-       -- Found by its id: said so that the index of all that is due cannot be used.
+       -- The index on ids must find it. `coalesce` prevents the use of the index on due jobs.
        where l.id = any (v_ids) and l.state = 1 /* scheduled */ and coalesce(l.run_at, 'infinity') <= p_now
          and (l.key is null or k.holder is not null) and age(l.xmin) >= 0
        order by l.id
@@ -68,7 +68,7 @@ begin
     select case when m.state = 3 /* ready */ then 'ticket' else 'blocked' end, m.id, m.queue, m.lane from moved m order by m.seq;
 end $$;
 
--- The runs to be called lost. The grants are no more than the fleet has asked for since its last heartbeats.
+-- The runs to call lost. There are few grants: only those that the fleet has asked for since its last heartbeats.
 create function errand.lost_runs(p_limit integer, p_now timestamptz) returns uuid[] language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
@@ -144,7 +144,7 @@ begin
              array[c.why]
         from c
       union all
-      -- Not by the worker: its own late settlement must not take this for an answer that was lost.
+      -- Without the worker: its own late settlement must not mistake this event for its own, with a lost answer.
       select c.second, c.second, p_now, array[c.id], array[c.link], c.version + 2,
              case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
              c.becomes, c.name, c.queue, c.tags, c.run, c.attempt, null, null,

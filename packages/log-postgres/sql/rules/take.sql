@@ -1,8 +1,8 @@
 /*
  * Claims by order: the queues in the order given, lanes from the highest, then older jobs; p_lowest of each queue's from
- * the lowest lane that waits. p_from: where to begin per queue and lane (queue by queue), null from the front; until a
- * vacuum has been there the front of the index is full of dead rows. p_overdue: what no ticket has fetched in time,
- * oldest first.
+ * the lowest lane with waiting jobs. p_from: where to begin in each queue and lane (queue by queue), null from the front;
+ * until a vacuum the front of the index is full of dead rows. p_overdue: jobs that no ticket has fetched in time, oldest
+ * first.
  * The first row answers only how long the search took, in microseconds.
  */
 create function errand.take(
@@ -64,7 +64,7 @@ begin
 
   v_search := clock_timestamp();
   if p_overdue then
-    -- The longest overdue of each queue, and of those the oldest: never a look at the whole of a long backlog.
+    -- Reads the longest overdue jobs of each queue, and takes the oldest of them. It never reads the whole of a long backlog.
     v_ids := array(
       select o.id
         from unnest(p_queues) as q (name)
@@ -112,9 +112,9 @@ begin
         end loop;
       end if;
       v_left := v_top + v_low;
-      -- Fewer than were asked for: nothing else waits, whatever the lane.
+      -- Found fewer than it asked for, so nothing else waits in any lane.
       continue when v_top > 0;
-      -- From the lowest lane that waits, then the next lowest. What was locked above is met again here: looked past.
+      -- From the lowest lane with waiting jobs, then the next lowest. Skips the rows that were locked above.
       for v_lane in reverse cardinality(v_lanes) .. 1 loop
         exit when v_low <= 0;
         select coalesce(array_agg(f.ctid), '{}'),

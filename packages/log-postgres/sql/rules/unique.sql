@@ -2,8 +2,8 @@
 
 /*
  * Takes unique keys for these jobs and answers who holds each: the job itself, or the one that it duplicates. Waits only
- * for a dispatch that is under way. The holder is read in a statement of its own: the insert still has the snapshot from
- * before its wait, and a duplicate would come back without an id. If the holder has gone meanwhile, all of it again.
+ * for a dispatch that is under way. A later statement reads the holder: the insert still has the snapshot from before its
+ * wait, and would answer a duplicate without an id. If the holder has gone by then, it starts over.
  */
 create function errand.take_unique(p_names text[], p_keys text[], p_ids uuid[]) returns uuid[] language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
@@ -21,7 +21,7 @@ begin
       select u.name, u.key
         from (select distinct t.name, t.key from unnest(p_names, p_keys) as t (name, key)) d
         join errand.unique_keys u on u.name = any (array[d.name]) and u.key = d.key
-       -- Found by its key: said so that the index of all free keys cannot be used.
+       -- The index on keys must find it. `coalesce` prevents the use of the index on free keys.
        where coalesce(u.free_at, 'infinity') <= errand.clock()
        order by d.name, d.key
          for update of u)
@@ -42,8 +42,8 @@ begin
 end $$;
 
 /*
- * Frees what these jobs hold; where it is held for a time at least, and p_keep, not before that is over. A key that was
- * freed already is left alone: a dispatcher that takes it may have its row locked, and nobody who settles waits for that.
+ * Frees the keys that these jobs hold. With p_keep, a key with a minimum time stays held until that time is over. Skips a
+ * key that was freed already: a dispatcher that takes it may have locked its row, and settling never waits for that.
  */
 create function errand.free_unique(p_ids uuid[], p_keep boolean) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
