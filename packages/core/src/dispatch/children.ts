@@ -9,9 +9,9 @@ import { checkKey } from './keys.ts'
 import type { Child, ChildOptions, DispatchRequest, Parent, Receipt } from './request.ts'
 
 export interface ChildrenParts {
-  /** Of the parent's run. */
+  /** The claim of the parent's run. */
   readonly claim: Claim
-  /** The same for all runs that are to have the same children. */
+  /** Runs with the same key have the same children. */
   readonly idempotencyKey: string
   readonly codec: Codec
   readonly dispatch: (request: DispatchRequest, parent: Parent) => Promise<Receipt<unknown>>

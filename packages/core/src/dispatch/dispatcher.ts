@@ -29,9 +29,9 @@ interface Connected {
 export interface DispatcherDeps extends Omit<PrepareDeps, 'newId'> {
   readonly clock: Clock
   readonly newId: () => string
-  /** Connects on first use. It may ask in the background where tickets go. */
+  /** Connects on first use. It may still be looking up in the background where tickets go. */
   connected(): Promise<Connected>
-  /** The same, once it is known where tickets go now. */
+  /** The same, but waits until it knows where tickets go now. */
   publishing(): Promise<Connected>
 }
 
@@ -83,12 +83,12 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 
   async function publish(tickets: readonly Ticket[]): Promise<void> {
     const { driver, publisher } = await deps.publishing()
-    // Workers that take straight from the log need no ticket, and were woken when the jobs were stored.
+    // Workers that take straight from the log need no ticket. They were woken when the jobs were stored.
     if (driver.capabilities.delivers === 'claims') return
     await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
   }
 
-  /** What was dispatched inside a transaction, once that has committed. */
+  /** Publishes what was dispatched inside a transaction, once it has committed. */
   async function announce(tickets: readonly Ticket[]): Promise<void> {
     const { log } = await deps.connected()
     void log.notify(listTopics(tickets)).catch(() => undefined) // Waiters also poll.
@@ -113,7 +113,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     meta?: PrepareDeps['meta'],
   ): Promise<Receipt<unknown>> {
     const prepared = prepare(request, parent, meta ? { ...deps, meta } : deps)
-    // Awaited only where it must be: see `prepare`.
+    // Awaited only if it is a promise: see `prepare`.
     const job = prepared instanceof Promise ? await prepared : prepared
     const tx = request.options?.tx
     const appended = await withIds([job.id], async () => {
@@ -189,7 +189,7 @@ function observed(
   })
 }
 
-/** A value that is no request makes the call itself throw. */
+/** Throws for a value that is no request. */
 function nameIn(request: { readonly job: AnyJob }): string {
   try {
     return resolvedJob(request.job).name
@@ -225,7 +225,7 @@ async function prepareAll(
       return refusal(error)
     }
   })
-  // Awaited only where it must be: see `prepare`.
+  // Awaited only if one is a promise: see `prepare`.
   const results = prepared.some((each) => each instanceof Promise)
     ? await Promise.all(prepared.map(async (each) => each))
     : (prepared as readonly (NewJob | ErrandError)[])
@@ -289,7 +289,7 @@ function toReceipt(job: NewJob, appended: Appended | undefined): Receipt<unknown
   })
 }
 
-/** Or blocked by an ordering key, which only the log knows. */
+/** True also for a job that an ordering key blocks: only the log knows that. */
 function isReady({ due }: NewJob): boolean {
   return due === undefined
 }

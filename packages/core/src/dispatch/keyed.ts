@@ -14,7 +14,7 @@ const lookMaxMs = 200
 /**
  * Stores jobs with an ordering or unique key. Another open transaction may hold a key. Jobs with this key then wait, in
  * their order, and all others go on.
- * @param append answers `locked` at once for what it would have to wait for
+ * @param append answers `locked` at once for a job that would have to wait
  */
 export function keyedLine(
   append: (jobs: readonly NewJob[]) => Promise<readonly Appended[]>,
@@ -28,7 +28,7 @@ export function keyedLine(
     maxWeight: settings.batchBytes,
     weigh: (job: NewJob) => job.payload.text.length,
   }
-  // One call for all that wait: however many keys are held, they need one connection.
+  // One call for all jobs that wait: they need one connection, however many keys are held.
   const looks = batcher<NewJob, Appended>({ run: append, ...sizes })
 
   async function untilFree(job: NewJob, before: readonly Promise<unknown>[]): Promise<Appended> {

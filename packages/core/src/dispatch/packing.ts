@@ -14,13 +14,13 @@ export interface PackingParts {
 }
 
 /**
- * Most tickets in one message. More would save little: by then the statements of a job cost far more than its share of a
- * message, and a worker that takes a part of one hands back more.
+ * The most tickets in one message. More would save little, because a job's statements then cost far more than its share of
+ * a message. And a worker that takes only a part of a message would hand back more.
  */
 export const mostTicketsPerMessage = 20
-/** A message has at most as many as the worker with the fewest slots takes at a time, so many times. */
+/** A message has at most this many times the tickets that the worker with the fewest slots takes at a time. */
 const roundsPerMessage = 2
-/** How old the answer may be. A worker of an older build that starts meanwhile leaves its jobs to the log. */
+/** How old the answer may be. If a worker of an older build starts within this time, workers get some jobs from the log. */
 const askEveryMs = 5_000
 /** How long the first tickets wait for the first answer. */
 const firstAnswerMs = 250
@@ -28,9 +28,10 @@ const firstAnswerMs = 250
 type TicketsPerMessage = NonNullable<CallOptions['ticketsPerMessage']>
 
 /**
- * How many tickets a message may carry. The log knows who takes them: at most twice what one worker takes at a time, a
- * message for each live worker, and single tickets while a worker is alive that reads no others. Asks the log in the
- * background of a publish of several tickets, every five seconds at most, and never for a driver that does not pack.
+ * How many tickets a message may carry. The log knows the live workers: a message has at most twice what one worker takes at
+ * a time, and there is a message for each worker. While a worker is alive that reads only single tickets, each ticket gets
+ * its own message. It asks the log in the background of a publish of several tickets, at most every five seconds, and never
+ * for a driver that does not pack.
  */
 export class Packing {
   readonly #parts: PackingParts
@@ -79,7 +80,7 @@ export class Packing {
 }
 
 function ticketsPerMessage(served: ServedQueue | undefined, count: number): number {
-  // Where nobody serves it yet: for a worker as most are.
+  // If no worker serves the queue yet, it assumes one with the default concurrency.
   const { workers, slots } = served ?? { workers: 1, slots: workerDefaults.concurrency }
   if (slots === undefined) return 1
   return Math.min(mostTicketsPerMessage, roundsPerMessage * slots, Math.ceil(count / workers))

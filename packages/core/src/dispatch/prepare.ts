@@ -23,18 +23,18 @@ export interface PrepareDeps {
   readonly settings: Settings
   readonly codec: Codec
   readonly newId: () => string
-  /** Below what the request itself gives. */
+  /** The request's own meta overrides it. */
   readonly meta?: Readonly<Record<string, string>> | undefined
 }
 
 const optionNames: readonly string[] = [...jobOptionNames, 'tx']
 const childOptionNames: readonly string[] = [...optionNames, 'once', 'each']
-/** JSON of no payload. */
+/** The JSON of a job without a payload. */
 const nothing = 'null'
 
 /**
- * A checked request, as the log takes it. It is synchronous unless the schema or the codec is not, so that dispatches
- * that are not awaited one by one reach the log in the order of their calls.
+ * Checks a request and turns it into what the log takes. It is synchronous unless the schema or the codec is asynchronous, so
+ * that dispatches that are not awaited one by one reach the log in the order of their calls.
  * @throws `E_OPTION`, `E_ID`, `E_NAME`, `E_KEY`, `E_DURATION`, `E_TRANSACTION`, `E_PAYLOAD_INVALID`,
  * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`
  */
@@ -108,7 +108,7 @@ function toPayloadJson(policy: ResolvedJob, payload: unknown): string {
   )
 }
 
-/** What is stored is what is checked: the payload as it will be read back. */
+/** Checks what is stored: the payload as it will be read back. */
 function validate({ name, payload: schema }: ResolvedJob, json: string): void | Promise<void> {
   if (schema === undefined) return undefined
   const parsed = guarded(name, schema, JSON.parse(json))

@@ -18,15 +18,15 @@ export interface Publisher {
    * `accepted`, and the relay publishes them later.
    */
   publish(tickets: readonly Ticket[]): Promise<PublishReport>
-  /** Why the broker is down: from a publish that failed or went unanswered until one that was answered. Do not wait for it. */
+  /** Why the broker is down; undefined if it is not. Set by a publish that failed or had no answer, until one is answered. */
   readonly down: string | undefined
-  /** Resolves when nothing is under way. What a broker does not take within a second is left to the relay. */
+  /** Resolves when nothing is under way. Tickets that a broker does not take within a second are left to the relay. */
   close(): Promise<void>
 }
 
 /** The part for the instance, which learns when the driver moves. */
 export interface MovablePublisher extends Publisher {
-  /** The driver leads elsewhere now: what is known of the one that was left says nothing about the new one. */
+  /** The driver leads elsewhere now. What is known of the old broker says nothing about the new one. */
   moved(): void
 }
 
@@ -43,11 +43,11 @@ type Fate = { readonly fate: 'accepted' | 'unknown' } | { readonly fate: 'refuse
 const unknown: Fate = { fate: 'unknown' }
 /** While the broker is down, one publish in this time checks whether it is back. */
 const probeEveryMs = 1_000
-/** A broker answers when it has stored the tickets safely. In the meantime it gets the next ones. */
+/** Batches under way at once. A broker answers when it has stored the tickets safely, and gets the next ones before that. */
 const lines = 4
 /** How long closing waits for a broker. */
 const closeWaitMs = 1_000
-/** More than this is not kept in memory for a broker that is slow: the relay publishes it from the log. */
+/** At most this many tickets are kept in memory for a slow broker. The relay publishes the others from the log. */
 const mostWaiting = 20_000
 
 export function createPublisher({ driver, log, clock, logger, settings }: PublisherDeps): MovablePublisher {
@@ -59,7 +59,7 @@ export function createPublisher({ driver, log, clock, logger, settings }: Publis
   const underWay = new Set<AbortController>()
   let givenUp = false
 
-  // Longer than a dispatch waits, where that is short: an impatient caller does not make a broker slow.
+  // At least `probeEveryMs`, even if a dispatch waits for less: an impatient caller does not make a broker slow.
   const slowAfterMs = Math.max(settings.publishWaitMs, probeEveryMs)
   const line = batcher<Ticket, Fate>({ run: send, maxItems: settings.batchItems, lines })
 
@@ -83,7 +83,7 @@ export function createPublisher({ driver, log, clock, logger, settings }: Publis
     const stopDeadline = clock.after(settings.publishDeadlineMs, () => gaveUp.abort())
     try {
       const rule = packing.rule(tickets)
-      // Not awaited where it is known: publishes begin in the order of their calls.
+      // Awaited only if it is a promise, so that publishes begin in the order of their calls.
       const ticketsPerMessage = rule instanceof Promise ? await rule : rule
       const { signal } = gaveUp
       const publishing = publishTo(driver, tickets, { signal, ticketsPerMessage })

@@ -16,7 +16,7 @@ export type DispatchOptions = JobOptions & {
 
 /** What `dispatch` answers: the job is durable (with `tx`: once that has committed). */
 export interface Receipt<Result> {
-  /** Of the job that was added; for a duplicate, of the live job that holds the unique key, or has this id. */
+  /** The id of the job that was added; for a duplicate, that of the live job that holds the unique key or has this id. */
   readonly id: string
   readonly status: 'added' | 'duplicate'
   readonly [types]?: Result
@@ -26,12 +26,12 @@ export interface Receipt<Result> {
 export type ChildOptions = DispatchOptions &
   (
     | {
-        /** Names the child for this job. It is dispatched once, with any payload, by the first run that comes to it. */
+        /** Names the child for this job. The first run that gets there dispatches it, once, with any payload. */
         readonly once?: string | undefined
         readonly each?: never
       }
     | {
-        /** `'run'`: each run of this job dispatches one of its own. */
+        /** `'run'`: each run of this job dispatches its own child. */
         readonly each?: 'run' | undefined
         readonly once?: never
       }
@@ -50,14 +50,14 @@ export interface Dispatch<Options = DispatchOptions> {
   ): Promise<Receipt<Result>>
 }
 
-/** What a job is dispatched with, once the types have done their work. */
+/** A dispatch without the types of its job. */
 export interface DispatchRequest {
   readonly job: AnyJob
   readonly payload: unknown
   readonly options: ChildOptions | undefined
 }
 
-/** The job whose handler dispatches: its id is recorded, its meta passed on. */
+/** The job whose handler dispatches: its id is recorded, and its meta is passed on. */
 export interface Parent {
   readonly id: string
   readonly meta: Readonly<Record<string, string>>

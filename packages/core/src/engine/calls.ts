@@ -32,7 +32,7 @@ function askForKeyedRows(ids: readonly string[]): Question[] {
   ])
 }
 
-/** Of each call that needs more than the facts. */
+/** Each call that needs more than the facts. */
 export const calls = {
   append: (jobs: readonly NewJob[]): Call => ({
     asks: () =>

@@ -90,7 +90,7 @@ export class MemoryStore implements JobStore {
     const row = this.#rows.get(id)
     if (!row) return undefined
     const last = this.#eventsOf.get(id)?.at(-1)
-    // The rules work on the rows themselves, and nothing undoes what they had begun: its last event says what it was.
+    // The rules change the rows themselves, and nothing rolls back what they had begun. The last event has the old state.
     return Object.assign(row, {
       run: sound(row.run),
       attempt: sound(row.attempt),

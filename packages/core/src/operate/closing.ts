@@ -12,7 +12,7 @@ export class Closing {
     return this.#controller.signal
   }
 
-  /** However many there are, each costs the same: a signal looks through its listeners for each one that comes or goes. */
+  /** Not a signal's listeners: adding or removing one would search all of them. Here each costs the same. */
   add(one: Closes): void {
     if (this.signal.aborted) one.closed()
     else this.#waiting.add(one)

@@ -24,8 +24,8 @@ export interface EventWakeupsDeps {
 const listenAgainMs = 5_000
 
 /**
- * One listener to the log's wake-ups for the whole instance, while there are waiters: a log may need a connection for
- * each listener. A wake-up can be lost, and a log need not have any, so waiters also poll.
+ * One listener to the log's wake-ups for the whole instance, while there are waiters, because a log may need a connection for
+ * each listener. A wake-up can be lost, and some logs have none, so waiters also poll.
  */
 export function createEventWakeups({ log, clock, logger }: EventWakeupsDeps): EventWakeups {
   const listeners = new Set<WakeupListener>()

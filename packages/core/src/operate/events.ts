@@ -103,7 +103,7 @@ async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerato
       // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
       if (state !== undefined && isFinal(state)) return
       if (ended) {
-        // No event after the cursor shows the end: it was before the cursor, is of another queue, or the job was replayed.
+        // No event after the cursor shows the end: it is before the cursor or of another queue, or the job was replayed.
         ;({ state } = await knownJob(log, job))
         ended = false
         if (isFinal(state)) continue
@@ -188,7 +188,7 @@ async function findStart(
   return job === undefined ? log.end() : undefined
 }
 
-/** Refuses at once what no event can have. @throws `E_NAME`, `E_KEY` */
+/** Refuses a queue or tag that no event can have. @throws `E_NAME`, `E_KEY` */
 function checkFilter({ queue, tag }: FollowOptions): void {
   if (queue !== undefined) checkQueueName(queue)
   if (tag !== undefined) checkKey('tag', tag)

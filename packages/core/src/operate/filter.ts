@@ -40,7 +40,7 @@ export function jobFilter({ job, queue, state, tag, before }: Filter): JobFilter
   }
 }
 
-/** Every job that fits, newest dispatch first, a page at a time. */
+/** Every job that matches, newest dispatch first, a page at a time. */
 export async function* pages(
   log: JobLog,
   filter: JobFilter,
@@ -57,7 +57,7 @@ export async function* pages(
 }
 
 /**
- * The ids that an operator means, a page at a time: one id, or all that fit in one of the states.
+ * The ids that an operator means, a page at a time: one id, or all jobs that match the filter and have one of the states.
  * @throws `E_OPTION` for a filter that names nothing: a mistake must not change every job of the log.
  */
 export async function* readIds(

@@ -13,7 +13,7 @@ export interface JobDetails extends JobView {
   readonly state: StoredState
   /** Claims so far. */
   readonly run: number
-  /** Those that count against `maxAttempts`. */
+  /** Claims that count against `maxAttempts`. */
   readonly attempt: number
   readonly maxAttempts: number
   /** Runs that ended as lost. */

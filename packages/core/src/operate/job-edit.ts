@@ -12,7 +12,7 @@ import type { OperateDeps } from './connection.ts'
 /** What `change` can edit. */
 export interface JobEdit {
   readonly lane?: Lane | undefined
-  /** Not of a job with an ordering key: the key belongs to its queue. */
+  /** Not for a job with an ordering key: the key belongs to its queue. */
   readonly queue?: string | undefined
   /** When it is due; a moment in the past means now. */
   readonly at?: Date | undefined
@@ -46,6 +46,6 @@ export async function toChange(deps: OperateDeps, id: string, to: JobEdit): Prom
   }
   const { log } = await deps.connected()
   const name = (await log.get(id))?.name
-  // The log says so itself where there is no such job.
+  // If there is no such job, the log says so itself.
   return { ...change, payload: await codec.encode(json.text, asPayload({ id, name: name ?? '' })) }
 }

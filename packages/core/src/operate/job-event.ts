@@ -20,11 +20,11 @@ export interface EventBase {
   readonly name: string
   readonly queue: string
   readonly tags: readonly string[]
-  /** By the log's clock. */
+  /** The time, by the log's clock. */
   readonly at: Date
   /** Claims of the job so far. */
   readonly run: number
-  /** Those that count. */
+  /** Claims that count against `maxAttempts`. */
   readonly attempt: number
 }
 
@@ -63,7 +63,7 @@ export type JobEvent = EventBase &
     | ({
         readonly type: 'errored'
         readonly error: Failure
-        /** When it runs again; undefined where it is followed by `failed` or `cancelled`. */
+        /** When it runs again; undefined if `failed` or `cancelled` follows. */
         readonly retryAt: Date | undefined
         readonly durationMs: number | undefined
       } & ByWorker)

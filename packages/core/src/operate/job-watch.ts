@@ -10,26 +10,26 @@ import type { EventWakeups } from './event-wakeups.ts'
 
 /** What is known of a job. */
 export type JobNews =
-  /** It goes on, and this is the version of its newest event. */
+  /** It has not ended, and this is the version of its newest event. */
   | { readonly kind: 'moved'; readonly version: number }
   /** It has ended, or nobody knows it. */
   | { readonly kind: 'ended' }
   /** As `ended`, and this is its result. */
   | { readonly kind: 'succeeded'; readonly result: Encoded | undefined }
 
-/** A waiter for news of one job. It is called once, for either; to hear more it must be added again. */
+/** A waiter for news of one job. It is called once, with news or an error. To hear more it must be added again. */
 export interface Waiting {
   /** Waits for an event of a later version as well as for the end, unless it is infinite. */
   readonly past: number
   tell(news: JobNews): void
-  /** With what the log throws. */
+  /** Called with what the log throws. */
   fail(error: Error): void
 }
 
-/** Tells waiters what happens to a job: its end, which may have been before, or its next event. */
+/** Tells waiters what happens to a job: its next event, or its end, which may already be past. */
 export interface JobWatch {
   add(id: string, one: Waiting): void
-  /** Tells it no more. */
+  /** The waiter is told nothing more. */
   remove(id: string, one: Waiting): void
   /** A worker of this instance has recorded how a run ended, so waiters for that job here need not ask the log. */
   recorded(settlement: Settlement, settled: Settled): void
@@ -42,11 +42,11 @@ export interface JobWatchDeps {
   readonly settings: Pick<Settings, 'batchItems' | 'followEveryMs'>
 }
 
-/** Jobs that a look asks about: so many of those that wait the longest, of those that moved last, and of all in turn. */
+/** A look asks at least about this many of the jobs that wait the longest, of those that moved last, and of all in turn. */
 const fewest = 50
-/** The rest after a look, in times of what the look took. */
+/** The pause after a look, as a multiple of the look's own time. */
 const rest = 4
-/** The same where the look found nothing, and ends were heard of from a worker of this instance. */
+/** The same if the look found nothing, and a worker of this instance has reported ends. */
 const restWhereHeard = 20
 
 const ended: JobNews = { kind: 'ended' }
@@ -54,18 +54,18 @@ const ended: JobNews = { kind: 'ended' }
 /**
  * One look at the log serves all waiters of this process, and asks about a bounded number of jobs: n waiters that all ask
  * whenever anything happens would cost n². Jobs end about in the order of their dispatch, and soon after they have begun.
- * So each look asks about the jobs that wait the longest and those that moved last, and about the others in turn, all of
- * them once in a while. What a worker of this instance has recorded needs no look: the log has it by then.
+ * So each look asks about the jobs that wait the longest, those that moved last, and some of the others in turn. An end that
+ * a worker of this instance has recorded needs no look: the log has it by then.
  */
 export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps): JobWatch {
   const { batchItems, followEveryMs } = settings
-  /** By job, in the order in which the waiters began to wait. */
+  /** The waiters by job, in the order in which they began to wait. */
   const waiting = new Map<string, Set<Waiting>>()
-  /** Goes around in it. */
+  /** Goes through `waiting` in turn, again and again. */
   let turn = waiting.keys()
-  /** Those that went on lately: a job that has begun will end soon. The latest is the last. */
+  /** Jobs that have moved lately: a job that has begun will end soon. The latest is the last. */
   const moved = new Set<string>()
-  /** Jobs for which somebody has begun to wait, and has not asked yet. */
+  /** Jobs with a new waiter that the log has not been asked about yet. */
   let fresh: string[] = []
   let asking = false
   let window = fewest
@@ -90,7 +90,7 @@ export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps):
     const those = waiting.get(id)
     if (!those?.delete(one) || those.size > 0) return
     waiting.delete(id)
-    // The loop below must not hold its connection for a wait that is over.
+    // The loop must not hold its connection once nobody waits.
     if (waiting.size === 0) stop?.abort()
   }
 
@@ -123,11 +123,11 @@ export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps):
     }
   }
 
-  /** Once for each who begins to wait, all of a moment together: nobody is woken for what happened before. */
+  /** Asks once for each new waiter, because no wake-up comes for what happened before. All of one moment go together. */
   async function askFresh(): Promise<void> {
     asking = true
     while (fresh.length > 0) {
-      // What is added in this tick goes together.
+      // Waiters that are added in this tick go together.
       await Promise.resolve()
       const ids = fresh.slice(0, batchItems)
       fresh = fresh.slice(batchItems)
@@ -140,7 +140,7 @@ export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps):
     asking = false
   }
 
-  /** Answers of how many jobs there was something to tell. */
+  /** Returns for how many jobs there was news. */
   async function ask(ids: readonly string[]): Promise<number> {
     const open = ids.filter((id) => waiting.has(id))
     if (open.length === 0) return 0
@@ -154,7 +154,7 @@ export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps):
     return told
   }
 
-  /** Until nobody waits any more. */
+  /** Runs until nobody waits. */
   async function watch(stopping: AbortController): Promise<void> {
     const { signal } = stopping
     const listening = wakeups.listen(signal)
@@ -181,7 +181,7 @@ export function createJobWatch({ log, clock, wakeups, settings }: JobWatchDeps):
     if (waiting.size > 0 && !stop) start()
   }
 
-  /** `many`: there was so much to tell that it is worth looking again at once. */
+  /** `many`: there was so much news that it is worth looking again at once. */
   async function look(all: boolean): Promise<{ readonly told: number; readonly many: boolean }> {
     const ids = [...(all ? waiting.keys() : next())]
     let told = 0

@@ -22,7 +22,7 @@ export interface By {
   readonly reason?: string | undefined
 }
 
-/** For acts on many jobs: they go by batches. */
+/** For acts on many jobs, which run in batches. */
 export interface Batched {
   /** Called after each batch, with how many jobs were done in it. */
   readonly onProgress?: ((count: number) => void) | undefined
@@ -37,7 +37,7 @@ export interface BlockedKey {
   readonly waiting: number
 }
 
-/** `await` makes an array of it, as of other lists, and `for await` reads it page by page. */
+/** `await` gives an array, as with other lists; `for await` reads it page by page. */
 export interface JobList extends AsyncIterable<JobDetails>, PromiseLike<readonly JobDetails[]> {}
 
 /** The nouns and verbs of the command line: `errand jobs cancel` is `errand.jobs.cancel`. */
@@ -61,7 +61,7 @@ export interface Jobs {
   /**
    * Runs ended jobs again: same id and history, attempts from the start. A filter without a `state` means
    * failed jobs. Resolves with how many; `dryRun` only counts.
-   * @throws `E_NOT_ALLOWED` when the one job that was named cannot be replayed: its unique key is held by another.
+   * @throws `E_NOT_ALLOWED` if one job was named and cannot be replayed, because another job holds its unique key.
    */
   replay(
     which: string | Filter,

@@ -21,7 +21,7 @@ export interface QueueInfo {
 export interface Queues {
   /** Every queue that has a live job, is paused, or is served by a worker. */
   list(): Promise<readonly QueueInfo[]>
-  /** Starts no more jobs of this queue on any worker (`by`: who does it, or also why). Running jobs and dispatching go on. */
+  /** Stops all workers from starting jobs of this queue (`by`: who does it, or also why). Running jobs and dispatching go on. */
   pause(queue: string, by: string | By): Promise<void>
   resume(queue: string, by: string | By): Promise<void>
   /** Cancels every waiting job of the queue, then removes its tickets. Resolves with how many were cancelled. */

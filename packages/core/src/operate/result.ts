@@ -54,7 +54,7 @@ class PendingResult implements Waiting {
       this.#resolve = resolve
       this.#reject = reject
     })
-    // A question or a connection may take any time, or never end.
+    // A look or a connection may take any time, or never end.
     deps.closing.add(this)
     if (timeoutMs !== undefined || signal) this.#limit(timeoutMs, signal)
     void this.#begin()
@@ -68,7 +68,7 @@ class PendingResult implements Waiting {
     void (news.kind === 'succeeded' ? this.#succeeded(news.result) : this.#look(undefined))
   }
 
-  /** With the reason of a caller's signal as well, which may be anything. */
+  /** Called also with the reason of a caller's signal, which may be any value. */
   fail(reason: unknown): void {
     this.#end()
     this.#reject(reason)
@@ -112,7 +112,7 @@ class PendingResult implements Waiting {
       const record = await knownJob(log, this.#id)
       if (isFinal(record.state)) this.#answer(await readResult(this.#deps, record))
       else if (timeoutMs !== undefined) throw timedOut(record, timeoutMs)
-      // It was replayed: go on waiting.
+      // The job was replayed: go on waiting.
       else if (!this.#over) this.#watch?.add(this.#id, this)
     } catch (error) {
       this.fail(error)

@@ -23,12 +23,12 @@ export interface SharedReaderDeps {
   readonly settings: Pick<Settings, 'followEveryMs'>
 }
 
-/** Up to this many followers read for themselves whenever anything happens: reading all events for them would cost more. */
+/** Up to this many followers read for themselves after every wake-up: reading all events for them would cost more. */
 const few = 16
 const pageSize = 500
 /**
- * Who is told looks by itself as well, in so many times of the usual pause: beside a transaction that is open for long the
- * reader may begin behind events that are not shown yet.
+ * A follower that is notified also looks by itself, after this many times the usual pause. A long transaction hides its
+ * events until it commits, so the reader may have begun after them.
  */
 const ownLooks = 10
 
@@ -44,7 +44,7 @@ interface Follower {
 export function createSharedReader({ log, clock, wakeups, settings }: SharedReaderDeps): SharedReader {
   const { followEveryMs } = settings
   const followers = new Set<Follower>()
-  /** By the tag that they follow, and those without one by their queue. */
+  /** Followers by their tag, and those without a tag by their queue. */
   const byTag = new Map<string, Set<Follower>>()
   const byQueue = new Map<string, Set<Follower>>()
   /** The reader's position; undefined while each follower reads for itself. */
@@ -65,7 +65,7 @@ export function createSharedReader({ log, clock, wakeups, settings }: SharedRead
         if (place === undefined || followers.size <= few) await beginAnew()
         else place = await readOn(place)
       } catch {
-        // What it met, each follower meets with a read of its own, or goes on.
+        // All followers read now: each gets the same error, or goes on.
         place = undefined
         tellAll()
       }

@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts'
 import { waitFor } from '../wait.ts'
 
-/** One who waits until something may have happened. */
+/** Waits until something may have happened. */
 export class WakeupListener {
   readonly #clock: Clock
   readonly #signal: AbortSignal
@@ -18,7 +18,7 @@ export class WakeupListener {
     this.#wake?.()
   }
 
-  /** Resolves when it was woken since the last call, or after `atMostMs`, or when the signal aborts and the waker has noticed. */
+  /** Resolves if it was woken after the last call, after `atMostMs`, or when the signal aborts and the waker has noticed. */
   async woken(atMostMs: number): Promise<void> {
     if (!this.#pending) {
       await waitFor<void>(undefined, undefined, (wake) => {

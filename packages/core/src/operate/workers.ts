@@ -19,7 +19,7 @@ export interface WorkerInfo {
   readonly running: number
   readonly startedAt: Date
   readonly lastSeen: Date
-  /** Drivers that it serves, each by its name and place; first the one that it publishes to. */
+  /** Drivers that it serves, each with its name and place. The first is the one that it publishes to. */
   readonly drivers: readonly string[]
 }
 

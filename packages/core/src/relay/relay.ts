@@ -23,7 +23,7 @@ export interface RelayParts extends RepublishParts {
 
 const retryMinMs = 100
 const retryMaxMs = 10_000
-/** So many publishes and hooks for lost jobs may be under way. Then the sweeps wait for them. */
+/** If this many publishes and hooks for lost jobs are under way, the sweeps wait for them. */
 const mostInBackground = 100
 /** The shortest pause after a sweep that was not full: due jobs that another relay has locked must not cause a tight loop. */
 const shortestMs = 20

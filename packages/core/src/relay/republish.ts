@@ -76,7 +76,7 @@ export class Republish {
     return this.#parts.driver.capabilities.delivers === 'claims' ? [] : this.#suspects.queues
   }
 
-  /** It has started over. */
+  /** The grace of the jobs of these queues has started over. */
   expedited(queues: readonly QueueName[]): void {
     this.#suspects.settled(queues)
   }

@@ -4,7 +4,7 @@ import type { QueueName } from '../../job/ticket.ts'
 import type { Encoded } from '../../ports/codec.ts'
 import type { JobRow, LogFacts, NewEvent, UniqueRow, WorkerRow } from '../store.ts'
 
-/** What one call changes, to be written at once. A value that is undefined: the row goes. */
+/** What one call changes, to be written at once. If a value is undefined, its row is deleted. */
 export interface Changes {
   facts: LogFacts | undefined
   /** The database gives each its sequence, in this order. `sequence` in the row means nothing. */
@@ -23,7 +23,7 @@ export interface Changes {
     { readonly name: string; readonly key: string; readonly unique: UniqueRow | undefined }
   >
   readonly workers: Map<string, WorkerRow | undefined>
-  /** By whom each queue is paused now. */
+  /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
   /** The ready jobs of this queue become due for publishing: `publishAfter = now`, `publishes = 0`. */
   republish: { readonly queue: QueueName; readonly now: number } | undefined

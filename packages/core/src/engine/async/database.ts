@@ -3,8 +3,9 @@ import type { Changes } from './changes.ts'
 import type { Answer, Question } from './questions.ts'
 
 /**
- * What a transaction that writes locks of what it reads. Always: jobs of a list (`ready`, `due` and so on) are locked, and
- * those that others have locked are left out of it; unique keys are locked; `claimsOf` locks nothing and leaves nothing out.
+ * Which of the rows that it reads a writing transaction locks. Three things are always the same. Jobs of a list (`ready`,
+ * `due` and so on) are locked, and those that others have locked are left out. Unique keys are locked. `claimsOf` locks
+ * nothing and leaves nothing out.
  */
 export interface Locks {
   /** Jobs by their ids: waits for those that others have locked, or passes them over and answers `locked`. */

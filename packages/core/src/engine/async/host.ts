@@ -6,7 +6,7 @@ import { Known, formatQuestion } from './known.ts'
 import type { Question } from './questions.ts'
 import { Miss, createWorkingSet } from './working-set.ts'
 
-/** More reads than any rule needs: then the database does not answer what it is asked. */
+/** No rule needs more reads than this. If one does, the database does not answer what it is asked. */
 const mostReads = 20
 
 const patient: Locks = { jobs: 'wait', keys: 'wait', facts: false, workers: false }

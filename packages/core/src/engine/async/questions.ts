@@ -17,7 +17,7 @@ export const answeredAsRead = [
   'paused',
 ] as const
 
-/** Methods of `JobStore` that are asked for as they are. */
+/** Methods of `JobStore` that are questions as they are. */
 type Same =
   | Listing
   | (typeof answeredAsRead)[number]
@@ -29,9 +29,9 @@ type Same =
   | 'mend'
   | 'eventsOf'
 
-/** An ordering key as it stands. */
+/** An ordering key as it is stored. */
 export interface KeyFound extends QueueKey {
-  /** Another transaction has locked its row, and this one does not wait. The rest means nothing then. */
+  /** Another transaction has locked its row, and this one does not wait. Then the other properties mean nothing. */
   readonly locked?: boolean | undefined
   readonly holder: string | undefined
   /** Its jobs that have not ended, by sequence, at most as many as were asked for. */

@@ -71,7 +71,7 @@ export function createWorkingSet(
     throw new Miss(unknown.map((each) => ['key', each, holderAndNext]))
   }
 
-  /** Of the keys that many jobs of the call have: enough of those jobs that wait behind. */
+  /** For keys that many jobs of the call have: asks for enough of the jobs that wait behind the holder. */
   const longerLines = (): Question[] =>
     [...known.keys.values()].flatMap(({ queue, key, jobs, limit }): Question[] => {
       const ofKey = knownRows().filter((row) => row.queue === queue && row.orderingKey === key).length
@@ -152,7 +152,7 @@ export function createWorkingSet(
     mend: (id) => ask(['mend', id]) && rows.row(id),
     isRefusedData: (error) => !(error instanceof Miss) && refusesData(error),
 
-    // Those that are due already were read with `due`.
+    // Jobs that are due already were read with `due`.
     nextDue: () => {
       const times = [ask(['nextDue', now]), rows.nextDue()].filter((at) => at !== undefined)
       return times.length === 0 ? undefined : Math.min(...times)
