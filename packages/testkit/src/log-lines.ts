@@ -1,22 +1,22 @@
 import type { ChildProcess } from 'node:child_process'
 
 /**
- * Refuses log lines that are no strict JSON, or that have a key twice: readers of logs keep either value, or refuse the
- * line. Of what a process has printed only complete lines count that begin as pino's do.
+ * Refuses log lines that are no strict JSON, or that have a key twice: readers of logs keep one of the values, or refuse the
+ * line. It checks only complete lines that begin like pino's.
  * @throws with the line.
  */
 export function checkLogLines(printed: string): void {
   for (const line of printed.split('\n').slice(0, -1)) {
     if (!line.startsWith('{"level":')) continue
-    // A parsed object has each key once: written again, a line with a key twice is shorter.
+    // A parsed object has each key once. So if a line has a key twice, its object is shorter when written again.
     const again = JSON.stringify(JSON.parse(line) as unknown)
     if (again.length !== line.length) throw new Error(`a log line has a key twice: ${line}`)
   }
 }
 
 /**
- * Checks the log lines of a process as it prints them, where its output is a pipe. A line that is refused fails the run,
- * whatever its test looks at.
+ * Checks the log lines of a process while it prints them, if its output is a pipe. A refused line fails the run, whatever the
+ * test itself checks.
  */
 export function checkOutput({ stdout, stderr }: Pick<ChildProcess, 'stdout' | 'stderr'>): void {
   for (const stream of [stdout, stderr]) {

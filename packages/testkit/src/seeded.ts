@@ -1,6 +1,6 @@
 /**
- * Numbers from 0 to 1, the same ones for the same seed. Mulberry32, by Tommy Ettinger (public domain): small, and good
- * enough for chances.
+ * Random numbers from 0 to 1. The same seed gives the same numbers. Mulberry32, by Tommy Ettinger (public domain): small,
+ * and good enough for tests.
  */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0

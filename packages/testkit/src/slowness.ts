@@ -4,16 +4,16 @@ import { availableParallelism, loadavg } from 'node:os'
 const rounds = 400_000
 const quietMs = 0.75
 /**
- * The time limit of tests whose waits are conditions, in milliseconds: it only ends what hangs, and a slow machine never
+ * The time limit of tests that wait on conditions, in milliseconds. It only ends tests that hang; a slow machine never
  * reaches it.
  */
 export const hangsAfterMs = 600_000
 
-/** Beyond this a wait no longer tells a slow machine from a hang. */
+/** The highest factor: with more, a wait could not tell a slow machine from a hang. */
 const most = 30
 
 /**
- * A time limit of a quiet machine, in milliseconds, as it is right on this one at this moment (`measureSlowness`).
+ * Turns a time limit for a quiet machine, in milliseconds, into one for this machine at this moment (`measureSlowness`).
  * @example await errand.result(receipt, { timeout: scaleLimit(20_000) })
  */
 export function scaleLimit(ms: number): number {
@@ -21,19 +21,19 @@ export function scaleLimit(ms: number): number {
 }
 
 /**
- * How many times as long as on a quiet machine things take here, at this moment: from 1 to 30. Time limits of tests are
- * multiplied by it, so that a limit says what the code may take, and not what a machine has to do besides.
+ * How many times slower this machine is now than a quiet one: from 1 to 30. Time limits of tests are multiplied by it, so
+ * that a limit says how long the code may take, whatever else the machine does.
  *
- * It is measured in two ways that miss different things. A small piece of work shows a slow or throttled processor; but
- * the scheduler favours processes that mostly sleep, as tests do. The number of processes that want a processor shows
- * what others have to share; Windows does not tell it.
+ * It measures in two ways, because each misses something. A small piece of work shows a slow or throttled processor, but the
+ * scheduler favours processes that mostly sleep, as tests do. The number of processes that want a processor shows how busy
+ * the machine is, but Windows does not report it.
  */
 function measureSlowness(): number {
   const waiting = (loadavg()[0] ?? 0) / availableParallelism()
   return Math.min(most, Math.max(1, timeWork() / quietMs) * Math.max(1, waiting))
 }
 
-/** The best of three: what is asked for is the machine's speed, not a single interruption. */
+/** The best of three, because a single interruption says nothing about the machine's speed. */
 function timeWork(): number {
   return Math.min(workOnce(), workOnce(), workOnce())
 }
@@ -46,6 +46,6 @@ function workOnce(): number {
     state ^= state >>> 17
     state ^= state << 5
   }
-  // The sum is used, so that no compiler leaves the work out.
+  // The result uses the sum, so that no compiler removes the work.
   return performance.now() - since + (state === 0 ? 1 : 0)
 }

@@ -3,30 +3,30 @@ import { realPause } from './until.ts'
 
 /** How often, from 0 (default: never) to 1 (always). */
 export interface SqsFaultRates {
-  /** A message that was received comes once more with a later receive, even when it was deleted meanwhile. */
+  /** A message that was received comes again with a later receive, even if it has been deleted in between. */
   readonly duplicate?: number | undefined
-  /** The messages of a receive come in another order; a message that is sent is late by a second, so that others overtake it. */
+  /** The messages of a receive come in another order. A message that is sent arrives a second late, so that others overtake it. */
   readonly reorder?: number | undefined
   /** A request takes up to `maxDelayMs` longer. */
   readonly delay?: number | undefined
-  /** A request is refused as too many. */
+  /** SQS refuses a request because there were too many. */
   readonly throttle?: number | undefined
   /** A request is answered with 503. */
   readonly unavailable?: number | undefined
-  /** A send, a delete or a change of visibility is carried out, and the connection lost before its reply. */
+  /** A send, a delete or a change of visibility is done, and the connection is lost before its reply. */
   readonly lostReply?: number | undefined
-  /** One entry of a batch of deletes is not carried out, and reported so. */
+  /** One entry of a batch of deletes is not done, and the reply says so. */
   readonly failedDelete?: number | undefined
-  /** About half of a batch's entries are not carried out, and reported so. */
+  /** About half of a batch's entries are not done, and the reply says so. */
   readonly halfBatch?: number | undefined
-  /** SQS does not know the queue. Not among the rates of `everySqsFault`: a queue that is there does not do this. */
+  /** SQS does not know the queue. `everySqsFault` leaves it out: it does not happen to a queue that exists. */
   readonly missingQueue?: number | undefined
 }
 
 export type SqsFault = keyof SqsFaultRates
 
 export interface SqsFaultOptions {
-  /** The same seed gives the same chances, in the order of the requests. */
+  /** The same seed gives the same faults, in the order of the requests. */
   readonly seed: number
   readonly rates?: SqsFaultRates | undefined
   /** The longest delay. Default 100 ms. */
@@ -74,8 +74,8 @@ type Handler = (call: Call) => Promise<Reply>
 type Middleware = (next: Handler, context: { readonly commandName?: string | undefined }) => Handler
 
 /**
- * As much of an `SQSClient` as is used here, so that the testkit does not install the SDK. Its types of middleware differ
- * by step and by version: `never` fits all of them.
+ * The parts of an `SQSClient` that are used here, so that the testkit does not install the SDK. Its types of middleware
+ * differ by step and by version: `never` fits all of them.
  */
 export interface FaultyClient {
   readonly middlewareStack: {
@@ -88,14 +88,14 @@ export interface FaultyClient {
 }
 
 /**
- * Makes an `SQSClient` as unkind as SQS can be, because emulators are too kind; and counts its requests. Requests that
- * fail do so beneath the SDK's own repetition, each attempt anew.
+ * Gives an `SQSClient` the faults of SQS, which emulators do not have, and counts its requests. Faults happen below the
+ * SDK's own repetition: each attempt may fail.
  * @example
  * const faults = new SqsFaults({ seed: 7, rates: everySqsFault(0.1) })
  * faults.install(client)
  */
 export class SqsFaults {
-  /** Requests by operation, such as `ReceiveMessage`; every attempt counts, as on the bill. */
+  /** Requests by operation, such as `ReceiveMessage`. Every attempt counts, as on the bill. */
   readonly requests: Record<string, number> = {}
   /** How often each fault was made. */
   readonly made: Partial<Record<SqsFault, number>> = {}
@@ -103,7 +103,7 @@ export class SqsFaults {
   rates: SqsFaultRates
   readonly #random: () => number
   readonly #maxDelayMs: number
-  /** By queue: messages that will come once more. */
+  /** Messages that will come again, by queue. */
   readonly #echoes = new Map<string, Message[]>()
   #cut = new AbortController()
 
@@ -117,7 +117,7 @@ export class SqsFaults {
     return Object.values(this.requests).reduce((sum, count) => sum + count, 0)
   }
 
-  /** One for any number of clients: they then share the chances and the counters. */
+  /** May be called for several clients. They then share the random numbers and the counters. */
   install(client: FaultyClient): void {
     const whole: Middleware =
       (next, { commandName }) =>
@@ -182,7 +182,7 @@ export class SqsFaults {
     return reply
   }
 
-  /** The entries that will not be carried out. */
+  /** The entries that will not be done. */
   #failing(operation: string, entries: readonly BatchEntry[]): ReadonlySet<BatchEntry> {
     const failing = new Set<BatchEntry>()
     if (this.#happens('halfBatch')) for (const entry of entries) if (this.#random() < 0.5) failing.add(entry)

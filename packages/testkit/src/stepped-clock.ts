@@ -6,14 +6,14 @@ interface Timer {
   handle: NodeJS.Timeout
 }
 
-/** A clock that runs like the real one and can be moved ahead as well: leases, delays and retention run out at once. */
+/** A clock that runs like the real one and can also be moved ahead: leases, delays and retention then run out at once. */
 export interface SteppedClock extends Clock {
   /** Moves the time ahead, and runs the timers that have become due. */
   advance(ms: number): void
 }
 
 /**
- * For logs that read their time from the context's clock but need real timers too, as a log that waits for a file lock.
+ * For logs that read their time from the context's clock but also need real timers, such as a log that waits for a file lock.
  * @example const clock = steppedClock(); factory.open({ logger, clock }); clock.advance(60_000)
  */
 export function steppedClock(): SteppedClock {

@@ -1,11 +1,11 @@
 import { scaleLimit } from './slowness.ts'
 
 export interface UntilOptions {
-  /** What is waited for, for the error. */
+  /** Names in the error what is waited for. */
   readonly what?: string | undefined
-  /** Gives up after so many milliseconds of a quiet machine: a busy one gets more (`scaleLimit`). Default 10,000. */
+  /** Gives up after this many milliseconds on a quiet machine; a busy one gets more (`scaleLimit`). Default 10,000. */
   readonly withinMs?: number | undefined
-  /** Between two looks. Default: 5 ms of real time. */
+  /** The pause between two looks. Default: 5 ms of real time. */
   readonly pause?: (() => Promise<void>) | undefined
 }
 
@@ -30,7 +30,7 @@ export async function until<T>(
     }
     if (performance.now() - since > limitMs) {
       if (hasMeasured) throw new Error(`waited ${limitMs} ms in vain: ${options.what ?? String(look)}`)
-      // Most waits end long before: only one that is about to fail asks how slow the machine is.
+      // Most waits end long before this: only a wait that is about to fail measures how slow the machine is.
       limitMs = scaleLimit(limitMs)
       hasMeasured = true
     }

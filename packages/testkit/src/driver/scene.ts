@@ -91,7 +91,7 @@ export class DriverScene {
       readonly queue?: QueueName
       readonly driver?: Driver
       readonly silent?: boolean
-      /** How many tickets a message may carry, where the driver packs. Default 1. */
+      /** How many tickets a message may carry, if the driver packs. Default 1. */
       readonly perMessage?: number
     } = {},
   ): Promise<Ticket[]> {

@@ -7,8 +7,8 @@ import { checkPresence } from './presence.ts'
 import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './types.ts'
 
 /**
- * Checks what a log has recorded, and what handlers did, against the invariants I1–I7. Pure: it reads nothing but its
- * argument. An empty answer means that nothing is wrong.
+ * Checks what a log has recorded, and what handlers did, against the invariants I1–I7. Pure: it reads only its argument.
+ * An empty answer means that nothing is wrong.
  * @example
  * const dispatched = await readDispatched(log)
  * expect(checkHistory({ events: await readHistory(log), dispatched })).toEqual([])

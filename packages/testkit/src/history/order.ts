@@ -18,7 +18,7 @@ interface Run {
  *
  * The order in which a log shows events of different jobs is not always the order in which they happened (a
  * transaction may have begun long before it wrote), so jobs are compared by their events' times. Those are whole
- * milliseconds of one clock: what falls into the same one is in order either way.
+ * milliseconds of one clock: two events in the same millisecond are in order either way.
  */
 export function checkOrder(dispatched: readonly JobHistory[]): Violation[] {
   return [...byKey(dispatched).entries()].flatMap(([key, jobs]) => [

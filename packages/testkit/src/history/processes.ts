@@ -35,7 +35,7 @@ function faultsOfEnd({ name, ended, expected = [], said }: ProcessRecord): Fault
 
 /** Samples before this share of a life are its warm-up. */
 const warmUpShare = 0.25
-/** Garbage that may be left over what was in use in the second quarter. */
+/** Garbage that may be left above the use of the second quarter. */
 const slackBytes = 32 * 1_048_576
 /** With fewer samples, growth cannot be judged. */
 const leastSamples = 40

@@ -6,7 +6,7 @@ export interface HistoryToCheck {
   readonly events: readonly EventRecord[]
   /** Every job whose dispatch was answered, in the order of dispatch (`readDispatched` reads it from a log). */
   readonly dispatched: readonly (string | DispatchedJob)[]
-  /** What the handlers wrote down themselves, in that order. */
+  /** What the handlers wrote down themselves, in the order of their writing. */
   readonly ledger?: readonly LedgerLine[] | undefined
   /** The jobs that the log shows as live at the end. Every other job must have ended. */
   readonly live?: Iterable<string> | undefined
@@ -17,9 +17,9 @@ export interface ProcessRecord {
   readonly name: string
   /** Its exit code, or the signal that ended it. Undefined while it runs. */
   readonly ended?: number | string | undefined
-  /** The ends that it was asked for, or made to have: a killed one `['SIGKILL']`. Default none: it has to stay up. */
+  /** The ends that are right because the test caused them: `['SIGKILL']` for a killed process. Default none: it has to stay up. */
   readonly expected?: readonly (number | string)[] | undefined
-  /** What it said, on both of its outputs. */
+  /** What it printed, on both of its outputs. */
   readonly said: string
   /** Its resident memory at even intervals, in bytes, and what it may use at most. */
   readonly memory?: { readonly samples: readonly number[]; readonly limitBytes: number } | undefined
@@ -29,19 +29,19 @@ export interface ProcessRecord {
 export interface Recovery {
   /** For people: "the job of the killed worker runs again". */
   readonly what: string
-  /** From the end of the fault. Undefined: it was waited for in vain. */
+  /** Counted from the end of the fault. Undefined: it did not come back in time. */
   readonly ms: number | undefined
   readonly limitMs: number
 }
 
 export interface DispatchedJob {
   readonly id: string
-  /** Not known: a failed job may or may not pass its ordering key on. */
+  /** Undefined: not known, so a failed job may or may not pass its ordering key on. */
   readonly onFailure?: OnFailure | undefined
   readonly onCrash?: OnCrash | undefined
 }
 
-/** One line of a handler's own: when it begins its work, and when its work is done, before it returns. */
+/** One line that a handler writes: when it begins its work, and when its work is done, before it returns. */
 export interface LedgerLine {
   readonly jobId: string
   readonly run: number
@@ -62,7 +62,7 @@ export interface Violation {
   readonly text: string
 }
 
-/** I8, which no history tells: processes stay up, or end loudly; their memory is bounded; work goes on in time. */
+/** I8, which no history shows: processes stay up, or end and say why; their memory is bounded; work goes on in time. */
 export interface ProcessViolation {
   readonly invariant: 'I8'
   /** The process, or what was waited for. */

@@ -89,7 +89,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   connect: describeConnect,
 }
 
-/** Their names, in the order in which they run. */
+/** The names of the topics, in the order in which they run. */
 export const jobLogTopics: readonly JobLogTopic[] = Object.keys(topics) as JobLogTopic[]
 
 export interface DescribeJobLogOptions {
@@ -108,7 +108,7 @@ export function describeJobLog(
 ): void {
   // Longer than any wait on a condition, so that the condition is what a failure names.
   describe(`job log ${name}`, { timeout: hangsAfterMs }, () => {
-    // A topic is a group, so that its log is closed with its last test, not with the suite's.
+    // A topic is a group, so that its log is closed after its last test, not after the suite's.
     for (const topic of options.topics ?? jobLogTopics) describe(topic, () => topics[topic](harness))
   })
 }

@@ -31,7 +31,7 @@ const stepMs = 10
 
 const advancing = new WeakMap<LogUnderTest, Promise<void>>()
 
-/** What a story about a job log plays on: a queue and a job name of its own, and short words for what stories do. */
+/** What a story about a job log needs: its own queue and job name, and short methods for what stories do. */
 export class Scene {
   readonly log: JobLog
   readonly logId: string
@@ -60,8 +60,8 @@ export class Scene {
   }
 
   /**
-   * After a gap in sweeping nothing is called lost for one longest lease. Here the only lease is of a millisecond, so
-   * the log comes to regular sweeps at once, and stories with leases of their own begin in order.
+   * After a gap in sweeping nothing is called lost for the longest lease. Here the only lease is one millisecond, so sweeping
+   * becomes regular at once, before stories begin with leases of their own.
    */
   async #sweepRegularly(): Promise<void> {
     const brief = workerRef({ leaseMs: 1 })
@@ -71,7 +71,7 @@ export class Scene {
     if (this.#opened.advance) await this.#advance(2)
   }
 
-  /** Every worker of this scene leaves, so that the next one finds no leases; what only this scene opened is closed. */
+  /** Every worker of this scene leaves, so that the next scene finds no leases. Closes what only this scene opened. */
   async end(): Promise<void> {
     for (const worker of this.#workers) await this.log.leave(worker).catch(() => {})
     await Promise.all(this.#others.map((log) => log.close()))
@@ -83,7 +83,7 @@ export class Scene {
     return log
   }
 
-  /** Its row is such that no rule can work with it. */
+  /** Changes the job's row so that no rule can work with it. */
   async damage(job: JobLike): Promise<void> {
     if (!this.#opened.damage) throw new Error('this log is under test without damaged rows')
     await this.#opened.damage(toId(job))
@@ -143,7 +143,7 @@ export class Scene {
     return verdict.claim
   }
 
-  /** What the log says to a ticket of the job: `run`, or why not. */
+  /** The log's answer to a ticket of the job: `run`, or why not. */
   async verdict(worker: WorkerRef, job: { readonly id: string }): Promise<string> {
     const [verdict] = await this.log.claim([this.ticket(job)], 1, worker, randomUUID())
     return verdict?.verdict === 'drop' ? verdict.why : String(verdict?.verdict)
@@ -209,14 +209,14 @@ export class Scene {
     return last
   }
 
-  /** The types of a job's events, in order: its story. */
+  /** The types of a job's events, in order. */
   async story(job: JobLike): Promise<StoredEventType[]> {
     return (await this.events(job)).map((event) => event.type)
   }
 
   /**
-   * One sweep that really ran: another relay's may be under way. Of what it did, the report lists what this scene's
-   * queues saw; `lost`, `full` and `nextDueInMs` are those of the whole log.
+   * Sweeps until a sweep really ran, because another relay's may be under way. The report lists only jobs of this scene's
+   * queues; `lost`, `full` and `nextDueInMs` are those of the whole log.
    */
   async sweep(options: Partial<SweepOptions> = {}): Promise<SweepReport> {
     const report = await until(async () => {
@@ -237,7 +237,7 @@ export class Scene {
     }
   }
 
-  /** Sweeps until the condition holds; answers what the sweeps reported meanwhile. */
+  /** Sweeps until the condition holds. Returns what these sweeps reported. */
   async sweepUntil(
     look: () => unknown,
     options: Partial<SweepOptions> = {},
@@ -253,12 +253,12 @@ export class Scene {
     }
   }
 
-  /** The worker is gone without a word about what it runs, and the next sweeps call that lost. */
+  /** The worker ends without settling its runs, and the next sweeps call them lost. */
   async vanish(worker: WorkerRef): Promise<void> {
     await this.log.leave(worker)
   }
 
-  /** The job runs on a worker that vanishes, and a sweep has called that run lost. */
+  /** Runs the job on a worker that vanishes, and sweeps until that run is called lost. */
   async lose(job: { readonly id: string }): Promise<void> {
     const worker = await this.worker()
     const { run } = await this.claim(worker, job)
@@ -268,7 +268,7 @@ export class Scene {
     )
   }
 
-  /** Waits until it holds; meanwhile the log's time goes on, by itself or by small steps. */
+  /** Waits until it holds. The log's time goes on while it waits, by itself or in small steps. */
   until<T>(look: () => T | Promise<T>, what?: string): Promise<Exclude<T, undefined | null | false | void>> {
     return until(look, { what, pause: () => this.#moment() })
   }
@@ -278,7 +278,7 @@ export class Scene {
     await realPause(this.#opened.advance ? 0 : stepMs)
   }
 
-  /** One after another: several who wait at once must not move one clock at the same time. */
+  /** Moves the clock, one call after another: several waits must not move it at the same time. */
   #advance(ms: number): Promise<void> {
     const before = advancing.get(this.#opened) ?? Promise.resolve()
     const now = before.then(() => this.#opened.advance?.(ms))
@@ -289,7 +289,7 @@ export class Scene {
     return now
   }
 
-  /** So many milliseconds later by the log's clock: moved where it can be, else waited for. Only for short times. */
+  /** Lets this many milliseconds pass on the log's clock: it moves the clock if it can, else it waits. Only for short times. */
   async pass(ms: number): Promise<void> {
     if (this.#opened.advance) await this.#advance(ms)
     else {
@@ -298,7 +298,7 @@ export class Scene {
     }
   }
 
-  /** Moves the clock far ahead; only for tests that require `capabilities.advance`. */
+  /** Moves the clock far ahead. Only for tests that require `capabilities.advance`. */
   async jump(ms: number): Promise<void> {
     if (!this.#opened.advance) throw new Error("this log's clock cannot be moved")
     await this.#advance(ms)

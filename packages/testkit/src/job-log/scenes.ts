@@ -3,13 +3,13 @@ import type { JobLogHarness, LogUnderTest } from './harness.ts'
 import { Scene } from './scene.ts'
 
 export interface Scenes {
-  /** A corner of the log that this group of tests shares: a queue and a job name of its own. */
+  /** A scene with its own queue and job name, on the log that this group of tests shares. */
   readonly scene: () => Promise<Scene>
-  /** A log of its own, for tests that count everything in it, or that must not disturb others. */
+  /** A scene on a new log, for tests that count everything in it, or that must not disturb others. */
   readonly fresh: () => Promise<Scene>
 }
 
-/** Where the tests of one topic play. The shared log is opened with the first scene and closed after the last test. */
+/** The scenes for the tests of one topic. The shared log is opened with the first scene and closed after the last test. */
 export function scenes(harness: JobLogHarness): Scenes {
   let shared: Promise<LogUnderTest> | undefined
   afterAll(async () => {

@@ -3,7 +3,7 @@ import type { ModelJob } from './job.ts'
 import type { LifecycleRules } from './rules.ts'
 import type { World } from './world.ts'
 
-/** One thing that somebody does, to the rules and to the log; both must agree about its answer and what follows. */
+/** One act, done to the rules and to the log. Both must give the same answer and have the same state after it. */
 export abstract class Command implements AsyncCommand<LifecycleRules, World> {
   check(_rules: LifecycleRules): boolean {
     return true
@@ -18,12 +18,12 @@ export abstract class Command implements AsyncCommand<LifecycleRules, World> {
   abstract toString(): string
 }
 
-/** Of a list that grows with the run: any number picks one. */
+/** Picks from a list that grows with the run: any number picks an entry. */
 export function pickFrom<T>(items: readonly T[], number: number): T {
   return items[number % items.length]!
 }
 
-/** A command about a job: there must be one. */
+/** A command about a job. It runs only if there is a job. */
 export abstract class JobCommand extends Command {
   protected readonly number: number
 

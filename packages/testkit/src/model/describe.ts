@@ -13,17 +13,17 @@ import { times, World } from './world.ts'
 const mostCommands = 150
 
 export interface LifecycleModelOptions {
-  /** How many random lives are tried. Default 50. */
+  /** How many random runs are tried. Default 50. */
   readonly runs?: number | undefined
-  /** Most commands in one of them. Default 150. */
+  /** The most commands in one run. Default 150. */
   readonly commands?: number | undefined
-  /** That of a failure, to see it again; it is printed with it. Default: another one every time. */
+  /** The seed that a failure printed repeats it. Default: another one every time. */
   readonly seed?: number | undefined
 }
 
 /**
- * Random lives of jobs, on a log and on a second, much simpler statement of the rules: after every command both must
- * agree about every job, and in the end about every event. Where time can be moved, leases, delays and deadlines run out too.
+ * Does random acts on a log and on a second, much simpler form of the rules. After every act both must agree about every
+ * job, and at the end about every event. If the clock can be moved, leases, delays and deadlines run out too.
  * @example describeLifecycleModel('my log', harness, { runs: 100 })
  */
 export function describeLifecycleModel(
@@ -46,7 +46,7 @@ export function describeLifecycleModel(
             await world.compareHistories(rules)
           } finally {
             await clear(world)
-            // What sweeps still hold back for the sake of this life's leases is over before the next one.
+            // Moves past the time for which sweeps hold back because of this run's leases, before the next run begins.
             if (harness.capabilities.advance) await world.on.jump(2 * times.lease)
           }
         }),
@@ -56,7 +56,7 @@ export function describeLifecycleModel(
   })
 }
 
-/** The commands of the model, in any order and number: for properties of one's own. */
+/** The commands of the model, in any order and number, for your own properties. */
 export function modelOfLifecycle(options: {
   readonly advance: boolean
   readonly commands?: number | undefined
@@ -68,7 +68,7 @@ export function modelOfLifecycle(options: {
     ...relayCommands,
     ...(options.advance ? timeCommands : []),
   ]
-  // fast-check chooses evenly from a list: what is likelier stands in it more often.
+  // fast-check chooses evenly from a list, so a likelier command is in it more often.
   const all = weighted.flatMap(([weight, command]) => Array.from({ length: weight }, () => command))
   return fc.commands<LifecycleRules, World, false>(all, {
     maxCommands: options.commands ?? mostCommands,
@@ -81,7 +81,7 @@ async function beginWorld(on: Scene): Promise<World> {
   return new World(on, [await worker(), await worker(), await worker()])
 }
 
-/** The workers have beaten and sweeping is regular: from here on the rules know everything. */
+/** Beats for the workers and sweeps until sweeping is regular. From here on the rules know everything. */
 async function settleIn(world: World, rules: LifecycleRules): Promise<void> {
   for (const worker of world.workers) {
     rules.beat(worker.id, worker.leaseMs, worker.graceMs, [world.on.queue])
@@ -90,7 +90,7 @@ async function settleIn(world: World, rules: LifecycleRules): Promise<void> {
   rules.settleIn()
 }
 
-/** Nothing of this life is left for the next one to stumble over. */
+/** Removes everything of this run that could disturb the next one. */
 async function clear(world: World): Promise<void> {
   await world.on.end()
   await world.log.resume(world.on.queue, { by: 'model' })

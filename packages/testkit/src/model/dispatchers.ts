@@ -9,7 +9,7 @@ import { times, type World } from './world.ts'
 
 class Append extends Command {
   readonly #job: Partial<NewJob>
-  /** Instead of a new id, that of an earlier job: a dispatch that is repeated. */
+  /** Uses the id of an earlier job instead of a new one: a repeated dispatch. */
   readonly #repeats: number | undefined
 
   constructor(job: Partial<NewJob>, repeats: number | undefined) {
@@ -59,7 +59,7 @@ const job: fc.Arbitrary<Partial<NewJob>> = fc.record({
   timeoutMs: fc.constantFrom(null, times.timeout, times.far),
 })
 
-/** What dispatchers do, by how often it happens. */
+/** What dispatchers do, and how often. */
 export const dispatcherCommands: readonly (readonly [weight: number, command: fc.Arbitrary<Command>])[] = [
   [7, job.map((made) => new Append(made, undefined))],
   [1, fc.tuple(job, fc.nat(50)).map((parts) => new Append(...parts))],

@@ -19,10 +19,10 @@ export interface ModelJob {
   cancelling: boolean
   /** Every event so far. */
   readonly story: EventType[]
-  /** How each run that its own worker ended was ended. */
+  /** The event of each run that its own worker ended. */
   readonly endings: Map<number, { readonly worker: string; readonly event: EventType }>
   readonly fenced: Set<number>
-  /** Due within a minute of real time, which a slow machine may take: whether it is due is then the log's to say. */
+  /** Due within a minute of real time. A slow machine may take that long, so only the log can say whether it is due. */
   soon: boolean
 }
 

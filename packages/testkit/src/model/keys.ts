@@ -2,7 +2,7 @@ import { isFinal } from '@errand/core/ports'
 import type { NewJob } from '@errand/core/ports'
 import type { ModelJob } from './job.ts'
 
-/** Who holds which ordering key, and which unique key. */
+/** Which job holds which ordering key, and which unique key. */
 export class ModelKeys {
   readonly #holders = new Map<string, string>()
   readonly #uniques = new Map<string, { readonly id: string; readonly until: number }>()
@@ -22,7 +22,7 @@ export class ModelKeys {
     if (key !== undefined && !this.#holders.has(key)) this.#holders.set(key, job.id)
   }
 
-  /** To the live job of the key that was dispatched first, whatever its state; answers it. */
+  /** Passes the key to its live job that was dispatched first, whatever its state. Returns that job. */
   pass(from: ModelJob, jobs: readonly ModelJob[]): ModelJob | undefined {
     const key = toOrderingKey(from.job)
     if (key === undefined || !this.isHolder(from)) return undefined
@@ -42,7 +42,7 @@ export class ModelKeys {
     if (key !== undefined) this.#uniques.set(key, { id: job.id, until: Infinity })
   }
 
-  /** Where it is held for a time at least (`keepFor`), it is free when that is over. */
+  /** Frees the unique key. With `keepFor`, a key with a minimum time is free once that time is over. */
   freeUnique({ job, dispatchedAt }: ModelJob, now: number, keepFor: boolean): void {
     const key = toUniqueKey(job)
     if (key === undefined || this.#uniques.get(key)?.id !== job.id) return

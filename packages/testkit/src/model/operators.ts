@@ -142,7 +142,7 @@ const changeTo: fc.Arbitrary<ChangeTo> = fc.oneof(
 
 type Weighted = readonly (readonly [weight: number, command: fc.Arbitrary<Command>])[]
 
-/** What operators do, by how often it happens. */
+/** What operators do, and how often. */
 export const operatorCommands: Weighted = [
   [1, fc.nat(50).map((job) => new Cancel(job))],
   [3, fc.nat(50).map((job) => new Replay(job))],
@@ -154,5 +154,5 @@ export const operatorCommands: Weighted = [
 /** What the relay does. */
 export const relayCommands: Weighted = [[8, fc.constant(new Sweep())]]
 
-/** Time itself, where it can be moved. */
+/** Moves the time, if the log's clock can be moved. */
 export const timeCommands: Weighted = [[4, fc.constant(new Advance())]]

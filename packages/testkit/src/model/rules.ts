@@ -14,8 +14,8 @@ interface ModelWorker {
 export type ModelSettled = 'settled' | 'already' | 'claim-lost'
 
 /**
- * The rules of `docs/writing-a-job-log.md`, a second time and as plainly as they can be put: no indexes, no batches, no
- * tables. It is written from the page and not from any log, so that a log and it are wrong in different places.
+ * The rules of `docs/writing-a-job-log.md` a second time, in the simplest form: no indexes, no batches, no tables. They are
+ * written from the page and not from any log, so that they and a log have different mistakes.
  */
 export class LifecycleRules {
   now = 0
@@ -48,7 +48,7 @@ export class LifecycleRules {
     return { id: job.id, status: 'added', state: added.state }
   }
 
-  /** What a ticket of this job is told. */
+  /** The answer to a ticket of this job. */
   verdict(id: string, worker: string, request: string, granted: ReadonlySet<string>, max: number): string {
     const found = this.find(id)
     if (!found) return 'unknown'
@@ -69,7 +69,7 @@ export class LifecycleRules {
     return row !== undefined && row.leaseUntil >= this.now
   }
 
-  /** Which jobs a take is granted, in the order of the answer. */
+  /** The jobs that a take gets, in the order of the answer. */
   pick(queue: string, max: number, fromLowest: number): ModelJob[] {
     if (this.paused.has(queue)) return []
     const rank = ({ lane }: ModelJob): number => lanes.indexOf(lane)
@@ -173,7 +173,7 @@ export class LifecycleRules {
     return true
   }
 
-  /** False where it is not allowed. */
+  /** Returns false if it is not allowed. */
   change(
     id: string,
     to: { readonly lane?: NewJob['lane']; readonly queue?: string; readonly runAt?: 'now' | number },
@@ -204,7 +204,7 @@ export class LifecycleRules {
     return this.jobs.filter((job) => job.state === 'running' && job.worker === worker)
   }
 
-  /** `isDue` decides about jobs of which only the log can say whether their time has come. */
+  /** @param isDue decides about jobs whose time only the log knows exactly */
   sweep(isDue: (job: ModelJob) => boolean): void {
     const due = this.jobs.filter(
       (job) => job.state === 'scheduled' && (job.soon ? isDue(job) : job.runAt! <= this.now),
@@ -231,7 +231,7 @@ export class LifecycleRules {
     return this.now >= this.#hold
   }
 
-  /** Sweeping has been regular up to now. */
+  /** From here on sweeping counts as regular. */
   settleIn(): void {
     this.#lastSweep = this.now
     this.#hold = this.now

@@ -7,7 +7,7 @@ import { Command, JobCommand, pickFrom } from './command.ts'
 import type { LifecycleRules } from './rules.ts'
 import { times, type World } from './world.ts'
 
-/** Whether the worker may be granted anything; where not, the log must say so. */
+/** Returns true if the worker may be granted nothing, and checks that the log then refuses it. */
 async function refused(rules: LifecycleRules, worker: WorkerRef, ask: Promise<unknown>): Promise<boolean> {
   if (rules.hasLease(worker.id)) return false
   await expect(ask).rejects.toMatchObject({ code: 'E_LEASE_OUT' })
@@ -101,7 +101,7 @@ class Take extends Command {
   }
 }
 
-/** Which grant is settled: one that holds; any that there ever was, most of which are over; or one that holds, by a stranger. */
+/** Which grant is settled: `held`, a current one; `old`, any so far, most of them over; `stolen`, a current one by another worker. */
 type Which = 'held' | 'old' | 'stolen'
 
 class Settle extends Command {
@@ -204,7 +204,7 @@ const outcome: fc.Arbitrary<SettledOutcome> = fc.oneof(
 
 const worker: fc.Arbitrary<number> = fc.nat(2)
 
-/** What workers do, and what befalls them, by how often it happens. */
+/** What workers do, and what happens to them, and how often. */
 export const workerCommands: readonly (readonly [weight: number, command: fc.Arbitrary<Command>])[] = [
   [
     3,

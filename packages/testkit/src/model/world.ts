@@ -5,7 +5,7 @@ import type { Scene } from '../job-log/scene.ts'
 import type { ModelJob } from './job.ts'
 import type { LifecycleRules } from './rules.ts'
 
-/** Long enough that no machine takes it by itself, and no multiple of one ends when a multiple of another does. */
+/** So long that no machine needs as much, and such that multiples of two of them never end at the same time. */
 export const times: Readonly<Record<'lease' | 'step' | 'delay' | 'timeout' | 'uniqueFor' | 'far', number>> = {
   lease: 95 * 60_000,
   step: 10 * 60_000,
@@ -20,9 +20,9 @@ export class World {
   readonly on: Scene
   readonly workers: readonly WorkerRef[]
   readonly otherQueue: string
-  /** Every grant so far: what may be settled, in time or late. */
+  /** Every grant so far. Each may be settled, in time or late. */
   readonly grants: { readonly id: string; readonly run: number; readonly worker: WorkerRef }[] = []
-  /** The last claim or take of each worker, to be asked again. */
+  /** The last claim or take of each worker, which it may repeat. */
   readonly requests: Map<string, { readonly request: string; readonly ids: readonly string[] }> = new Map()
 
   constructor(on: Scene, workers: readonly WorkerRef[]) {
@@ -39,14 +39,14 @@ export class World {
     return this.log.list({ name: this.on.jobName }, { limit: 1_000 })
   }
 
-  /** What the log says about every job against what the rules say. */
+  /** Compares what the log and the rules say about every job. */
   async compare(rules: LifecycleRules): Promise<void> {
     const records = await this.records()
     const expected = rules.jobs.toReversed().map(toSnapshot)
     expect(records.map(recorded)).toEqual(expected)
   }
 
-  /** At the end: every history, event by event, and the invariants over all of them. */
+  /** Compares every history at the end, event by event, and checks the invariants on all of them. */
   async compareHistories(rules: LifecycleRules): Promise<void> {
     const histories = await Promise.all(rules.jobs.map(({ job }) => this.log.readHistory(job.id)))
     const stories = histories.map((events) => events.map(({ type }): StoredEventType => type))

@@ -11,7 +11,7 @@ export function describePacked(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
   const { packs, depth, inexact, publishRaw } = harness.capabilities
   const idOf = ({ ticket }: Delivery) => ticket.id
-  /** Until each of these tickets has come at least once. */
+  /** Asks until each of these tickets has come at least once. */
   const seeAll = async (on: DriverScene, subscription: Subscription, tickets: readonly Ticket[]) => {
     const missing = new Set(tickets.map(({ id }) => id))
     while (missing.size > 0) for (const id of listIds(await on.drain(subscription, 1))) missing.delete(id)
@@ -87,7 +87,7 @@ export function describePacked(harness: DriverHarness): void {
       await subscription.close()
       const other = await on.subscribe(await on.another())
       if (inexact) return seeAll(on, other, tickets.slice(1))
-      // One ask for one job: one claim tells what of the message is done.
+      // One ask for one job gets the whole message: one claim then shows which tickets are done.
       const again = await on.next(other, 1)
       expect(listIds(again)).toEqual(listIds(tickets))
       await Promise.all(again.map((delivery) => delivery.ack()))

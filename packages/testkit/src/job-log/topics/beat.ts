@@ -58,7 +58,7 @@ export function describeBeat(harness: JobLogHarness): void {
       await on.beat(second, { queues: [on.queue], slots: { [on.queue]: 2 } })
       expect(await serving(on.queue)).toEqual({ queue: on.queue, workers: 2, slots: 2 })
       expect(await serving(other)).toEqual({ queue: other, workers: 1, slots: 4 })
-      // A worker of an older build does not say.
+      // A worker of an older build does not tell its slots.
       await on.beat(second, { queues: [on.queue, other] })
       expect(await serving(on.queue)).toEqual({ queue: on.queue, workers: 2, slots: undefined })
       expect(await serving(other)).toEqual({ queue: other, workers: 2, slots: undefined })

@@ -11,7 +11,7 @@ import { scenes } from '../scenes.ts'
 export function describeConcurrency(harness: JobLogHarness): void {
   const { fresh, scene } = scenes(harness)
 
-  /** Several processes, each with a worker of its own. */
+  /** Several processes, each with its own worker. */
   const fleet = async (on: Scene, size: number): Promise<{ log: JobLog; worker: WorkerRef }[]> =>
     Promise.all(
       Array.from({ length: size }, async (_, index) => {
@@ -46,7 +46,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
           [1, 2].map(async (copy) => {
             const tickets = shuffled([...jobs, ...jobs], index * 10 + copy).map((job) => on.ticket(job))
             const granted: Claim[] = []
-            // A locked row answers `again`: it is asked once more, as a worker would.
+            // A locked row answers `again`: it is asked again, as a worker would.
             await on.until(async () => {
               const answers = await log.claim(tickets, 100, worker, randomUUID())
               granted.push(...answers.flatMap((answer) => (answer.verdict === 'run' ? [answer.claim] : [])))
@@ -180,7 +180,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
         ])
         expect(settled?.result).toBe('settled')
         jobs.push(next)
-        // At once, or a little later where the key was locked by the dispatch.
+        // At once, or a little later if the dispatch had locked the key.
         await on.until(async () => {
           if ((await on.state(next)) !== 'ready') await on.log.passKeys(10)
           return (await on.state(next)) === 'ready'
@@ -219,7 +219,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
           }
         }),
       )
-      // Several dispatchers at once: the order is the log's own.
+      // With several dispatchers only the log knows the order.
       const dispatched = await readDispatched(on.log, { queue: on.queue })
       expect(dispatched.toSorted()).toEqual(jobs.map(({ id }) => id).toSorted())
       const events = (await Promise.all(dispatched.map((id) => on.events(id)))).flat()

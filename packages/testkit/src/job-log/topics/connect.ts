@@ -6,7 +6,7 @@ import { scenes } from '../scenes.ts'
 export function describeConnect(harness: JobLogHarness): void {
   const { scene, fresh } = scenes(harness)
 
-  /** As the harness made it: nobody has migrated yet. */
+  /** A log as the harness made it, not yet migrated. */
   const empty = async (): Promise<LogUnderTest> => {
     const opened = await harness.create()
     onTestFinished(() => opened.close())

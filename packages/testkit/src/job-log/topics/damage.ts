@@ -8,11 +8,11 @@ import { scenes } from '../scenes.ts'
 
 const reason = 'its row in the job log cannot be worked with'
 
-/** Rows that somebody else wrote, or an older version. */
+/** Rows that another program or an older version wrote. */
 export function describeDamage(harness: JobLogHarness): void {
   const { scene, fresh } = scenes(harness)
 
-  /** It has failed, with the reason, and whoever looks at it sees that. */
+  /** Checks that the job has failed, and that every reader sees the reason. */
   async function wasSetAside(on: Scene, job: NewJob): Promise<void> {
     expect(await on.state(job)).toBe('failed')
     expect((await on.record(job)).error?.text).toContain(reason)
@@ -108,7 +108,7 @@ export function describeDamage(harness: JobLogHarness): void {
       await on.damage(jobs[0]!)
       const beat = (...numbers: readonly number[]) =>
         on.beat(worker, { progress: numbers.map((at) => ({ ...claims[at]!, value: 0.5 })) })
-      // A log may refuse a beat for the sake of its progress; its worker then leaves that out.
+      // A log may refuse a beat because of its progress. The worker then beats without it.
       await beat(0, 1).catch(async () => {
         await beat(0).catch(() => undefined)
         await beat(1)
@@ -164,7 +164,7 @@ export function describeDamage(harness: JobLogHarness): void {
       await wasSetAside(on, bad!)
     })
 
-    // A log that undoes nothing may have begun with what it was asked for.
+    // A log that cannot roll back may have done a part of the call.
     const undoes = harness.capabilities.transactions !== 'none'
     it.runIf(undoes)(
       'fails alone when an operator cancels or skips the job before it: the key goes on',

@@ -4,7 +4,7 @@ import { recorded, encoded, failure, outcomes, settlement } from '../../fixtures
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
 
-/** Texts that have broken queues: as JSON they are all storable, and must come back to the letter. */
+/** Texts that have broken queues. As JSON they can all be stored, and must come back unchanged. */
 const hostile: readonly (readonly [name: string, text: string])[] = [
   ['a NUL', 'before\0after'],
   ['a lone high surrogate', 'broken \ud83d emoji'],
@@ -17,7 +17,7 @@ const hostile: readonly (readonly [name: string, text: string])[] = [
   ['what looks like JSON', '{"a":[1,2,{"b":"\\u0000"}]}'],
 ]
 
-/** What a codec other than JSON may hand over: the raw characters. */
+/** The raw characters, which a codec other than JSON may pass on. */
 const raw = (text: string): Encoded => ({ codec: 'raw', text })
 
 export function describeData(harness: JobLogHarness): void {

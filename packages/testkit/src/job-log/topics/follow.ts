@@ -6,21 +6,21 @@ import type { JobLogHarness } from '../harness.ts'
 import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
 
-/** A log may show an event only when every transaction that is older has ended: readers wait for it. */
+/** Reads until enough events are shown. A log may show an event only when every older transaction has ended. */
 const shown = (on: Scene, options: Omit<ReadOptions, 'limit'>, count: number) =>
   on.until(async () => {
     const page = await on.log.read({ limit: 1_000, ...options })
     return page.events.length >= count && page
   }, `${count} events are shown`)
 
-/** Everything that has happened so far is shown. */
+/** Waits until the log shows everything that has happened so far. */
 const caughtUp = async (on: Scene): Promise<void> => {
   const after = await on.log.end()
   const { queue } = await on.add({ queue: on.newQueue() })
   await shown(on, { after, queue }, 1)
 }
 
-/** A cursor may say besides how far its reader can have seen by then. */
+/** Compares without cursors: a cursor may also say how far its reader had read. */
 const told = (events: readonly EventRecord[]) => events.map((event) => ({ ...event, cursor: undefined }))
 
 const brief = (events: readonly EventRecord[]) =>
@@ -189,7 +189,7 @@ export function describeFollow(harness: JobLogHarness): void {
       const follow = async () => {
         let cursor: string | undefined
         await on.until(async () => {
-          // Whether anybody still wrote is asked before the read, so that the last read comes after the last write.
+          // Checked before the read, so that the last read comes after the last write.
           const last = !writing
           const { events, next } = await on.log.read({ limit: 7, queue: on.queue, after: cursor })
           seen.push(...events)

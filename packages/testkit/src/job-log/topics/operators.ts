@@ -198,7 +198,7 @@ export function describeOperators(harness: JobLogHarness): void {
       expect(await on.record(job)).toMatchObject({ runAt: runAt + 5 })
       const changed = await on.log.change(job.id, { runAt: runAt - 7_200_000 }, ada)
       expect(changed).toEqual({ state: 'ready', ticket: on.ticket(job) })
-      // The time that it had does not count any more.
+      // Its old time no longer counts.
       expect((await on.lastEvent(job)).data).toEqual({ ...ada, changed: ['runAt'] })
       expect((await on.record(job)).runAt).toBeUndefined()
     })

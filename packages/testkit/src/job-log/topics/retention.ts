@@ -12,7 +12,7 @@ export function describeRetention(harness: JobLogHarness): void {
   const { scene, fresh } = scenes(harness)
   const { advance } = harness.capabilities
 
-  /** Prunes until there is nothing more to do; what has ended a moment ago is older than 0 ms then. */
+  /** Prunes until nothing is left to do. By default every ended job counts as old enough, even one that has just ended. */
   const prune = async (on: Scene, options: Partial<PruneOptions> = {}): Promise<void> => {
     await on.pass(2)
     await on.until(async () => !(await on.log.prune({ ...keepAll, ...options })).more)

@@ -11,7 +11,7 @@ export function describeTransactions(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
   const { transactions } = harness.capabilities
 
-  /** A transaction of the application; whatever the test does, it is ended. */
+  /** A transaction of the application. It is ended after the test, whatever the test does. */
   const begin = async (on: Scene) => {
     const open = await on.begin()
     let over = false
@@ -51,7 +51,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       await rollback()
       expect(await on.log.get(job.id)).toBeUndefined()
       expect(await on.events(job)).toEqual([])
-      // Its keys are free: it left no holder behind.
+      // Its keys are free: no holder is left.
       const next = await on.add({ ordering, unique: { key: 'u', until: 'finished' } })
       expect(await on.state(next)).toBe('ready')
     })
@@ -215,7 +215,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const { tx, commit } = await begin(on)
       const late = on.newJob()
       await on.log.append([late], { tx })
-      // On a log with one writer nobody else can write meanwhile; there the commit comes first.
+      // On a log with one writer nobody else can write during a transaction. There the commit comes first.
       if (transactions === 'one-writer') await commit()
       const early = await on.add()
       const seen: string[] = []
@@ -307,7 +307,7 @@ export function describeTransactions(harness: JobLogHarness): void {
           status,
         ]),
       )
-      // What is told to be locked is not stored, and holds no key of its own.
+      // A job that is answered as locked is not stored, and holds no key.
       const locked = [batch[1]!, batch[3]!, batch[5]!]
       expect(await on.states(locked)).toEqual([undefined, undefined, undefined])
       expect(await on.state(await on.add({ unique: { ...unique, key: 'invoice-11' } }))).toBe('ready')

@@ -12,7 +12,7 @@ const started: Unique = { key: 'cat.png', until: 'started' }
 export function describeUniqueKeys(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
 
-  /** What a dispatch with the key answers: `added`, or whose duplicate it is. */
+  /** Dispatches with the key. Returns `added`, or which job it duplicates. */
   const offer = async (on: Scene, unique: Unique = finished): Promise<string> => {
     const [answer] = await on.log.append([on.newJob({ unique })])
     return answer?.status === 'duplicate' ? answer.id : String(answer?.status)
@@ -111,7 +111,7 @@ export function describeUniqueKeys(harness: JobLogHarness): void {
       const unique = { ...finished, forMs: 250 }
       const job = await on.ended(outcomes.succeed(), { unique })
       const since = (await on.record(job)).dispatchedAt
-      // On a slow machine the time may be over by now; then there is nothing to see of it being held.
+      // On a slow machine the time may be over by now. Then the test cannot see that the key was held.
       const early = await offer(on, { ...finished, key: finished.key })
       if ((await on.now()) < since + 250) expect(early).toBe(job.id)
       if (early === 'added') return

@@ -7,7 +7,7 @@ import { scenes } from '../scenes.ts'
 export function describeWakeups(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
 
-  /** What a listener has heard so far; it is ended with the test. */
+  /** Listens until the end of the test. Returns what the listener has heard so far. */
   const listen = async (on: Scene, log: JobLog, topics: readonly Topic[]) => {
     const heard: string[] = []
     const stop = new AbortController()
@@ -48,8 +48,8 @@ export function describeWakeups(harness: JobLogHarness): void {
   }
 
   /**
-   * As every caller does: first something is written, then those who wait for it are woken. A log may notice the write
-   * itself, where a bare notification does not reach other processes.
+   * Writes something, then wakes those who wait for it, as every caller does. If a bare notification does not reach other
+   * processes, a log may notice the write itself.
    */
   const writeAndNotify = async (on: Scene, log: JobLog, topics: readonly Topic[]): Promise<void> => {
     await log.append([on.newJob()])
