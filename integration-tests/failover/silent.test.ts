@@ -9,6 +9,7 @@ import { newJob, quietLogger, scaleLimit, startFaultProxy, until } from '@errand
 import type { FaultProxy } from '@errand/testkit'
 import { lasts } from '../fleet/looks.ts'
 import { makeLog } from '../fleet/shared.ts'
+import { withParameters } from '../fleet/urls.ts'
 
 const server = inject('postgres')
 /** Once the network carries new connections: as after every other fault. */
@@ -23,7 +24,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     const { hostname, port } = new URL(server!)
     const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5432) })
     onTestFinished(() => proxy.close())
-    return { url: proxy.url(makeLog('postgres')), proxy }
+    return { url: proxy.url(withParameters(makeLog('postgres'), { poolSize: '10' })), proxy }
   }
   const open = (url: string, options = {}): JobLog => {
     const log = postgres({ url, ...options }).open({ logger: quietLogger, clock: systemClock })
