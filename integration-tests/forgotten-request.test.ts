@@ -15,7 +15,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 const job = defineJob({ name: 'forgotten', queue: 'forgotten' })
 const request = new AsyncLocalStorage<object>()
 
-/** So many at once need connections that are not there yet. */
+/** This many requests at once need new connections. */
 const atOnce = 5
 
 const calls: Readonly<Record<string, (errand: Errand, id: string) => Promise<unknown>>> = {

@@ -23,7 +23,7 @@ interface Pooled {
   readonly direct: string
 }
 
-/** Skips the test, and says so, where no PgBouncer can be had. */
+/** Skips the test, and says so, if there is no PgBouncer. */
 async function pooled(test: TestContext, options: Omit<PgBouncerOptions, 'url'>): Promise<Pooled> {
   const pooler = await startPgBouncer({ url: postgres!, ...options })
   if (!pooler) return test.skip('PgBouncer is missing, and cannot be had')

@@ -120,7 +120,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
         where relnamespace = 'errand'::regnamespace and relkind in ('r', 'p') and not relispartition`,
     )
     await copy.pool.query(`truncate ${rows[0]!.names}`)
-    // Both are on one server, where a subscription that makes its slot itself would wait for itself.
+    // Both are on one server. There a subscription that makes its own slot would wait for itself.
     await source.pool.query(`select pg_create_logical_replication_slot('copying', 'pgoutput')`)
     await copy.pool.query(`create subscription copying connection '${source.url}' publication everything
       with (create_slot = false, slot_name = 'copying')`)

@@ -22,7 +22,7 @@ function toFile(entry: string): string {
   return entry === '.' ? 'index' : entry.slice(2)
 }
 
-/** False where the report is another than the one that is committed. */
+/** False if the report is another than the one that is committed. */
 function writeReport(name: string, folder: string, entry: string, temporary: string): boolean {
   const report = `${[name.replace('@errand/', ''), ...(entry === '.' ? [] : [toFile(entry)])].join('.')}.api.md`
   const config = ExtractorConfig.prepare({

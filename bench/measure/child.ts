@@ -12,7 +12,7 @@ import { clockMs, workload } from './task.ts'
 import type { FromChild, Measured, Task, ToChild } from './task.ts'
 import { Usage } from './usage.ts'
 
-/** A subject that does not close is left where it is. */
+/** A subject that does not close is left alone. */
 const closeMs = 10_000
 
 const send = (message: FromChild, sent: () => void = () => {}): void => void process.send?.(message, sent)

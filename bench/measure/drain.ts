@@ -38,7 +38,7 @@ export async function drain(scene: Scene, processes: number, n: number): Promise
   return [...drained, { ...(await followers.finish()), serverCpuSeconds, jobs: 0 }]
 }
 
-/** Jobs per second; undefined where all were fetched at once: too few for a rate. */
+/** Jobs per second; undefined if all were fetched at once: too few for a rate. */
 function computeRate(fleet: readonly Progress[]): number | undefined {
   const [first] = fleet.toSorted((a, b) => a.firstMs - b.firstMs)
   if (!first) return undefined
@@ -75,7 +75,7 @@ async function watch(fleet: readonly Child[], n: number): Promise<readonly Progr
   }
 }
 
-/** Resolves when each follower has seen the ends of so many jobs, and fails where they see nothing more. */
+/** Resolves when each follower has seen the ends of this many jobs, and fails if they see nothing more. */
 function watchFollowers(followers: Child): (count: number) => Promise<void> {
   const progress = { seen: 0, sinceMs: Date.now() }
   followers.onMessage((message) => {

@@ -8,7 +8,7 @@ export interface Enqueued {
   readonly rate: number
 }
 
-/** n single dispatches, so many in flight; fewer where the time is over. */
+/** n single dispatches, with a fixed number in flight; fewer if the time is over. */
 export async function enqueue1(subject: Subject, n: number, bytes: number): Promise<Enqueued> {
   let next = 0
   const from = clockMs()
@@ -20,7 +20,7 @@ export async function enqueue1(subject: Subject, n: number, bytes: number): Prom
   return { jobs: next, rate: (1_000 * next) / (clockMs() - from) }
 }
 
-/** n jobs in bulk calls, one after the other; fewer where the time is over. */
+/** n jobs in bulk calls, one after the other; fewer if the time is over. */
 export async function enqueueBulk(subject: Subject, n: number, bytes: number): Promise<Enqueued> {
   let next = 0
   const from = clockMs()

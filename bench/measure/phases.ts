@@ -10,9 +10,9 @@ export interface Work {
   readonly handlerMs: number
   /** Of the worker. */
   readonly slots: number
-  /** Jobs are dealt out to so many queues, which one worker serves. */
+  /** The number of queues that the jobs go to, which one worker serves. */
   readonly queues: number
-  /** Jobs are dealt out to so many ordering keys; 0: they have none. */
+  /** The number of ordering keys that the jobs have; 0: none. */
   readonly keys: number
 }
 
@@ -22,7 +22,7 @@ export interface Phase {
   readonly work: Work
   /** Its share of `--n` jobs; a phase also ends after `mostSeconds`. */
   readonly share: number
-  /** So many jobs instead, whatever `--n` says. */
+  /** The number of jobs, whatever `--n` says. */
   readonly jobs?: number
   /** Followers of all events, in a process of their own, while the worker drains. */
   readonly followers: number
@@ -83,7 +83,7 @@ export function phaseNamed(name: string): Phase {
   throw new Error(`there is no figure "${name}"; there are ${phases.map((one) => one.name).join(', ')}`)
 }
 
-/** Jobs of a phase where `--n` is n. */
+/** The number of jobs of a phase if `--n` is n. */
 export function countJobs({ jobs, share }: Phase, n: number): number {
   return jobs ?? Math.max(1, Math.round(n * share))
 }

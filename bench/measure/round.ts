@@ -68,7 +68,7 @@ function computeFigures(measured: readonly Measured[]): Figures {
   const [first, ...others] = measured
   const followers = others.filter((one) => one.jobs === 0)
   const serverSeconds = [first, ...followers].reduce((all, one) => all + (one?.serverCpuSeconds ?? 0), 0)
-  // Where all jobs came at once, most of the work was done before the clock ran.
+  // If all jobs came at once, most of the work was done before the clock ran.
   const isTimed = first?.rate !== undefined
   const calls = measured.flatMap((one) => one.calls)
   return {

@@ -18,7 +18,7 @@ export interface Variant {
   readonly backlog: number
   /** Fleets and histories are a question of draining alone. */
   readonly phases: readonly Phase[]
-  /** The module of its processes, where they are of another build. */
+  /** The module of its processes, if they are of another build. */
   readonly module?: string
   /** The root of that build. */
   readonly root: string
@@ -33,7 +33,7 @@ export interface Round {
   readonly number: number
 }
 
-/** Tables and queues for one phase, filled where it needs jobs; gone at the end, but for a history that took long to make. */
+/** Tables and queues for one phase, filled if it needs jobs. Removed at the end, except a history that took long to make. */
 export interface Scene extends AsyncDisposable {
   readonly space: string
   readonly task: (role: Role, n: number) => Task

@@ -84,7 +84,7 @@ export const workload = {
   inFlight: 64,
   /** Jobs per bulk call. */
   bulk: 500,
-  /** Bulk calls at a time where a queue is filled and nothing is timed. */
+  /** Bulk calls at a time while a queue is filled and nothing is timed. */
   fillers: 2,
   /** Jobs of the latency measurement, and how long it may take with a subject that only polls. */
   latencyJobs: 150,

@@ -7,7 +7,7 @@ export class Usage {
   #cpu = process.cpuUsage()
   #serversFrom = 0
 
-  /** @param servers the processes whose descendants are the servers; empty where nobody knows them */
+  /** @param servers the processes whose descendants are the servers; empty if nobody knows them */
   constructor(servers: readonly number[]) {
     this.#servers = servers
   }

@@ -15,7 +15,7 @@ import { ServerTime } from './server-time.ts'
 const profiled = ['enqueue1', 'drain'].map(phaseNamed)
 const mostCalls = 20
 
-/** Where a subject's time goes: its own functions, its calls to servers, and PostgreSQL's statements where they are counted. */
+/** Where a subject's time goes: its own functions, its calls to servers, and PostgreSQL's statements, if they are counted. */
 export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>): Promise<string> {
   const variant: Variant = {
     entry,

@@ -2,7 +2,7 @@ import type { PhaseSummary, Summary } from './summary.ts'
 import { aligned } from './table.ts'
 import { targets } from './targets.ts'
 
-/** What was measured, by subject, phase and figure; undefined where it was not. */
+/** What was measured, by subject, phase and figure; undefined if it was not. */
 export type Look = (subject: string, phase: string, figure: keyof PhaseSummary) => number | undefined
 
 interface Ratio {
@@ -16,7 +16,7 @@ interface Ratio {
 const backlogAtLeast = 0.8
 const fleetAtLeast = 1
 
-/** A line per target of which all parts were measured, with what was missed; empty where there is none. */
+/** A line for each target whose parts were all measured, with what was missed; empty if there is none. */
 export function describeRatios(summaries: readonly Summary[]): string {
   const look: Look = (subject, phase, figure) =>
     summaries.find(({ name }) => name === subject)?.phases[phase]?.[figure] ?? undefined

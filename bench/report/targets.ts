@@ -1,7 +1,7 @@
 import type { Look } from './ratios.ts'
 import type { PhaseSummary } from './summary.ts'
 
-/** What Errand is to reach, from one run. A value is undefined where a part of it was not measured. */
+/** What Errand must reach, from one run. A value is undefined if a part of it was not measured. */
 interface Target {
   readonly what: string
   readonly atLeast?: number

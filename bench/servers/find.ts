@@ -45,7 +45,7 @@ export class Servers {
     return [...this.#found.values()].map(({ what }) => what)
   }
 
-  /** The processes whose descendants work for a subject; only those of which this machine tells what they use. */
+  /** The processes whose descendants work for a subject. Only those whose use this machine shows. */
   listPids(names: readonly ServerName[]): readonly number[] {
     return names
       .map((name) => this.#found.get(name)?.pid)

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 const listening = '0A'
 
-/** The process that listens on a port of this machine, by Linux's /proc; undefined where it is not to be seen. */
+/** The process that listens on a port of this machine, by Linux's /proc; undefined if it cannot be seen. */
 export function pidListening(url: string, defaultPort: number): number | undefined {
   const { hostname, port } = new URL(url)
   if (!['127.0.0.1', 'localhost', '[::1]'].includes(hostname)) return undefined

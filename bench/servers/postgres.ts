@@ -71,7 +71,7 @@ async function written(url: string, database: string): Promise<Written> {
     const [lsn, bytes, commits] = row ?? []
     return { lsn, walBytes: Number(bytes), commits: Number(commits) }
   } catch {
-    // Whoever may create a database need not see the log.
+    // A user that may create a database may still not see the log.
     return { lsn: undefined, walBytes: 0, commits: undefined }
   }
 }

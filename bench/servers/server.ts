@@ -2,7 +2,7 @@ export const serverNames = ['postgres', 'redis', 'amqp', 'sqs'] as const
 export type ServerName = (typeof serverNames)[number]
 export type Urls = Readonly<Partial<Record<ServerName, string>>>
 
-/** How far a database is; undefined where a server is none, or does not say. */
+/** How far a database is; undefined if the server is no database, or does not say. */
 export interface Written {
   /** A place in its log, to look at what was written from there on. */
   readonly lsn: string | undefined
@@ -10,17 +10,17 @@ export interface Written {
   readonly commits: number | undefined
 }
 
-/** A server of which the run has a part to itself. */
+/** A server with a part that only this run uses. */
 export interface OwnServer {
   readonly url: string
   /** For people: "PostgreSQL 15.20, synchronous_commit on". */
   readonly what: string
-  /** Its process on this machine, whose descendants do the work; undefined where it is not to be seen. */
+  /** Its process on this machine, whose descendants do the work; undefined if it cannot be seen. */
   readonly pid: number | undefined
   /** Before a timed phase: what earlier phases left for later is done now. */
   settle?(): Promise<void>
   written?(): Promise<Written>
-  /** Insertions into indexes between two places of its log; undefined where nobody can read it. */
+  /** Insertions into indexes between two places of its log; undefined if nobody can read it. */
   indexEntries?(from: string, to: string): Promise<number | undefined>
   /** Of tables and indexes. */
   diskBytes?(space: string): Promise<number>
@@ -30,7 +30,7 @@ export interface OwnServer {
   release(): Promise<void>
 }
 
-/** Resolves with why there is none where the server is missing. `folder` is for what a server of the run's own stores. */
+/** If the server is missing, resolves with the reason. `folder` is for what a server of the run's own stores. */
 export type FindServer = (setting: string | undefined, folder: string) => Promise<OwnServer | string>
 
 /** The URL that a subject declared to need. */

@@ -6,7 +6,7 @@ import type { Payload } from '../measure/payload.ts'
 const call = 500
 const slots = 500
 
-/** Dispatches and runs so many jobs: a history that was really lived, whatever the tables look like. Over the log alone. */
+/** Dispatches and runs this many jobs, over the log alone: a real history, whatever the tables look like. */
 export async function finish(
   config: Config,
   job: JobDefinition<Payload, Payload, void>,

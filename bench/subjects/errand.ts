@@ -36,7 +36,7 @@ function defineAll(work: Work): readonly [BenchJob, ...BenchJob[]] {
   return [first, ...others]
 }
 
-/** Errand as a user gets it: nothing is set but where the log and the broker are, and the names of its own. */
+/** Errand as a user gets it: only the places of the log and the broker are set, and names of its own. */
 export function errandSubject(config: Config, { work }: Place): Subject {
   const errand = createErrand(config)
   const jobs = defineAll(work)

@@ -1,4 +1,4 @@
-/** Natural batching, as small as it can be: one call at a time, and the next carries what came meanwhile. */
+/** Natural batching, as small as it can be: one call at a time, and the next carries what came during it. */
 export function gather<T>(most: number, send: (items: readonly T[]) => unknown): (item: T) => Promise<void> {
   const waiting: { readonly item: T; readonly done: PromiseWithResolvers<void> }[] = []
   let sending = false

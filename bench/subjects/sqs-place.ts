@@ -35,7 +35,7 @@ export function sqsClient(text: string): SQSClient {
   })
 }
 
-/** The queues of a space, whoever made them. */
+/** The queues of a space, no matter who made them. */
 export async function deleteQueues(text: string, space: string): Promise<void> {
   const client = sqsClient(text)
   const { QueueUrls: found = [] } = await client.send(new ListQueuesCommand({ QueueNamePrefix: `${space}-` }))

@@ -2,7 +2,7 @@ import type { Payload } from '../measure/payload.ts'
 import type { Work } from '../measure/phases.ts'
 import type { ServerName, Urls } from '../servers/server.ts'
 
-/** Where a subject works: everything that it makes carries the name `space`, and the run removes it. */
+/** The place where a subject works. Everything that it makes has the name `space`, and the run removes it. */
 export interface Place {
   /** Lower-case letters, digits and `_`: fit for a schema, a prefix and a queue. */
   readonly space: string
@@ -31,9 +31,9 @@ export interface Subject {
   enqueueBulk(payloads: readonly Payload[]): Promise<unknown>
   /** Starts a worker with `concurrency` slots. Every handler calls `started`, and does nothing else. */
   work(started: Started, concurrency: number): Promise<void>
-  /** Leaves so many finished jobs behind; only where finished jobs are kept and a deep history is a question. */
+  /** Leaves this many finished jobs behind. Only for subjects that keep finished jobs, if a deep history matters. */
   backlog?(count: number): Promise<void>
-  /** So many followers of all events. Resolves when each of them follows; `seen` is told the least number of ends that one has seen. */
+  /** Starts this many followers of all events. Resolves when each follows. `seen` gets the lowest number of ends that one has seen. */
   follow?(count: number, seen: (least: number) => void): Promise<void>
   /** What operators list of what waits. */
   lists?(): Promise<void>

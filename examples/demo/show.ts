@@ -18,7 +18,7 @@ import type { Tally } from './stage/tally.ts'
 
 export interface Programme {
   readonly pictures: readonly Source[]
-  /** A file that says whose the pictures are, where there is one. */
+  /** A file that says whose the pictures are, if there is one. */
   readonly credits: string | undefined
   readonly place: Place
 }

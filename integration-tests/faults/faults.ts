@@ -304,7 +304,7 @@ export type FaultName = keyof typeof faults
 
 export const faultNames: readonly FaultName[] = Object.keys(faults) as FaultName[]
 
-/** Why the fault cannot happen there; undefined where it can. */
+/** Why the fault cannot happen there; undefined if it can. */
 export function notAt(name: FaultName, { log, broker }: PlaceKind): string | undefined {
   const { needs, only }: Fault = faults[name]
   const has = {

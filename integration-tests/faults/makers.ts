@@ -1,5 +1,5 @@
-// How faults are made, whoever makes them: a story for as long as it says, a soak for as long as chance has it. Each one ends
-// the fault, and waits until the fleet has recovered.
+// How faults are made, for a story with its own length and for a soak with a random one. Each maker ends its fault, and
+// waits until the fleet has recovered.
 import { systemClock } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
@@ -9,7 +9,7 @@ import { lasts } from '../fleet/looks.ts'
 import { toServer } from '../fleet/urls.ts'
 import { onServer } from '../services/private-postgres.ts'
 
-/** For parts that a place has wherever a fault can happen. */
+/** For parts that every place has where a fault can happen. */
 export function present<T>(part: T | undefined): T {
   if (part === undefined) throw new Error('this fault was made where it cannot happen')
   return part
@@ -32,7 +32,7 @@ async function tearApart(proxy: FaultProxy, afterEach: () => Promise<void>): Pro
   proxy.heal()
 }
 
-/** Dispatching goes on meanwhile. */
+/** Dispatching goes on during the fault. */
 async function dispatchGoesOnFor(fleet: Fleet, ms: number): Promise<void> {
   await Promise.all([fleet.dispatchGoesOn(40), lasts(ms)])
 }
@@ -62,7 +62,7 @@ export function deleteQueues({ place }: Fleet): Promise<void> {
   return present(place.kind.broker).deleteQueues(present(place.driver), ['work'])
 }
 
-/** @param ms that the fault lasts, where it lasts */
+/** @param ms how long the fault lasts, if it lasts */
 type Maker = (fleet: Fleet, ms: number) => Promise<void>
 
 export const makers = {

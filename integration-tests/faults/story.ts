@@ -1,7 +1,7 @@
 import type { Fleet } from '../fleet/fleet.ts'
 import type { FaultName } from './faults.ts'
 
-/** How one fault is made, on every place where it can happen, and what must come of it besides I1–I8. */
+/** How one fault is made, on every place where it can happen, and what must be true after it besides I1–I8. */
 export interface Story {
   readonly fault: FaultName
   readonly run: (fleet: Fleet) => Promise<void>

@@ -6,7 +6,7 @@ import { readEffects } from './app/effects.ts'
 import { blocking, heldOnce, once, ordered, paid, skipping } from './app/jobs.ts'
 import { pause } from './looks.ts'
 
-/** Where the history that was not checked yet begins. */
+/** The beginning of the history that has not been checked yet. */
 export interface Mark {
   readonly cursor: string
   readonly newest: string | undefined
@@ -89,7 +89,7 @@ async function jobsSince(log: JobLog, newest: string | undefined): Promise<reado
   }
 }
 
-/** What a late worker tells belongs to a job of which the rest was checked before: then all of it is read again. */
+/** A late worker may write an event of a job that was checked before. Then all events of that job are read again. */
 async function completed(
   log: JobLog,
   events: readonly EventRecord[],

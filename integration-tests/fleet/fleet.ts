@@ -30,7 +30,7 @@ import type { Finally } from './scene.ts'
 
 type Env = Readonly<Record<string, string>>
 
-/** A job whose ticket was published again in vain is overdue once more half a minute later. */
+/** If the new ticket of an overdue job is lost too, the job is overdue again half a minute later. */
 const allEndWithinMs = 90_000
 /** Only ends what hangs: a slow machine may take its time. */
 const patienceMs = (jobs: number): number => 60_000 + 500 * jobs
@@ -61,7 +61,7 @@ export interface StartOptions extends Pick<MemberOptions, 'execArgv' | 'through'
   readonly env?: Env | undefined
 }
 
-/** A recovery, and the fault before it, where the fleet was told of it. */
+/** A recovery, and the fault before it, if the fleet was told of one. */
 export type Recovered = Recovery & { readonly fault: string }
 
 /** Starts it; dispatching is paused until it begins. The place's log is migrated first. */
@@ -186,14 +186,14 @@ export class Fleet {
     this.dispatcher.tell('resume')
   }
 
-  /** Waits until so many more jobs have ended. */
+  /** Waits until this many more jobs have ended. */
   async goesOn(jobs = 20): Promise<void> {
     const ended = (): number => (this.ledgerLines(), this.#count.ended)
     const enough = ended() + jobs
     await until(() => ended() >= enough, { what: 'work goes on', withinMs: patienceMs(jobs), pause })
   }
 
-  /** Waits until so many more have been dispatched. */
+  /** Waits until this many more have been dispatched. */
   async dispatchGoesOn(jobs = 20): Promise<void> {
     const enough = this.#count.dispatched + jobs
     const within = { what: 'dispatch goes on', withinMs: patienceMs(jobs), pause }

@@ -24,7 +24,7 @@ export async function collectIds(jobs: AsyncIterable<{ readonly id: string }>): 
   return ids
 }
 
-/** Waits for a real span of time: what is broken stays broken for so long. */
+/** Waits for a real span of time: the fault lasts this long. */
 export async function lasts(ms: number): Promise<void> {
   const sinceMs = performance.now()
   await until(() => performance.now() - sinceMs >= ms, { withinMs: 2 * ms, pause })

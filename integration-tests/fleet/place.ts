@@ -24,15 +24,15 @@ export interface LogKind {
   readonly server?: {
     /** By which a run provides one. */
     readonly provided: keyof ProvidedContext
-    /** Why this machine cannot start one; undefined where it can. */
+    /** Why this machine cannot start one; undefined if it can. */
     missing(): string | undefined
     start(): Promise<PrivatePostgres | undefined>
   }
   /** The URL of a log of this name: on the server, or else in the folder. */
   toUrl(server: string | undefined, name: string, folder: string): string
-  /** The same log, where a server that does not answer is noticed soon. */
+  /** The same log, set so that it soon notices a server that does not answer. */
   hasty?(url: string): string
-  /** Nobody else reads or writes meanwhile, or on a file: writes. */
+  /** Nobody else can read or write in that time; if the log is a file, nobody else can write. */
   whileLocked(url: string, act: () => Promise<void>): Promise<void>
   /** Removes a log from its server. */
   remove?(url: string): Promise<void>
@@ -52,7 +52,7 @@ interface BrokerServer {
   stop(): Promise<void>
   /** By the operator's own tool. */
   closeConnections?(): Promise<void>
-  /** It takes nothing from publishers meanwhile. `blocked`: resolves when they feel it. */
+  /** It takes nothing from publishers in that time. `blocked` resolves when they notice. */
   readonly whileAlarmed?: (act: (blocked: () => Promise<unknown>) => Promise<void>) => Promise<void>
 }
 
@@ -61,7 +61,7 @@ export interface BrokerKind {
   readonly name: string
   /** For people. */
   readonly title: string
-  /** By which a run provides one for all of its tests, where it does. */
+  /** The name by which a run provides one for all of its tests, if it does. */
   readonly provided?: keyof ProvidedContext
   readonly cannot: Cannot
   /** Who waits for a ticket hears nothing for long, also when all is well. */
@@ -149,7 +149,7 @@ export interface Place {
   openThrough(atTheEnd: Finally): Promise<Proxies & Pick<Place, 'env'>>
 }
 
-/** Why this machine cannot have the place; undefined where it can. */
+/** Why this machine cannot have the place; undefined if it can. */
 export function missingAt({ log, broker }: PlaceKind): string | undefined {
   return log.server?.missing() ?? broker?.missing()
 }
@@ -189,7 +189,7 @@ export async function placeOn(parts: Parts, atTheEnd: Finally): Promise<Place> {
   return { ...parts, env, server, broker, proxies, makeOwnDriver, openThrough }
 }
 
-/** A proxy in front of a server, where there is one. */
+/** A proxy in front of a server, if there is one. */
 async function proxied(
   server: { readonly port: number } | undefined,
   atTheEnd: Finally,

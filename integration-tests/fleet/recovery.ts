@@ -5,7 +5,7 @@ import { work } from './app/jobs.ts'
 import { pause } from './looks.ts'
 import type { Scene } from './scene.ts'
 
-/** So many workers are alive, and each of them says that it takes jobs. */
+/** This many workers are alive, and each of them says that it takes jobs. */
 export async function allTake(errand: Errand, count: number): Promise<boolean> {
   const alive = (await errand.workers.list()).filter((worker) => worker.alive)
   return alive.length === count && alive.every(({ taking }) => taking)
@@ -57,7 +57,7 @@ export async function startsByTicket({ errand, log }: Pick<Scene, 'errand' | 'lo
   try {
     return await until(hasStarted, { withinMs: 500 })
   } catch {
-    // Its ticket is lost: nobody shall wait half a minute for it.
+    // Its ticket is lost: the test must not wait half a minute for it.
     await errand.jobs.cancel(id, { by: 'the test' })
     return false
   }

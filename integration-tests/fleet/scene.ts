@@ -46,7 +46,7 @@ export interface SceneOptions {
   readonly publishGraceMs?: number | undefined
 }
 
-/** @param folder for the ledger; removed by whoever made it. */
+/** @param folder for the ledger; its maker removes it */
 export async function sceneOn(url: string, folder: string, options: SceneOptions = {}): Promise<Scene> {
   const { driver, publishGraceMs, finally: atTheEnd = onTestFinished } = options
   const log = logFromUrl(url).open({ clock: systemClock, logger: quietLogger })

@@ -19,7 +19,7 @@ function provided({ provided: by }: { readonly provided?: keyof ProvidedContext 
 const reachable = logKinds.filter(({ server }) => server === undefined || provided(server) !== undefined)
 /** The logs that this run can reach, by name. */
 export const logs: readonly string[] = reachable.map(({ name }) => name)
-/** The places that this run can reach. A broker has the log that it would have in production, where there is one. */
+/** The places that this run can reach. A broker has the log that it would have in production, if there is one. */
 export const places: readonly PlaceKind[] = placeKinds
   .filter(({ log, broker }) => (broker ? provided(broker) !== undefined : reachable.includes(log)))
   .map((kind) => (kind.broker ? onLog(kind, kind.broker, reachable.at(-1)!) : kind))
@@ -77,7 +77,7 @@ export interface SharedScene extends Scene {
   readonly prefix: string
 }
 
-/** @param name of a place; its driver is that of the options, where they have one */
+/** @param name of a place; its driver is that of the options, if they have one */
 export async function scene(name: string, options: SceneOptions = {}): Promise<SharedScene> {
   const { finally: atTheEnd = onTestFinished, driver } = options
   const folder = makeFolder(atTheEnd)

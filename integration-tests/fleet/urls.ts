@@ -16,7 +16,7 @@ export function toServer(url: string): string {
   return server.href
 }
 
-/** Of the queues of a driver's URL; empty where it has none. */
+/** Of the queues of a driver's URL; empty if it has none. */
 export function readPrefix(driver = 'database:'): string {
   return URL.parse(driver)?.searchParams.get('prefix') ?? ''
 }

@@ -28,7 +28,7 @@ describe.skipIf(!hasSqs)('the requests to SQS', () => {
     )
     const worker = errand.work({ concurrency: 50, handlers }, { signals: false })
     await worker.ready
-    // Long polls have begun where a moment brings no request.
+    // If a moment brings no request, the long polls have begun.
     let seen = -1
     await until(
       async () => {

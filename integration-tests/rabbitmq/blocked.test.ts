@@ -18,7 +18,7 @@ const refuses = expect.objectContaining({
   code: 'broker-refuses',
   message: expect.stringMatching(/takes no tickets: low on memory.*Give it memory/) as string,
 })
-/** More than two heartbeats: a broker that does not read is alive. And so long that what is overdue is taken from the log. */
+/** More than two heartbeats, because a broker that does not read is alive. Workers take overdue jobs from the log in this time. */
 const blockedMs = 6_000
 
 describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {

@@ -118,7 +118,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   })
 
   test('a queue that exists with other arguments: the argument is named, and other queues live on', async () => {
-    // What the faults before have delayed ends meanwhile.
+    // Jobs that the earlier faults have delayed end in this time.
     await fleet.rest()
     const prefix = newPrefix()
     const wrong = brokerQueue(prefix, 'aside', 'low')
@@ -137,7 +137,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
       pause,
     })
 
-    // Nobody fetches its ticket: whoever has got nothing of the queue for 5 s takes the job from the log.
+    // Nobody fetches its ticket. A worker that has got nothing of the queue for 5 s takes the job from the log.
     await until(() => performance.now() - beganMs > 6_000, { pause })
     const receipt = await on.errand.dispatch(aside, { n: 1 }, { lane: 'high' })
     await on.errand.result(receipt, { timeout: scaleLimit(60_000) })
@@ -149,7 +149,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   })
 
   test('consumer_timeout of 5 s: a job of a minute, through all of these faults, runs once, to its end', async () => {
-    // Whoever holds a message for so long loses it, and its channel: twice in a row.
+    // A consumer that holds a message for so long loses it, and its channel: twice in a row.
     for (let control = 1; control <= 2; control += 1) {
       expect(await fateOfHeldMessage(node.url, `control-${control}`)).toMatch(
         /delivery acknowledgement.*timed out|consumer was cancelled/i,

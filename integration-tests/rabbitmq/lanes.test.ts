@@ -36,7 +36,7 @@ describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
       pause,
     })
     openGate(on.ledger)
-    // Readers see events a little later where the database has other transactions open.
+    // Readers see events a little later if other transactions are open in the database.
     const isCritical = await until(
       async () => {
         const started = (await readHistory(on.log, { after })).filter(({ type }) => type === 'started')

@@ -16,7 +16,7 @@ interface Stage extends Scene {
   readonly lane: string
   /** Messages that wait in it. */
   readonly messages: () => Promise<number | undefined>
-  /** Jobs of so many milliseconds, dispatched at once; their ids. */
+  /** Jobs of this many milliseconds, dispatched at once; their ids. */
   readonly dispatch: (count: number, ms?: number) => Promise<readonly string[]>
   /** The jobs that have begun, in their order. */
   readonly begun: () => readonly string[]

@@ -17,7 +17,7 @@ describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
     const { prefix } = on
     const env = { ...on.env, CONCURRENCY: '1' }
     const busy = await startWorker(env)
-    // It takes the first one, and all the others have to stay where they are.
+    // It takes the first one, and all the others must stay.
     const receipts = await on.errand.dispatchMany([
       gated.with({ n: 0 }, { lane: 'critical' }),
       ...lanes.flatMap((lane) =>

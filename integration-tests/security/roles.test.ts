@@ -144,7 +144,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
     await expect(operator.dispatch(child, { n: 1 })).rejects.toMatchObject({ code: 'E_RIGHTS' })
     await expect(scene.as('stranger').connect()).rejects.toMatchObject({ code: 'E_RIGHTS' })
     const id = randomUUID()
-    // With the ids, so that whoever has the right can do it.
+    // With the ids, so that somebody with the right can do it.
     await expect(scene.as('stranger').dispatch(child, { n: 1 }, { id })).rejects.toMatchObject({ ids: [id] })
   })
 

@@ -16,7 +16,7 @@ export interface StartedContainer {
   stop(): Promise<void>
 }
 
-/** Starts a container; undefined where `testcontainers` is not installed. Throws where no Docker answers. */
+/** Starts a container; undefined if `testcontainers` is not installed. Throws if no Docker answers. */
 export async function startContainer(
   { image, port, ready, times = 1, environment = {} }: Image,
   load: () => Promise<unknown> = () => importServer('testcontainers'),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 /**
  * Unpacks a package of this machine's Debian into a folder, with those that it needs and the machine does not have. Installs
- * nothing. False where they cannot be had.
+ * nothing. False if they cannot be had.
  */
 export function unpackPackage(name: string, folder: string): boolean {
   const archives = join(folder, 'archives')

@@ -7,14 +7,14 @@ import { unpackPackage } from './debian-packages.ts'
 export interface SettableClock {
   /** For the server's environment. */
   readonly env: NodeJS.ProcessEnv
-  /** So many hours before, or after, the real time. */
+  /** How many hours before or after the real time. */
   set(hours: number): void
   remove(): void
 }
 
 const installed = '/usr/lib/*/faketime/libfaketimeMT.so.1'
 
-/** With libfaketime, as installed, or from Debian's package where that can be had. Undefined where it cannot. */
+/** With libfaketime, as installed, or from Debian's package. Undefined if neither can be had. */
 export function settableClock(): SettableClock | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'errand-faketime-'))
   // The server runs as another user.

@@ -1,5 +1,5 @@
-// fauxqs in a process of its own: says its port in its first line, and ends with its standard input, so that it never
-// outlives whoever started it, however that one ended. On loopback alone, which fauxqs' own command line is not.
+// fauxqs in its own process. It prints its port in its first line, and ends with its standard input, so that it never
+// outlives the process that started it. It listens only on loopback, which fauxqs' own command line does not.
 import { buildApp } from 'fauxqs'
 
 const app = buildApp({ logger: false })

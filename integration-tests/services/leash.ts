@@ -44,7 +44,7 @@ export function leashed(
 ): Leashed {
   const child = spawn('/bin/sh', ['-c', watched, 'sh', command, ...parameters], {
     ...options,
-    // A group of its own: what ends this process from the keyboard leaves the server to whoever ends it in order.
+    // A process group of its own: an interrupt from the keyboard must not end the server before it is ended in order.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...env, LEASH_FOLDER: folder, LEASH_ENDS: ends ?? '' },

@@ -22,7 +22,7 @@ export interface PgBouncerOptions {
   readonly settings?: readonly string[] | undefined
 }
 
-/** How it is started, and where the libraries are that the machine lacks. */
+/** How to start it, and where to find the libraries that the machine lacks. */
 interface Program {
   readonly command: readonly [string, ...string[]]
   readonly libraries: string
@@ -31,8 +31,8 @@ interface Program {
 const name = 'sbin/pgbouncer'
 
 /**
- * A PgBouncer of one's own: of `ERRAND_TEST_PGBOUNCER_ROOT` (`pnpm server:unpack pgbouncer` makes such a folder), as installed,
- * or of Debian's package where that can be had. Undefined where it cannot.
+ * A PgBouncer of your own: of `ERRAND_TEST_PGBOUNCER_ROOT` (`pnpm server:unpack pgbouncer` makes such a folder), as installed,
+ * or of Debian's package. Undefined if none of them can be had.
  */
 export async function startPgBouncer({
   url,

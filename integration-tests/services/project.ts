@@ -12,7 +12,7 @@ export interface TestProject {
   readonly folder: string
   /** False for tests that need no server: then a run of this project starts none. */
   readonly servers: boolean
-  /** Tests of one file that run side by side, where they say that they may. Default 5. */
+  /** Tests of one file that run side by side, if they say that they may. Default 5. */
   readonly maxConcurrency?: number
   /** A part of the tests in the folder; or all but a part. Default all. */
   readonly include?: string

@@ -1,4 +1,4 @@
-// What the tests of every package may inject: `const url = inject('postgres')`. Undefined where the service is missing.
+// What the tests of every package may inject: `const url = inject('postgres')`. Undefined if the service is missing.
 import 'vitest'
 
 declare module 'vitest' {
@@ -8,7 +8,7 @@ declare module 'vitest' {
     amqp: string | undefined
     /** For `sqs(url)`; give it a prefix of your own. */
     sqs: string | undefined
-    /** Where the stories of faults happen: of their own run alone. */
+    /** The places of the stories of faults. Only their own run provides them. */
     place: string
   }
 }

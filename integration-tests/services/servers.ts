@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const workspace = fileURLToPath(new URL('../servers/package.json', import.meta.url))
 
-/** Where a package of the servers' own workspace lies, or a dependency of the file `from`; undefined where it is not installed. */
+/** Where a package of the servers' own workspace lies, or a dependency of the file `from`; undefined if it is not installed. */
 export function resolveServer(name: string, from: string = workspace): string | undefined {
   try {
     return createRequire(from).resolve(name)

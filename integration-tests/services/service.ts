@@ -8,7 +8,7 @@ export interface Server {
   stop(): Promise<void>
 }
 
-/** One kind of server. Each way resolves with undefined where it does not apply, and throws where it applies and fails. */
+/** One kind of server. Each way resolves with undefined if it does not apply, and throws if it applies and fails. */
 export interface Service {
   readonly name: keyof ProvidedContext
   /** The environment variable: a URL, or `private`, `container` or `none`. */

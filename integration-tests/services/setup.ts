@@ -1,4 +1,4 @@
-// Vitest's global setup of every project that needs a server: finds the servers once for the run, whichever projects run.
+// Vitest's global setup of every project that needs a server: finds the servers once for the run, for all projects.
 import type { TestProject } from 'vitest/node'
 import './provided.ts'
 import { postgres } from './postgres.ts'
@@ -14,11 +14,11 @@ export interface Servers {
   users: number
 }
 
-// Each project loads this module anew: what they share must lie outside it.
+// Each project loads this module again, so what they share must be outside it.
 const key = Symbol.for('errand.test.servers')
 const shared = globalThis as { [key]?: Servers }
 
-/** For the reporter: the servers of this run, where any project asked for them. */
+/** For the reporter: the servers of this run, if any project asked for them. */
 export function serversOfThisRun(): Servers | undefined {
   return shared[key]
 }

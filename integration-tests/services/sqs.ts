@@ -45,7 +45,7 @@ export const sqs: Service = {
 
 /** Asks for a queue that is not there, which needs an SQS, the right to ask, and nothing else. */
 async function answer(url: string): Promise<void> {
-  // The AWS SDK is loaded only where it is needed.
+  // The AWS SDK is loaded only if it is needed.
   const driver = await import('@errand/driver-sqs')
   const context: Partial<DriverContext> = { logger: quiet }
   const asked = driver.sqs(url).open(context as DriverContext)

@@ -1,6 +1,6 @@
 import { seeded } from '../../packages/testkit/src/seeded.ts'
 
-/** Where every choice of a run comes from: one generator, so that one number replays all of it. */
+/** The source of every choice of a run: one generator, so that one number replays all of it. */
 export class Chance {
   readonly next: () => number
 

@@ -60,7 +60,7 @@ export class Dispatching {
   #give(plan: PlannedDispatch): void {
     const { world } = this.#stage
     const peer = world.chance.pick(this.#peers)
-    // Nobody asks a process that is down; whoever wanted to tries later.
+    // The process is down and cannot be asked: the caller tries later.
     if (peer.process.isDead || peer.process.isFrozen) {
       world.at(pauseMs, () => this.#give(plan))
       return
@@ -99,7 +99,7 @@ export class Dispatching {
     }
   }
 
-  /** Whoever waits for a job that has ended must be told. */
+  /** Every waiter for a job that has ended must be told. */
   async #awaitResult({ errand, process }: Peer, receipt: Receipt<unknown>): Promise<void> {
     this.#waiting.set(receipt, process)
     for (;;) {

@@ -22,7 +22,7 @@ class WorkerPeer extends Peer implements Member {
   }
 }
 
-/** The worker processes, and what starts a new one wherever one has ended. */
+/** The worker processes. Starts a new one when one has ended. */
 export class Fleet {
   readonly #stage: Stage
   readonly #probe: Probe

@@ -134,7 +134,7 @@ function makeReason(run: number): string {
   return `by the plan of run ${run}`
 }
 
-/** The run that gave it, where a text has such a reason. */
+/** The run that gave this reason, if the text names one. */
 export function runOfReason(text: string): number | undefined {
   const match = /by the plan of run (\d+)/.exec(text)
   return match ? Number(match[1]) : undefined

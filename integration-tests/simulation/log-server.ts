@@ -9,7 +9,7 @@ import type { World } from './world.ts'
 
 type Call = (...given: never[]) => Promise<unknown>
 
-/** So long after its error a call may still be carried out, as a statement whose connection is gone. */
+/** How long after its error a call may still be done, like a statement whose connection is gone. */
 const latestMs = 5_000
 const slowestMs = 6_000
 
@@ -50,7 +50,7 @@ export class LogServer {
     return Math.floor(this.#world.nowMs + this.aheadMs)
   }
 
-  /** No call is on its way of which its sender knows nothing any more. */
+  /** True if no call is on its way that its sender has given up. */
   get isIdle(): boolean {
     return this.#lateCalls === 0
   }
@@ -144,7 +144,7 @@ export class LogServer {
         if (this.#isDown || isRefused) return answer(unreachable())
         if (isLate) {
           answer(unreachable())
-          // Whoever sent it may be dead by then.
+          // Its sender may be dead by then.
           this.#lateCalls += 1
           world.at(chance.between(0, latestMs), () => {
             this.#lateCalls -= 1

@@ -54,7 +54,7 @@ export class SimulatedProcess {
     run()
   }
 
-  /** Its code is at an await; false where it will never go on. */
+  /** Its code is at an await; false if it will never go on. */
   reaches(what: string, more?: () => string): boolean {
     if (this.#isDead) return false
     this.#awaits += 1

@@ -94,7 +94,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   }
   quiet(world.nowMs - endMs)
 
-  // Whoever watches looks once a second where nothing wakes it.
+  // A watcher looks once a second if nothing wakes it.
   const untold = (): string[] => apps.awaited.filter((id) => isFinal(log.store.row(id)?.state ?? 'ready'))
   await world.until(() => untold().length === 0 && follower.hasSeen(log.store.span()[1]), watchersMs)
   for (const id of untold()) {

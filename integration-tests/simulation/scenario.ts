@@ -28,10 +28,10 @@ export interface WorkerSettings {
   readonly grace: number
 }
 
-/** One seed in so many has jobs that end at once, so that workers prefetch some. */
+/** One in this many seeds has jobs that end at once, so that workers prefetch some. */
 const briefEvery = 8
 
-/** What is to be done in one run; what goes wrong meanwhile is in `Faults`. */
+/** What is done in one run. `Faults` says what goes wrong in it. */
 export class Scenario {
   readonly queues: readonly string[]
   readonly jobs: readonly SimulatedJob[]

@@ -9,7 +9,7 @@ import type { PlantedBug } from './planted.ts'
 /** What a search for a planted bug has found. */
 export interface Found {
   readonly bug: PlantedBug
-  /** Seeds until one failed; undefined where none did. */
+  /** Seeds until one failed; undefined if none did. */
   readonly seeds: number | undefined
   /** The names of what did not hold. */
   readonly invariants: readonly string[]

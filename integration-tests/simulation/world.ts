@@ -8,7 +8,7 @@ interface Moment {
   run: (() => void) | undefined
 }
 
-/** So many steps mean that something turns in a circle. */
+/** This many steps mean an endless loop. */
 const mostSteps = 400_000
 
 /**
@@ -17,7 +17,7 @@ const mostSteps = 400_000
  */
 export class World {
   readonly chance: Chance
-  /** Lines of the run, where they are asked for. */
+  /** Lines of the run, if they are asked for. */
   readonly trace: string[] | undefined
   readonly startMs: number = Date.UTC(2026, 0, 1)
   /** Whose step it is. */
@@ -63,12 +63,12 @@ export class World {
     }
   }
 
-  /** Time goes on, and nobody was there: what was due meanwhile runs late. */
+  /** Moves the time without running anything: timers that were due in it run late. */
   skip(ms: number): void {
     this.#nowMs += ms
   }
 
-  /** Goes on until the condition holds; false where it did not within so many milliseconds. */
+  /** Goes on until the condition holds; false if it did not within this many milliseconds. */
   until(done: () => boolean, withinMs: number): Promise<boolean> {
     const endMs = this.#nowMs + withinMs
     return inTurns(() => {

@@ -30,7 +30,7 @@ export const soakFaults = [
 ] as const
 export type SoakFault = (typeof soakFaults)[number]
 
-/** Those that are not in the catalogue happen wherever the one does that is like them. */
+/** Faults that are not in the catalogue happen in the same places as the fault that is like them. */
 const like: Partial<Readonly<Record<SoakFault, FaultName>>> = {
   'database replies lost': 'database connections torn',
 }

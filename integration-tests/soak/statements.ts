@@ -26,7 +26,7 @@ export function summarizeStatements(calls: readonly Call[]): Statements {
   }
 }
 
-/** The calls in their order, in parts of which each was about the same number of rows. Empty calls are left out. */
+/** The calls in their order, in parts with about the same number of rows. Empty calls are left out. */
 export function splitCalls(calls: readonly Call[], count: number): readonly (readonly Call[])[] {
   const busy = calls.filter(({ rows }) => rows > 0)
   const all = busy.reduce((total, { rows }) => total + rows, 0)

@@ -27,7 +27,7 @@ interface FaultLine {
     readonly what: string
     readonly times: number
     readonly medianMs: number
-    /** Undefined: one was waited for in vain. */
+    /** Undefined: one of them did not come. */
     readonly maxMs: number | undefined
     readonly limitMs: number
   }[]

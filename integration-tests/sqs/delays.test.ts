@@ -16,7 +16,7 @@ describe.skipIf(!hasSqs).each(logs)('delays over SQS, with the log on %s', { con
     expect(faults.requests['SendMessageBatch']).toBeUndefined()
 
     await advance(19 * minute)
-    // A job of now has gone all the way: whoever was due had its chance.
+    // A job without a delay has run: a job that was due before it could have run too.
     const first = await errand.dispatch(work, {})
     await errand.result(first, { timeout: scaleLimit(20_000) })
     expect((await errand.jobs.get(soon.id))?.state).toBe('scheduled')

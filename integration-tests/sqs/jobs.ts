@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 export const queue = 'sqs'
 
-/** Takes so many milliseconds. */
+/** Takes this many milliseconds. */
 export const work = defineJob({
   name: 'sqs.work',
   queue,

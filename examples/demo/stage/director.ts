@@ -13,7 +13,7 @@ export interface Cast {
   readonly total: number
   /** Dispatches the job that must not wait, and says its id. */
   readonly sendCover: () => Promise<string>
-  /** Moves the workers to another broker. Not awaited: the show goes on meanwhile. */
+  /** Moves the workers to another broker. Not awaited: the show goes on during the move. */
   readonly swap: () => void
   /** What the log says that this worker runs: labels of jobs. */
   readonly heldBy: (worker: string) => Promise<readonly string[]>

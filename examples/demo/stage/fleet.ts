@@ -74,7 +74,7 @@ export class Fleet {
     return member
   }
 
-  /** Ends a worker in order, as a deployment would, and starts it anew; resolves when it is at work. */
+  /** Ends a worker in order, as a deployment would, and starts it again; resolves when it is at work. */
   async roll(member: Member, setup: Setup): Promise<void> {
     if (member.state !== 'killed') {
       member.state = 'stopping'

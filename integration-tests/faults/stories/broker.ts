@@ -10,7 +10,7 @@ import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { onFreshLog } from './fresh-log.ts'
 
-/** Nobody fetches tickets meanwhile, and dispatching goes on: so many lie on the broker in the end. */
+/** Nobody fetches tickets while dispatching goes on: this many tickets are on the broker at the end. */
 async function whileTicketsWait(fleet: Fleet, act: () => Promise<void>): Promise<void> {
   for (const worker of fleet.workers) worker.signal('SIGSTOP')
   try {
@@ -59,7 +59,7 @@ export const brokerStories: readonly Story[] = [
       expect(worker.output()).toContain(wrong.says.split(' ').at(-1))
       const other = await on.errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
       await on.errand.result(other, { timeout: scaleLimit(20_000) })
-      // Nobody fetches its ticket: whoever has got nothing of the queue for 5 s takes the job from the log.
+      // Nobody fetches its ticket. A worker that has got nothing of the queue for 5 s takes the job from the log.
       await lasts(6_000)
       const receipt = await on.errand.dispatch(aside, { n: 1 }, { lane: 'high' })
       await on.errand.result(receipt, { timeout: scaleLimit(60_000) })

@@ -27,7 +27,7 @@ export async function expectTypes(fleet: Fleet, id: string, types: readonly stri
   ).toEqual(types)
 }
 
-/** Waits until the job's handler has said that it began, so many times. */
+/** Waits until the job's handler has begun this many times. */
 export async function hasBegun(fleet: Fleet, id: string, times = 1): Promise<void> {
   const began = (): number =>
     fleet.ledgerLines().filter(({ jobId, mark }) => jobId === id && mark === 'began').length

@@ -6,7 +6,7 @@ import type { Fleet } from '../../fleet/fleet.ts'
 import { withParameters } from '../../fleet/urls.ts'
 import { newName, withEnd } from './common.ts'
 
-/** The URL of a log beside that of the place, where nothing is yet. */
+/** The URL of another, empty log beside the log of the place. */
 export function freshLog({ place }: Fleet): string {
   const url = place.kind.log.toUrl(place.server?.url, newName('fresh').replace('-', '_'), place.folder)
   return place.server === undefined ? url : withParameters(url, { migrate: 'true', poolSize: '2' })

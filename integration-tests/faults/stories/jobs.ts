@@ -1,4 +1,4 @@
-// Jobs that nobody can run, that block others, or of which there are too many; and workers of two versions.
+// Jobs that nobody can run, jobs that block others, too many jobs, and workers of two versions.
 import { DatabaseSync } from 'node:sqlite'
 import { expect } from 'vitest'
 import { systemClock } from '@errand/core/ports'
@@ -126,7 +126,7 @@ export const jobStories: readonly Story[] = [
     for (const { id } of receipts) {
       expect(began.filter((jobId) => jobId === id)).toEqual([id])
       const types = (await readTypes(fleet, id)).join(' ')
-      // What has not begun goes back where a lease runs out, as it may on a machine with too much to do: so it was not done.
+      // On a busy machine a lease may run out, and then a run that has not begun goes back: so it was not done.
       expect(types.replaceAll('started released ', ''), id).toBe('dispatched due started succeeded')
     }
   }),

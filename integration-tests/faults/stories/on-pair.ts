@@ -26,7 +26,7 @@ export interface OnPair {
 
 export interface Following {
   readonly events: readonly JobEvent[]
-  /** What ended it. A log that went away did not: it follows again from where it was. */
+  /** What ended it. If the log goes away, it does not end: it follows again from its cursor. */
   readonly error: unknown
 }
 

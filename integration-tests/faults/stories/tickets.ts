@@ -12,7 +12,7 @@ import type { Story } from '../story.ts'
 import { present, whileSqs } from '../makers.ts'
 import { expectTypes, readTypes, withEnd } from './common.ts'
 
-/** One dispatcher more, of which the broker gets tickets like that. */
+/** One more dispatcher, which sends such tickets to the broker. */
 async function whileDisturbed(fleet: Fleet, tickets: Disturbance): Promise<void> {
   await fleet.start({ program: 'dispatcher', env: { TICKETS: tickets, EVERY_MS: '100', LINES: '5' } })
   await fleet.goesOn(200)

@@ -53,7 +53,7 @@ function onPostgres(url: string): Effects {
         await client.query('commit')
         failure = undefined
       } finally {
-        // Of a transaction that did not end, nobody knows where it stands.
+        // The transaction did not end, so nobody knows its state.
         client.release(failure !== undefined)
       }
     },

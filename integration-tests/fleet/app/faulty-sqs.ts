@@ -22,7 +22,7 @@ export function faultySqs(url: string): FaultyDriver {
   })
   const { place } = sqs(url)
   return {
-    // The place is that of the URL: who has the client says nothing of where it leads.
+    // The place comes from the URL, because the client does not tell where it leads.
     driver: place === undefined ? factory : { ...factory, place },
     disturb(line) {
       console.log(`requests ${faults.totalRequests}`)

@@ -1,6 +1,6 @@
 import type { LogFactory } from '@errand/core/ports'
 
-/** The same log, where the jobs of all lanes but the critical one count as overdue after so long, instead of 30 s. */
+/** The same log with a given grace instead of 30 s. After it, jobs of all lanes but the critical one count as overdue. */
 export function withGrace(factory: LogFactory, publishGraceMs: number): LogFactory {
   return {
     ...factory,

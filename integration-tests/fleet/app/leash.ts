@@ -1,4 +1,4 @@
-/** Ends this process with whoever started it, however that one ended, and hands over the lines that it writes to us. */
+/** Ends this process when the process that started it ends, in any way, and passes on the lines that it gets from it. */
 import { createInterface } from 'node:readline'
 
 export function onLine(told: (line: string) => void): void {

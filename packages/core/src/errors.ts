@@ -62,7 +62,7 @@ export interface ErrorDetails {
   readonly cause?: unknown
   /** Ids of the jobs that the failed call was about: dispatching again with them is safe. */
   readonly ids?: readonly string[] | undefined
-  /** Per request of a refused batch, why; undefined where the request was in order. */
+  /** Per request of a refused batch, why; undefined if the request was in order. */
   readonly requests?: readonly (ErrandError | undefined)[] | undefined
   /** For job logs: nothing can have come of the call, because nothing was sent, or all of it was refused. */
   readonly undone?: boolean | undefined

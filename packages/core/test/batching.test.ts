@@ -122,7 +122,7 @@ test('with two lines, what gathered goes in two halves, one right behind the oth
   batches[0]?.answer()
   const next = [line.add(64), line.add(65)]
   await settled()
-  // The second half is still under way: what came meanwhile does not wait for it.
+  // The second half is still under way: items that have come since then do not wait for it.
   expect(sent()[2]).toEqual([64, 65])
   batches[1]?.answer()
   batches[2]?.answer()

@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts'
 import { replyCode } from './errors.ts'
 import { brokerQueues } from './names.ts'
 
-/** Tickets that wait in all lanes of the queue; undefined where the user may not look. A lane that is not there has none. */
+/** Tickets that wait in all lanes of the queue; undefined if the user may not look. A lane that is not there has none. */
 export async function readDepth(
   connection: Connection,
   prefix: string,

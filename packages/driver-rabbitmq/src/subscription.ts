@@ -143,7 +143,7 @@ export class RabbitmqSubscription implements Subscription {
     return reserved > 0 && lowest && !lowest.hasConsumer ? [...above, lowest] : above
   }
 
-  /** Resolves when there may be something; at once when something has come meanwhile. */
+  /** Resolves when there may be something to take; at once if something has come since the last call. */
   #arrival(ended: AbortSignal, max: number, more: boolean): Promise<void> {
     return waitFor(ended, undefined, (wake) => {
       this.#wake = () => wake(undefined)
@@ -169,9 +169,9 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   /**
-   * Where one queue was deleted the channels of all lanes are replaced. RabbitMQ 3.10 does not cancel the consumer of a
-   * queue that somebody declares anew in the same moment: it stays registered there, and what is sent to it gets lost on
-   * the way until its channel ends.
+   * Replaces the channels of all lanes if one queue was deleted. RabbitMQ 3.10 does not cancel the consumer of a deleted
+   * queue if somebody declares the queue again in the same moment. The consumer stays registered, and messages to it are
+   * lost on the way until its channel ends.
    */
   #mend(): void {
     if (!this.#damaged) return

@@ -35,7 +35,7 @@ class Topology {
     if (known) return known
     const answer = this.#try(queue)
     this.#known.set(queue, answer)
-    // Only a good answer is kept: somebody may mend the queue meanwhile.
+    // Only a good answer is kept: somebody may repair the queue in the meantime.
     const forget = (): void => this.forget(queue)
     answer.then((problem) => problem !== undefined && forget(), forget)
     return answer

@@ -18,7 +18,7 @@ interface Published {
   readonly version: string
 }
 
-/** Publishes to a queue that is deleted meanwhile; the fates that occurred, of the queue and of a neighbour. */
+/** Publishes to a queue that is deleted at the same time. Returns the fates that occurred, of the queue and of a neighbour. */
 async function publishedWhileDeleted(): Promise<Published> {
   const broker = String(url)
   const prefix = newPrefix()

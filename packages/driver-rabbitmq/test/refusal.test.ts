@@ -17,7 +17,7 @@ async function complaint(brokerUrl: string): Promise<string> {
     (thrown: unknown) => thrown,
   )
   expect(error).toMatchObject({ code: 'E_DRIVER' })
-  // Whoever asked has the error, and says it: the driver would say the same a second time.
+  // The caller has the error and logs it. The driver would log the same a second time.
   expect(lines.filter(({ level }) => level !== 'debug')).toEqual([])
   const { message } = error as Error
   expect(message + JSON.stringify(lines)).not.toContain('s3cret')

@@ -64,7 +64,7 @@ export class Corner {
     return driver
   }
 
-  /** The queue of a lane, created by whoever needs it first. */
+  /** The queue of a lane, created on first use. */
   async getUrl(queue: QueueName, lane: Lane): Promise<string> {
     const { QueueUrl } = await this.client().send(
       new CreateQueueCommand({ QueueName: sqsName(this.prefix, queue, lane) }),

@@ -125,7 +125,7 @@ export class Sweeps {
     })
   }
 
-  /** Days of events ahead. Whoever notices tries; without the right to, everything goes to the default partition. */
+  /** Days of events ahead. Any instance that notices tries to make them. Without the right to, events go to the default partition. */
   async #makePartitions(): Promise<void> {
     if (performance.now() < this.#partitionsAfter) return
     try {

@@ -55,7 +55,7 @@ async function publishAll(publisher: Publisher, tickets: readonly Ticket[]): Pro
   return published
 }
 
-/** In the order of their dispatch; undefined where there are too many. */
+/** In the order of their dispatch; undefined if there are too many. */
 async function readyTickets(
   log: JobLog,
   { logId }: LogInfo,

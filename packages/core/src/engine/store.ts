@@ -79,7 +79,7 @@ export interface WorkerRow {
   taking: boolean
   why: string | undefined
   drivers: readonly string[]
-  /** Undefined where it has not said. */
+  /** Undefined if it has not said. */
   slots: Readonly<Record<QueueName, number>> | undefined
   lastSeen: number
   leaseUntil: number

@@ -30,7 +30,7 @@ export interface PublishContext {
 export interface ClaimContext {
   readonly worker: string
   readonly queues: readonly QueueName[]
-  /** How many tickets are claimed with it; undefined where jobs are taken without tickets. */
+  /** How many tickets are claimed with it; undefined if jobs are taken without tickets. */
   readonly tickets: number | undefined
   readonly max: number
   /** The jobs that were granted. */

@@ -88,7 +88,7 @@ test('no dispatch waits for a broker that is known to be down, not even the one 
   const first = test.errand.dispatch(job, 1)
   await test.clock.advance(1_000)
   await first
-  // The first publish is given up after its deadline; the next dispatch tries anew.
+  // The first publish is given up after its deadline; the next dispatch tries again.
   await test.clock.advance(10_000)
   expect(await isDone(test.errand.dispatch(job, 2))).toBe(true)
   expect(calls).toBe(2)

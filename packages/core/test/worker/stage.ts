@@ -74,7 +74,7 @@ export function stage(options: StageOptions = {}): Stage {
         if (types.at(-1) !== type) throw new Error(`${id} is at ${types.join(', ')}, not at ${type}`)
       }),
     async [Symbol.asyncDispose]() {
-      // Without a grace: a test that has failed shall say so, not wait for its handlers.
+      // Without a grace: a test that has failed must say so, and not wait for its handlers.
       const passing = 'advance' in clock ? letPass(clock as VirtualClock) : undefined
       await Promise.all(workers.map((worker) => worker.stop({ grace: 0 })))
       await errand.close()

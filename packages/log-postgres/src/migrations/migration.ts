@@ -10,6 +10,6 @@ export interface Migration {
    * are dropped by it.
    */
   readonly oldestCode: number
-  /** What it does to the tables, as the files of `sql/tables` say it; undefined where only rules change. */
+  /** What it does to the tables, as the files of `sql/tables` say it; undefined if only rules change. */
   readonly tables?: string | undefined
 }

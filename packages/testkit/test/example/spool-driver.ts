@@ -123,7 +123,7 @@ class SpoolQueue implements PullSource<string> {
     return rename(`${path}.taken`, `${path}.bad`)
   }
 
-  /** Undefined where another worker was faster. */
+  /** Undefined if another worker was faster. */
   #take(path: string): Promise<SourceMessage<string> | undefined> {
     return this.#ifThere('taking a ticket from', async () => {
       await rename(path, `${path}.taken`)
@@ -131,7 +131,7 @@ class SpoolQueue implements PullSource<string> {
     })
   }
 
-  /** Undefined where there is no such file or folder: somebody has taken it, or nobody has written there. */
+  /** Undefined if there is no such file or folder: somebody has taken it, or nobody has written there. */
   async #ifThere<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work()

@@ -38,7 +38,7 @@ export interface AsyncTransaction {
 export interface AsyncDatabase {
   /**
    * Runs the work in a transaction of its own and commits. If the database took the transaction back (a deadlock, a
-   * serialization failure, a key that another transaction stored meanwhile), it runs the work again from the start.
+   * serialization failure, a key that another transaction has just stored), it runs the work again from the start.
    */
   write<T>(work: (transaction: AsyncTransaction) => Promise<T>): Promise<T>
   /** Runs the work on one snapshot. */
