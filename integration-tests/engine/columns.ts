@@ -23,7 +23,7 @@ export const selectJobs = `
     left join errand.ended x on x.id = j.id
    where j.id = any ($1::uuid[])`
 
-/** Jobs that have not ended, of one ordering key. */
+/** Jobs of one ordering key that have not ended. */
 export const selectLine = `select id from errand.live
   where queue = $1 and key = $2 and state <> ${stateCode.failed} order by seq limit $3`
 
@@ -144,7 +144,7 @@ export const writeJobs = `
 
 export const nextLinks = `select nextval('errand.events_seq')::bigint as link from generate_series(1, $1)`
 
-/** Its time is that of the insert: a transaction may have waited since it began. @param before the link of the job's event before this one */
+/** Its time is that of the insert, because the transaction may have waited. @param before the link of the job's previous event */
 export function toEvent(event: NewEvent, link: number, before: number): Record<string, unknown> {
   const { runAt, ...data } = event.data
   return {
@@ -174,8 +174,8 @@ export const writeEvents = `
   select ${eventColumns} from json_populate_recordset(null::errand.events, $1)`
 
 /**
- * Every table that operators change, to be compared with that of a twin: without links, which count what was tried, without
- * when a running job would be published, and without keys that were freed and lie about.
+ * Every table that operators change, for a comparison with a twin. Left out are links, which also count failed tries, the
+ * publishing times of running jobs, and keys that were freed and are still stored.
  */
 export const dump = `
   select (select json_agg(j order by j.id) from errand.jobs j) as jobs,

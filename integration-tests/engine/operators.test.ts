@@ -21,9 +21,9 @@ import { dump } from './columns.ts'
 import { PostgresStore } from './postgres-store.ts'
 
 const url = inject('postgres')
-/** What stands twice: as a function on PostgreSQL, and as a rule of the engine. */
+/** Calls with two implementations: a function on PostgreSQL, and a rule of the engine. */
 const operators: readonly unknown[] = ['cancel', 'change', 'prune', 'replay', 'skip']
-/** They answer with cursors, or with the whole log. */
+/** Calls that answer with cursors, or with the whole log. */
 const lookedAtLater: readonly unknown[] = ['read', 'end', 'readHistory']
 
 describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules of the engine", () => {
@@ -39,7 +39,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
     return client
   }
 
-  /** A log in a schema of its own, and the same jobs by the engine: one more of these for each connection. */
+  /** A log in its own schema, and the engine over the same tables. */
   async function openLog(poolSize: number) {
     const client = await connect()
     const schema = `engine_${randomBytes(6).toString('hex')}`
@@ -155,7 +155,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
     }
     await Promise.all([...engines.map((each) => operate(each.log)), operate(log), work(), work()])
 
-    // Whatever they did to the keys: all jobs can be brought to their ends, one after another.
+    // Whatever they did to the keys, all jobs can end, one after another.
     const last = await startWorker()
     const ids = jobs.map(({ id }) => id)
     await until(async () => {
@@ -177,11 +177,11 @@ function oneOf<T>(items: readonly T[]): T {
   return items[Math.floor(Math.random() * items.length)]!
 }
 
-/** The limit is for ends that are read on PostgreSQL, and for jobs that are deleted in the engine: here it is never reached. */
+/** The limit counts ends that are read on PostgreSQL, and jobs that are deleted in the engine. It is never reached here. */
 const pruneAll = (log: JobLog): Promise<unknown> =>
   log.prune({ succeededMs: 2_000, failedMs: 4_000, limit: 1_000 })
 
-/** What a call was answered with, or how it failed. The order of tickets is nobody's promise. */
+/** The answer of a call, or its error. The order of tickets is not promised: see `sorted`. */
 const catchAnswer = (call: Promise<unknown>): Promise<unknown> =>
   call.catch((error: unknown) => ({ code: (error as { code?: string }).code }))
 

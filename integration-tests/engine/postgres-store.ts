@@ -88,7 +88,7 @@ export class PostgresStore implements AsyncDatabase {
     return rows as Row[]
   }
 
-  /** In the one order: unique keys, ordering keys, jobs by id; and each is read in a later statement than it was locked. */
+  /** Locks in the one order: unique keys, ordering keys, jobs by id. Reads each in a later statement than it locks it. */
   async #read(questions: readonly Question[], locks: Locks): Promise<Answer[]> {
     const uniques = await this.#uniques(pickArguments(questions, 'unique'))
     const named = pickArguments(questions, 'row').map(([id]) => id)
@@ -198,7 +198,7 @@ export class PostgresStore implements AsyncDatabase {
 
   async #rows(ids: readonly string[], { jobs }: Locks): Promise<Map<string, JobRow>> {
     const how = jobs === 'pass' ? 'for update skip locked' : 'for update'
-    // Live rows once more: a replay may have brought some until the row of what has ended was free.
+    // Live rows once more: while this waited for a row in `ended`, a replay may have added some.
     for (const table of ['live', 'ended', 'live'])
       await this.#sql(`select from errand.${table} where id = any ($1::uuid[]) order by id ${how}`, [ids])
     const rows = await this.#sql<JobColumns>(selectJobs, [ids])

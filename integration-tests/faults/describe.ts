@@ -54,7 +54,7 @@ export function describePlace(place: string, stories: readonly Story[]): void {
           good = true
         } finally {
           task.meta.fault = { fault, place, recoveries: fleet?.recoveries ?? [] }
-          // What a failed story has left behind is nothing to begin the next one with.
+          // The next story must not begin with what a failed one has left behind.
           if (!good) await close()
         }
       })

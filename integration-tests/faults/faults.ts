@@ -2,13 +2,13 @@ import type { PlaceKind } from '../fleet/place.ts'
 
 /** A fault, as the report shows it. */
 export interface Fault {
-  /** For people. */
+  /** The name of the fault, for people. */
   readonly fault: string
   /** How it is made. */
   readonly how: string
-  /** What must come of it, besides I1–I8. */
+  /** What must be true after it, besides I1–I8. */
   readonly expected: string
-  /** What a place must have; what else a log or a broker cannot do, its own file says. */
+  /** What a place must have. The file of a log or broker says what else it cannot do. */
   readonly needs?: keyof typeof lacks | undefined
   /** The only broker that has it. */
   readonly only?: string | undefined

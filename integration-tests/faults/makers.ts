@@ -15,7 +15,7 @@ export function present<T>(part: T | undefined): T {
   return part
 }
 
-/** In every way in which a network does it. */
+/** Tears connections in every way in which a network does it. */
 async function tearApart(proxy: FaultProxy, afterEach: () => Promise<void>): Promise<void> {
   const ways = [
     () => proxy.cutAfter(1_000, 'up'),
@@ -88,7 +88,7 @@ export const makers = {
 
   async 'broker killed'(fleet, ms) {
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
-    // declared; it is the workers who are tested here.
+    // declared. This story tests the workers, so it waits.
     await lasts(5_000)
     const broker = present(fleet.place.broker)
     await broker.kill()
@@ -109,7 +109,7 @@ export const makers = {
     await present(fleet.place.broker?.whileAlarmed)(async (blocked) => {
       await fleet.dispatchGoesOn(40)
       await blocked()
-      // What is dispatched from here on is taken from the log.
+      // From here on workers take jobs from the log.
       await fleet.goesOn(100)
     })
     await fleet.takesAgain()

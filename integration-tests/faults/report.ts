@@ -5,7 +5,7 @@ import { afterCrashMs, afterReturnMs, leaseMs } from '../fleet/limits.ts'
 import { placeKinds } from '../fleet/place.ts'
 import type { PlaceKind } from '../fleet/place.ts'
 
-/** What became of one fault on one place. */
+/** The result of one fault on one place. */
 export interface Result extends Told {
   readonly passed: boolean
 }

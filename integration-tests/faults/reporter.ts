@@ -7,7 +7,7 @@ import type { Result } from './report.ts'
 
 const page = new URL('../../docs/reliability.md', import.meta.url)
 
-/** Writes docs/reliability.md when every fault was tried on every place: a part of a run says nothing of the rest. */
+/** Writes docs/reliability.md if every fault was tried on every place. A part of a run says nothing about the rest. */
 export default class ReliabilityPage implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const results = modules

@@ -7,7 +7,7 @@ import { ticketStories } from './stories/tickets.ts'
 import { workerStories } from './stories/workers.ts'
 import type { Story } from './story.ts'
 
-/** In this order, to one fleet. */
+/** All stories. They happen in this order to one fleet. */
 export const stories: readonly Story[] = [
   ...workerStories,
   ...handlerStories,

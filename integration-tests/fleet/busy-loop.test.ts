@@ -8,10 +8,10 @@ import { logs, scene } from './shared.ts'
 describe.each(logs)('on %s', (name) => {
   test('a handler that blocks the event loop for twice the lease runs once', async () => {
     const { errand, env, ledger, violations } = await scene(name)
-    // Never more than a lease is by default: the handler must end before its own timeout.
+    // At most the default lease: the handler must end before its own timeout.
     const leaseMs = Math.min(30_000, scaleLimit(5_000))
     await startWorker({ ...env, LEASE_MS: String(leaseMs) })
-    // A second one, with nothing to do, whose sweeps would take the job away if the lease ran out.
+    // A second worker without jobs: if the lease ran out, its sweeps would take the job away.
     await startWorker({ ...env, LEASE_MS: String(leaseMs) })
     const receipt = await errand.dispatch(hog, { ms: 2 * leaseMs })
     await errand.result(receipt, { timeout: scaleLimit(90_000) })

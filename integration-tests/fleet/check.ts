@@ -1,4 +1,4 @@
-// What a fleet has done since some moment, checked when it rests: the promises I1–I7, and the effects of jobs.
+// Checks what a fleet has done since a mark, when it rests: the promises I1–I7, and the effects of jobs.
 import type { EventRecord, EventType, JobLog, JobState } from '@errand/core/ports'
 import { checkHistory, describeViolations, readHistory, until } from '@errand/testkit'
 import type { DispatchedJob, LedgerLine } from '@errand/testkit'
@@ -12,7 +12,7 @@ export interface Mark {
   readonly newest: string | undefined
 }
 
-/** What is checked with the log: it is not in it. */
+/** What is checked together with the log, and is not in it. */
 export interface Witness {
   /** The log's URL, whose database has the effects. */
   readonly url: string
@@ -42,7 +42,7 @@ export async function checkSince(
 ): Promise<Checked> {
   const dispatched = await jobsSince(log, since.newest)
   const known = new Set(dispatched.map(({ id }) => id))
-  // What a dispatcher was answered, and the log does not list, is lost; a duplicate may be of an earlier job.
+  // A job is lost if its dispatch was answered and the log does not list it. A duplicate may be of an earlier job.
   const missing: string[] = []
   for (const id of answered) if (!known.has(id) && (await log.get(id)) === undefined) missing.push(id)
 
@@ -58,7 +58,7 @@ export async function checkSince(
     ]
     return violations.length === 0
   }
-  // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster: what is missing may come.
+  // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster: missing events may still come.
   await until(look, { withinMs: 20_000, pause }).catch(() => {})
   return {
     violations,
@@ -77,7 +77,7 @@ const policies: Readonly<Record<string, Omit<DispatchedJob, 'id'>>> = {
 
 type Dispatched = DispatchedJob & { readonly name: string }
 
-/** In the order of dispatch. */
+/** Jobs that are newer than this one, in the order of dispatch. */
 async function jobsSince(log: JobLog, newest: string | undefined): Promise<readonly Dispatched[]> {
   const newestFirst: Dispatched[] = []
   for (;;) {
@@ -105,7 +105,7 @@ async function completed(
   return [...events.filter(({ jobId }) => oldest.get(jobId) === 1), ...again.flat()]
 }
 
-/** A job that has completed in the transaction of its effect has it once; any other has none. */
+/** A job that has completed in the transaction of its effect has one effect; any other has none. */
 function checkEffects(
   effects: readonly string[],
   dispatched: readonly Dispatched[],

@@ -22,11 +22,11 @@ interface Server {
   readonly hours: () => Promise<number>
 }
 
-/** A server whose clock a test may set; without one the test is skipped. */
+/** A server whose clock a test may set. If there is none, the test is skipped. */
 async function serverWithClock(context: TestContext): Promise<Server> {
   const clock = settableClock()
   if (!clock) {
-    // CI has Debian's packages: there it must not go unseen.
+    // CI has Debian's packages, so the test must not be skipped there.
     expect(process.env['CI'], 'libfaketime is missing, and cannot be had').toBeUndefined()
     return context.skip('libfaketime is missing, and cannot be had')
   }
@@ -88,7 +88,7 @@ test('what ended while the database clock was back by days is pruned, although t
   onTestFinished(() => log.close())
   const by = workerRef({ leaseMs: 600_000 })
   const finish = async (count: number): Promise<void> => {
-    // As the relays of workers do, every second.
+    // Relays of workers sweep every second too.
     await log.sweep({ limit: 10, republish: false, queues: ['q'], skipQueues: [] })
     await log.beat(by, { queues: ['q'], taking: true, progress: [] })
     await log.append(Array.from({ length: count }, () => newJob({ queue: 'q' })))

@@ -6,7 +6,7 @@
 //   await fleet.recovers('…', 8_000, look)       // a figure, and a violation of I8 when it is late
 //   await fleet.endsWell()                       // dispatching pauses, every job ends, I1–I8 hold, four workers again
 //
-// Only what has happened since it began is read, and forgotten once it is checked: a fleet can live for long.
+// It reads only what has happened since it began, and forgets what it has checked: so a fleet can run for long.
 import { expect } from 'vitest'
 import { isErrandError } from '@errand/core'
 import type { Errand } from '@errand/core'
@@ -32,32 +32,32 @@ type Env = Readonly<Record<string, string>>
 
 /** If the new ticket of an overdue job is lost too, the job is overdue again half a minute later. */
 const allEndWithinMs = 90_000
-/** Only ends what hangs: a slow machine may take its time. */
+/** Ends only waits that hang: a slow machine may take long. */
 const patienceMs = (jobs: number): number => 60_000 + 500 * jobs
 
 export interface FleetOptions {
   readonly finally: Finally
   /** Default: four. */
   readonly workers?: number | undefined
-  /** Of each worker. Default: ten. */
+  /** Slots of each worker. Default: ten. */
   readonly slots?: number | undefined
   /** What its dispatchers dispatch. Default: mixed. */
   readonly jobs?: keyof typeof plans | undefined
-  /** Of all its processes, over that of the place; and of its dispatchers, over that. */
+  /** The environment of all its processes, over that of the place; and that of its dispatchers, over both. */
   readonly env?: Env | undefined
   readonly dispatcherEnv?: Env | undefined
-  /** What must be true besides, when its workers take jobs. */
+  /** What else must be true when its workers take jobs. */
   readonly isTaking?: (() => Promise<boolean>) | undefined
   /** `takesAgain` waits until each worker has run a job. Default: true. */
   readonly eachRuns?: boolean | undefined
-  /** Told of each process that has ended, and whether it did so as it should. */
+  /** Called for each process that has ended; `good`: it ended as it should. */
   readonly ended?: ((member: Member, good: boolean) => void) | undefined
 }
 
 export interface StartOptions extends Pick<MemberOptions, 'execArgv' | 'through' | 'expects'> {
   /** Default: a worker. */
   readonly program?: 'worker' | 'dispatcher' | undefined
-  /** Over that of the fleet. */
+  /** Its environment, over that of the fleet. */
   readonly env?: Env | undefined
 }
 

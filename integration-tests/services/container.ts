@@ -4,7 +4,7 @@ export interface Image {
   /** `rabbitmq:4-alpine` */
   readonly image: string
   readonly port: number
-  /** What it logs when it can be used, and how often. */
+  /** The line that it logs when it can be used, and how often. */
   readonly ready: string
   readonly times?: number | undefined
   readonly environment?: Readonly<Record<string, string>> | undefined
@@ -41,7 +41,7 @@ export async function startContainer(
   }
 }
 
-/** As much of `testcontainers` as is used here: it is installed in a workspace of its own, out of the types' sight. */
+/** The parts of `testcontainers` that are used here. It is installed in its own workspace, so its types are not visible. */
 interface Testcontainers {
   GenericContainer: new (image: string) => Container
   Wait: { forLogMessage(text: string, times: number): unknown }

@@ -3,7 +3,7 @@ import { globSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * Unpacks a package of this machine's Debian into a folder, with those that it needs and the machine does not have. Installs
+ * Unpacks a Debian package into a folder, with the packages that it needs and this machine does not have. Installs
  * nothing. False if they cannot be had.
  */
 export function unpackPackage(name: string, folder: string): boolean {
@@ -14,7 +14,7 @@ export function unpackPackage(name: string, folder: string): boolean {
       'Dir::Cache::archives': `${archives}/`,
       'APT::Install-Recommends': 'false',
       'APT::Sandbox::User': 'root',
-      // Nothing is installed, so nobody needs to be kept out.
+      // Nothing is installed, so no lock is needed.
       'Debug::NoLocking': '1',
     }
     const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`])

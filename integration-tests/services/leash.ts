@@ -4,22 +4,22 @@ import type { Writable } from 'node:stream'
 
 export interface Leashed {
   readonly process: ChildProcess
-  /** To the whole group: a server is several processes. Nothing happens once they have ended. */
+  /** Signals the whole group, because a server is several processes. Does nothing once they have ended. */
   signal(which: NodeJS.Signals): void
-  /** The server has been ended in order: its folder stays, for a start to come. */
+  /** The server has been ended in order: its folder stays for a later start. */
   letGo(): void
 }
 
 export interface LeashOptions extends Omit<SpawnOptions, 'stdio' | 'detached'> {
-  /** What the server has stored, which goes with it. */
+  /** The data of the server, which is removed with it. */
   readonly folder: string
   /** The signal by which the server ends its own children at once; default: all of its group are killed. */
   readonly ends?: 'QUIT' | undefined
 }
 
 /**
- * Beside the server a watcher waits for the end of a pipe that only this process holds. When it comes without a word, this
- * process was killed and could not tidy up itself: the watcher ends the server and removes its folder.
+ * A watcher beside the server waits for the end of a pipe that only this process holds. If the pipe ends without a message,
+ * this process was killed and could not clean up: then the watcher ends the server and removes its folder.
  */
 const watched = `
 (
@@ -36,7 +36,7 @@ const watched = `
 ) &
 exec "$@" 3<&-`
 
-/** Starts a server that outlives neither this process nor its being killed. */
+/** Starts a server that ends with this process, also if this process is killed. */
 export function leashed(
   command: string,
   parameters: readonly string[],
@@ -49,7 +49,7 @@ export function leashed(
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...env, LEASH_FOLDER: folder, LEASH_ENDS: ends ?? '' },
   })
-  // What nobody reads must not stop it.
+  // Its output must be read, or a full pipe would stop it.
   child.stdout?.resume()
   child.stderr?.resume()
   const leash = child.stdio[3] as Writable

@@ -18,7 +18,7 @@ function check(written: string): void {
   try {
     checkLogLines(written)
   } catch (error) {
-    // Out of the logger, which would keep it to itself: an error that nobody catches fails the run.
+    // Thrown outside of the logger, which would catch it: an uncaught error fails the run.
     setImmediate(() => {
       throw error
     })

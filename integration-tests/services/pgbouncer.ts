@@ -8,14 +8,14 @@ import { accepts, freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 
 export interface PgBouncer {
-  /** Of the database before which it stands. */
+  /** The URL of its database, through PgBouncer. */
   readonly url: string
   readonly version: string
   stop(): Promise<void>
 }
 
 export interface PgBouncerOptions {
-  /** The server before which it stands. */
+  /** The server behind it. */
   readonly url: string
   readonly mode: 'transaction' | 'session'
   /** More lines of its configuration: `default_pool_size = 5`. */
@@ -88,7 +88,7 @@ export async function startPgBouncer({
   return { url: `postgres://${username}@127.0.0.1:${port}${pathname}`, version: version ?? '', stop }
 }
 
-/** Its own loader finds its own libraries: nothing of the machine's is mixed in. */
+/** Its own loader finds its own libraries, so none of the machine's are used. */
 function unpackedElsewhere(): Program | undefined {
   const root = process.env['ERRAND_TEST_PGBOUNCER_ROOT']
   if (root === undefined) return undefined

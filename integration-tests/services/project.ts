@@ -33,7 +33,7 @@ export function testProject(project: TestProject): TestProjectInlineConfiguratio
       setupFiles: [logLines],
       globalSetup: project.servers ? [servers] : [],
       maxConcurrency,
-      // No test waits by the clock, and each wait has a limit that scales with the machine: these end what hangs.
+      // Waits in tests have limits of their own, which scale with the machine. These only end tests that hang.
       testTimeout: 600_000,
       hookTimeout: 600_000,
       typecheck: {

@@ -17,7 +17,7 @@ export default class ClosingLines implements Reporter {
           `failed: ${module.project.name} ${module.relativeModuleId} > ${test.fullName}: ${reasons}`,
         )
       }
-      // A file that could not be loaded has no test to fail, and must not pass for an empty one.
+      // A file that could not be loaded has no test that can fail. It must not look like an empty file.
       if (module.state() === 'failed' && !tests.some((test) => test.result().state === 'failed')) {
         count.failed += 1
         failures.push(
@@ -26,7 +26,7 @@ export default class ClosingLines implements Reporter {
       }
     }
 
-    // Then the setup of the projects has failed, which no test can tell.
+    // Then the setup of the projects has failed, and no test shows it.
     if (modules.length === 0 && count.failed === 0) count.failed = 1
 
     const lines = ['', 'Servers', ...(await serverLines()), '', ...failures]
@@ -36,7 +36,7 @@ export default class ClosingLines implements Reporter {
   }
 }
 
-/** The first line of what it says: the rest stands above. */
+/** The first line of the message: the rest is above. */
 function toLine({ message }: { readonly message: string }): string {
   return message.split('\n', 1)[0] ?? ''
 }

@@ -1,6 +1,6 @@
 import type { ProvidedContext } from 'vitest'
 
-/** A server that a test may talk to, and how to get rid of what was made for it. */
+/** A server for tests, and how to remove what was made for it. */
 export interface Server {
   readonly url: string
   /** For people: "PostgreSQL 18.4, private, in a temporary folder". */
@@ -35,7 +35,7 @@ export async function find(service: Service, setting: string | undefined): Promi
     case 'container':
       return findFirst(service, [setting])
     default:
-      // A URL that was asked for and does not answer is a mistake to hear about, not a reason to look elsewhere.
+      // If a given URL does not answer, the user must know: do not look for another server.
       return { server: await service.at(setting) }
   }
 }

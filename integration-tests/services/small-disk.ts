@@ -4,20 +4,20 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A disk in memory, that may be full: only those who are started `through` it see what is in its folder. */
+/** A disk in memory that may be full. Only processes that are started `through` it see its folder. */
 export interface SmallDisk {
   readonly folder: string
   /** For `startMember`. */
   readonly through: readonly string[]
   /** The same folder for everybody else, to copy files; SQLite takes the path for another one. */
   readonly seen: string
-  /** Takes all the room that is left. */
+  /** Fills the room that is left. */
   fill(): void
-  /** Gives it back. */
+  /** Frees the room again. */
   makeRoom(): void
 }
 
-/** Mounts are seen by this program alone and those who join it, and gone with it. It ends with the one that started it. */
+/** Only this program and those that join it see the mounts, which end with it. It ends with the process that started it. */
 const holder = `
 mount -t tmpfs -o "size=$1" tmpfs "$2" || exit 1
 echo mounted

@@ -43,7 +43,7 @@ export const sqs: Service = {
   },
 }
 
-/** Asks for a queue that is not there, which needs an SQS, the right to ask, and nothing else. */
+/** Asks for a queue that does not exist. That needs only an SQS, and the right to ask. */
 async function answer(url: string): Promise<void> {
   // The AWS SDK is loaded only if it is needed.
   const driver = await import('@errand/driver-sqs')

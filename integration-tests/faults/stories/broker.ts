@@ -1,4 +1,4 @@
-// A broker that burns.
+// A broker that fails.
 import { expect } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { aside, work } from '../../fleet/app/jobs.ts'
@@ -51,7 +51,7 @@ export const brokerStories: readonly Story[] = [
     const broker = present(kind.broker)
     const driver = present(makeOwnDriver())
     const wrong = await present(broker.declareOtherwise)(driver, 'aside', 'low')
-    // On a log of its own: relays of workers that do not serve the queue see tickets waiting, and give them their time.
+    // On a log of its own: other relays would see tickets waiting, and would not publish them again.
     await onFreshLog(fleet, { driver, publishGraceMs: 1_000 }, async (on) => {
       const worker = await fleet.start({ env: { ...on.env, QUEUES: 'work,aside' } })
       const state = async () => (await on.errand.workers.list()).find(({ id }) => id === worker.id)

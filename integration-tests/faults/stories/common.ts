@@ -17,7 +17,7 @@ export async function readTypes({ log }: Fleet, id: string): Promise<readonly st
   return (await log.readHistory(id)).map(({ type }) => type)
 }
 
-/** These are all the events of the job; when they are not, the failure shows them whole. */
+/** Expects these types of events of the job, and no others. A failure shows the whole events. */
 export async function expectTypes(fleet: Fleet, id: string, types: readonly string[]): Promise<void> {
   const events = await fleet.log.readHistory(id)
   const told = events.map((event) => JSON.stringify(event)).join('\n')
@@ -43,14 +43,14 @@ export async function hasBegun(fleet: Fleet, id: string, times = 1): Promise<voi
   }
 }
 
-/** The worker of the four that runs the job, once it does. */
+/** Waits until one of the four workers runs the job, and returns it. */
 export async function findRunner(fleet: Fleet, id: string): Promise<Member> {
   await hasBegun(fleet, id)
   const worker = (await fleet.log.get(id))?.worker
   return present(fleet.workers.find((each) => each.id === worker))
 }
 
-/** Each of these jobs was started again, or has ended, and the worker has none left. */
+/** True if each of these jobs was started again or has ended, and the worker has none left. */
 export async function ranAgain(fleet: Fleet, ids: readonly string[], dead: string): Promise<boolean> {
   const jobs = await Promise.all(ids.map((id) => fleet.log.get(id)))
   const moved = jobs.every((job) => job?.finishedAt !== undefined || (job?.run ?? 0) > 1)
@@ -62,7 +62,7 @@ export async function isTaking({ errand }: Fleet, worker: string): Promise<boole
   return (await errand.workers.list()).some(({ id, taking, alive }) => id === worker && taking && alive)
 }
 
-/** What is registered with it is done when the act is over, the last first. */
+/** Runs the act, and afterwards everything that the act has registered, the last first. */
 export async function withEnd(act: (atTheEnd: Finally) => Promise<void>): Promise<void> {
   const acts: Parameters<Finally>[0][] = []
   try {

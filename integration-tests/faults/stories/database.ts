@@ -1,4 +1,4 @@
-// A job log that is away, slow, or busy with somebody else.
+// A job log that is away, slow, or locked by another transaction.
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
@@ -15,10 +15,10 @@ import { expectTypes, hasBegun, newName, withEnd } from './common.ts'
 
 const downMs = 60_000
 const lockedMs = 20_000
-/** A second, and ten times one more: the proxy answers in its own system, so that it has to stand for it. */
+/** A second until the first probe, and ten probes of one second: the time after which the system gives up a connection. */
 const systemKeepAliveMs = 11_000
 
-/** The fleet's statements are given up soon. One that waits as long as it does by default has to notice by itself. */
+/** The fleet gives statements up soon. This worker waits as long as by default, so it has to notice the fault by itself. */
 async function patientWorkerIsBack(fleet: Fleet): Promise<void> {
   await withEnd(async (atTheEnd) => {
     const { env, log } = await fleet.place.openThrough(atTheEnd)
@@ -50,7 +50,7 @@ export const databaseStories: readonly Story[] = [
     await hasBegun(fleet, job.id)
     const postgres = present(fleet.place.server)
     await postgres.kill()
-    // Its handler ends while nobody can hear of it.
+    // Its handler ends while the log cannot be reached.
     openGate(`${fleet.ledger}.${gate}`)
     await lasts(downMs)
     await postgres.start()
@@ -65,11 +65,11 @@ export const databaseStories: readonly Story[] = [
     for (const proxy of broker ? [log, broker] : [log]) {
       await fleet.goesOn()
       present(proxy).forget()
-      // Who waits for a ticket may hear nothing for long, also when all is well: only the system tells it.
+      // A worker that waits for a ticket may hear nothing for long even if all is well. Only the system can tell it.
       if (fleet.place.kind.broker?.waitsInSilence && proxy === broker)
         await Promise.all([fleet.dispatchGoesOn(40), lasts(systemKeepAliveMs)])
       else await fleet.takesAgain()
-      // What the servers still hold for connections that are gone, such as locks, ends with their own keep-alive.
+      // The servers release locks and the like of dead connections by their own keep-alive.
       present(proxy).heal()
     }
     await fleet.takesAgain()

@@ -1,4 +1,4 @@
-// A job log whose server is another one from some moment on.
+// A job log that moves to another server.
 import { expect } from 'vitest'
 import type { JobEvent } from '@errand/core'
 import {
@@ -21,7 +21,7 @@ import { newName } from './common.ts'
 import { onPair } from './on-pair.ts'
 import type { Following } from './on-pair.ts'
 
-/** How long the name leads to a server that cannot be written. */
+/** How long the name leads to a server that is read-only. */
 const uselessMs = 3_000
 
 const nameEvent = ({ jobId, version }: { readonly jobId: string; readonly version: number }): string =>
@@ -32,7 +32,7 @@ function parseTransaction(cursor: string): bigint {
   return BigInt(cursor.split('.')[1] ?? '')
 }
 
-/** It has been told everything that the log tells, each event once, and in that order. */
+/** Checks that the follower has got every event of the log once, and in the log's order. */
 async function wasToldAll({ log }: Fleet, { events }: Following): Promise<void> {
   const history = (await readHistory(log)).map(nameEvent)
   await until(() => events.length >= history.length, { what: 'the follower has caught up', pause })
@@ -46,7 +46,7 @@ export const failoverStories: readonly Story[] = [
       const follower = on.follow()
       await until(() => follower.events.length > 0, { what: 'somebody follows', pause })
 
-      // Nothing is cut. Those that are connected stay with a server that answers, and takes nothing; who connects now
+      // Nothing is cut. Open connections stay with a server that answers and accepts no writes; one that is made now
       // meets a standby.
       pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
       await pair.turnReadOnly()
@@ -76,7 +76,7 @@ export const failoverStories: readonly Story[] = [
       pair.replication.refuse()
       pair.replication.cut()
 
-      // All of this is answered, and then forgotten by the database: jobs, a worker, and a run that goes on.
+      // The database answers all of this and then loses it: jobs, a worker, and a run that goes on.
       const lost = await errand.dispatch(work, { n: 1, failures: 0, ms: 0 })
       await fleet.start({ env: { QUEUES: queue } })
       const hasBegun = (times: number) => () =>
@@ -85,7 +85,7 @@ export const failoverStories: readonly Story[] = [
       await fleet.goesOn()
       const isTold = (): boolean => follower.events.some(({ jobId }) => jobId === lost.id)
       await until(isTold, { what: 'the follower has seen what will be lost', pause })
-      // One that is away, and comes back when the numbers of what was lost have been given again.
+      // A follower that is away, and comes back after the numbers of lost transactions have been given again.
       const away = follower.events.at(-1)!.cursor
       await pair.primary.kill()
       await pair.standby.promote()
@@ -99,7 +99,7 @@ export const failoverStories: readonly Story[] = [
       await until(areGivenAgain, { what: 'the numbers of what was lost are given again', pause })
       await fleet.ends()
 
-      // What is lost is lost: of what was answered in that time, and of nothing else.
+      // Only jobs that were answered in that time may be lost.
       const stored = new Set(await readDispatched(log))
       const answered = fleet.dispatched
       const first = answered.findIndex((id) => !stored.has(id))
@@ -109,11 +109,11 @@ export const failoverStories: readonly Story[] = [
       expect(last).toBeLessThan(answered.length - 1)
       expect(stored.has(lost.id)).toBe(false)
       await expect(errand.result(lost)).rejects.toMatchObject({ code: 'E_NOT_FOUND' })
-      // What is left has kept every promise, as far as the log knows.
+      // The other jobs have kept every promise, as far as the log knows.
       const events = await readHistory(log)
       const history = { events, dispatched: await readDispatched(log), live: [] }
       expect(describeViolations(checkHistory(history))).toBe('')
-      // Who has seen what was lost is told so. Who has not goes on, and misses nothing.
+      // A follower that has seen lost events gets an error. One that has not goes on, and misses nothing.
       await until(() => follower.error !== undefined, { what: 'the follower is told', pause })
       expect(follower.error).toMatchObject({ code: 'E_CURSOR' })
       await expect(log.read({ after: away, limit: 10 })).rejects.toMatchObject({ code: 'E_CURSOR' })

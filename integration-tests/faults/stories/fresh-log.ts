@@ -12,7 +12,7 @@ export function freshLog({ place }: Fleet): string {
   return place.server === undefined ? url : withParameters(url, { migrate: 'true', poolSize: '2' })
 }
 
-/** A log with nobody else on it, and a ledger of its own. */
+/** Runs the act on a log that nobody else uses, with its own ledger. */
 export async function onFreshLog(
   fleet: Fleet,
   options: Omit<SceneOptions, 'finally'>,

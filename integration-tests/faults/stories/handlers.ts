@@ -1,4 +1,4 @@
-// Handlers that do what no handler should.
+// Handlers that do harm.
 import { expect } from 'vitest'
 import type { AnyJob, Receipt } from '@errand/core'
 import { scaleLimit, until } from '@errand/testkit'
@@ -13,7 +13,7 @@ import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { expectTypes, hasBegun, isTaking, newName, readTypes } from './common.ts'
 
-/** As a supervisor would: whenever the worker has died, the next one is started, until the job has ended. */
+/** Starts a new worker whenever one has died, as a supervisor would, until the job has ended. */
 async function superviseUntilEnded(
   fleet: Fleet,
   queue: string,
@@ -30,7 +30,7 @@ async function superviseUntilEnded(
   }
 }
 
-/** It takes its worker with it, twice; then it has failed, and the next worker lives. */
+/** The job ends its worker twice. Then it has failed, and the next worker stays up. */
 async function failsAfterItsCrashes(
   fleet: Fleet,
   job: typeof greedy,
@@ -78,7 +78,7 @@ export const handlerStories: readonly Story[] = [
     const receipt = await failed(fleet, stuck, queue)
     const errors = (await fleet.log.readHistory(receipt.id)).filter(({ type }) => type === 'errored')
     expect(errors).toHaveLength(2)
-    // As many as it has slots, at one moment: none of them is taken by what never settled.
+    // It runs as many jobs at a time as it has slots: no run that never settled holds one of them.
     const gate = newName('gate')
     const jobs = await fleet.errand.dispatchMany([1, 2, 3].map(() => held.with({ gate }, { queue })))
     await fleet.recovers('all of its slots are free', afterReturnMs, async () => {

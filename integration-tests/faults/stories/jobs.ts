@@ -22,7 +22,7 @@ import { freshLog } from './fresh-log.ts'
 const mib = 1_048_576
 const backlog = 20_000
 
-/** As code of a far future would leave it. */
+/** Leaves the log as much newer code would. */
 async function makeTooNew(log: string): Promise<void> {
   const statement = 'schema_version = 999, oldest_code = 999'
   if (log.startsWith('sqlite:')) {
@@ -38,7 +38,7 @@ async function makeTooNew(log: string): Promise<void> {
   )
 }
 
-/** A job that waits for a worker that knows it does so for half a minute at a time: an operator need not. */
+/** A job that no worker knows waits for half a minute at a time. An operator need not wait. */
 async function hurries(fleet: Fleet, ids: readonly string[]): Promise<boolean> {
   const jobs = await Promise.all(ids.map((id) => fleet.log.get(id)))
   for (const job of jobs) {
@@ -75,11 +75,11 @@ export const jobStories: readonly Story[] = [
       { what: 'the old worker gives back what it does not know', withinMs: 20_000, pause },
     )
     const renewed = await fleet.start({ env: { QUEUES: queue, VERSION: '2' } })
-    // Of two that ask, a broker may always turn to the same one: an emulator of SQS did so 270 times.
+    // A broker may give every message to the same one of two consumers: an emulator of SQS did so 270 times.
     old.signal('SIGTERM')
     expect(await old.exited, old.output()).toBe(0)
     await fleet.recovers('a worker that knows them runs them', 30_000, () => hurries(fleet, ids))
-    // And the other way round: what is left of the version before waits for a worker of that version.
+    // And the other way round: a job of the old version waits for a worker of that version.
     const left = await fleet.errand.dispatch(grown[1], { n: 1 }, { queue })
     await until(async () => (await readTypes(fleet, left.id)).includes('snoozed'), {
       withinMs: 20_000,
@@ -115,7 +115,7 @@ export const jobStories: readonly Story[] = [
 
   story('many relays', async (fleet) => {
     await Promise.all(Array.from({ length: 6 }, () => fleet.start()))
-    // All of them become due within one sweep of anybody's.
+    // All of them become due within one sweep.
     const receipts = await fleet.errand.dispatchMany(
       Array.from({ length: 400 }, (_, n) => work.with({ n, failures: 0, ms: 0 }, { delay: '2s' })),
     )
@@ -159,7 +159,7 @@ export const jobStories: readonly Story[] = [
       )
       return all.every(({ id }) => started.some(({ worker }) => worker === id))
     }
-    // More than some of them could run: with little to do the broker may always turn to the same ones.
+    // More than a part of the workers could run: with few jobs the broker may give them all to the same workers.
     const burst = Array.from({ length: 150 }, (_, n) => work.with({ n, failures: 0, ms: 200 }))
     await fleet.errand.dispatchMany(burst)
     await until(haveRun, { what: 'every worker, old and new, has run jobs', withinMs: 30_000, pause })
@@ -184,7 +184,7 @@ export const jobStories: readonly Story[] = [
         Array.from({ length: 500 }, (_, index) => work.with({ n: n + index, failures: 0, ms: 0 }, { queue })),
       )
     }
-    // Nobody serves that queue: its jobs are overdue all the time, and others start as ever.
+    // Nobody serves that queue: its jobs are overdue all the time, and other jobs start as before.
     await fleet.goesOn(50)
     for (let probe = 0; probe < 10; probe += 1) expect(await startsByTicket(fleet)).toBe(true)
     await fleet.start({ env: { QUEUES: queue, CONCURRENCY: '50' } })

@@ -1,4 +1,4 @@
-// A small fleet on a log that has two servers, and a name which leads to one of them.
+// A small fleet on a log with two servers, and a name that leads to one of them.
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -14,13 +14,13 @@ import { pause } from '../../fleet/looks.ts'
 import type { Finally } from '../../fleet/scene.ts'
 import { withEnd } from './common.ts'
 
-/** Everything in it, the test included, reaches the log by the name of the pair. */
+/** All its parts, the test too, reach the log by the name of the pair. */
 export interface OnPair {
   readonly pair: Pair
   readonly fleet: Fleet
   /** Every worker takes jobs of the promoted server, within ten seconds, and runs some. */
   takesAgain(): Promise<void>
-  /** Somebody who only reads: it is told the events of the log, from the first one on. */
+  /** Starts a follower that only reads the events of the log, from the first one on. */
   follow(): Following
 }
 
@@ -30,7 +30,7 @@ export interface Following {
   readonly error: unknown
 }
 
-/** On servers of its own: what happens to them is not the business of the fleet, whose history is read as a whole. */
+/** Uses its own servers: what happens to them must not be in the fleet's history, which is checked as a whole. */
 export async function onPair(outer: Fleet, act: (on: OnPair) => Promise<void>): Promise<void> {
   await withEnd(async (atTheEnd) => {
     const pair = await startPair(atTheEnd)

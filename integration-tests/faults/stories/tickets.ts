@@ -19,7 +19,7 @@ async function whileDisturbed(fleet: Fleet, tickets: Disturbance): Promise<void>
   await fleet.takesAgain()
 }
 
-/** What a worker has asked of SQS between the last two times that it was told of its faults. */
+/** How many requests a worker has made to SQS between the last two changes of its faults. */
 function requestsMeanwhile(worker: Member): number {
   const told = [...worker.output().matchAll(/^requests (\d+)$/gm)].map(([, count]) => Number(count))
   expect(told.length).toBeGreaterThanOrEqual(2)
@@ -57,10 +57,10 @@ export const ticketStories: readonly Story[] = [
       const { env, broker } = await fleet.place.openThrough(atTheEnd)
       const ERRAND_DRIVER = (env['ERRAND_DRIVER'] ?? '').replace('visibility=3s', 'visibility=1s')
       const late = await fleet.start({ env: { ...env, ERRAND_DRIVER } })
-      // What it receives is old by the time that it can read it.
+      // Its tickets are too old when it can read them.
       present(broker).delay(700)
       await fleet.goesOn(200)
-      // It cannot begin a job as long as all that it gets is too old.
+      // It cannot begin a job while all its tickets are too old.
       present(broker).delay(0)
       await fleet.takesAgain()
       present(broker).delay(700)

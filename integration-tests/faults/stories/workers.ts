@@ -16,7 +16,7 @@ import type { Story } from '../story.ts'
 import { present } from '../makers.ts'
 import { expectTypes, findRunner, hasBegun, isTaking, newName, ranAgain, withEnd } from './common.ts'
 
-/** One worker more, that dies at a line of the code as soon as it comes there. */
+/** Starts one more worker, which dies as soon as it reaches a line of the code. */
 async function diesAt(
   fleet: Fleet,
   failpoint: string,
@@ -70,7 +70,7 @@ export const workerStories: readonly Story[] = [
     await fleet.errand.dispatchMany(Array.from({ length: 20 }, (_, n) => once.with({ n, ms: 5 })))
     await noneHeldBy(fleet, await diesAt(fleet, 'settling'))
     for (const receipt of receipts) await fleet.errand.result(receipt, { timeout: scaleLimit(60_000) })
-    // A row and its completion commit together, while others go on.
+    // A row and its completion commit together, while other jobs go on.
     await until(
       () =>
         effectsAreThereOnce(fleet).then(
@@ -88,7 +88,7 @@ export const workerStories: readonly Story[] = [
       const { env, log } = await fleet.place.openThrough(atTheEnd)
       const queue = newName('lost')
       const worker = await fleet.start({ env: { ...env, QUEUES: queue } })
-      // A settle that finds no idle connection opens one, and does not get that far through the hole: then once more.
+      // A settle without an idle connection opens one, and cannot do so through the black hole: then try again.
       const settled = async (gate: string): Promise<Receipt<unknown> | undefined> => {
         const job = await fleet.errand.dispatch(held, { gate }, { queue })
         await hasBegun(fleet, job.id)
@@ -144,7 +144,7 @@ export const workerStories: readonly Story[] = [
     const queue = newName('hog')
     const longMs = 5_000
     const env = { QUEUES: queue, LEASE_MS: String(longMs) }
-    // The second one has nothing to do but to sweep, which would take the job away if the lease ran out.
+    // The second worker only sweeps: if the lease ran out, its sweep would take the job away.
     await Promise.all([fleet.start({ env }), fleet.start({ env })])
     const job = await fleet.errand.dispatch(hog, { ms: 2 * longMs }, { queue })
     await fleet.errand.result(job, { timeout: scaleLimit(60_000) })
@@ -188,7 +188,7 @@ export const workerStories: readonly Story[] = [
   }),
 ]
 
-/** The worker has exited a moment ago: the job that it released runs again, and ends once its gate is open. */
+/** The worker has just exited. The job that it released runs again, and ends once its gate is open. */
 async function endsElsewhere(
   fleet: Fleet,
   { job, gate, stopped, what }: { job: Receipt<unknown>; gate: string; stopped: string; what: string },

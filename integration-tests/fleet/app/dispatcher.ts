@@ -1,6 +1,6 @@
 /**
- * A process that dispatches one job after another until SIGTERM, and says of each one when it was answered. What is not
- * answered is dispatched again with its id. Told `pause` and `resume` on its standard input, and the rates of SQS' faults.
+ * A process that dispatches one job after another until SIGTERM, and prints each one when it is answered. A dispatch without
+ * an answer is repeated with its id. It reads `pause`, `resume` and the rates of SQS' faults from its standard input.
  * `JOBS` names the plan.
  */
 import { randomUUID } from 'node:crypto'
@@ -34,7 +34,7 @@ let n = 0
 onLine((line) => {
   if (line.startsWith('{')) return disturb(line)
   paused = line === 'pause'
-  // Who asks is answered, also the second time.
+  // Every `pause` is answered, also a second one.
   if (paused) void allAnswered().then(() => console.log('paused'))
 })
 
@@ -42,7 +42,7 @@ async function allAnswered(): Promise<void> {
   while (open.size > 0) await Promise.all(open)
 }
 
-/** Asks until it is answered: the log may be away for a while, or say nothing of a commit. */
+/** Asks until it gets an answer: the log may be away for a while, or not answer a commit. */
 async function answered<T>(ask: () => Promise<T>): Promise<T | undefined> {
   for (;;) {
     try {
@@ -81,7 +81,7 @@ async function dispatchOne(): Promise<void> {
   )
 }
 
-/** One job after another; several such lines are several requests of one application. */
+/** Dispatches one job after another. Several of these run at the same time, like several requests of one application. */
 async function dispatchOn(): Promise<void> {
   while (!stop.signal.aborted) {
     const sinceMs = performance.now()

@@ -7,7 +7,7 @@ export interface FaultyDriver {
   readonly disturb: (line: string) => void
 }
 
-/** That of `ERRAND_DRIVER`; with `SQS_FAULTS`, that of SQS with faults in it. Its SDK is slow to load, and others need not wait. */
+/** The driver of `ERRAND_DRIVER`; with `SQS_FAULTS`, SQS with faults. Its SDK is slow to load, so it is loaded only then. */
 export async function openDriver(env: NodeJS.ProcessEnv): Promise<FaultyDriver> {
   const url = env['ERRAND_DRIVER']
   if (!url?.startsWith('sqs:') || env['SQS_FAULTS'] === undefined) return { driver: url, disturb: () => {} }

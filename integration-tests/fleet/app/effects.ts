@@ -6,7 +6,7 @@ import { readSchema, toServer } from '../urls.ts'
 
 /** What jobs write into the application's own table, together with their completion. */
 export interface Effects {
-  /** In one transaction: a row for the job, and its completion. */
+  /** Writes a row for the job and its completion in one transaction. */
   write(ctx: Context<undefined>): Promise<void>
 }
 
@@ -18,7 +18,7 @@ export function effectsIn(url: string): Effects {
 function onSqlite(file: string): Effects {
   return {
     async write(ctx) {
-      // Eight processes write to the file, and the story wants nobody to be refused: on a slow machine a turn takes long.
+      // Eight processes write to the file, and none of them must be refused. On a slow machine a turn takes long.
       const connection = new DatabaseSync(file, { timeout: 60_000 })
       try {
         connection.exec('begin immediate')

@@ -1,12 +1,12 @@
 import type { JobLog, LogFactory } from '@errand/core/ports'
 
 /**
- * Where a process can be told to die, by `ERRAND_FAILPOINT`: with a claim that nobody has heard of yet; with an outcome
- * that is not recorded; with one that is; with a job that is stored and not published.
+ * Where a process dies, by `ERRAND_FAILPOINT`: with a claim before it is used; with an outcome that is not recorded; with
+ * one that is recorded; with a job that is stored and not published.
  */
 type Failpoint = 'claimed' | 'settling' | 'settled' | 'appended'
 
-/** Around the port, so that nothing of this is in the product. */
+/** A wrapper around the port, so that nothing of this is in the product. */
 export function withFailpoint(factory: LogFactory, at: string | undefined): LogFactory {
   return at === undefined
     ? factory
@@ -40,7 +40,7 @@ function dying(log: JobLog, at: Failpoint): JobLog {
   }
 }
 
-/** As a power loss: nothing is said, nothing is closed. */
+/** Dies like in a power loss: it prints and closes nothing. */
 function die(): never {
   process.kill(process.pid, 'SIGKILL')
   throw new Error('unreachable')

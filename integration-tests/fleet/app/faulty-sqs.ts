@@ -4,7 +4,7 @@ import { SqsFaults } from '@errand/testkit/sqs-faults'
 import type { SqsFaultRates } from '@errand/testkit/sqs-faults'
 import type { FaultyDriver } from './driver.ts'
 
-/** The driver of a URL, with faults between it and the SDK, which begin when somebody says so. */
+/** The driver of a URL, with faults between it and the SDK. They begin on request. */
 export function faultySqs(url: string): FaultyDriver {
   const { hostname, username, password, searchParams } = new URL(url)
   const client = new SQSClient({

@@ -26,7 +26,7 @@ interface Failing {
 }
 
 /**
- * For every job of the fleet: each runs between two lines of its own in the ledger.
+ * The handlers of every job of the fleet. Each run writes a line into the ledger at its beginning and at its end.
  * @param isNew of version 2, which knows other jobs than version 1
  */
 export function fleetHandlers(ledger: string, effects?: Effects, isNew = false): readonly JobHandler[] {
@@ -72,7 +72,7 @@ export function fleetHandlers(ledger: string, effects?: Effects, isNew = false):
     ),
     handle(paid, async ({ ms }, ctx) => {
       await noted(ctx, () => sleep(ms, undefined, { signal: ctx.signal }))
-      // Beyond the ledger's last line: a commit whose reply is lost throws, and the job has succeeded all the same.
+      // After the ledger's last line: if the reply to the commit is lost, this throws, and the job has still succeeded.
       await effects?.write(ctx)
     }),
     handle(held, doHeld),

@@ -1,11 +1,11 @@
-// Jobs that do what jobs must not do, and those that not every worker can run.
+// Jobs that do harm, and jobs that only some workers can run.
 import { defineJob, fixed } from '@errand/core'
 import { z } from 'zod'
 
 const none = z.object({})
 const risky = { queue: 'risky', payload: none } as const
 
-/** Waits for what never comes; ends when it is told to. */
+/** Waits for ever; ends when its signal aborts. */
 export const stuck = defineJob({
   ...risky,
   name: 'fleet.stuck',
@@ -13,7 +13,7 @@ export const stuck = defineJob({
   retry: { attempts: 2, backoff: fixed('20ms') },
 })
 
-/** Hears no signal, and goes on until the test opens its gate. */
+/** Ignores its signal, and goes on until the test opens its gate. */
 export const deaf = defineJob({
   ...risky,
   name: 'fleet.deaf',
@@ -31,7 +31,7 @@ export const greedy = defineJob({ ...risky, name: 'fleet.greedy', crashes: 2 })
 /** Ends its process. */
 export const suicidal = defineJob({ ...risky, name: 'fleet.suicidal', crashes: 2 })
 
-/** Known to workers of version 2 alone. */
+/** Only workers of version 2 know it. */
 export const novel = defineJob({ name: 'fleet.novel', queue: 'deploy', payload: none })
 
 /** Its payload was changed from version 1 to 2, and neither version can read the other's. */
@@ -40,7 +40,7 @@ export const grown = {
   2: defineJob({ name: 'fleet.grown', queue: 'deploy', payload: z.strictObject({ total: z.number() }) }),
 } as const
 
-/** Carries whatever it is given. */
+/** Takes any payload. */
 export const carrying = defineJob({
   name: 'fleet.carrying',
   queue: 'work',

@@ -5,7 +5,7 @@ const again = { attempts: 10, backoff: fixed('20ms') }
 /** A fleet is killed around its jobs more often than the default allows. */
 const tough = { queue: 'work', retry: again, crashes: 10, timeout: '30s' } as const
 
-/** Work that fails now and then, in the order of its key where it has one. */
+/** Work that fails now and then, in the order of its key if it has one. */
 export const work = defineJob({
   ...tough,
   name: 'fleet.work',
@@ -51,7 +51,7 @@ export const hog = defineJob({
   timeout: '5m',
 })
 
-/** Waits until the test opens the gate, which is a file beside the ledger: busy for an hour, as far as anybody can tell. */
+/** Waits until the test opens the gate, which is a file beside the ledger. To others it looks busy. */
 export const gated = defineJob({
   name: 'fleet.gated',
   queue: 'work',

@@ -3,8 +3,8 @@ import { createInterface } from 'node:readline'
 
 export function onLine(told: (line: string) => void): void {
   createInterface(process.stdin).on('line', told)
-  // Not by process.exit, which waits for its threads, and has been seen to wait for ever.
+  // Not process.exit: it waits for threads, and has been seen to wait for ever.
   process.stdin.once('end', () => process.kill(process.pid, 'SIGKILL'))
-  // Nor does listening keep a process alive that has done its work.
+  // Listening must not keep a process alive that has done its work.
   ;(process.stdin as { unref?: () => void }).unref?.()
 }

@@ -3,7 +3,7 @@ import type { LedgerLine } from '@errand/testkit'
 
 const pieceBytes = 65_536
 
-/** What handlers write down themselves, apart from the log: one line, in one write, to a file that all processes share. */
+/** Writes a line of a handler, apart from the log: in one write, to a file that all processes share. */
 export function note(file: string, line: LedgerLine & { readonly pid: number }): void {
   appendFileSync(file, `${JSON.stringify(line)}\n`)
 }
@@ -12,7 +12,7 @@ export function readLedger(file: string): readonly LedgerLine[] {
   return new LedgerTail(file).read()
 }
 
-/** The same, for who looks often: each line is read once, however long the ledger grows. */
+/** Reads each line of the ledger once, for callers that look often, however long it grows. */
 export class LedgerTail {
   readonly #file: string
   #offset = 0
@@ -22,7 +22,7 @@ export class LedgerTail {
     this.#file = file
   }
 
-  /** The lines since the last time. The last line may still be in the middle of being written: it comes the next time. */
+  /** The lines since the last call. A last line that is not complete yet comes with the next call. */
   read(): readonly LedgerLine[] {
     if (!existsSync(this.#file)) return []
     const file = openSync(this.#file, 'r')

@@ -1,7 +1,7 @@
 import type { Errand } from '@errand/core'
 import { blocking, once, ordered, paid, skipping, work } from './jobs.ts'
 
-/** Dispatches the n-th job; resolves with the id of the job that there is now, and whether it is to be cancelled. */
+/** Dispatches the n-th job. Resolves with the id of the stored job, and whether to cancel it. */
 export type Plan = (
   errand: Errand,
   n: number,
@@ -10,10 +10,10 @@ export type Plan = (
 
 /** What a dispatcher dispatches, by the name in its environment. */
 export const plans = {
-  /** Nothing but work that succeeds. */
+  /** Only work that succeeds. */
   plain: (errand, n, id) => errand.dispatch(work, { n, failures: 0, ms: n % 10 }, { id }),
 
-  /** Of every kind that ends by itself. */
+  /** Jobs of every kind that ends by itself. */
   mixed: (errand, n, id) => {
     const ms = n % 10
     const failures = n % 14 === 3 ? 1 : 0
@@ -23,7 +23,7 @@ export const plans = {
     return errand.dispatch(work, { n, failures, ms }, { id, lane: n % 3 === 0 ? 'high' : 'normal' })
   },
 
-  /** Of every kind: also those that an operator has to skip, and those that are cancelled. */
+  /** Jobs of every kind, also those that an operator has to skip, and those that are cancelled. */
   every: async (errand, n, id) => {
     const [kind, turn] = [n % 20, Math.floor(n / 20)]
     const ms = n % 10

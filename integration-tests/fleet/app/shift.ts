@@ -1,4 +1,4 @@
-/** Preloaded into a process whose clock is wrong, by `CLOCK_OFF_MS`: everything that is read of a `Date` is. */
+/** Preloaded into a process whose clock is wrong by `CLOCK_OFF_MS`: every `Date` is off by that. */
 const offMs = Number(process.env['CLOCK_OFF_MS'])
 const RealDate = Date
 

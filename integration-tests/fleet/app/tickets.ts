@@ -13,7 +13,7 @@ export async function disturbed(
   how: string | undefined,
 ): Promise<string | DriverFactory | undefined> {
   if (how === undefined || driver === undefined) return driver
-  // That of SQS is open to faults already, so it is no URL any more.
+  // The driver of SQS already has faults, so it is no URL.
   const factory =
     typeof driver === 'string' ? (await import('@errand/driver-rabbitmq')).fromUrl(driver) : driver
   return {
@@ -53,7 +53,7 @@ function shuffling(driver: Driver): Driver {
   }
 }
 
-/** Its methods may be those of a class. */
+/** Binds the methods, because the driver may be an instance of a class. */
 function bound(driver: Driver): Driver {
   return {
     port: driver.port,

@@ -1,6 +1,5 @@
 /**
- * A worker process of a fleet. Says on its standard output when it is ready. Lines that it is told on its standard input
- * change what its SQS does.
+ * A worker process of a fleet. It prints when it is ready. Lines on its standard input change the faults of its SQS.
  */
 import { createErrand, defineWorker } from '@errand/core'
 import { logFromUrl } from '../../services/logs.ts'

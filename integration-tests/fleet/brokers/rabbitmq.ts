@@ -50,7 +50,7 @@ export const broker: BrokerKind = {
 
 type Act<T> = Parameters<typeof onBroker<T>>[1]
 
-/** On the queues of a driver's URL, past the driver. */
+/** Does something to the queues of a driver's URL, without the driver. */
 function onQueues<T>(
   driver: string,
   act: (

@@ -3,7 +3,7 @@ import { startPrivateSqs } from '../../services/private-sqs.ts'
 import type { BrokerKind } from '../place.ts'
 import { withParameters } from '../urls.ts'
 
-/** Its SDK is slow to load: only those wait for it who use it. */
+/** Its SDK is slow to load, so it is loaded only on use. */
 const openCorner = async (driver: string) => new (await import('../../sqs/corner.ts')).Corner(driver)
 
 const keepsNothing = 'the private SQS keeps nothing: see broker wiped'
@@ -33,7 +33,7 @@ export const broker: BrokerKind = {
   factory: async (driver) => (await import('@errand/driver-sqs')).fromUrl(driver),
   deleteQueues: async (driver) => (await openCorner(driver)).close(),
   async put(driver, queue, lane, contents) {
-    // SQS takes no empty message, and no bytes that are not XML's characters.
+    // SQS accepts no empty message, and only characters that XML allows.
     const bodies = contents.map((content) => content.toString()).filter((body) => /^[\t\n\r -~]+$/.test(body))
     await (await openCorner(driver)).put(queue, lane, bodies)
   },
