@@ -79,22 +79,22 @@ export async function startFleet(place: Place, options: FleetOptions): Promise<F
 
 export class Fleet {
   readonly place: Place
-  /** Of the test itself, past every proxy. */
+  /** The test's own instance, which uses no proxy. */
   readonly errand: Errand
   readonly log: JobLog
   readonly ledger: string
   /** A worker that has ended is replaced when `endsWell` is called. */
   readonly workers: Member[] = []
   dispatcher!: Member
-  /** What recoveries from here on belong to. */
+  /** The fault that the next recoveries belong to. */
   fault = ''
-  /** Since the fleet began. */
+  /** Recoveries since the fleet began. */
   recoveries: Recovered[] = []
-  /** Of I8, and what was found beside the history: as text. */
+  /** Violations of I8, and others that are not in the history, as text. */
   readonly violations: string[] = []
   /** Ids of all jobs whose dispatch was answered since the fleet began, in that order. */
   dispatched: string[] = []
-  /** The longest that a dispatch has taken so far. */
+  /** The longest time that a dispatch has taken so far. */
   slowestDispatchMs = 0
   readonly #options: FleetOptions
   readonly #tail: LedgerTail
@@ -154,13 +154,13 @@ export class Fleet {
     return member
   }
 
-  /** Starts one in the place of one that ends, or has ended. */
+  /** Starts a process in the place of one that ends or has ended. */
   async replace(member: Member): Promise<void> {
     if (member === this.dispatcher) this.dispatcher = await this.start({ program: 'dispatcher' })
     else this.workers[this.workers.indexOf(member)] = await this.start()
   }
 
-  /** Tells every process of the fleet. */
+  /** Sends a line to every process of the fleet. */
   tell(line: string): void {
     for (const member of this.#living()) member.tell(line)
   }
@@ -174,7 +174,7 @@ export class Fleet {
     return this.#lines
   }
 
-  /** Dispatches from here on, and all that happens from here on is checked together. */
+  /** Starts dispatching. Everything that happens from here on is checked together. */
   async begin(): Promise<void> {
     this.recoveries = []
     this.#since = await takeMark(this.log)
@@ -200,7 +200,7 @@ export class Fleet {
     await until(() => this.#count.dispatched >= enough, within)
   }
 
-  /** Waits until it is true, and notes how long that took; too late is a violation of I8. `sinceMs`: the fault's end. */
+  /** Waits until it is true, and notes how long that took. If it is late, that is a violation of I8. `sinceMs`: the fault's end. */
   async recovers(
     what: string,
     limitMs: number,
@@ -214,7 +214,7 @@ export class Fleet {
       this.violations.push(...texts(checkProcesses([], [here]), this.fault))
     }
     try {
-      // The test's own connections suffer as well: what cannot be looked at has not recovered.
+      // The fault affects the test's own connections too: if the test cannot look, nothing has recovered.
       await until(() => whileAway(look), { what, withinMs: 3 * limitMs, pause })
     } catch (error) {
       note(undefined)
@@ -223,14 +223,14 @@ export class Fleet {
     note(performance.now() - sinceMs)
   }
 
-  /** Every worker says that it takes jobs, and a job is started, by its ticket where there are tickets. */
+  /** True if every worker says that it takes jobs, and a job is started, by its ticket if there are tickets. */
   async isTaking(): Promise<boolean> {
     const workers = this.#living().filter(({ program }) => program === 'worker')
     if (!(await allTake(this.errand, workers.length))) return false
     return (await startsByTicket(this)) && ((await this.#options.isTaking?.()) ?? true)
   }
 
-  /** The same within 10 s; and then each of them runs a job. */
+  /** Waits for the same within 10 s, and then until each worker has run a job. */
   async takesAgain(): Promise<void> {
     await this.recovers('every worker takes jobs, and a job starts', afterReturnMs, () => this.isTaking())
     if (this.#options.eachRuns !== false) await this.everyWorkerRuns()
@@ -249,7 +249,7 @@ export class Fleet {
     return (await this.log.list({ state: 'running' }, { limit: 500 })).filter((job) => job.worker === worker)
   }
 
-  /** No more is dispatched; every job ends; and only the fleet itself is left. */
+  /** Stops dispatching, and waits until every job has ended and only the fleet's own processes are left. */
   async rest(): Promise<void> {
     const before = this.#count.pauses
     const extra = this.#living().filter(
@@ -266,7 +266,7 @@ export class Fleet {
     await stop(extra.filter(({ program }) => program === 'worker'))
   }
 
-  /** Rests, and checks everything since it began or was checked before: I1–I8. */
+  /** Rests, and checks everything since it began or since the last check: I1–I8. */
   async check(): Promise<Checked> {
     await this.rest()
     const [answered, ledger] = [this.dispatched, this.ledgerLines()]
@@ -279,13 +279,13 @@ export class Fleet {
     return { ...checked, violations: [...this.violations.splice(0), ...violations] }
   }
 
-  /** Every promise was kept. Then it is as at its start. */
+  /** Expects that every promise was kept. Afterwards the fleet is as at its start. */
   async endsWell(): Promise<void> {
     expect((await this.check()).violations.join('\n')).toBe('')
     for (const worker of this.workers) if (worker.ended !== undefined) await this.replace(worker)
   }
 
-  /** No more is dispatched, every job ends, and then every process, in order. */
+  /** Stops dispatching, waits for the end of every job, and then ends every process in order. */
   async ends(): Promise<void> {
     await stop(this.#living().filter(({ program }) => program === 'dispatcher'))
     await this.#allEnded()
@@ -316,7 +316,7 @@ export class Fleet {
     this.#options.ended?.(member, found.length === 0)
   }
 
-  /** How it ended, and what it has used so far. */
+  /** Judges how it ended, and the memory that it has used so far. */
   #judge({ name, ended, expected, output, memory }: Member): readonly string[] {
     const samples = { samples: memory?.values ?? [], limitBytes: memoryLimitBytes }
     const life = ended === undefined ? { said: '' } : { ended, expected, said: output() }
@@ -336,7 +336,7 @@ export class Fleet {
     )
   }
 
-  /** For a failure: what there still was to do. */
+  /** The error of a failed wait: it names the jobs that have not ended. */
   async #stillLive(cause: unknown): Promise<Error> {
     const states = ['running', 'ready', 'scheduled', 'blocked'] as const
     const list = async (): Promise<string> => {
@@ -349,13 +349,13 @@ export class Fleet {
   }
 }
 
-/** In order. */
+/** Stops them in order. */
 async function stop(members: readonly Member[]): Promise<void> {
   for (const member of members) member.signal('SIGTERM')
   await Promise.all(members.map(({ exited }) => exited))
 }
 
-/** False while the log cannot be asked. */
+/** Asks, and returns false while the log cannot be reached. */
 async function whileAway(look: () => Promise<boolean> | boolean): Promise<boolean> {
   try {
     return await look()
@@ -365,7 +365,7 @@ async function whileAway(look: () => Promise<boolean> | boolean): Promise<boolea
   }
 }
 
-/** The log cannot be asked. */
+/** True if the error says that the log cannot be reached. */
 export function isAway(error: unknown): boolean {
   const codes = ['E_LOG_UNREACHABLE', 'E_DISPATCH_UNKNOWN', 'E_LOG'] as const
   return codes.some((code) => isErrandError(error, code))

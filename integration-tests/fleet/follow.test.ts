@@ -14,7 +14,7 @@ interface Seen {
   readonly version: number
 }
 
-/** What the follower wrote down; the last line may be half of one when it was killed. */
+/** What the follower wrote down. If it was killed, its last line may be incomplete. */
 function seenIn(file: string): Seen[] {
   let text: string
   try {
@@ -61,7 +61,7 @@ describe.each(logs)('a process that follows all events on %s', (name) => {
     }
     await dispatched
     await allEnded(log, 60_000)
-    // Another test's transaction may be open, and readers of all jobs wait for what is older.
+    // Another test's transaction may be open, and readers of all jobs wait for older transactions.
     const history = await until(async () => {
       const events = await readHistory(log)
       return events.filter(({ type }) => type === 'succeeded').length === jobs ? events : undefined

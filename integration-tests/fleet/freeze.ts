@@ -3,8 +3,8 @@ import { pause } from './looks.ts'
 import type { Member } from './member.ts'
 
 /**
- * Stops a process. One that is stopped in the middle of a commit to SQLite holds the file's only write lock for as long as it
- * stands: that is SQLite's, and stops everybody. So on SQLite it is stopped again until it stands outside of one.
+ * Stops a process. If it is stopped in the middle of a commit to SQLite, it holds the file's only write lock, and every
+ * writer waits. That is SQLite's behaviour. So on SQLite it is stopped again until it is outside of a commit.
  */
 export async function freeze(worker: Member, url: string): Promise<void> {
   for (;;) {
@@ -15,7 +15,7 @@ export async function freeze(worker: Member, url: string): Promise<void> {
   }
 }
 
-/** Whether the lock can be had within a second, between the commits of the others. */
+/** Whether this process gets the lock within a second, between the commits of others. */
 async function canWrite(file: string): Promise<boolean> {
   const connection = new DatabaseSync(file, { timeout: 1_000 })
   try {

@@ -32,7 +32,7 @@ describe.runIf(logs.includes('postgres'))('a key that an open transaction holds'
     await client.query('begin')
     await other.dispatch(job, { key: 'held', n: 0 }, { tx: client })
 
-    // Those of the held key, and all others, in one tick: they share a statement.
+    // Jobs of the held key and all others in one tick, so that they share a statement.
     let waiting = true
     const held = [1, 2].map((n) => errand.dispatch(job, { key: 'held', n }))
     const first = held[0]!.finally(() => {

@@ -1,13 +1,13 @@
 import type { JobLog } from '@errand/core/ports'
 import { until } from '@errand/testkit'
 
-/** Between two looks at files and tables that are large by now: a look costs more than the wait. */
+/** The pause between two looks at large files and tables, where a look costs more than the wait. */
 export const pause = (): Promise<void> =>
   new Promise((resolve) => {
     setTimeout(resolve, 100)
   })
 
-/** Waits until no job of the log is live. `before`: what is done before each look. */
+/** Waits until no job of the log is live. `before` runs before each look. */
 export async function allEnded(log: JobLog, withinMs: number, before?: () => Promise<void>): Promise<void> {
   const hasEnded = async (): Promise<boolean> => {
     await before?.()

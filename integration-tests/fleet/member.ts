@@ -12,7 +12,7 @@ export interface Member {
   /** For people: `worker 3`. */
   readonly name: string
   readonly program: string
-  /** What it said when it was ready: a worker's id, as the log knows it. */
+  /** What it printed when it was ready: for a worker, its id in the log. */
   readonly id: string
   readonly pid: number
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void
@@ -26,20 +26,20 @@ export interface Member {
   readonly output: () => string
   /** How it may end: exit codes and signals. Those that follow from the signals of the test are among them. */
   readonly expected: readonly (number | string)[]
-  /** Its resident memory, where somebody watches it. */
+  /** Its resident memory, if it is watched. */
   readonly memory: Samples | undefined
 }
 
 export interface MemberOptions {
-  /** Default: when the test has finished. It does not outlive that. */
+  /** When it is ended. Default: when the test has finished, at the latest. */
   readonly finally?: Finally | undefined
-  /** Default: that of its program. */
+  /** Default: the name of its program. */
   readonly name?: string | undefined
-  /** A command that runs the one that follows it, in its place: as another user, say. */
+  /** A command that runs the process, for example as another user. */
   readonly through?: readonly string[] | undefined
   /** Node's own options, such as a small heap. */
   readonly execArgv?: readonly string[] | undefined
-  /** Told of every line of its standard output; true keeps it out of `output()`. */
+  /** Called for every line of its standard output; true keeps the line out of `output()`. */
   readonly line?: ((line: string) => boolean) | undefined
   /** How it will end by itself: exit codes or signals. */
   readonly expects?: readonly (number | string)[] | undefined
@@ -71,7 +71,7 @@ export async function startMember(program: string, env: Env, options: MemberOpti
   })
   // It may have ended before it has read everything.
   child.stdin.on('error', () => {})
-  // When all that it has said is here as well.
+  // Resolves when all its output is here as well.
   const exited = once(child, 'close').then(
     ([code, signal]) => (ended = (code ?? signal) as number | NodeJS.Signals),
   )

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
-/** What a process may use of memory. */
+/** The most memory that a process may use. */
 export const memoryLimitBytes: number = 400 * 1_048_576
 export const sampleEveryMs = 2_000
 
@@ -15,7 +15,7 @@ export interface Samples {
 const run = promisify(execFile)
 const mostSamples = 1_024
 
-/** Samples of any length of life, in bounded space: when there are too many, every other one goes, and fewer are taken. */
+/** Samples over any time in bounded space: if there are too many, it drops every second one, and takes fewer from then on. */
 class Thinning implements Samples {
   values: number[] = []
   maxBytes = 0
@@ -47,7 +47,7 @@ export function watchMemory(everyMs: number): MemoryWatch {
   const look = async (): Promise<void> => {
     const pids = [...samplesOf.keys()]
     if (pids.length === 0) return
-    // It fails when none of them runs any more, and says nothing of those that do not.
+    // It fails if none of them runs, and leaves out those that do not run.
     const { stdout } = await run('ps', ['-o', 'pid=,rss=', '-p', pids.join(',')]).catch(() => ({
       stdout: '',
     }))

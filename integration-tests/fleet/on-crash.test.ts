@@ -7,7 +7,7 @@ import { startWorker } from './member.ts'
 import { logs, scene } from './shared.ts'
 import type { Scene } from './scene.ts'
 
-/** Two workers; one of them has begun the only job, and is killed. Kills it while the other one sweeps, as a fleet does. */
+/** Of two workers, kills the one that has begun the only job, while the other one sweeps. */
 async function killTheRunner(on: Scene, receipt: Promise<{ readonly id: string }>): Promise<void> {
   const workers = await Promise.all([startWorker(on.env), startWorker(on.env)])
   const { id } = await receipt

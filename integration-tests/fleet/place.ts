@@ -1,6 +1,6 @@
-// A place: a job log, and what moves its tickets. Each log is a file of `logs`, and each broker one of `brokers`: nothing
-// else has to know them. Here they are on servers that a test may kill, each behind fault proxies; `shared.ts` has them on
-// the servers that all tests of a run share.
+// A place: a job log, and what moves its tickets. Each log is a file of `logs`, and each broker a file of `brokers`. Nothing
+// else names them. Here they are on servers that a test may kill, each behind fault proxies. `shared.ts` has them on the
+// servers that all tests of a run share.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ export interface LogKind {
   readonly cannot: Cannot
   /** Undefined: a file, which has no server that could be away. */
   readonly server?: {
-    /** By which a run provides one. */
+    /** The name by which a run provides one. */
     readonly provided: keyof ProvidedContext
     /** Why this machine cannot start one; undefined if it can. */
     missing(): string | undefined
@@ -38,25 +38,25 @@ export interface LogKind {
   remove?(url: string): Promise<void>
 }
 
-/** A server of the test's own. What a broker cannot do is not there. */
+/** A server of the test's own. If a broker cannot do something, that function is missing. */
 interface BrokerServer {
   readonly url: string
   readonly port: number
-  /** As by a power loss; `start` brings it back. */
+  /** Kills it as a power loss would; `start` brings it back. */
   kill(): Promise<void>
-  /** In order. */
+  /** Ends it in order. */
   readonly shutDown?: () => Promise<void>
   /** Ends it and removes everything that it has stored; `start` brings it back, empty. */
   wipe(): Promise<void>
   start(): Promise<void>
   stop(): Promise<void>
-  /** By the operator's own tool. */
+  /** Closes connections with the operator's own tool. */
   closeConnections?(): Promise<void>
   /** It takes nothing from publishers in that time. `blocked` resolves when they notice. */
   readonly whileAlarmed?: (act: (blocked: () => Promise<unknown>) => Promise<void>) => Promise<void>
 }
 
-/** A broker, by the URLs of its driver: what a test does to its queues goes past the driver. */
+/** A broker, by the URLs of its driver. A test changes its queues without the driver. */
 export interface BrokerKind {
   readonly name: string
   /** For people. */
@@ -64,13 +64,13 @@ export interface BrokerKind {
   /** The name by which a run provides one for all of its tests, if it does. */
   readonly provided?: keyof ProvidedContext
   readonly cannot: Cannot
-  /** Who waits for a ticket hears nothing for long, also when all is well. */
+  /** A worker that waits for a ticket may hear nothing for long even if all is well. */
   readonly waitsInSilence?: boolean
   missing(): string | undefined
   start(): Promise<BrokerServer>
   /** The URL of its driver on a server, with queues that nobody else uses. */
   makeDriver(server: string): string
-  /** What was handed to a worker that is frozen comes back soon. */
+  /** The same driver, set so that tickets of a frozen worker come back soon. */
   hasty(driver: string): string
   factory(driver: string): Promise<DriverFactory>
   deleteQueues(driver: string, queues: readonly string[]): Promise<void>
@@ -84,7 +84,7 @@ export interface BrokerKind {
   ) => Promise<{ readonly says: string; remove(): Promise<void> }>
 }
 
-/** What Errand runs on, by the name of what moves the tickets. */
+/** What Errand runs on, named after what moves the tickets. */
 export interface PlaceKind {
   readonly name: string
   /** For people. */
@@ -99,11 +99,11 @@ async function load<T>(folder: string): Promise<readonly T[]> {
   return Promise.all(files.map((file) => import(join(import.meta.dirname, folder, file)) as Promise<T>))
 }
 
-/** A file needs no server, and comes first. */
+/** Logs that are files come first: they need no server. */
 export const logKinds: readonly LogKind[] = (await load<{ readonly log: LogKind }>('logs'))
   .map(({ log }) => log)
   .toSorted((a, b) => Number(a.server !== undefined) - Number(b.server !== undefined))
-/** What a fleet has in production. */
+/** The log of a fleet in production. */
 const usual = logKinds.at(-1)!
 export const placeKinds: readonly PlaceKind[] = [
   ...logKinds.map((log) => ({ name: log.name, title: log.title, log, broker: undefined })),
@@ -134,12 +134,12 @@ interface Proxies {
 export interface Place {
   readonly kind: PlaceKind
   readonly folder: string
-  /** Past every proxy: for the test's own eyes. */
+  /** The log's URL without a proxy, for the test itself. */
   readonly log: string
   readonly driver: string | undefined
-  /** How the processes of the fleet reach the same. */
+  /** How the processes of the fleet reach the log and the broker. */
   readonly env: Readonly<Record<'ERRAND_LOG' | 'ERRAND_DRIVER', string>>
-  /** The log's. */
+  /** The log's server. */
   readonly server: PrivatePostgres | undefined
   readonly broker: BrokerServer | undefined
   readonly proxies: Proxies

@@ -1,4 +1,4 @@
-// What `errand doctor` says of a broker whose tickets are not those of the log, and how it mends that.
+// What `errand doctor` reports if the broker's tickets do not match the log, and how it repairs that.
 import { fileURLToPath } from 'node:url'
 import { describe, expect, inject, it } from 'vitest'
 import { handle } from '@errand/core'
@@ -26,7 +26,7 @@ interface Ward extends SharedScene {
   doctor(
     ...words: readonly string[]
   ): Promise<DoctorReport & { readonly code: number; readonly healthy: boolean }>
-  /** Empties the broker behind Errand's back. */
+  /** Empties the broker without Errand. */
   purge(): Promise<void>
   dispatch(count: number, ms?: number): Promise<void>
   /** Workers in this process, one job at a time each; answers how often each job was started. */
@@ -115,7 +115,7 @@ describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
     await on.doctor('--repair')
     await allEnded(on.log, 25_000)
     expect([...starts.values()]).toEqual(Array.from({ length: 150 }, () => 1))
-    // Another test's transaction may be open, and readers of all jobs wait for what is older.
+    // Another test's transaction may be open, and readers of all jobs wait for older transactions.
     const events = await until(async () => {
       const read = await readHistory(on.log)
       return read.filter(({ type }) => type === 'succeeded').length === 150 ? read : undefined

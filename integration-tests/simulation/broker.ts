@@ -6,12 +6,12 @@ import type { Faults } from './faults.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { World } from './world.ts'
 
-/** The tickets of one lane that were sent together. Copies of a message are messages of their own. */
+/** The tickets of one lane that were sent together. A copy of a message is another message. */
 type Message = readonly Ticket[]
 
 interface Waiting {
   readonly message: Message
-  /** Not handed out before. */
+  /** It is not handed out before this time. */
   readonly fromMs: number
 }
 
@@ -24,7 +24,7 @@ interface Asker {
 const slowestMs = 3_000
 const latestMs = 12_000
 
-/** A broker that keeps none of the promises that Errand does not ask for. */
+/** A broker that promises only what Errand asks for. */
 export class Broker {
   readonly place: string
   readonly #world: World
@@ -38,7 +38,7 @@ export class Broker {
   readonly #subscriptions = new Set<() => void>()
   #isDown = false
 
-  /** @param wrong is told what no driver may be asked to do. */
+  /** @param wrong is called with what no driver may be asked to do */
   constructor(place: string, world: World, faults: Faults, wrong: (text: string) => void) {
     this.place = place
     this.#world = world
@@ -48,7 +48,7 @@ export class Broker {
     this.#packs = world.chance.happens(0.7)
   }
 
-  /** Neither waiting nor handed out. */
+  /** True if no ticket waits or is handed out. */
   get isEmpty(): boolean {
     return this.#unacked.size === 0 && [...this.#queues.values()].every((waiting) => waiting.length === 0)
   }
@@ -63,7 +63,7 @@ export class Broker {
     this.#isDown = false
   }
 
-  /** As a deleted data folder. */
+  /** Removes everything, like a deleted data folder. */
   wipe(): void {
     this.#queues.clear()
     this.#unacked.clear()
@@ -179,7 +179,7 @@ export class Broker {
     for (const asker of this.#askers) if (asker.queue === queue) asker.look()
   }
 
-  /** Messages with `max` tickets at most, and the rest of the last one: each is delivered whole. */
+  /** Takes messages with at most `max` tickets, plus the rest of the last one: each message is delivered whole. */
   #take(queue: QueueName, max: number): Message[] {
     const byLane = this.#visible(queue).toSorted((a, b) => rankOf(a) - rankOf(b))
     const taken = new Set<Waiting>()
@@ -246,7 +246,7 @@ export class Broker {
   ): Promise<void> {
     const { chance } = this.#world
     const isLost = chance.happens(this.#faults.rates.ackIsLost)
-    // As a visibility timeout that ends, or a channel that was closed: it is handed out once more.
+    // Hands it out again, as after a visibility timeout or a closed channel.
     const carryOut = (): void => {
       if (isLost) this.#world.at(chance.between(100, latestMs), () => lost(message))
       else heard()

@@ -27,7 +27,7 @@ export class Chance {
     return choices[Math.floor(choices.length * this.next())] as T
   }
 
-  /** Mostly short, sometimes long: what networks and databases are like. */
+  /** Mostly short, sometimes long, as in networks and databases. */
   delay(slowRate: number, slowMs: number): number {
     return this.happens(slowRate) ? this.between(50, slowMs) : this.between(0, 5)
   }

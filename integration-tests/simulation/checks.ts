@@ -6,7 +6,7 @@ import { runOfReason } from './jobs.ts'
 import type { Stage } from './stage.ts'
 import { heldUnique, uniqueOverlaps } from './unique.ts'
 
-/** What must hold once all is quiet. Tells the stage what does not. */
+/** Checks what must be true once all is quiet. Reports to the stage what is not. */
 export async function check(stage: Stage, answered: readonly Answered[]): Promise<void> {
   const { log, ledger } = stage
   const events = await readHistory(log.direct)
@@ -24,7 +24,7 @@ export async function check(stage: Stage, answered: readonly Answered[]): Promis
   checkLeftovers(stage, rows)
 }
 
-/** What is recorded of a run is what its own handler said. */
+/** The recorded outcome of a run must be what its own handler said. */
 function checkOutcomes(stage: Stage, events: readonly EventRecord[]): void {
   for (const { jobId, type, run, data, body } of events) {
     const from = runOfReason(`${data.reason ?? ''} ${body?.text ?? ''}`)
@@ -34,7 +34,7 @@ function checkOutcomes(stage: Stage, events: readonly EventRecord[]): void {
   }
 }
 
-/** An answered dispatch is in the log; a duplicate was one of a job that held the key at the time. */
+/** An answered dispatch must be in the log. A duplicate must be of a job that held the key at that time. */
 function checkAnswers(
   stage: Stage,
   answered: readonly Answered[],
@@ -50,7 +50,7 @@ function checkAnswers(
   }
 }
 
-/** Nothing is left of what has ended. */
+/** Ended jobs must hold no claim and no key. */
 function checkLeftovers(stage: Stage, rows: readonly JobRow[]): void {
   const { log } = stage
   for (const row of rows) {

@@ -10,7 +10,7 @@ import type { Stage } from './stage.ts'
 export interface Answered {
   readonly id: string
   readonly status: Receipt<unknown>['status']
-  /** An earlier try of the same dispatch had stored it. */
+  /** True if an earlier try of the same dispatch had stored it. */
   readonly isOwn: boolean
   /** By the log's clock: when the call that was answered began, and when its answer came. */
   readonly fromMs: number
@@ -19,7 +19,7 @@ export interface Answered {
 
 const pauseMs = 500
 
-/** Applications that dispatch: each plan is given to one of them, which keeps on until it has its answer, or dies. */
+/** Applications that dispatch. One of them gets each plan, and repeats it until it has an answer or dies. */
 export class Dispatching {
   readonly answered: Answered[] = []
   readonly #stage: Stage
@@ -39,7 +39,7 @@ export class Dispatching {
     return this.#open === 0
   }
 
-  /** Jobs for whose end somebody still waits. */
+  /** Jobs whose end somebody still waits for. */
   get awaited(): readonly string[] {
     return [...this.#waiting].filter(([, process]) => !process.isDead).map(([{ id }]) => id)
   }

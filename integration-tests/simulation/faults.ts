@@ -2,7 +2,7 @@ import type { Chance } from './chance.ts'
 
 /** How often things go wrong, from 0 to 1 for each call or ticket. */
 export interface Rates {
-  /** The log: a call never arrives · is carried out and its answer lost · is carried out long after its error · is slow. */
+  /** The log: a call never arrives · is done and its answer lost · is done long after its error · is slow. */
   logRefuses: number
   logLosesReply: number
   logIsLate: number
@@ -70,8 +70,8 @@ const none: Rates = {
 }
 
 /**
- * What goes wrong in one run. Each run has only some of the faults, each at a rate of its own: where everything fails at
- * once nothing gets far enough to be interesting ("Swarm Testing", Groce and others, ISSTA 2012).
+ * What goes wrong in one run. Each run has only some of the faults, each at its own rate: if everything fails at once,
+ * nothing gets far enough to be interesting ("Swarm Testing", Groce and others, ISSTA 2012).
  */
 export class Faults {
   rates: Rates

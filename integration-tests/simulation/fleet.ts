@@ -51,7 +51,7 @@ export class Fleet {
     member.process.enter(() => void this.#run(member))
   }
 
-  /** The new version for all, and not more of it than are needed: from now on every worker knows every job. */
+  /** Replaces all workers with the new version, and starts only as many as are needed. From now on every worker knows every job. */
   upgrade(): void {
     this.#isUpgraded = true
     const kept = [...this.#members].find(({ isOld }) => !isOld)
@@ -59,19 +59,19 @@ export class Fleet {
     this.start()
   }
 
-  /** Stops them all in order, and starts no more. */
+  /** Stops all of them in order, and starts no more. */
   close(): void {
     this.#isClosing = true
     for (const member of this.#members) this.stop(member)
   }
 
-  /** As SIGTERM; one that has not begun yet ends at once. */
+  /** Stops it like SIGTERM. A worker that has not begun yet ends at once. */
   stop({ process, worker }: Member): void {
     if (worker) process.enter(() => void worker.stop())
     else process.kill()
   }
 
-  /** For good. */
+  /** Stops it for good. */
   #leave(member: WorkerPeer): void {
     this.#leaving.add(member)
     this.stop(member)
@@ -92,12 +92,12 @@ export class Fleet {
     const deps = await instance.workerDeps(id)
     member.worker = startWorker(
       this.#definition(member, id),
-      // An older version serves the queues of jobs that it does not know as well.
+      // An older version also serves the queues of jobs that it does not know.
       { signals: false, queues: this.#stage.scenario.queues },
       deps,
     )
     instance.keep(member.worker)
-    // One that cannot start exits, and is started again from outside.
+    // A worker that cannot start exits, and is started again from outside.
     await member.worker.finished.catch(() => undefined)
     await instance.close()
     process.end()
@@ -116,7 +116,7 @@ export class Fleet {
     })
   }
 
-  /** No handler may begin once the lease is out by the log's clock, as far as its process can know. */
+  /** Checks that no handler begins after the lease is out by the log's clock, as far as its process can know. */
   #began(
     process: Peer['process'],
     worker: string,

@@ -6,8 +6,8 @@ import type { Stage } from './stage.ts'
 const pauseMs = 1_000
 
 /**
- * Somebody who follows the log's events, and keeps the cursor of each together with it: whatever happens to its process
- * or to the log, it must see every event once, in order.
+ * A follower of the log's events that stores each event together with its cursor. Whatever happens to its process or to the
+ * log, it must see every event once, in order.
  */
 export class Follower {
   readonly #stage: Stage
@@ -19,7 +19,7 @@ export class Follower {
     if (stage.scenario.followed) this.#start()
   }
 
-  /** Of the process that follows now. */
+  /** The process that follows now. */
   get process(): SimulatedProcess | undefined {
     return this.#peer?.process
   }

@@ -14,12 +14,12 @@ const real = {
 
 let world: World | undefined
 
-/** Steps that are laid out at once: the event loop goes round once for all of them. */
+/** Steps that are scheduled at once: they share one turn of the event loop. */
 const stepsInOneRound = 64
 
 /**
- * Takes one step after another until one answers, each once the promises of the one before have nothing left to do: Node
- * runs all of them between two immediates.
+ * Takes one step after another until one answers. Each step waits until the promises of the previous one have nothing left
+ * to do: Node runs all of them between two immediates.
  */
 export function inTurns<T>(step: () => T | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -45,7 +45,7 @@ export function inTurns<T>(step: () => T | undefined): Promise<T> {
   })
 }
 
-/** From now on chance and time are those of this world, until the returned function is called. */
+/** From now on random numbers and time come from this world, until the returned function is called. */
 export function enterWorld(entered: World): () => void {
   world = entered
   return () => {
@@ -54,8 +54,8 @@ export function enterWorld(entered: World): () => void {
 }
 
 /**
- * Leads everything by which code reaches for the machine's own chance and time to the world that is being run. To be
- * called before the code under test is loaded: a module may keep a function that it has read once.
+ * Replaces all functions that give code random numbers and time of the machine with those of the running world. Call it
+ * before the code under test is loaded, because a module may keep a function that it has read once.
  */
 export function replaceGlobals(): void {
   Math.random = () => world?.chance.next() ?? real.random()
@@ -64,7 +64,7 @@ export function replaceGlobals(): void {
     world ? world.chance.uuid() : real.randomUUID(options)) as typeof crypto.randomUUID
   crypto.randomFillSync = ((into: Uint8Array) =>
     world?.chance.bytes(into) ?? real.randomFillSync(into)) as typeof crypto.randomFillSync
-  // What was imported by name is the same function only from here on.
+  // Functions that are imported by name are replaced only now.
   syncBuiltinESMExports()
 
   globalThis.setImmediate = ((run: (...given: unknown[]) => void, ...given: unknown[]) => {

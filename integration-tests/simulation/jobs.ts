@@ -5,7 +5,7 @@ import type { Chance } from './chance.ts'
 import type { Ledger } from './ledger.ts'
 import type { SimulatedProcess } from './process.ts'
 
-/** A transaction as far as Errand can see. The reference log cannot roll back: what it stores in it is stored. */
+/** Looks like a transaction to Errand. The reference log cannot roll back: it stores jobs at once. */
 export const tx = { query: async () => ({ rows: [], rowCount: 0 }) } as never
 
 /** What one run of a job does. */
@@ -32,13 +32,13 @@ interface Act {
 export interface Payload {
   readonly key: string
   readonly unique: string
-  /** By run; the last one repeats. */
+  /** What each run does; the last entry repeats. */
   readonly acts: readonly Act[]
 }
 
 export type SimulatedJob = JobDefinition<Payload, Payload, undefined>
 
-/** What ends a job sooner or later, however often it is repeated. */
+/** Acts that end a job sooner or later, however often they are repeated. */
 const ends = ['succeed', 'throw', 'failForGood', 'fail', 'cancel', 'complete', 'completeAndThrow'] as const
 const detours = [
   'retry',
@@ -64,7 +64,7 @@ const payload: PayloadSchema = {
   '~standard': { version: 1, vendor: 'simulation', validate: (value) => ({ value: value as Payload }) },
 }
 
-/** Job definitions of one run. The first is plain, so that it can be anybody's child. */
+/** Job definitions of one run. The first is plain, so that it can be a child of any job. */
 export function defineJobs(
   chance: Chance,
   queues: readonly string[],
@@ -129,7 +129,7 @@ function newAct(chance: Chance, does: Act['does']): Act {
   }
 }
 
-/** What a handler gives as its reason, so that the log can be asked whether it stands with the run that gave it. */
+/** The reason that a handler gives. It names its run, so that the checks can find a reason recorded for another run. */
 function makeReason(run: number): string {
   return `by the plan of run ${run}`
 }
@@ -173,7 +173,7 @@ async function run(
   if (act.does === 'ignoreSignal') await clock.sleep(act.ms * 4)
   else await clock.sleep(act.ms, ctx.signal)
   if (act.does !== 'ignoreSignal') ctx.signal.throwIfAborted()
-  // What a handler returns is an outcome or nothing, whatever the job's type says.
+  // A handler returns an outcome or nothing, whatever the job's type says.
   const returned = await chooseOutcome(act, ctx, child, done)
   return returned as never
 }

@@ -5,7 +5,7 @@ import type { SimulatedProcess } from './process.ts'
 export class Ledger {
   readonly lines: LedgerLine[] = []
 
-  /** The process may die at this very line: then it never returns. */
+  /** Writes a line. The process may die here: then it never returns. */
   async mark(process: SimulatedProcess, line: LedgerLine): Promise<void> {
     if (!process.reaches(`handler ${line.mark} ${line.jobId.slice(-6)}/${line.run}`)) {
       await new Promise(() => undefined)

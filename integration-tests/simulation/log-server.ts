@@ -14,13 +14,13 @@ const latestMs = 5_000
 const slowestMs = 6_000
 
 /**
- * The database: the engine of core on a store. Each transaction is alone, and takes its time to begin; it is
- * reached over a network that delays, loses and repeats nothing but what a real one may.
+ * The database: the engine of core on a store. Transactions run one at a time, and each begins after some time. The network
+ * to it delays, loses and repeats only what a real one may.
  */
 export class LogServer {
-  /** For those who watch: at once, and without faults. */
+  /** For the checks: answers at once, and without faults. */
   readonly direct: JobLog
-  /** Its clock is ahead of the true time. */
+  /** How far its clock is ahead of the true time. */
   aheadMs = 0
   readonly #rows: Rows
   readonly #aside: (text: string) => void
@@ -32,7 +32,7 @@ export class LogServer {
   #isDown = false
   #wentDown = new AbortController()
 
-  /** @param aside is told of a job whose row could not be worked with: here no row may ever be so */
+  /** @param aside is called with a job that was set aside because of its row: that must never happen here */
   constructor(world: World, faults: Faults, rows: Rows, aside: (text: string) => void) {
     this.#rows = rows
     this.#aside = aside
@@ -65,7 +65,7 @@ export class LogServer {
     this.#isDown = false
   }
 
-  /** As one process sees it. */
+  /** The log as one process sees it. */
   connection(process: SimulatedProcess): LogFactory {
     return { errand: 'job-log', name: 'simulated', open: () => this.#client(process) }
   }
@@ -94,7 +94,7 @@ export class LogServer {
     })
   }
 
-  /** Other transactions come first. */
+  /** Waits for the transactions that come first. */
   #turn(): Promise<void> {
     const { chance } = this.#world
     return new Promise((resolve) => this.#world.at(chance.between(0, 3), resolve))
@@ -211,7 +211,7 @@ function readCode(error: unknown): string {
   return isErrandError(error) ? error.code : String(error)
 }
 
-/** Of these tickets the process may tell the broker: the log has decided. */
+/** The log has decided on these tickets, so the process may ack or release them. */
 function noteDecided(process: SimulatedProcess, verdicts: readonly Verdict[]): void {
   for (const { verdict, ticket } of verdicts) if (verdict !== 'again') process.decided.add(ticket)
 }

@@ -22,7 +22,7 @@ const moving = ['move', 'move', 'cancelMove'] as const
 type Action = (typeof meddling)[number] | (typeof moving)[number]
 const longestPauseMs = 2_000
 
-/** Somebody who meddles with jobs, queues and workers, by Errand's own functions. */
+/** An operator who changes jobs, queues and workers with Errand's own functions. */
 export class Operator {
   readonly #stage: Stage
   readonly #apps: Dispatching
@@ -110,7 +110,7 @@ export class Operator {
         }
       }
     } catch (error) {
-      // An operator sees the error, and does what is next. Anything but an error of Errand is a fault of ours.
+      // An operator sees the error, and goes on. Only errors of Errand are allowed.
       if (!isErrandError(error)) this.#stage.found('operator', String(error))
     }
     await instance.close()

@@ -8,7 +8,7 @@ import { database } from '@errand/driver-database'
 import type { Stage } from './stage.ts'
 import { SimulatedProcess } from './process.ts'
 
-/** One process with an instance of Errand in it: the real one, on simulated ports. */
+/** One process with a real instance of Errand, on simulated ports. */
 export class Peer {
   readonly process: SimulatedProcess
   readonly instance: Instance

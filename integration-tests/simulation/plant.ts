@@ -4,8 +4,8 @@ import type { Edit, PlantedBug } from './planted.ts'
 const packages = new URL('../../packages/', import.meta.url).href
 
 /**
- * Changes source files as they are loaded: call it before the first of them is. The returned function answers what of it
- * could not be done: a text that is not there any more, or not once.
+ * Changes source files while they are loaded: call it before the first of them is loaded. The returned function lists the
+ * edits that were not possible, because a text is missing or is there more than once.
  */
 export function plant({ edits }: PlantedBug): () => readonly string[] {
   const open = new Set(edits)

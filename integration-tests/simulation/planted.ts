@@ -1,16 +1,16 @@
 export interface Edit {
   /** In `packages/`. */
   readonly file: string
-  /** Stands there exactly once. */
+  /** A text that is there exactly once. */
   readonly find: string
   readonly replace: string
 }
 
 export interface PlantedBug {
   readonly name: string
-  /** What is wrong with the code then, for people. */
+  /** What is wrong with the changed code, for people. */
   readonly what: string
-  /** What does not hold any more: one of these is to be found. */
+  /** Invariants that break: the simulation must find one of these. */
   readonly breaks: readonly string[]
   readonly edits: readonly Edit[]
 }

@@ -5,20 +5,20 @@ import { Peer } from './peer.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { Stage } from './stage.ts'
 
-/** More than a worker has slots for one queue, so that no worker can have them all. */
+/** More than the slots of a worker for one queue, so that one worker cannot have all of them. */
 const jobsPerWorker = 5
-/** Less than the grace of a ticket: what is overdue is taken in another way, which would hide a dead subscription. */
+/** Less than the grace of a ticket: workers take overdue jobs from the log, which would hide a dead subscription. */
 const withinMs = 20_000
 const lookEveryMs = 50
 
 /**
- * Finds workers that are up and take nothing: where others do their work, nothing else that is checked would show it. Of
- * each queue more jobs are dispatched than all slots but one worker's can hold, and none ends before every worker has one.
+ * Finds workers that are up and take nothing. No other check shows that if other workers do their work. For each queue it
+ * dispatches more jobs than all workers but one have slots for, and no job ends before every worker has one.
  */
 export class Probe {
   readonly #stage: Stage
   readonly #jobs: readonly JobDefinition<void, void, undefined>[]
-  /** Processes that have a job of the queue that is being looked at. */
+  /** Processes that have a job of the queue that is probed now. */
   readonly #holding = new Set<SimulatedProcess>()
   #queue: string | undefined
 

@@ -2,20 +2,20 @@ import type { Clock } from '@errand/core/ports'
 import type { World } from './world.ts'
 
 /**
- * A process of the simulation: it can be killed at any await, and frozen. What comes from outside (a timer, an answer, a
- * delivery) enters it here and only here, so that nothing happens in a dead one and all of it late in a frozen one.
+ * A process of the simulation. It can be killed at any await, and frozen. Everything from outside (a timer, an answer, a
+ * delivery) enters it only here, so that nothing happens in a dead process, and everything happens late in a frozen one.
  */
 export class SimulatedProcess {
   readonly name: string
   readonly clock: Clock
-  /** Objects of whose claim the log has told this process its decision. */
+  /** Tickets on which the log has told this process its decision. */
   readonly decided: WeakSet<object> = new WeakSet()
-  /** Killed when it reaches the await of this number. */
+  /** It is killed when it reaches the await with this number. */
   diesAt: number | undefined
   /** How far its wall clock is off. */
   skewMs = 0
   readonly #world: World
-  /** By its monotonic clock, which stands still while the machine sleeps. */
+  /** Its start by its monotonic clock, which stops while the machine sleeps. */
   #startMs: number
   #awaits = 0
   #isDead = false
@@ -63,14 +63,14 @@ export class SimulatedProcess {
     return !this.#isDead
   }
 
-  /** As `kill -9`. */
+  /** Ends it like `kill -9`. */
   kill(): void {
     if (this.#isDead) return
     this.#world.note(this.name, 'IS KILLED')
     this.#end()
   }
 
-  /** It has ended in order. */
+  /** Marks it as ended in order. */
   end(): void {
     if (!this.#isDead) this.#end()
   }
@@ -78,7 +78,7 @@ export class SimulatedProcess {
   /** Its machine has slept, so it does not know how long it was away. */
   hasSlept = false
 
-  /** As `kill -STOP`, and `-CONT` so much later; or, asleep, as a laptop whose lid was shut. */
+  /** Like `kill -STOP`, and `-CONT` after `ms`; with `asleep` like a laptop with a closed lid. */
   freeze(ms: number, asleep: boolean): void {
     if (this.#isDead || this.#held) return
     this.#world.note(this.name, asleep ? 'SLEEPS' : 'IS FROZEN', () => `for ${Math.round(ms)} ms`)
@@ -111,7 +111,7 @@ export class SimulatedProcess {
     const world = this.#world
     const after: Clock['after'] = (delayMs, callback) => {
       let isOff = false
-      // As Node: no timer is shorter than a millisecond.
+      // As in Node, no timer is shorter than a millisecond.
       const callOff = world.at(Math.max(1, delayMs), () => this.enter(() => void (isOff || callback())))
       return () => {
         isOff = true

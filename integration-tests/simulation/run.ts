@@ -20,22 +20,22 @@ export interface RunOptions {
 export interface Run {
   readonly seed: number
   readonly store: StoreKind
-  /** Nothing, or what is wrong. */
+  /** What is wrong; empty if nothing is. */
   readonly wrong: readonly Wrong[]
-  /** Of all that happened: the same for the same seed. */
+  /** A hash of everything that happened: the same for the same seed. */
   readonly hash: string
   readonly steps: number
   readonly jobs: number
-  /** From the end of all trouble until nothing was left to do. */
+  /** The time from the end of all trouble until nothing was left to do. */
   readonly quietAfterMs: number
   readonly trace: readonly string[] | undefined
 }
 
-/** Once nothing goes wrong any more, everything must be done within this. */
+/** After the end of all faults everything must be done within this time. */
 const quietWithinMs = 180_000
 const lookEveryMs = 100
 const watchersMs = 15_000
-/** And every worker must have stopped within this, once it was asked to. */
+/** Every worker must stop within this time. */
 const stopWithinMs = 120_000
 
 /** Runs one seed from the beginning to the end, and checks it. */
@@ -118,7 +118,7 @@ function keepResumed(stage: Stage): void {
   world.at(1_000, () => keepResumed(stage))
 }
 
-/** Nothing is left to do: every job has ended, or stands behind one that has failed and blocks its key. */
+/** True if nothing is left to do: every job has ended, or waits behind one that has failed and blocks its key. */
 function isQuiet({ log, servedBrokers }: Stage): boolean {
   let blocked = 0
   for (const counts of log.store.counts().values()) {

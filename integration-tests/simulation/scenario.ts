@@ -9,11 +9,11 @@ export type DriverUrl = (typeof driverUrls)[number]
 
 export interface PlannedDispatch {
   readonly atMs: number
-  /** Inside a transaction of the caller's own. */
+  /** Dispatched inside the caller's own transaction. */
   readonly inTransaction: boolean
   /** The caller waits for the end of the job. */
   readonly awaitsResult: boolean
-  /** More than one: all of them or none. */
+  /** If there are several: all of them or none. */
   readonly requests: readonly {
     readonly job: SimulatedJob
     readonly payload: Payload
@@ -41,7 +41,7 @@ export class Scenario {
   readonly driver: DriverUrl
   /** The system moves from driver to driver. */
   readonly moves: boolean
-  /** Operators meddle. */
+  /** Operators change jobs, queues and workers. */
   readonly operated: boolean
   /** Somebody follows the events. */
   readonly followed: boolean
@@ -97,7 +97,7 @@ function planned(chance: Chance, jobs: readonly SimulatedJob[], withinMs: number
   }
 }
 
-/** Enough at a time for a worker to learn how brief they are, and a long one among them now and then. */
+/** Enough jobs at a time for a worker to learn how brief they are, with a long one among them now and then. */
 function briefOnes(
   chance: Chance,
   [job]: readonly SimulatedJob[],

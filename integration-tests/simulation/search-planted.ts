@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-// By its file: the package would load what bugs are planted in.
+// Imported by file, because the package would load the code that bugs are planted in.
 import { scaleLimit } from '../../packages/testkit/src/slowness.ts'
 import { plantedBugs } from './planted.ts'
 import type { PlantedBug } from './planted.ts'
@@ -11,7 +11,7 @@ export interface Found {
   readonly bug: PlantedBug
   /** Seeds until one failed; undefined if none did. */
   readonly seeds: number | undefined
-  /** The names of what did not hold. */
+  /** The names of the invariants that did not hold. */
   readonly invariants: readonly string[]
   readonly output: string
 }
@@ -40,7 +40,7 @@ export function search(bug: PlantedBug, seconds: number): Promise<Found> {
   })
 }
 
-/** Prints, and with `write` keeps in the docs, how many seeds it took to find each. The exit code. */
+/** Prints how many seeds it took to find each, and with `write` writes it into the docs. Returns the exit code. */
 export async function searchPlanted(name: string, write: boolean): Promise<number> {
   const wanted = plantedBugs.filter((bug) => name === 'all' || bug.name === name)
   if (wanted.length === 0) throw new Error(`there is no planted bug ${name}`)

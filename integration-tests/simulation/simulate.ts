@@ -1,6 +1,6 @@
 /**
- * Runs the simulation. `pnpm simulate` runs a fixed set of seeds, `--seconds 60` fresh ones for so long, `--seed 7` one of
- * them with its trace, `--planted all` (or a name) shows that planted bugs are found; with `--write` in docs/simulation.md.
+ * Runs the simulation. `pnpm simulate` runs a fixed set of seeds, `--seconds 60` fresh seeds for a minute, `--seed 7` one
+ * seed with its trace. `--planted all` (or a name) shows that planted bugs are found; `--write` writes docs/simulation.md.
  */
 import { parseArgs } from 'node:util'
 import { replaceGlobals } from './globals.ts'
@@ -20,14 +20,14 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
     store: { type: 'string', default: 'memory' },
     hashes: { type: 'boolean', default: false },
-    /** Of the processes that `--planted` starts. */
+    /** For the processes that `--planted` starts. */
     plant: { type: 'string' },
   },
 })
 
 if (values.planted === undefined) await run()
 else process.exitCode = await searchPlanted(values.planted, values.write)
-// Promises of processes that were killed are never settled, and would keep this one alive. What was printed goes first.
+// Promises of killed processes are never settled, and would keep this process alive. Its output must be written first.
 process.stdout.write('', () => process.exit())
 
 async function run(): Promise<void> {
@@ -49,7 +49,7 @@ async function run(): Promise<void> {
     process.exitCode = result.wrong.length > 0 ? 1 : 0
     return
   }
-  // Stack traces of the many errors that are made on purpose cost more than all the rest.
+  // The stack traces of the many intended errors would cost more than everything else.
   Error.stackTraceLimit = 0
   const fresh = values.seconds !== undefined && values.plant === undefined
   const first = fresh ? Math.floor(Math.random() * 2 ** 31) : Number(values.from)

@@ -12,7 +12,7 @@ const page = readFileSync(new URL('../../docs/simulation.md', import.meta.url), 
 
 const inOneTest = 500
 const onSqlite = 100
-/** Of a quiet machine. */
+/** The limit on a quiet machine. */
 const patienceMs = 200_000
 
 function simulate(...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
@@ -74,7 +74,7 @@ function countSeeds({ name }: PlantedBug): number {
 }
 
 describe.concurrent('bugs that are planted in the real code', () => {
-  // The others are found as surely, but cost ten times as much: `pnpm simulate --planted all`.
+  // The others are found too, but cost ten times as much: `pnpm simulate --planted all`.
   const quick = plantedBugs.filter((bug) => countSeeds(bug) <= 50)
 
   it('are ten and more', () => expect(quick.length).toBeGreaterThan(10))

@@ -35,7 +35,7 @@ export class Stage {
     this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong))
   }
 
-  /** Those from which somebody takes: a broker that the system has left keeps what it has. */
+  /** Brokers that workers take from. A broker that the system has left keeps its tickets. */
   get servedBrokers(): readonly Broker[] {
     const transfer = this.log.store.facts().transfer
     if (!transfer) return this.brokers

@@ -8,11 +8,11 @@ import { sqliteStore } from '../../packages/log-sqlite/src/store.ts'
 export const storeKinds = ['memory', 'sqlite'] as const
 export type StoreKind = (typeof storeKinds)[number]
 
-/** Where the log's rows are. */
+/** The store of the log's rows. */
 export interface Rows {
-  /** As they are now. */
+  /** The rows as they are now. */
   readonly store: JobStore
-  /** One transaction, alone; nothing of it is kept when it throws. */
+  /** Runs one transaction alone. If it throws, nothing of it is kept. */
   transact<T>(rules: (store: JobStore) => T): T
   close(): void
 }
@@ -25,14 +25,14 @@ export function openRows(kind: StoreKind): Rows {
   return { store, transact: (rules) => rules(store), close: () => undefined }
 }
 
-/** The store that ships, over a database in memory: its statements are real, its file and its locks are not there. */
+/** The real SQLite store over a database in memory: its statements are real, but it has no file and no locks. */
 function openSqlite(): Rows {
   const database = new DatabaseSync(':memory:')
   const sql = new Statements(database)
   migrate(sql)
   sql.run('update errand_log set log_id = ?', logId)
   return {
-    // One for each transaction: it keeps what it has read of the log's facts.
+    // A new one for each transaction, because it caches the log's facts.
     get store() {
       return sqliteStore(sql)
     },

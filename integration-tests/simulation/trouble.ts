@@ -7,7 +7,7 @@ import type { Stage } from './stage.ts'
 
 const hourMs = 3_600_000
 
-/** Disasters, one after another, until it is ended. */
+/** Causes disasters, one after another, until it is ended. */
 export class Trouble {
   readonly #stage: Stage
   readonly #fleet: Fleet
@@ -23,7 +23,7 @@ export class Trouble {
     if (stage.faults.disasters.length > 0) this.#next()
   }
 
-  /** Everything is repaired: what is down comes up, what is frozen goes on. */
+  /** Repairs everything: servers that are down start again, frozen processes go on. */
   end(): void {
     this.#isOver = true
     const { log, brokers, faults } = this.#stage

@@ -5,12 +5,12 @@ interface Hold {
   readonly id: string
   readonly fromMs: number
   readonly toMs: number
-  /** Position of its events in the log, which orders what happened in one millisecond. */
+  /** The position of its event in the log, which orders events of one millisecond. */
   readonly from: number
   readonly to: number
 }
 
-/** From when to when a job held its unique key, by its events. */
+/** The times in which a job held its unique key, by its events. */
 function listHolds(row: JobRow, events: readonly EventRecord[]): Hold[] {
   const holds: Hold[] = []
   let from: EventRecord | undefined
@@ -25,7 +25,7 @@ function listHolds(row: JobRow, events: readonly EventRecord[]): Hold[] {
   return holds
 }
 
-/** Two jobs that held one key at once. */
+/** Finds two jobs that held one key at the same time. */
 export function uniqueOverlaps(
   rows: readonly JobRow[],
   eventsOf: ReadonlyMap<string, readonly EventRecord[]>,
@@ -45,7 +45,7 @@ export function uniqueOverlaps(
   })
 }
 
-/** Whether the job was, at some moment between, what a dispatch may be a duplicate of. */
+/** Whether a dispatch could be a duplicate of this job at some moment between the two. */
 export function heldUnique(
   row: JobRow,
   events: readonly EventRecord[],

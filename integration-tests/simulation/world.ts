@@ -12,15 +12,15 @@ interface Moment {
 const mostSteps = 400_000
 
 /**
- * True time, and what is to happen in it. All that runs in a simulation runs in a step of the world: one callback, and
- * every promise that follows from it, before time goes on.
+ * The true time, and what happens when. Everything in a simulation runs in a step of the world: one callback, and every
+ * promise that follows from it, before time goes on.
  */
 export class World {
   readonly chance: Chance
   /** Lines of the run, if they are asked for. */
   readonly trace: string[] | undefined
   readonly startMs: number = Date.UTC(2026, 0, 1)
-  /** Whose step it is. */
+  /** The process whose step runs now. */
   current: SimulatedProcess | undefined
   steps = 0
   #nowMs = this.startMs
@@ -38,12 +38,12 @@ export class World {
     return this.#nowMs
   }
 
-  /** Of everything that was noted, with its time: two runs with one hash went the same way. */
+  /** A hash of everything that was noted, with its time: two runs with the same hash were the same. */
   get hash(): string {
     return (this.#hash >>> 0).toString(16).padStart(8, '0')
   }
 
-  /** Something has happened that a reader of the trace wants to know. */
+  /** Notes for the trace what has happened. */
   note(who: string, what: string, more?: () => string): void {
     this.#mix(Math.round((this.#nowMs - this.startMs) * 1_000))
     for (let index = 0; index < what.length; index += 1) this.#mix(what.charCodeAt(index))
@@ -54,7 +54,7 @@ export class World {
     this.trace.push(`${at} ${who.padEnd(12)} ${what}${detail === undefined ? '' : ` ${detail}`}`)
   }
 
-  /** Runs it so much later; the returned function calls it off. */
+  /** Runs it after `delayMs`. The returned function cancels it. */
   at(delayMs: number, run: () => void): () => void {
     const moment: Moment = { at: this.#nowMs + delayMs, order: (this.#order += 1), run }
     this.#push(moment)

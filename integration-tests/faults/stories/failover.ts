@@ -46,8 +46,8 @@ export const failoverStories: readonly Story[] = [
       const follower = on.follow()
       await until(() => follower.events.length > 0, { what: 'somebody follows', pause })
 
-      // Nothing is cut. Open connections stay with a server that answers and accepts no writes; one that is made now
-      // meets a standby.
+      // Nothing is cut. Open connections stay with a server that answers and accepts no writes; a new one
+      // gets a standby.
       pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
       await pair.turnReadOnly()
       await lasts(uselessMs)
