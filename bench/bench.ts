@@ -42,7 +42,7 @@ async function bench(options: Options, servers: Servers, folder: string): Promis
   for (let number = 0; number < options.rounds; number++) {
     for (const variants of groups) {
       for (const phase of allPhases) {
-        // By turns: neither build is always the first.
+        // In turns, so that neither build is always first.
         const turns = number % 2 === 0 ? variants : variants.toReversed()
         for (const variant of turns.filter((one) => isMeasured(one, phase))) {
           say(`round ${number + 1} of ${options.rounds}: ${variant.name} ${phase.name}`)

@@ -8,7 +8,7 @@ const run = promisify(execFile)
 export const ownRoot = fileURLToPath(new URL('..', import.meta.url))
 const bench = fileURLToPath(new URL('.', import.meta.url))
 
-/** Errand as it was at another commit, measured by the bench of today. */
+/** Errand at another commit, measured by the current bench. */
 export interface Build extends AsyncDisposable {
   /** For people: `739b7e9`. */
   readonly name: string
@@ -17,20 +17,20 @@ export interface Build extends AsyncDisposable {
   readonly module: string
 }
 
-/** What today's subjects import, and where older commits have it. */
+/** Packages that the current subjects import, and their names in older commits. */
 const formerly: Readonly<Record<string, string>> = { 'log-postgres': 'job-log' }
 
 /**
- * A commit in a worktree of its own, with its dependencies installed, or a folder where somebody has done so. Today's bench is
- * copied beside it, so that both are measured alike: the peers and the client libraries are those of today, and only
- * Errand's packages are those of the commit. It works as far back as what `subjects/errand*.ts` uses is there.
+ * A commit in its own worktree with its dependencies installed, or a folder that somebody has prepared like that. The current
+ * bench is copied beside it, so that both are measured in the same way: only Errand's packages are those of the commit, and
+ * peers and client libraries are the current ones. The commit must have everything that `subjects/errand*.ts` uses.
  */
 export async function openBuild(against: string, folder: string): Promise<Build> {
   const isFolder = existsSync(join(against, 'packages'))
   const root = isFolder ? resolve(against) : join(folder, 'against')
   const remove = isFolder ? undefined : await worktree(against, root)
   const copy = join(folder, 'against-bench')
-  // Beside it and not in it: a folder that somebody gave stays as it was.
+  // Beside it and not in it: a given folder stays as it was.
   cpSync(bench, copy, { recursive: true, filter: (path) => basename(path) !== 'node_modules' })
   linkModules(root, join(copy, 'node_modules'))
   return {
@@ -43,7 +43,7 @@ export async function openBuild(against: string, folder: string): Promise<Build>
 
 async function worktree(commit: string, root: string): Promise<() => Promise<void>> {
   const git = async (...given: string[]): Promise<unknown> => run('git', given, { cwd: ownRoot })
-  // That of a run which was interrupted, and whose folder is gone.
+  // Removes the worktree of an interrupted run whose folder is gone.
   await git('worktree', 'prune')
   await git('worktree', 'add', '--detach', '--force', root, commit)
   const remove = async (): Promise<void> => void (await git('worktree', 'remove', '--force', root))
@@ -76,7 +76,7 @@ function linkModules(root: string, modules: string): void {
     const found = [folder, formerly[folder]].find(
       (each) => each !== undefined && existsSync(join(root, 'packages', each)),
     )
-    // A package that the commit has not yet: a subject that needs it fails, and says so.
+    // The commit may not have this package yet. A subject that needs it fails, and says so.
     if (found !== undefined) link(join(root, 'packages', found), join(modules, name))
   }
 }

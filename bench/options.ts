@@ -14,7 +14,7 @@ export interface Options {
   readonly backlog: number
   readonly subjects: readonly SubjectEntry[]
   readonly phases: readonly Phase[]
-  /** A commit, or a folder: Errand's subjects are measured by turns with those of it. */
+  /** A commit or a folder: Errand's subjects are measured in turns with those of that build. */
   readonly against: string | undefined
 }
 

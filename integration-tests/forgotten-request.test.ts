@@ -1,5 +1,5 @@
-// What a request has used of Errand lives on after it: connections, timers, what others wait for. None of it may keep the
-// request's context, and with it the user and all else that an application puts there.
+// A request makes things in Errand that outlive it: connections, timers, batches. None of them may keep the request's async
+// context, with the user and everything else that an application stores there.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -26,7 +26,7 @@ const calls: Readonly<Record<string, (errand: Errand, id: string) => Promise<unk
   doctor: (errand) => errand.doctor(),
 }
 
-/** What a request had as its context, once it has been answered. */
+/** The context of a request, after its answer. */
 async function catchContext(act: () => Promise<unknown>): Promise<WeakRef<object>> {
   const context = { user: 'ada' }
   await request.run(context, () => Promise.all(Array.from({ length: atOnce }, act)))

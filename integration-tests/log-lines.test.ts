@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 
 const root = join(import.meta.dirname, '..')
 
-/** What starts processes and is not asked for its log lines. */
+/** Code that starts processes and whose log lines are not checked. */
 const others: Readonly<Record<string, string>> = {
   'integration-tests/deprecations.test.ts': 'two lines of JavaScript, without Errand',
   'integration-tests/docs.test.ts': 'a script that compares pages',

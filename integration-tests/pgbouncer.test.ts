@@ -76,7 +76,7 @@ describe.skipIf(postgres === undefined)('behind PgBouncer', () => {
       codes.add(error.code)
       told.add(error.message)
     }
-    // One process is enough for one refusal, which is repeated on another connection; two disturb each other all the time.
+    // One process meets only one refusal, and repeats it on another connection. Two processes disturb each other all the time.
     const logs = [1, 2].map(() => logFromUrl(url()).open(context))
     onTestFinished(async () => void (await Promise.all(logs.map((log) => log.close()))))
     const ask = (): Promise<unknown> =>

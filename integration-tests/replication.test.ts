@@ -97,7 +97,7 @@ describe.skipIf(server === undefined)('a published job log', () => {
     const { pool, log, advance } = await database(`p_${randomUUID().slice(0, 8)}`)
     await pool.query(`create publication everything ${which}`)
     await live(log)
-    // Nobody made partitions in time: these events lie in the default one.
+    // Nobody made partitions in time, so these events are in the default one.
     await advance(40 * day)
     await live(log)
     await advance(2 * day)

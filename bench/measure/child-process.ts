@@ -10,7 +10,7 @@ export const ownModule = fileURLToPath(new URL('child.ts', import.meta.url))
 /** What a child may still take to close after its work. */
 const endMs = 15_000
 const complaintLength = 2_000
-/** A subject that writes a line for each job is not at its best: who measured it so would measure its log. */
+/** A subject that writes a line for each job is slower than it could be: the figures would be those of its log. */
 const mostLines = 100
 
 export interface Child extends AsyncDisposable {
@@ -33,14 +33,14 @@ export function killAll(): void {
 
 let files = 0
 
-/** Starts a process for a task. What it says goes to a file, and is shown only if it fails: subjects log as they please. */
+/** Starts a process for a task. Its output goes to a file, and is shown only if it fails, because subjects may log anything. */
 export function spawnChild(task: Task, module: string = ownModule): Child {
   const file = join(task.place.folder, `said-${process.pid}-${files++}.log`)
   const said = openSync(file, 'w')
   const env = {
     ...process.env,
     NODE_ENV: 'production',
-    // Errand runs from its sources here: that their types are stripped once is enough.
+    // Errand runs from its sources here. With this their types are stripped only once.
     NODE_COMPILE_CACHE: join(task.place.folder, 'compiled'),
   }
   const child = fork(module, { stdio: ['ignore', said, said, 'ipc'], env })

@@ -1,4 +1,4 @@
-/** A process that does one thing for one subject, told by its parent, and ends with it. */
+/** A process that does one task of its parent for one subject, and ends with its parent. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { countCalls } from '../profile/calls.ts'
 import { Sampling } from '../profile/sampling.ts'
@@ -40,7 +40,7 @@ interface Timing {
 
 async function run(task: Task): Promise<void> {
   const { profileTo } = task
-  // Of a latency not the whole counts but each step, and a profiler would be in the way.
+  // For a latency each step counts and not the whole, and a profiler would disturb it.
   const isLatency = task.role === 'latency' || task.role === 'latency-worker'
   const profiled = profileTo !== undefined
   const steps =
@@ -56,7 +56,7 @@ async function run(task: Task): Promise<void> {
       await told.go.promise
     },
     timed: async () => {
-      // Without a turn between them: what counts begins in one moment.
+      // Without a turn of the event loop between them: both begin at the same moment.
       usage.begin()
       calls.begin()
       await sampling?.begin()
@@ -71,7 +71,7 @@ async function run(task: Task): Promise<void> {
   })
   setTimeout(() => process.exit(0), closeMs)
   await subject.close()
-  // Whatever a subject keeps open.
+  // Exits even if a subject keeps something open.
   process.exit(0)
 }
 

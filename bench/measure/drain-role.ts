@@ -14,7 +14,7 @@ interface Drain {
   readonly send: (message: FromChild) => void
 }
 
-/** Runs jobs until it is told that the fleet has run them all: how many each process gets, only the parent knows. */
+/** Runs jobs until the parent says that the fleet has run all of them: only the parent knows how many each process gets. */
 export async function runJobs({ subject, work, timed, finish, send }: Drain): Promise<() => number> {
   let [count, opening, said] = [0, 0, 0]
   let [firstMs, lastMs] = [0, 0]

@@ -10,9 +10,9 @@ const followEveryMs = 20
 
 /**
  * Worker processes run the jobs that wait. The clock runs from the start of the first handler to the start of the n-th, or
- * until the time is over. What a worker loads when it starts is not measured, and what is not yet settled at the end is at
- * most what it had prefetched. Jobs that started together with the first one were fetched before the clock ran, so they do
- * not count. Followers have seen all of it before it is over, and what they cost is with the processes.
+ * until the time is over. The start of a worker is not measured. At the end only jobs that a worker had prefetched may be
+ * unsettled. Jobs that started together with the first one were fetched before the clock ran, so they do not count. Followers
+ * must have seen everything before it is over, and their cost is added to that of the processes.
  */
 export async function drain(scene: Scene, processes: number, n: number): Promise<readonly Measured[]> {
   const task = scene.task('drain', n)
@@ -29,7 +29,7 @@ export async function drain(scene: Scene, processes: number, n: number): Promise
   const drained = measured.map((one) => (rate === undefined ? one : { ...one, rate }))
   if (!followers || !seeing) return drained
 
-  // The servers' part in what followers have not yet seen comes after the drain.
+  // The servers' work for events that followers have not seen yet comes after the drain.
   const servers = (): number => task.servers.reduce((sum, pid) => sum + readCpuSeconds(pid), 0)
   const from = servers()
   const ran = measured.reduce((sum, { jobs }) => sum + jobs, 0)

@@ -33,7 +33,7 @@ export async function enqueueBulk(subject: Subject, n: number, bytes: number): P
   return { jobs: next, rate: (1_000 * next) / (clockMs() - from) }
 }
 
-/** Leaves n jobs to be run: nothing is timed, and calls may overlap. */
+/** Dispatches n jobs for a later phase: nothing is timed, and calls may overlap. */
 export async function fill(subject: Subject, n: number, bytes: number): Promise<void> {
   let next = 0
   const calls = async (): Promise<void> => {
@@ -46,7 +46,7 @@ export async function fill(subject: Subject, n: number, bytes: number): Promise<
   await Promise.all(Array.from({ length: workload.fillers }, calls))
 }
 
-/** The connection, the plans, the compiled code: what a process pays once is not what is measured. */
+/** Makes connections, plans and compiled code first, because the costs that a process has only once are not measured. */
 export async function warmUp(
   subject: Subject,
   role: 'enqueue1' | 'enqueueBulk',

@@ -11,8 +11,8 @@ const warmUps = 5
 const lostMs = 60_000
 
 /**
- * Milliseconds from the call of dispatch to the handler's start, one job at a time, with the worker idle before each. It
- * runs in a process of its own, as workers do; both read one monotonic clock.
+ * Milliseconds from the call of dispatch to the handler's start, one job at a time, with the worker idle before each. The
+ * worker runs in another process, as usual. Both read one monotonic clock.
  */
 export async function latencies(
   subject: Subject,

@@ -1,4 +1,4 @@
-/** About 200 bytes of JSON, as most jobs have: an id, a few words, no blob. Some phases ask for more. */
+/** About 200 bytes of JSON, like most jobs: an id, a few words, no blob. Some phases use larger ones. */
 export interface Payload {
   readonly index: number
   readonly user: string
@@ -6,7 +6,7 @@ export interface Payload {
 }
 
 export const usualBytes = 200
-/** What a payload of the usual size has besides its text. */
+/** The size of a payload without its text. */
 const aroundBytes = 60
 
 const words = 'the quick brown fox jumps over the lazy dog while five boxing wizards watch, '.repeat(2)
@@ -23,7 +23,7 @@ export function makePayloads(from: number, count: number, bytes: number = usualB
 const mostText = 1 << 16
 let random: string | undefined
 
-/** Letters without a pattern: a database compresses a repeated sentence to nothing, and nobody stores such. */
+/** Letters without a pattern. A database would compress a repeated sentence to almost nothing, and real payloads are not like that. */
 function longText(index: number, length: number): string {
   random ??= randomText(2 * mostText)
   const from = (index * 997) % mostText

@@ -3,12 +3,12 @@ import { usualBytes } from './payload.ts'
 /** What a phase does with a subject. */
 export type Act = 'enqueue1' | 'enqueueBulk' | 'drain' | 'latency' | 'idle' | 'startup'
 
-/** What the jobs of a phase are like, and how a worker runs them. */
+/** The jobs of a phase, and how a worker runs them. */
 export interface Work {
   readonly payloadBytes: number
-  /** What a handler waits. */
+  /** How long a handler waits. */
   readonly handlerMs: number
-  /** Of the worker. */
+  /** Slots of the worker. */
   readonly slots: number
   /** The number of queues that the jobs go to, which one worker serves. */
   readonly queues: number
@@ -30,9 +30,9 @@ export interface Phase {
   readonly only?: readonly string[]
 }
 
-/** No phase is timed longer, so that a whole round ends: then its figure is that of the jobs until then. */
+/** The limit of a phase, so that a whole round ends. Its figure is then that of the jobs until the limit. */
 export const mostSeconds = 6
-/** How long an idle worker is looked at. Of SQS longer: its polls last 20 s. */
+/** How long an idle worker is measured. Longer for SQS, because its polls last 20 s. */
 export const idleSeconds = 10
 export const idlePollSeconds = 40
 
@@ -72,7 +72,7 @@ export const phases: readonly Phase[] = [
   phase('startup', 'startup', { jobs: 0, only: logs }),
 ]
 
-/** Whether a subject is measured so. */
+/** Whether a subject is measured in this phase. */
 export function hasPhase(subject: string, { only }: Phase): boolean {
   return only?.some((name) => `${subject}-`.startsWith(name.replace(/-?$/, '-'))) ?? true
 }

@@ -13,7 +13,7 @@ export function readCpuSeconds(root: number): number {
     try {
       return readTimes(pid).ownSeconds
     } catch {
-      // It ended a moment ago, and its parent has its time.
+      // It has just ended, and its time is now its parent's.
       return 0
     }
   })
@@ -25,7 +25,7 @@ export function readEndedSeconds(pid: number): number {
   return readTimes(pid).endedSeconds
 }
 
-/** Whether this machine tells what its processes use. */
+/** Whether this machine shows the CPU use of its processes. */
 export function isCpuKnown(root: number): boolean {
   try {
     readCpuSeconds(root)

@@ -9,7 +9,7 @@ import type { Round, Scene, Variant } from './scene.ts'
 import { startupRatio } from './startup.ts'
 import type { Measured } from './task.ts'
 
-/** What one phase of one round found; undefined is what a subject or this machine does not tell. */
+/** The figures of one phase of one round; undefined if a subject or this machine does not show one. */
 export interface Figures {
   /** Jobs per second. */
   readonly rate?: number | undefined
@@ -17,7 +17,7 @@ export interface Figures {
   readonly latencies?: readonly number[] | undefined
   /** CPU per job of the subject's own processes, in µs. */
   readonly clientUs?: number | undefined
-  /** And of the servers. */
+  /** CPU per job of the servers, in µs. */
   readonly serverUs?: number | undefined
   /** Per job. */
   readonly walBytes?: number | undefined
@@ -29,7 +29,7 @@ export interface Figures {
   /** Of an idle worker. */
   readonly commitsPerSecond?: number | undefined
   readonly requestsPerSecond?: number | undefined
-  /** Operators' lists over what waits: CPU of all processes, in ms. */
+  /** Operators' lists over many waiting jobs: CPU of all processes, in ms. */
   readonly listsMs?: number | undefined
   /** CPU of `errand jobs list`, as a multiple of `node -e 0`. */
   readonly startup?: number | undefined
@@ -44,7 +44,7 @@ export async function measure(variant: Variant, phase: Phase, round: Round): Pro
   if (act === 'startup') return { startup: await startupRatio(variant, scene, round) }
   if (act === 'idle') return await idle(variant, scene, round)
   const marks = async (): Promise<Written> => round.servers.written(variant.entry.needs)
-  // Before the drain what is written is the preparation's.
+  // Everything written before the drain belongs to the preparation.
   let from = await marks()
   const measured =
     act === 'drain'
@@ -77,7 +77,7 @@ function computeFigures(measured: readonly Measured[]): Figures {
     ...(isTimed
       ? { clientUs: (1e6 * sum((one) => one.cpuSeconds)) / jobs, serverUs: (1e6 * serverSeconds) / jobs }
       : {}),
-    // None means that the subject speaks another protocol, which nobody counts.
+    // None means that the subject uses another protocol, which is not counted.
     statements: countKind(calls, 'statement') / jobs || undefined,
     requests: countKind(calls, 'request') / jobs || undefined,
     rssMb: first?.rssMb,
@@ -106,7 +106,7 @@ async function measureWritten(
   }
 }
 
-/** What a worker costs that has nothing to do. */
+/** Measures the cost of an idle worker. */
 async function idle({ entry }: Variant, scene: Scene, { servers }: Round): Promise<Figures> {
   await using worker = scene.child(scene.task('idle', 0))
   await worker.ready

@@ -14,9 +14,9 @@ export interface Variant {
   /** `name`, `name ×4`, `name +1000000`, `name @739b7e9`. */
   readonly name: string
   readonly processes: number
-  /** Finished jobs behind the queue. */
+  /** Finished jobs that are in the log already. */
   readonly backlog: number
-  /** Fleets and histories are a question of draining alone. */
+  /** Fleets and histories are measured only in drains. */
   readonly phases: readonly Phase[]
   /** The module of its processes, if they are of another build. */
   readonly module?: string
@@ -90,7 +90,7 @@ export async function setScene(
   return { space, task, child, perform, [Symbol.asyncDispose]: kept ? async () => {} : remove }
 }
 
-/** Fit for a schema, a prefix and a queue: also of PostgreSQL, which takes 63 bytes, and adds names of its own to it. */
+/** A name for a schema, a prefix and a queue. PostgreSQL allows 63 bytes, and some names are made longer than this one. */
 function nameSpace(name: string): string {
   return name
     .replaceAll('errand', 'e')

@@ -24,7 +24,7 @@ interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>
 }
 
-/** CPU of `errand jobs list`, as users have it installed, as a multiple of `node -e 0`; run by turns. */
+/** CPU of `errand jobs list`, installed as users have it, as a multiple of `node -e 0`. Both run in turns. */
 export async function startupRatio({ root, entry }: Variant, scene: Scene, round: Round): Promise<number> {
   const bin = await install(root, join(round.folder, `installed-${scene.space}`))
   const { place } = scene.task('idle', 0)
@@ -45,7 +45,7 @@ export async function startupRatio({ root, entry }: Variant, scene: Scene, round
   return used.list / used.nothing
 }
 
-/** Packages as they are published, linked as an installer does it: their JavaScript, and the exports that a user sees. */
+/** Links packages in their published form, as an installer does: their JavaScript, and the exports that a user sees. */
 async function install(root: string, folder: string): Promise<string> {
   const compiler = ['@typescript/native-preview', 'typescript']
     .map((name) => join(root, 'node_modules', name, 'bin', 'tsc'))

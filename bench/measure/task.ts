@@ -21,7 +21,7 @@ export interface Task {
   readonly place: Place
   /** Jobs: to measure with, or to prepare. */
   readonly n: number
-  /** Processes whose descendants are the servers that work for it: what they use counts. */
+  /** Processes whose descendants are its servers: their CPU counts. */
   readonly servers: readonly number[]
   /** Write a CPU profile into this folder, and note the steps of a latency. */
   readonly profileTo?: string | undefined
@@ -37,7 +37,7 @@ export interface Measured {
   readonly latencies?: readonly number[]
   /** User and system time of the process in the timed part. */
   readonly cpuSeconds: number
-  /** And of the servers. */
+  /** The same of the servers. */
   readonly serverCpuSeconds: number
   /** Peak of the whole process. */
   readonly rssMb: number
@@ -89,8 +89,8 @@ export const workload = {
   /** Jobs of the latency measurement, and how long it may take with a subject that only polls. */
   latencyJobs: 150,
   latencyMaxMs: 10_000,
-  /** Between two of them, so that worker and dispatcher are idle again; jittered, so that no poll is in step. */
+  /** The pause between two of them, so that worker and dispatcher are idle again. Jittered, so that no poll is in step. */
   latencyPauseMs: 25,
-  /** Before an idle worker is looked at. */
+  /** The wait before an idle worker is measured. */
   calmMs: 3_000,
 } as const

@@ -23,7 +23,7 @@ type Count = (kind: Counted['kind'], name: string) => void
  * Counts calls where the client libraries make them: each call of pg's `Client.query` is one statement; each request of the
  * AWS SDK is one; a statement of node:sqlite is a call into the library.
  *
- * @param sqlite SQLite's as well: a job has several, and to count them costs a part of what they cost
+ * @param sqlite also counts SQLite's statements; a job has several, and counting them takes noticeable time
  */
 export function countCalls(sqlite: boolean): Calls {
   const counts = { statement: new Map<string, number>(), request: new Map<string, number>() }

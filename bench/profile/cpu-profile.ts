@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { aligned } from '../report/table.ts'
 
-/** As much of V8's CPU profile as is read here. */
+/** The parts of V8's CPU profile that are read here. */
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number

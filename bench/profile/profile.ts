@@ -49,7 +49,7 @@ export async function profile(entry: SubjectEntry, base: Omit<Round, 'number'>):
   return parts.join('\n\n')
 }
 
-/** The way of one job, from the call of dispatch to the handler's start. */
+/** The steps of one job, from the call of dispatch to the handler's start. */
 async function measureLatency(variant: Variant, base: Omit<Round, 'number'>): Promise<string> {
   await using scene = await setScene(variant, phaseNamed('latency'), { ...base, number: 0 }, 0, base.folder)
   const { steps = [], latencies = [] } = await scene.perform('latency', 0)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 const intervalUs = 500
 
-/** A CPU profile of the timed part alone: of one by `--cpu-prof` most would be the loading of modules. */
+/** A CPU profile of only the timed part: a profile by `--cpu-prof` would mostly show the loading of modules. */
 export class Sampling {
   readonly #folder: string
   #session: Session | undefined

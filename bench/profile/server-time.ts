@@ -2,12 +2,12 @@ import { Client } from 'pg'
 import { aligned } from '../report/table.ts'
 
 const top = 15
-/** Sessions hand their statistics over with a delay. */
+/** Sessions report their statistics with a delay. */
 const settledMs = 1_500
 
 /**
- * What the work costs inside PostgreSQL: time by function (`track_functions`), by statement where the server has loaded
- * `pg_stat_statements`, and bytes of WAL. Superusers only; others learn what they lack.
+ * The cost of the work inside PostgreSQL: time by function (`track_functions`), by statement if the server has loaded
+ * `pg_stat_statements`, and bytes of WAL. Only for superusers; others get an error that says what is missing.
  */
 export class ServerTime {
   readonly #url: string
@@ -19,7 +19,7 @@ export class ServerTime {
     this.#url = url
   }
 
-  /** Before the connections that are measured are made. */
+  /** Call it before the measured connections are made. */
   async begin(): Promise<void> {
     const database = new URL(this.#url).pathname.slice(1)
     try {

@@ -12,10 +12,10 @@ export interface Pair {
 
 /** No row may fall behind the other build by more than this. */
 const atLeast = 0.97
-/** What is to become faster, and by how much, since 739b7e9. */
+/** What must become faster, and by how much, since 739b7e9. */
 const wanted: Readonly<Record<string, number>> = { 'errand-postgres drain': 2 }
 
-/** New over old for each phase: rates, or where there are none, old latency over new. One is better on both. */
+/** New over old for each phase: rates, or old latency over new if there is no rate. Above one the new build is better. */
 export function compareBuilds(name: string, pairs: readonly Pair[]): string {
   const rows = pairs.flatMap(({ subject, own, other }) =>
     [...own].flatMap(([phase, rounds]) => makeRows(`${subject} ${phase}`, rounds, other.get(phase) ?? [])),

@@ -16,7 +16,7 @@ export interface Summary {
   readonly phases: Readonly<Record<string, PhaseSummary>>
 }
 
-/** What each phase found in each round. */
+/** The figures of each phase in each round. */
 export type Rounds = ReadonlyMap<string, readonly Figures[]>
 
 export function summarize({ name, entry, processes, backlog }: Variant, n: number, found: Rounds): Summary {

@@ -7,7 +7,7 @@ interface Target {
   readonly atLeast?: number
   readonly atMost?: number
   readonly value: Compute
-  /** The same of CPU per job of all processes, beside a ratio of rates. */
+  /** The same for CPU per job of all processes, shown beside a ratio of rates. */
   readonly cpu?: Compute
 }
 

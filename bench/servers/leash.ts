@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 
-/** A program that ends when this process does, however that ends: its shell waits for the end of our pipe. */
+/** A program that ends with this process, however this process ends: its shell waits for the end of our pipe. */
 export interface Leashed {
   /** Ends it in order. */
   end(): Promise<void>

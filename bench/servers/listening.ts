@@ -33,7 +33,7 @@ function listFiles(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
   } catch {
-    // Another user's, or it has just closed one.
+    // The process is another user's, or has just closed a file.
     return []
   }
 }

@@ -13,8 +13,8 @@ const loopback = 'postgres://postgres@127.0.0.1:5432/postgres'
 const run = promisify(execFile)
 
 /**
- * A server of the run's own, or a database of its own on the given one (else on the one of the usual port), with the
- * server's own settings: durable, unless the server says otherwise.
+ * A server of the run's own, or a database of its own on the given server (else on the one at the usual port). It has the
+ * server's own settings: durable, unless the server is configured otherwise.
  */
 export const findPostgres: FindServer = async (setting, folder) => {
   const own = setting === undefined ? await startPostgres(folder) : undefined
@@ -34,7 +34,7 @@ export const findPostgres: FindServer = async (setting, folder) => {
     url: database.href,
     what: own ? `${about}, private` : about,
     pid: own?.pid ?? pidListening(url, 5432),
-    // A checkpoint in the middle of a phase would be that subject's bad luck.
+    // A checkpoint in the middle of a phase would make its figures worse.
     settle: async () => {
       await query(url, 'checkpoint').catch(() => undefined)
     },
@@ -61,7 +61,7 @@ export const findPostgres: FindServer = async (setting, folder) => {
 
 async function written(url: string, database: string): Promise<Written> {
   try {
-    // A commit that waits for the disk: what came before it can be read from the log's files then.
+    // This commit waits for the disk. After it, everything before it can be read from the files of the WAL.
     await query(url, `select pg_logical_emit_message(true, 'bench', '')`)
     const [row] = await query(
       url,

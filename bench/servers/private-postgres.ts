@@ -9,8 +9,8 @@ import { freePort, leashed } from './leash.ts'
 const run = promisify(execFile)
 
 /**
- * Durable, as every package configures it. Nothing of its own begins in the middle of a phase: no vacuum, and no checkpoint,
- * which the bench asks for before each.
+ * Durable, as every package configures it. The server begins no vacuum and no checkpoint in the middle of a phase; the bench
+ * asks for a checkpoint before each.
  */
 const settings = ['autovacuum=off', 'max_wal_size=8GB', 'checkpoint_timeout=1h', 'max_connections=200']
 const bootMs = 30_000
@@ -24,7 +24,7 @@ export interface PrivatePostgres {
   end(): Promise<void>
 }
 
-/** A server of the run's own, from the machine's packages: what is written and used there is the bench's alone. */
+/** A server of the run's own, from the machine's packages: only the bench writes to it and uses it. */
 export async function startPostgres(folder: string): Promise<PrivatePostgres | undefined> {
   const bin = await programs()
   if (bin === undefined) return undefined

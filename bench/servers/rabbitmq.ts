@@ -4,7 +4,7 @@ import type { FindServer } from './server.ts'
 
 const loopback = 'amqp://guest:guest@127.0.0.1:5672'
 
-/** What a subject may make there: the driver's queue of each lane, and the one of bare amqplib. */
+/** The queues that a subject may make: the driver's queue of each lane, and the queue of bare amqplib. */
 const listQueues = (space: string): readonly string[] => [
   ...['critical', 'high', 'normal', 'low'].map((lane) => `${space}:bench:${lane}:v1`),
   `${space}.bench`,
@@ -21,7 +21,7 @@ export const findRabbitmq: FindServer = async (setting) => {
     return {
       url,
       what,
-      // Its whole node: what others do there counts as well.
+      // The whole node: work for others on it counts too.
       pid: pidListening(url, 5672),
       wipe: (space) => deleteQueues(url, space),
       release: async () => {},

@@ -11,7 +11,7 @@ const loopback = 'redis://127.0.0.1:6379'
 const mostDatabases = 15
 
 /**
- * A server of the run's own where the machine has the program, in memory alone. Else a numbered database that was empty, and is
+ * A server of the run's own, only in memory, if the machine has the program. Else a numbered database that was empty, and is
  * flushed after every phase. The URL may name it: `redis://host:6379/9`.
  */
 export const findRedis: FindServer = async (setting, folder) => {
@@ -65,7 +65,7 @@ async function firstEmpty(client: Redis, numbers: readonly number[]): Promise<nu
       await client.select(number)
       if ((await client.dbsize()) === 0) return number
     } catch {
-      // Fewer databases than that.
+      // The server has fewer databases.
     }
   }
   return undefined

@@ -4,7 +4,7 @@ export type Urls = Readonly<Partial<Record<ServerName, string>>>
 
 /** How far a database is; undefined if the server is no database, or does not say. */
 export interface Written {
-  /** A place in its log, to look at what was written from there on. */
+  /** A place in its WAL, to find what was written after it. */
   readonly lsn: string | undefined
   readonly walBytes: number
   readonly commits: number | undefined
@@ -17,12 +17,12 @@ export interface OwnServer {
   readonly what: string
   /** Its process on this machine, whose descendants do the work; undefined if it cannot be seen. */
   readonly pid: number | undefined
-  /** Before a timed phase: what earlier phases left for later is done now. */
+  /** Called before a timed phase: does the work that earlier phases have left for later. */
   settle?(): Promise<void>
   written?(): Promise<Written>
   /** Insertions into indexes between two places of its log; undefined if nobody can read it. */
   indexEntries?(from: string, to: string): Promise<number | undefined>
-  /** Of tables and indexes. */
+  /** The size of tables and indexes. */
   diskBytes?(space: string): Promise<number>
   /** Removes everything named `space`. */
   wipe?(space: string): Promise<void>
@@ -33,7 +33,7 @@ export interface OwnServer {
 /** If the server is missing, resolves with the reason. `folder` is for what a server of the run's own stores. */
 export type FindServer = (setting: string | undefined, folder: string) => Promise<OwnServer | string>
 
-/** The URL that a subject declared to need. */
+/** The URL of a server that a subject needs. */
 export function getUrl(urls: Urls, name: ServerName): string {
   const url = urls[name]
   if (url === undefined) throw new Error(`there is no ${name} server in this run`)

@@ -9,7 +9,7 @@ import type { FindServer, OwnServer } from './server.ts'
 const launcher = fileURLToPath(new URL('fauxqs.mjs', import.meta.url))
 const loopback = 'sqs://test:test@eu-west-1?endpoint=http://127.0.0.1:4566'
 
-/** What answers on the emulators' usual port, else fauxqs in a process of its own. Real SQS only by the variable. */
+/** The SQS that answers on the emulators' usual port, else fauxqs in its own process. Real SQS only by the variable. */
 export const findSqs: FindServer = async (setting) => {
   if (setting !== undefined)
     return { url: setting, what: 'SQS at ERRAND_TEST_SQS', pid: undefined, release: async () => {} }

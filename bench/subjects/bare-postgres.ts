@@ -17,7 +17,7 @@ import type { OpenSubject, Started } from './subject.ts'
  * one batch are settled, the next batch is taken, on another connection.
  */
 export const batchesOfSlots: OpenSubject = (place) => open(place, undefined)
-/** As many at a time as the log takes: more prefetched jobs than 50 slots allow. */
+/** As many at a time as the log allows: more prefetched jobs than 50 slots would. */
 export const batchesOf500: OpenSubject = (place) => open(place, 500)
 
 const mostAppended = 500
@@ -85,7 +85,7 @@ function open(
         p_lowest: 0,
         p_overdue: false,
       })
-      // One row says only how long the search took.
+      // One row only has the time of the search.
       const jobs = rows.filter(({ id }) => id !== null)
       for (const { payload } of jobs) void started(JSON.parse(payload ?? '') as Payload)
       await settling

@@ -1,5 +1,5 @@
-// A promise of the public API keeps its process alive until it is settled, and an idle instance does not: whatever the log
-// and the driver. Shown by scripts that have nothing else to do, two at a time beside a loop that takes a core.
+// A promise of the public API keeps its process alive until it is settled, and an idle instance does not, with every log and
+// driver. Scripts that have nothing else to do show it, two at a time beside a loop that takes a core.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,7 @@ import { forgetful, queueNames, stories } from './app/stories.ts'
 import { makePlace, places } from '../fleet/shared.ts'
 import type { PlaceEnv } from '../fleet/shared.ts'
 
-/** How often each script runs: `ERRAND_TEST_REPEATS=30` for what depends on chance. */
+/** How often each script runs: `ERRAND_TEST_REPEATS=30` to find failures that are rare. */
 const repeats = Number(process.env['ERRAND_TEST_REPEATS'] ?? '1')
 const atOnce = 2
 const script = fileURLToPath(new URL('app/script.ts', import.meta.url))
@@ -23,7 +23,7 @@ const script = fileURLToPath(new URL('app/script.ts', import.meta.url))
 /** What it wrote, and how it ended. */
 async function run(story: string, env: PlaceEnv): Promise<string> {
   const child = spawn(process.execPath, [script, story], {
-    // Most of what such a process does is to load Errand's sources: the second one finds them compiled.
+    // Such a process mostly loads Errand's sources. With this the second one finds them compiled.
     env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'errand-alone-compiled'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -67,7 +67,7 @@ function listFunctions(api: object, prefix = ''): readonly string[] {
   })
 }
 
-/** They return at once: what they begin is awaited by other means, or by nobody. */
+/** They return at once. Other functions await what they begin, or nobody does. */
 const synchronous = ['wake', 'work']
 
 describe.each(places)('alone on $title', ({ name }) => {

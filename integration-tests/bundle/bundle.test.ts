@@ -54,7 +54,7 @@ describe.each(bundles)('a bundle by %s', (_what, bundle, extension) => {
     await bundle(join(import.meta.dirname, 'app', `${app}.ts`), file, external)
     if (external.length > 0)
       symlinkSync(join(import.meta.dirname, '..', 'node_modules'), join(folder, 'node_modules'))
-    // Without the NODE_PATH by which a package manager would bring its own packages into sight.
+    // Without NODE_PATH, by which a package manager would make its own packages visible.
     const { PATH, NODE_OPTIONS } = process.env
     const child = spawn(process.execPath, [file, join(folder, 'errand.db')], {
       cwd: folder,
@@ -66,7 +66,7 @@ describe.each(bundles)('a bundle by %s', (_what, bundle, extension) => {
     return `${out}${err}`.trim()
   }
 
-  /** What an error says is to be installed beside the bundle. */
+  /** The packages that an error says must be installed beside the bundle. */
   const advised = (said: string): readonly string[] =>
     [...said.matchAll(/--external:([^\s)]+)/g)].map(([, name]) => name ?? '')
 

@@ -28,7 +28,7 @@ const folder = mkdtempSync(join(tmpdir(), 'errand-demo-test-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 function demo(...args: string[]): Command {
-  // What the shell is configured with is no business of the demo.
+  // The demo must ignore the configuration of the shell.
   const env = { ERRAND_DRIVER: 'amqp://127.0.0.1:1' }
   return node([join(examples, 'demo/demo.ts'), ...args], { cwd: folder, env })
 }
@@ -48,7 +48,7 @@ function parseProcesses(output: string): number[] {
 
 const goodAudit = /(\d+) dispatched · \1 succeeded once · (\d+) lost and run again · 0 out of order/
 
-/** What every performance must show, whatever its log is, and its broker in the second half. */
+/** What every run must show, with every log, and every broker in the second half. */
 function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
   const [, dispatched, lost] = goodAudit.exec(output) ?? []
   expect(Number(dispatched), output).toBe(jobs)
@@ -215,7 +215,7 @@ async function commandsWork(output: string): Promise<void> {
   }
 }
 
-/** The audit is no decoration: one line in the ledger that the log never granted, and it fails. */
+/** The audit is real: it fails if the ledger has one line that the log never granted. */
 async function forgeryIsFound(out: string): Promise<void> {
   await using again = demo('--audit', '--out', out)
   expect(await again.exitCode, again.output()).toBe(0)

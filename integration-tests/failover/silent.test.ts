@@ -12,7 +12,7 @@ import { makeLog } from '../fleet/shared.ts'
 import { withParameters } from '../fleet/urls.ts'
 
 const server = inject('postgres')
-/** Once the network carries new connections: as after every other fault. */
+/** The same limit as after every other fault, once the network carries new connections. */
 const backMs = 10_000
 
 describe.skipIf(server === undefined)('a network that tells nobody', () => {
@@ -66,7 +66,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
       await client.connect()
       onTestFinished(() => client.end())
     }
-    // Not by the one that blocks: in a transaction PostgreSQL shows the sessions as they were at the first look.
+    // Not on the connection that blocks: in a transaction PostgreSQL shows the sessions as they were at the first look.
     const waiting = async (): Promise<readonly number[]> => {
       const { rows } = await watcher.query<{ pid: number }>(
         `select pid from pg_stat_activity where wait_event_type = 'Lock' and query like $1 order by pid`,
@@ -98,7 +98,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     await lasts(2_500)
     proxy.forget()
     const sinceMs = performance.now()
-    // All or nothing, so never asked twice: sent to a dead connection, nobody could say what became of it.
+    // All or nothing, so it is never repeated. If it was sent to a dead connection, its result is unknown.
     const jobs = [newJob({ queue: 'after' }), newJob({ queue: 'after' })]
     expect(await log.append(jobs, { atomic: true })).toMatchObject([{ status: 'added' }, { status: 'added' }])
     expect(performance.now() - sinceMs).toBeLessThan(scaleLimit(backMs))
@@ -113,7 +113,7 @@ describe.skipIf(server === undefined)('a network that tells nobody', () => {
     await errand.dispatch(job, undefined)
     proxy.refuse()
     proxy.cut()
-    // Its connection may not have noticed yet, and then it was sent.
+    // Its connection may not have noticed yet. Then the statement was sent.
     await expect(errand.dispatch(job, undefined)).rejects.toThrow(/job log/)
     const refused = await errand.dispatch(job, undefined).catch((thrown: unknown) => thrown)
     expect(refused).toMatchObject({ code: 'E_LOG_UNREACHABLE', ids: [expect.any(String)] })

@@ -55,10 +55,10 @@ describe.skipIf(!canHavePairs)('who follows the log through a failover', () => {
     const given = await store(after, 40)
     for (const cursor of cursors)
       await expect(after.read({ after: cursor, limit: 100 })).rejects.toMatchObject({ code: 'E_CURSOR' })
-    // Who had not come so far misses nothing, and goes on.
+    // A reader that had not seen the lost events goes on, and misses nothing.
     await follow(after, early, given)
     await follow(after, undefined, [...kept, ...given])
-    // The numbers of those that were lost were really given again.
+    // The numbers of the lost transactions were really given again.
     const numbers = await sql(pair.standby, 'select max(tx::text::bigint) as tx from errand.job_events')
     expect(Number(numbers[0]?.['tx'])).toBeGreaterThanOrEqual(Number(cursors[0]!.split('.')[1]))
   })
@@ -108,7 +108,7 @@ describe.skipIf(!canHavePairs)('who follows the log through a failover', () => {
     const lost = await follow(before, cursor, await store(before, 3))
     await pair.primary.kill()
     await pair.standby.promote()
-    // More is written on the new line than was lost on the old one, and replayed from the crash.
+    // Writes more on the new timeline than was lost on the old one. Crash recovery replays it.
     await sql(pair.standby, 'create table much as select generate_series(1, 100000)')
     await pair.standby.kill()
     await pair.standby.start()

@@ -14,7 +14,7 @@ async function first(events: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of events) return
 }
 
-/** What no log can hold, or no job can have. */
+/** Values that no log can store, or no job can have. */
 const inputs: readonly (readonly [what: string, code: string, ask: (errand: Errand) => unknown])[] = [
   ['a NUL in the name of a filter', 'E_NAME', (errand) => errand.jobs.list({ job: 'a\0' })],
   ['a NUL in the queue of a filter', 'E_NAME', (errand) => errand.jobs.list({ queue: 'a\0' })],

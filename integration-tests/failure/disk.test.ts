@@ -23,7 +23,7 @@ import type { Member } from '../fleet/member.ts'
 import { canHaveSmallDisk, startSmallDisk } from '../services/small-disk.ts'
 
 const worker = join(import.meta.dirname, '..', 'fleet', 'app', 'worker.ts')
-/** As after every other fault. */
+/** The same limit as after every other fault. */
 const backMs = 10_000
 const faultMs = 4_000
 
@@ -61,7 +61,7 @@ function open(file: string): JobLog {
   return logFromUrl(`sqlite:${file}`).open({ clock: systemClock, logger: quietLogger })
 }
 
-/** A dispatcher, and a worker once somebody wants one, on a file. */
+/** A dispatcher on a file, and a worker if the test starts one. */
 function fleetOn(file: string, ledger: string, through: readonly string[]) {
   const env = {
     ERRAND_LOG: `sqlite:${file}`,
@@ -96,7 +96,7 @@ function fleetOn(file: string, ledger: string, through: readonly string[]) {
           },
         },
       ),
-    /** More is dispatched, and more has ended. */
+    /** Waits until more jobs are dispatched, and more have ended. */
     async goesOn(): Promise<void> {
       const [dispatches, ends] = [acknowledged.length + 20, findEnded().size + 20]
       await until(() => acknowledged.length >= dispatches && findEnded().size >= ends, {
@@ -119,7 +119,7 @@ async function stop(member: Member): Promise<void> {
   expect(await member.exited, member.output()).toBe(0)
 }
 
-/** What every job has lived through, in a log that nobody has open any more. */
+/** Checks the history of every job, in a log that nobody has open any more. */
 async function keptPromises(file: string, ledger: string, acknowledged: readonly string[]): Promise<void> {
   const log = open(file)
   try {
@@ -192,7 +192,7 @@ describe.skipIf(process.platform !== 'linux' || !nobodyCanRun())(
       await fleet.goesOn()
       expect(performance.now() - sinceMs).toBeLessThan(scaleLimit(backMs))
 
-      // Those that have it open do not notice; one that only looks at first may open it.
+      // Processes that have it open do not notice. A process that only reads at first may open it.
       fleet.refused.length = 0
       chmodSync(file, 0o444)
       await fleet.goesOn()

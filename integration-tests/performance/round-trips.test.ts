@@ -1,5 +1,5 @@
-// What speed is made of and no machine can blur: how many statements the log is sent. A busy machine gathers larger batches,
-// so these bounds hold on any.
+// Counts the statements that the log gets. That decides the speed, and does not depend on the machine: a busy machine makes
+// larger batches, so these bounds are right everywhere.
 import { describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
 import { createErrand, defineJob, handle } from '@errand/core'
@@ -35,13 +35,13 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     await errand.dispatch(count)
     const statements = countStatements()
     let from = 0
-    // A wake-up of a moment ago keeps the next one waiting, which then has a statement of its own.
+    // If a wake-up was just sent, the next one waits, and then has its own statement.
     await until(async () => {
       from = statements.order.length
       await errand.dispatch(count)
       return statements.order[from + 1] === 'sent errand_notify'
     })
-    // Of the wake-up itself nobody waits for the answer.
+    // Nobody waits for the answer of the wake-up itself.
     const order = statements.order.slice(from).filter((step) => step !== 'answered errand_notify')
     expect(order).toEqual(['sent errand_append_alike', 'sent errand_notify', 'answered errand_append_alike'])
   })
@@ -95,7 +95,7 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     const statements = countStatements()
     const receipts = await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
     await Promise.all(receipts.map((receipt) => errand.result(receipt)))
-    // The record of one that had ended before somebody asked: those are read together.
+    // Jobs that had ended before somebody asked: their records are read together.
     expect(statements.of('errand_get')).toBe(statements.of('errand_past'))
     expect(statements.total()).toBeLessThan(jobs / 5)
     await worker.stop()

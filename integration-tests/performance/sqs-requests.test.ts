@@ -11,7 +11,7 @@ const queues = 20
 /** SQS answers a poll without messages after 20 s. */
 const pollSeconds = 20
 
-/** What AWS bills: counted at the SDK's middleware, every attempt of every operation. */
+/** Requests as AWS bills them: every attempt of every operation, counted at the SDK's middleware. */
 describe.skipIf(!hasSqs)('the requests to SQS', () => {
   it('of an idle worker with 20 queues stay below their ceiling', async (test) => {
     const { corner, faults } = await scene('sqlite', test)
@@ -42,7 +42,7 @@ describe.skipIf(!hasSqs)('the requests to SQS', () => {
     await sleep(1_000 * pollSeconds)
     const perSecond = (faults.totalRequests - before) / pollSeconds
     expect(perSecond).toBeLessThanOrEqual(ceilings.idleRequests)
-    // It listens at all.
+    // It does listen.
     expect(perSecond).toBeGreaterThan(0)
     await worker.stop()
     client.destroy()

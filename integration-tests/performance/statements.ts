@@ -7,7 +7,7 @@ type Query = (this: Client, ...args: unknown[]) => unknown
 export function countStatements(): {
   readonly of: (name: string) => number
   readonly total: () => number
-  /** What was sent and what was answered, in that order: `sent errand_take`, `answered errand_take`. */
+  /** Statements and answers in their order: `sent errand_take`, `answered errand_take`. */
   readonly order: readonly string[]
 } {
   const counts = new Map<string, number>()

@@ -1,5 +1,5 @@
-// What PostgreSQL writes for a job: bytes, entries and commits, which no machine can blur. The server is the test's own: nobody
-// else writes to its log.
+// What PostgreSQL writes for a job: bytes, entries and commits, which do not depend on the machine. The test has its own
+// server, so nobody else writes to its log.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -50,7 +50,7 @@ describe.skipIf(server === undefined)('what PostgreSQL writes', () => {
     expect.soft(found.walBytes).toBeLessThanOrEqual(ceilings.walBytes)
     expect.soft(found.indexEntries).toBeLessThanOrEqual(ceilings.indexEntries)
     expect.soft(found.diskBytes).toBeLessThanOrEqual(ceilings.diskBytes)
-    // A job has a row and a history: with less than this nothing was measured.
+    // A job has a row and a history. Less than this means that nothing was measured.
     expect(found.walBytes).toBeGreaterThan(500)
     expect(found.indexEntries).toBeGreaterThan(1)
     expect(found.diskBytes).toBeGreaterThan(300)
@@ -63,14 +63,14 @@ describe.skipIf(server === undefined)('what PostgreSQL writes', () => {
     )
     const worker = scene.errand.work({ concurrency: 50, handlers }, { signals: false })
     await worker.ready
-    // What a worker does first, and what sessions tell only once a second.
+    // Waits for the first acts of a worker, and for statistics, which sessions report once a second.
     await sleep(3_000)
     const before = await countCommits(scene)
     const seconds = 8
     await sleep(1_000 * seconds)
     const perSecond = ((await countCommits(scene)) - before) / seconds
     expect(perSecond).toBeLessThanOrEqual(ceilings.idleCommits)
-    // It beats at least.
+    // At least it beats.
     expect(perSecond).toBeGreaterThan(0)
     await worker.stop()
   })

@@ -2,7 +2,7 @@ import { until } from '@errand/testkit'
 import { pause } from '../fleet/looks.ts'
 import type { PrivateRabbitmq } from '../services/private-rabbitmq.ts'
 
-/** A node that is short of memory: it takes nothing from publishers until the act is over. */
+/** Makes a node short of memory: it takes nothing from publishers until the act is over. */
 export async function whileAlarmed(
   node: PrivateRabbitmq,
   act: (blocked: () => Promise<unknown>) => Promise<void>,

@@ -1,4 +1,4 @@
-// A broker that takes nothing, for as long as it likes, because it is short of memory or disk.
+// A broker that takes nothing from publishers for any time, because it is short of memory or disk.
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createErrand } from '@errand/core'
 import type { Errand } from '@errand/core'
@@ -29,18 +29,18 @@ describe.skipIf(!canHaveNode)('a RabbitMQ that takes no tickets', () => {
     const on = await scene('rabbitmq', { driver, publishGraceMs: 2_000 })
     const { errand, env, log } = on
     const worker = await startWorker(env)
-    // In this process, whose tickets are refused.
+    // A worker in this process, whose tickets are refused.
     const here = errand.work({ handlers: fleetHandlers(on.ledger) }, { signals: false, queues: ['work'] })
     await here.ready
     await dispatch(errand, 20)
     await allEnded(log, 60_000)
     expect(here.health().broker).toBeUndefined()
-    // Somebody who has published nothing yet.
+    // An instance that has published nothing yet.
     const stranger = createErrand({ log: on.url, driver, logger: quietLogger })
     onTestFinished(() => stranger.close())
 
     await whileAlarmed(node, async (blocked) => {
-      // Who only asks is told as well.
+      // An instance that only asks gets the reason too.
       for (const asking of [errand, stranger])
         expect((await asking.doctor()).findings).toContainEqual(refuses)
       await blocked()

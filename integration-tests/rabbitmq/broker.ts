@@ -1,4 +1,4 @@
-// What tests see of a broker, and do to it, past the driver.
+// How tests read and change a broker without the driver.
 import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import type { Channel } from 'amqplib'
@@ -18,7 +18,7 @@ export function brokerQueue(prefix: string, queue: string, lane: Lane): string {
   return `${prefix}:${queue}:${lane}:v1`
 }
 
-/** Runs something on a connection of its own. */
+/** Runs something on its own connection. */
 export async function onBroker<T>(url: string, act: (channel: Channel) => Promise<T>): Promise<T> {
   const connection = await connect(url, { noDelay: true, timeout: 5_000 })
   connection.on('error', () => {})

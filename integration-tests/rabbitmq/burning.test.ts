@@ -1,5 +1,5 @@
-// Whole workers on a broker that burns. One fleet of two worker processes lives through one fault after another, on a node
-// of its own, while jobs are dispatched all the time; the last test looks back at all of them.
+// Whole workers on a broker that fails. One fleet of two worker processes goes through one fault after another, on its own
+// node, while jobs are dispatched all the time. The last test checks the whole history.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Receipt } from '@errand/core'
 import { scaleLimit, startFaultProxy, until } from '@errand/testkit'
@@ -28,10 +28,10 @@ import { endsWell, nameQueue, startRabbitmqFleet } from './fleet.ts'
 import { canHaveNode, nodeOfItsOwn } from './node.ts'
 
 let node: PrivateRabbitmq
-/** Between the dispatcher and the node. */
+/** The proxy between the dispatcher and the node. */
 let proxy: FaultProxy
 let fleet: Fleet
-/** A job that runs through all of the faults, and longer than any ticket may be held here. */
+/** A job that runs during all faults, and longer than a ticket may be held here. */
 let long: {
   readonly on: Scene
   readonly job: Receipt<unknown>
@@ -44,7 +44,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   beforeAll(async () => {
     node = await nodeOfItsOwn({
       config: () => ['consumer_timeout = 5000'],
-      // How often a channel looks whether that is over. Default: every minute.
+      // How often a channel checks that timeout. Default: every minute.
       advanced: '[{rabbit, [{channel_tick_interval, 1000}]}].',
     })
     atTheEnd.push(() => node.stop())
@@ -71,7 +71,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
     await whileAlarmed(node, async (blocked) => {
       await fleet.dispatchGoesOn(40)
       await blocked()
-      // What is dispatched from here on is taken from the log.
+      // From here on workers take jobs from the log.
       await fleet.goesOn(100)
     })
     await fleet.takesAgain()
@@ -80,7 +80,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
   test('confirms that never come: dispatch goes on, and tickets flow again when they come', async () => {
     proxy.blackHole('down')
     await fleet.dispatchGoesOn(100)
-    // Not for each one: a broker that does not answer is not waited for again and again.
+    // A broker that does not answer delays only a few dispatches, and each of them for a short time.
     expect(fleet.slowestDispatchMs).toBeLessThan(scaleLimit(5_000))
     proxy.heal()
     await fleet.takesAgain()
@@ -95,7 +95,7 @@ describe.skipIf(!canHaveNode)('a fleet on a RabbitMQ that burns', () => {
 
   test('the node killed with -9: dispatch goes on, and both workers take again', async () => {
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
-    // declared; ours have been standing for long, and it is the workers who are tested here.
+    // declared. Our queues are older, and this test is about the workers.
     await node.kill()
     await fleet.dispatchGoesOn(40)
     await node.start()

@@ -1,4 +1,4 @@
-// A worker's side of a driver, and nothing else of a worker: for tests of what a broker does to it.
+// Uses a driver as a worker does, without the rest of a worker: for tests of what a broker does to it.
 import { isErrandError } from '@errand/core/ports'
 import type { Driver, Ticket } from '@errand/core/ports'
 import { newTicket, until, workerRef } from '@errand/testkit'

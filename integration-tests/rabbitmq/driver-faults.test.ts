@@ -1,4 +1,4 @@
-// What the driver does while its broker burns: on a node of its own, which these tests kill.
+// What the driver does while its broker fails, on a node that these tests kill.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -78,7 +78,7 @@ describe.skipIf(!canHaveNode)('a RabbitMQ node that burns', () => {
     await publishAll(publisher, first)
     await consumer.received(first)
     // RabbitMQ 3.10 leaves a quorum queue without a leader for good when it is killed in the seconds after the queue was
-    // declared; what is tested here is the driver.
+    // declared. This test is about the driver, so it waits.
     const declaredMs = performance.now()
     await until(() => performance.now() - declaredMs > 5_000)
     const tickets = makeTickets(2_000, queue)

@@ -1,4 +1,4 @@
-// Two worker processes on one log and one broker, with dispatching going on: what faults are tried on.
+// Two worker processes on one log and one broker, with dispatching going on, for tests of faults.
 import { expect, onTestFinished } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
 import { startFleet } from '../fleet/fleet.ts'
@@ -11,8 +11,8 @@ import { readPrefix } from '../fleet/urls.ts'
 import { brokerQueue, deleteQueues, driverUrl, findLane, newPrefix } from './broker.ts'
 
 /**
- * @param broker its URL, past every proxy
- * @param dispatcherUrl how the dispatcher reaches it, where not as the workers do
+ * @param broker its URL, without a proxy
+ * @param dispatcherUrl how the dispatcher reaches it, if not as the workers do
  */
 export async function startRabbitmqFleet(
   broker: string,
@@ -33,7 +33,7 @@ export async function startRabbitmqFleet(
     jobs: 'plain',
     env: { LEASE_MS: String(scaleLimit(2_000)), EVERY_MS: '20' },
     dispatcherEnv: { ERRAND_DRIVER: driverUrl(dispatcherUrl, prefix) },
-    // Nothing ever comes in this lane but what a fleet waits for: who has a free slot listens to it.
+    // This lane is always empty, so every worker with a free slot listens to it.
     isTaking: async () => (await findLane(broker, brokerQueue(prefix, 'work', 'critical')))?.consumers === 2,
   })
   await fleet.begin()
@@ -44,7 +44,7 @@ export function nameQueue({ place }: Fleet, lane: 'normal' | 'critical'): string
   return brokerQueue(readPrefix(place.driver), 'work', lane)
 }
 
-/** No more is dispatched; every job ends, all with success, and every promise was kept. */
+/** Stops dispatching, and checks that every job ends with success and every promise was kept. */
 export async function endsWell(fleet: Fleet): Promise<void> {
   await fleet.rest()
   const succeeded = await collectIds(fleet.errand.jobs.list({ state: 'succeeded' }))

@@ -65,7 +65,7 @@ describe.skipIf(url === undefined)('a fleet on a RabbitMQ that anybody writes to
     await errand.jobs.cancel(later.id, { by: 'the test' })
     await endsWell(fleet)
 
-    // A worker that still held one would hand it back now.
+    // If a worker still held one, it would hand it back now.
     for (const worker of fleet.workers) {
       worker.signal('SIGTERM')
       expect(await worker.exited, worker.output()).toBe(0)

@@ -1,4 +1,4 @@
-// What somebody may put on a broker who can write to it.
+// What anybody who can write to a broker may put on it.
 import type { Ticket } from '@errand/core/ports'
 import { newTicket } from '@errand/testkit'
 

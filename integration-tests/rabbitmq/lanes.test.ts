@@ -27,7 +27,7 @@ describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
     })
     const after = await on.log.end()
     const critical = await dispatchCritical(on.errand, 10)
-    // A dispatch waits for the broker for a second at most.
+    // A dispatch waits at most a second for the broker.
     const driver = on.env['ERRAND_DRIVER'] ?? ''
     const lane = brokerQueue(new URL(driver).searchParams.get('prefix') ?? '', 'work', 'critical')
     await until(async () => (await findLane(driver.replace(/\?.*/, ''), lane))?.waiting === 10, {
@@ -47,7 +47,7 @@ describe.skipIf(url === undefined)('lanes of a queue on RabbitMQ', () => {
     )
     expect(isCritical[0]).toBe(true)
     const before = isCritical.slice(0, isCritical.lastIndexOf(true))
-    // One grant in ten is the lowest lane's: of fourteen, the four before included, at most two.
+    // One grant in ten goes to the lowest lane: of fourteen grants, with the four before, at most two.
     expect(before.filter((each) => !each).length).toBeLessThanOrEqual(2)
   })
 

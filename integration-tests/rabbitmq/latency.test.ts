@@ -12,13 +12,13 @@ import { brokerQueue, driverUrl, findLane } from './broker.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')
-/** Far more than this machine adds to one job, and short enough for what connecting may take. */
+/** Far longer than this machine adds to one job, and short enough for the limit of connecting. */
 const oneWayMs = Math.min(400, Math.max(100, scaleLimit(30)))
 
 describe.skipIf(amqp === undefined || postgres === undefined)(
   'an idle system on RabbitMQ and PostgreSQL',
   () => {
-    // Time cannot be judged on a busy machine, so the network is made slow, and round trips are what is counted.
+    // Times mean little on a busy machine. So the test makes the network slow, and counts round trips.
     test('a job starts two round trips after its dispatch: one for the ticket, one for the claim', async () => {
       const on = await scene('rabbitmq')
       const { prefix } = on
@@ -49,7 +49,7 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
   },
 )
 
-/** The worker has stopped and begun to listen again since its last job: a ticket in any lane is pushed to it. */
+/** Waits until the worker listens again after its last job: then a ticket in any lane is pushed to it. */
 async function isIdle(broker: string, prefix: string): Promise<void> {
   let sinceMs: number | undefined
   const isListening = async (): Promise<boolean> => {

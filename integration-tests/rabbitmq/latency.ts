@@ -36,7 +36,7 @@ const latencies: number[] = []
 for (let n = -20; n < jobs; n += 1) {
   const receipt = await errand.dispatch(work, { n, failures: 0, ms: 0 })
   await errand.result(receipt)
-  // Idle again, at no fixed beat.
+  // Idle again, for a random time.
   await sleep(10 + Math.random() * 40)
   if (n < 0) continue
   const events = await log.readHistory(receipt.id)

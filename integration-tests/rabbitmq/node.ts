@@ -5,7 +5,7 @@ import type { PrivateRabbitmq, PrivateRabbitmqOptions } from '../services/privat
 /** Whether this run can have a node that it may kill. */
 export const canHaveNode: boolean = inject('amqp') !== undefined && isRabbitmqInstalled()
 
-/** @throws where no RabbitMQ is installed: see `canHaveNode`. */
+/** @throws if no RabbitMQ is installed: see `canHaveNode` */
 export async function nodeOfItsOwn(options?: PrivateRabbitmqOptions): Promise<PrivateRabbitmq> {
   const node = await startPrivateRabbitmq(options)
   if (!node) throw new Error('no RabbitMQ is installed')

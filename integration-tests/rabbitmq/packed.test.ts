@@ -160,7 +160,7 @@ describe.skipIf(url === undefined)('messages of RabbitMQ with several tickets', 
     expect(JSON.parse(text)).toMatchObject({ id: ids[0], queue: 'work', lane: 'normal' })
     expect(await on.messages()).toBe(0)
     await startWorker(on.env)
-    // Well within the half minute after which relays publish again by default: here the grace is two seconds.
+    // By default relays publish again after half a minute. Here the grace is two seconds.
     await allEnded(on.log, 60_000)
     expect(await on.violations()).toBe('')
   })

@@ -1,4 +1,4 @@
-// A worker on a broker that does not let it in, as people meet it who have mistyped a URL.
+// A worker on a broker that does not let it in, for example because of a wrong URL.
 import { fileURLToPath } from 'node:url'
 import { describe, expect, inject, it } from 'vitest'
 import type { DoctorReport } from '@errand/core'

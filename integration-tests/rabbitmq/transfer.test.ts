@@ -20,8 +20,8 @@ const integrationTests = new URL('..', import.meta.url).pathname
 
 const inFlight = 5_000
 /**
- * Twenty slots of two workers take at least eight seconds for them: longer than dispatchers may take to hear of a move. On a
- * busy machine the command takes long to start as well, and there must be jobs left by then.
+ * Two workers with twenty slots take at least eight seconds for the jobs: longer than dispatchers may take to hear of a move.
+ * On a busy machine the command also takes long to start, and jobs must be left by then.
  */
 const jobMs = Math.min(150, scaleLimit(30))
 

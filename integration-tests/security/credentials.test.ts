@@ -11,7 +11,7 @@ import { z } from 'zod'
 import { makeFolder } from '../fleet/shared.ts'
 
 const errandBin = fileURLToPath(new URL('../../packages/errand/src/bin.ts', import.meta.url))
-/** A password, and what it is in a URL. */
+/** A password, and its form in a URL. */
 const secret = 'c0rrect/horse@battery'
 const inUrl = encodeURIComponent(secret)
 const traces = [secret, inUrl, 'c0rrect', 'battery']
@@ -21,7 +21,7 @@ const postgresAt = (url: string, over: Readonly<Record<string, string>>): string
 const pg = inject('postgres') ?? 'postgres://127.0.0.1:1/none'
 const amqp = inject('amqp') ?? 'amqp://127.0.0.1:1'
 
-/** Everything that a URL with a password can lead to but success. */
+/** Every way in which a URL with a password can fail. */
 const wrong: readonly (readonly [
   what: string,
   log: string | undefined,
@@ -64,7 +64,7 @@ const wrong: readonly (readonly [
 
 const hello = defineJob({ name: 'security.hello', payload: z.object({ card: z.string() }) })
 
-/** An error in every way in which somebody might show it. */
+/** An error in every form in which it may be shown. */
 function shown(error: unknown): string {
   const parts = [inspect(error, { depth: 20, showHidden: true }), String(error), JSON.stringify(error)]
   for (let at = error; at instanceof Error; at = at.cause)
@@ -121,7 +121,7 @@ describe('credentials', () => {
   ] as const)(
     'the command line shows no password either: errand %s',
     async (command, [, log, driver, code]) => {
-      // Where the drivers are installed.
+      // The folder where the drivers are installed.
       const cwd = fileURLToPath(new URL('..', import.meta.url))
       const file = join(makeFolder(), 'errand.db')
       const words = command === 'doctor' ? ['doctor'] : ['dispatch', 'security.hello', '{}', '--unchecked']

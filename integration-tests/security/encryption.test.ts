@@ -9,7 +9,7 @@ import { z } from 'zod'
 import { logs, makeFolder } from '../fleet/shared.ts'
 import { ownSchema } from './schema.ts'
 
-/** In every text that a job has: found nowhere but in the clear. */
+/** A mark in every text of a job. It must be found only in decrypted texts. */
 const marker = 'XYZZY-4111-1111'
 const key = (): string => randomBytes(32).toString('base64')
 const secret = z.object({ card: z.string() })
@@ -24,7 +24,7 @@ const refund = defineJob({ name: 'security.refund', queue: 'pay', payload: secre
 const decline = defineJob({ name: 'security.decline', queue: 'pay', payload: secret, retry: { attempts: 1 } })
 const later = defineJob({ name: 'security.later', queue: 'pay', payload: secret })
 
-/** A log that can be opened with other keys, searched as raw bytes, and written to behind Errand's back. */
+/** A log that can be opened with other keys, searched as raw bytes, and written to without Errand. */
 interface Vault {
   open(keys?: readonly string[]): { readonly errand: Errand; readonly logged: () => string }
   bytes(): Promise<string>
@@ -210,7 +210,7 @@ describe.each(logs)('encryption on %s', (name) => {
     const listed: string[] = []
     for await (const job of operator.jobs.list({ queue: 'pay' })) listed.push(job.id)
     expect(listed).toHaveLength(2)
-    // Another test's transaction may be open, and readers of all jobs wait for what is older.
+    // Another test's transaction may be open, and readers of all jobs wait for older transactions.
     const read = await until(async () => {
       const texts: string[] = []
       for await (const event of operator.events.read({ queue: 'pay', after: 'start' }))

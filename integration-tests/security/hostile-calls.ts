@@ -18,7 +18,7 @@ export interface RoleFunction {
   readonly roles: readonly string[]
 }
 
-/** The functions that the log gives to its roles, as it says itself: what is new is thrown at as well. */
+/** The functions that the log gives to its roles, read from the log itself, so that new ones are tested too. */
 export async function functionsOfRoles({ log, sql }: Called): Promise<readonly RoleFunction[]> {
   const roles = ['dispatcher', 'worker', 'operator'] as const
   const given = new Map<string, string[]>()
@@ -45,11 +45,11 @@ export async function functionsOfRoles({ log, sql }: Called): Promise<readonly R
     .filter(({ parameters }) => parameters.length > 0)
 }
 
-/** A job of the one who calls, in a queue of its own; `job` and `worker` stand for it. */
+/** A job of the caller, in its own queue. `job` and `worker` are placeholders for it. */
 const job = 'job'
 const worker = 'hostile-worker'
 
-/** What a parameter has in an honest call; a function's own before that of the name. `{…}` is the text of an array. */
+/** The value of a parameter in a normal call. An entry for a function goes before one for a name. `{…}` is the text of an array. */
 const plain: Readonly<Record<string, string | null>> = {
   p_id: job,
   p_ids: '{job}',
@@ -185,10 +185,10 @@ const times = ['infinity', '-infinity', '0001-01-01', '294276-12-31']
 /** Whole arrays, for parameters that are such. */
 const arrays = ['{}', '{NULL}', '{{a,b},{c,d}}', 'no array', '[5:5]={1}', `{${'1,'.repeat(5_000)}1}`]
 
-/** More than a payload may be, and more than other texts. */
+/** One byte more than a payload and a `meta` may have. */
 const tooLarge: Readonly<Record<string, number>> = { p_payloads: 25_165_825, p_metas: 2_097_153 }
 
-/** A null, and of what the parameter is, the values that no honest caller has. */
+/** A null, and the values of the parameter's type that no normal caller passes. */
 export function hostileValues(name: string, parameter: string): readonly (string | null)[] {
   const honest = makePlain(name, parameter)
   const cell = honest?.startsWith('{') ? honest.slice(1, -1) : honest
@@ -237,7 +237,7 @@ async function prepare({ log, sql }: Called, name: string, id: string): Promise<
   )
 }
 
-/** What a job has that is beyond what docs/security.md says: a line each. */
+/** Values of jobs that are beyond the bounds in docs/security.md, a line for each. */
 export async function beyondBounds({ sql }: Called): Promise<readonly unknown[]> {
   const century = 100 * 365 * 86_400_000
   const within = (column: string, most: number): string => `coalesce(${column} between 0 and ${most}, true)`

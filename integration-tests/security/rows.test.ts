@@ -30,7 +30,7 @@ async function open(): Promise<Stage> {
   return { log, by, sql, cursor: undefined }
 }
 
-/** Nobody's rows have stopped the line: what is honest is granted, ends, and can be looked at; sweeps run. */
+/** Checks that the queue goes on: normal jobs are granted, end, and can be read, and sweeps run. */
 async function lineGoesOn(stage: Stage, honest: readonly NewJob[]): Promise<void> {
   const { log, by } = stage
   await log.beat(by, { queues: [queue], taking: true, progress: [] })
@@ -74,10 +74,10 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
       const { name, parameters } = each
       const honest = [newJob({ queue }), newJob({ queue, ordering: { key: 'mine', onFailure: 'block' } })]
       await stage.log.append(honest)
-      // One hostile value in a call: of several, the first that is refused would hide the others.
+      // One hostile value in a call: with several, the first refused value would hide the others.
       for (const hostile of parameters)
         for (const value of hostileValues(name, hostile)) await call(stage, each, new Map([[hostile, value]]))
-      // Before anything that was stored has ended, and been pruned.
+      // Checked before stored jobs have ended and been pruned.
       if (name.startsWith('append')) expect(await beyondBounds(stage), name).toEqual([])
       await lineGoesOn(stage, honest)
     }
@@ -109,7 +109,7 @@ describe.skipIf(inject('postgres') === undefined)('rows that no code of ours wou
     await stage.log.close()
   })
 
-  /** What somebody may have written into a row: columns of `live`, then of `jobs`. */
+  /** Values that another program may have written into a row: columns of `live`, then of `jobs`. */
   const damages: readonly (readonly [table: 'live' | 'jobs', column: string, values: readonly string[]])[] = [
     ...['run', 'attempt', 'crashes', 'streak', 'version', 'max_crashes', 'replays'].map(
       (column) => ['live', column, ['2147483647', '-2147483648', '0']] as const,

@@ -17,11 +17,11 @@ import { aligned, mebibytes, seconds } from './table.ts'
 
 /** How much longer a claim may take at the end, when all jobs have a history, than at the start. */
 const highestRatio = 1.3
-/** And at the start, when all of them wait: more than noise. */
+/** The same for a claim at the start, when all of them wait: a difference above this is no noise. */
 const highestDepthRatio = 2
 /** The first and the last of these parts of the jobs are compared. */
 const partCount = 20
-/** Run before anything is measured: what the first statements of a process and of a server cost is not the queue's. */
+/** Run before anything is measured: the cost of the first statements of a process and a server is not the queue's. */
 const warmUpJobs = 10_000
 const callJobs = 500
 const openCalls = 4
@@ -37,12 +37,12 @@ export interface BacklogSummary {
   readonly claims: { readonly first: Statements; readonly last: Statements }
   /** The median time of a claim in each twentieth of the jobs. */
   readonly overTimeMs: readonly number[]
-  /** Of the median times: the last to the first. */
+  /** The last of the median times divided by the first. */
   readonly ratio: number
   readonly highestRatio: number
   /** While all jobs were dispatched, and while they ran. */
   readonly phases: Readonly<Record<Phase, Readonly<Record<string, Statements>>>>
-  /** Of the worker, in order: at its start, all dispatched, and then at each quarter of the jobs. */
+  /** Memory of the worker, in order: at its start, after all dispatches, and then at each quarter of the jobs. */
   readonly memory: readonly { readonly when: string; readonly bytes: number }[]
   readonly largestMemoryBytes: number
   readonly violations: readonly string[]
@@ -113,7 +113,7 @@ export async function backlog({ jobs }: BacklogOptions, { say, atTheEnd }: Run):
   memory.push({ when: 'all dispatched', bytes: latest(samples) })
   say(`dispatched in ${seconds(dispatchMs)}; now they run`)
   phase = 'draining'
-  // Whether it grows is asked of the time in which it works.
+  // Growth is checked only for the time in which it works.
   samples = watch.of(worker.pid)
   const drainMs = await measured(async () => {
     worker.tell('open')

@@ -1,7 +1,7 @@
 import { Chance } from '../simulation/chance.ts'
 import type { SoakFault } from './faults.ts'
 
-/** One fault, with everything about it that is left to chance. */
+/** One fault, with everything about it that is random. */
 export interface Choice {
   readonly fault: SoakFault
   /** From 0 to 1: which of the processes, or of the ways, it is. */
@@ -15,8 +15,8 @@ export interface Choice {
 const longestPauseMs = 4_000
 
 /**
- * Faults without an end, the same ones for the same seed, however long each takes. Dealt from a shuffled pack: every
- * fault happens once before any happens again.
+ * Endless faults, the same ones for the same seed, however long each takes. Each fault happens once before any happens
+ * again, in a random order.
  */
 export function* drawChoices(faults: readonly SoakFault[], seed: number): Generator<Choice, never> {
   const chance = new Chance(seed)

@@ -1,4 +1,4 @@
-// The fleet of a soak: who ends is started again, as by whatever keeps processes running, and every life is noted.
+// The fleet of a soak: a process that ends is started again, as a supervisor would, and every process is noted.
 import { checkProcesses, describeViolations } from '@errand/testkit'
 import { startFleet } from '../fleet/fleet.ts'
 import type { Fleet } from '../fleet/fleet.ts'
@@ -11,7 +11,7 @@ import type { Run } from './run.ts'
 
 /** Dispatches that are under way at the same time. */
 const lines = 4
-/** How much is shown of what a process said that ended by itself. */
+/** How many characters of its output are shown if a process ended by itself. */
 const wordsLength = 3_000
 
 /** The life of one process, once it is over or the soak is. */
@@ -20,14 +20,14 @@ export interface Life {
   readonly program: string
   /** Undefined: it lived until the end. */
   readonly ended: number | string | undefined
-  /** Whether it was told to, or killed. */
+  /** Whether the soak told it to end, or killed it. */
   readonly asked: boolean
   readonly memory: Samples | undefined
 }
 
 export interface Soaking {
   readonly fleet: Fleet
-  /** Nothing is asked of the processes any more: all lives, and what the soak itself has used of memory. */
+  /** Ends the watch. Returns all processes, the soak itself included, and the violations. */
   end(): { readonly lives: readonly Life[]; readonly violations: readonly string[] }
 }
 
@@ -43,7 +43,7 @@ export async function startSoaking(
   const lives: Life[] = []
   let over = false
   const isOver = (): boolean => over || ending.aborted
-  // Nothing is left of those that came and went but a line.
+  // Only a line is kept of processes that have ended.
   const note = ({ name, program, ended, expected, memory }: Member): void =>
     void lives.push({ name, program, ended, asked: ended === undefined || expected.length > 0, memory })
 
@@ -62,7 +62,7 @@ export async function startSoaking(
     },
   })
 
-  /** Again and again, as it may not come up while its log is away. */
+  /** Starts it again and again, because it may not start while its log is away. */
   async function revive(member: Member): Promise<void> {
     while (!isOver() && fleet.workers.includes(member)) {
       try {

@@ -14,8 +14,8 @@ import { seconds } from './table.ts'
 const checkEveryMs = 60_000
 
 /**
- * One fleet on servers of its own, and one fault after another, each begun when the fleet has recovered from the one
- * before. It ends early when something never recovers, or a checkpoint finds a violation: what comes after says nothing.
+ * One fleet on its own servers, and one fault after another. Each begins when the fleet has recovered from the previous one.
+ * It ends early if something does not recover or a checkpoint finds a violation, because later results would mean nothing.
  */
 export async function soak(options: SoakOptions, run: Run): Promise<Summary> {
   const { place, seed, minutes } = options

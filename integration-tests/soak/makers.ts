@@ -16,7 +16,7 @@ function between(shortestMs: number, longestMs: number, { share }: Choice): numb
 
 const failing = ['throttle', 'unavailable', 'missingQueue'] as const
 
-/** A fault of the stories, which lasts for as long as chance has it. */
+/** A fault of the stories, with a random length. */
 const lasting =
   (fault: keyof typeof shared, shortestMs = 1, longestMs = 1): Maker =>
   (fleet, choice) =>

@@ -9,7 +9,7 @@ import type { Fleet } from '../fleet/fleet.ts'
 import type { Member } from '../fleet/member.ts'
 import type { Maker } from './makers.ts'
 
-/** The first one is neither killed nor stopped, so that there is a long life whose memory can be looked at. */
+/** The first worker is neither killed nor stopped, so that its memory can be checked over a long time. */
 function victims({ workers }: Fleet): readonly Member[] {
   return workers.slice(1)
 }
@@ -19,7 +19,7 @@ function victim(fleet: Fleet, which: number): Member {
   return all[Math.floor(which * all.length)]!
 }
 
-/** Waits for a moment in which the worker runs something, as far as that comes. */
+/** Waits for a moment in which the worker runs a job, but not for ever. */
 async function whileItRuns(fleet: Fleet, worker: Member): Promise<void> {
   const runs = async (): Promise<boolean> => (await fleet.heldBy(worker.id)).length > 0
   await until(runs, { withinMs: 10_000, pause }).catch(() => {})

@@ -1,6 +1,6 @@
 /**
- * Random faults on a running fleet of real processes, for as long as it is told; or a million jobs in one queue:
- * `pnpm soak --help`. Everything that it starts is gone when it ends, however it ends.
+ * Random faults on a running fleet of real processes for a given time, or a million jobs in one queue: `pnpm soak --help`.
+ * It leaves nothing running, however it ends.
  */
 import { constants } from 'node:os'
 import { randomInt } from 'node:crypto'
@@ -17,7 +17,7 @@ const ending = new AbortController()
 const run: Run = { say, atTheEnd: (act) => void acts.push(act), ending: ending.signal }
 let closing: Promise<void> | undefined
 
-/** The last first; one that fails holds up none of the others. */
+/** Closes everything, the last first. If one fails, the others are still closed. */
 function close(): Promise<void> {
   ending.abort()
   closing ??= (async () => {
@@ -45,7 +45,7 @@ async function main(options: Options): Promise<boolean> {
     return true
   }
   const print = (summary: unknown, text: string): void => {
-    // Of what was interrupted nothing can be said.
+    // An interrupted run has no result.
     if (!ending.signal.aborted) process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : text)
   }
   if (options.mode === 'backlog') {
@@ -77,7 +77,7 @@ else {
   } catch (error) {
     if (!ending.signal.aborted) say(error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
-  // A run that was interrupted fails on what was taken from it: then the signal decides how this ends.
+  // An interrupted run fails because its servers are stopped. Then the signal decides the exit code.
   const interrupted = ending.signal.aborted
   await close()
   if (!interrupted) process.exit(code)

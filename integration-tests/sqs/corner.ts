@@ -44,12 +44,12 @@ export class Corner {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
-  /** Of its SQS queues. */
+  /** The names of its SQS queues. */
   async names(): Promise<readonly string[]> {
     return (await this.#queues()).map((url) => url.split('/').at(-1) ?? '')
   }
 
-  /** Puts messages on a lane, past the driver. */
+  /** Puts messages on a lane, without the driver. */
   async put(queue: string, lane: Lane, bodies: readonly string[]): Promise<void> {
     for (const QueueUrl of await this.#queues(`${queue}-${lane}`))
       for (const MessageBody of bodies)

@@ -12,7 +12,7 @@ describe.skipIf(!hasSqs).each(logs)('delays over SQS, with the log on %s', { con
     await start()
     const soon = await errand.dispatch(work, {}, { delay: '20m' })
     const late = await errand.dispatch(work, {}, { delay: '3d' })
-    // SQS is not asked to keep what is not due.
+    // No ticket is sent to SQS before its job is due.
     expect(faults.requests['SendMessageBatch']).toBeUndefined()
 
     await advance(19 * minute)

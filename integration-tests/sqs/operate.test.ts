@@ -22,7 +22,7 @@ describe.skipIf(!hasSqs).each(logs)(
       expect(await errand.jobs.get(moved.id)).toMatchObject({ state: 'ready', lane: 'normal', attempt: 0 })
       expect(await errand.jobs.cancel(cancelled.id, by)).toBe(1)
       await errand.jobs.change(moved.id, { lane: 'critical' }, by)
-      // Its ticket of before is still there, and worth nothing.
+      // Its old ticket is still there, and has no effect.
       await until(async () => (await corner.tickets(queue, 'critical')) === 1, { what: 'a new ticket' })
       expect(await corner.tickets(queue, 'normal')).toBe(3)
 

@@ -6,7 +6,7 @@ import { ceilings } from '../performance/ceilings.ts'
 import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 
-/** What AWS bills: counted at the SDK's middleware, every attempt of every operation. */
+/** Requests as AWS bills them: every attempt of every operation, counted at the SDK's middleware. */
 describe.skipIf(!hasSqs)('the requests of whole workers', () => {
   it.concurrent.for(logs)(
     'at a full backlog stay below their ceiling for each job (%s)',
@@ -29,13 +29,13 @@ describe.skipIf(!hasSqs)('the requests of whole workers', () => {
     async (name, test) => {
       const { errand, faults, work: start } = await scene(name, test)
       await start()
-      // Each lane was asked once whether it has tickets, and is listened to: from now on long polls follow each other.
+      // Each lane was asked once whether it has tickets. From now on long polls follow each other.
       await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
       const before = faults.totalRequests
       await sleep(24_000)
       // One long poll of each lane ended, and the next one began.
       expect(faults.totalRequests - before).toBe(4)
-      // It was listening all the time.
+      // The worker has listened all the time.
       await errand.result(await errand.dispatch(work, {}), { timeout: scaleLimit(5_000) })
     },
   )

@@ -34,7 +34,7 @@ export interface Scene {
   /** Dispatches and operates; on the same driver as the workers, with a client of its own. */
   readonly errand: Errand
   readonly log: JobLog
-  /** Of all clients together: what they ask for is counted here. */
+  /** The faults of all clients together. They also count the requests. */
   readonly faults: SqsFaults
   /** What handlers wrote down themselves. */
   readonly ledger: readonly LedgerLine[]
@@ -53,7 +53,7 @@ export async function scene(name: string, test: TestContext, options: SqsOptions
   const faults = new SqsFaults({ seed: 7 })
   const ledger: LedgerLine[] = []
 
-  // Whatever was opened last is closed first: workers before the log that they settle in.
+  // What was opened last is closed first: workers before the log that they settle in.
   const opened: (() => Promise<void>)[] = [() => corner.close()]
   test.onTestFinished(async () => {
     faults.rates = {}

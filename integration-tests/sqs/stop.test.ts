@@ -9,7 +9,7 @@ import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 import type { Scene } from './scene.ts'
 
-/** A long poll is open on each lane, after each has been asked once whether it has tickets. */
+/** Waits until each lane has been asked once whether it has tickets, and has a long poll open. */
 async function idle({ faults }: Scene): Promise<void> {
   await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
 }
@@ -76,7 +76,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
   )
 })
 
-/** What SQS hands over never arrives: it has taken the tickets, and the connection hangs until it is lost. */
+/** Loses what SQS hands out: SQS hides the tickets, and the connection hangs until it is lost. */
 function loseReceived(client: SQSClient): { readonly taken: Promise<void>; readonly connection: () => void } {
   const taken = Promise.withResolvers<void>()
   const hanging = Promise.withResolvers<never>()

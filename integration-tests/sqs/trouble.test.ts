@@ -7,10 +7,10 @@ import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 import type { Scene } from './scene.ts'
 
-/** Long enough for the worker to call its queue quiet: from then on it takes what is overdue from the log. */
+/** Long enough for the worker to call its queue quiet. From then on it takes overdue jobs from the log. */
 const troubleMs = 6_000
 
-/** A grace at a time, until every job has ended: tickets that SQS did not take are due for publishing again after each. */
+/** Moves the time by one grace after another until every job has ended. After each, tickets that SQS did not take are due again. */
 async function timePasses({ advance, log }: Scene): Promise<void> {
   const hasEnded = async (): Promise<boolean> => {
     await advance(31_000)
@@ -61,7 +61,7 @@ describe.skipIf(!hasSqs).each(logs)('an SQS in trouble, with the log on %s', opt
     faults.rates = everySqsFault(0.1)
     await Promise.all([start(), start()])
     for (let round = 0; round < 5; round += 1) await errand.dispatchMany(jobs(60))
-    // What SQS has not accepted after all repetitions is due for publishing again.
+    // Tickets that SQS has not accepted after all repetitions are due for publishing again.
     await timePasses(on)
     expect(begun().length).toBe(300)
     expect(Object.keys(faults.made).length).toBeGreaterThanOrEqual(7)

@@ -16,12 +16,12 @@ export interface Library {
   close(): Promise<void>
 }
 
-/** The application's table and the log, in a schema of their own. */
+/** The application's table and the log, in their own schema. */
 export interface Application {
   readonly log: JobLog
   /** `schema.table`, for the application's writes. */
   readonly notes: string
-  /** What the application has written, for everybody to see. */
+  /** What the application has written, as everybody sees it. */
   written(): Promise<readonly string[]>
   close(): Promise<void>
 }

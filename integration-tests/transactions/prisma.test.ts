@@ -1,5 +1,5 @@
-// A stand-in. Prisma's client is generated code, and its generator wants to download an engine: neither belongs into every
-// test run. The shapes here were taken from Prisma 7.10 (`@prisma/adapter-pg`), with which the same stories were told.
+// A stand-in for Prisma. Its client is generated code, and its generator downloads an engine: neither must be part of every
+// test run. The shapes here are from Prisma 7.10 (`@prisma/adapter-pg`), with which the same stories were run.
 import { Client, Pool } from 'pg'
 import type { DatabaseError, PoolClient } from 'pg'
 import { describeTransactions } from './stories.ts'

@@ -7,7 +7,7 @@ import type { Application, Library } from './library.ts'
 
 const url = inject('postgres')
 
-/** The promises of `tx`, told with a real library: what the application writes and its jobs share one fate. */
+/** The promises of `tx`, with a real library: the application's writes and its jobs commit together or not at all. */
 export function describeTransactions(
   name: string,
   open: (url: string, notes: string) => Promise<Library>,

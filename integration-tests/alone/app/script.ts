@@ -1,4 +1,4 @@
-// One story, told on standard output: what it awaits, and that it has had its answers. Nothing else keeps it alive.
+// Runs one story, and prints what it awaits and that it has got its answers. Nothing else keeps the process alive.
 import { writeSync } from 'node:fs'
 import { errandHere, forgetful, stories } from './stories.ts'
 
@@ -13,7 +13,7 @@ await story(errandHere(), async (what, promise) => {
   return promise
 })
 writeSync(1, 'answered\n')
-// By this process's own clock: a machine with too much to do gives it less of a second.
+// Measured in this process: on a busy machine its parent would see a longer time.
 setTimeout(() => {
   writeSync(1, `alive after ${idleMs} ms, for ${process.getActiveResourcesInfo().join(', ')}\n`)
   process.exit(1)

@@ -9,7 +9,7 @@ const operated = defineJob({ name: 'alone.operated', queue: queueNames[1] })
 const later = { delay: '1h' } as const
 const me = { by: 'a script' }
 
-/** Says what is awaited next, and awaits it. */
+/** Prints what is awaited next, and awaits it. */
 type Await = <T>(what: string, promise: PromiseLike<T>) => Promise<T>
 
 export type Story = (errand: Errand, awaits: Await) => Promise<void>
@@ -67,7 +67,7 @@ export const stories: Readonly<Record<string, Story>> = {
     const { id } = await awaits('dispatch', errand.dispatch(count, undefined, later))
     await awaits('events.of', events.of(id))
     await awaits('events.read', collect(events.read()))
-    // Neither does this signal keep the process alive.
+    // This signal does not keep the process alive either.
     const signal = AbortSignal.timeout(300)
     await awaits('events.follow', collect(events.follow({ job: id, signal })))
     await awaits('close', errand.close())
@@ -106,7 +106,7 @@ export const stories: Readonly<Record<string, Story>> = {
     const closed = errand.close().then(() => order.push('closed'))
     await awaits('result', result)
     await awaits('close', closed)
-    // At once: not because the log that it asks is closed as well, or some time later.
+    // It must be rejected at once, and not later or because its log is closed.
     if (order[0] !== 'rejected') throw new Error('the instance was closed before the result was given up')
   },
 
@@ -136,7 +136,7 @@ export const stories: Readonly<Record<string, Story>> = {
   },
 }
 
-/** Scripts that end without `close()`: with the last line, whatever the driver. */
+/** Scripts that end without `close()`: after the last line, with every driver. */
 export const forgetful: Readonly<Record<string, Story>> = {
   async 'only dispatches'(errand, awaits) {
     await awaits('dispatch', errand.dispatch(count))

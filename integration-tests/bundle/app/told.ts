@@ -1,4 +1,4 @@
-/** Prints what came of it: bundles of CommonJS cannot await at the top. */
+/** Prints the result. A function, because bundles of CommonJS cannot await at the top. */
 export async function told(act: () => Promise<string>): Promise<void> {
   try {
     console.log(await act())
