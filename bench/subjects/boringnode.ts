@@ -7,8 +7,8 @@ const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error: console.err
 
 /*
  * @boringnode/queue 0.6: finished jobs removed (its default), and an idle worker that looks again after 10 ms instead of
- * 2 s: it has no wake-ups, so this is all that its latency depends on. Its logger, which
- * writes to the console unless told otherwise, is given a quiet one.
+ * 2 s. It has no wake-ups, so its latency depends only on this. It gets a quiet logger, because by default it
+ * writes to the console.
  */
 export function boringnode(adapter: AdapterFactory, more: Pick<Subject, 'prepare' | 'close'>): Subject {
   let begin: Started = () => {}

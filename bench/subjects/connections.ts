@@ -1,11 +1,11 @@
-/** What all processes together may take of a server's usual 100 connections. */
+/** The most connections of all processes together: a server usually has 100. */
 const most = 60
-/** More than a dispatcher has in flight is never of use. */
+/** A dispatcher has no use for more connections, with the calls that it has in flight. */
 const wanted = 50
 
 /**
- * Connections of a pool for so many calls at a time, as graphile-worker's and BullMQ's pages advise: one for each. Measured with
- * 10 and with 50, dispatches of graphile-worker, BullMQ and pg-boss were up to a third faster with 50.
+ * The size of a pool for this many calls at a time: one connection for each, as graphile-worker's and BullMQ's pages advise.
+ * Dispatches of graphile-worker, BullMQ and pg-boss were up to a third faster with 50 connections than with 10.
  */
 export function poolSize(processes: number, atATime: number = wanted): number {
   return Math.floor(Math.min(atATime, most) / processes)

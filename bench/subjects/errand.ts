@@ -6,7 +6,7 @@ import type { Work } from '../measure/phases.ts'
 import { finish } from './errand-backlog.ts'
 import type { Place, Subject } from './subject.ts'
 
-/** Payloads pass as they are: none of the peers validates, and what a schema library costs is not Errand's. */
+/** Payloads are not validated: no peer validates, and the cost of a schema library is not Errand's. */
 const payload = {
   '~standard': {
     version: 1,
@@ -59,7 +59,7 @@ export function errandSubject(config: Config, { work }: Place): Subject {
   }
 }
 
-/** Each follower has begun when it sees a probe. */
+/** Starts followers. Each has begun when it sees a probe. */
 async function follow(errand: Errand, count: number, seen: (least: number) => void): Promise<void> {
   const ends = Array.from({ length: count }, () => 0)
   const begun = new Set<number>()

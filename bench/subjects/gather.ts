@@ -4,7 +4,7 @@ export function gather<T>(most: number, send: (items: readonly T[]) => unknown):
   let sending = false
   const pump = async (): Promise<void> => {
     sending = true
-    // The callers of this turn come along.
+    // Callers of the same turn join this call.
     await Promise.resolve()
     while (waiting.length > 0) {
       const batch = waiting.splice(0, most)

@@ -1,6 +1,6 @@
 import type { SubjectEntry } from './subject.ts'
 
-/** In the order in which a round goes through them. */
+/** All subjects, in the order of a round. */
 export const subjects: readonly SubjectEntry[] = [
   {
     name: 'errand-sqlite',

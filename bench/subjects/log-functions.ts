@@ -5,8 +5,8 @@ export type Arguments = Readonly<Record<string, string | number | boolean | null
 export type LogFunction = (values: Arguments) => Promise<readonly Record<string, string | null>[]>
 
 /**
- * A function of the log's schema, called by the names of its arguments; null for those that are not given, which is what
- * the log gives where a job makes no use of them. So an argument more, or another order, is no matter of the bench.
+ * A function of the log's schema, called by the names of its arguments. Arguments that are not given are null, as the log
+ * passes them if a job does not use them. So the bench need not change for a new argument or another order.
  */
 export async function logFunction(pool: Pool, schema: string, name: string): Promise<LogFunction> {
   // Its name has the version of the log's rules.

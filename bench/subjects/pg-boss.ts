@@ -7,9 +7,9 @@ import type { OpenSubject } from './subject.ts'
 /*
  * pg-boss 12.38, batch fetch: 500 jobs per fetch and per completion, fetched again without delay while batches come full
  * (`burstWhenBatchFull`), by two loops (`localConcurrency`), so that one fetches while the other completes. That is more
- * prefetched jobs than the 50 slots of the others: to its favour. Where handlers take time, both loops together have as many
+ * prefetched jobs than the 50 slots of the others, which favours it. If handlers take time, both loops together have as many
  * jobs as there are slots. LISTEN and NOTIFY,
- * which its page on workers recommends for latency, are on where latency is measured, and off where they would only slow
+ * which its page on workers recommends for latency, are on if latency is measured, and off if they would only slow
  * the inserts down. The pool has as many connections as it can use (`connections.ts`), instead of 10. A partition of its own would leave other queues alone; there are none.
  */
 const batchSize = 500

@@ -12,10 +12,10 @@ import { getUrl } from '../servers/server.ts'
 import { sqsClient } from './sqs-place.ts'
 import type { OpenSubject, Started, Subject } from './subject.ts'
 
-/** What SQS takes in one call. */
+/** The most messages of one call to SQS. */
 export const batch = 10
 
-/** One standard queue, and what every producer can do: send one, or ten at a time, all calls of a bulk side by side. */
+/** One standard queue, with single sends and sends of ten. All calls of a bulk run at the same time. */
 export function sqsQueue(
   text: string,
   space: string,

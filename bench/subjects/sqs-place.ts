@@ -6,7 +6,7 @@ export interface SqsPlace {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
 }
 
-/** `sqs://key:secret@REGION?endpoint=…`, as the driver reads it, for those that stand on the SDK alone. */
+/** `sqs://key:secret@REGION?endpoint=…`, as the driver reads it, for subjects that use only the SDK. */
 export function sqsPlace(text: string): SqsPlace {
   const url = new URL(text)
   return {

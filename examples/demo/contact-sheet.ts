@@ -2,11 +2,11 @@ import type { Picture, Rendition } from './jobs.ts'
 
 export interface Sheet {
   readonly pictures: readonly Picture[]
-  /** The name of a file beside the page, where the pictures have one. */
+  /** The name of a file beside the page, if the pictures have one. */
   readonly credits?: string | undefined
 }
 
-/** One page, without scripts, that shows every picture in the widths and formats that were made of it. */
+/** One page without scripts that shows every picture in all its widths and formats. */
 export function contactSheet({ pictures, credits }: Sheet): string {
   const made = pictures.flatMap(({ renditions }) => renditions)
   const sum = made.reduce((bytes, rendition) => bytes + rendition.bytes, 0)
@@ -66,7 +66,7 @@ function row(renditions: readonly Rendition[], format: string): string {
   return links.length > 0 ? `<li><b>${format}</b> ${links.join(' ')}</li>` : ''
 }
 
-/** A small picture is not enlarged, so several files may have one width: the first stands for them. */
+/** A small picture is not enlarged, so several files may have the same width. Only the first of them is listed. */
 function sourceSet(renditions: readonly Rendition[], format: string): string {
   const byWidth = new Map<number, string>()
   for (const { file, width } of ofFormat(renditions, format))

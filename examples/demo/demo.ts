@@ -42,7 +42,7 @@ async function demo(options: Options, place: Place): Promise<number> {
   return audited.findings.length === 0 ? 0 : 1
 }
 
-/** Without a show: the same audit once more, over what the last demo left. */
+/** Runs only the audit again, on what the last demo left. */
 async function auditAgain(place: Place): Promise<number> {
   const dispatched = await readRecord(place)
   await using errand = createErrand({

@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import type { Logger } from 'errand'
 
-/** What Errand has to say in the demo's own process goes to a file: the terminal belongs to the board. */
+/** Log lines of Errand in the demo's own process go to a file, because the terminal shows the board. */
 export function fileLogger(path: string): Logger {
   const write = (level: string) => (about: object, message?: string) =>
     appendFileSync(path, `${JSON.stringify({ at: new Date(), level, message, ...about }, plainErrors)}\n`)

@@ -6,7 +6,7 @@ import type { Image } from './jobs.ts'
 
 // One thread for one picture: the worker's concurrency says how many are made at a time.
 sharp.concurrency(1)
-// A picture is scaled many times over, but by different processes, and a cached file would outlive its rewriting.
+// No cache: a picture is scaled many times, but by different processes, and a file may be written again.
 sharp.cache(false)
 
 const encoders = {
@@ -40,7 +40,7 @@ async function measureShare(source: string, times: number): Promise<number> {
   return Math.max(1, Math.round((autoOrient.width || width) * times))
 }
 
-/** A run that is killed half way leaves no half picture, and the run after it writes over what that one had begun. */
+/** If a run is killed half way, it leaves no half picture. The next run overwrites what it had begun. */
 export async function write(target: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(target), { recursive: true })
   const unfinished = `${target}.part`

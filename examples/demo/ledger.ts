@@ -3,9 +3,9 @@ import type { Middleware } from 'errand'
 import { Unusable } from './unusable.ts'
 
 /**
- * What the handlers say for themselves: a file that every worker process appends to, and that Errand knows nothing of.
- * Each line is one write to a file opened with O_APPEND, so that the lines of all processes stand in the order in
- * which they happened, whatever the clocks say.
+ * The handlers' own record: a file that every worker process appends to, and that Errand does not know.
+ * Each line is one write to a file opened with O_APPEND. So the lines of all processes are in the order in
+ * which they happened, whatever their clocks say.
  */
 export interface LedgerLine {
   readonly mark: 'began' | 'ended' | 'threw'
@@ -17,7 +17,7 @@ export interface LedgerLine {
   readonly key: string | null
 }
 
-/** Around every handler of a worker. */
+/** Middleware around every handler of a worker. */
 export function ledger(path: string): Middleware {
   const file = openSync(path, 'a')
   process.once('exit', () => closeSync(file))
@@ -50,7 +50,7 @@ export function ledger(path: string): Middleware {
 /** The lines, in the order in which they were written; one that cannot be read is an error that names it. */
 export function readLedger(path: string): LedgerLine[] {
   const lines = readFileSync(path, 'utf8').split('\n')
-  // A worker that is killed leaves no half line, as each is one write: the text ends with the end of a line.
+  // Each line is one write, so a killed worker leaves no half line: the text ends with the end of a line.
   const rest = lines.pop()
   if (rest !== '') throw new Unusable(`${path} ends in the middle of a line: ${rest}`)
   return lines.map((line, index) => {

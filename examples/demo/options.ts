@@ -26,7 +26,7 @@ export interface Options {
 }
 
 export function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options {
-  // pnpm runs scripts in the root of the workspace, and tells where the command was typed.
+  // pnpm runs scripts in the root of the workspace. INIT_CWD is the folder where the command was typed.
   const typedIn = environment['INIT_CWD'] ?? process.cwd()
   const { values, positionals } = parsed(args)
   if (positionals.length > 1) throw new Unusable(`one folder at a time, not ${positionals.length}`)

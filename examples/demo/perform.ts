@@ -12,11 +12,11 @@ import { Story } from './stage/story.ts'
 import { Swap } from './stage/swap.ts'
 import { Tally } from './stage/tally.ts'
 
-/** What is left when the curtain has fallen. */
+/** The results of the show. */
 export interface Performance {
   /** In the order of their dispatch. */
   readonly dispatched: readonly Dispatched[]
-  /** Jobs that were lost, in the order in which the log told of them. */
+  /** Jobs that were lost, in the order of the log's events. */
   readonly lost: readonly { readonly id: string; readonly label: string }[]
   readonly overtaking: Overtaking | undefined
   /** The workers' names, by their ids in the log. */
@@ -26,7 +26,7 @@ export interface Performance {
   readonly tookMs: number
 }
 
-/** Where the show is played. */
+/** Where the show runs. */
 export interface Venue {
   readonly log: string
   /** The URL of the broker of the second half; without one the demo brings its own. */
@@ -40,7 +40,7 @@ const frameMs = 100
 const rollCallMs = 150
 const silenceMs = 60_000
 
-/** Plays the show on this terminal. When it returns, or throws, none of its processes is left. */
+/** Runs the show on this terminal. When it returns or throws, none of its processes is left. */
 export async function perform(
   errand: Errand,
   programme: Programme,
@@ -52,7 +52,7 @@ export async function perform(
   const stage = stageFor(process.stdout)
   const story = new Story(clock, (line) => stage.tell(line))
   const tally = new Tally()
-  // Whatever this shell is configured with: the first half takes its jobs straight from the log.
+  // Ignores the configuration of this shell: the first half takes its jobs straight from the log.
   const environment = { ERRAND_LOG: log, ERRAND_DRIVER: 'database', ERRAND_DEMO_LEDGER: ledger }
   const source = log.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'
   const fleet = new Fleet(workers, out, { source, environment })
@@ -71,7 +71,7 @@ export async function perform(
       now: performance.now(),
     })
 
-  // Whatever ends this process takes the workers along.
+  // If this process ends, in any way, the workers end too.
   const atExit = (): void => fleet.killAll()
   process.once('exit', atExit)
   const frames = setInterval(frame, frameMs)

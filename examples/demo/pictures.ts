@@ -13,7 +13,7 @@ export interface Found {
   readonly pictures: readonly Source[]
   /** Files that look like pictures and cannot be read, with the reason. */
   readonly unreadable: readonly { readonly file: string; readonly why: string }[]
-  /** Readable or not, left out because there were more than enough. */
+  /** Files that were left out, readable or not, because there were enough others. */
   readonly leftOut: number
 }
 

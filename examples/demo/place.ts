@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { dropSchema } from './postgres.ts'
 import { Unusable } from './unusable.ts'
 
-/** Everything that one demo leaves behind: the folder of its output. */
+/** The folder of a demo's output, which holds everything that it leaves. */
 export interface Place {
   readonly out: string
   readonly database: string
@@ -43,11 +43,11 @@ export async function clear({ out }: Place): Promise<void> {
   }
 }
 
-/** Takes away what a demo left, its schema in PostgreSQL too. */
+/** Removes what a demo left, its schema in PostgreSQL too. */
 export async function remove(out: string): Promise<void> {
   const schema = await readFile(join(out, schemaName), 'utf8').catch(() => undefined)
   if (schema !== undefined) {
-    // The server may be gone by now, and the folder must go all the same.
+    // The server may be gone by now. The folder must still be removed.
     await dropSchema(schema.trim()).catch((error: unknown) => {
       process.stderr.write(`the schema of the last demo could not be dropped: ${String(error)}\n`)
     })
@@ -68,7 +68,7 @@ export async function readLogUrl({ out, database }: Place): Promise<string> {
   return schema?.trim() ?? sqliteUrl(database)
 }
 
-/** A path may hold what means something else in a URL. */
+/** A path may have characters that have another meaning in a URL. */
 export function sqliteUrl(file: string): string {
   return `sqlite:${encodeURI(file).replaceAll('?', '%3F').replaceAll('#', '%23')}`
 }

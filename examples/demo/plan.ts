@@ -4,7 +4,7 @@ import { formats, halve, resize } from './jobs.ts'
 import type { Image } from './jobs.ts'
 import type { Source } from './pictures.ts'
 
-/** A job that the demo dispatches, with what is needed to speak of it and to check on it. */
+/** A job that the demo dispatches, with its name for people and what is needed to check it. */
 export interface Planned {
   readonly request: JobRequest<Image>
   /** For people: `nuthatch 640 avif`. */
@@ -17,7 +17,7 @@ export interface Planned {
   readonly format: string
 }
 
-/** What a page shows first is made first. */
+/** A page shows small pictures first, so they are made first. */
 const widths: readonly { readonly width: number; readonly lane: Lane }[] = [
   { width: 96, lane: 'high' },
   { width: 160, lane: 'high' },
@@ -42,7 +42,7 @@ export function plan(pictures: readonly Source[], out: string): Planned[] {
   return sizes.flatMap((size, index) => [...(rows[index - 1] ?? []), ...size])
 }
 
-/** The one that comes late and must not wait. */
+/** The job that comes late and must not wait. */
 export function cover(picture: Source, out: string, id: string): Planned {
   return {
     ...resizing(picture, { width: 1200, format: 'webp', lane: 'critical', id }, out),

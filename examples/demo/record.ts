@@ -6,7 +6,7 @@ import { Unusable } from './unusable.ts'
 
 const name = 'dispatched.json'
 
-/** The dispatcher's own word of what it dispatched, in order: what the log and the ledger are held against. */
+/** The dispatcher's own record of its jobs, in order. The audit compares the log and the ledger with it. */
 export async function writeRecord({ out }: Place, dispatched: readonly Dispatched[]): Promise<void> {
   await writeFile(join(out, name), `${JSON.stringify(dispatched, undefined, 1)}\n`)
 }

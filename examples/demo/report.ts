@@ -77,7 +77,7 @@ function printHistory(history: readonly JobEvent[], names: ReadonlyMap<string, s
   }
 }
 
-/** Where to look, and three commands that go on from here. */
+/** Prints where the results are, and three commands to try next. */
 export function reportNext(place: Place, log: string, performance: Performance): void {
   const job = performance.lost.at(0) ?? performance.dispatched.at(0)
   const own = ` --log ${quoted(log.startsWith('sqlite:') ? sqliteUrl(fromHere(place.database)) : shown(log))}`
@@ -93,13 +93,13 @@ export function reportNext(place: Place, log: string, performance: Performance):
   print()
 }
 
-/** Short where it can be: pnpm runs the next command in this folder too. */
+/** A relative path for a file below this folder: pnpm runs the next command here too. */
 function fromHere(file: string): string {
   const short = relative('', file)
   return short.startsWith('..') || isAbsolute(short) ? file : short
 }
 
-/** For a shell, where it has to be. */
+/** Quotes a word for a shell, if necessary. */
 function quoted(word: string): string {
   return /^[\w./:@=+%-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }

@@ -31,7 +31,7 @@ export interface Company {
   readonly swap: Swap
 }
 
-/** One performance, from the first dispatch to the contact sheet. */
+/** One run of the demo, from the first dispatch to the contact sheet. */
 export class Show {
   readonly director: Director
   /** Jobs in all: the thumbnails, the cover and the contact sheet. */

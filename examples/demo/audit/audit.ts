@@ -4,13 +4,13 @@ import type { JobEvent } from 'errand'
 import type { LedgerLine } from '../ledger.ts'
 import { toRecord } from './to-record.ts'
 
-/** A job as its dispatcher knows it. */
+/** A job, from its dispatcher. */
 export interface Dispatched {
   readonly id: string
   readonly label: string
 }
 
-/** What the audit is given: the word of the dispatcher, of the log and of the handlers, gathered apart from each other. */
+/** What the audit compares: the records of the dispatcher, of the log and of the handlers, made independently. */
 export interface Evidence {
   /** In the order of their dispatch. */
   readonly dispatched: readonly Dispatched[]
@@ -27,17 +27,17 @@ export interface Audit {
   readonly outOfOrder: number
   readonly events: number
   readonly lines: number
-  /** One sentence for each thing that should not be; empty when all is well. */
+  /** One sentence for each thing that is wrong; empty if nothing is. */
   readonly findings: readonly string[]
 }
 
-/** Every dispatched job has succeeded once, and the log and the handlers tell one story in which nothing is wrong. */
+/** Checks that every dispatched job has succeeded once, and that the log and the handlers agree. */
 export function audit({ dispatched, histories, ledger }: Evidence): Audit {
   const events = [...histories.values()].flat()
   const violations = checkHistory({
     events: events.map(toRecord),
     dispatched: dispatched.map(({ id }) => id),
-    // A handler that threw has begun, and its work is not done.
+    // A handler that threw has begun, and has not done its work.
     ledger: ledger.flatMap(({ mark, ...line }) => (mark === 'threw' ? [] : [{ ...line, mark }])),
     live: [],
   })

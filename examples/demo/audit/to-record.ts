@@ -15,7 +15,7 @@ export function toRecord(event: JobEvent): EventRecord {
   }
 }
 
-/** What the checker asks of an event besides its type. */
+/** What the checker needs of an event besides its type. */
 function toData(event: JobEvent): EventRecord['data'] {
   if (event.type === 'dispatched') return { orderingKey: event.orderingKey }
   return event.type === 'released' ? { why: event.why } : {}

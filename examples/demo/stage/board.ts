@@ -13,7 +13,7 @@ export interface View {
   readonly story: Story
   /** Jobs in all, as far as it is known. */
   readonly total: number
-  /** Milliseconds since the curtain rose, and of `performance.now()`. */
+  /** Milliseconds since the start of the show, by `performance.now()`. */
   readonly elapsed: number
   readonly now: number
 }

@@ -20,7 +20,7 @@ export interface Broker {
   close(): Promise<void>
 }
 
-/** What the queues of the demo are called on a broker: the next demo uses them again. */
+/** The prefix of the demo's queues on a broker. The next demo uses the same queues. */
 const prefix = 'errand-demo-'
 
 /** The broker of this URL; without one an SQS of the demo's own, in a process of its own. */
@@ -34,7 +34,7 @@ export async function openBroker(driver: string | undefined): Promise<Broker> {
 export async function checkBroker(url: string, logger: Logger): Promise<void> {
   const factory = (url.startsWith('amqp') ? rabbitmqAt : sqsAt)(withPrefix(url))
   const driver = factory.open({ log: undefined as never, logger, clock: systemClock })
-  // A driver keeps no process alive: that is for the instance of Errand that it belongs to, and here is none.
+  // A driver keeps no process alive: its instance of Errand does that, and there is none here.
   const alive = setInterval(() => {}, 60_000)
   try {
     await driver.depth('pictures')
@@ -51,7 +51,7 @@ export function nameDriver(driver: string | undefined): string {
   return driver?.startsWith('amqp') ? 'RabbitMQ' : 'SQS'
 }
 
-/** One that is named in the URL stays. */
+/** A prefix in the URL stays. */
 function withPrefix(driver: string): string {
   const url = new URL(driver)
   if (!url.searchParams.has('prefix')) url.searchParams.set('prefix', prefix)

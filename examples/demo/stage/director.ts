@@ -11,15 +11,15 @@ export interface Cast {
   readonly fleet: Fleet
   /** Jobs that are dispatched at the beginning. */
   readonly total: number
-  /** Dispatches the job that must not wait, and says its id. */
+  /** Dispatches the job that must not wait, and resolves with its id. */
   readonly sendCover: () => Promise<string>
   /** Moves the workers to another broker. Not awaited: the show goes on during the move. */
   readonly swap: () => void
-  /** What the log says that this worker runs: labels of jobs. */
+  /** The labels of the jobs that this worker runs, by the log. */
   readonly heldBy: (worker: string) => Promise<readonly string[]>
 }
 
-/** How the critical job fared, by the order of the log. */
+/** How many jobs the critical job overtook, by the order of the log. */
 export interface Overtaking {
   readonly label: string
   readonly dispatchedAt: number
@@ -34,11 +34,11 @@ export interface Overtaking {
 const secondThoughtsMs = 4_000
 
 /**
- * Hears every event of the log, gives the three cues (one worker is killed at a quarter, one critical job is dispatched
- * half way, then the broker is swapped) and tells the audience what happens.
+ * Hears every event of the log, starts the three acts (one worker is killed at a quarter, one critical job is dispatched
+ * half way, then the broker is swapped) and shows what happens.
  */
 export class Director {
-  /** Runs that were lost, in the order in which the log tells of them. */
+  /** Runs that were lost, in the order of the log's events. */
   readonly lost: { readonly id: string; readonly label: string }[] = []
   overtaking: Overtaking | undefined
   readonly #cast: Cast
@@ -71,14 +71,14 @@ export class Director {
       this.#coverSent = true
       this.#coverId = await this.#cast.sendCover()
     }
-    // After the kill, and after the cover has shown what a lane is worth.
+    // After the kill, and after the cover has shown what a lane does.
     if (this.#shown && this.#coverStarted && !this.#swapped) {
       this.#swapped = true
       this.#cast.swap()
     }
   }
 
-  /** A worker that has just begun a job has it in its hands: the moment to kill it. */
+  /** Kills a worker that has just begun a job, so that a run is lost. */
   async #kill(worker: string, now: number): Promise<void> {
     const { fleet, heldBy, story } = this.#cast
     const working = fleet.members.filter(({ state }) => state === 'working')
@@ -88,7 +88,7 @@ export class Director {
     this.#notBefore = now + secondThoughtsMs
     this.#dead.add(worker)
     await fleet.kill(member)
-    // Asked when it is dead: what the log says now is what it died with.
+    // Asked after its death: the log now says which jobs it had.
     const held = await heldBy(worker)
     const hands = held.length > 0 ? listed(held) : 'nothing'
     member.fate = `killed holding ${hands}`

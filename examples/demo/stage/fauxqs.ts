@@ -1,5 +1,5 @@
-// fauxqs, an SQS for one's own machine, in a process of its own: says its port in its first line, and ends with its
-// standard input, so that it never outlives the demo. On loopback alone, which fauxqs' own command line is not.
+// fauxqs, a local SQS, in its own process. It prints its port in its first line, and ends with its standard input, so that it
+// never outlives the demo. It listens only on loopback, which fauxqs' own command line does not.
 import { buildApp } from 'fauxqs'
 
 const app = buildApp({ logger: false })

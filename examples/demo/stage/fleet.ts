@@ -11,21 +11,21 @@ export interface Life {
   readonly pid: number
   /** Where its jobs come from, for people: `SQLite`, `SQS`. */
   readonly source: string
-  /** The worker's id in the log, once it has been heard of there. */
+  /** The worker's id in the log, once the log knows it. */
   id: string | undefined
 }
 
-/** One worker, as the audience knows it: its name outlives its processes. */
+/** One worker, as the board shows it: its name stays the same for all its processes. */
 export interface Member {
   readonly name: string
   /** The last one is the present one. */
   readonly lives: Life[]
   state: 'starting' | 'working' | 'stopping' | 'killed' | 'stopped'
-  /** What became of it, for the board. */
+  /** What happened to it, for the board. */
   fate: string
 }
 
-/** How a worker process is started. Nothing else of it differs between the acts. */
+/** How a worker process is started. Only this differs between the acts. */
 export interface Setup {
   readonly source: string
   readonly environment: Readonly<Record<string, string>>
@@ -40,7 +40,7 @@ export function present({ lives }: Member): Life {
 const here = fileURLToPath(new URL('..', import.meta.url))
 const stopMs = 8_000
 
-/** Three processes that each do what `errand work` does: because that is what they run. */
+/** Three processes, each of which runs `errand work`. */
 export class Fleet {
   readonly members: readonly Member[]
   readonly #out: string
@@ -59,12 +59,12 @@ export class Fleet {
     })
   }
 
-  /** Whose process is, or was, this worker of the log. */
+  /** The member whose process is, or was, this worker of the log. */
   findMember(worker: string): Member | undefined {
     return this.members.find(({ lives }) => lives.some(({ id }) => id === worker))
   }
 
-  /** The log knows this process by this id: it is at work. Undefined when that is no news. */
+  /** Notes that the log knows this process by this id, so it works. Undefined if that was known already. */
   arrived(pid: number, id: string): Member | undefined {
     const member = this.members.find((each) => present(each).pid === pid)
     if (!member || present(member).id !== undefined) return undefined
@@ -94,7 +94,7 @@ export class Fleet {
     return this.#fallen.promise
   }
 
-  /** `kill -9`: no handler, no goodbye. */
+  /** `kill -9`: the process cannot do anything before it ends. */
   async kill(member: Member): Promise<void> {
     member.state = 'killed'
     await end(this.#processes.get(member), 'SIGKILL')

@@ -24,7 +24,7 @@ export class Screen {
     this.#drawn = lines.length
   }
 
-  /** Leaves the last frame where it is; what is printed next comes under it. */
+  /** Leaves the last frame where it is. Later output comes below it. */
   close(): void {
     this.#restore()
     process.off('exit', this.#restore)

@@ -5,7 +5,7 @@ import type { Line } from './story.ts'
 import { paint, seconds } from './style.ts'
 import type { Tally } from './tally.ts'
 
-/** Where the audience looks. */
+/** The output of the show. */
 export interface Stage {
   /** Called ten times a second, and once at the end. */
   refresh(view: View): void
@@ -15,7 +15,7 @@ export interface Stage {
 
 const smallest = { columns: 72, rows: 24 }
 
-/** A board that is drawn in place, where the terminal is large enough for one; else lines, as for a pipe. */
+/** A board that is drawn in place, if the terminal is large enough; else lines, as for a pipe. */
 export function stageFor(out: NodeJS.WriteStream): Stage {
   const large = out.columns >= smallest.columns && out.rows >= smallest.rows
   return out.isTTY && large && process.env['TERM'] !== 'dumb' ? boardOn(out) : linesOn(out)

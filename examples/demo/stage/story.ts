@@ -1,7 +1,7 @@
 export type Tone = 'red' | 'yellow' | 'green' | 'cyan' | 'magentaBright'
 
 export interface Line {
-  /** Milliseconds since the curtain rose. */
+  /** Milliseconds since the start of the show. */
   readonly at: number
   readonly text: string
   readonly tone: Tone | undefined

@@ -3,12 +3,12 @@ import stringWidth from 'string-width'
 
 type Format = Parameters<typeof styleText>[0]
 
-/** Colour where the terminal has it and nobody asked for none (NO_COLOR); else the text as it is. */
+/** Colours the text if the terminal can, and NO_COLOR is not set. Else the text as it is. */
 export function paint(format: Format, text: string): string {
   return styleText(format, text, { stream: process.stdout })
 }
 
-/** Exactly so many columns: cut with an ellipsis, or filled up with spaces. Give it plain text, and paint afterwards. */
+/** Makes a text exactly this wide: cut with an ellipsis, or filled with spaces. Give it plain text, and paint afterwards. */
 export function fit(text: string, columns: number): string {
   const width = stringWidth(text)
   if (width <= columns) return text + ' '.repeat(columns - width)

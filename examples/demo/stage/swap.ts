@@ -11,13 +11,13 @@ export interface SwapParts {
   readonly story: Story
   readonly log: string
   readonly logger: Logger
-  /** The broker's URL; without one it brings its own. */
+  /** The broker's URL. Without one the demo starts its own. */
   readonly driver: string | undefined
   /** What workers are started with, whatever their broker is. */
   readonly environment: Readonly<Record<string, string>>
 }
 
-/** Moves the fleet to another broker while it works: by `ERRAND_DRIVER`, and nothing else. */
+/** Moves the fleet to another broker while it works, only by `ERRAND_DRIVER`. */
 export class Swap {
   readonly #parts: SwapParts
   #opening: Promise<Broker> | undefined
@@ -53,14 +53,14 @@ export class Swap {
     story.tell(`another broker: ${broker.what}`, 'cyan')
 
     const setup = { source: broker.name, environment: { ...environment, ERRAND_DRIVER: broker.url } }
-    // The dead one first: it is missed. Those that work go on until it is their turn.
+    // The dead worker first. The others work until it is their turn.
     const dead = fleet.members.filter(({ state }) => state === 'killed')
     for (const member of [...dead, ...fleet.members.filter((each) => !dead.includes(each))]) {
       const how = dead.includes(member) ? 'starts again' : 'stops and starts'
       story.tell(`${member.name} ${how}, with ERRAND_DRIVER=${scheme(broker.url)}…`, 'cyan')
       await fleet.roll(member, setup)
       if (fleet.isStopping) return errand
-      // What is ready has no ticket on the new broker yet. Without a word it would have one within half a minute.
+      // Ready jobs have no ticket on the new broker yet. Without this call they would get one within half a minute.
       await expedite(log, logger)
     }
     story.tell(`every worker takes its jobs from ${broker.name} now`, 'cyan')

@@ -1,6 +1,6 @@
 import type { JobEvent, Lane } from 'errand'
 
-/** What the audience needs to know of a job. */
+/** What the board needs to know of a job. */
 export interface Known {
   readonly id: string
   readonly label: string
@@ -23,7 +23,7 @@ export interface Running {
   readonly since: number
 }
 
-/** Everything that the board shows, told by the log's events and by nothing else. */
+/** Everything that the board shows, only from the log's events. */
 export class Tally {
   readonly lanes: Readonly<Record<Lane, LaneCount>> = {
     critical: { waiting: 0, running: 0, done: 0 },
@@ -34,7 +34,7 @@ export class Tally {
   readonly running = new Map<string, Running>()
   readonly doneBy = new Map<string, number>()
   readonly #startedBy = new Map<string, number>()
-  /** When each success was heard of, in milliseconds of `performance.now()`. */
+  /** When this process heard of each success, in milliseconds of `performance.now()`. */
   readonly successes: number[] = []
   events = 0
   lost = 0
