@@ -140,7 +140,7 @@ describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
         severity: 'warning',
         code: 'tickets-stale',
         queue: 'work',
-        message: expect.stringMatching(/^queue work: at least 5 tickets have no ready job .*forged/),
+        message: expect.stringMatching(/^queue work: 7 tickets have no ready job .*forged/),
       }),
     )
     const starts = await on.work(1)

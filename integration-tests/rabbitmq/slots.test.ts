@@ -35,8 +35,7 @@ describe.skipIf(url === undefined)('slots of workers on RabbitMQ', () => {
       const each = await Promise.all(lanes.map((lane) => findLane(broker, brokerQueue(prefix, 'work', lane))))
       return each.reduce((sum, lane) => sum + (lane?.waiting ?? 0), 0)
     }
-    // A message has at most two tickets: the worker has one slot.
-    await until(async () => (await waiting()) >= left.length / 2, {
+    await until(async () => (await waiting()) === left.length, {
       what: 'the broker has all the others',
       pause,
     })

@@ -80,7 +80,8 @@ export class RabbitmqSubscription implements Subscription {
         const { deliveries, more } = await this.#pick(max, ended)
         if (deliveries.length > 0) {
           filled = deliveries.length >= max
-          this.#policy.granted(deliveries.length)
+          // The others of a whole message are there to be looked at. No slot is free for them.
+          this.#policy.granted(Math.min(deliveries.length, max))
           return deliveries
         }
         if (ended.aborted) break
@@ -109,13 +110,17 @@ export class RabbitmqSubscription implements Subscription {
       if (nowMs - (lane.heldSinceMs ?? nowMs) > lingerMs) await lane.retire()
     }
     const byLane = new Map<LaneReader, Delivery[]>(this.#lanes.map((lane) => [lane, []]))
+    const others: Delivery[] = []
     let left = max
     const takeFrom = async (lane: LaneReader, most: number): Promise<boolean> => {
       const seen = await looks.get(lane)
       looks.delete(lane)
       const { deliveries, more } = await lane.take(most, this.#hurry, seen)
-      byLane.get(lane)?.push(...deliveries)
-      left -= deliveries.length
+      const wanted = deliveries.slice(0, most)
+      byLane.get(lane)?.push(...wanted)
+      // Of messages that are delivered whole. They come last: they must not take the share of the lowest lane.
+      others.push(...deliveries.slice(most))
+      left -= wanted.length
       return more
     }
     const reserved = this.#policy.fromLowest(max)
@@ -131,7 +136,7 @@ export class RabbitmqSubscription implements Subscription {
     for (const lane of this.#lanes.toReversed()) {
       if (left > leaves) await takeFrom(lane, left - leaves)
     }
-    return { deliveries: [...byLane.values()].flat(), more }
+    return { deliveries: [...[...byLane.values()].flat(), ...others], more }
   }
 
   /** Lanes without a consumer that will be asked whatever the others answer. */

@@ -26,6 +26,7 @@ describe('options', () => {
       heartbeatSeconds: 5,
       connectTimeoutMs: 10_000,
       publishTimeoutMs: 5_000,
+      pack: false,
     })
     expect(settings.endpoints).toEqual([
       expect.objectContaining({ host: 'broker', port: 5672, vhost: '/', user: 'guest', password: 'guest' }),
@@ -56,7 +57,7 @@ describe('options', () => {
 
   it('may stand in a URL, RabbitMQ’s own with their own units', () => {
     const options = parseUrl(
-      `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external`,
+      `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external&pack=true`,
     )
     expect(resolveOptions(options)).toMatchObject({
       prefix: 'eu',
@@ -64,6 +65,7 @@ describe('options', () => {
       heartbeatSeconds: 20,
       connectTimeoutMs: 3_000,
       publishTimeoutMs: 2_000,
+      pack: true,
       auth: 'external',
     })
   })

@@ -69,8 +69,11 @@ export class TicketBuffer {
     const wanted = new Set([...rest, ...share])
     const whole = new Set([...wanted].flatMap(({ wholeMessage }) => wholeMessage ?? []))
     const taken = this.#remove((each) => wanted.has(each) || whole.has(each.wholeMessage ?? each))
-    this.#policy.granted(taken.length)
-    return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
+    // The others of a whole message are there to be looked at. No slot is free for them.
+    this.#policy.granted(Math.min(taken.length, max))
+    // Those that were wanted come first: the others must not take the share of the lowest lane.
+    const order = (each: Received): number => (wanted.has(each) ? 0 : 1)
+    return taken.toSorted((a, b) => order(a) - order(b) || laneRank[a.lane] - laneRank[b.lane])
   }
 
   /** Takes those that must go back. */

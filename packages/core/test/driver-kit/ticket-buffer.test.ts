@@ -48,6 +48,18 @@ describe('the buffer of tickets', () => {
     expect(buffer.isEmpty).toBe(true)
   })
 
+  it("gives the rest of whole messages last, and counts it as nobody's share", () => {
+    const buffer = new TicketBuffer(30_000)
+    buffer.put([...pack(12, 'critical', true), ...pack(4, 'low', true)])
+    const taken = pickLanes(buffer.take(10, undefined))
+    expect(taken.slice(0, 10)).toEqual([...Array.from({ length: 9 }, () => 'critical'), 'low'])
+    expect(taken.slice(10)).toEqual(['critical', 'critical', 'critical', 'low', 'low', 'low'])
+
+    buffer.put([...many(60, 'critical'), ...Array.from({ length: 9 }, () => pack(8, 'low', true)).flat()])
+    const answers = Array.from({ length: 30 }, () => pickLanes(buffer.take(1, undefined)))
+    expect(answers.filter((lanes) => lanes.includes('low'))).toHaveLength(3)
+  })
+
   it('keeps no ticket past half a second, and gives none whose visibility has ended', () => {
     const buffer = new TicketBuffer(1_000)
     const [early, late] = [received('high', 0), received('high', 400)]

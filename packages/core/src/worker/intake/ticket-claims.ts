@@ -86,8 +86,9 @@ export class TicketClaims {
       (1 - weight) * (this.#stale.get(queue) ?? 0) + weight * (stale / deliveries.length),
     )
     if (again.length === 0) return
-    // Without a slot another worker may begin them now, and a message that goes back at once keeps its place.
-    if (this.#parts.demand.slots.free > 0) this.#later(queue, again)
+    // They found no seat, or there is no slot for another try. Another worker may begin them now, a higher lane goes
+    // first here, and a message that goes back at once keeps its place.
+    if (seats.left > 0 && this.#parts.demand.slots.free > 0) this.#later(queue, again)
     else for (const delivery of again) this.#tell(delivery, 'release')
   }
 
