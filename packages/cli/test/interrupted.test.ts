@@ -6,7 +6,7 @@ import { makeApplication } from './helpers/application.ts'
 
 const takes = /[0-9a-f] taking/
 
-/** As a terminal does it: the signal reaches every process of the command. */
+/** Sends a signal as a terminal does: to every process of the command. */
 function pressCtrlC(pid: number | undefined): void {
   process.kill(-(pid ?? 0), 'SIGINT')
 }

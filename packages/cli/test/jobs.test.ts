@@ -177,7 +177,7 @@ describe('jobs replay, skip and change', () => {
     expect(await app.json('jobs', 'skip', failing.id)).toMatchObject({ skipped: 1 })
     expect((await app.job(behind)).state).toBe('ready')
     expect((await app.job(failing)).state).toBe('failed')
-    // It holds its key no more.
+    // It no longer holds its key.
     expect(await app.command('jobs', 'skip', failing.id)).toMatchObject({ code: 6 })
   })
 

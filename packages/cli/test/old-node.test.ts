@@ -7,7 +7,7 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
   readonly engines: { readonly node: string }
 }
 
-/** Node takes itself for another version. */
+/** Makes Node report another version. */
 function asNode(version: string): readonly string[] {
   const source = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`
   return [process.execPath, '--import', `data:text/javascript,${encodeURIComponent(source)}`, bin]

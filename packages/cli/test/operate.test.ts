@@ -66,7 +66,7 @@ test('doctor names a queue that nobody serves, exit 1; with a worker it is conte
   const report = await app.command('doctor', '--json')
   expect(report, report.stdout).toMatchObject({ code: 0 })
   expect(JSON.parse(report.stdout)).toMatchObject({ healthy: true, log: { name: 'sqlite' }, repairs: [] })
-  // Where jobs are taken straight from the log there are no tickets to repair.
+  // If workers take jobs straight from the log, there are no tickets to repair.
   const repaired = await app.command('doctor', '--repair')
   expect(repaired, repaired.stdout).toMatchObject({ code: 0 })
 })

@@ -56,6 +56,6 @@ test('masking takes time in proportion to the text, whatever is written in it', 
     'eyJhbGciOi.',
   ])
     maskCredentials(part.repeat(200_000 / part.length))
-  // Each of them took minutes when it was looked at from each of its places.
+  // Each of them took minutes when the search started again at each of its places.
   expect(process.cpuUsage(since).user).toBeLessThan(1_000 * scaleLimit(5_000))
 })

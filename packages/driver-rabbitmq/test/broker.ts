@@ -1,4 +1,4 @@
-// What the tests of the driver do to the broker behind its back.
+// What the tests do to the broker without the driver.
 import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import type { Channel, ChannelModel } from 'amqplib'

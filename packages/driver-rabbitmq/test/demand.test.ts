@@ -57,7 +57,7 @@ describe.skipIf(url === undefined)('demand', () => {
     await run(subscription, 100, 10)
     await publish('critical', 50)
     const order = await run(subscription, 60, 5)
-    // Up to ten were in the hands of the worker's slots; from then on nine of ten are critical.
+    // Up to ten were already with the worker. From then on nine of ten are critical.
     const critical = order
       .map((lane, index) => (lane === 'critical' ? index : -1))
       .filter((index) => index >= 0)
@@ -107,7 +107,7 @@ describe.skipIf(url === undefined)('demand', () => {
 
   it('a worker whose jobs take their time hands back what came too much at once, not after a while', async () => {
     const { publish, other, broker, prefix } = await scene()
-    // No timer ever fires: whatever is handed back is handed back without one.
+    // No timer ever fires, so tickets are handed back without one.
     const clock: Clock = { ...systemClock, after: () => () => {} }
     const driver = openDriver({ url: broker, prefix }, undefined, clock)
     onTestFinished(() => driver.close())

@@ -35,7 +35,7 @@ const makeTickets = (count: number, queue = 'q'): Ticket[] =>
   Array.from({ length: count }, () => newTicket({ queue }))
 const listIds = (items: readonly Ticket[]): string[] => items.map(({ id }) => id).toSorted()
 
-/** Everything that comes until so many tickets have come; each is acked. */
+/** Acks every ticket until this many have come, and returns them. */
 async function receive(driver: Driver, count: number, queue = 'q'): Promise<Ticket[]> {
   const subscription = await driver.subscribe(queue, { worker: workerRef() })
   const got: Ticket[] = []

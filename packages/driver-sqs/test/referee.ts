@@ -1,9 +1,8 @@
 import type { Delivery, Driver, Subscription, Ticket } from '@errand/core/ports'
 
 /**
- * Plays the job log's part between drivers and a test: a ticket is granted once, until it is released or comes back, and
- * a copy of one that was granted or is finished is refused. So one can see that a broker which repeats tickets is as good
- * as one that does not.
+ * Acts as the job log between drivers and a test. It grants a ticket once, until it is released or comes back, and refuses
+ * copies of tickets that are granted or finished. So a test can show that a broker that repeats tickets does no harm.
  */
 export class Referee {
   readonly #granted = new Set<string>()

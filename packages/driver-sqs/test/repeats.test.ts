@@ -15,7 +15,7 @@ const url = inject('sqs')
 
 type Answer = (operation: string, request: IncomingMessage, response: ServerResponse) => boolean
 
-/** Stands before the SQS of this run, and answers itself what it wants to. */
+/** A server in front of the SQS of this run, which answers some requests itself. */
 async function gatekeeper(answer: Answer) {
   const upstream = new URL(new URL(url!).searchParams.get('endpoint')!)
   const server = createServer((request, response) => {
@@ -71,7 +71,7 @@ describe.skipIf(url === undefined || !url.includes('endpoint='))('a request that
       const subscription = await subscribe(driver, `media-${n}`)
       while (!asking.signal.aborted) {
         await subscription.next(10, asking.signal).catch(() => [])
-        // One that rejects at once must not keep the event loop from everybody else.
+        // A call that rejects at once must not block the event loop.
         await setImmediate()
       }
     })

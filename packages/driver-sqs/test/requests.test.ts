@@ -6,7 +6,7 @@ import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
 
 const url = inject('sqs')
 
-/** What is paid for: SQS bills requests, and nothing else. */
+/** SQS bills only requests. */
 describe.skipIf(url === undefined).concurrent('the requests that the driver makes', () => {
   const scene = () => {
     const corner = new Corner(url!)

@@ -99,7 +99,7 @@ export class Corner {
   }
 }
 
-/** What this driver takes of what core hands it. */
+/** The parts of core's context that this driver uses. */
 export function context(logger: Logger = quietLogger): DriverContext {
   const given: Omit<DriverContext, 'log'> = { logger, clock: systemClock }
   return given as DriverContext
@@ -120,7 +120,7 @@ export async function publish(driver: Driver, all: readonly Ticket[]): Promise<r
   return all
 }
 
-/** Acks everything until so many different tickets have come; as a worker, asks on while acks are under way. */
+/** Acks everything until this many different tickets have come. Like a worker, it asks again while acks are under way. */
 export async function drain(subscription: Subscription, count: number, max = 10): Promise<string[]> {
   const got = new Set<string>()
   const acks: Promise<void>[] = []

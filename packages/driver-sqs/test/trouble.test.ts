@@ -11,7 +11,7 @@ import { context, Corner, drain, ids, publish, subscribe, tickets, until } from 
 const url = inject('sqs')
 
 describe.skipIf(url === undefined).concurrent('when SQS is in trouble', () => {
-  /** A caller without any patience: subscribes and asks again as soon as it was refused. */
+  /** An impatient caller: it subscribes and asks again as soon as it is refused. */
   async function insist(
     driver: ReturnType<Corner['open']>,
     queue: string,

@@ -63,7 +63,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
     const jobs = Array.from({ length: 300 }, (_, index) =>
       newJob({ queue, ...(index % 3 ? {} : { ordering: { key: `k${index % 5}`, onFailure: 'block' } }) }),
     )
-    // After every few answers, at whatever the log is doing then.
+    // After every few answers, whatever the log does at that moment.
     let killed = 0
     const kills = new AbortController()
     onTestFinished(() => kills.abort())

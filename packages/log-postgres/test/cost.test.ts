@@ -28,7 +28,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     log = stage.open({ poolSize: 1 })
     await log.migrate()
     client = await stage.client()
-    // The worst that can be known of the tables: nothing is in them. Plans are made now, and kept.
+    // The worst statistics: the tables are empty. Plans are made now, and kept.
     await stage.sql('vacuum (analyze) errand.live, errand.jobs, errand.keys, errand.progress, errand.workers')
     await log.beat(by, { queues: ['deep', 'keyed'], taking: true, progress: [] })
     for (let round = 0; round < 8; round++) await cycle(round % 2 === 0 ? null : everything)
@@ -61,7 +61,7 @@ describe.skipIf(url === undefined)('the rows that a batch of 100 reads', () => {
     )
   }
 
-  /** Both who look for jobs that no ticket has fetched: workers and relays. */
+  /** Both callers that look for jobs that no ticket has fetched: workers and relays. */
   async function overdue(): Promise<void> {
     await client.query(
       `select * from ${stage.schema}.take_v1('{deep}', $1, $2, $3, 1000, '{}', 0, true, null)`,

@@ -26,7 +26,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     await log.append(jobs)
     return jobs.map(({ id }) => id)
   }
-  /** Takes so many, and ends their runs in this way. */
+  /** Takes this many jobs, and ends their runs in this way. */
   const run = async (count: number, outcome: SettledOutcome = outcomes.succeed()): Promise<void> => {
     const claims = await log.take(['q'], count, by, randomUUID())
     await log.settle(

@@ -12,8 +12,8 @@ const url = inject('postgres')
 const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
 
 /**
- * Plans are made once for each connection, from what the server knew of the tables then; and that may be the moment
- * in which a long queue had just been emptied. Every call must go on finding its rows one by one.
+ * Plans are made once for each connection, from the statistics of that moment. That may be the moment after a long queue was
+ * emptied. Every call must still find its rows one by one.
  */
 describe.skipIf(url === undefined)(
   'plans that were made while the tables were large and all but empty',
@@ -44,7 +44,7 @@ describe.skipIf(url === undefined)(
     })
     afterAll(() => stage?.close())
 
-    /** So many jobs of each kind; each key is a key of its own. */
+    /** This many jobs of each kind. Each key is different. */
     async function fill(count: number): Promise<void> {
       const jobs = (overrides: () => Partial<NewJob>): NewJob[] =>
         Array.from({ length: count }, () => newJob({ queue: 'q', ...overrides() }))
@@ -65,7 +65,7 @@ describe.skipIf(url === undefined)(
       return rows.map(({ id }) => id as string)
     }
 
-    /** Takes so many; of those, what `which` names is settled in this way. */
+    /** Takes this many jobs, and settles those that `which` names in this way. */
     async function settle(count: number, which: string, kind: number): Promise<void> {
       const ids = await waiting(count, `state = 3 and ${which}`)
       await claim(ids)

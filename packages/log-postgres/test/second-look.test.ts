@@ -18,8 +18,8 @@ interface Scene {
 }
 
 /*
- * A sweep looks for lost runs without locks, then locks them and looks again. The policy of a table is asked in the middle
- * of the first look: that is where the sweep of this test stands still, while something happens to the run.
+ * A sweep looks for lost runs without locks, then locks them and looks again. A policy of a table is evaluated in the middle
+ * of the first look. There the sweep of this test waits while something happens to the run.
  */
 describe.skipIf(url === undefined)('a run that is no longer lost when a sweep locks it', () => {
   const role = `errand_test_${randomUUID().slice(0, 8)}`

@@ -20,7 +20,7 @@ export interface Stage {
 }
 
 export function openStage(server: string): Stage {
-  // No test pulls the plug, and some commit thousands of times: nobody has to wait for the disk.
+  // No test cuts the power, and some commit thousands of times, so commits need not wait for the disk.
   const own = new URL(server)
   own.searchParams.set('options', '-c synchronous_commit=off -c jit=off')
   const url = own.href

@@ -17,7 +17,7 @@ import { defineConfig } from 'errand'
 export default defineConfig({ log: process.env.TEST_LOG ?? 'sqlite:./errand.db', worker: './worker.ts' })
 `
 
-/** An application with a job log, and the same log in the test's own process: to prepare what a command is tried on. */
+/** An application with a job log, and the same log in the test's own process, to prepare jobs for a command. */
 export interface Application extends Project {
   readonly errand: Errand
   /** Runs all that is ready, in the test's process. */
@@ -77,7 +77,7 @@ export function makeApplication(options: ProjectOptions = {}): Application {
   }
 }
 
-/** As an application has it, which knows the one package `errand`. */
+/** As in an application that has only the package `errand`. */
 function fixture(name: string): string {
   return readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8').replaceAll(
     '@errand/core',

@@ -27,7 +27,7 @@ export interface CommandOptions {
 /** The real command in a process of its own. */
 export interface Running {
   readonly process: ChildProcess
-  /** All that it has said so far. */
+  /** Its output so far. */
   said(): { readonly stdout: string; readonly stderr: string }
   /** Ends it at once, with its children. */
   kill(): void
@@ -43,7 +43,7 @@ export function start(
   const [name = '', ...rest] = program
   const child = spawn(name, [...rest, ...words], {
     cwd,
-    // Only what a shell would have: nothing of the test runner's own, such as its NODE_ENV or its colours.
+    // Only what a shell would have, and nothing of the test runner, such as its NODE_ENV or its colours.
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', file ?? 'pipe', 'pipe'],
     // A group of its own: `--watch` has children, and they must not outlive the test.

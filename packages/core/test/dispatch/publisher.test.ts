@@ -58,7 +58,7 @@ test('tickets do not wait for the answer to those before them: four publishes ma
     await turn()
   }
   expect(published).toEqual([['1'], ['2'], ['3'], ['4']])
-  // What gathered goes together.
+  // Tickets that have gathered go together.
   answers[1]?.()
   await turn()
   expect(published.slice(4)).toEqual([['5', '6']])

@@ -5,7 +5,7 @@ import { repeat, unlessAborted, withDeadline } from '../../src/driver-kit.ts'
 const passing = new Error('busy')
 const never = new Promise<never>(() => {})
 
-/** Fails so often, and then answers. */
+/** Fails this often, and then answers. */
 const failing = (times: number, error: unknown = passing) =>
   vi.fn(async () => {
     times -= 1

@@ -67,7 +67,7 @@ describe('the buffer of tickets', () => {
     expect(buffer.dueMs).toBe(500)
     expect(buffer.takeDue(499)).toEqual([])
     expect(buffer.takeDue(500)).toEqual([early])
-    // The event loop stood still.
+    // The event loop was blocked.
     expect(buffer.takeExpired(1_400)).toEqual([late])
     expect(buffer.isEmpty).toBe(true)
   })

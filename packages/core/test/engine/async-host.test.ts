@@ -10,7 +10,7 @@ import { AsyncMemory, openAsyncMemory } from './async-memory.ts'
 import { keys, queues, randomLife } from './random-life.ts'
 import type { Life } from './random-life.ts'
 
-/** What a call was answered with, or how it failed. */
+/** The answer of a call, or its error. */
 const settleAnswer = (call: Promise<unknown>): Promise<unknown> =>
   call.catch((error: unknown) => ({
     code: (error as { code?: string }).code,
@@ -32,7 +32,7 @@ function dump(store: MemoryStore): unknown {
   }
 }
 
-/** More than one read is only for what the first one did not name: a unique key, an older run, the keys of due jobs. */
+/** Only these need more than one read: a unique key, an older run, the keys of due jobs. */
 const mostRoundTrips = 6
 
 const log = 'log'

@@ -15,7 +15,7 @@ import type {
 import { listings } from '../../src/engine/async/questions.ts'
 import type { MemoryStore } from '../../src/engine/memory-store.ts'
 
-/** An asynchronous database over plain maps. Transactions run one at a time; what is locked is up to the test. */
+/** An asynchronous database over plain maps. Transactions run one at a time; the test decides what is locked. */
 export class AsyncMemory implements AsyncDatabase {
   readonly store: MemoryStore
   readonly clock: Clock

@@ -23,7 +23,7 @@ type Ask = (log: JobLog) => Promise<unknown>
 export interface Step {
   /** The method of the log; or how many milliseconds pass. */
   readonly name: keyof JobLog | number
-  /** What it asks for depends on the life so far; both logs are asked for the same. */
+  /** Its arguments depend on the calls so far. Both logs get the same. */
   readonly call: (life: Life) => Ask
 }
 

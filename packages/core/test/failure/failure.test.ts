@@ -250,7 +250,7 @@ test('whatever is thrown is kept, comes back from storage as it was, and again f
       const failure = toFailure(thrown)
       const stored: unknown = JSON.parse(JSON.stringify(failure))
       expect(storedFailure(stored)).toEqual(failure)
-      // Of those that are told as omitted there is nothing to read once more.
+      // Parts that are marked as omitted cannot be read again.
       if (!JSON.stringify(failure).includes('Omitted')) expect(toFailure(errorFrom(failure))).toEqual(failure)
       expect(JSON.stringify(failure).isWellFormed()).toBe(true)
     }),

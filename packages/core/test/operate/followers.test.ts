@@ -53,7 +53,7 @@ test('the work for each who follows a job is the same however many follow', asyn
     const live = receipts.map(({ id }) => follow(test.errand.events.follow({ job: id })))
     await until(() => live.every(({ seen }) => seen.length === 1))
     const worker = await handWorker(test.log())
-    // One after the other, and each wakes all who listen: the most that they can be made to ask.
+    // One after the other, and each wakes all listeners: the most that they can be made to ask.
     for (const { seen, done } of live) {
       const claim = await worker.take()
       await test.log().notify(['events'])
@@ -92,7 +92,7 @@ test('each follower of a tag costs the same, however many follow, and nothing fo
     await test.errand.dispatchMany(tags.map((tag) => job.with(tag)))
     await until(() => live.every(({ seen }) => seen.length === 1))
     const worker = await handWorker(test.log())
-    // One after the other, and each wakes all who listen: the most that they can be made to read.
+    // One after the other, and each wakes all listeners: the most that they can be made to read.
     for (const { seen } of live) {
       const claim = await worker.take()
       await test.log().notify(['events'])
@@ -120,7 +120,7 @@ test('followers of a queue or tag miss nothing when they become many or few, or 
   let refused = 0
   await using test = testInstance({
     log: (log) => ({
-      // The shared reader's, which has no filter.
+      // The reads of the shared reader, which have no filter.
       read: async (options) => {
         if (options.queue !== undefined || options.tag !== undefined || refused > 2) return log.read(options)
         refused += 1

@@ -95,7 +95,7 @@ test('who waits for a job that a worker of the same instance runs hears of its e
         asked.records += 1
         return log.get(id)
       },
-      // Nobody is woken: what they hear, they hear from the worker.
+      // No wake-ups: waiters can hear only from the worker.
       notify: async () => undefined,
     }),
   })
@@ -165,7 +165,7 @@ test('the work for each who waits is the same however many wait', async () => {
     const waiting = receipts.map((receipt) => test.errand.result(receipt))
     await turns(10)
     const worker = await handWorker(test.log())
-    // One after the other, and each wakes all who listen: the most that they can be made to ask.
+    // One after the other, and each wakes all listeners: the most that they can be made to ask.
     for (const n of receipts.keys()) {
       await worker.settle(await worker.take(), succeed({ n }))
       await test.log().notify(['events'])

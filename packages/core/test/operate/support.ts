@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { toFailure } from '../../src/failure/to-failure.ts'
 import type { Claim, JobLog, SettledOutcome, WorkerRef } from '../../src/ports.ts'
 
-/** A worker played by hand on a log: it beats, takes and settles when the test says so. */
+/** A worker on a log that the test controls: it beats, takes and settles when the test says so. */
 export interface HandWorker {
   readonly ref: WorkerRef
   take(queue?: string): Promise<Claim>

@@ -142,7 +142,7 @@ test('a ticket that the broker never accepts holds up the others of its queue fo
     return { tickets, republished: tickets }
   }
   await on.clock.advance(10 * 60_000)
-  // Every five to ten seconds, and not once a minute; what was accepted gets its longer grace, the other one does not.
+  // Every five to ten seconds, and not once a minute. Only the accepted ticket gets a longer grace.
   expect(made).toBeGreaterThan(50)
   expect(on.published).toHaveLength(made)
   expect(on.confirmed).toEqual(on.published)

@@ -13,7 +13,7 @@ import { recordingLogger } from '../recording-logger.ts'
 const queue = 'default'
 const hour = 3_600_000
 
-/** A broker that nobody fetches from: what it has, it has until it loses it. */
+/** A broker that nobody fetches from: it keeps its tickets until it loses them. */
 class Broker {
   tickets: Ticket[] = []
   readonly published: string[] = []

@@ -1,4 +1,4 @@
-// What observers are told of a process that dispatches and works, and that they can do no harm.
+// What observers learn of a process that dispatches and works, and that they do no harm.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { once } from 'node:events'
@@ -17,7 +17,7 @@ function observing(observers: Observers): void {
   onTestFinished(observe(observers))
 }
 
-/** Keeps what one channel says, in the order in which it came. */
+/** Keeps the messages of one channel, in their order. */
 function told(name: ChannelName): readonly { readonly what: string; readonly context: any }[] {
   const lines: { what: string; context: any }[] = []
   const keep = (what: string) => (context: unknown) => void lines.push({ what, context })
@@ -51,7 +51,7 @@ test('a job is told from its dispatch to its recorded end, on each channel', asy
   expect(ends('sweep')?.[0]).toMatchObject({ queues: ['default'], report: { ran: expect.any(Boolean) } })
   for (const name of ['dispatch', 'publish', 'run', 'settle'] as const) {
     expect(lines[name]?.map(({ what }) => what)).toEqual(['start', 'end'])
-    // One object from the start to the end, so that an observer may keep its own things by it.
+    // One object from the start to the end, so that an observer may use it as a key.
     expect(lines[name]?.[0]?.context).toBe(lines[name]?.[1]?.context)
   }
 })
@@ -152,7 +152,7 @@ test('an observer that throws is a warning, said once, and the job runs as ever'
 test('a handler that returns a lazy thenable runs its work once, with observers and without', async () => {
   await using on = stage()
   let asked = 0
-  // As query builders make it: nothing happens before somebody calls `then`.
+  // Like a query builder's query: nothing happens before somebody calls `then`.
   const query = (): PromiseLike<void> => ({
     // oxlint-disable-next-line unicorn/no-thenable -- it is what this test is about
     then: (kept) => {

@@ -113,7 +113,7 @@ test('a process that only dispatches learns of a move within seconds; an idle on
   expect(on.broker(a).published.length).toBe(old)
   expect(on.broker(b).published.length).toBe(4)
   await on.advance(6_000)
-  // A log that does not answer this question holds up nobody.
+  // A log that does not answer this question delays nobody.
   on.lookMs = 60_000
   const dispatching = web.errand.dispatch(job, 1)
   await on.advance(300)

@@ -37,7 +37,7 @@ async function dispatch(on: Stage, count: number, long: boolean): Promise<readon
   return receipts.map(({ id }) => id)
 }
 
-/** So many brief jobs that the worker knows them to be brief. */
+/** Enough brief jobs for the worker to learn that they are brief. */
 async function learn(on: Stage): Promise<void> {
   const ids = await dispatch(on, 150, false)
   for (const id of ids) await on.until(id, 'succeeded')

@@ -88,7 +88,7 @@ test('a claim whose grant never arrived is given back after two beats, and runs'
       const verdicts = await log.claim(...args)
       if (!swallow || verdicts.every(({ verdict }) => verdict !== 'run')) return verdicts
       swallow = false
-      // As if the worker had died between the grant and its answer, and come back without knowing of it.
+      // As if the worker had died between the grant and its answer, and had started again without that answer.
       throw new ErrandError('E_LEASE_OUT', 'the answer was lost')
     },
   })
@@ -158,7 +158,7 @@ test('a grant that comes when the lease of its worker is out does not begin, and
     async beat(...args) {
       beats += 1
       if (beats > 1) return unreachable()
-      // On its way for so long: by the log's count the lease ends five seconds later than by the worker's.
+      // The beat was on its way for five seconds, so the lease ends that much later by the log's clock than by the worker's.
       await clock.sleep(5_000)
       return log.beat(...args)
     },

@@ -23,7 +23,7 @@ const parent = defineJob({ name: 'parent', retry: { attempts: 3, backoff: fixed(
 
 type Statuses = (readonly string[])[]
 
-/** Runs a parent once for each attempt of `runs`, which all but the last one fails; tells what its dispatches answered. */
+/** Runs a parent `runs` times; all but the last attempt fail. Returns the answers of its dispatches. */
 async function attempts(
   on: Stage,
   runs: number,

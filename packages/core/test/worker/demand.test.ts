@@ -16,7 +16,7 @@ function asking(demand: Demand, line: Line): { got: Ask | undefined } {
   return place
 }
 
-/** Begins so many jobs in these seats; those that had none are not among the slots. */
+/** Begins this many jobs in these seats. Jobs without a seat take no slot. */
 function begin(seats: Seats, jobs: number): Slot[] {
   const slots: Slot[] = []
   for (let job = 0; job < jobs; job += 1) {
@@ -25,7 +25,7 @@ function begin(seats: Seats, jobs: number): Slot[] {
   return slots
 }
 
-/** The ask was answered with so many jobs, each of which now runs. */
+/** The ask was answered with this many jobs, each of which now runs. */
 function answer(ask: Ask | undefined, jobs: number): readonly Slot[] {
   if (!ask) return []
   using seats = ask.reserve(jobs)

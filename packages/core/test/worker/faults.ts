@@ -32,7 +32,7 @@ export function repeatingDriver(times: number): DriverFactory {
   }))
 }
 
-/** Notes what became of each delivery. */
+/** Notes whether each delivery was acked or released. */
 export function notingDriver(notes: string[], describe: (ticket: Ticket) => string): DriverFactory {
   return faultyDriver((real) => ({
     async subscribe(queue, options) {

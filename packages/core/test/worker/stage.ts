@@ -25,10 +25,10 @@ export interface StageOptions {
   readonly wrap?: (log: JobLog) => JobLog
 }
 
-/** An instance on the reference log and driver, with what a test wants to see of it. */
+/** An instance on the reference log and driver, and what a test needs to see of it. */
 export interface Stage extends AsyncDisposable {
   readonly errand: Errand
-  /** The same log, past every wrapper. */
+  /** The same log, without wrappers. */
   readonly log: JobLog
   readonly lines: readonly RecordedLine[]
   /** Starts a worker and waits until it is ready. Signals are not listened to. */

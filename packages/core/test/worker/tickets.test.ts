@@ -166,7 +166,7 @@ test('what ten queues of one broker meet is said once; the worker says that it t
     'the worker takes no jobs yet',
     'no jobs can be fetched; it is tried again: RabbitMQ at amqp://broker refuses this user',
   ])
-  // Another reason is said, and the same one again after a while.
+  // Another reason is logged, and the same one again after a while.
   refused = 'RabbitMQ at amqp://broker has no vhost "shop"'
   await clock.advance(60_000)
   expect(said().slice(2)).toEqual([
@@ -205,7 +205,7 @@ test('a subscription that is lost is opened again, and the jobs go on', async ()
   await clock.advance(5_000)
   await on.until(id, 'succeeded')
   expect(worker.health()).toMatchObject({ taking: true })
-  // What it meets three times in a row is one fact.
+  // The same error three times in a row is logged once.
   expect(on.lines.filter((line) => line.level === 'warn')).toHaveLength(1)
 })
 
