@@ -184,7 +184,7 @@ describe.skipIf(url === undefined)('many connections at once', () => {
       [
         'running',
         `select * from errand.beat_v1((select worker from errand.live where id = $1), 'h', 1, null, 120000,
-         '{many}', true, null, array[$1::uuid], '{1}', '{50}', '{x}', array['"progress":50'], '{}', null, null)`,
+         '{many}', true, null, array[$1::uuid], '{1}', '{50}', '{x}', array['"progress":50'], '{}', null, null, '{}')`,
       ],
     ] as const)('does not touch a %s job, and is begun again: %s', async (state, text) => {
       const { client, id } = await late(state)

@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': 'bddcd4801f4d46af017a3f7115e9c647fca3e431edec4bb34a6d66fdc717d9fe',
+  'tables/0001.sql': '43c63b25c64c2182d1fc93de7247732dfbf2d49300194568f0610d5f7e2f26f0',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */
