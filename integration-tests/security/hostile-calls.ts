@@ -129,6 +129,7 @@ const plain: Readonly<Record<string, string | null>> = {
   p_drivers: '{driver}',
   p_given_up: '{job}',
   p_given_up_runs: '{1}',
+  p_slots: '{4}',
   p_republish: 'true',
   p_own: '{theirs}',
   p_skip: '{honest}',
