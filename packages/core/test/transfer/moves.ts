@@ -14,7 +14,7 @@ export async function dispatchJobs(on: Rig, { errand }: Process, count: number):
   return receipts.map(({ id }) => id)
 }
 
-export async function isSettled(on: Rig): Promise<boolean> {
+async function isSettled(on: Rig): Promise<boolean> {
   return (await on.log.queues()).every(({ ready, running, scheduled }) => ready + running + scheduled === 0)
 }
 
