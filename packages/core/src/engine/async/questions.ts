@@ -92,7 +92,7 @@ export function answerEach(questions: readonly Question[], answerers: Answerers)
 
 /**
  * The arguments of all questions of one kind, so that one statement can answer all of them.
- * @example const ids = argumentsOf(questions, 'row').map(([id]) => id)
+ * @example const ids = pickArguments(questions, 'row').map(([id]) => id)
  */
 export function pickArguments<K extends QuestionKind>(
   questions: readonly Question[],
