@@ -1,14 +1,12 @@
-import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
-import { testProject } from './integration-tests/services/project.ts'
+import { filesAtOnce, testProject } from './integration-tests/services/project.ts'
 
 const reporter = new URL('integration-tests/services/reporter.ts', import.meta.url).pathname
 const folder = new URL('integration-tests', import.meta.url).pathname
 
 export default defineConfig({
   test: {
-    // Most tests wait for servers and processes: three files side by side, where vitest would give two cores one.
-    maxWorkers: Math.max(3, availableParallelism() - 1),
+    maxWorkers: filesAtOnce,
     projects: [
       'packages/*/test/vitest.config.ts',
       testProject({

@@ -1,14 +1,14 @@
 import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import { defineConfig } from 'vitest/config'
-import { refusedDeprecations } from './integration-tests/services/deprecations.ts'
+import { processOptions } from './integration-tests/services/process-options.ts'
 
 const tests = new URL('integration-tests', import.meta.url).pathname
 const root = `${tests}/faults`
 
 const common = {
   root,
-  ...refusedDeprecations,
+  ...processOptions,
   setupFiles: [`${tests}/services/log-lines.ts`],
   // They end what hangs: each wait has a limit of its own.
   testTimeout: 900_000,

@@ -19,6 +19,7 @@ const others: Readonly<Record<string, string>> = {
   'integration-tests/services/private-sqs.ts': 'fauxqs',
   'integration-tests/services/small-disk.ts': 'mount and sleep, in a namespace of their own',
   'integration-tests/simulation/search-planted.ts': 'the simulation, whose loggers are its own',
+  'packages/cli/test/modules.test.ts': 'a command that prints its help, for the modules that it loads',
   'packages/cli/test/runners.test.ts': 'npm --version; all else by the helper',
 }
 

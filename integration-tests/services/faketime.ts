@@ -19,7 +19,7 @@ export function settableClock(): SettableClock | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'errand-faketime-'))
   // The server runs as another user.
   chmodSync(folder, 0o755)
-  const library = globSync(installed)[0] ?? unpacked(folder)
+  const library = globSync(installed)[0] ?? unpacked()
   if (library === undefined) {
     rmSync(folder, { recursive: true })
     return undefined
@@ -40,6 +40,7 @@ export function settableClock(): SettableClock | undefined {
   }
 }
 
-function unpacked(folder: string): string | undefined {
-  return unpackPackage('libfaketime', folder) ? globSync(`${folder}${installed}`)[0] : undefined
+function unpacked(): string | undefined {
+  const folder = unpackPackage('libfaketime')
+  return folder === undefined ? undefined : globSync(`${folder}${installed}`)[0]
 }

@@ -43,7 +43,7 @@ export async function startPgBouncer({
   // It runs as another user.
   chmodSync(folder, 0o755)
   const remove = (): void => rmSync(folder, { recursive: true, force: true })
-  const program = unpackedElsewhere() ?? installed() ?? unpackedHere(folder)
+  const program = unpackedElsewhere() ?? installed() ?? unpackedHere()
   if (!program) {
     remove()
     return undefined
@@ -104,9 +104,11 @@ function installed(): Program | undefined {
   return command === undefined ? undefined : { command: [command], libraries: '' }
 }
 
-function unpackedHere(folder: string): Program | undefined {
+function unpackedHere(): Program | undefined {
+  const folder = unpackPackage('pgbouncer')
+  if (folder === undefined) return undefined
   const command = join(folder, 'usr', name)
-  if (!unpackPackage('pgbouncer', folder) || !isExecutable(command)) return undefined
+  if (!isExecutable(command)) return undefined
   return { command: [command], libraries: globSync(join(folder, 'usr/lib/*-linux-gnu')).join(delimiter) }
 }
 

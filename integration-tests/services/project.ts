@@ -1,9 +1,13 @@
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import type { TestProjectInlineConfiguration } from 'vitest/config'
-import { refusedDeprecations } from './deprecations.ts'
+import { processOptions } from './process-options.ts'
 
 const servers = new URL('setup.ts', import.meta.url).pathname
 const logLines = new URL('log-lines.ts', import.meta.url).pathname
+
+/** Most tests wait for servers and processes: four files side by side, where Vitest would give two cores one. */
+export const filesAtOnce: number = Math.max(4, availableParallelism() - 1)
 
 export interface TestProject {
   /** As in `pnpm vitest run --project NAME`. */
@@ -14,6 +18,8 @@ export interface TestProject {
   readonly servers: boolean
   /** Tests of one file that run side by side, if they say that they may. Default 5. */
   readonly maxConcurrency?: number
+  /** Its files run in processes that they share, so that each need not load everything anew. Default false. */
+  readonly together?: boolean
   /** A part of the tests in the folder; or all but a part. Default all. */
   readonly include?: string
   readonly exclude?: string
@@ -28,7 +34,9 @@ export function testProject(project: TestProject): TestProjectInlineConfiguratio
     test: {
       name,
       include: [include],
-      ...refusedDeprecations,
+      ...processOptions,
+      isolate: !project.together,
+      maxWorkers: filesAtOnce,
       exclude: ['**/node_modules/**', ...(exclude === undefined ? [] : [exclude])],
       setupFiles: [logLines],
       globalSetup: project.servers ? [servers] : [],

@@ -1,4 +1,6 @@
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
+import { missingPostgres } from './private-postgres.ts'
+import { isRabbitmqInstalled } from './private-rabbitmq.ts'
 import { serversOfThisRun } from './setup.ts'
 
 /** The last lines of a run: which servers it used, a line for each test that failed, and one plain line of numbers. */
@@ -29,8 +31,9 @@ export default class ClosingLines implements Reporter {
     // Then the setup of the projects has failed, and no test shows it.
     if (modules.length === 0 && count.failed === 0) count.failed = 1
 
-    const lines = ['', 'Servers', ...(await serverLines()), '', ...failures]
     const skipped = count.skipped + count.pending
+    const own = skipped > 0 ? describeMissing(missingOwn()) : []
+    const lines = ['', 'Servers', ...(await serverLines()), ...own, '', ...failures]
     const numbers = `${count.passed} passed, ${count.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
     process.stdout.write([...lines, numbers, ''].join('\n'))
   }
@@ -49,5 +52,22 @@ async function serverLines(): Promise<readonly string[]> {
     server
       ? `  ${service.name}: ${server.what}`
       : `  ${service.name}: MISSING, ${process.env['CI'] === 'true' ? 'and CI=true: the run fails' : 'its tests were skipped'} (${why})`,
+  )
+}
+
+/** Servers that some tests start for themselves, and why this machine cannot have them. */
+function missingOwn(): Readonly<Record<string, string | undefined>> {
+  return {
+    PostgreSQL: missingPostgres(),
+    RabbitMQ: isRabbitmqInstalled() ? undefined : 'install RabbitMQ, or set ERRAND_TEST_RABBITMQ_ROOT',
+  }
+}
+
+/** A line for each server that is missing. */
+export function describeMissing(why: Readonly<Record<string, string | undefined>>): readonly string[] {
+  return Object.entries(why).flatMap(([server, reason]) =>
+    reason === undefined
+      ? []
+      : `  a ${server} of a test's own: MISSING, the tests that need one were skipped (${reason})`,
   )
 }

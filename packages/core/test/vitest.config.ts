@@ -1,3 +1,3 @@
 import { testProject } from '../../../integration-tests/services/project.ts'
 
-export default testProject({ name: 'core', folder: import.meta.dirname, servers: false })
+export default testProject({ name: 'core', folder: import.meta.dirname, servers: false, together: true })

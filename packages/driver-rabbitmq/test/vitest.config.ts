@@ -4,4 +4,5 @@ export default testProject({
   name: 'driver-rabbitmq',
   folder: import.meta.dirname,
   servers: true,
+  together: true,
 })

@@ -5,5 +5,6 @@ export default testProject({
   name: 'driver-sqs',
   folder: import.meta.dirname,
   servers: true,
+  together: true,
   maxConcurrency: 20,
 })
