@@ -1,5 +1,5 @@
 import { laneOfRank, laneRank } from '@errand/core/ports'
-import type { JobRow, NewEvent } from '@errand/core/ports'
+import type { JobRow, NewEvent } from '@errand/core/engine'
 import { eventCode, stateCode, toStoredState, uniqueCode } from '../../packages/log-postgres/src/codes.ts'
 
 /** Everything in these tests that knows a column of the log on PostgreSQL. `errand.` stands for its schema. */
@@ -27,9 +27,9 @@ export const selectJobs = `
 export const selectLine = `select id from errand.live
   where queue = $1 and key = $2 and state <> ${stateCode.failed} order by seq limit $3`
 
-/** Jobs that ended before a moment. One that has failed and holds its key has no row there. */
+/** Jobs that ended at a moment or before it. One that has failed and holds its key has no row there. */
 export const selectFinished = `select id from errand.ended
-  where state = any ($1) and at < $2 order by at, id limit $3`
+  where state = any ($1) and at <= $2 order by at, id limit $3`
 
 const parseTime = (value: string | null | undefined): number | undefined =>
   value == null ? undefined : Date.parse(value)
@@ -56,7 +56,7 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     queue: (live ?? job)['queue'],
     lane: laneOfRank((live ?? job)['lane']),
     state: toStoredState(either?.['state']) as JobRow['state'],
-    run: either?.['run'] ?? 0,
+    run: live?.['run'] ?? (ended ? (ended['run'] ?? 1) : 0),
     attempt: live?.['attempt'] ?? 0,
     crashes: live?.['crashes'] ?? 0,
     streak: live?.['streak'] ?? 0,
@@ -70,7 +70,7 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     cancelBy: cancel['by'],
     cancelReason: cancel['reason'],
     parkedSince: parseTime(live?.['parked_since'] ?? undefined),
-    replays: (live ?? job)['replays'],
+    replays: job['replays'],
     finishedAt: parseTime(ended?.['at']),
     progress: undefined,
     progressMessage: undefined,
@@ -89,24 +89,26 @@ export function toLive(row: JobRow, last: number | undefined): Record<string, un
     seq: row.sequence,
     timeout_ms: row.timeoutMs,
     run: row.run,
-    max_crashes: row.maxCrashes,
     unique_mode: row.uniqueKey === undefined ? uniqueCode.none : mode,
     fails_on_crash: row.onCrash === 'fail',
     skips_on_failure: row.onFailure === 'skip',
     name: row.name,
-    tags: row.tags,
+    // None is null, as the functions store it.
+    tags: row.tags.length === 0 ? null : row.tags,
     key: row.orderingKey ?? null,
     run_at: formatTime(row.runAt),
     publish_after: formatTime(row.publishAfter),
     parked_since: formatTime(row.parkedSince),
     attempt: row.attempt,
-    crashes: row.crashes,
-    streak: row.streak,
+    // None is null.
+    crashes: row.crashes || null,
+    streak: row.streak || null,
     version: row.version,
     replays: row.replays,
     publishes: row.publishes,
     lane: laneRank[row.lane],
     state: stateCode[row.state],
+    held: row.state === 'ready' || row.state === 'running' ? null : stateCode[row.state],
     queue: row.queue,
     cancel: row.cancelBy === undefined ? null : cancel,
     last,
@@ -121,8 +123,8 @@ export function toEnded(row: JobRow, last: number | undefined, at: number): Reco
 
 /** What operators change of a job that lives. */
 const changing =
-  'run_at, publish_after, parked_since, attempt, crashes, streak, version, replays, publishes, lane, state, queue, cancel, last'
-const liveColumns = `id, seq, timeout_ms, run, max_crashes, unique_mode, fails_on_crash, skips_on_failure, name, tags, key, ${changing}`
+  'run_at, publish_after, parked_since, attempt, crashes, streak, version, publishes, lane, state, held, queue, cancel, last'
+const liveColumns = `id, seq, timeout_ms, run, unique_mode, fails_on_crash, skips_on_failure, name, tags, key, ${changing}`
 
 /** $1: rows of `toLive`. */
 export const writeLive = `

@@ -1,18 +1,18 @@
 import type { Client } from 'pg'
-import { answerEach, noTransactions, pickArguments } from '@errand/core/ports'
+import { answerEach, pickArguments } from '@errand/core/async-engine'
+import { noTransactions } from '@errand/core/engine'
 import type {
   Answer,
   Answerers,
   AsyncDatabase,
   AsyncTransaction,
   Changes,
-  JobRow,
   KeyFound,
   Locks,
   Question,
-  QueueKey,
-  UniqueRow,
-} from '@errand/core/ports'
+} from '@errand/core/async-engine'
+import type { JobRow, UniqueRow } from '@errand/core/engine'
+import type { QueueKey } from '@errand/core/ports'
 import { stateCode } from '../../packages/log-postgres/src/codes.ts'
 import { isUuid } from '../../packages/log-postgres/src/literals.ts'
 import {

@@ -42,13 +42,15 @@ export type {
   PublishReport,
   SubscribeOptions,
   Subscription,
+  WorkerTrips,
 } from './ports/driver.ts'
-export type { History, JobFilter, JobRecord, ReadOptions, Unfinished } from './ports/history.ts'
+export type { History, JobFilter, JobRecord, Places, ReadOptions, Unfinished } from './ports/history.ts'
 export type {
   Appended,
   AppendOptions,
   BeatReply,
   BeatReport,
+  ClaimOptions,
   ServedQueue,
   Expedited,
   ExpediteOptions,
@@ -61,6 +63,7 @@ export type {
   LostForGood,
   MigrationReport,
   Progress,
+  SettledAndTaken,
   SweepOptions,
   SweepReport,
   TakeOptions,
@@ -76,8 +79,10 @@ export type {
   PruneOptions,
   QueueRecord,
   ReplayReport,
+  WaitingState,
   WorkerRecord,
 } from './ports/operations.ts'
+export { mostWaitingCounted } from './ports/operations.ts'
 export type {
   DrizzleTx,
   KnexTx,
@@ -98,7 +103,7 @@ export type { Failure } from './failure/failure.ts'
 export { toFailure } from './failure/to-failure.ts'
 export { releaseReasons } from './job/release.ts'
 export type { ReleaseReason } from './job/release.ts'
-export { defaultLogger } from './logging.ts'
+export { loadDefaultLogger } from './default-logger.ts'
 export type { Logger } from './logging.ts'
 export { checkQueueName } from './names.ts'
 export { checkOptions, checkParameters, didYouMean, parseFlag } from './options.ts'
@@ -110,33 +115,6 @@ export { News } from './news.ts'
 export { outside } from './outside.ts'
 export { backoffMs } from './supervise.ts'
 export { DamagedRow } from './engine/damaged-row.ts'
-export { engineLog, noTransactions } from './engine/job-log.ts'
-export type { EngineHost, Rules } from './engine/job-log.ts'
-export { asyncHost } from './engine/async/host.ts'
-export { answerEach, pickArguments } from './engine/async/questions.ts'
-export type {
-  Answer,
-  Answerers,
-  Answers,
-  KeyFound,
-  Question,
-  QuestionKind,
-} from './engine/async/questions.ts'
-export type { Changes } from './engine/async/changes.ts'
-export type { AsyncDatabase, AsyncTransaction, Locks } from './engine/async/database.ts'
-export type { Call } from './engine/calls.ts'
-export type {
-  Contention,
-  JobRow,
-  JobStore,
-  LogFacts,
-  NewEvent,
-  PausedRow,
-  QueueCounts,
-  StoredEvent,
-  UniqueRow,
-  WorkerRow,
-} from './engine/store.ts'
 export { TopicBus } from './engine/topic-bus.ts'
 export { freeText } from './text.ts'
 export { threadModule } from './thread-module.ts'

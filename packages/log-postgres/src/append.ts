@@ -74,6 +74,7 @@ export class Appender {
         : options.passLocked === true
           ? await this.#passing(fit, behind)
           : await this.#lines(fit, behind)
+    if (fit.length === jobs.length) return appended
     for (const [index, job] of fit.entries()) answers.set(job.id, appended[index]!)
 
     // If an id comes twice in a call, the second one is the duplicate.
@@ -291,10 +292,10 @@ function unstorable(job: NewJob): string | undefined {
   if (!isUuid(job.id)) return `its id ${JSON.stringify(job.id)} is not a UUID`
   if (!isStorable(job.payload.text))
     return 'its payload holds a NUL or half of a surrogate pair, which no text can store'
-  const names = [job.name, job.queue, job.ordering?.key, job.unique?.key, ...job.tags]
-  if (names.some((name) => name !== undefined && !isStorable(name)))
-    return 'its name, a key or a tag holds a NUL or half of a surrogate pair'
-  return undefined
+  const { name, queue, ordering, unique, tags } = job
+  if (isStorable(name) && isStorable(queue) && tags.every(isStorable))
+    if (isStorable(ordering?.key ?? '') && isStorable(unique?.key ?? '')) return undefined
+  return 'its name, a key or a tag holds a NUL or half of a surrogate pair'
 }
 
 function refusedBatch(

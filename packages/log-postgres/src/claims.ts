@@ -1,5 +1,8 @@
+import { laneRank } from '@errand/core/ports'
 import type {
   Claim,
+  ClaimOptions,
+  Lane,
   Logger,
   QueueName,
   RequestId,
@@ -9,14 +12,24 @@ import type {
   WorkerRef,
 } from '@errand/core/ports'
 import { splitIntoBatches } from './batches.ts'
-import type { Database, Row } from './database.ts'
+import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
 import { despiteData } from './set-aside.ts'
 import { claimColumns, maybeNumber, number, toClaim } from './rows.ts'
 import { TakeMarks } from './take-marks.ts'
 
 const claimAt = 2
-const takeAt = 1
+
+/** A take that is asked for. */
+export interface Taking {
+  readonly queues: readonly QueueName[]
+  /** The parameters of the rule. */
+  readonly values: readonly Value[]
+  /** Reads the rows of its answer, each of which begins at this column. */
+  readonly read: (rows: readonly Row[], at: number) => readonly Claim[]
+  /** If nothing was found, it may look elsewhere, in another statement. */
+  readonly elsewhere: (claims: readonly Claim[]) => Promise<readonly Claim[]>
+}
 
 /** Claims by ticket and by order: `claim` and `take` of the port. */
 export class Claims {
@@ -31,7 +44,7 @@ export class Claims {
     this.#database = database
     this.#logger = logger
     this.#logId = logId
-    this.#claimText = `select verdict, at_ms, ${claimColumns} from ${database.rule('claim')}($1, $2, $3, $4, $5, $6)`
+    this.#claimText = `select verdict, at_ms, ${claimColumns} from ${database.rule('claim')}($1, $2, $3, $4, $5, $6, $7, $8)`
     this.#takeText = `select seq, ${claimColumns} from ${database.rule('take')}($1, $2, $3, $4, $5, $6, $7, $8, $9)`
   }
 
@@ -40,15 +53,18 @@ export class Claims {
     max: number,
     by: WorkerRef,
     request: RequestId,
+    { perLane }: ClaimOptions = {},
   ): Promise<readonly Verdict[]> {
     // Each id once, and only valid ids: tickets may be copied, and forged.
-    const ids = new Set<string>()
-    for (const ticket of tickets)
-      if (ticket.log === this.#logId() && isUuid(ticket.id)) ids.add(ticket.id.toLowerCase())
+    const ids = new Map<string, Lane>()
+    for (const { id, lane, log } of tickets)
+      if (log === this.#logId() && isUuid(id) && !ids.has(id.toLowerCase())) ids.set(id.toLowerCase(), lane)
 
     const rows = new Map<string, Row>()
     let left = max
-    for (const batch of splitIntoBatches([...ids])) {
+    const leftIn = perLane && { ...perLane }
+    for (const batch of splitIntoBatches([...ids.keys()])) {
+      const lanesOf = leftIn && batch.map((id) => ids.get(id) ?? 'normal')
       const found = await this.#despiteData({ ids: batch, queues: [], max: batch.length }, by, () =>
         this.#database.query('errand_claim', this.#claimText, [
           arrayLiteral(batch),
@@ -57,11 +73,17 @@ export class Claims {
           request,
           by.graceMs,
           toHostJson(by),
+          lanesOf ? arrayLiteral(lanesOf.map((lane) => laneRank[lane])) : null,
+          lanesOf ? arrayLiteral(lanesOf.map((lane) => leftIn[lane] ?? 0)) : null,
         ]),
       )
       for (const row of found) {
-        if (row[0] === 'run') left -= 1
-        rows.set(row[claimAt]!, row)
+        const id = row[claimAt]!
+        rows.set(id, row)
+        if (row[0] !== 'run') continue
+        left -= 1
+        const lane = ids.get(id)
+        if (leftIn && lane) leftIn[lane] = (leftIn[lane] ?? 0) - 1
       }
     }
     const given = new Set<string>()
@@ -84,25 +106,35 @@ export class Claims {
     request: RequestId,
     options: TakeOptions = {},
   ): Promise<readonly Claim[]> {
-    const asked = [...new Set(queues)]
-    const from = options.overdue ? null : this.#marks.from(asked)
-    const claims = await this.#take(asked, max, by, request, options, from)
-    if (from === null || claims.length > 0 || !this.#marks.areCheap(asked)) return claims
-    // A job that became ready again is before the marks.
-    return this.#take(asked, max, by, request, options, null)
+    const taking = this.prepareTake(queues, max, by, request, options)
+    return taking.elsewhere(await this.#take(taking, max, by))
   }
 
-  async #take(
+  /** What a statement that takes needs, and how its answer is read. */
+  prepareTake(
+    queues: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    request: RequestId,
+    options: TakeOptions = {},
+  ): Taking {
+    const asked = [...new Set(queues)]
+    const from = options.overdue ? null : this.#marks.from(asked)
+    return this.#prepare(asked, max, by, request, options, from)
+  }
+
+  #prepare(
     asked: readonly QueueName[],
     max: number,
     by: WorkerRef,
     request: RequestId,
     options: TakeOptions,
     from: readonly number[] | null,
-  ): Promise<readonly Claim[]> {
+  ): Taking {
     const overdue = options.overdue ?? false
-    const [search, ...rows] = await this.#despiteData({ ids: undefined, queues: asked, max }, by, () =>
-      this.#database.query('errand_take', this.#takeText, [
+    return {
+      queues: asked,
+      values: [
         arrayLiteral(asked) ?? '{}',
         max,
         by.id,
@@ -112,21 +144,35 @@ export class Claims {
         options.fromLowest ?? 0,
         overdue,
         from && arrayLiteral(from),
-      ]),
-    )
-    if (!search) return []
-    const claims = rows.map((row) => toClaim(row, takeAt))
-    // A repeated request has no search: its first row is a claim.
-    if (search[takeAt] !== null) return [toClaim(search, takeAt), ...claims]
-    if (!overdue) {
-      const seen = claims.map(({ job: { queue, lane } }, index) => ({
-        queue,
-        lane,
-        sequence: number(rows[index]?.[0]),
-      }))
-      this.#marks.note(asked, from === null, number(search[0]), seen)
+      ],
+      read: ([search, ...rows], at) => {
+        if (!search) return []
+        const claims = rows.map((row) => toClaim(row, at + 1))
+        // A repeated request has no search: its first row is a claim.
+        if (search[at + 1] !== null) return [toClaim(search, at + 1), ...claims]
+        if (!overdue) {
+          const seen = claims.map(({ job: { queue, lane } }, index) => ({
+            queue,
+            lane,
+            sequence: number(rows[index]?.[at]),
+          }))
+          this.#marks.note(asked, from === null, number(search[at]), seen)
+        }
+        return claims
+      },
+      elsewhere: async (claims) => {
+        if (from === null || claims.length > 0 || !this.#marks.areCheap(asked)) return claims
+        // A job that became ready again is before the marks.
+        return this.#take(this.#prepare(asked, max, by, request, options, null), max, by)
+      },
     }
-    return claims
+  }
+
+  async #take({ queues, values, read }: Taking, max: number, by: WorkerRef): Promise<readonly Claim[]> {
+    const rows = await this.#despiteData({ ids: undefined, queues, max }, by, () =>
+      this.#database.query('errand_take', this.#takeText, values),
+    )
+    return read(rows, 0)
   }
 
   /** A job with an unusable row fails with the reason, and the others are granted. */

@@ -16,8 +16,8 @@ const fullServerMs = 5_000
 /** Networks forget idle connections. The kernel probes them this often, and ends those without an answer. */
 const keepAliveMs = 10_000
 /**
- * A connection that was idle for this long is checked before use: for a statement lost on it, nobody knows whether it
- * ran.
+ * A connection that was idle for this long is checked before a statement that must not run twice: if it were lost on the way,
+ * nobody would know whether it ran.
  */
 const trustedIdleMs = 2_000
 /** How long a trivial answer may take. */
@@ -70,11 +70,14 @@ export class Connections {
     })
   }
 
-  /** A connection for a statement: it was just made, or has just answered. */
-  async take(): Promise<PoolClient> {
+  /**
+   * A connection for a statement.
+   * @param isChecked it was just made, or has just answered. Without this, a statement saves a round trip after a quiet time.
+   */
+  async take(isChecked: boolean): Promise<PoolClient> {
     for (;;) {
       const client = await this.#take()
-      if (await this.#isSound(client)) return client
+      if (await this.#isSound(client, isChecked)) return client
       hangUp(client)
       giveBack(client, true)
     }
@@ -131,10 +134,10 @@ export class Connections {
     }
   }
 
-  async #isSound(client: PoolClient): Promise<boolean> {
+  async #isSound(client: PoolClient, isChecked: boolean): Promise<boolean> {
     const { madeMs, usedMs } = toConnection(client)
     if (madeMs <= this.#suspectedMs) return false
-    if (performance.now() - usedMs < trustedIdleMs) return true
+    if (!isChecked || performance.now() - usedMs < trustedIdleMs) return true
     if (await answers(client)) return true
     this.suspect()
     return false

@@ -98,7 +98,7 @@ export class Database {
         }
         return await (options.inLine === true
           ? this.#withLine(options.deadlineMs, send)
-          : this.#withClient(options.deadlineMs, send))
+          : this.#withClient(options.deadlineMs, send, !this.#isSafeToLose(repeatable)))
       } catch (error) {
         if (isTakenBack(error) && tries < mostTries) await pause(Math.random() * 10 * 2 ** Math.min(tries, 4))
         // Usually the connection was lost while it was idle. If the database is down, the second try says so.
@@ -106,6 +106,17 @@ export class Database {
         else throw logError(error, this.place, fate.isKnown)
       }
     }
+  }
+
+  /**
+   * Runs a statement that reads the beginning of an index. A bitmap has no order. Where the planner believes that few rows
+   * match, because its statistics are from before a backlog, it would read and sort all of them.
+   */
+  readInOrder(text: string, values: readonly Value[] = []): Promise<readonly Row[]> {
+    return this.transaction(async (run) => {
+      await run('set local enable_bitmapscan = off')
+      return run(text, values)
+    })
   }
 
   /** Runs several statements in one READ COMMITTED transaction. Rolls it back if `work` throws. */
@@ -156,9 +167,13 @@ export class Database {
     return result.rows
   }
 
-  async #withClient<T>(deadlineMs: number | undefined, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(
+    deadlineMs: number | undefined,
+    work: (client: PoolClient) => Promise<T>,
+    isChecked = true,
+  ): Promise<T> {
     if (this.connections.isClosing) throw closedError()
-    const client = await this.connections.take()
+    const client = await this.connections.take(isChecked)
     return this.#within(this.#limitMs(deadlineMs), client, work, (broken) => giveBack(client, broken))
   }
 
@@ -179,9 +194,14 @@ export class Database {
   #openLine(): Line {
     const last = this.#line
     if (last?.isOpen === true) return last
-    const connecting = (last?.left ?? Promise.resolve()).then(() => this.connections.take())
+    const connecting = (last?.left ?? Promise.resolve()).then(() => this.connections.take(true))
     this.#line = new Line(connecting)
     return this.#line
+  }
+
+  /** It may run twice, and `#whileQuiet` notices when it was lost. Through a pooler, that cannot see the server's processes. */
+  #isSafeToLose(repeatable: boolean): boolean {
+    return repeatable && this.options.listen
   }
 
   #limitMs(deadlineMs: number | undefined): number {

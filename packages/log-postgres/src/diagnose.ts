@@ -1,4 +1,5 @@
 import type { Diagnosis } from '@errand/core/ports'
+import { stateCode } from './codes.ts'
 import type { Database, Row } from './database.ts'
 import { eventsAhead } from './migrate.ts'
 
@@ -21,12 +22,12 @@ export async function diagnose(database: Database): Promise<Diagnosis> {
     ask(`select count(*), extract(epoch from clock_timestamp() - min(prepared))::integer from pg_prepared_xacts
           having count(*) > 0`),
     ask(`select extract(epoch from ${schema}.clock() - w.last_at)::integer, w.partitions_until - (${schema}.clock() at time zone 'UTC')::date,
-                exists (select from ${schema}.live l where l.run_at is not null) or exists (select from ${schema}.runs)
+                (select l.run_at from ${schema}.live l where l.run_at is not null order by l.run_at limit 1) is not null or exists (select from ${schema}.runs)
            from ${schema}.sweeps w`),
     ask(`select count(*) from (select from ${schema}.events_default limit 1) e having count(*) > 0`),
     ask(`select n_dead_tup from pg_stat_all_tables
           where relid = '${schema}.live'::regclass and n_dead_tup > 100000 and n_dead_tup > 10 * n_live_tup`),
-    ask(`select count(*) from (select from ${schema}.live where has_failed limit ${mostKeys}) f
+    ask(`select count(*) from (select from ${schema}.live where held = ${stateCode.failed} order by queue, seq limit ${mostKeys}) f
           having count(*) > 0`),
     ask(unidentifiedTables(schema)),
     ask(eventsAhead(schema)),

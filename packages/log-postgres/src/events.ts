@@ -47,9 +47,7 @@ export class Events {
         [id],
       )
     const rows = await this.#noted(ask, (answer) => answer[0]?.[2])
-    return rows.map(([epoch, written, , ...row]) =>
-      toEvent(row, toCursor(toPosition(Number(epoch), row, BigInt(written ?? 0), undefined))),
-    )
+    return rows.map((row) => toEvent(row, 3, cursorAt(Number(row[0]), row, 3, row[1] ?? '0', undefined)))
   }
 
   /**
@@ -95,10 +93,10 @@ export class Events {
       check(after, BigInt(droppedTx ?? 0), BigInt(droppedSeq ?? 0), ahead === 'true')
     }
 
-    const at = (row: Row): Position => toPosition(epoch, row.slice(1), written, after?.seen)
-    const events = rows
-      .filter((row) => row[0] === 'true')
-      .map((row) => toEvent(row.slice(1), toCursor(at(row))))
+    const seen = after?.seen
+    const at = (row: Row): Cursor => cursorAt(epoch, row, 1, writtenText ?? '0', seen)
+    const events: EventRecord[] = []
+    for (const row of rows) if (row[0] === 'true') events.push(toEvent(row, 1, at(row)))
     // After a full page, reading goes on after its last event. Another page has looked up to its last row.
     const last = events.length === limit ? rows.findLast((row) => row[0] === 'true') : rows.at(-1)
     const first = {
@@ -109,7 +107,7 @@ export class Events {
     }
     // If nothing more was read, the cursor need not cover more than before.
     const start: Position = after?.epoch === epoch ? after : { ...(after ?? first), epoch, written }
-    return { events, next: toCursor(last ? at(last) : start) }
+    return { events, next: last ? at(last) : toCursor(start) }
   }
 
   /** One statement for all followers of single jobs. A refused cursor fails only its own read. */
@@ -264,8 +262,9 @@ const textColumns = (schema: string): string =>
 const standing = (schema: string): string =>
   `${schema}.written() as written, coalesce(m.timeline <> ${schema}.timeline(), false) as news`
 
-function toPosition(epoch: number, row: Row, written: bigint, seen: string | undefined): Position {
-  return { epoch, tx: BigInt(row[0]!), seq: BigInt(row[1]!), place: Number(row[2]), written, seen }
+/** @param at where the columns of the event begin */
+function cursorAt(epoch: number, row: Row, at: number, written: string, seen: string | undefined): Cursor {
+  return toCursor({ epoch, tx: row[at]!, seq: row[at + 1]!, place: row[at + 2]!, written, seen })
 }
 
 function check(at: Position, droppedTx: bigint, droppedSeq: bigint, ahead: boolean): void {

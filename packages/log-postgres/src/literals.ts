@@ -6,26 +6,24 @@ export type Cell = string | number | boolean | null | undefined
  * has a value, so that an unused column costs one null.
  */
 export function arrayLiteral(cells: readonly Cell[]): string | null {
-  let text = '{'
-  let used = false
-  for (let index = 0; index < cells.length; index++) {
-    if (index > 0) text += ','
-    const cell = cells[index]
-    if (cell === null || cell === undefined) text += 'NULL'
-    else {
-      used = true
-      text += typeof cell === 'string' ? quoted(cell) : String(cell)
-    }
-  }
-  return used ? `${text}}` : null
+  if (cells.every(isEmpty)) return null
+  // JSON quotes as a literal does, many times faster than code here can. Only control characters and halves of
+  // surrogate pairs are written in another way.
+  if (cells.every(isAlike)) return `{${JSON.stringify(cells).slice(1, -1)}}`
+  return `{${cells.map((cell) => (typeof cell === 'string' ? quoted(cell) : String(cell ?? null))).join()}}`
 }
 
-const needsEscape = /["\\]/
+const isEmpty = (cell: Cell): boolean => cell === null || cell === undefined
+
+// oxlint-disable-next-line no-control-regex -- they are what it looks for
+const control = /[\0-\x1f]/
+const isAlike = (cell: Cell): boolean =>
+  typeof cell === 'string'
+    ? !control.test(cell) && cell.isWellFormed()
+    : typeof cell !== 'number' || Number.isFinite(cell)
+
 const escapes = /["\\]/g
-
-function quoted(text: string): string {
-  return needsEscape.test(text) ? `"${text.replace(escapes, '\\$&')}"` : `"${text}"`
-}
+const quoted = (text: string): string => `"${text.replace(escapes, '\\$&')}"`
 
 /** The members of an object as JSON, without its braces: parts that SQL can join. Undefined ones are left out. */
 export function jsonMembers(members: Readonly<Record<string, unknown>>): string | null {

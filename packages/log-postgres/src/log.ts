@@ -3,6 +3,7 @@ import type { JobLog, LogContext, LogInfo, Topic } from '@errand/core/ports'
 import { Appender } from './append.ts'
 import { Beats } from './beats.ts'
 import { Claims } from './claims.ts'
+import { places } from './cursors.ts'
 import { Database } from './database.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
@@ -93,9 +94,16 @@ export function openPostgresLog(
         if (behind?.used !== true) notifier.send(wake)
         return appended
       }),
-    claim: (tickets, max, by, request) => connected(() => claims.claim(tickets, max, by, request)),
+    claim: (tickets, max, by, request, given) =>
+      connected(() => claims.claim(tickets, max, by, request, given)),
     take: (queues, max, by, request, given) => connected(() => claims.take(queues, max, by, request, given)),
     settle: (settlements, by) => connected(() => settler.settle(settlements, by)),
+    settleAndTake: (settlements, queues, max, by, request, given) =>
+      connected(async () => {
+        const taking = claims.prepareTake(queues, max, by, request, given)
+        const { settled, claims: taken } = await settler.settleAnd(taking, settlements, by)
+        return { settled, claims: await taking.elsewhere(taken) }
+      }),
     complete: (fence, result, by, tx) => connected(() => settler.complete(fence, result, by, tx)),
     passKeys: (limit) => connected(() => sweeps.passKeys(limit)),
     beat: (by, report) => connected(() => beats.beat(by, report)),
@@ -118,6 +126,7 @@ export function openPostgresLog(
     readHistory: (id) => connected(() => events.readHistory(id)),
     read: (given) => connected(() => events.read(given)),
     end: () => connected(() => events.end()),
+    places,
 
     cancel: (ids, note) => connected(() => operations.cancel(ids, note)),
     replay: (ids, note) => connected(() => operations.replay(ids, note)),

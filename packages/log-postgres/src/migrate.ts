@@ -4,7 +4,7 @@ import { isMissingSchema } from './failures.ts'
 import { toTransfer } from './rows.ts'
 import type { Database, Run } from './database.ts'
 import { versioned } from './migrations/rules.ts'
-import { createdIn, inSchema } from './migrations/sql-files.ts'
+import { createdIn, inSchema } from './sql-files.ts'
 
 const migrationDeadlineMs = 600_000
 

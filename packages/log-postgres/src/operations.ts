@@ -1,4 +1,4 @@
-import { ErrandError, laneRank } from '@errand/core/ports'
+import { ErrandError, laneRank, mostWaitingCounted } from '@errand/core/ports'
 import type {
   Backlog,
   CancelReport,
@@ -20,6 +20,7 @@ import { isRefusedData } from './failures.ts'
 import { eventCode, stateCode, toState } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
+import { heldQueues, openLanes, someReady } from './live-index.ts'
 import { lane, maybe, number, strings, toTransfer } from './rows.ts'
 import { setAsideHeirs } from './set-aside.ts'
 import type { Sweeps } from './sweeps.ts'
@@ -28,6 +29,13 @@ import type { Sweeps } from './sweeps.ts'
 const rowWait = '10s'
 const changedGraceMs = 30_000
 const expeditedAtOnce = 5_000
+/** Jobs of a queue in one state are counted up to a bound. What is more is estimated from so many pages of the table. */
+const mostExact = 10_000
+/** The bound is lower where there are many queues, so that the number of all counted rows is limited too. */
+const countedInAll = 20_000
+const fewestExact = 100
+const pagesSampled = 600
+const waitingStates = ['ready', 'scheduled', 'blocked'] as const
 
 interface Pruned {
   readonly jobs: number
@@ -152,42 +160,71 @@ export class Operations {
   }
 
   async queues(): Promise<readonly QueueRecord[]> {
-    const count = (state: keyof typeof stateCode): string =>
-      `count(l.id) filter (where l.state = ${stateCode[state]})`
-    const rows = await this.#database.query(
-      'errand_queues',
-      `select n.name, p.name is not null, p.paused_by, ${count('ready')}, ${count('scheduled')}, ${count('blocked')},
-              ${count('running')}
-         from (select distinct queue as name from ${this.#schema}.live where state <> ${stateCode.failed}
-               union select name from ${this.#schema}.paused_queues
-               union select unnest(queues) from ${this.#schema}.workers) n
-         left join ${this.#schema}.paused_queues p on p.name = n.name
-         left join ${this.#schema}.live l on l.queue = n.name
-        group by n.name, p.name, p.paused_by order by n.name`,
+    const s = this.#schema
+    const some = (state: 'scheduled' | 'blocked'): string =>
+      `(select from ${s}.live l where l.held = ${stateCode[state]} and l.queue = n.name order by l.seq limit b.most + 1)`
+    const rows = await this.#database.readInOrder(
+      `with recursive ${openLanes(s)}, ${heldQueues(s, 'scheduled', 'scheduled')}, ${heldQueues(s, 'blocked', 'blocked')},
+         named (name) as (
+           select queue from open union select queue from scheduled union select queue from blocked
+           union select name from ${s}.paused_queues union select unnest(queues) from ${s}.workers),
+         bound (most) as materialized (
+           select greatest(${fewestExact}, least(${mostExact}, ${countedInAll} / greatest(1, count(*)))) from named),
+         running (queue, jobs) as (
+           select l.queue, count(*) from (select distinct r.id from ${s}.runs r) r
+            cross join lateral (select l.queue from ${s}.live l where l.id = any (array[r.id]) offset 0) l
+            group by l.queue)
+       select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', 'b.most + 1')} c),
+              (select count(*) from ${some('scheduled')} c), (select count(*) from ${some('blocked')} c),
+              coalesce(r.jobs, 0), b.most
+         from named n
+        cross join bound b
+         left join ${s}.paused_queues p on p.name = n.name
+         left join running r on r.queue = n.name
+        order by n.name`,
     )
-    return rows.map(([name, paused, by, ready, scheduled, blocked, running]) => ({
-      name: name!,
-      paused: paused === 't',
-      pausedBy: maybe(by),
-      ready: number(ready),
-      scheduled: number(scheduled),
-      blocked: number(blocked),
-      running: number(running),
-    }))
+    const found = rows.map(([name, paused, by, ready, scheduled, blocked, running, most]) => {
+      const counts = { ready: number(ready), scheduled: number(scheduled), blocked: number(blocked) }
+      const estimated = waitingStates.filter((state) => counts[state] > number(most))
+      return {
+        name: name!,
+        paused: paused === 't',
+        pausedBy: maybe(by),
+        ...counts,
+        running: number(running),
+        estimated,
+      }
+    })
+    if (found.every(({ estimated }) => estimated.length === 0)) return found
+    const estimates = await this.#estimates()
+    return found.map((queue) => {
+      const better = queue.estimated.map((state) => {
+        const estimate = estimates.get(`${stateCode[state]} ${queue.name}`) ?? 0
+        return [state, Math.max(queue[state], estimate)] as const
+      })
+      return { ...queue, ...Object.fromEntries(better) }
+    })
+  }
+
+  /** About how many jobs each queue has in each state, from some pages of the table. */
+  async #estimates(): Promise<ReadonlyMap<string, number>> {
+    const s = this.#schema
+    const rows = await this.#database.query(
+      '',
+      `with part (percent) as materialized (
+         select least(100, 100.0 * ${pagesSampled} / greatest(1, pg_relation_size('${s}.live') / current_setting('block_size')::bigint)))
+       select l.state || ' ' || l.queue, count(*) * 100 / (select percent from part)
+         from ${s}.live l tablesample system ((select percent from part)) group by 1`,
+    )
+    return new Map(rows.map(([what, count]) => [what!, Number(Number(count).toPrecision(2))]))
   }
 
   async backlogs(atMost: number): Promise<readonly Backlog[]> {
     const s = this.#schema
-    const ready = `l.is_open and l.state = ${stateCode.ready}`
-    const rows = await this.#database.query(
-      'errand_backlogs',
-      `with recursive waiting (name) as (
-         select min(l.queue) from ${s}.live l where ${ready}
-         union all
-         select (select min(l.queue) from ${s}.live l where ${ready} and l.queue > w.name) from waiting w where w.name is not null)
-       select n.name, p.name is not null, p.paused_by,
-              (select count(*) from (select from ${s}.live l where ${ready} and l.queue = n.name limit $1) c)
-         from (select name from waiting where name is not null
+    const rows = await this.#database.readInOrder(
+      `with recursive ${openLanes(s)}
+       select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', '$1')} c)
+         from (select queue as name from open
                union select name from ${s}.paused_queues
                union select unnest(queues) from ${s}.workers) n
          left join ${s}.paused_queues p on p.name = n.name
@@ -205,11 +242,17 @@ export class Operations {
   async blockedKeys(
     limit: number,
   ): Promise<readonly (QueueKey & { readonly holder: string; readonly waiting: number })[]> {
-    const rows = await this.#database.query(
-      'errand_blocked_keys',
-      `select f.queue, f.key, f.id,
-              (select count(*) from ${this.#schema}.live l where l.queue = f.queue and l.key = f.key and l.id <> f.id)
-         from ${this.#schema}.live f where f.has_failed order by f.seq limit $1`,
+    const s = this.#schema
+    const rows = await this.#database.readInOrder(
+      `with recursive ${heldQueues(s, 'held', 'failed')}
+       select f.queue, f.key, f.id,
+              (select count(*) from (select from ${s}.live l where l.queue = f.queue and l.key = f.key and l.id <> f.id
+                                      order by l.seq limit ${mostWaitingCounted}) c)
+         from (select l.* from held h
+                cross join lateral (select * from ${s}.live l where l.held = ${stateCode.failed} and l.queue = h.queue
+                                     order by l.seq limit $1) l
+                order by l.seq limit $1) f
+        order by f.seq`,
       [limit],
     )
     return rows.map(([queue, key, holder, waiting]) => ({

@@ -1,9 +1,10 @@
 import { batcher, ErrandError, isErrandError, isFinal } from '@errand/core/ports'
-import type { Batcher, JobFilter, JobRecord, JobState, Unfinished } from '@errand/core/ports'
+import type { Batcher, JobFilter, JobRecord, Unfinished } from '@errand/core/ports'
 import { eventCode, stateCode, toStoredState } from './codes.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid } from './literals.ts'
 import type { OneJob } from './one-job.ts'
+import { pageOf } from './pages.ts'
 import { maybe, maybeNumber, number, storedColumns, storedCount, toStoredJob } from './rows.ts'
 
 /** What the events of a job tell, newest first: all that is left if it has no live row. */
@@ -16,7 +17,12 @@ interface Past {
   readonly cancelRequested: boolean
 }
 
-const ends: readonly number[] = [eventCode.succeeded, eventCode.failed, eventCode.cancelled]
+const ends: readonly number[] = [
+  eventCode.succeeded,
+  eventCode.failed,
+  eventCode.cancelled,
+  eventCode.skipped,
+]
 const errors: readonly number[] = [eventCode.errored, eventCode.failed, eventCode.lost]
 
 /** Columns of a record's row: the version of the live row, and the time before which the job has no events. */
@@ -59,11 +65,13 @@ export class Records {
 
   async #getAll(ids: readonly string[]): Promise<readonly (JobRecord | undefined)[]> {
     const records = await this.#oneJob.read(async (source) => {
-      const rows = await this.#rows(
+      const rows = await this.#database.query(
         `errand_get${source.name}`,
-        `${source.selectRows('known', '$1::uuid[]')} j
-           left join ${source.selectRows('live', '$1::uuid[]')} l on l.id = j.id
-           left join ${source.selectRows('progress', '$1::uuid[]')} p on p.job_id = j.id`,
+        this.#select(
+          `${source.selectRows('known', '$1::uuid[]')} j
+             left join ${source.selectRows('live', '$1::uuid[]')} l on l.id = j.id
+             left join ${source.selectRows('progress', '$1::uuid[]')} p on p.job_id = j.id`,
+        ),
         [arrayLiteral(ids)],
       )
       return this.#records(rows)
@@ -91,44 +99,28 @@ export class Records {
     const { schema } = this.#database
     const values: Value[] = []
     const bind = (value: Value): string => `$${values.push(value)}`
-    const where = ['true']
-    if (filter.name !== undefined) where.push(`j.name = ${bind(filter.name)}`)
-    if (filter.queue !== undefined) where.push(`coalesce(l.queue, j.queue) = ${bind(filter.queue)}`)
-    if (filter.tag !== undefined) where.push(`${bind(filter.tag)} = any (j.tags)`)
-    if (filter.before !== undefined)
-      where.push(`j.dispatched_at < to_timestamp(${bind(filter.before)} / 1000.0)`)
-    if (page.after !== undefined)
-      where.push(`j.seq < (select a.seq from ${schema}.known a where a.id = ${bind(page.after)}::uuid)`)
-    if (filter.state !== undefined) where.push(this.#inState(filter.state))
-    const rows = await this.#rows(
-      '',
-      `${schema}.jobs j left join ${schema}.live l on l.id = j.id left join ${schema}.progress p on p.job_id = j.id
-        where ${where.join(' and ')} order by j.seq desc limit ${bind(page.limit)}`,
+    const limit = bind(page.limit)
+    const rows = await this.#database.readInOrder(
+      this.#select(
+        `(select f.seq from (${pageOf(schema, filter, page.after, limit, bind)}) f order by f.seq desc limit ${limit}) found
+           cross join lateral (select * from ${schema}.jobs j where j.seq = any (array[found.seq]) offset 0) j
+           left join lateral (select * from ${schema}.live l where l.id = any (array[j.id]) offset 0) l on true
+           left join lateral (select * from ${schema}.progress p where p.job_id = any (array[j.id]) offset 0) p on true
+          order by j.seq desc`,
+      ),
       values,
     )
     return this.#records(rows)
   }
 
-  /** The live row has live states, the row in `ended` final ones. A failed job may have either row. */
-  #inState(state: JobState): string {
-    const code = stateCode[state]
-    if (!isFinal(state)) return `l.state = ${code}`
-    const ended = `exists (select from ${this.#database.schema}.ended x where x.id = j.id and x.state = ${code})`
-    return state === 'failed' ? `(l.state = ${code} or ${ended})` : ended
-  }
-
   /** @param from the tables as `j`, `l` and `p`, and which of their rows */
-  #rows(name: string, from: string, values: readonly Value[]): Promise<readonly Row[]> {
+  #select(from: string): string {
     const { schema } = this.#database
-    return this.#database.query(
-      name,
-      `select ${storedColumns(schema, 'j', 'l')},
-              l.state, l.run, l.attempt, l.crashes, l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
-              j.max_attempts, j.unique_key, p.value, p.message, l.version,
-              ${schema}.ms(coalesce(j.events_since, j.dispatched_at))
-         from ${from}`,
-      values,
-    )
+    return `select ${storedColumns(schema, 'j', 'l')},
+                   l.state, l.run, l.attempt, coalesce(l.crashes, 0), l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
+                   j.max_attempts, j.unique_key, p.value, p.message, l.version,
+                   ${schema}.ms(coalesce(j.events_since, j.dispatched_at))
+              from ${from}`
   }
 
   async #records(rows: readonly Row[]): Promise<readonly JobRecord[]> {
@@ -188,7 +180,7 @@ function toPast(events: readonly Row[]): Past {
   const [last] = events
   const replay = events.findIndex((event) => number(event[1]) === eventCode.replayed)
   const since = replay < 0 ? events : events.slice(0, replay)
-  const end = since.findLast((event) => ends.includes(number(event[1])))
+  const end = since.find((event) => ends.includes(number(event[1])))
   return {
     state: last ? toStoredState(last[2]) : 'failed',
     run: number(last?.[3] ?? '0'),

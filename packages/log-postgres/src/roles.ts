@@ -2,7 +2,7 @@ import { ErrandError } from '@errand/core/ports'
 import type { LogRoles } from '@errand/core/ports'
 import { release as thisRelease } from './migrations/release.ts'
 import type { Release } from './migrations/release.ts'
-import { createdIn } from './migrations/sql-files.ts'
+import { createdIn } from './sql-files.ts'
 
 type RoleName = keyof LogRoles
 
@@ -25,7 +25,7 @@ const grantedTables: Readonly<Record<string, string>> = {
 /** What connecting needs, and every read as well. */
 const connecting = {
   /** They belong to the tables, so they have no version. */
-  functions: ['clock', 'ms', 'timeline', 'written'],
+  functions: ['clock', 'ms', 'timeline', 'written', 'range_end'],
   rules: ['newest', 'note_timeline'],
   tables: ['select on meta', 'select on migrations', 'select on epochs'],
 } as const
@@ -85,7 +85,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
-      'select on grants, runs, paused_queues, sweeps, prunes',
+      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes',
       'insert, update, delete on paused_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

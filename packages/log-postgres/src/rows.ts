@@ -1,5 +1,5 @@
 import { types } from 'pg'
-import { laneOfRank, laneRank, lanes } from '@errand/core/ports'
+import { laneRank, lanes } from '@errand/core/ports'
 import type { Claim, EventRecord, Lane, StoredJob, Transfer } from '@errand/core/ports'
 import { toStoredEventType, toStoredState } from './codes.ts'
 import type { Column, Row } from './database.ts'
@@ -20,20 +20,23 @@ export function maybe(column: Column | undefined): string | undefined {
   return column ?? undefined
 }
 
+const laneOf: ReadonlyMap<number, Lane> = new Map(lanes.map((name) => [laneRank[name], name]))
+
 /**
  * A dispatcher role can insert rows directly, so values may be invalid. They must not fail other reads: an invalid
  * value is read as the least possible one.
  */
 export function lane(column: Column | undefined): Lane {
-  const rank = Number(column)
-  return lanes.some((name) => laneRank[name] === rank) ? laneOfRank(rank) : 'low'
+  return laneOf.get(Number(column)) ?? 'low'
 }
 
 function parseObject(json: Column | undefined): Readonly<Record<string, unknown>> {
   if (!json) return {}
   try {
     const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Readonly<Record<string, unknown>>)
+      : {}
   } catch {
     return {}
   }
@@ -118,34 +121,100 @@ const claimed = Object.fromEntries(claimNames.map((name, place) => [name, place]
   Record<ClaimName, number>
 >
 
+/** As many columns without values. */
+export const noClaimColumns: string = claimNames.map(() => 'null').join(', ')
+
 /** @param at where the columns of the claim begin */
 export function toClaim(row: Row, at: number): Claim {
-  const timeoutMs = maybeNumber(row[at + claimed.timeout_ms])
-  return {
-    id: row[at + claimed.id]!,
-    run: number(row[at + claimed.run]),
-    attempt: number(row[at + claimed.attempt]),
-    crashes: number(row[at + claimed.crashes]),
-    replays: number(row[at + claimed.replays]),
-    parkedForMs: maybeNumber(row[at + claimed.parked_ms]),
-    expiresInMs: maybeNumber(row[at + claimed.expires_ms]),
-    maxAttempts: number(row[at + claimed.max_attempts]),
-    maxCrashes: number(row[at + claimed.max_crashes]),
-    onCrash: row[at + claimed.fails_on_crash] === 't' ? 'fail' : 'retry',
-    timeoutMs: timeoutMs ?? null,
-    job: {
-      id: row[at + claimed.id]!,
-      name: row[at + claimed.name]!,
-      payloadVersion: number(row[at + claimed.payload_version]),
-      queue: row[at + claimed.queue]!,
-      lane: lane(row[at + claimed.lane]),
-      payload: { codec: row[at + claimed.codec]!, text: row[at + claimed.payload]! },
-      tags: strings(row[at + claimed.tags]),
-      meta: parseMeta(row[at + claimed.meta]),
-      orderingKey: maybe(row[at + claimed.key]),
-      parentId: maybe(row[at + claimed.parent_id]),
-      dispatchedAt: number(row[at + claimed.dispatched_ms]),
-    },
+  return new ClaimRow(row, at)
+}
+
+/** A claim whose values are decoded when they are read: a worker reads few of them. A copy of it still has its fence. */
+class ClaimRow implements Claim {
+  readonly id: string
+  readonly run: number
+  readonly row: Row
+  readonly at: number
+  readonly job: StoredJob
+
+  constructor(row: Row, at: number) {
+    this.id = row[at + claimed.id]!
+    this.run = number(row[at + claimed.run])
+    this.row = row
+    this.at = at
+    this.job = new JobOfClaim(row, at)
+  }
+
+  get attempt(): number {
+    return number(this.row[this.at + claimed.attempt])
+  }
+  get crashes(): number {
+    return number(this.row[this.at + claimed.crashes])
+  }
+  get replays(): number {
+    return number(this.row[this.at + claimed.replays])
+  }
+  get parkedForMs(): number | undefined {
+    return maybeNumber(this.row[this.at + claimed.parked_ms])
+  }
+  get expiresInMs(): number | undefined {
+    return maybeNumber(this.row[this.at + claimed.expires_ms])
+  }
+  get maxAttempts(): number {
+    return number(this.row[this.at + claimed.max_attempts])
+  }
+  get maxCrashes(): number {
+    return number(this.row[this.at + claimed.max_crashes])
+  }
+  get onCrash(): Claim['onCrash'] {
+    return this.row[this.at + claimed.fails_on_crash] === 't' ? 'fail' : 'retry'
+  }
+  get timeoutMs(): number | null {
+    return maybeNumber(this.row[this.at + claimed.timeout_ms]) ?? null
+  }
+}
+
+class JobOfClaim implements StoredJob {
+  readonly row: Row
+  readonly at: number
+
+  constructor(row: Row, at: number) {
+    this.row = row
+    this.at = at
+  }
+
+  get id(): string {
+    return this.row[this.at + claimed.id]!
+  }
+  get name(): string {
+    return this.row[this.at + claimed.name]!
+  }
+  get payloadVersion(): number {
+    return number(this.row[this.at + claimed.payload_version])
+  }
+  get queue(): string {
+    return this.row[this.at + claimed.queue]!
+  }
+  get lane(): Lane {
+    return lane(this.row[this.at + claimed.lane])
+  }
+  get payload(): StoredJob['payload'] {
+    return { codec: this.row[this.at + claimed.codec]!, text: this.row[this.at + claimed.payload]! }
+  }
+  get tags(): readonly string[] {
+    return strings(this.row[this.at + claimed.tags])
+  }
+  get meta(): Readonly<Record<string, string>> {
+    return parseMeta(this.row[this.at + claimed.meta])
+  }
+  get orderingKey(): string | undefined {
+    return maybe(this.row[this.at + claimed.key])
+  }
+  get parentId(): string | undefined {
+    return maybe(this.row[this.at + claimed.parent_id])
+  }
+  get dispatchedAt(): number {
+    return number(this.row[this.at + claimed.dispatched_ms])
   }
 }
 
@@ -154,26 +223,26 @@ export const eventColumns = (s: string): string =>
   `e.tx, e.seq, e.place, e.job_id, e.version, e.type, e.state, e.name, e.queue, e.tags, ${s}.ms(e.at), e.run, e.attempt, e.worker, ` +
   `e.data, ${s}.ms(e.run_at), e.codec, e.body`
 
-export function toEvent(row: Row, cursor: string): EventRecord {
-  const runAt = maybeNumber(row[15])
-  const data: EventRecord['data'] = parseObject(row[14])
+/** @param at where the columns of the event begin */
+export function toEvent(row: Row, at: number, cursor: string): EventRecord {
+  const runAt = maybeNumber(row[at + 15])
+  const data: EventRecord['data'] = parseObject(row[at + 14])
+  const codec = row[at + 16]
+  const text = row[at + 17]
   return {
     cursor,
-    jobId: row[3]!,
-    version: number(row[4]),
-    type: toStoredEventType(row[5]),
-    state: toStoredState(row[6]),
-    name: row[7]!,
-    queue: row[8]!,
-    tags: strings(row[9]),
-    at: number(row[10]),
-    run: number(row[11]),
-    attempt: number(row[12]),
-    worker: maybe(row[13]),
+    jobId: row[at + 3]!,
+    version: number(row[at + 4]),
+    type: toStoredEventType(row[at + 5]),
+    state: toStoredState(row[at + 6]),
+    name: row[at + 7]!,
+    queue: row[at + 8]!,
+    tags: strings(row[at + 9]),
+    at: number(row[at + 10]),
+    run: number(row[at + 11]),
+    attempt: number(row[at + 12]),
+    worker: maybe(row[at + 13]),
     data: runAt === undefined ? data : { ...data, runAt },
-    body:
-      typeof row[16] === 'string' && typeof row[17] === 'string'
-        ? { codec: row[16], text: row[17] }
-        : undefined,
+    body: typeof codec === 'string' && typeof text === 'string' ? { codec, text } : undefined,
   }
 }

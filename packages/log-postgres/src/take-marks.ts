@@ -6,6 +6,8 @@ import type { Lane, QueueName } from '@errand/core/ports'
  * takes a fourth of this.
  */
 const slowSearchUs = 200
+/** A search in more than one queue may take so much longer for each: to look into an empty one takes a tenth of this. */
+const slowMoreUs = 30
 /** A search that takes longer is not even repeated if nothing was found behind the marks. */
 const dearSearchUs = 5_000
 /** Slow searches may take this share of the time, so that a job which became ready before the marks waits little. */
@@ -49,7 +51,7 @@ export class TakeMarks {
     seen: readonly { readonly queue: QueueName; readonly lane: Lane; readonly sequence: number }[],
     now: number = performance.now(),
   ): void {
-    if (fromFront && searchUs <= slowSearchUs) {
+    if (fromFront && searchUs <= slowSearchUs + slowMoreUs * (queues.length - 1)) {
       for (const queue of queues) this.#marks.delete(queue)
       return
     }

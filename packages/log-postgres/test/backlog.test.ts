@@ -18,9 +18,9 @@ describe.skipIf(url === undefined)('what doctor asks of a log with a long queue'
       newJob({ queue: 'long' }),
     ])
     await stage.sql(`
-      insert into errand.live (id, seq, publish_after, max_crashes, lane, state, last, unique_mode, fails_on_crash,
+      insert into errand.live (id, seq, publish_after, lane, state, last, unique_mode, fails_on_crash,
                                skips_on_failure, queue, name)
-      select gen_random_uuid(), 1000 + n, clock_timestamp(), 3, 300, 3, 1, 0, false, false, 'long', 'a'
+      select gen_random_uuid(), 1000 + n, clock_timestamp(), 300, 3, 1, 0, false, false, 'long', 'a'
         from generate_series(1, 20000) n`)
     await stage.sql('analyze errand.live')
     await log.beat(workerRef(), { queues: ['served'], taking: true, progress: [] })

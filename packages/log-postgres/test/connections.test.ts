@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { HeartbeatLog, JobLog } from '@errand/core/ports'
@@ -116,6 +117,35 @@ describe.skipIf(url === undefined)('lost connections', () => {
     })
     stop.abort()
     await listening
+  })
+
+  it('after a quiet time only a statement that must not run twice asks whether its connection still works', async () => {
+    const { hostname, port } = new URL(stage.url)
+    const proxy = await startFaultProxy({ host: hostname, port: Number(port || 5432) })
+    onTestFinished(() => proxy.close())
+    const quiet = stage.open({ url: proxy.url(stage.url), poolSize: 1 })
+    const sent = async (ask: () => Promise<unknown>): Promise<number> => {
+      const before = proxy.passed.up
+      await ask()
+      return proxy.passed.up - before
+    }
+    const [by, queue] = [workerRef({ leaseMs: 120_000 }), 'quiet']
+    await log.beat(by, { queues: [queue], taking: true, progress: [] })
+    const take = (): Promise<unknown> => quiet.take([queue], 1, by, randomUUID())
+    const append = (): Promise<unknown> => quiet.append([newJob({ queue })])
+    const measure = async (): Promise<readonly number[]> => [await sent(take), await sent(append)]
+    // The first ones connect, and prepare the statements.
+    await append()
+    await measure()
+    const [takeBusy = 0, appendBusy = 0] = await measure()
+    const quietMs = 2_100
+    await setTimeout(quietMs)
+    expect(await sent(take)).toBeLessThanOrEqual(takeBusy)
+    await setTimeout(quietMs)
+    expect(await sent(append)).toBeGreaterThan(appendBusy)
+    // A network has forgotten the connection: the answer comes through another one.
+    proxy.forget()
+    expect(await quiet.take([queue], 1, by, randomUUID())).toHaveLength(1)
   })
 
   it('those who come and go on many topics at once ask one after another, as pg wants it', async () => {

@@ -40,7 +40,22 @@ export const harness: JobLogHarness = {
         }
         return { tx: client, commit: () => end('commit'), rollback: () => end('rollback') }
       },
-      close: () => stage.close(),
+      close: async () => {
+        // Lists and takes rely on both. Every story of the conformance suite ends here.
+        const wrong = await stage
+          .sql(
+            `select id, state, held from errand.live
+              where held is distinct from case when state in (1, 2, 6) then state end
+             union all
+             select x.id, x.state, null from errand.ended x
+              where x.state = 5 and not exists (
+                select from errand.succeeded_ranges r where r.start = errand.range_start(x.seq))`,
+          )
+          .catch(() => [])
+        await stage.close()
+        if (wrong.length > 0)
+          throw new Error(`held differs from the state, or a success has no range: ${JSON.stringify(wrong)}`)
+      },
     }
   },
 }

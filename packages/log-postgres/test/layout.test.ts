@@ -159,10 +159,13 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
       `select * from ${stage.schema}.take_v1('{q}', 2, $1, $2, 1000, '{}', 0, false, null)`,
       [by.id, randomUUID()],
     )
-    await stage.sql('select pg_terminate_backend($1)', [
-      (client as unknown as { readonly processID: number }).processID,
-    ])
-    await until(async () => (await log.take(['q'], 3, by, randomUUID())).length === 3)
+    const { processID } = client as unknown as { readonly processID: number }
+    await stage.sql('select pg_terminate_backend($1)', [processID])
+    // Until its process has ended, its jobs are locked, and a take would leave them out.
+    const isGone = async (): Promise<boolean> =>
+      (await stage.sql('select 1 from pg_stat_activity where pid = $1', [processID])).length === 0
+    await until(isGone, { what: 'the process of the lost connection has ended' })
+    expect(await log.take(['q'], 3, by, randomUUID())).toHaveLength(3)
     expect(await stage.sql('select cardinality(jobs) as jobs from errand.events where type = 4')).toEqual([
       { jobs: 3 },
     ])
@@ -186,6 +189,58 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
     })
     expect(read['live']!.rows).toBeLessThanOrEqual(80)
     expect(read['live']!.whole).toBe(0)
+  })
+
+  it('eight drains in a row without a vacuum: the last one reads little more than the first', async () => {
+    const [drains, count, batch] = [8, Number(process.env['ERRAND_TEST_DRAIN'] ?? 1_000), 50]
+    const client = await stage.client()
+    /** The pages of all tables and indexes that a statement reads, also within its functions. */
+    const pages = async (text: string, values: readonly unknown[]): Promise<number> => {
+      const { rows } = await client.query<{ 'QUERY PLAN': { Plan: Record<string, number> }[] }>(
+        `explain (analyze, buffers, format json) ${text}`,
+        [...values],
+      )
+      const { Plan } = rows[0]!['QUERY PLAN'][0]!
+      return Plan['Shared Hit Blocks']! + Plan['Shared Read Blocks']!
+    }
+    /** As the client does after a slow search: a take begins at the first job of the last one. */
+    const oldest = async (): Promise<number> => {
+      const [row] = await stage.sql(`select min(seq)::int as seq from errand.live where state = 3`)
+      return Number(row!['seq'])
+    }
+    const drain = async (): Promise<number> => {
+      await append(count)
+      let mark = await oldest()
+      let read = 0
+      for (let taken = 0; taken < count; taken += batch) {
+        const request = randomUUID()
+        read += await pages(
+          `select * from ${stage.schema}.take_v1('{q}', $1, $2, $3, 1000, '{}', 0, false, $4)`,
+          [batch, by.id, request, [mark, mark, mark, mark]],
+        )
+        mark += batch
+        const claims = await log.take(['q'], batch, by, request)
+        expect(claims).toHaveLength(batch)
+        await log.settle(
+          claims.map((claim) => settlement(claim, outcomes.succeed())),
+          by,
+        )
+      }
+      return read
+    }
+    // A snapshot that stays keeps every dead row and every dead entry where it is.
+    const old = await stage.client()
+    await old.query('begin isolation level repeatable read')
+    await old.query('select 1')
+    const read: number[] = []
+    for (let round = 0; round < drains; round++) {
+      read.push(await drain())
+      await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    }
+    await old.query('rollback')
+    // The first one reads the catalogs, too. Beside the whole suite the last one once read 11,865 pages; why is not known, and
+    // a table that grows would show in all of the last three.
+    expect(0.9 * Math.min(...read.slice(-3))).toBeLessThanOrEqual(Math.min(...read.slice(1, 4)))
   })
 
   it('a heartbeat forgets what has ended of what the worker was granted, and tells the rest', async () => {

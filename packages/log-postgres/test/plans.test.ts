@@ -9,6 +9,8 @@ import { openStage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
 const url = inject('postgres')
+
+type Run = Readonly<Record<string, unknown>>
 const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
 
 /**
@@ -65,11 +67,25 @@ describe.skipIf(url === undefined)(
       return rows.map(({ id }) => id as string)
     }
 
-    /** Takes this many jobs, and settles those that `which` names in this way. */
-    async function settle(count: number, which: string, kind: number): Promise<void> {
+    /** Claims this many jobs of those that `which` names. */
+    async function claimSome(count: number, which: string): Promise<readonly Run[]> {
       const ids = await waiting(count, `state = 3 and ${which}`)
       await claim(ids)
-      const { rows: runs } = await call('select id, run from errand.live where id = any ($1)', [ids])
+      return (await call('select id, run from errand.live where id = any ($1)', [ids])).rows
+    }
+
+    async function succeed(runs: readonly Run[]): Promise<void> {
+      await call(`select errand.settle_succeeded_v1($1, $2, $3, $3, $3, $4)`, [
+        array(runs.map(({ id }) => id)),
+        array(runs.map(({ run }) => run)),
+        array(runs.map(() => 'null')),
+        by.id,
+      ])
+    }
+
+    /** Claims this many jobs of those that `which` names, and settles them in this way. */
+    async function settle(count: number, which: string, kind: number): Promise<void> {
+      const runs = await claimSome(count, which)
       await call(`select errand.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`, [
         array(runs.map(({ id }) => id)),
         array(runs.map(({ run }) => run)),
@@ -99,18 +115,15 @@ describe.skipIf(url === undefined)(
             `select id, run from errand.take_v1('{q}', $1, $2, $3, 1000, '{}', 1, false, null)`,
             [count, by.id, randomUUID()],
           )
-          const taken = rows.filter(({ id }) => id !== null)
-          const none = array(taken.map(() => 'null'))
-          await call(`select errand.settle_succeeded_v1($1, $2, $3, $3, $3, $4)`, [
-            array(taken.map(({ id }) => id)),
-            array(taken.map(({ run }) => run)),
-            none,
-            by.id,
-          ])
+          await succeed(rows.filter(({ id }) => id !== null))
         },
       },
-      { name: 'a success of jobs with keys', act: (count) => settle(count, keyed, settleCode.succeed) },
-      { name: 'a success of unique jobs', act: (count) => settle(count, unique, settleCode.succeed) },
+      { name: 'a success of jobs with keys', act: async (count) => succeed(await claimSome(count, keyed)) },
+      { name: 'a success of unique jobs', act: async (count) => succeed(await claimSome(count, unique)) },
+      {
+        name: 'a success with an outcome of another kind',
+        act: (count) => settle(count, keyed, settleCode.succeed),
+      },
       { name: 'a release', act: (count) => settle(count, plain, settleCode.releaseUnbegun) },
       {
         name: 'a failure of jobs that keep their keys',

@@ -116,6 +116,32 @@ describe.skipIf(url === undefined)('events by the day', () => {
     expect(new Set(events.map(({ jobId }) => jobId))).toEqual(new Set([young]))
   })
 
+  it('of a day leave before a job that lives on: it keeps what it needs to run, to be seen and to end', async () => {
+    const by = workerRef({ leaseMs: 30 * day })
+    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    const job = newJob({ queue: 'q', tags: ['old'], ordering: { key: 'k', onFailure: 'block' } })
+    await log.append([job, newJob({ queue: 'q', ordering: { key: 'k', onFailure: 'block' } })])
+    const [first] = await log.take(['q'], 1, by, randomUUID())
+    await log.settle([settlement(first!, outcomes.retry(0))], by)
+    await advance(5 * day)
+    await log.prune({ succeededMs: 3 * day, failedMs: 3 * day, limit: 100 })
+    expect(await log.readHistory(job.id)).toEqual([])
+
+    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
+    expect(await log.get(job.id)).toMatchObject({ state: 'ready', run: 1, attempt: 1, payload: job.payload })
+    const claims = await log.take(['q'], 2, by, randomUUID())
+    expect(claims).toMatchObject([
+      { id: job.id, run: 2, attempt: 2, job: { payload: job.payload, tags: ['old'] } },
+    ])
+    await log.settle([settlement(claims[0]!, outcomes.succeed())], by)
+    expect(await log.get(job.id)).toMatchObject({ state: 'succeeded', run: 2, attempt: 2 })
+    // Versions go on where those stopped that have left.
+    const versions = (await log.readHistory(job.id)).map(({ version }) => version)
+    expect(versions).toEqual([4, 5, 6])
+    expect(await log.take(['q'], 2, by, randomUUID())).toHaveLength(1)
+  })
+
   it.each([
     ['and said so', { restored: true }],
     ['and said nothing', undefined],

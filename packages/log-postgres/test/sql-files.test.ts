@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { eventTypes, jobStates, laneRank, lanes } from '@errand/core/ports'
 import { eventCode, settleCode, stateCode, uniqueCode } from '../src/codes.ts'
 import { ruleName, readRules, versioned } from '../src/migrations/rules.ts'
-import { createdIn, inSchema, readSql } from '../src/migrations/sql-files.ts'
+import { createdIn, inSchema, readSql } from '../src/sql-files.ts'
 
 const folder = join(import.meta.dirname, '..', 'sql')
 const files = globSync('*/*.sql', { cwd: folder }).toSorted()
@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '43c63b25c64c2182d1fc93de7247732dfbf2d49300194568f0610d5f7e2f26f0',
+  'tables/0001.sql': 'dad606028a07f60818bbb936db97e770fd5aec10e2962c7c8c101ca7835c6bad',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { DamagedRow, engineLog, ErrandError, isErrandError } from '@errand/core/ports'
+import { engineLog } from '@errand/core/engine'
+import { DamagedRow, ErrandError, isErrandError } from '@errand/core/ports'
 import type { Diagnosis, JobLog, LogContext, LogInfo } from '@errand/core/ports'
 import { checkWritable, explain, isBusy, isDiskFailure, openDatabase } from './connection.ts'
 import { FileIdentity } from './identity.ts'

@@ -1,15 +1,6 @@
 import { DamagedRow, knownEventType, knownState, laneOfRank } from '@errand/core/ports'
-import type {
-  Encoded,
-  JobRow,
-  JobState,
-  OnCrash,
-  OnFailure,
-  StoredEvent,
-  StoredJob,
-  Transfer,
-  WorkerRow,
-} from '@errand/core/ports'
+import type { JobRow, StoredEvent, WorkerRow } from '@errand/core/engine'
+import type { Encoded, JobState, OnCrash, OnFailure, StoredJob, Transfer } from '@errand/core/ports'
 import type { Row, Value } from './statements.ts'
 
 // This package wrote these values into strict tables, so a cast is enough. Numbers of a job are checked all the same,

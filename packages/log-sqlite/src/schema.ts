@@ -91,6 +91,9 @@ export const migrations: readonly Migration[] = [
         where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running')`,
       // `finished_at` implies these states. With states as parameters, SQLite could not use the index.
       `create index errand_jobs_finished on errand_jobs (state, finished_at) where finished_at is not null`,
+      // For operators. With `in`, SQLite could not use the index. A job that is ready at once and succeeds has no entry.
+      `create index errand_jobs_held on errand_jobs (state, queue, sequence)
+        where state = 'scheduled' or state = 'blocked' or state = 'failed' or state = 'cancelled'`,
       payloads,
       events,
       `create index errand_events_job on errand_events (job_id, version)`,

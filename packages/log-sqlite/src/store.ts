@@ -1,9 +1,10 @@
-import type { JobStore, LogFacts } from '@errand/core/ports'
+import type { JobStore, LogFacts } from '@errand/core/engine'
 import { parseTransfer } from './rows.ts'
 import type { Statements } from './statements.ts'
 import { eventTable } from './store/events.ts'
 import { jobTables } from './store/jobs.ts'
 import { keyTables } from './store/keys.ts'
+import { jobPages } from './store/pages.ts'
 import { or } from './store/sql.ts'
 import { waitingJobs } from './store/waiting.ts'
 import { workerTables } from './store/workers.ts'
@@ -15,6 +16,7 @@ export function sqliteStore(sql: Statements): JobStore {
   return {
     ...factsRow(sql),
     ...jobTables(sql),
+    ...jobPages(sql),
     ...waitingJobs(sql),
     ...keyTables(sql),
     ...workerTables(sql),

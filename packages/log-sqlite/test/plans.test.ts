@@ -1,8 +1,10 @@
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
+import type { JobState } from '@errand/core/ports'
 import { migrations } from '../src/schema.ts'
 import { Statements } from '../src/statements.ts'
 import { jobTables } from '../src/store/jobs.ts'
+import { jobPages } from '../src/store/pages.ts'
 import { waitingJobs } from '../src/store/waiting.ts'
 
 /** A statement with no `order by` that an index could not answer reads a whole backlog for each grant. */
@@ -16,8 +18,8 @@ const plans = {
   finished: 'errand_jobs_finished (state=? AND finished_at<?)',
 }
 
-test('what grants, sweeps and prunes ask for is found along an index, whatever waits', () => {
-  using db = new DatabaseSync(':memory:')
+function openPlans() {
+  const db = new DatabaseSync(':memory:')
   for (const { statements } of migrations) for (const statement of statements) db.exec(statement)
   const asked = new Set<string>()
   const statements = new Statements({
@@ -26,8 +28,6 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
       return db.prepare(sql)
     },
   })
-  const jobs = waitingJobs(statements)
-  const { finished } = jobTables(statements)
   const explainPlans = (ask: () => unknown): string[] => {
     asked.clear()
     ask()
@@ -40,6 +40,13 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
         .map((detail) => detail.replace(/^.*INDEX /, '')),
     )
   }
+  return { statements, explainPlans }
+}
+
+test('what grants, sweeps and prunes ask for is found along an index, whatever waits', () => {
+  const { statements, explainPlans } = openPlans()
+  const jobs = waitingJobs(statements)
+  const { finished } = jobTables(statements)
   expect(explainPlans(() => jobs.ready('a', 'lowest', 5))).toEqual([plans.ready])
   expect(explainPlans(() => jobs.overdue(['a', 'b'], 1, 5))).toEqual([plans.overdue])
   expect(explainPlans(() => jobs.unpublished(['a'], 1, 5))).toEqual([plans.queues])
@@ -48,4 +55,34 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
   expect(explainPlans(() => finished(['succeeded', 'cancelled'], 1, 5))).toEqual([plans.finished])
   expect(explainPlans(() => finished(['failed'], 1, 5))).toEqual([plans.finished])
   expect(explainPlans(() => jobs.claimsOf('worker'))).toEqual([plans.running])
+})
+
+const lists = {
+  ready: 'errand_jobs_ready (queue=? AND lane=? AND sequence<?)',
+  running: 'errand_jobs_running',
+  scheduled: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
+  blocked: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
+  failed: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
+  cancelled: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
+}
+
+test.each(Object.entries(lists))('a list of %s jobs of a queue is a part of an index', (state, plan) => {
+  const { statements, explainPlans } = openPlans()
+  const { list } = jobPages(statements)
+  const found = explainPlans(() => list({ state: state as JobState, queue: 'a' }, 10, 'b'))
+  expect(
+    found.find((one) => one.includes('_ready') || one.includes('_held') || one.includes('_running')),
+  ).toMatch(plan)
+  expect(found.filter((one) => one.startsWith('SCAN') && !one.includes(plan))).toEqual([])
+})
+
+test('jobs are counted along indexes, without a look at the jobs', () => {
+  const { statements, explainPlans } = openPlans()
+  const jobs = waitingJobs(statements)
+  statements.run(`insert into errand_jobs (id, name, queue, lane, state, run, attempt, crashes, streak, version, publishes,
+    replays, max_attempts, max_crashes, on_crash, on_failure, unique_until, tags, dispatched_at)
+    select value, 'n', 'q', 300, value, 0, 0, 0, 0, 1, 0, 0, 1, 1, 'retry', 'skip', 'finished', '[]', 1
+      from json_each('["ready", "scheduled", "blocked", "running"]')`)
+  expect([...jobs.counts()]).toEqual([['q', { ready: 1, scheduled: 1, blocked: 1, running: 1 }]])
+  expect(explainPlans(() => jobs.counts()).filter((one) => one.startsWith('SCAN'))).toEqual([])
 })

@@ -1,7 +1,8 @@
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
-import { takeKey, uniqueHolder } from './keys.ts'
-import { enter, note, readyFrom, toTicket } from './moves.ts'
+import { passGates } from './gates.ts'
+import { uniqueHolder } from './keys.ts'
+import { enter, note, toTicket } from './moves.ts'
 import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -21,11 +22,8 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
 
   const row = newRow(job, now)
   const runAt = dueAt(job, now)
-  const isHolder = takeKey(store, row)
-  const state = runAt > now ? 'scheduled' : isHolder ? 'ready' : 'blocked'
-  if (state === 'scheduled') row.runAt = runAt
-  // A later move to ready sets it again. The grace of the dispatch counts only for a job that is ready at once.
-  if (state === 'ready') readyFrom(row, now + job.publishGraceMs)
+  // The grace of the dispatch counts only for a job that is ready at once.
+  const state = passGates(store, row, { runAt, now, publishAfter: now + job.publishGraceMs })
   enter(now, row, state)
   const stored = store.insert(row, job)
   note(store, now, stored, 'dispatched', {

@@ -32,6 +32,25 @@ function askForKeyedRows(ids: readonly string[]): Question[] {
   ])
 }
 
+function askForTake(
+  now: number,
+  queues: readonly QueueName[],
+  max: number,
+  by: WorkerRef,
+  { fromLowest = 0, overdue = false }: TakeOptions = {},
+): Question[] {
+  const ready = queues.flatMap((queue): Question[] => [
+    ['ready', queue, 'highest', max],
+    ...(fromLowest > 0 ? [['ready', queue, 'lowest', max] as const] : []),
+  ])
+  return [
+    ['worker', by.id],
+    ['paused'],
+    ['claimsOf', by.id],
+    ...(overdue ? [['overdue', queues, now, max] as const] : ready),
+  ]
+}
+
 /** Each call that needs more than the facts. */
 export const calls = {
   append: (jobs: readonly NewJob[]): Call => ({
@@ -53,27 +72,25 @@ export const calls = {
     ],
     locks: passing,
   }),
-  take: (
-    queues: readonly QueueName[],
-    max: number,
-    by: WorkerRef,
-    { fromLowest = 0, overdue = false }: TakeOptions = {},
-  ): Call => ({
-    asks: (now) => [
-      ['worker', by.id],
-      ['paused'],
-      ['claimsOf', by.id],
-      ...(overdue
-        ? [['overdue', queues, now, max] as const]
-        : queues.flatMap((queue): Question[] => [
-            ['ready', queue, 'highest', max],
-            ...(fromLowest > 0 ? [['ready', queue, 'lowest', Math.min(fromLowest, max)] as const] : []),
-          ])),
-    ],
+  take: (queues: readonly QueueName[], max: number, by: WorkerRef, options?: TakeOptions): Call => ({
+    asks: (now) => askForTake(now, queues, max, by, options),
     locks: passing,
   }),
   settle: (fences: readonly Fence[]): Call => ({
     asks: () => askForKeyedRows(fences.map(({ id }) => id)),
+    locks: ending,
+  }),
+  settleAndTake: (
+    fences: readonly Fence[],
+    queues: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    options?: TakeOptions,
+  ): Call => ({
+    asks: (now) => [
+      ...askForKeyedRows(fences.map(({ id }) => id)),
+      ...askForTake(now, queues, max, by, options),
+    ],
     locks: ending,
   }),
   passKeys: (limit: number): Call => ({ asks: () => [['notes', limit]], locks: passing }),

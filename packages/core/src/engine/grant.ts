@@ -1,9 +1,10 @@
 import type { Claim, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import { laneRank } from '../job/lane.ts'
+import type { Lane } from '../job/lane.ts'
 import { isFinal, knownState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
-import type { TakeOptions } from '../ports/job-log.ts'
+import type { ClaimOptions, TakeOptions } from '../ports/job-log.ts'
 import { withRow } from './damaged-row.ts'
 import { freeUnique } from './keys.ts'
 import { move } from './moves.ts'
@@ -16,10 +17,18 @@ export function claim(
   max: number,
   by: WorkerRef,
   request: RequestId,
+  { perLane }: ClaimOptions = {},
 ): Verdict[] {
   const worker = leaseholder(store, now, by)
   const paused = new Set(store.paused().map((queue) => queue.name))
   const granted = new Set<string>()
+  const perLaneGranted = new Map<Lane, number>()
+  const countIn = (lane: Lane): number => perLaneGranted.get(lane) ?? 0
+  const run = (ticket: Ticket, made: Claim): Verdict => {
+    granted.add(made.id)
+    perLaneGranted.set(ticket.lane, countIn(ticket.lane) + 1)
+    return { ticket, verdict: 'run', claim: made }
+  }
   return tickets.map((ticket): Verdict => {
     if (ticket.log !== store.facts().logId) return { ticket, verdict: 'drop', why: 'foreign' }
     if (store.contention?.jobIsLocked(ticket.id)) return { ticket, verdict: 'again' }
@@ -27,10 +36,8 @@ export function claim(
     if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
     if (row.state === 'running') {
       // The answer to this request was lost: give the same claim again, but not to a second copy of the ticket.
-      if (row.worker === by.id && row.request === request && !granted.has(row.id)) {
-        granted.add(row.id)
-        return { ticket, verdict: 'run', claim: toClaim(store, now, row) }
-      }
+      if (row.worker === by.id && row.request === request && !granted.has(row.id))
+        return run(ticket, toClaim(store, now, row))
       return { ticket, verdict: 'drop', why: 'busy' }
     }
     // A state that only a newer build knows is none from which this one starts a job.
@@ -40,9 +47,9 @@ export function claim(
     if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
     if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }
     if (!worker.queues.includes(row.queue)) return { ticket, verdict: 'drop', why: 'elsewhere' }
-    if (granted.size >= max) return { ticket, verdict: 'again' }
-    granted.add(row.id)
-    return { ticket, verdict: 'run', claim: grant(store, now, row, by, request) }
+    const laneIsFull = perLane !== undefined && countIn(ticket.lane) >= (perLane[ticket.lane] ?? 0)
+    if (granted.size >= max || laneIsFull) return { ticket, verdict: 'again' }
+    return run(ticket, grant(store, now, row, by, request))
   })
 }
 
@@ -63,28 +70,31 @@ export function take(
   if (options.overdue) {
     return store.overdue(open, now, max).map((row) => grant(store, now, row, by, request))
   }
-  const claims: Claim[] = []
-  for (const queue of open) {
-    const free = max - claims.length
-    if (free <= 0) break
-    for (const row of pick(store, queue, free, Math.min(options.fromLowest ?? 0, free))) {
-      claims.push(grant(store, now, row, by, request))
+  const fromLowest = Math.min(options.fromLowest ?? 0, max)
+  const granted: { readonly row: JobRow; readonly claim: Claim }[] = []
+  const share = (room: number, first: 'highest' | 'lowest'): boolean => {
+    const most = granted.length + room
+    for (let more = open; granted.length < most && more.length > 0;) {
+      const each = Math.ceil((most - granted.length) / more.length)
+      more = more.filter((queue) => {
+        const left = Math.min(each, most - granted.length)
+        const rows = left > 0 ? store.ready(queue, first, left) : []
+        for (const row of rows) granted.push({ row, claim: grant(store, now, row, by, request) })
+        return rows.length === each
+      })
     }
+    return granted.length === most
   }
-  return claims
+  // If it finds fewer than it asks for, nothing else waits in any lane.
+  if (share(max - fromLowest, 'highest')) share(fromLowest, 'lowest')
+  const place = ({ queue }: JobRow): number => queues.indexOf(queue)
+  const rank = ({ lane }: JobRow): number => laneRank[lane]
+  return granted
+    .toSorted(({ row: a }, { row: b }) => place(a) - place(b) || rank(a) - rank(b) || a.sequence - b.sequence)
+    .map(({ claim }) => claim)
 }
 
-/** `fromLowest` jobs from the lowest lane that waits, and the rest from the highest lanes; one list, in order. */
-function pick(store: JobStore, queue: QueueName, max: number, fromLowest: number): JobRow[] {
-  const lowest = fromLowest > 0 ? store.ready(queue, 'lowest', fromLowest) : []
-  const chosen = new Set(lowest.map((row) => row.id))
-  const highest = store.ready(queue, 'highest', max).filter((row) => !chosen.has(row.id))
-  return [...lowest, ...highest]
-    .slice(0, max)
-    .toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence)
-}
-
-function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {
+export function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {
   const worker = store.worker(by.id)
   if (!worker || worker.leaseUntil < now) {
     throw new ErrandError(

@@ -1,7 +1,7 @@
 import { ErrandError } from '../errors.ts'
 import type { Cursor, EventRecord } from '../job/events.ts'
 import { knownState } from '../job/state.ts'
-import type { JobFilter, JobRecord, ReadOptions } from '../ports/history.ts'
+import type { JobFilter, JobRecord, Places, ReadOptions } from '../ports/history.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
 export function get(store: JobStore, id: string): JobRecord | undefined {
@@ -53,20 +53,41 @@ export function end(store: JobStore): Cursor {
   return toCursor(store.span()[1], store.facts().epoch)
 }
 
+/** A cursor is nothing but a position. */
+export const places: Places = {
+  earliest(cursors) {
+    const [first = '', ...others] = cursors
+    return others.reduce((earliest, other) => (isAfter(other, earliest) ? other : earliest), first)
+  },
+  isAfter,
+  advance: (after, to) => (isAfter(after, to) ? to : after),
+}
+
+function isAfter(after: Cursor, event: Cursor): boolean {
+  const [one, other] = [parse(after), parse(event)]
+  if (one.epoch !== other.epoch) throw new ErrandError('E_CURSOR', 'these cursors are of two epochs')
+  return other.position > one.position
+}
+
 function toCursor(position: number, epoch: number): Cursor {
   return `${epoch}.${position}`
 }
 
-function parsePosition(cursor: Cursor, epoch: number): number {
+function parse(cursor: Cursor): { readonly epoch: number; readonly position: number } {
   const match = /^(\d{1,10})\.(\d{1,15})$/.exec(cursor)
   if (!match) throw new ErrandError('E_CURSOR', `${JSON.stringify(cursor)} is not a cursor of this log`)
-  if (Number(match[1]) !== epoch) {
+  return { epoch: Number(match[1]), position: Number(match[2]) }
+}
+
+function parsePosition(cursor: Cursor, epoch: number): number {
+  const at = parse(cursor)
+  if (at.epoch !== epoch) {
     throw new ErrandError(
       'E_CURSOR',
-      `the cursor is of epoch ${match[1]}, the log is in epoch ${epoch} since it was restored: start over`,
+      `the cursor is of epoch ${at.epoch}, the log is in epoch ${epoch} since it was restored: start over`,
     )
   }
-  return Number(match[2])
+  return at.position
 }
 
 function eventRecord({ position, ...event }: StoredEvent, epoch: number): EventRecord {

@@ -8,7 +8,7 @@ import { beat } from './beat.ts'
 import { calls } from './calls.ts'
 import type { Call } from './calls.ts'
 import { DamagedRow } from './damaged-row.ts'
-import { claim, take } from './grant.ts'
+import { claim, leaseholder, take } from './grant.ts'
 import * as history from './history.ts'
 import { passNotedKeys } from './keys.ts'
 import { toTicket } from './moves.ts'
@@ -78,8 +78,11 @@ export function engineLog(given: EngineHost): JobLog {
       if (wake) await host.notify(wake)
       return appended
     },
-    claim: (tickets, max, by, request) =>
-      host.write((store, now) => claim(store, now, tickets, max, by, request), calls.claim(tickets, by)),
+    claim: (tickets, max, by, request, options) =>
+      host.write(
+        (store, now) => claim(store, now, tickets, max, by, request, options),
+        calls.claim(tickets, by),
+      ),
     take: (queues, max, by, request, options) =>
       host.write(
         (store, now) => take(store, now, queues, max, by, request, options),
@@ -87,6 +90,16 @@ export function engineLog(given: EngineHost): JobLog {
       ),
     settle: (settlements, by) =>
       host.write((store, now) => settle(store, now, settlements, by), calls.settle(settlements)),
+    settleAndTake: (settlements, queues, max, by, request, options) =>
+      host.write(
+        (store, now) => {
+          // Both or neither, also on a store that cannot roll back.
+          leaseholder(store, now, by)
+          const settled = settle(store, now, settlements, by)
+          return { settled, claims: take(store, now, queues, max, by, request, options) }
+        },
+        calls.settleAndTake(settlements, queues, max, by, options),
+      ),
     complete: (fence, result, by, tx) =>
       host.inside(tx, (store, now) => complete(store, now, fence, result, by), calls.settle([fence])),
     passKeys: (limit) =>
@@ -110,6 +123,7 @@ export function engineLog(given: EngineHost): JobLog {
     readHistory: (id) => host.read((store) => history.readHistory(store, id), calls.readHistory(id)),
     read: (options) => host.read((store) => history.read(store, options), calls.span()),
     end: () => host.read((store) => history.end(store), calls.span()),
+    places: history.places,
 
     cancel: (ids, note) =>
       host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),

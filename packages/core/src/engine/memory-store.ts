@@ -7,6 +7,7 @@ import type { FinalState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
+import { mostWaitingCounted } from '../ports/operations.ts'
 import type { PausedRow, QueueCounts } from './store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
@@ -179,7 +180,7 @@ export class MemoryStore implements JobStore {
         queue,
         key,
         holder: id,
-        waiting: this.liveOfKey({ queue, key }).length,
+        waiting: Math.min(this.liveOfKey({ queue, key }).length, mostWaitingCounted),
       }))
   }
 
@@ -276,11 +277,11 @@ export class MemoryStore implements JobStore {
       .toSorted((a, b) => b.sequence - a.sequence)
       .slice(0, limit)
   }
-  finished(states: readonly FinalState[], before: number, limit: number): JobRow[] {
+  finished(states: readonly FinalState[], until: number, limit: number): JobRow[] {
     const holders = new Set([...this.#holders.values()].map((holder) => holder.id))
     return [...this.#rows.values()]
       .filter((row) => isFinal(row.state) && states.includes(row.state))
-      .filter((row) => (row.finishedAt ?? Infinity) < before && !holders.has(row.id))
+      .filter((row) => (row.finishedAt ?? Infinity) <= until && !holders.has(row.id))
       .toSorted(bySequence)
       .slice(0, limit)
   }

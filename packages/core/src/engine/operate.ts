@@ -14,14 +14,14 @@ import type { JobState } from '../job/state.ts'
 import type { ServedQueue } from '../ports/job-log.ts'
 import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { withRow } from './damaged-row.ts'
-import { afterEnd, freeUnique, passKey, takeKey, uniqueHolder } from './keys.ts'
+import { passGates } from './gates.ts'
+import { afterEnd, freeUnique, passKey, uniqueHolder } from './keys.ts'
 import { move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 export function cancel(store: JobStore, now: number, ids: readonly string[], note: Note): CancelReport {
-  const tickets: Ticket[] = []
   const workers = new Set<string>()
-  let cancelled = 0
+  const ended: JobRow[] = []
   let requested = 0
   for (const row of findRows(store, ids)) {
     if (isFinal(row.state)) continue
@@ -35,12 +35,13 @@ export function cancel(store: JobStore, now: number, ids: readonly string[], not
       requested += 1
     } else {
       withRow(store, row.id, () => move(store, now, row, 'cancelled', 'cancelled', { data }))
-      cancelled += 1
-      const next = afterEnd(store, now, row, now)
-      if (next) tickets.push(toTicket(store, next))
+      ended.push(row)
     }
   }
-  return { cancelled, requested, workers: [...workers], tickets }
+  // Keys pass on last: the next job of a key may be one of those that were cancelled.
+  const next = ended.flatMap((row) => afterEnd(store, now, row, now) ?? [])
+  const tickets = next.map((row) => toTicket(store, row))
+  return { cancelled: ended.length, requested, workers: [...workers], tickets }
 }
 
 export function replay(store: JobStore, now: number, ids: readonly string[], note: Note): ReplayReport {
@@ -63,14 +64,11 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
     row.parkedSince = undefined
     row.cancelBy = undefined
     row.cancelReason = undefined
-    const isHolder = takeKey(store, row)
-    if (isHolder) readyFrom(row, now)
+    const state = passGates(store, row, { runAt: now, now, publishAfter: now })
     withRow(store, row.id, () =>
-      move(store, now, row, 'replayed', isHolder ? 'ready' : 'blocked', {
-        data: { by: note.by, reason: note.reason },
-      }),
+      move(store, now, row, 'replayed', state, { data: { by: note.by, reason: note.reason } }),
     )
-    if (isHolder) tickets.push(toTicket(store, row))
+    if (state === 'ready') tickets.push(toTicket(store, row))
     replayed += 1
   }
   return { replayed, duplicates, tickets }
@@ -87,9 +85,11 @@ export function skip(
   for (const row of findRows(store, ids)) {
     if (row.state !== 'failed' || row.orderingKey === undefined) continue
     if (store.holder({ queue: row.queue, key: row.orderingKey }) !== row.id) continue
-    withRow(store, row.id, () =>
-      move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } }),
-    )
+    withRow(store, row.id, () => {
+      // It was kept until somebody looked at it. Its retention begins now, or the next prune could delete it at once.
+      row.finishedAt = undefined
+      move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } })
+    })
     const next = passKey(store, now, row, now)
     if (next) tickets.push(toTicket(store, next))
     skipped += 1
@@ -118,14 +118,10 @@ export function change(
   if (to.lane !== undefined) row.lane = to.lane
   if (to.queue !== undefined) row.queue = to.queue
   if (to.payload !== undefined) store.savePayload(id, to.payload)
-  let state: JobState = row.state
-  if (to.runAt !== undefined) {
-    if (to.runAt > now) {
-      state = 'scheduled'
-      row.runAt = to.runAt
-    } else state = takeKey(store, row) ? 'ready' : 'blocked'
-  }
-  if (state === 'ready') readyFrom(row, now + publishGraceMs)
+  const publishAfter = now + publishGraceMs
+  const state =
+    to.runAt === undefined ? row.state : passGates(store, row, { runAt: to.runAt, now, publishAfter })
+  if (state === 'ready') readyFrom(row, publishAfter)
   const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
   move(store, now, row, 'changed', state, {
     data: {
@@ -149,6 +145,7 @@ export function queues(store: JobStore): QueueRecord[] {
     paused: paused.has(name),
     pausedBy: paused.get(name),
     ...none,
+    estimated: [],
     ...counts.get(name),
   }))
 }

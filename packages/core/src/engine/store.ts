@@ -199,6 +199,6 @@ export interface JobStore {
 
   /** Newest dispatch first, starting after the job with this id. */
   list(filter: JobFilter, limit: number, after: string | undefined): JobRow[]
-  /** Final jobs that ended before a moment, and hold no key. */
-  finished(states: readonly FinalState[], before: number, limit: number): JobRow[]
+  /** Final jobs that ended at a moment or before it, and hold no key. */
+  finished(states: readonly FinalState[], until: number, limit: number): JobRow[]
 }

@@ -2,7 +2,8 @@ import type { Encoded } from '../ports/codec.ts'
 import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
-import { afterEnd, isKeyLocked, passNotedKeys, takeKey } from './keys.ts'
+import { afterEnd, isKeyLocked, passNotedKeys } from './keys.ts'
+import { passGates } from './gates.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -22,10 +23,9 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   const due = store.due(now, options.limit).filter((row) => !isKeyLocked(store, row))
   for (const row of due) {
     withRow(store, row.id, () => {
-      const isHolder = takeKey(store, row)
-      if (isHolder) readyFrom(row, now + publishGraceMs)
-      move(store, now, row, 'due', isHolder ? 'ready' : 'blocked')
-      if (isHolder) list(row)
+      const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })
+      move(store, now, row, 'due', state)
+      if (state === 'ready') list(row)
     })
   }
 

@@ -1,8 +1,8 @@
-import type { Claim, WorkerRef } from '../job/claim.ts'
+import type { Claim, RequestId, WorkerRef } from '../job/claim.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from './clock.ts'
-import type { JobLog } from './job-log.ts'
+import type { JobLog, TakeOptions } from './job-log.ts'
 
 /** What a driver can do, as data. A missing capability is refused early and never faked. */
 export interface DriverCapabilities {
@@ -15,6 +15,11 @@ export interface DriverCapabilities {
   readonly depth: 'exact' | 'approximate' | 'unknown'
   /** It puts several tickets of one lane into one message, where `ticketsPerMessage` allows it. Default false. */
   readonly packs?: boolean | undefined
+  /**
+   * Its subscriptions listen to the log's wake-ups of their queues (`LaneIdling` of the kit), so core wakes a queue whenever
+   * it publishes tickets of it. Default false.
+   */
+  readonly wakes?: boolean | undefined
 }
 
 export interface CallOptions {
@@ -41,6 +46,24 @@ export interface SubscribeOptions {
    * never stale, so core asks a driver that delivers claims for no more.
    */
   readonly mostClaims?: (() => number) | undefined
+  /** For drivers that deliver claims: the worker's way to the log. Default: the log itself. */
+  readonly trips?: WorkerTrips | undefined
+}
+
+/** A worker's round trips to its log. A request for jobs may share one with the outcomes of that worker. */
+export interface WorkerTrips {
+  /** As the log's. It goes with the outcomes that wait in the same turn of the event loop, if there are any and the log can do that. */
+  take(
+    queues: readonly QueueName[],
+    max: number,
+    request: RequestId,
+    options?: TakeOptions,
+  ): Promise<readonly Claim[]>
+  /**
+   * Calls back before outcomes go that may make a job of a queue ready: the next one of an ordering key. What is asked for in the
+   * same turn goes with them, and may be granted that job. Returns a function that ends it.
+   */
+  listen(woken: (queue: QueueName) => void): () => void
 }
 
 /** Moves tickets. It knows nothing of states, attempts or payloads, and decides nothing. */
@@ -59,6 +82,14 @@ export interface Driver {
   /** One subscription per queue and process; pausing a queue closes it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
   /**
+   * One subscription for all these queues, which share the slots of the worker: one request asks for the jobs of all. Each
+   * queue that has jobs gets its share of what is asked for. Pausing one of them closes it, and another is opened for the
+   * rest. Only for drivers that deliver claims. Leave it out if that is not cheaper than a subscription each.
+   */
+  readonly subscribeMany?:
+    | ((queues: readonly QueueName[], options: SubscribeOptions) => Promise<Subscription>)
+    | undefined
+  /**
    * How many messages wait, or undefined if the broker cannot say. Never invent a 0. A message has one ticket, or several
    * where the driver packs.
    */
@@ -71,8 +102,8 @@ export interface Driver {
 
 export interface Subscription {
   /**
-   * At most `max` deliveries, highest lane first, and the rest of a message that must be delivered whole (see
-   * `SourceMessage.redelivered` of the kit). Waits for the first one. Returns `[]` when the signal aborts or the
+   * At most `max` deliveries, highest lane first, and as `extra` ones the rest of a message that must be delivered whole
+   * (see `SourceMessage.redelivered` of the kit). Waits for the first one. Returns `[]` when the signal aborts or the
    * subscription closes. The worker asks for as many as it has free slots. Between calls no delivery is kept longer than
    * 500 ms: then the subscription stops consuming and hands back what it has, so that no ticket waits at a busy worker.
    * A lost connection throws, and the caller subscribes again.
@@ -86,6 +117,11 @@ export interface Subscription {
 export interface Delivery {
   readonly ticket: Ticket
   /**
+   * It was not asked for: it came because its message is delivered whole. Of each lane, core claims only as many jobs as
+   * were asked for, and hands the rest back. Default false.
+   */
+  readonly extra?: boolean | undefined
+  /**
    * Set if taking *is* claiming, in one round trip: the database driver. The job then belongs to the worker:
    * `ack` does nothing, and a subscription that closes does not touch it.
    */
@@ -98,7 +134,7 @@ export interface Delivery {
 
 /** What core passes to a driver when it opens it. */
 export interface DriverContext {
-  /** Only for drivers that deliver claims. */
+  /** Only for drivers that deliver claims or listen to wake-ups. */
   readonly log: JobLog
   readonly logger: Logger
   readonly clock: Clock

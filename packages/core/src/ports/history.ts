@@ -24,6 +24,21 @@ export interface History {
   read(options: ReadOptions): Promise<{ readonly events: readonly EventRecord[]; readonly next: Cursor }>
   /** The position after the newest event, where following "from now" begins. */
   end(): Promise<Cursor>
+  /** Compares cursors. With it, one reader serves all followers of a process. Without it, each reads for itself. */
+  readonly places?: Places | undefined
+}
+
+/**
+ * What is known of cursors without asking the log. Each may throw `E_CURSOR` for cursors that cannot be compared, as those
+ * of two epochs. A follower with such a cursor reads for itself.
+ */
+export interface Places {
+  /** A cursor after which `read` gives all that it gives after any of these. It may give more. */
+  earliest(cursors: readonly Cursor[]): Cursor
+  /** Whether `read` gives the event with the cursor `event` after the cursor `after`. */
+  isAfter(after: Cursor, event: Cursor): boolean
+  /** The cursor of one who was at `after` and has seen all up to `to`. What `after` leaves out stays left out. */
+  advance(after: Cursor, to: Cursor): Cursor
 }
 
 export interface Unfinished {
@@ -50,7 +65,7 @@ export interface JobRecord extends StoredJob {
   readonly worker: string | undefined
   /** When it is due, ms since the epoch, while it is scheduled. */
   readonly runAt: number | undefined
-  /** When it reached its final state. */
+  /** When it reached its final state, or as a failed job gave its ordering key away. Its retention counts from then. */
   readonly finishedAt: number | undefined
   readonly cancelRequested: boolean
   readonly uniqueKey: string | undefined

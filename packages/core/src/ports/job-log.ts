@@ -1,6 +1,7 @@
 import type { Claim, Fence, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import type { FailureCause, Refused, Settled, Settlement } from '../job/outcome.ts'
+import type { Lane } from '../job/lane.ts'
 import type { JobState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
@@ -39,14 +40,21 @@ export interface JobLog extends History, Operations {
    */
   append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]>
 
-  /** Checks tickets and claims at most `max` of the runnable ones. Throws `E_LEASE_OUT` when the worker's lease is out. One verdict per ticket, in their order. */
+  /**
+   * Checks tickets and claims at most `max` of the runnable ones, the first ones first. Throws `E_LEASE_OUT` when the worker's
+   * lease is out. One verdict per ticket, in their order.
+   */
   claim(
     tickets: readonly Ticket[],
     max: number,
     by: WorkerRef,
     request: RequestId,
+    options?: ClaimOptions,
   ): Promise<readonly Verdict[]>
-  /** Claims by order instead of by ticket: the queues in the order given, higher lanes first, then older jobs. Throws as `claim` does. */
+  /**
+   * Claims by order instead of by ticket. The queues that have ready jobs share `max` evenly, and the first ones of the list
+   * get what is left over; within a queue higher lanes go first, then older jobs. Throws as `claim` does.
+   */
   take(
     queues: readonly QueueName[],
     max: number,
@@ -57,6 +65,20 @@ export interface JobLog extends History, Operations {
 
   /** Records how runs ended. One answer per settlement, in their order. A settlement that it cannot record is `refused` alone. */
   settle(settlements: readonly Settlement[], by: WorkerRef): Promise<readonly (Settled | Refused)[]>
+  /**
+   * `settle` and then `take`, in one round trip and one transaction, so that jobs which the outcomes made ready may be among the
+   * claims. A settlement that needs a call of its own, such as one whose row is locked, answers undefined: nothing waits
+   * for it. If either part fails, both throw. Then nothing is recorded, or the answer was lost, and the
+   * caller does each apart, with the same request. Missing if that is no cheaper.
+   */
+  settleAndTake?(
+    settlements: readonly Settlement[],
+    queues: readonly QueueName[],
+    max: number,
+    by: WorkerRef,
+    request: RequestId,
+    options?: TakeOptions,
+  ): Promise<SettledAndTaken>
   /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST` when the fence does not match, so that the transaction rolls back. */
   complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void>
   /** Passes on at most `limit` ordering keys whose row was locked when their holder ended. */
@@ -146,11 +168,25 @@ export type Appended =
   /** Not stored, with `passLocked`: another transaction holds its ordering or unique key. Ask again. */
   | { readonly id: string; readonly status: 'locked' }
 
+export interface ClaimOptions {
+  /**
+   * At most this many of the tickets that name this lane, and none of a lane that is missing here. So a message that came
+   * whole gets no more than its lane's share. Default: only `max` limits them.
+   */
+  readonly perLane?: Readonly<Partial<Record<Lane, number>>> | undefined
+}
+
 export interface TakeOptions {
-  /** How many of `max` go to the lowest lane that waits (see `LanePolicy`). Default 0. */
+  /** How many of `max` go to the lowest lanes that wait (see `LanePolicy`); the queues share these as well. Default 0. */
   readonly fromLowest?: number | undefined
   /** Only overdue jobs (a ticket should have fetched them by now), oldest first. Default false. */
   readonly overdue?: boolean | undefined
+}
+
+export interface SettledAndTaken {
+  /** One for each settlement, in their order. Undefined: it must be settled apart. */
+  readonly settled: readonly (Settled | undefined)[]
+  readonly claims: readonly Claim[]
 }
 
 export interface Progress extends Fence {
@@ -162,8 +198,9 @@ export interface BeatReport {
   /** Queues that this process serves. */
   readonly queues: readonly QueueName[]
   /**
-   * How many jobs of each of these queues it runs at a time. A worker that says so reads messages with several tickets.
-   * Default: it reads none.
+   * How many jobs of each of these queues it takes at a time: as many as it runs; fewer, down to 0, where its jobs take so long
+   * that it takes less than twice as many in half a second. A worker that says so reads messages with several tickets. Default:
+   * it reads none.
    */
   readonly slots?: Readonly<Record<QueueName, number>> | undefined
   /** Whether it asks for deliveries at present, and if not, why. */

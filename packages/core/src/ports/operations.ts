@@ -32,7 +32,7 @@ export interface Operations {
    * their ready jobs counted up to `atMost`. Without it `doctor` asks `queues`.
    */
   backlogs?(atMost: number): Promise<readonly Backlog[]>
-  /** Ordering keys whose holder has failed, with how many wait behind it. */
+  /** Ordering keys whose holder has failed, with how many wait behind it, counted up to `mostWaitingCounted`. */
   blockedKeys(
     limit: number,
   ): Promise<readonly (QueueKey & { readonly holder: string; readonly waiting: number })[]>
@@ -88,6 +88,12 @@ export interface JobChange {
 
 export type Backlog = Pick<QueueRecord, 'name' | 'paused' | 'pausedBy' | 'ready'>
 
+/** Jobs behind one ordering key are counted up to this number. */
+export const mostWaitingCounted = 10_000
+
+/** The states that may hold any number of jobs. */
+export type WaitingState = 'ready' | 'scheduled' | 'blocked'
+
 export interface QueueRecord {
   readonly name: QueueName
   readonly paused: boolean
@@ -96,6 +102,8 @@ export interface QueueRecord {
   readonly scheduled: number
   readonly blocked: number
   readonly running: number
+  /** Which of the numbers are estimates, because the log does not count so many jobs. */
+  readonly estimated: readonly WaitingState[]
 }
 
 export interface WorkerRecord {

@@ -1,17 +1,16 @@
-import { answerEach, asyncHost, engineLog, ErrandError, noTransactions, TopicBus } from '@errand/core/ports'
+import { answerEach, asyncHost } from '@errand/core/async-engine'
+import { engineLog, noTransactions } from '@errand/core/engine'
+import { ErrandError, TopicBus } from '@errand/core/ports'
 import type {
   Answer,
   AsyncDatabase,
   AsyncTransaction,
   Changes,
-  Clock,
-  JobLog,
-  JobRow,
   KeyFound,
-  Logger,
   Question,
-  QueueKey,
-} from '@errand/core/ports'
+} from '@errand/core/async-engine'
+import type { JobRow } from '@errand/core/engine'
+import type { Clock, JobLog, Logger, QueueKey } from '@errand/core/ports'
 import { listings } from '../../src/engine/async/questions.ts'
 import type { MemoryStore } from '../../src/engine/memory-store.ts'
 

@@ -9,7 +9,8 @@ create function errand.append(
   p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
 ) returns text language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_now timestamptz := errand.clock();
   v_ids uuid[] := p_ids::uuid[];
@@ -21,7 +22,6 @@ declare
   v_skips boolean[] := p_skips::boolean[];
   v_unique_keys text[] := p_unique_keys::text[];
   v_unique_modes smallint[] := p_unique_modes::smallint[];
-  v_crashes integer[] := p_crashes::integer[];
   v_crash_fails boolean[] := p_crash_fails::boolean[];
   v_timeouts bigint[] := p_timeouts::bigint[];
   v_count integer := cardinality(v_ids);
@@ -82,21 +82,20 @@ begin
 
   with alive as (
     insert into errand.live (
-      id, seq, run_at, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash,
-      skips_on_failure, queue, name, tags, key)
+      id, seq, run_at, publish_after, timeout_ms, lane, state, held, last, unique_mode, fails_on_crash, skips_on_failure, queue,
+      name, tags, key)
     select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
            case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
                                                                then errand.out_of_bounds('a duration', t.grace)
                                                                else t.grace end * interval '1 millisecond' end,
-           t.timeout, t.crashes, t.lane, t.state,
+           t.timeout, t.lane, t.state, nullif(t.state, 3 /* ready */),
            errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state,
                                                     case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
            coalesce(t.unique_mode, 0 /* not unique */),
            coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
-      from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_crashes, v_lanes, v_unique_modes,
-                  v_crash_fails, v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
-        as t (id, seq, state, due, grace, timeout, crashes, lane, unique_mode, crash_fails, skips, queue, name, tags, key,
-              holder)
+      from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_lanes, v_unique_modes, v_crash_fails,
+                  v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
+        as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, holder)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing
@@ -160,7 +159,7 @@ begin
          case when octet_length(t.payload) > 25165824
               then errand.out_of_bounds('a payload', t.payload) else t.payload end
     from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
-                p_attempts::integer[], v_crashes, v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
+                p_attempts::integer[], p_crashes::integer[], v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
                 v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
                 p_payloads::text[], v_holders)
       as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
@@ -193,7 +192,8 @@ end $$;
 create function errand.mark_duplicates(p_holders uuid[], p_ids uuid[], p_names text[], p_keys text[])
 returns uuid[] language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_ords bigint[];
   v_names text[];

@@ -10,7 +10,8 @@ create function errand.append_alike(
   p_crash_fails text, p_timeout text, p_data text
 ) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_now timestamptz := errand.clock();
   v_number bigint := nextval('errand.events_seq');
@@ -58,9 +59,8 @@ begin
       from unnest(v_ids, p_payloads::text[], p_tags::text[], p_metas::text[]) as t (id, payload, tags, meta)
     returning id, seq, tags)
   insert into errand.live (
-    id, seq, publish_after, timeout_ms, max_crashes, lane, state, last, unique_mode, fails_on_crash, skips_on_failure,
-    queue, name, tags)
-  select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_crashes, v_lane, 3 /* ready */,
+    id, seq, publish_after, timeout_ms, lane, state, last, unique_mode, fails_on_crash, skips_on_failure, queue, name, tags)
+  select stored.id, stored.seq, v_publish_after, v_timeout_ms, v_lane, 3 /* ready */,
          errand.link_of(v_number, hash_array(stored.tags)), 0 /* not unique */, v_crash_fails, false, v_queue, v_name, stored.tags
     from stored;
 

@@ -12,7 +12,8 @@ create function errand.beat(
   p_drivers text[], p_given_up uuid[], p_given_up_runs integer[], p_slots integer[]
 ) returns table (kind text, name text, run integer, note text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();

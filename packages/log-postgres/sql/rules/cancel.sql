@@ -4,7 +4,8 @@
 create function errand.cancel(p_ids uuid[], p_note text, p_lock_timeout text)
 returns table (kind text, id uuid, queue text, lane smallint, worker text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();

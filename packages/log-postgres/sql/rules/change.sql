@@ -8,7 +8,8 @@ create function errand.change(
   p_publish_grace_ms integer, p_lock_timeout text
 ) returns table (verdict text, state smallint, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
@@ -22,7 +23,8 @@ begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select l.* into v_live from errand.live l where l.id = p_id;
   if v_live.key is not null then perform errand.lock_keys(array[v_live.queue], array[v_live.key]); end if;
-  select l.* into v_live from errand.live l where l.id = p_id for update;
+  perform errand.lock_jobs(array[p_id]);
+  select l.* into v_live from errand.live l where l.id = p_id;
   if not found or v_live.state = 6 /* failed */ then
     verdict := case when exists (select from errand.known j where j.id = p_id) then 'final' else 'unknown' end;
   elsif v_live.state = 4 /* running */ then
@@ -36,10 +38,6 @@ begin
     return next;
     return;
   end if;
-  if exists (select from errand.live l where l.id = p_id and not age(l.xmin) >= 0) then
-    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
-  end if;
-
   v_state := v_live.state;
   if v_run_at > v_now then
     v_state := 1 /* scheduled */;
@@ -67,7 +65,7 @@ begin
   return query
     with moved as (
       update errand.live l
-         set state = v_state, lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
+         set state = v_state, held = nullif(v_state, 3 /* ready */), lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
              before = l.last, last = nextval('errand.events_seq'),
              run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
              publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end

@@ -16,7 +16,8 @@ create function errand.events_of(p_ids uuid[], p_since timestamptz) returns tabl
   body text
 ) language plpgsql stable
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 begin
   return query

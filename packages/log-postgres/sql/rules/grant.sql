@@ -9,27 +9,22 @@ declare
   v_number bigint := nextval('errand.events_seq');
   v_grace_ms bigint := case when p_grace_ms is not null then least(greatest(p_grace_ms, 0), 3153600000000) end;
   v_rows tid[];
+  v_one record;
 begin
   if cardinality(p_rows) = 1 then
-    with granted as (
-      update errand.live l
-         set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
-             before = l.last, last = v_number, worker = p_worker,
-             deadline = p_now + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
-                                 + v_grace_ms) * interval '1 millisecond'
-       where l.ctid = any (p_rows)
-      returning l.ctid as place, l.id, l.before, l.version, l.name, l.queue, l.tags, l.run, l.attempt, l.deadline),
-    held as (
-      insert into errand.grants (worker, request, deadline, jobs, runs)
-      select p_worker, p_request, g.deadline, array[g.id], array[g.run] from granted g),
-    noted as (
-      insert into errand.events (
-        seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
-      select v_number, v_number, array[g.id], array[g.before], g.version, 4 /* started event */, 4 /* running */, g.name,
-             g.queue, g.tags, g.run, g.attempt, p_worker, p_data
-        from granted g)
-    select array[g.place] into v_rows from granted g;
-    return v_rows;
+    update errand.live l
+       set state = 4 /* running */, run = l.run + 1, attempt = l.attempt + 1, version = l.version + 1,
+           before = l.last, last = v_number, worker = p_worker,
+           deadline = p_now + (case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end
+                               + v_grace_ms) * interval '1 millisecond'
+     where l.ctid = any (p_rows)
+    returning l.ctid as place, l.id, l.before, l.version, l.name, l.queue, l.tags, l.run, l.attempt, l.deadline into v_one;
+    insert into errand.grants (worker, request, deadline, jobs, runs)
+    values (p_worker, p_request, v_one.deadline, array[v_one.id], array[v_one.run]);
+    insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, data)
+    values (v_number, v_number, array[v_one.id], array[v_one.before], v_one.version, 4 /* started event */, 4 /* running */,
+            v_one.name, v_one.queue, v_one.tags, v_one.run, v_one.attempt, p_worker, p_data);
+    return array[v_one.place];
   end if;
 
   with granted as (
@@ -56,3 +51,30 @@ begin
   select array_agg(g.place) into v_rows from granted g;
   return v_rows;
 end $$;
+
+/*
+ * What a claim answers, row by row. Nothing else is in the body of this function and of the next one, so that they become
+ * parts of the statements that use them, and cost no call.
+ */
+create function errand.granted_jobs(p_now timestamptz) returns table (
+  place tid, seq bigint, id uuid, run integer, attempt integer, crashes integer, replays integer, parked_ms bigint,
+  expires_ms bigint, max_attempts integer, max_crashes integer, fails_on_crash boolean, timeout_ms bigint, name text,
+  payload_version integer, queue text, lane smallint, codec text, payload text, tags text[], meta text, key text,
+  parent_id text, dispatched_ms bigint
+) language sql stable as $$
+  select l.ctid, l.seq, l.id, l.run, l.attempt, coalesce(l.crashes, 0), j.replays, errand.ms(p_now) - errand.ms(l.parked_since),
+         errand.ms(j.expires_at) - errand.ms(p_now), j.max_attempts, j.max_crashes, l.fails_on_crash,
+         case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end, l.name,
+         j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
+         errand.ms(j.dispatched_at)
+    from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
+$$;
+
+-- The worker, while its lease lasts: its queues, the paused ones, and whether this request was granted something before.
+create function errand.leased(p_worker text, p_request text, p_now timestamptz) returns table (
+  served text[], paused text[], is_repeated boolean
+) language sql stable as $$
+  select w.queues, array(select p.name from errand.paused_queues p),
+         exists (select from errand.grants g where g.worker = any (array[p_worker]) and g.request = p_request)
+    from errand.workers w where w.id = p_worker and w.lease_until >= p_now
+$$;

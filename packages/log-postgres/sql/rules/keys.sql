@@ -4,7 +4,8 @@
 -- Locks the rows of these keys in key order, waiting for them.
 create function errand.lock_keys(p_queues text[], p_keys text[]) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 begin
   perform 1 from (
     select from (select distinct t.queue, t.key from unnest(p_queues, p_keys) as t (queue, key) order by 1, 2) d
@@ -20,7 +21,8 @@ end $$;
 create function errand.locked_keys(p_queues text, p_keys text, p_names text, p_unique_keys text) returns text
 language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_queues text[] := p_queues::text[];
   v_keys text[] := p_keys::text[];
@@ -60,11 +62,13 @@ end $$;
 create function errand.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
 returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_queues text[];
   v_keys text[];
+  v_number bigint := nextval('errand.events_seq');
 begin
   select array_agg(locked.queue), array_agg(locked.key) into v_queues, v_keys
     from (select k.queue, k.key
@@ -109,25 +113,44 @@ begin
        where k.queue = any (array[heir.queue]) and k.key = heir.key and not heir.is_late),
     woken as (
       update errand.live l
-         set state = 3 /* ready */, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
-             before = l.last, last = nextval('errand.events_seq')
+         set state = 3 /* ready */, held = null, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
+             before = l.last,
+             last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0))
         from heir
        where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late
       returning l.*),
     noted as (
-      insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
-      select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt
-        from woken w)
+      insert into errand.events (link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
+      select w.last, array_agg(w.id),
+             case when min(w.before) = max(w.before) then array[min(w.before)] else array_agg(w.before) end,
+             w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt
+        from woken w
+       group by w.last, w.version, w.name, w.queue, w.tags, w.run, w.attempt)
     select w.queue, w.key, w.id, w.lane, false from woken w
     union all
     select heir.queue, heir.key, null::uuid, null::smallint, true from heir where heir.is_late;
+end $$;
+
+/* Passes on the keys of jobs that have just ended. Answers a line for each: `next id its-successor lane queue`, `pending id`. */
+create function errand.pass_ended(p_holders uuid[], p_queues text[], p_keys text[], p_now timestamptz) returns text
+language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
+begin
+  return (
+    select string_agg(case when p.pending then concat_ws(E'\t', 'pending', t.id)
+                           else concat_ws(E'\t', 'next', t.id, p.id, p.lane, p.queue) end, E'\n')
+      from errand.pass_keys(p_queues, p_keys, p_now) p
+      join unnest(p_queues, p_keys, p_holders) as t (queue, key, id) on t.queue = p.queue and t.key = p.key);
 end $$;
 
 -- Handles the notes: a key whose row is still locked keeps its note.
 create function errand.pass_noted_keys(p_limit integer, p_publish_after timestamptz)
 returns table (queue text, id uuid, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_notes bigint[];

@@ -1,12 +1,27 @@
 -- What operators do to jobs. They may wait for a row, so they lock in the one order: key rows, then job rows by id.
 
+-- Locks these jobs, whatever row they have. Leaves them to a later transaction where one has written such a row.
+create function errand.lock_jobs(p_ids uuid[]) returns void language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
+begin
+  perform 1 from (select from errand.live l where l.id = any (p_ids) order by l.id for update) locked;
+  perform 1 from (select from errand.ended x where x.id = any (p_ids) order by x.id for update) locked;
+  if exists (select from errand.live l where l.id = any (p_ids) and not age(l.xmin) >= 0)
+     or exists (select from errand.ended x where x.id = any (p_ids) and not age(x.xmin) >= 0) then
+    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
+  end if;
+end $$;
+
 /*
  * Starts final jobs again. Rows of kind `replayed`, `ticket` and `duplicate`.
  */
 create function errand.replay(p_ids uuid[], p_data text, p_lock_timeout text)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
@@ -50,18 +65,12 @@ begin
     on conflict (queue, key) do update set holder = k.holder
     returning k.holder)
   select array_agg(locked.holder) into v_mine from locked;
-  perform 1 from (select from errand.live l where l.id = any (v_ids) order by l.id for update) locked;
-  perform 1 from (select from errand.ended x where x.id = any (v_ids) order by x.id for update) locked;
-
-  if exists (select from errand.live l where l.id = any (v_ids) and not age(l.xmin) >= 0)
-     or exists (select from errand.ended x where x.id = any (v_ids) and not age(x.xmin) >= 0) then
-    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
-  end if;
+  perform errand.lock_jobs(v_ids);
 
   return query
     with final as materialized (
-      select j.id, j.seq, j.timeout_ms, j.max_crashes, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
-             j.queue, j.name, j.tags, j.key, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run) as run,
+      select j.id, j.seq, j.timeout_ms, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
+             j.queue, j.name, j.tags, j.key, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run, 1) as run,
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
              j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
              case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
@@ -77,14 +86,14 @@ begin
     begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),
     put as (
       insert into errand.live as l (
-        id, seq, publish_after, timeout_ms, run, version, max_crashes, replays, lane, state, last, unique_mode,
-        fails_on_crash, skips_on_failure, queue, name, tags, key)
-      select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.max_crashes,
-             f.replays, f.lane, f.becomes, f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
+        id, seq, publish_after, timeout_ms, run, version, lane, state, held, last, unique_mode, fails_on_crash,
+        skips_on_failure, queue, name, tags, key)
+      select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.lane,
+             f.becomes, nullif(f.becomes, 3 /* ready */), f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
         from final f order by f.seq
       on conflict (id) do update
-         set publish_after = excluded.publish_after, version = excluded.version, last = excluded.last, replays = excluded.replays,
-             state = excluded.state, attempt = 0, crashes = 0, streak = 0, publishes = 0, parked_since = null, cancel = null),
+         set publish_after = excluded.publish_after, version = excluded.version, last = excluded.last,
+             state = excluded.state, held = excluded.held, attempt = 0, crashes = null, streak = null, publishes = 0, parked_since = null, cancel = null),
     noted as (
       insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
       select f.link, f.link, array[f.id], array[f.before], f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data

@@ -17,10 +17,9 @@ begin
     and exists (select from errand.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
   then
     update errand.live l
-       set state = 6 /* failed */, last = v_link, version = least(greatest(l.version, 0), 2147483000) + 1,
+       set state = 6 /* failed */, held = 6 /* failed */, last = v_link, version = least(greatest(l.version, 0), 2147483000) + 1,
            run = least(greatest(l.run, 0), 2147483000), attempt = least(greatest(l.attempt, 0), 2147483000),
-           crashes = 0, streak = 0, publishes = 0, max_crashes = least(greatest(l.max_crashes, 0), 2147483000),
-           replays = least(greatest(l.replays, 0), 2147483000),
+           crashes = null, streak = null, publishes = 0,
            timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
            run_at = null, publish_after = null, parked_since = null,
            worker = null, deadline = null
@@ -46,7 +45,44 @@ begin
             'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text]);
 end $$;
 
--- Sets aside those of the given jobs, or of the jobs at both ends of these queues, that cannot be granted. Answers which, and why.
+/*
+ * Tries one rule on a job and undoes it. If the row does not allow it, sets the job aside and answers which, and why.
+ * `claim` needs the worker and its grace.
+ */
+create function errand.try_or_set_aside(
+  p_id uuid, p_rule text, p_worker text default null, p_grace_ms bigint default null
+) returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := errand.clock();
+begin
+  case p_rule
+    when 'claim' then perform errand.claim(array[p_id], 1, p_worker, 'trial', p_grace_ms, '{}');
+    when 'due' then perform errand.sweep_due(1, v_now, array[p_id]);
+    when 'lost' then perform errand.sweep_lost(1, v_now, array[p_id]);
+    when 'key' then
+      perform errand.pass_keys(array[l.queue], array[l.key], v_now) from errand.live l where l.id = p_id;
+    when 'unblock' then
+      with woken as (
+        update errand.live l
+           set state = 3 /* ready */, held = null, version = l.version + 1, publish_after = v_now, publishes = 0,
+               before = l.last, last = nextval('errand.events_seq')
+         where l.id = p_id
+        returning l.*)
+      insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
+      select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name,
+             w.queue, w.tags, w.run, w.attempt
+        from woken w;
+  end case;
+  raise exception 'errand: it can be done' using errcode = 'ERR03';
+exception
+  when sqlstate 'ERR03' then null;
+  when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+    perform errand.set_aside(p_id, sqlerrm);
+    return query select p_id, (select j.name from errand.known j where j.id = p_id), sqlerrm;
+end $$;
+
+-- Of the given jobs, or of those at both ends of these queues: the ones that cannot be granted.
 create function errand.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -57,91 +93,47 @@ begin
     select distinct f.id
       from unnest(p_queues) as q (name)
      cross join lateral (
-       (select l.id from errand.live l where l.is_open and l.state = 3 /* ready */ and l.queue = q.name order by l.lane, l.seq limit p_limit)
+       (select l.id from errand.live l where l.held is null and l.state = 3 /* ready */ and l.queue = q.name order by l.lane, l.seq limit p_limit)
        union all
-       (select l.id from errand.live l where l.is_open and l.state = 3 /* ready */ and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
+       (select l.id from errand.live l where l.held is null and l.state = 3 /* ready */ and l.queue = q.name order by l.lane desc, l.seq limit p_limit)
        union all
-       (select l.id from errand.live l
-         where l.queue = q.name and l.publish_after is not null and l.state = 3 /* ready */
-         order by l.publish_after limit p_limit)) f))
+       (select o.id from errand.overdue_jobs(q.name, errand.clock(), greatest(p_limit, 1000)) o order by o.seq limit p_limit)) f))
   loop
-    begin
-      perform errand.claim(array[v_id], 1, p_worker, 'trial', p_grace_ms, '{}');
-      raise exception 'errand: it can be done' using errcode = 'ERR03';
-    exception
-      when sqlstate 'ERR03' then null;
-      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
-        perform errand.set_aside(v_id, sqlerrm);
-        job_id := v_id;
-        why := sqlerrm;
-        job_name := (select j.name from errand.known j where j.id = v_id);
-        return next;
-    end;
+    return query select * from errand.try_or_set_aside(v_id, 'claim', p_worker, p_grace_ms);
   end loop;
 end $$;
 
--- Sets aside the jobs that a sweep would move and cannot. Answers which, and why.
+-- Of the jobs that a sweep would move: the ones that it cannot.
 create function errand.set_aside_unsweepable(p_limit integer)
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
   v_id uuid;
-  v_queue text;
-  v_key text;
 begin
   for v_id in
     select l.id from errand.live l where l.run_at <= v_now and l.state = 1 /* scheduled */ order by l.run_at limit p_limit
   loop
-    begin
-      perform errand.sweep_due(1, v_now, array[v_id]);
-      raise exception 'errand: it can be done' using errcode = 'ERR03';
-    exception
-      when sqlstate 'ERR03' then null;
-      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
-        perform errand.set_aside(v_id, sqlerrm);
-        job_id := v_id;
-        why := sqlerrm;
-        job_name := (select j.name from errand.known j where j.id = v_id);
-        return next;
-    end;
+    return query select * from errand.try_or_set_aside(v_id, 'due');
   end loop;
   foreach v_id in array errand.lost_runs(p_limit, v_now) loop
-    begin
-      perform errand.sweep_lost(1, v_now, array[v_id]);
-      raise exception 'errand: it can be done' using errcode = 'ERR03';
-    exception
-      when sqlstate 'ERR03' then null;
-      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
-        perform errand.set_aside(v_id, sqlerrm);
-        job_id := v_id;
-        why := sqlerrm;
-        job_name := (select j.name from errand.known j where j.id = v_id);
-        return next;
-    end;
+    return query select * from errand.try_or_set_aside(v_id, 'lost');
   end loop;
-  for v_queue, v_key in select distinct n.queue, n.key from errand.key_notes n limit p_limit loop
-    select l.id into v_id from errand.live l
-     where l.queue = v_queue and l.key = v_key and l.state in (1 /* scheduled */, 2 /* blocked */) order by l.seq limit 1;
-    continue when not found;
-    begin
-      perform errand.pass_keys(array[v_queue], array[v_key], v_now);
-      raise exception 'errand: it can be done' using errcode = 'ERR03';
-    exception
-      when sqlstate 'ERR03' then null;
-      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
-        perform errand.set_aside(v_id, sqlerrm);
-        job_id := v_id;
-        why := sqlerrm;
-        job_name := (select j.name from errand.known j where j.id = v_id);
-        return next;
-    end;
+  for v_id in
+    select first.id
+      from (select distinct n.queue, n.key from errand.key_notes n limit p_limit) n
+     cross join lateral (
+       select l.id from errand.live l
+        where l.queue = n.queue and l.key = n.key and l.state in (1 /* scheduled */, 2 /* blocked */)
+        order by l.seq limit 1) first
+  loop
+    return query select * from errand.try_or_set_aside(v_id, 'key');
   end loop;
 end $$;
 
 /*
- * Sets aside the next jobs in line for the ordering keys of these jobs, if they cannot be given the key: otherwise no rule
- * could pass the key on. Answers which, and why.
+ * The next jobs in line for the ordering keys of these jobs, if they cannot be given the key: otherwise no rule could pass
+ * the key on.
  */
 create function errand.set_aside_heirs(p_ids uuid[])
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
@@ -161,33 +153,11 @@ begin
     loop
       -- A scheduled job only gets the key.
       exit when v_state = 1 /* scheduled */;
-    begin
-      perform errand.try_unblock(v_id);
-      raise exception 'errand: it can be done' using errcode = 'ERR03';
-    exception
-      when sqlstate 'ERR03' then null;
-      when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
-        perform errand.set_aside(v_id, sqlerrm);
-        job_id := v_id;
-        why := sqlerrm;
-        job_name := (select j.name from errand.known j where j.id = v_id);
-        return next;
-    end;
-      exit when job_id is distinct from v_id;
+      return query select * from errand.try_or_set_aside(v_id, 'unblock');
+      exit when not found;
     end loop;
   end loop;
 end $$;
-
-create function errand.try_unblock(p_id uuid) returns void language sql set search_path to pg_catalog, pg_temp as $$
-  with woken as (
-    update errand.live l
-       set state = 3 /* ready */, version = l.version + 1, publish_after = errand.clock(), publishes = 0,
-           before = l.last, last = nextval('errand.events_seq')
-     where l.id = p_id
-    returning l.*)
-  insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
-  select w.last, w.last, array[w.id], array[w.before], w.version, 3 /* unblocked event */, 3 /* ready */, w.name, w.queue, w.tags, w.run, w.attempt from woken w;
-$$;
 
 -- Sets aside a run whose end cannot be recorded. Answers the job's name, or null if the run was not this worker's.
 create function errand.set_aside_unsettled(p_id uuid, p_run integer, p_worker text, p_why text) returns text

@@ -7,7 +7,8 @@ create function errand.settle(
   p_worker text, p_lock_timeout text, p_inside boolean default false
 ) returns text language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_now timestamptz := errand.clock();
   v_ids uuid[] := p_ids::uuid[];
@@ -66,11 +67,16 @@ begin
     delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
   done as (
     insert into errand.ended (id, seq, at, last, version, run, state)
-    select c.id, c.seq, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+    select c.id, c.seq, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, nullif(c.run, 1), c.becomes
       from told c where not c.stays),
+  ranged as (
+    insert into errand.succeeded_ranges (start)
+    select s.start from (select distinct errand.range_start(c.seq) as start from c where c.becomes = 5 /* succeeded */) s
+     where not exists (select from errand.succeeded_ranges r where r.start = any (array[s.start]) and not r.leaving)),
   kept as (
     update errand.live l
-       set last = coalesce(c.second, c.link), state = c.becomes, run_at = c.run_at, attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = 0,
+       set last = coalesce(c.second, c.link), state = c.becomes, held = nullif(c.becomes, 3 /* ready */), run_at = c.run_at,
+           attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = null,
            publish_after = case when c.becomes = 3 /* ready */ then v_now end, publishes = 0,
            parked_since = case when c.kind = 5 /* park */ then coalesce(l.parked_since, v_now) end,
            worker = null, deadline = null
@@ -120,11 +126,7 @@ begin
   if v_kept is not null then perform errand.free_unique(v_kept, true); end if;
   if v_freed is not null then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
-    v_answer := concat_ws(E'\n', v_answer, (
-      select string_agg(case when p.pending then concat_ws(E'\t', 'pending', t.id)
-                             else concat_ws(E'\t', 'next', t.id, p.id, p.lane, p.queue) end, E'\n')
-        from errand.pass_keys(v_queues, v_keys, v_now) p
-        join unnest(v_queues, v_keys, v_holders) as t (queue, key, id) on t.queue = p.queue and t.key = p.key));
+    v_answer := concat_ws(E'\n', v_answer, errand.pass_ended(v_holders, v_queues, v_keys, v_now));
   end if;
 
   if coalesce(cardinality(v_settled), 0) < cardinality(v_ids) then
@@ -145,7 +147,8 @@ end $$;
 create function errand.refuse(p_id uuid, p_run integer, p_kind smallint, p_worker text) returns text
 language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_live errand.live;
   v_last record;
@@ -229,7 +232,8 @@ end $$;
 create function errand.complete(p_id text, p_run text, p_codec text, p_body text, p_worker text) returns text
 language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_answer text;
   v_version integer;

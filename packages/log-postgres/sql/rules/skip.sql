@@ -4,27 +4,25 @@
 create function errand.skip(p_ids uuid[], p_data text, p_lock_timeout text)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
+  v_ids uuid[];
   v_queues text[];
   v_keys text[];
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
-  select array_agg(l.queue), array_agg(l.key) into v_queues, v_keys
+  select array_agg(l.id), array_agg(l.queue), array_agg(l.key) into v_ids, v_queues, v_keys
     from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */;
-  if v_keys is null then return; end if;
+  if v_ids is null then return; end if;
   perform errand.lock_keys(v_queues, v_keys);
-  perform 1 from (
-    select from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */ order by l.id for update) locked;
-  if exists (select from errand.live l where l.id = any (p_ids) and not age(l.xmin) >= 0) then
-    raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
-  end if;
+  perform errand.lock_jobs(v_ids);
   return query
     with found as materialized (
       select l.*, nextval('errand.events_seq') as link
-        from errand.live l where l.id = any (p_ids) and l.state = 6 /* failed */ order by l.id for update),
+        from errand.live l where l.id = any (v_ids) and l.state = 6 /* failed */),
     gone as (delete from errand.live l using found f where l.id = any (array[f.id])),
     done as (
       insert into errand.ended (id, seq, at, last, version, run, state)

@@ -6,7 +6,8 @@
 create function errand.sweep(p_limit integer, p_republish boolean, p_own text[], p_skip text[])
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := errand.clock();
@@ -99,7 +100,8 @@ end $$;
  */
 create function errand.note_sweep(p_now timestamptz) returns boolean language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_hold timestamptz;
 begin
@@ -124,11 +126,12 @@ begin
   return v_hold is null or v_hold <= p_now;
 end $$;
 
--- Ready jobs that no ticket has fetched, queue by queue along the index. Queues that are left alone are not read at all.
+-- Gives overdue jobs a new grace and answers them, queue by queue. Queues that are left alone are not read at all.
 create function errand.sweep_unpublished(p_limit integer, p_now timestamptz, p_except text[])
 returns table (id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_left integer := p_limit;
@@ -136,14 +139,16 @@ declare
   v_ids uuid[];
 begin
   while v_left > 0 loop
-    v_queue := (select min(l.queue) from errand.live l
-                 where l.is_open and l.state = 3 /* ready */ and l.queue > v_queue);
+    -- Not min(): after a vacuum without statistics its plan reads every job that is ready.
+    v_queue := (select l.queue from errand.live l
+                 where l.held is null and l.state = 3 /* ready */ and l.queue > v_queue order by l.queue limit 1);
     exit when v_queue is null;
     continue when v_queue = any (p_except);
     v_ids := array(
       select l.id from errand.live l
-       where l.state = 3 /* ready */ and l.queue = v_queue and l.publish_after <= p_now
-       order by l.publish_after limit v_left for update skip locked);
+       where l.id = any (array(select o.id from errand.overdue_jobs(v_queue, p_now, v_left + 1000) o))
+         and l.state = 3 /* ready */ and l.publish_after <= p_now
+       order by l.seq limit v_left for update skip locked);
     v_left := v_left - cardinality(v_ids);
     return query
       update errand.live l
@@ -157,7 +162,8 @@ end $$;
 -- The broker has accepted these republished tickets: the grace of their jobs doubles. Above the cap it stays the same.
 create function errand.published(p_ids uuid[]) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 begin
   with l as materialized (
     select l.id from errand.live l
@@ -166,11 +172,12 @@ begin
   update errand.live set publishes = publishes + 1 from l where live.id = l.id;
 end $$;
 
--- Starts the grace of ready jobs over, queue by queue along the index, the longest grace first. Skips rows that a claim has
--- locked.
+-- Starts the grace of ready jobs over, queue by queue, the longest grace first. Looks at 10,000 jobs at the front of each lane:
+-- those behind them were never published again, so they have at most a first grace left. Skips rows that a claim has locked.
 create function errand.expedite(p_queues text[], p_limit integer, p_left_ms bigint) returns bigint language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_now timestamptz := errand.clock();
   v_count integer := 0;
@@ -180,8 +187,18 @@ begin
   foreach v_queue in array p_queues loop
     exit when v_count >= p_limit;
     v_ids := array(
+      select f.id
+        from errand.open_lanes(v_queue) as o (lane)
+       cross join lateral (
+         select l.id, l.publish_after from errand.live l
+          where l.held is null and l.state = 3 /* ready */ and l.queue = v_queue and l.lane = o.lane
+          order by l.seq limit 10000) f
+       where f.publish_after > v_now + p_left_ms * interval '1 millisecond'
+       -- Some more, because claims may have locked the first ones.
+       order by f.publish_after desc limit p_limit - v_count + 1000);
+    v_ids := array(
       select l.id from errand.live l
-       where l.state = 3 /* ready */ and l.queue = v_queue
+       where l.id = any (v_ids) and l.state = 3 /* ready */
          and l.publish_after > v_now + p_left_ms * interval '1 millisecond'
        order by l.publish_after desc limit p_limit - v_count for update skip locked);
     update errand.live l set publish_after = v_now, publishes = 0 where l.id = any (v_ids);

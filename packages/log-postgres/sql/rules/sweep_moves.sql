@@ -7,7 +7,8 @@
 create function errand.sweep_due(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_ids uuid[];
@@ -56,7 +57,8 @@ begin
          for update of l skip locked),
     moved as (
       update errand.live l
-         set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end, run_at = null, version = l.version + 1,
+         set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end,
+             held = case when not due.mine then 2 /* blocked */ end, run_at = null, version = l.version + 1,
              publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0,
              before = l.last, last = nextval('errand.events_seq')
         from due where l.id = any (array[due.id])
@@ -71,7 +73,8 @@ end $$;
 -- The runs to call lost. There are few grants: only those that the fleet has asked for since its last heartbeats.
 create function errand.lost_runs(p_limit integer, p_now timestamptz) returns uuid[] language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 begin
   return array(
     select distinct r.id from errand.runs r left join errand.workers w on w.id = r.worker
@@ -86,7 +89,8 @@ end $$;
 create function errand.sweep_lost(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 #variable_conflict use_column
 declare
   v_ids uuid[];
@@ -104,16 +108,18 @@ begin
     with found as materialized (
       select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
              l.last, l.seq,
-             l.attempt - 1 as attempt, l.crashes + 1 as crashes, l.streak + 1 as streak,
+             l.attempt - 1 as attempt, coalesce(l.crashes, 0) + 1 as crashes, coalesce(l.streak, 0) + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
                   else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
              case when l.cancel is not null then 7 /* cancelled */
-                  when l.fails_on_crash or l.crashes + 1 >= l.max_crashes then 6 /* failed */
-                  when l.streak = 0 then 3 /* ready */
+                  when l.fails_on_crash or coalesce(l.crashes, 0) + 1 >= j.max_crashes then 6 /* failed */
+                  when coalesce(l.streak, 0) = 0 then 3 /* ready */
                   else 1 /* scheduled */ end as becomes,
              p_now + least(interval '1 second' * power(2, least(greatest(l.streak, 1) - 1, 10)), interval '1 minute') as run_at,
              l.key is not null and not l.skips_on_failure as blocks
-        from errand.live l left join errand.workers w on w.id = l.worker
+        from errand.live l
+        join errand.jobs j on j.seq = any (array[l.seq])
+        left join errand.workers w on w.id = l.worker
        where l.id = any (v_ids) and l.state = 4 /* running */ and age(l.xmin) >= 0
          and (w.id is null or w.lease_until < p_now or l.deadline < p_now)
        order by l.id
@@ -131,7 +137,7 @@ begin
         from c where not c.stays),
     kept as (
       update errand.live l
-         set last = coalesce(c.second, c.link), state = c.becomes, attempt = c.attempt, crashes = c.crashes, streak = c.streak,
+         set last = coalesce(c.second, c.link), state = c.becomes, held = nullif(c.becomes, 3 /* ready */), attempt = c.attempt, crashes = c.crashes, streak = c.streak,
              version = c.version + 1 + c.two::integer, parked_since = null, worker = null, deadline = null,
              run_at = case when c.becomes = 1 /* scheduled */ then c.run_at end,
              publish_after = case when c.becomes = 3 /* ready */ then p_now + interval '30 seconds' end, publishes = 0

@@ -5,13 +5,15 @@
 -- The place of the newest event, for callers that ask where to start following and may not read all events.
 create function errand.newest() returns table (tx xid8, seq bigint) language sql stable
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
   select e.tx, e.seq from errand.events e order by e.tx desc, e.seq desc limit 1
 $$;
 
 create function errand.note_timeline() returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_epoch integer;
   v_timeline integer;

@@ -7,7 +7,8 @@
  */
 create function errand.take_unique(p_names text[], p_keys text[], p_ids uuid[]) returns uuid[] language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 declare
   v_holders uuid[];
 begin
@@ -47,7 +48,8 @@ end $$;
  */
 create function errand.free_unique(p_ids uuid[], p_keep boolean) returns void language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
-set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off set jit to off as $$
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
 begin
   with held as materialized (
     select u.name, u.key,

@@ -77,21 +77,22 @@ create table errand.live (
   id uuid primary key,
   seq bigint not null,
   run_at timestamptz,
+  -- When a ticket is to be published that a ready job may lack; a job that runs keeps the time.
   publish_after timestamptz,
   parked_since timestamptz,
   timeout_ms bigint,
-  crashes integer not null default 0,
-  streak integer not null default 0,
-  max_crashes integer not null,
-  replays integer not null default 0,
+  -- Null: none.
+  crashes integer,
+  streak integer,
   publishes smallint not null default 0,
   lane smallint not null,
   unique_mode smallint not null,
   fails_on_crash boolean not null,
   skips_on_failure boolean not null,
-  -- What the indexes below know of the state: a claim changes neither, so that it writes a row and no entry of an index.
-  is_open boolean not null generated always as (state in (3 /* ready */, 4 /* running */)) stored,
-  has_failed boolean not null generated always as (state = 6 /* failed */) stored,
+  -- What the indexes below know of the state: 1 (scheduled), 2 (blocked) or 6 (failed); null: ready or running. A claim does
+  -- not change it, so that it writes a row and no entry of an index. Each rule writes it with the state: a generated column would
+  -- be parsed again by each statement, which is a twentieth of what a request for one job costs.
+  held smallint,
   queue text not null,
   name text not null,
   tags text[],
@@ -109,7 +110,7 @@ create table errand.live (
   worker text
 ) with (
   -- Each page has room for the claims of its rows.
-  fillfactor = 42,
+  fillfactor = 45,
   -- Its end is needed again in a moment, and cutting it off locks everybody out.
   vacuum_truncate = off,
   autovacuum_vacuum_scale_factor = 0.01,
@@ -119,12 +120,11 @@ create table errand.live (
   autovacuum_analyze_threshold = 1000
 );
 -- Who takes jobs passes those over that run.
-create index live_ready on errand.live (queue, lane, seq) where is_open;
--- When a ticket is to be published that a ready job may lack; a job that runs keeps the time.
-create index live_unpublished on errand.live (queue, publish_after) where publish_after is not null;
+create index live_ready on errand.live (queue, lane, seq) where held is null;
 create index live_due on errand.live (run_at) where run_at is not null;
 create index live_keys on errand.live (queue, key, seq) where key is not null;
-create index live_failed on errand.live (seq) where has_failed;
+-- For operators. A job that is never put off, and waits for no key, has no entry.
+create index live_held on errand.live (held, queue, seq) where held is not null;
 
 -- What a worker was granted by one statement. Only added and deleted: who sees a row sees its claims. Those that have ended
 -- meanwhile are taken out by the worker's next heartbeat.
@@ -158,9 +158,27 @@ create table errand.ended (
   at timestamptz not null,
   last bigint not null,
   version integer not null,
-  run integer not null,
+  -- Null: 1, as of most jobs.
+  run integer,
   state smallint not null
 );
+-- For operators. A job that has succeeded has no entry.
+create index ended_otherwise on errand.ended (state, seq) where state <> 5 /* succeeded */;
+
+-- For operators as well: the ranges of 128 sequences in which a job has succeeded. So a list of these jobs passes over the
+-- others a range at a time, and a plain job adds a row only if it is the first of its range.
+create function errand.range_start(p_seq bigint) returns bigint language sql immutable parallel safe return p_seq & -128;
+-- The first sequence behind it.
+create function errand.range_end(p_start bigint) returns bigint language sql immutable parallel safe return p_start + 128;
+create table errand.succeeded_ranges (
+  -- Not unique: two transactions may add the same at a time, and neither waits.
+  start bigint not null,
+  -- No job of it was left. A success in it adds another row, because this one may go at any moment.
+  leaving boolean not null default false
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+create index succeeded_ranges_start on errand.succeeded_ranges (start);
+create index succeeded_ranges_leaving on errand.succeeded_ranges (start) where leaving;
+alter table errand.succeeded_ranges replica identity full;
 
 -- Jobs by their ids.
 create view errand.known as

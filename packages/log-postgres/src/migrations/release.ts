@@ -1,6 +1,6 @@
 import type { Migration } from './migration.ts'
 import { readRules } from './rules.ts'
-import { readSql } from './sql-files.ts'
+import { readSql } from '../sql-files.ts'
 
 /** What a build knows about the schema: its steps, and the rules that it calls. */
 export interface Release {

@@ -1,4 +1,4 @@
-import { createdIn, readSql } from './sql-files.ts'
+import { createdIn, readSql } from '../sql-files.ts'
 
 /** The files of `sql/rules`, in the order of creation: SQL functions may name only what exists already. */
 const files = [
@@ -11,6 +11,7 @@ const files = [
   'append',
   'append_alike',
   'grant',
+  'overdue',
   'claim',
   'take',
   'settle',

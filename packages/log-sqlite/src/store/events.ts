@@ -1,4 +1,4 @@
-import type { JobStore, NewEvent, StoredEvent } from '@errand/core/ports'
+import type { JobStore, NewEvent, StoredEvent } from '@errand/core/engine'
 import { storedEvent } from '../rows.ts'
 import type { Statements } from '../statements.ts'
 import { json, marks, or, Where } from './sql.ts'

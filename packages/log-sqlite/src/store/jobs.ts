@@ -1,18 +1,10 @@
 import { DamagedRow, finalStates, laneRank, lanes } from '@errand/core/ports'
-import type {
-  Encoded,
-  FinalState,
-  JobFilter,
-  JobRow,
-  JobStore,
-  NewJob,
-  StoredJob,
-  Unfinished,
-} from '@errand/core/ports'
+import type { JobRow, JobStore } from '@errand/core/engine'
+import type { Encoded, FinalState, NewJob, StoredJob, Unfinished } from '@errand/core/ports'
 import { isRefusedData } from '../connection.ts'
 import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
-import { json, marks, or, Where } from './sql.ts'
+import { json, marks, or } from './sql.ts'
 
 const inserted = [
   'id',
@@ -106,7 +98,6 @@ export function jobTables(
   | 'remove'
   | 'mend'
   | 'isRefusedData'
-  | 'list'
   | 'finished'
 > {
   const rows = (query: string, ...values: Value[]): JobRow[] =>
@@ -219,28 +210,13 @@ export function jobTables(
       return rows('select * from errand_jobs where id = ?', id)[0]
     },
     isRefusedData,
-    list(filter: JobFilter, limit: number, after: string | undefined): JobRow[] {
-      const where = new Where()
-      if (filter.name !== undefined) where.and('name = ?', filter.name)
-      if (filter.queue !== undefined) where.and('queue = ?', filter.queue)
-      if (filter.state !== undefined) where.and('state = ?', filter.state)
-      if (filter.tag !== undefined)
-        where.and('exists (select 1 from json_each(tags) where value = ?)', filter.tag)
-      if (filter.before !== undefined) where.and('dispatched_at < ?', filter.before)
-      if (after !== undefined) where.and('sequence < (select sequence from errand_jobs where id = ?)', after)
+    finished(states: readonly FinalState[], until: number, limit: number): JobRow[] {
       return rows(
-        `select * from errand_jobs ${where.sql} order by sequence desc limit ?`,
-        ...where.values,
-        limit,
-      )
-    },
-    finished(states: readonly FinalState[], before: number, limit: number): JobRow[] {
-      return rows(
-        `select j.* from errand_jobs j where j.state in (${marks(states.length)}) and j.finished_at < ?
+        `select j.* from errand_jobs j where j.state in (${marks(states.length)}) and j.finished_at <= ?
          and not exists (select 1 from errand_keys k where k.queue = j.queue and k.key = j.ordering_key and k.holder = j.id)
        limit ?`,
         ...states,
-        before,
+        until,
         limit,
       )
     },

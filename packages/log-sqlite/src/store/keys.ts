@@ -1,4 +1,6 @@
-import type { JobRow, JobStore, QueueKey, UniqueRow } from '@errand/core/ports'
+import { mostWaitingCounted } from '@errand/core/ports'
+import type { JobRow, JobStore, UniqueRow } from '@errand/core/engine'
+import type { QueueKey } from '@errand/core/ports'
 import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { live, or } from './sql.ts'
@@ -28,9 +30,9 @@ export function keyTables(
     blockedKeys(limit: number): (QueueKey & { holder: string; waiting: number })[] {
       return sql
         .all(
-          `select k.queue, k.key, k.holder, (select count(*) from errand_jobs w
-           where w.queue = k.queue and w.ordering_key = k.key and w.${live}) as waiting
-         from errand_keys k join errand_jobs j on j.id = k.holder where j.state = 'failed' order by j.finished_at limit ?`,
+          `select k.queue, k.key, k.holder, (select count(*) from (select 1 from errand_jobs w
+           where w.queue = k.queue and w.ordering_key = k.key and w.${live} limit ${mostWaitingCounted})) as waiting
+         from errand_keys k join errand_jobs j on j.id = k.holder where +j.state = 'failed' order by j.finished_at limit ?`,
           limit,
         )
         .map((row) => ({

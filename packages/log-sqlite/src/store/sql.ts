@@ -15,9 +15,9 @@ export class Where {
   readonly values: Value[] = []
   readonly #conditions: string[] = []
 
-  and(condition: string, value: Value): this {
+  and(condition: string, ...values: Value[]): this {
     this.#conditions.push(condition)
-    this.values.push(value)
+    this.values.push(...values)
     return this
   }
 

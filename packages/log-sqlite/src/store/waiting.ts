@@ -1,8 +1,8 @@
 import { laneRank, lanes } from '@errand/core/ports'
-import type { JobRow, JobStore, QueueCounts } from '@errand/core/ports'
+import type { JobRow, JobStore, QueueCounts } from '@errand/core/engine'
 import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
-import { live } from './sql.ts'
+import { queuesWith } from './pages.ts'
 
 /** How many overdue jobs of a queue are sorted to find the oldest: never a whole long backlog. */
 const overdueLook = 1_000
@@ -34,20 +34,6 @@ export function waitingJobs(
     return found.toSorted((a, b) => a.sequence - b.sequence).slice(0, limit)
   }
 
-  /** From one queue to the next along the index: `distinct` would read every ready job. */
-  function readyQueues(): string[] {
-    const queues: string[] = []
-    for (let at = ''; ;) {
-      const next = sql.one(
-        `select min(queue) as queue from errand_jobs where state = 'ready' and queue > ?`,
-        at,
-      )?.queue
-      if (next == null) return queues
-      at = String(next)
-      queues.push(at)
-    }
-  }
-
   return {
     ready(queue: string, first: 'highest' | 'lowest', limit: number): JobRow[] {
       // Lane by lane, each along the index: sorting by both, one of them descending, would read the whole backlog.
@@ -69,7 +55,7 @@ export function waitingJobs(
     overdue,
     unpublished(except: readonly string[], now: number, limit: number): JobRow[] {
       return overdue(
-        readyQueues().filter((queue) => !except.includes(queue)),
+        queuesWith(sql, 'ready').filter((queue) => !except.includes(queue)),
         now,
         limit,
       )
@@ -90,13 +76,15 @@ export function waitingJobs(
     },
     due(now: number, limit: number): JobRow[] {
       return rows(
-        `select * from errand_jobs where state = 'scheduled' and run_at <= ? order by run_at, sequence limit ?`,
+        `select * from errand_jobs indexed by errand_jobs_due where state = 'scheduled' and run_at <= ? order by run_at, sequence limit ?`,
         now,
         limit,
       )
     },
     nextDue(): number | undefined {
-      const next = sql.one(`select min(run_at) as at from errand_jobs where state = 'scheduled'`)?.at
+      const next = sql.one(
+        `select min(run_at) as at from errand_jobs indexed by errand_jobs_due where state = 'scheduled'`,
+      )?.at
       return next == null ? undefined : Number(next)
     },
     lost(now: number, limit: number): JobRow[] {
@@ -120,13 +108,23 @@ export function waitingJobs(
     },
     counts(): ReadonlyMap<string, QueueCounts> {
       const counts = new Map<string, QueueCounts>()
-      for (const row of sql.all(
-        `select queue, state, count(*) as n from errand_jobs where ${live} group by 1, 2`,
-      )) {
-        const count = counts.get(String(row.queue)) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
-        count[String(row.state) as keyof QueueCounts] = Number(row.n)
-        counts.set(String(row.queue), count)
+      const add = (queue: string, state: keyof QueueCounts, jobs: number): void => {
+        const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+        counts.set(queue, { ...count, [state]: jobs })
       }
+      for (const state of ['ready', 'scheduled', 'blocked'] as const)
+        for (const queue of queuesWith(sql, state)) {
+          // Reads an index only: 30 ms for a million jobs.
+          const row = sql.one(
+            `select count(*) as n from errand_jobs where state = '${state}' and queue = ?`,
+            queue,
+          )
+          add(queue, state, Number(row?.n))
+        }
+      const running = sql.all(
+        `select queue, count(*) as n from errand_jobs where state = 'running' group by 1`,
+      )
+      for (const { queue, n } of running) add(String(queue), 'running', Number(n))
       return counts
     },
   }

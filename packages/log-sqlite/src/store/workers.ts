@@ -1,4 +1,4 @@
-import type { JobStore, PausedRow, WorkerRow } from '@errand/core/ports'
+import type { JobStore, PausedRow, WorkerRow } from '@errand/core/engine'
 import { workerRow } from '../rows.ts'
 import type { Statements } from '../statements.ts'
 import { json, marks, or } from './sql.ts'

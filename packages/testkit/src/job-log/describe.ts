@@ -21,6 +21,7 @@ import { describeQueues } from './topics/queues.ts'
 import { describeRequests } from './topics/requests.ts'
 import { describeRetention } from './topics/retention.ts'
 import { describeSettle } from './topics/settle.ts'
+import { describeSettleAndTake } from './topics/settle-and-take.ts'
 import { describeSweep } from './topics/sweep.ts'
 import { describeTake } from './topics/take.ts'
 import { describeTransactions } from './topics/transactions.ts'
@@ -37,6 +38,7 @@ export type JobLogTopic =
   | 'claim'
   | 'take'
   | 'settle'
+  | 'settle and take'
   | 'fence'
   | 'requests'
   | 'beat'
@@ -66,6 +68,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   claim: describeClaim,
   take: describeTake,
   settle: describeSettle,
+  'settle and take': describeSettleAndTake,
   fence: describeFence,
   requests: describeRequests,
   beat: describeBeat,

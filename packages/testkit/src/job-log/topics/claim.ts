@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import type { ClaimOptions } from '@errand/core/ports'
 import { encoded, outcomes, workerRef } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import { scenes } from '../scenes.ts'
@@ -168,6 +169,43 @@ export function describeClaim(harness: JobLogHarness): void {
       expect(verdicts.map(({ verdict }) => verdict)).toEqual(['run', 'run', 'again', 'again'])
       const later = await on.log.claim(tickets.slice(2), 2, worker, randomUUID())
       expect(later.map(({ verdict }) => verdict)).toEqual(['run', 'run'])
+    })
+
+    it('no more of a lane are granted than it may have, and none of a lane that may have none', async () => {
+      const on = await scene()
+      const lanes = ['high', 'low', 'high', 'low', 'high', 'low', 'normal'] as const
+      const jobs = await on.addAll(lanes.map((lane) => ({ lane })))
+      const worker = await on.worker()
+      const tickets = jobs.map((job) => on.ticket(job))
+      const claim = async (max: number, perLane: ClaimOptions['perLane'], request: string = randomUUID()) => {
+        const verdicts = await on.log.claim(tickets, max, worker, request, { perLane })
+        return verdicts.map((each) => (each.verdict === 'drop' ? each.why : each.verdict))
+      }
+      const request = randomUUID()
+      const first = ['run', 'run', 'run', 'again', 'again', 'again', 'again']
+      expect(await claim(10, { high: 2, low: 1 }, request)).toEqual(first)
+      // The answer was lost: what it granted counts again, and nothing more is granted.
+      expect(await claim(10, { high: 2, low: 1 }, request)).toEqual(first)
+      // Tickets of jobs that run take no share, and `max` holds as well.
+      expect(await claim(2, { high: 5, low: 1, normal: 5 })).toEqual([
+        'busy',
+        'busy',
+        'busy',
+        'run',
+        'run',
+        'again',
+        'again',
+      ])
+    })
+
+    it("the ticket's lane decides whose share a job takes, not the row's", async () => {
+      const on = await scene()
+      const [first, second] = await on.addAll([{ lane: 'high' }, { lane: 'high' }])
+      const tickets = [{ ...on.ticket(first!), lane: 'low' as const }, on.ticket(second!)]
+      const verdicts = await on.log.claim(tickets, 2, await on.worker(), randomUUID(), {
+        perLane: { low: 1 },
+      })
+      expect(verdicts.map(({ verdict }) => verdict)).toEqual(['run', 'again'])
     })
 
     it('every ticket is answered, in the order of the call', async () => {

@@ -208,6 +208,44 @@ export function describeFollow(harness: JobLogHarness): void {
       expect(keys).toHaveLength(total * 3)
     })
 
+    it('comparing cursors agrees with what is read after them', async ({ skip }) => {
+      const on = await fresh()
+      const { places } = on.log
+      skip(!places, 'this log compares no cursors: each follower reads for itself')
+      if (!places) throw new Error('skipped')
+      const cursors = [await on.log.end()]
+      const note = async (): Promise<void> => void cursors.push(await on.log.end())
+      // Some events are written before others, and can be read only after them.
+      const open = harness.capabilities.transactions === 'row-locks' ? await on.begin() : undefined
+      if (open) await on.log.append([on.newJob()], { tx: open.tx })
+      await on.addAll([{}, {}, {}])
+      await note()
+      await on.ended(outcomes.succeed())
+      await note()
+      await open?.commit()
+      await on.addAll([{}, {}])
+      await note()
+      const { events } = await shown(on, {}, open ? 9 : 8)
+      cursors.push(...events.map(({ cursor }) => cursor))
+      const order = brief(events).map(String)
+      const read = async (after: string) =>
+        brief((await on.log.read({ after, limit: 100 })).events).map(String)
+
+      for (const after of cursors) {
+        const given = await read(after)
+        const found = events.filter(({ cursor }) => places.isAfter(after, cursor))
+        expect(brief(found).map(String)).toEqual(given)
+        for (const [index, { cursor }] of events.entries()) {
+          const rest = given.filter((event) => order.indexOf(event) > index)
+          expect(await read(places.advance(after, cursor))).toEqual(rest)
+        }
+        for (const other of cursors) {
+          const both = await read(places.earliest([after, other]))
+          expect(both).toEqual(expect.arrayContaining([...given, ...(await read(other))]))
+        }
+      }
+    })
+
     it('a cursor that cannot be read is refused, never taken for the beginning', async () => {
       const on = await scene()
       await on.add()

@@ -109,6 +109,22 @@ export function describeHistory(harness: JobLogHarness): void {
       expect(seen).toEqual(jobs.map(({ id }) => id).toReversed())
     })
 
+    it('jobs that succeeded among many that wait are listed by their dispatch, not by their end', async () => {
+      const on = await scene()
+      const jobs = await on.addAll(Array.from({ length: 400 }, () => ({})))
+      const worker = await on.worker()
+      for (const place of [399, 5, 130, 262, 70, 200, 131, 0]) await on.finish(worker, jobs[place]!)
+      await on.log.replay([jobs[131]!.id], { by: 'ada' })
+      const seen: number[] = []
+      for (let after: string | undefined; ;) {
+        const page = await on.log.list({ name: on.jobName, state: 'succeeded' }, { limit: 2, after })
+        if (page.length === 0) break
+        seen.push(...page.map(({ id }) => jobs.findIndex((job) => job.id === id)))
+        after = page.at(-1)!.id
+      }
+      expect(seen).toEqual([399, 262, 200, 130, 70, 5, 0])
+    })
+
     it('a list can be narrowed by name, queue, state, tag and time, and by all of them together', async () => {
       const on = await scene()
       const other = on.newQueue()

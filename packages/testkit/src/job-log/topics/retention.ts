@@ -56,6 +56,22 @@ export function describeRetention(harness: JobLogHarness): void {
       expect(await on.states([holder, behind])).toEqual([undefined, 'ready'])
     })
 
+    it.runIf(advance)(
+      'the retention of a skipped job counts from the skip, not from its failure',
+      async () => {
+        const on = await scene()
+        const job = await on.ended(outcomes.fail(), { ordering: { key: 'k', onFailure: 'block' } })
+        await on.jump(91 * day)
+        await on.log.skip([job.id], { by: 'ada' })
+        expect((await on.record(job)).finishedAt).toBe((await on.events(job)).at(-1)?.at)
+        await prune(on)
+        expect(await on.state(job)).toBe('failed')
+        await on.jump(91 * day)
+        await prune(on)
+        expect(await on.state(job)).toBeUndefined()
+      },
+    )
+
     it('goes in pieces: no more than its limit in one call, and says whether there is more', async () => {
       const on = await fresh()
       const worker = await on.worker()

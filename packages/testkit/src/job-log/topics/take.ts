@@ -62,6 +62,69 @@ export function describeTake(harness: JobLogHarness): void {
       expect(await on.state(inThird!)).toBe('ready')
     })
 
+    it('queues share what is asked for, and the first ones get what cannot be divided', async () => {
+      const on = await scene()
+      const queues = [on.queue, on.newQueue(), on.newQueue(), on.newQueue()]
+      // The third queue has no jobs at all.
+      const counts = [5, 5, 0, 1]
+      for (const [at, queue] of queues.entries()) {
+        await on.addAll(Array.from({ length: counts[at]! }, () => ({ queue })))
+      }
+      const worker = await on.worker({}, queues)
+      const counted = async (max: number, order: readonly string[]): Promise<number[]> => {
+        const claims = await on.log.take(order, max, worker, randomUUID())
+        expect(claims.map(({ job }) => order.indexOf(job.queue))).toEqual(
+          claims.map(({ job }) => order.indexOf(job.queue)).toSorted((a, b) => a - b),
+        )
+        return queues.map((queue) => claims.filter(({ job }) => job.queue === queue).length)
+      }
+      expect(await counted(2, queues.toReversed())).toEqual([0, 1, 0, 1])
+      expect(await counted(3, queues)).toEqual([2, 1, 0, 0])
+      expect(await counted(10, queues)).toEqual([3, 3, 0, 0])
+    })
+
+    it('a queue with many jobs leaves its neighbours their share, and takes what they leave', async () => {
+      const on = await scene()
+      const [small, smaller] = [on.newQueue(), on.newQueue()]
+      await on.addAll([
+        ...Array.from({ length: 40 }, () => ({})),
+        { queue: small },
+        { queue: small },
+        { queue: smaller },
+      ])
+      const queues = [on.queue, small, smaller]
+      const worker = await on.worker({}, queues)
+      const claims = await on.log.take(queues, 20, worker, randomUUID())
+      expect(queues.map((queue) => claims.filter(({ job }) => job.queue === queue).length)).toEqual([
+        17, 2, 1,
+      ])
+    })
+
+    it('with fromLowest, many queues share the grants of the lowest lanes as well', async () => {
+      const on = await scene()
+      const other = on.newQueue()
+      const [low, high, , otherLow, otherHigh] = await on.addAll([
+        { lane: 'low' },
+        { lane: 'high' },
+        { lane: 'high' },
+        { lane: 'low', queue: other },
+        { lane: 'high', queue: other },
+        { lane: 'high', queue: other },
+      ])
+      const worker = await on.worker({}, [on.queue, other])
+      const claims = await on.log.take([on.queue, other], 4, worker, randomUUID(), { fromLowest: 2 })
+      expect(ids(claims)).toEqual(ids([high, low, otherHigh, otherLow]))
+    })
+
+    it('with fromLowest, room that the first queues do not need goes to others', async () => {
+      const on = await scene()
+      const queues = [on.queue, ...Array.from({ length: 5 }, () => on.newQueue())]
+      await on.addAll(queues.map((queue) => ({ queue })))
+      const worker = await on.worker({}, queues)
+      expect(await on.log.take(queues, 5, worker, randomUUID(), { fromLowest: 1 })).toHaveLength(5)
+      expect(await on.log.take(queues, 5, worker, randomUUID(), { fromLowest: 1 })).toHaveLength(1)
+    })
+
     it('takes neither blocked nor scheduled nor running nor finished jobs', async () => {
       const on = await scene()
       const ordering = { key: 'k', onFailure: 'block' } as const

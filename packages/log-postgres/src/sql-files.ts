@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { ErrandError } from '@errand/core/ports'
 
 /**
- * The folder `sql` of this package. It is published beside `dist`, so it has the same distance from `dist` and from
- * `src`.
+ * The folder `sql` of this package. It is published beside `dist`. All modules of a build are in `dist` itself, so this module
+ * must be in `src` itself.
  */
-const folder = '../../sql/'
+const folder = '../sql/'
 
 /**
  * The text of a file of the folder `sql`.

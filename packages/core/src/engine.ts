@@ -1,0 +1,16 @@
+/** For authors of job logs: the rules of the log, to run over a store of their own. */
+export { engineLog, noTransactions } from './engine/job-log.ts'
+export type { EngineHost, Rules } from './engine/job-log.ts'
+export type { Call } from './engine/calls.ts'
+export type {
+  Contention,
+  JobRow,
+  JobStore,
+  LogFacts,
+  NewEvent,
+  PausedRow,
+  QueueCounts,
+  StoredEvent,
+  UniqueRow,
+  WorkerRow,
+} from './engine/store.ts'

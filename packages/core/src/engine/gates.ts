@@ -1,0 +1,31 @@
+import { takeKey } from './keys.ts'
+import { readyFrom } from './moves.ts'
+import type { JobRow, JobStore } from './store.ts'
+
+interface Waiting {
+  /** Milliseconds since the epoch; in the past for a job that waits for no time. */
+  readonly runAt: number
+  readonly now: number
+  /** When a job that becomes ready counts as overdue. */
+  readonly publishAfter: number
+}
+
+/**
+ * Lets a live job pass the gates before it, always in this order: its time (else it is `scheduled`), then its ordering key (else it
+ * is `blocked`). Its key is taken at once if nobody holds it, also while the job waits for its time. Sets what belongs to the state,
+ * and returns it.
+ */
+export function passGates(
+  store: JobStore,
+  row: Omit<JobRow, 'sequence'>,
+  { runAt, now, publishAfter }: Waiting,
+): 'scheduled' | 'blocked' | 'ready' {
+  const isHolder = takeKey(store, row)
+  if (runAt > now) {
+    row.runAt = runAt
+    return 'scheduled'
+  }
+  if (!isHolder) return 'blocked'
+  readyFrom(row, publishAfter)
+  return 'ready'
+}
