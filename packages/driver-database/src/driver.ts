@@ -1,8 +1,16 @@
 import { ErrandError } from '@errand/core'
 import type { Duration } from '@errand/core'
 import { buildDriver, defineOptions, option } from '@errand/core/driver-kit'
-import type { Driver, DriverContext, DriverFactory, RequestId, Topic } from '@errand/core/ports'
+import type {
+  Driver,
+  DriverContext,
+  DriverFactory,
+  QueueName,
+  SubscribeOptions,
+  Topic,
+} from '@errand/core/ports'
 import { DatabaseSubscription } from './subscription.ts'
+import type { Unanswered } from './subscription.ts'
 
 export interface DatabaseOptions {
   /**
@@ -40,7 +48,12 @@ export function fromUrl(url: string): DriverFactory {
 }
 
 function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
-  const unanswered = new Map<string, RequestId>()
+  const unanswered = new Set<Unanswered>()
+  const subscribe = async (
+    queues: readonly QueueName[],
+    { worker, trips }: SubscribeOptions,
+  ): Promise<DatabaseSubscription> =>
+    new DatabaseSubscription({ queues, worker, trips, log, logger, clock, pollMs, unanswered })
   return buildDriver({
     name: 'database',
     // The log knows how many jobs wait. This driver holds no tickets.
@@ -51,8 +64,8 @@ function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
       // The jobs are in the log already, and workers find them there, woken or not.
       return { accepted: tickets, refused: [] }
     },
-    subscribe: async (queue, { worker }) =>
-      new DatabaseSubscription({ queue, worker, log, logger, clock, pollMs, unanswered }),
+    subscribe: (queue, options) => subscribe([queue], options),
+    subscribeMany: subscribe,
     depth: async () => undefined,
     purge: async () => undefined,
   })

@@ -1,33 +1,43 @@
 import { waitFor } from '@errand/core/ports'
-import type { Clock, JobLog, Logger, Topic } from '@errand/core/ports'
+import type { Clock, JobLog, Logger, QueueName, Topic, WorkerTrips } from '@errand/core/ports'
 
 export interface WakeupsParts {
   readonly log: JobLog
-  readonly topic: Topic
+  readonly trips: WorkerTrips | undefined
+  readonly queues: readonly QueueName[]
   readonly logger: Logger
   readonly clock: Clock
   readonly pollMs: number
   readonly signal: AbortSignal
+  /** Which queues have been woken. */
+  readonly woken: (queues: readonly QueueName[]) => void
 }
 
 /** How long the first take waits until the log listens. Then it polls. */
 const startMs = 1_000
 
-/** Counts the wake-ups of one queue, so that one during a take is not missed. */
+/** Listens to the wake-ups of some queues. */
 export class Wakeups {
   readonly #parts: WakeupsParts
   readonly #waiting = new Set<() => void>()
+  readonly #queues: ReadonlyMap<Topic | 'started', QueueName>
   #listened = false
-  #count = 0
 
   constructor(parts: WakeupsParts) {
     this.#parts = parts
-    parts.signal.addEventListener('abort', () => this.#wake(), { once: true })
+    this.#queues = new Map(parts.queues.map((queue) => [`queue:${queue}`, queue]))
+    const forget = parts.trips?.listen((queue) => {
+      if (parts.queues.includes(queue)) this.#wake([queue])
+    })
+    parts.signal.addEventListener(
+      'abort',
+      () => {
+        forget?.()
+        this.#wake([])
+      },
+      { once: true },
+    )
     void this.#listen()
-  }
-
-  get count(): number {
-    return this.#count
   }
 
   /** Resolves when the log listens, cannot listen, or takes too long, or when the signal aborts. */
@@ -36,9 +46,9 @@ export class Wakeups {
     this.#listened = true
   }
 
-  /** Resolves with the first wake-up after the count given, after `timeoutMs`, or when a signal aborts. */
-  async next(since: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#count === since) await this.#wait(timeoutMs, signal)
+  /** Resolves with the next wake-up, after `timeoutMs`, or when a signal aborts. */
+  next(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return this.#wait(timeoutMs, signal)
   }
 
   async #wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
@@ -53,10 +63,9 @@ export class Wakeups {
     })
   }
 
-  #wake(): void {
+  #wake(queues: readonly QueueName[]): void {
     this.#listened = true
-    // Notifications were lost before it listened again, so the start counts as a wake-up.
-    this.#count += 1
+    this.#parts.woken(queues)
     for (const finish of this.#waiting) finish()
   }
 
@@ -65,16 +74,21 @@ export class Wakeups {
    * again.
    */
   async #listen(): Promise<void> {
-    const { log, topic, logger, clock, pollMs, signal } = this.#parts
+    const { log, queues, logger, clock, pollMs, signal } = this.#parts
+    const topics = queues.map((queue): Topic => `queue:${queue}`)
     while (!signal.aborted) {
       try {
-        for await (const _ of log.wakeups([topic], signal)) this.#wake()
+        for await (const topic of log.wakeups(topics, signal)) {
+          const queue = this.#queues.get(topic)
+          // Notifications were lost before it listened again, so the start counts as a wake-up of all.
+          this.#wake(queue === undefined ? queues : [queue])
+        }
       } catch (error) {
         if (signal.aborted) return
-        logger.warn({ err: error, topic }, 'no wake-ups arrive at present; the queue is polled')
+        logger.warn({ err: error, queues }, 'no wake-ups arrive at present; the queues are polled')
       }
       // The first take need not wait if the log cannot listen.
-      if (!this.#listened) this.#wake()
+      if (!this.#listened) this.#wake(queues)
       await clock.sleep(pollMs * (0.5 + Math.random()), signal)
     }
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createErrand, defineJob, ErrandError, handle } from '@errand/core'
 import { memoryLog, virtualClock } from '@errand/core/testing'
+import type { Errand, Worker } from '@errand/core'
 import type { VirtualClock } from '@errand/core/testing'
 import type { Driver, JobLog, RequestId, Topic, WorkerRef } from '@errand/core/ports'
 import { newJob, newTicket, quietLogger, until, workerRef } from '@errand/testkit'
@@ -172,4 +173,84 @@ test('a worker on this driver runs the jobs of all its queues, and no more at a 
   await until(() => done.length === 65, { what: 'all jobs have run' })
   expect(most).toBe(3)
   expect(new Set(done).size).toBe(5)
+})
+
+/** A worker of these queues, whose handlers note the queue of each job that runs. */
+function serving(errand: Errand, queues: readonly string[], concurrency: number, ran: string[]): Worker {
+  const jobs = queues.map((queue) => defineJob({ name: `job-${queue}`, queue }))
+  return errand.work(
+    {
+      concurrency,
+      handlers: jobs.map((each) =>
+        handle(each, async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1))
+          ran.push(each.queue)
+        }),
+      ),
+    },
+    { signals: false },
+  )
+}
+
+test('a hundred queues share the slots of a worker evenly', async () => {
+  await using errand = createErrand({ log: memoryLog(), driver: database(), logger: quietLogger })
+  const queues = Array.from({ length: 100 }, (_, index) => `q${index}`)
+  const jobs = queues.map((queue) => defineJob({ name: `job-${queue}`, queue }))
+  // The first queue has most, and they came first.
+  await errand.dispatchMany(Array.from({ length: 200 }, () => jobs[0]!.with(undefined)))
+  for (const job of jobs.slice(1))
+    await errand.dispatchMany(Array.from({ length: 5 }, () => job.with(undefined)))
+  const ran: string[] = []
+  await using worker = serving(errand, queues, 10, ran)
+  await worker.ready
+  await until(() => ran.length >= 300, { what: 'three jobs of each queue have run' })
+  const counts = queues.map((queue) => ran.slice(0, 300).filter((each) => each === queue).length)
+  // What is prefetched may be a round ahead.
+  expect(Math.min(...counts)).toBeGreaterThanOrEqual(2)
+  expect(Math.max(...counts)).toBeLessThanOrEqual(5)
+})
+
+test('an idle worker asks once for all its queues, and a queue that is woken alone', async () => {
+  const asked: (readonly string[])[] = []
+  const { clock, log, driver, worker } = await rig((real) => ({
+    async take(queues, ...rest) {
+      asked.push(queues)
+      return real.take(queues, ...rest)
+    },
+  }))
+  const queues = ['a', 'b', 'c', 'default']
+  await log.beat(worker, { queues, taking: true, progress: [] })
+  const subscription = await driver.subscribeMany!(queues, { worker })
+  const first = subscription.next(2, never)
+  await clock.advance(0)
+  expect(asked).toEqual([queues])
+  await log.append([newJob({ queue: 'c' })], { wake: ['queue:c'] })
+  expect((await first).map(({ ticket }) => ticket.queue)).toEqual(['c'])
+  expect(asked).toEqual([queues, ['c']])
+  const second = subscription.next(2, never)
+  await clock.advance(3_000)
+  expect(asked.slice(2).map((each) => each.toSorted())).toEqual([queues])
+  await log.append([job()], { wake: ['queue:default'] })
+  await second
+})
+
+test('a queue of a pool is paused and resumed while the others are served', async () => {
+  const log = memoryLog()
+  await using errand = createErrand({ log, driver: database(), logger: quietLogger })
+  const queues = ['a', 'b', 'c']
+  const ran: string[] = []
+  await using worker = serving(errand, queues, 2, ran)
+  await worker.ready
+  const dispatch = async (): Promise<void> => {
+    await errand.dispatchMany(
+      queues.map((queue) => defineJob({ name: `job-${queue}`, queue }).with(undefined)),
+    )
+  }
+  await errand.queues.pause('b', { by: 'ada' })
+  await dispatch()
+  await until(() => ran.length === 2, { what: 'the open queues are served' })
+  expect(ran.toSorted()).toEqual(['a', 'c'])
+  await errand.queues.resume('b', { by: 'ada' })
+  await until(() => ran.length === 3, { what: 'the paused queue is served again' })
+  expect(worker.health().taking).toBe(true)
 })

@@ -15,7 +15,7 @@ export function openDriver(settings: Settings, context: DriverContext): Driver {
   const publisher = new Publisher(publishing, settings, clock)
   return buildDriver({
     name: 'rabbitmq',
-    capabilities: { delivers: 'tickets', depth: 'exact', packs: settings.pack },
+    capabilities: { delivers: 'tickets', depth: 'exact', packs: true },
     publish: (tickets, call) => publisher.publish(tickets, call),
     refusal: () => publisher.refusal(),
     async subscribe(queue) {

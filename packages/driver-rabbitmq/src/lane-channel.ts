@@ -9,6 +9,8 @@ import type { Connection } from './connection.ts'
 export interface LaneChannelEvents {
   /** The tickets of one message, and the consumer that brought it. */
   readonly delivered: (tickets: readonly Received[], consumer: string | undefined) => void
+  /** A message was handed back. */
+  readonly returned: () => void
   /** The broker has cancelled the consumer, usually because its queue was deleted. */
   readonly cancelled: (consumer: string) => void
   /** Called with the broker's error, if there is one. */
@@ -129,7 +131,10 @@ export class LaneChannel {
     acks.received(tag)
     const { tickets, why } = decodeTickets(content)
     if (tickets) {
-      const release = async (): Promise<void> => acks.requeue(tag)
+      const release = async (): Promise<void> => {
+        acks.requeue(tag)
+        this.#events.returned()
+      }
       return openMessage({ tickets, redelivered, ack: () => acks.ack(tag), release })
     }
     this.#logger.warn({ queue: this.#queue, why }, 'a message that is not a ticket was set aside')

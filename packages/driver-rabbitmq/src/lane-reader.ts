@@ -1,4 +1,4 @@
-import { driverError, readMessage, repeat } from '@errand/core/driver-kit'
+import { driverError, MessageSize, readMessage, repeat } from '@errand/core/driver-kit'
 import type { Received } from '@errand/core/driver-kit'
 import { isErrandError } from '@errand/core/ports'
 import type { Delivery, Lane, Logger } from '@errand/core/ports'
@@ -35,9 +35,11 @@ export interface Seen {
 
 /** Without a consumer, up to this many tickets are fetched one by one: it costs the broker less than starting a consumer. */
 const fewTickets = 2
+/** A message that was handed back is in its queue again by then, unless another worker has it. */
+const returnMs = 1_000
 /** AMQP's limit. */
 const widestWindow = 65_535
-/** The weight of one message in the average number of its tickets. */
+/** The weight of one message. */
 const weight = 0.2
 
 /** Reads one lane: with a consumer while there is demand, one by one if few tickets are wanted. */
@@ -52,7 +54,13 @@ export class LaneReader {
   #consumers = 0
   #held: Received[] = []
   #heldSinceMs = 0
-  #ticketsPerMessage = 1
+  /** The message from which a ticket was taken last. */
+  #begun: object | undefined
+  /** Tickets that were handed out without being asked for. Most of them come back when those that were asked for are claimed. */
+  #extra: Received[] = []
+  /** When a message was handed back, until the lane has been looked at again. */
+  #returnedMs = Number.NEGATIVE_INFINITY
+  readonly #size = new MessageSize(weight)
   /** Messages that have come since the consumer was started. */
   #arrived = 0
   /** The window has been full since the last time that nothing was known to wait. */
@@ -106,12 +114,20 @@ export class LaneReader {
   listen(max: number): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#over) return
-      const window = this.#messagesFor(max)
+      const window = this.#size.messagesFor(max)
       const now = this.#consumer?.window
       // A window that nearly fits stays: changing it costs the broker a new consumer.
       if (now === undefined || window >= 2 * now || 4 * window <= now)
         await this.#mended(() => this.#consume(window))
     })
+  }
+
+  /**
+   * Stops the consumer, and hands back what has not been begun. The rest of a message stays here if a part of it was just
+   * taken: the slots that become free one after another take it. Never rejects.
+   */
+  pause(): Promise<void> {
+    return this.#inTurn(() => this.#cancel(this.#begun).catch(() => {}))
   }
 
   /** Stops the consumer, and hands back the tickets that were not taken. Never rejects. */
@@ -135,11 +151,17 @@ export class LaneReader {
   }
 
   async #take(max: number, hurry: boolean, seen: Seen | undefined): Promise<Taken> {
-    if (!this.#consumer) return this.#fetch(max, hurry, seen)
+    const taken = await (this.#consumer ? this.#takePushed(max, hurry) : this.#fetch(max, hurry, seen))
+    if (taken.deliveries.length >= max || !(await this.#isComingBack())) return taken
+    return { deliveries: [...taken.deliveries, ...this.#takeHeld(max - taken.deliveries.length)], more: true }
+  }
+
+  /** Takes tickets while a consumer runs. */
+  async #takePushed(max: number, hurry: boolean): Promise<Taken> {
     const deliveries = this.#takeHeld(max)
-    if (deliveries.length === max) return { deliveries, more: false }
+    if (deliveries.length >= max) return { deliveries, more: false }
     const more = await this.#hasMore()
-    if (more && this.#consumer && this.#messagesFor(max) >= 2 * this.#consumer.window)
+    if (more && this.#consumer && this.#size.messagesFor(max) >= 2 * this.#consumer.window)
       await this.#consume(this.#windowFor(max, hurry))
     deliveries.push(...this.#takeHeld(max - deliveries.length))
     return { deliveries, more: more && deliveries.length < max }
@@ -167,6 +189,18 @@ export class LaneReader {
     return { deliveries, more: false }
   }
 
+  /**
+   * Whether tickets that this worker had are on their way back, so that the lane only looks empty. The broker does not say when a
+   * message that was handed back is in the queue again. So the first look after it is not believed.
+   */
+  async #isComingBack(): Promise<boolean> {
+    const isReturning = this.#parts.nowMs() - this.#returnedMs < returnMs
+    this.#returnedMs = Number.NEGATIVE_INFINITY
+    // Then the broker has read that it comes back, and may have sent it to the consumer again.
+    if (isReturning && this.#consumer) await this.#channel?.caughtUp()
+    return isReturning || this.#extra.some(({ isOut }) => isOut)
+  }
+
   /** Whether tickets wait on the broker because the window is full. */
   async #hasMore(): Promise<boolean> {
     const channel = this.#channel
@@ -189,29 +223,28 @@ export class LaneReader {
     }
   }
 
-  /** Takes at most `max`, plus the rest of a message that must be delivered whole. */
-  #takeHeld(max: number): Delivery[] {
+  /** Takes at most `max`, and as extra ones the rest of a message that must be delivered whole. */
+  #takeHeld(max: number): Received[] {
     this.#heldSinceMs = this.#parts.nowMs()
     const taken = this.#held.splice(0, max)
+    this.#begun = taken.at(-1)?.message ?? this.#begun
     const last = taken.at(-1)?.wholeMessage
-    const rest = last ? this.#held.findIndex(({ wholeMessage }) => wholeMessage !== last) : 0
-    return [...taken, ...this.#held.splice(0, rest === -1 ? this.#held.length : rest)]
+    const end = last ? this.#held.findIndex(({ wholeMessage }) => wholeMessage !== last) : 0
+    const rest = this.#held.splice(0, end === -1 ? this.#held.length : end)
+    for (const each of rest) each.extra = true
+    if (rest.length > 0) this.#extra = [...this.#extra.filter(({ isOut }) => isOut), ...rest]
+    return [...taken, ...rest]
   }
 
   #hold(tickets: readonly Received[]): void {
     if (this.#held.length === 0) this.#heldSinceMs = this.#parts.nowMs()
     this.#held.push(...tickets)
-    this.#ticketsPerMessage += weight * (tickets.length - this.#ticketsPerMessage)
-  }
-
-  /** How many messages probably hold this many tickets. */
-  #messagesFor(tickets: number): number {
-    return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
+    this.#size.learn(1, tickets.length)
   }
 
   /** The window, in messages. In a hurry it is twice as large, so that the next tickets are already on their way. */
   #windowFor(max: number, hurry: boolean): number {
-    return Math.min(widestWindow, hurry ? 2 * this.#messagesFor(max) : this.#messagesFor(max))
+    return Math.min(widestWindow, hurry ? 2 * this.#size.messagesFor(max) : this.#size.messagesFor(max))
   }
 
   async #consume(window: number): Promise<void> {
@@ -225,7 +258,8 @@ export class LaneReader {
     await channel.consume(consumer.tag, consumer.window)
   }
 
-  async #cancel(): Promise<void> {
+  /** @param kept a message whose tickets stay here */
+  async #cancel(kept?: object): Promise<void> {
     const consumer = this.#consumer
     const channel = this.#channel
     if (consumer && channel) {
@@ -235,12 +269,14 @@ export class LaneReader {
       this.#cancelling = undefined
     }
     // Only now: a ticket that goes back earlier could come to the same consumer again.
-    this.#handBackHeld()
+    this.#handBackHeld(kept)
   }
 
   /** A ticket that goes back takes its whole message with it. */
-  #handBackHeld(): void {
-    for (const ticket of this.#held.splice(0)) void ticket.release()
+  #handBackHeld(kept?: object): void {
+    const held = this.#held
+    this.#held = held.filter(({ message }) => message === kept)
+    for (const ticket of held) if (ticket.message !== kept) void ticket.release()
   }
 
   async #open(): Promise<LaneChannel> {
@@ -253,6 +289,7 @@ export class LaneReader {
       this.#queue,
       {
         delivered: (tickets, consumer) => this.#delivered(tickets, consumer),
+        returned: () => this.#returned(),
         cancelled: (consumer) => this.#cancelled(consumer),
         closed: (error) => this.#closed(channel, error),
       },
@@ -271,6 +308,11 @@ export class LaneReader {
     this.#arrived += 1
     this.#hold(tickets)
     if ((this.#channel?.outstanding ?? 0) >= (this.#consumer?.window ?? 0)) this.#saturated = true
+    this.#parts.stirred()
+  }
+
+  #returned(): void {
+    this.#returnedMs = this.#parts.nowMs()
     this.#parts.stirred()
   }
 
@@ -295,6 +337,7 @@ export class LaneReader {
     this.#consumer = undefined
     this.#cancelling = undefined
     this.#held = []
+    this.#extra = []
     getTopology(this.#parts.connection, this.#parts.settings).forget(this.#queue)
   }
 

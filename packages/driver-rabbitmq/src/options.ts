@@ -41,12 +41,6 @@ export interface RabbitmqOptions {
   readonly connectTimeout?: Duration | undefined
   /** How long to wait for confirms. The relay publishes a ticket without a confirm again. Default `5s`. */
   readonly publishTimeout?: Duration | undefined
-  /**
-   * `true`: tickets that are dispatched together share messages, up to twenty of one lane. The broker has fewer messages to
-   * carry. But a message that a worker hands back is delivered whole, so the share of the lowest lane is less exact where
-   * several lanes of a queue have jobs. Default `false`. Every worker reads both.
-   */
-  readonly pack?: boolean | undefined
 }
 
 /** The options, checked, with every default applied. */
@@ -59,7 +53,6 @@ export interface Settings {
   readonly heartbeatSeconds: number
   readonly connectTimeoutMs: number
   readonly publishTimeoutMs: number
-  readonly pack: boolean
 }
 
 /** Names in snake case are RabbitMQ's own, with its units: seconds, and milliseconds. */
@@ -96,7 +89,6 @@ const table = defineOptions('rabbitmq()', {
     parse: (text) => addUnit(text, 'ms', 'connection_timeout'),
   }),
   publishTimeout: option.duration({ default: '5s', from: '100ms' }),
-  pack: option.flag(false),
 } satisfies Record<keyof RabbitmqOptions, OptionRule<unknown>>)
 
 /** @throws `E_OPTION`, `E_URL`, `E_NAME`, `E_DURATION` */

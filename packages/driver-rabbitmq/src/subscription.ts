@@ -79,9 +79,12 @@ export class RabbitmqSubscription implements Subscription {
         this.#mend()
         const { deliveries, more } = await this.#pick(max, ended)
         if (deliveries.length > 0) {
-          filled = deliveries.length >= max
-          // The others of a whole message are there to be looked at. No slot is free for them.
-          this.#policy.granted(Math.min(deliveries.length, max))
+          const wanted = deliveries.filter(({ extra }) => extra !== true)
+          filled = wanted.length >= max
+          this.#policy.granted(
+            wanted.length,
+            wanted.map(({ ticket }) => ticket.lane),
+          )
           return deliveries
         }
         if (ended.aborted) break
@@ -110,17 +113,13 @@ export class RabbitmqSubscription implements Subscription {
       if (nowMs - (lane.heldSinceMs ?? nowMs) > lingerMs) await lane.retire()
     }
     const byLane = new Map<LaneReader, Delivery[]>(this.#lanes.map((lane) => [lane, []]))
-    const others: Delivery[] = []
     let left = max
     const takeFrom = async (lane: LaneReader, most: number): Promise<boolean> => {
       const seen = await looks.get(lane)
       looks.delete(lane)
       const { deliveries, more } = await lane.take(most, this.#hurry, seen)
-      const wanted = deliveries.slice(0, most)
-      byLane.get(lane)?.push(...wanted)
-      // Of messages that are delivered whole. They come last: they must not take the share of the lowest lane.
-      others.push(...deliveries.slice(most))
-      left -= wanted.length
+      byLane.get(lane)?.push(...deliveries)
+      left -= Math.min(deliveries.length, most)
       return more
     }
     const reserved = this.#policy.fromLowest(max)
@@ -136,7 +135,7 @@ export class RabbitmqSubscription implements Subscription {
     for (const lane of this.#lanes.toReversed()) {
       if (left > leaves) await takeFrom(lane, left - leaves)
     }
-    return { deliveries: [...[...byLane.values()].flat(), ...others], more }
+    return { deliveries: [...byLane.values()].flat(), more }
   }
 
   /** Lanes without a consumer that will be asked whatever the others answer. */
@@ -203,7 +202,7 @@ export class RabbitmqSubscription implements Subscription {
   #served(filled: boolean): void {
     if (this.#closed.signal.aborted) return
     if (filled) this.#filledAtMs = this.#parts.clock.monotonicMs()
-    if (filled && !this.#hurry) return this.#retireAll()
+    if (filled && !this.#hurry) for (const lane of this.#lanes) void lane.pause()
     this.#stopLinger = this.#parts.clock.after(lingerMs, () => this.#retireAll())
   }
 

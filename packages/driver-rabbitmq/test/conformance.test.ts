@@ -18,7 +18,7 @@ describe.skipIf(url === undefined)('RabbitMQ', () => {
       const queues = new Set<string>()
       const opened: Driver[] = []
       const open = (): Driver => {
-        const driver = remembering(openDriver({ url: proxy.url(broker), prefix, pack: true }), queues)
+        const driver = remembering(openDriver({ url: proxy.url(broker), prefix }), queues)
         opened.push(driver)
         return driver
       }

@@ -26,7 +26,6 @@ describe('options', () => {
       heartbeatSeconds: 5,
       connectTimeoutMs: 10_000,
       publishTimeoutMs: 5_000,
-      pack: false,
     })
     expect(settings.endpoints).toEqual([
       expect.objectContaining({ host: 'broker', port: 5672, vhost: '/', user: 'guest', password: 'guest' }),
@@ -57,7 +56,7 @@ describe('options', () => {
 
   it('may stand in a URL, RabbitMQ’s own with their own units', () => {
     const options = parseUrl(
-      `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external&pack=true`,
+      `${url}?prefix=eu&declare=false&heartbeat=20&connection_timeout=3000&publishTimeout=2s&auth_mechanism=external`,
     )
     expect(resolveOptions(options)).toMatchObject({
       prefix: 'eu',
@@ -65,7 +64,6 @@ describe('options', () => {
       heartbeatSeconds: 20,
       connectTimeoutMs: 3_000,
       publishTimeoutMs: 2_000,
-      pack: true,
       auth: 'external',
     })
   })

@@ -1,6 +1,6 @@
-import { buildDriver, inTime, LaneSubscription, publishEach } from '@errand/core/driver-kit'
+import { buildDriver, IdlePolls, inTime, LaneSubscription, publishEach } from '@errand/core/driver-kit'
 import { checkQueueName, ErrandError, lanes, systemClock } from '@errand/core/ports'
-import type { Driver, Lane, Logger, QueueName } from '@errand/core/ports'
+import type { Driver, DriverContext, Lane, QueueName } from '@errand/core/ports'
 import { Api } from './api.ts'
 import { sqsErrors } from './errors.ts'
 import { LaneQueue } from './lane-queue.ts'
@@ -14,9 +14,10 @@ const clock = systemClock
 /** How long a close waits for requests under way, after the subscriptions have closed. */
 const longestCloseMs = 700
 
-export function openDriver(settings: Settings, logger: Logger): Driver {
+export function openDriver(settings: Settings, { log, logger }: DriverContext): Driver {
   const api = new Api(settings)
   const queues = new Map<QueueName, readonly LaneQueue[]>()
+  const polls = new IdlePolls()
 
   function openLanes(queue: QueueName): readonly LaneQueue[] {
     const known = queues.get(queue)
@@ -35,7 +36,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
 
   return buildDriver({
     name: 'sqs',
-    capabilities: { delivers: 'tickets', depth: 'approximate', packs: true },
+    capabilities: { delivers: 'tickets', depth: 'approximate', packs: true, wakes: true },
     publish: (tickets, call) =>
       publishEach(tickets, call, (message) => findLane(message).send(message, call?.signal)),
     async subscribe(queue) {
@@ -48,6 +49,7 @@ export function openDriver(settings: Settings, logger: Logger): Driver {
         sources,
         hiddenMs,
         errors: sqsErrors,
+        idle: { polls, wakeups: (signal) => log.wakeups([`queue:${queue}`], signal) },
         logger,
         clock,
       })

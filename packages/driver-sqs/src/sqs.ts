@@ -17,7 +17,7 @@ export function sqs(options: string | SqsOptions = {}): DriverFactory {
     errand: 'driver',
     name: 'sqs',
     place: `${settings.endpoint ?? settings.region ?? 'default region'}?prefix=${settings.prefix}`,
-    open: ({ logger }) => openDriver(settings, logger),
+    open: (context) => openDriver(settings, context),
   }
 }
 

@@ -13,7 +13,7 @@ describe.skipIf(url === undefined)(
   'on an SQS that repeats, reorders, delays, refuses and fails, each one time in ten',
   () => {
     describeDriver('sqs with every fault', {
-      capabilities: { delivers: 'tickets', depth: 'approximate', packs: true, inexact: true },
+      capabilities: { delivers: 'tickets', depth: 'approximate', packs: true, wakes: true, inexact: true },
       concurrent: true,
       create: async (test) => {
         const corner = new Corner(url!)

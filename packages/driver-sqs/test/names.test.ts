@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sqsName } from '../src/names.ts'
+import { tries } from '../../../integration-tests/services/tries.ts'
 
 describe('the names of the SQS queues', () => {
   it('can be read', () => {
@@ -21,6 +22,7 @@ describe('the names of the SQS queues', () => {
           expect(sqsName(prefix, queue, lane)).toMatch(/^[A-Za-z0-9_-]{1,80}$/)
         },
       ),
+      tries(100),
     )
   })
 
@@ -31,7 +33,7 @@ describe('the names of the SQS queues', () => {
         fc.pre(one !== other)
         expect(sqsName('errand-', one, 'high')).not.toBe(sqsName('errand-', other, 'high'))
       }),
-      { numRuns: 2_000 },
+      tries(2_000),
     )
     const long = 'x'.repeat(63)
     expect(sqsName('a-longer-prefix-', `${long}1`, 'low')).not.toBe(

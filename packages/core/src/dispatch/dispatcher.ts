@@ -13,7 +13,7 @@ import { isObserved, trace } from '../telemetry/channels.ts'
 import { keyedLine } from './keyed.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
-import { publishWithin } from './publisher.ts'
+import { listQueueTopics, publishWithin } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
 import type { DispatchRequest, Parent, Receipt } from './request.ts'
 import { checkTransaction } from './transaction.ts'
@@ -85,7 +85,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     const { driver, publisher } = await deps.publishing()
     // Workers that take straight from the log need no ticket. They were woken when the jobs were stored.
     if (driver.capabilities.delivers === 'claims') return
-    await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
+    await publishWithin(publisher, tickets, settings.publishWaitMs, clock, true)
   }
 
   /** Publishes what was dispatched inside a transaction, once it has committed. */
@@ -296,8 +296,7 @@ function isReady({ due }: NewJob): boolean {
 
 /** What a dispatch wakes: followers of events, and workers that take these queues straight from the log. */
 function listTopics(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
-  const queues = new Set(jobs.map(({ queue }) => queue))
-  return ['events', ...[...queues].map((queue): Topic => `queue:${queue}`)]
+  return ['events', ...listQueueTopics(jobs)]
 }
 
 function pickTickets(appended: readonly (Appended | undefined)[]): readonly Ticket[] {

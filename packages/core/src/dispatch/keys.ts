@@ -32,6 +32,9 @@ export function keyFrom(what: string, key: (payload: unknown) => unknown, payloa
   return checkKey(`${what}(payload)`, called(what, key, payload))
 }
 
+const noTags: readonly string[] = Object.freeze([])
+const noMeta: Readonly<Record<string, string>> = Object.freeze({})
+
 /** The tags of the definition and those of the dispatch, each once. @throws `E_KEY` */
 export function mergeTags(
   what: string,
@@ -39,6 +42,7 @@ export function mergeTags(
   payload: unknown,
   more: unknown,
 ): readonly string[] {
+  if (tags === undefined && more === undefined) return noTags
   const all = [...checkList(`${what} tags(payload)`, tags && called(`${what} tags`, tags, payload))]
   all.push(...checkList(`${what} tags`, more))
   const checked = [...new Set(all.map((tag) => checkKey(`a tag of ${what}`, tag)))]
@@ -60,7 +64,7 @@ export function mergeMeta(
   meta: Readonly<Record<string, string>> | undefined,
   parent: Readonly<Record<string, string>> | undefined,
 ): Readonly<Record<string, string>> {
-  if (meta === undefined) return parent ?? {}
+  if (meta === undefined) return parent ?? noMeta
   checkOptions(`meta of ${what}`, meta, Object.keys(meta))
   for (const [name, value] of Object.entries(meta)) {
     checkKey(`a meta name of ${what}`, name)

@@ -83,5 +83,5 @@ function ticketsPerMessage(served: ServedQueue | undefined, count: number): numb
   // If no worker serves the queue yet, it assumes one with the default concurrency.
   const { workers, slots } = served ?? { workers: 1, slots: workerDefaults.concurrency }
   if (slots === undefined) return 1
-  return Math.min(mostTicketsPerMessage, roundsPerMessage * slots, Math.ceil(count / workers))
+  return Math.max(1, Math.min(mostTicketsPerMessage, roundsPerMessage * slots, Math.ceil(count / workers)))
 }

@@ -29,6 +29,7 @@ export interface PrepareDeps {
 
 const optionNames: readonly string[] = [...jobOptionNames, 'tx']
 const childOptionNames: readonly string[] = [...optionNames, 'once', 'each']
+const noOptions: DispatchOptions = Object.freeze({})
 /** The JSON of a job without a payload. */
 const nothing = 'null'
 
@@ -39,13 +40,14 @@ const nothing = 'null'
  * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`
  */
 export function prepare(
-  { job, payload, options = {} }: DispatchRequest,
+  { job, payload, options = noOptions }: DispatchRequest,
   parent: Parent | undefined,
   { settings, codec, newId, meta }: PrepareDeps,
 ): NewJob | Promise<NewJob> {
   const policy = resolvedJob(job)
   const what = policy.name
-  checkOptions(`dispatch(${what}) options`, options, parent ? childOptionNames : optionNames)
+  if (options !== noOptions)
+    checkOptions(`dispatch(${what}) options`, options, parent ? childOptionNames : optionNames)
   if (options.tx !== undefined) checkTransaction(options.tx)
 
   const json = toPayloadJson(policy, payload)
@@ -58,14 +60,17 @@ export function prepare(
   }
   const ordering = resolveOrdering(policy, payload, options)
   const unique = resolveUnique(policy, payload, options)
-  const ownId = (): string =>
-    parent?.childId?.({ name: what, orderingKey: ordering?.key, uniqueKey: unique?.key, json }) ?? newId()
-  const job_: Omit<NewJob, 'payload'> = {
-    id: options.id === undefined ? ownId() : checkId(options.id),
+  const prepared: Prepared = {
+    id:
+      options.id === undefined
+        ? (parent?.childId?.({ name: what, orderingKey: ordering?.key, uniqueKey: unique?.key, json }) ??
+          newId())
+        : checkId(options.id),
     name: policy.name,
     payloadVersion: policy.payloadVersion,
     queue: options.queue === undefined ? policy.queue : checkQueueName(options.queue),
     lane: options.lane === undefined ? policy.lane : checkOneOf(`lane of ${what}`, options.lane, lanes),
+    payload: notEncoded,
     tags: mergeTags(what, policy.tags, payload, options.tags),
     meta: mergeMeta(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
     ordering,
@@ -80,14 +85,26 @@ export function prepare(
     // With `tx` only the sweep sees the commit, and it then publishes at once.
     publishGraceMs: options.tx === undefined ? settings.publishGraceMs : 0,
   }
-  const finish = (encoded: Encoded): NewJob => ({ ...job_, payload: encoded })
-
   const validated = validate(policy, json)
-  if (!(validated instanceof Promise)) {
-    const encoded = codec.encode(json, asPayload(job_))
-    return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
-  }
-  return validated.then(() => codec.encode(json, asPayload(job_))).then(finish)
+  const encoded = validated ?? codec.encode(json, asPayload(prepared))
+  if (encoded instanceof Promise) return finishLater(prepared, json, codec, encoded)
+  prepared.payload = encoded
+  return prepared
+}
+
+/** One object from the beginning: a copy with the payload would be as much garbage as all the rest. */
+type Prepared = Omit<NewJob, 'payload'> & { payload: Encoded }
+const notEncoded: Encoded = { codec: '', text: '' }
+
+/** @param coming the encoded payload, or nothing once the payload has been validated */
+async function finishLater(
+  prepared: Prepared,
+  json: string,
+  codec: Codec,
+  coming: Promise<Encoded | void>,
+): Promise<NewJob> {
+  prepared.payload = (await coming) ?? (await codec.encode(json, asPayload(prepared)))
+  return prepared
 }
 
 function toPayloadJson(policy: ResolvedJob, payload: unknown): string {

@@ -2,11 +2,11 @@ import { batcher } from '../batching.ts'
 import type { Settings } from '../config/defaults.ts'
 import { ErrandError } from '../errors.ts'
 import { inTime } from '../in-time.ts'
-import type { Ticket } from '../job/ticket.ts'
+import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CallOptions, Driver, PublishReport } from '../ports/driver.ts'
-import type { JobLog } from '../ports/job-log.ts'
+import type { JobLog, Topic } from '../ports/job-log.ts'
 import { isObserved, trace } from '../telemetry/channels.ts'
 import { unlessAborted } from '../unless-aborted.ts'
 import { Packing } from './packing.ts'
@@ -15,9 +15,10 @@ import { Packing } from './packing.ts'
 export interface Publisher {
   /**
    * Publishes, in a batch with other waiting tickets. Never rejects. Tickets that the broker did not accept are not in
-   * `accepted`, and the relay publishes them later.
+   * `accepted`, and the relay publishes them later. Wakes the queues, if the driver's subscriptions listen to that.
+   * @param woken the caller has done so, or the log with the jobs.
    */
-  publish(tickets: readonly Ticket[]): Promise<PublishReport>
+  publish(tickets: readonly Ticket[], woken?: boolean): Promise<PublishReport>
   /** Why the broker is down; undefined if it is not. Set by a publish that failed or had no answer, until one is answered. */
   readonly down: string | undefined
   /** Resolves when nothing is under way. Tickets that a broker does not take within a second are left to the relay. */
@@ -32,7 +33,7 @@ export interface MovablePublisher extends Publisher {
 
 export interface PublisherDeps {
   readonly driver: Driver
-  readonly log: Pick<JobLog, 'served'>
+  readonly log: Pick<JobLog, 'served' | 'notify'>
   readonly clock: Clock
   readonly logger: Logger
   readonly settings: Settings
@@ -124,8 +125,10 @@ export function createPublisher({ driver, log, clock, logger, settings }: Publis
     get down() {
       return down
     },
-    async publish(tickets) {
+    async publish(tickets, woken = false) {
       if (tickets.length === 0 || !isWorthwhile(tickets.length)) return { accepted: [], refused: [] }
+      if (driver.capabilities.wakes === true && !woken)
+        void log.notify(listQueueTopics(tickets)).catch(() => undefined) // Idle lanes also have turns.
       const fates = await Promise.all(tickets.map((ticket) => line.add(ticket).catch(() => unknown)))
       const accepted = tickets.filter((_, index) => fates[index]?.fate === 'accepted')
       const refused = tickets.flatMap((ticket, index) => {
@@ -160,11 +163,16 @@ export async function publishWithin(
   tickets: readonly Ticket[],
   waitMs: number,
   clock: Clock,
+  woken?: boolean,
 ): Promise<void> {
   if (tickets.length === 0) return
-  const answered = publisher.publish(tickets)
+  const answered = publisher.publish(tickets, woken)
   if (publisher.down !== undefined) return
   await inTime(answered, waitMs, clock, () => undefined)
+}
+
+export function listQueueTopics(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
+  return [...new Set(jobs.map(({ queue }) => queue))].map((queue): Topic => `queue:${queue}`)
 }
 
 function publishTo(driver: Driver, tickets: readonly Ticket[], call: CallOptions): Promise<PublishReport> {

@@ -11,9 +11,9 @@ const handBackMs = 3_000
 /** The parts of a driver that differ from broker to broker; `buildDriver` does the rest. */
 export interface DriverParts extends Pick<
   Driver,
-  'name' | 'capabilities' | 'publish' | 'refusal' | 'depth' | 'purge'
+  'name' | 'capabilities' | 'publish' | 'refusal' | 'subscribeMany' | 'depth' | 'purge'
 > {
-  /** Called once for each subscription. The subscription's `close` is called once, and `next` never after it. */
+  /** Called once for each subscription, as `subscribeMany` is. The subscription's `close` is called once, and `next` never after it. */
   subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription>
   /** Ends the connections. The subscriptions have been closed, unless that takes longer than 3 s. */
   close?(): Promise<void>
@@ -40,6 +40,15 @@ export function buildDriver(parts: DriverParts): Driver {
     await closed
   }
 
+  async function subscribe(opening: Promise<Subscription>): Promise<Subscription> {
+    const opened = await opening
+    const subscription = guard(opened, () => subscriptions.delete(subscription))
+    if (closing) await subscription.close()
+    check()
+    subscriptions.add(subscription)
+    return subscription
+  }
+
   return {
     port: 1,
     name: parts.name,
@@ -58,13 +67,17 @@ export function buildDriver(parts: DriverParts): Driver {
       : {}),
     async subscribe(queue, options) {
       check(queue)
-      const opened = await parts.subscribe(queue, options)
-      const subscription = guard(opened, () => subscriptions.delete(subscription))
-      if (closing) await subscription.close()
-      check()
-      subscriptions.add(subscription)
-      return subscription
+      return subscribe(parts.subscribe(queue, options))
     },
+    ...(parts.subscribeMany
+      ? {
+          async subscribeMany(queues: readonly QueueName[], options: SubscribeOptions) {
+            check()
+            for (const queue of queues) checkQueueName(queue)
+            return subscribe(parts.subscribeMany!(queues, options))
+          },
+        }
+      : {}),
     async depth(queue) {
       check(queue)
       return parts.depth(queue)

@@ -52,6 +52,7 @@ export class HandOvers {
     this.#unacked.add(received)
     return {
       ticket: received.ticket,
+      extra: received.extra,
       ack: async () => {
         this.#unacked.delete(received)
         // Not awaited: it may wait to be sent with others. A close waits for it.

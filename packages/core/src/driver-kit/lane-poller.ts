@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import { Backoff } from './backoff.ts'
 import { driverError, readMessage } from './errors.ts'
 import type { ErrorTable } from './errors.ts'
+import { MessageSize } from './message-size.ts'
 import type { LaneSource, SourceMessage } from './message-source.ts'
 
 /** One receive that is under way. */
@@ -14,6 +15,8 @@ export interface Poll {
   readonly openedMs: number
   /** 0: the broker answers at once. */
   readonly waitMs: number
+  /** How long lower lanes wait for what it may bring. */
+  readonly heldMs: number
 }
 
 export interface PollOutcome {
@@ -45,7 +48,7 @@ const firstPauseMs = 10
 const settledMs = 100
 /** A poll without a wait is answered in a few milliseconds. Lower lanes wait for it at most this long. */
 const answeredMs = 1_000
-/** The weight of one poll in the average number of tickets in a message. */
+/** The weight of one poll. */
 const weight = 0.5
 
 /**
@@ -63,10 +66,13 @@ export class LanePoller {
   #known = false
   /** How many polls may be open at once: doubles with each full one. */
   #width = 1
-  #ticketsPerMessage = 1
+  readonly size: MessageSize = new MessageSize(weight)
   #early = 0
   #notBeforeMs = 0
   #error: ErrandError | undefined
+  /** Since when tickets have been expected. */
+  #expectedMs: number | undefined
+  #isWoken = false
 
   constructor(options: LanePollerOptions) {
     const { source, clock } = options
@@ -88,6 +94,22 @@ export class LanePoller {
     return [...this.#open].some(({ waitMs }) => !this.#known || waitMs > 0)
   }
 
+  /**
+   * True if it must be listened to at once: it was never asked, or tickets are expected. They are after a wake-up and after
+   * each ticket, until a poll that began later has waited for nothing.
+   */
+  get isUrgent(): boolean {
+    return !this.#known || this.#expectedMs !== undefined
+  }
+
+  /** The queue was woken. */
+  wake(): void {
+    // The first poll is still to come.
+    if (!this.#known) return
+    this.#expectedMs = this.#options.clock.monotonicMs()
+    this.#isWoken = true
+  }
+
   /** How long a listening poll waits. */
   get listenMs(): number {
     return this.#known ? this.#options.longestWaitMs : 0
@@ -105,23 +127,7 @@ export class LanePoller {
 
   /** How many tickets the polls under way may bring soon. A listening poll promises none. */
   get asked(): number {
-    return this.ticketsIn(this.#short.reduce((sum, { asked }) => sum + asked, 0))
-  }
-
-  /** How many messages probably hold this many tickets. */
-  messagesFor(tickets: number): number {
-    return Math.max(1, Math.ceil(tickets / this.#ticketsPerMessage))
-  }
-
-  /** How many tickets this many messages probably hold. */
-  ticketsIn(messages: number): number {
-    return Math.floor(messages * this.#ticketsPerMessage)
-  }
-
-  /** Learns how many tickets the messages of a poll held. */
-  unpacked(messages: number, tickets: number): void {
-    if (messages === 0 || tickets === 0) return
-    this.#ticketsPerMessage += weight * (tickets / messages - this.#ticketsPerMessage)
+    return this.size.ticketsIn(this.#short.reduce((sum, { asked }) => sum + asked, 0))
   }
 
   get #short(): readonly Poll[] {
@@ -130,10 +136,7 @@ export class LanePoller {
 
   /** Until then its polls may still bring tickets that go before those of lower lanes. */
   get settlesAtMs(): number {
-    return Math.max(
-      0,
-      ...[...this.#open].map(({ openedMs, waitMs }) => openedMs + (waitMs === 0 ? answeredMs : settledMs)),
-    )
+    return Math.max(0, ...[...this.#open].map(({ openedMs, heldMs }) => openedMs + heldMs))
   }
 
   /** How long it must not be asked: after failures, and if long polls come back empty without having waited. */
@@ -144,7 +147,10 @@ export class LanePoller {
   /** Opens a poll. Never rejects: its failure is a part of the outcome. */
   async poll(asked: number, waitMs: number, signal: AbortSignal): Promise<PollOutcome> {
     const { clock, source } = this.#options
-    const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitMs }
+    // After a wake-up all lanes are polled, and which one has the ticket is unknown. It must not wait for the others.
+    const heldMs = waitMs === 0 ? answeredMs : this.#isWoken ? 0 : settledMs
+    this.#isWoken = false
+    const poll: Poll = { asked, openedMs: clock.monotonicMs(), waitMs, heldMs }
     // Until it answers, no ticket is known to wait.
     if (waitMs > 0) this.#flows = false
     this.#open.add(poll)
@@ -167,7 +173,11 @@ export class LanePoller {
     const long = waitMs > 0
     this.#known = true
     this.#error = undefined
-    this.#early = long && received === 0 && nowMs - openedMs < earlyMs ? this.#early + 1 : 0
+    const isEarly = long && received === 0 && nowMs - openedMs < earlyMs
+    this.#early = isEarly ? this.#early + 1 : 0
+    if (received > 0) this.#expectedMs = nowMs
+    else if (long && !isEarly && this.#expectedMs !== undefined && openedMs >= this.#expectedMs)
+      this.#expectedMs = undefined
     // Once may be chance. A source that does it again and again is asked once a second.
     if (this.#early > 1) this.#notBeforeMs = nowMs + Math.min(earlyMs, firstPauseMs * 2 ** (this.#early - 2))
     this.backoff.succeeded()

@@ -4,12 +4,15 @@ import { lowestLaneEvery } from '../job/lane-policy.ts'
 import { inTime } from '../in-time.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Delivery, Subscription } from '../ports/driver.ts'
+import type { Topic } from '../ports/job-log.ts'
 import type { ErrorTable } from './errors.ts'
 import { HandOvers } from './hand-overs.ts'
 import type { HandOversOptions } from './hand-overs.ts'
 import { LanePoller } from './lane-poller.ts'
+import type { IdlePolls } from './idle-polls.ts'
 import type { LaneSource, SourceMessage } from './message-source.ts'
 import { Pace } from './pace.ts'
+import { QueueNews } from './queue-news.ts'
 import { keptMs, TicketBuffer } from './ticket-buffer.ts'
 
 export interface LaneSubscriptionOptions extends HandOversOptions {
@@ -24,6 +27,16 @@ export interface LaneSubscriptionOptions extends HandOversOptions {
   readonly hiddenMs?: number | undefined
   /** What the broker's errors mean. Default: each concerns one lane, and passes. */
   readonly errors?: Pick<ErrorTable<string>, 'isCommon' | 'isFinal'> | undefined
+  /** Bounds the polls of idle lanes. Default: each lane always has one. */
+  readonly idle?: LaneIdling | undefined
+}
+
+/** For brokers where a poll has a price. Set `capabilities.wakes`, so that core wakes a queue whenever it publishes. */
+export interface LaneIdling {
+  /** One for all subscriptions of a driver. */
+  readonly polls: IdlePolls
+  /** The log's wake-ups of this queue: `(signal) => log.wakeups([`queue:${queue}`], signal)`. */
+  readonly wakeups: (signal: AbortSignal) => AsyncIterable<Topic | 'started'>
 }
 
 interface Ask {
@@ -44,7 +57,8 @@ const longestStopMs = 1_000
  * 500 ms between two asks. Each delivery is handed over once. Messages that are no tickets are set aside. A close hands back
  * the rest.
  *
- * While somebody asks, it keeps long polls open on all lanes, and more on a lane that has tickets. A poll outlives the ask
+ * While somebody asks, it keeps long polls open on all lanes, and more on a lane that has tickets. With `idle`, and more lanes
+ * than polls, idle lanes have one in turns, and a wake-up of the queue opens one on each of its lanes. A poll outlives the ask
  * that opened it, because an aborted poll may have taken tickets already, which would then stay hidden. The next ask uses
  * the open poll. If there is no next ask, the tickets that it brings are handed back.
  */
@@ -62,6 +76,7 @@ export class LaneSubscription implements Subscription {
   #lastAskedMs: number
   #timer: (() => void) | undefined
   #closing: Promise<void> | undefined
+  #news: QueueNews | undefined
 
   constructor(options: LaneSubscriptionOptions) {
     const { sources, clock, longestWaitMs = 20_000, batchSize = 10, hiddenMs = Infinity } = options
@@ -73,6 +88,7 @@ export class LaneSubscription implements Subscription {
     this.#buffer = new TicketBuffer(hiddenMs)
     this.#handOvers = new HandOvers(options)
     this.#lastAskedMs = options.clock.monotonicMs()
+    options.idle?.polls.join(sources.length)
   }
 
   next(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
@@ -129,21 +145,50 @@ export class LaneSubscription implements Subscription {
       const floor = this.#lanes.find((lane) => lane.settlesAtMs > now)?.source.lane
       const taken = this.#buffer.take(ask.max, floor)
       if (taken.length === 0) return
-      this.#pace.took(taken.length, now)
+      this.#pace.took(taken.filter(({ extra }) => !extra).length, now)
       ask.answer(taken.map((received) => this.#handOvers.deliver(received)))
     }
   }
 
   /** Opens a long poll on each lane that is not known to have tickets, so that no lane waits for another lane's poll. */
   #listen(now: number): void {
+    const { idle } = this.#options
+    const isHeard = idle?.polls.isScarce === true ? this.#hear(idle).isHeard : false
     for (const lane of this.#lanes) {
-      if (lane.flows(now) || lane.isListening || lane.remainingMs(now) > 0) continue
-      this.#poll(
-        lane,
-        this.#messagesFor(lane, Math.max(this.#demand, this.#pace.expected(now))),
-        lane.listenMs,
-      )
+      if (!this.#isQuiet(lane, now) || (isHeard === undefined && !lane.isUrgent)) continue
+      if (idle && isHeard === true && !lane.isUrgent) idle.polls.request(lane, () => this.#begin(lane))
+      else this.#listenTo(lane, now)
     }
+  }
+
+  /** Nothing has to be known of its tickets, and no poll would tell. */
+  #isQuiet(lane: LanePoller, now: number): boolean {
+    return !lane.flows(now) && !lane.isListening && lane.remainingMs(now) <= 0
+  }
+
+  /** The turn of an idle lane has come. */
+  #begin(lane: LanePoller): boolean {
+    const now = this.#options.clock.monotonicMs()
+    if (this.#closing || this.#asks.length === 0 || !this.#isQuiet(lane, now)) return false
+    this.#listenTo(lane, now)
+    return true
+  }
+
+  #listenTo(lane: LanePoller, now: number): void {
+    const tickets = Math.max(this.#demand, this.#pace.expected(now))
+    this.#poll(lane, this.#messagesFor(lane, tickets), lane.listenMs)
+  }
+
+  /** Listens from the first moment at which lanes have to wait for their turn. */
+  #hear({ wakeups }: LaneIdling): QueueNews {
+    const { clock, logger } = this.#options
+    const changed = (): void => this.#advance()
+    const woken = (): void => {
+      for (const lane of this.#lanes) lane.wake()
+      this.#advance()
+    }
+    this.#news ??= new QueueNews({ wakeups, signal: this.#aborted.signal, clock, logger, woken, changed })
+    return this.#news
   }
 
   /** Opens as many polls as the demand needs: on the highest lane that has tickets, and for the lowest lane's share. */
@@ -169,12 +214,12 @@ export class LaneSubscription implements Subscription {
     for (let room = lane.room; left > 0 && room > 0; room -= 1) {
       const asked = this.#messagesFor(lane, Math.max(left, expected))
       this.#poll(lane, asked, 0)
-      left -= lane.ticketsIn(asked)
+      left -= lane.size.ticketsIn(asked)
     }
   }
 
   #messagesFor(lane: LanePoller, tickets: number): number {
-    return Math.min(this.#batchSize, lane.messagesFor(tickets))
+    return Math.min(this.#batchSize, lane.size.messagesFor(tickets))
   }
 
   #poll(lane: LanePoller, asked: number, waitMs: number): void {
@@ -186,6 +231,7 @@ export class LaneSubscription implements Subscription {
   async #polled(lane: LanePoller, asked: number, waitMs: number): Promise<void> {
     const { signal } = this.#aborted
     const { messages, error } = await lane.poll(asked, waitMs, signal)
+    this.#options.idle?.polls.end(lane)
     if (error && signal.aborted) return
     if (error) this.#failed(lane, error)
     else this.#arrived(lane, messages)
@@ -195,7 +241,7 @@ export class LaneSubscription implements Subscription {
   #arrived(lane: LanePoller, messages: readonly SourceMessage[]): void {
     const now = this.#options.clock.monotonicMs()
     const received = this.#handOvers.receive(lane.source, messages, now)
-    lane.unpacked(messages.length, received.length)
+    lane.size.learn(messages.length, received.length)
     if (this.#closing || (this.#asks.length === 0 && now - this.#lastAskedMs >= keptMs))
       this.#handOvers.handBack(received)
     else this.#buffer.put(received)
@@ -240,7 +286,8 @@ export class LaneSubscription implements Subscription {
 
   async #end(): Promise<void> {
     this.#timer?.()
-    const { clock } = this.#options
+    const { clock, idle } = this.#options
+    idle?.polls.leave(this.#lanes)
     const settled = new AbortController()
     const late = clock.sleep(longestStopMs, settled.signal)
     for (const ask of this.#asks) ask.answer([])

@@ -22,6 +22,8 @@ export interface ReceivedMessage {
 /** One ticket of a message that was received. */
 export class Received {
   readonly ticket: Ticket
+  /** It was not asked for: it is delivered because its message is delivered whole. */
+  extra = false
   readonly #message: Settling
 
   constructor(ticket: Ticket, message: Settling) {
@@ -37,10 +39,20 @@ export class Received {
     return this.#message.parts.receivedMs ?? 0
   }
 
+  /** Identifies its message. */
+  get message(): object {
+    return this.#message
+  }
+
   /** Identifies its message, if all its tickets must be delivered together. */
   get wholeMessage(): object | undefined {
     const { redelivered = true, tickets } = this.#message.parts
     return redelivered && tickets.length > 1 ? this.#message : undefined
+  }
+
+  /** Neither acked nor handed back yet. */
+  get isOut(): boolean {
+    return this.#message.isOut(this)
   }
 
   /** Acks the message once all its tickets are acked, unless the message was handed back. */
@@ -71,6 +83,10 @@ class Settling {
 
   constructor(parts: ReceivedMessage) {
     this.parts = parts
+  }
+
+  isOut(received: Received): boolean {
+    return this.#settled === undefined && !this.#acked.has(received)
   }
 
   ack(received: Received): Promise<void> {

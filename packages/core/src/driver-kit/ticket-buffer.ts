@@ -54,7 +54,7 @@ export class TicketBuffer {
 
   /**
    * Takes at most `max`, highest lane first, with the share that the lane policy wants from the lowest lane. If a message
-   * must be delivered whole, its other tickets are added. Lanes below `floor` are left out: a poll on `floor` has just been
+   * must be delivered whole, its other tickets are added as extra ones. Lanes below `floor` are left out: a poll on `floor` has just been
    * opened and may bring tickets.
    */
   take(max: number, floor: Lane | undefined): readonly Received[] {
@@ -69,11 +69,12 @@ export class TicketBuffer {
     const wanted = new Set([...rest, ...share])
     const whole = new Set([...wanted].flatMap(({ wholeMessage }) => wholeMessage ?? []))
     const taken = this.#remove((each) => wanted.has(each) || whole.has(each.wholeMessage ?? each))
-    // The others of a whole message are there to be looked at. No slot is free for them.
-    this.#policy.granted(Math.min(taken.length, max))
-    // Those that were wanted come first: the others must not take the share of the lowest lane.
-    const order = (each: Received): number => (wanted.has(each) ? 0 : 1)
-    return taken.toSorted((a, b) => order(a) - order(b) || laneRank[a.lane] - laneRank[b.lane])
+    for (const each of taken) each.extra = !wanted.has(each)
+    this.#policy.granted(
+      wanted.size,
+      [...wanted].map(({ lane }) => lane),
+    )
+    return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
   }
 
   /** Takes those that must go back. */

@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { workerDefaults } from '../config/defaults.ts'
+import { crypto } from '../crypto.ts'
 import { ErrandError } from '../errors.ts'
 import { inTime } from '../in-time.ts'
 import type { WorkerRef } from '../job/claim.ts'
@@ -21,7 +21,13 @@ export async function checkDriver(
   context: DriverContext,
 ): Promise<void> {
   const { leaseMs, graceMs } = workerDefaults
-  const worker: WorkerRef = { id: randomUUID(), host: hostname(), pid: process.pid, leaseMs, graceMs }
+  const worker: WorkerRef = {
+    id: crypto().randomUUID(),
+    host: hostname(),
+    pid: process.pid,
+    leaseMs,
+    graceMs,
+  }
   const driver = factory.open(context)
   const answered = (work: Promise<void>): Promise<void> =>
     inTime(work, answerMs, context.clock, () => {

@@ -13,6 +13,7 @@ import type {
 } from '../ports/driver.ts'
 import type { DriverAddress, Transfer } from '../ports/transfer.ts'
 import { RoutedSubscription } from './routed-subscription.ts'
+import type { RoutedSubscriptionParts } from './routed-subscription.ts'
 import { describePlace, driversInUse } from './places.ts'
 import type { Route } from './route.ts'
 
@@ -211,12 +212,28 @@ export class RoutedDriver implements Driver, Route {
     return this.#current.refusal?.()
   }
 
-  async subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription> {
+  subscribe(queue: QueueName, options: SubscribeOptions): Promise<Subscription> {
+    return this.#subscribe({ queues: [queue], many: false, options })
+  }
+
+  /** Missing while one of the drivers in use cannot do it. */
+  get subscribeMany(): Driver['subscribeMany'] {
+    if (!this.#drivers.every((driver) => driver.subscribeMany)) return undefined
+    return (queues, options) => this.#subscribe({ queues, many: true, options })
+  }
+
+  get #drivers(): readonly Driver[] {
+    return this.#old ? [this.#current, this.#old] : [this.#current]
+  }
+
+  async #subscribe(
+    parts: Pick<RoutedSubscriptionParts, 'queues' | 'many' | 'options'>,
+  ): Promise<Subscription> {
     const { clock, logger } = this.#parts.context
     const closed = (): void => void this.#subscriptions.delete(subscription)
-    const subscription = new RoutedSubscription({ queue, options, clock, logger, closed })
+    const subscription = new RoutedSubscription({ ...parts, clock, logger, closed })
     this.#subscriptions.add(subscription)
-    await subscription.begin(this.#old ? [this.#current, this.#old] : [this.#current])
+    await subscription.begin(this.#drivers)
     return subscription
   }
 

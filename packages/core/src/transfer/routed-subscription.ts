@@ -5,10 +5,11 @@ import type { Clock } from '../ports/clock.ts'
 import type { Delivery, Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
 import { untilAborted } from '../wait.ts'
 import { Side } from './side.ts'
-import type { SideParts } from './side.ts'
 
 export interface RoutedSubscriptionParts {
-  readonly queue: QueueName
+  readonly queues: readonly QueueName[]
+  /** Whether it is one for many queues. Then it uses only drivers that can do that. */
+  readonly many: boolean
   readonly options: SubscribeOptions
   readonly clock: Clock
   readonly logger: Logger
@@ -19,7 +20,7 @@ export interface RoutedSubscriptionParts {
 const lingerMs = 1_000
 
 /**
- * A queue's subscription at the driver in use. While the system moves, it is one at both drivers, and the first that
+ * The subscription of a queue, or of many, at the driver in use. While the system moves, it is one at both drivers, and the first that
  * has something answers. Otherwise it passes through to the only driver.
  */
 export class RoutedSubscription implements Subscription {
@@ -41,7 +42,7 @@ export class RoutedSubscription implements Subscription {
    * @throws what the driver in use throws, if none can subscribe.
    */
   async begin(drivers: readonly Driver[]): Promise<void> {
-    this.#sides = drivers.map((driver) => this.#side(driver))
+    this.#sides = this.#usable(drivers).map((driver) => this.#side(driver))
     const connecting = this.#sides.map((side) => side.connect())
     // A broken driver must not keep the other one waiting: the slower one joins later. There may be another one by then.
     for (const [index, side] of this.#sides.entries()) void this.#join(side, connecting[index])
@@ -59,7 +60,7 @@ export class RoutedSubscription implements Subscription {
   async use(drivers: readonly Driver[]): Promise<void> {
     if (this.#closing) return this.#closing
     const before = this.#sides
-    this.#sides = drivers.map((driver) => {
+    this.#sides = this.#usable(drivers).map((driver) => {
       const known = before.find((side) => side.driver === driver)
       if (known) return known
       const side = this.#side(driver)
@@ -148,9 +149,17 @@ export class RoutedSubscription implements Subscription {
   }
 
   #side(driver: Driver): Side {
-    const { queue, options, clock, logger } = this.#parts
-    const parts: SideParts = { queue, options, clock, logger, mended: () => this.#interrupt() }
-    return new Side(driver, parts)
+    const { queues, many, options, clock, logger } = this.#parts
+    const subscribe = (): Promise<Subscription> =>
+      many && driver.subscribeMany
+        ? driver.subscribeMany(queues, options)
+        : driver.subscribe(queues[0]!, options)
+    return new Side(driver, { subscribe, queues, clock, logger, mended: () => this.#interrupt() })
+  }
+
+  /** The worker replaces a subscription for many queues as soon as a driver comes that can take from one only. */
+  #usable(drivers: readonly Driver[]): readonly Driver[] {
+    return this.#parts.many ? drivers.filter((driver) => driver.subscribeMany) : drivers
   }
 
   async #join(side: Side, connecting: Promise<void> | undefined): Promise<void> {

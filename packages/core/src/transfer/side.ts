@@ -1,13 +1,14 @@
 import { workerDefaults } from '../config/defaults.ts'
+import { describeQueues } from '../describe-queues.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Driver, SubscribeOptions, Subscription } from '../ports/driver.ts'
+import type { Driver, Subscription } from '../ports/driver.ts'
 import { backoffMs } from '../supervise.ts'
 
 export interface SideParts {
-  readonly queue: QueueName
-  readonly options: SubscribeOptions
+  readonly subscribe: () => Promise<Subscription>
+  readonly queues: readonly QueueName[]
   readonly clock: Clock
   readonly logger: Logger
   /** It has a subscription again. */
@@ -35,8 +36,8 @@ export class Side {
 
   /** @throws what the driver throws */
   async connect(): Promise<void> {
-    const { queue, options, clock } = this.#parts
-    const subscription = await this.driver.subscribe(queue, options)
+    const { subscribe, clock } = this.#parts
+    const subscription = await subscribe()
     if (this.#ended.signal.aborted) return subscription.close()
     this.#subscription = subscription
     this.#connectedMs = clock.monotonicMs()
@@ -54,15 +55,15 @@ export class Side {
 
   /** Tries until it has a subscription, or ends. Never rejects. */
   async mend(reason: unknown): Promise<void> {
-    const { queue, clock, logger, mended } = this.#parts
+    const { queues, clock, logger, mended } = this.#parts
     const { resubscribeMinMs, resubscribeMaxMs } = workerDefaults
     const { signal } = this.#ended
     for (let error = reason; !signal.aborted;) {
       this.#failures += 1
       const waitMs = Math.round(backoffMs(this.#failures, resubscribeMinMs, resubscribeMaxMs))
       logger.warn(
-        { err: error, driver: this.driver.name, queue, failures: this.#failures, waitMs },
-        `the subscription of queue ${queue} failed during a transfer; it is tried again`,
+        { err: error, driver: this.driver.name, queues, failures: this.#failures, waitMs },
+        `the subscription of ${describeQueues(queues)} failed during a transfer; it is tried again`,
       )
       await clock.sleep(waitMs, signal)
       if (signal.aborted) return

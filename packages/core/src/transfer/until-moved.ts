@@ -6,6 +6,7 @@ import { lookEveryMs } from './routed-driver.ts'
 import { Drain } from './drain.ts'
 import type { LeftQueue } from './drain.ts'
 import type { Connection, OperateDeps } from '../operate/connection.ts'
+import { readyAtMost } from '../operate/ready-at-most.ts'
 import type { TransferOptions, TransferStatus } from './transfer.ts'
 import { workerInfo } from '../operate/workers.ts'
 
@@ -107,7 +108,7 @@ async function expedite(log: JobLog): Promise<void> {
   const queues = await log.queues()
   const names = queues.map(({ name }) => name)
   // Relays give the jobs a new grace at the same time, so this loop has a limit of its own.
-  let most = queues.reduce((sum, { ready }) => sum + ready, 0)
+  let most = queues.reduce((sum, queue) => sum + readyAtMost(queue), 0)
   while (most > 0) {
     const { jobs, more } = await log.expedite(names, { limit: expediteAtOnce })
     most -= expediteAtOnce

@@ -32,8 +32,6 @@ export interface Parts {
   readonly worker: ResolvedWorker
   readonly ref: WorkerRef
   readonly queues: readonly QueueName[]
-  /** How many jobs of each queue run at a time; queues of one pool share theirs. */
-  readonly slots: Readonly<Record<QueueName, number>>
   readonly runs: Runs
   readonly heartbeat: Heartbeat
   readonly progress: ProgressReports
@@ -136,14 +134,14 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   const resubscribed = (queue: QueueName): void => relay.returned(queue)
   const ahead = ![...worker.handlers.values()].some(({ job }) => resolvedJob(job).onCrash === 'fail')
   const service = new Service(clock, logger, surroundings.served)
-  const shared = { ahead, allowance, deps, ref, gate, runs, runner }
+  const { trips } = settler
+  const shared = { ahead, allowance, deps, ref, gate, runs, runner, trips }
   const poolParts = { ...shared, grants, hooks, leaseOut, resubscribed, service }
   const pools = sizes.map((pool) => new Pool(pool.queues, pool.size, poolParts))
   return {
     worker,
     ref,
     queues,
-    slots,
     runs,
     heartbeat: beats,
     progress,

@@ -13,9 +13,9 @@ const handled = ['SIGTERM', 'SIGINT'] as const
 
 /**
  * Ctrl-C in a terminal reaches every process of its group, and a runner such as npm passes it on. Two signals so close
- * are one.
+ * are one. With `--watch` two processes pass it on, one after the other, which takes a busy machine over 300 ms.
  */
-const sameSignalMs = 300
+const sameSignalMs = 1_000
 
 /** Time for the application to close what it opened, after its last worker has stopped. */
 const exitAfterMs = 1_000
@@ -24,7 +24,7 @@ const exitAfterMs = 1_000
 const listening = new Set<SignalParts>()
 
 /**
- * Stops a worker by signals. The first one drains. A second one, more than 300 ms later, aborts what runs. The process
+ * Stops a worker by signals. The first one drains. A second one, more than a second later, aborts what runs. The process
  * ends when the last worker has stopped: with 0 after a drain, with 128 plus the signal's number after a second signal,
  * with 1 after a failure. Returns a function that stops listening.
  */

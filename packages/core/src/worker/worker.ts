@@ -179,7 +179,7 @@ class RunningWorker implements Worker {
   #sayWhetherItTakes({ pools }: Parts): void {
     const feeds = pools.flatMap((pool) => pool.feeds)
     const served = feeds.filter((feed) => feed.trouble === undefined)
-    const queues = served.map((feed) => feed.queue)
+    const queues = served.flatMap((feed) => feed.open)
     this.#isServed = served.length > 0
     if (this.#isServed) this.#deps.logger.info({ queues }, 'the worker takes jobs')
     else this.#deps.logger.warn({ why: this.#why() }, 'the worker takes no jobs yet')
@@ -214,9 +214,7 @@ class RunningWorker implements Worker {
     parts.progress.told(toldUpTo)
     parts.reconciler.answered(reply, sentMs)
     void this.#deps.route.follow(reply.transfer)
-    for (const pool of parts.pools) {
-      for (const feed of pool.feeds) feed.pause(reply.paused.includes(feed.queue))
-    }
+    for (const pool of parts.pools) pool.pause(reply.paused)
     this.#report(parts)
     if (reply.stop && !this.#stopping.signal.aborted) {
       this.#deps.logger.info({}, 'an operator has asked this worker to stop')
@@ -243,8 +241,9 @@ class RunningWorker implements Worker {
     if (this.#options.signals ?? true) void ended.then(({ deaf }) => exit(1, deaf > 0))
   }
 
-  #report({ heartbeat, queues, slots, settler }: Parts): void {
+  #report({ heartbeat, queues, pools, settler }: Parts): void {
     const why = this.#why()
+    const slots = Object.assign({}, ...pools.map((pool) => pool.takes)) as Readonly<Record<string, number>>
     const drivers = this.#deps.route.places
     heartbeat.report({ queues, slots, taking: why === undefined, why, drivers, givenUp: settler.givenUp })
   }

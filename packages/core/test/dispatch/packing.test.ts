@@ -25,6 +25,7 @@ const media = (workers: number, slots: number | undefined) => async () => [{ que
 describe('how many tickets a message may carry', () => {
   it('is what one worker takes at a time, twice, and at most 20', async () => {
     for (const [slots, most] of [
+      [0, 1],
       [1, 2],
       [4, 8],
       [10, 20],

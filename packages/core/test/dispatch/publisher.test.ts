@@ -8,7 +8,7 @@ import { recordingLogger } from '../recording-logger.ts'
 
 const ticket = (id: string): Ticket => ({ id, queue: 'q', lane: 'normal', log: 'l' })
 
-const log = { served: async () => [] }
+const log = { served: async () => [], notify: async () => undefined }
 
 function hangingDriver(): Driver {
   return {
@@ -89,4 +89,23 @@ test('a driver that was left while it hung does not hold up what is published to
   expect(await hanging).toEqual({ accepted: [], refused: [] })
   expect(publisher.down).toBeUndefined()
   expect(logger.lines).toEqual([])
+})
+
+test('a driver that listens to wake-ups has the queues woken, unless they have been', async () => {
+  const clock = virtualClock()
+  const logger = recordingLogger()
+  const woken: string[] = []
+  const driver: Driver = {
+    ...hangingDriver(),
+    capabilities: { delivers: 'tickets', depth: 'exact', wakes: true },
+    publish: async (tickets) => ({ accepted: tickets, refused: [] }),
+  }
+  const { settings } = resolveConfig({ logger })
+  const wakingLog = { ...log, notify: async (topics: readonly string[]) => void woken.push(...topics) }
+  const publisher = createPublisher({ driver, log: wakingLog, clock, logger, settings })
+  await publisher.publish([ticket('1')], true)
+  expect(woken).toEqual([])
+  await publisher.publish([ticket('2'), ticket('3')])
+  expect(woken).toEqual(['queue:q'])
+  await publisher.close()
 })

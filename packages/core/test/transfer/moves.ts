@@ -9,8 +9,14 @@ export const by = 'mia'
 
 export const sortIds = (...ids: readonly (string | undefined)[]): string[] => ids.map(String).toSorted()
 
-export async function dispatchJobs(on: Rig, { errand }: Process, count: number): Promise<string[]> {
-  const receipts = await on.passing(errand.dispatchMany(Array.from({ length: count }, (_, n) => job.with(n))))
+export async function dispatchJobs(
+  on: Rig,
+  { errand }: Process,
+  count: number,
+  jobs: readonly (typeof job)[] = [job],
+): Promise<string[]> {
+  const requests = Array.from({ length: count }, (_, n) => jobs[n % jobs.length]!.with(n))
+  const receipts = await on.passing(errand.dispatchMany(requests))
   return receipts.map(({ id }) => id)
 }
 

@@ -8,7 +8,13 @@ import { ErrandError } from '../../src/errors.ts'
 import { errandOver } from '../../src/errand.ts'
 import type { Errand } from '../../src/errand.ts'
 import { createInstance } from '../../src/instance.ts'
-import type { Delivery, Driver, DriverFactory } from '../../src/ports/driver.ts'
+import type {
+  Delivery,
+  Driver,
+  DriverFactory,
+  SubscribeOptions,
+  Subscription,
+} from '../../src/ports/driver.ts'
 import type { JobLog, LogFactory } from '../../src/ports/job-log.ts'
 import type { Transfer } from '../../src/ports/transfer.ts'
 import { systemClock } from '../../src/ports/system-clock.ts'
@@ -22,6 +28,8 @@ import { recordingLogger } from '../recording-logger.ts'
 import type { RecordedLine } from '../recording-logger.ts'
 
 export const job = defineJob({ name: 'a', queue: 'q', payload: z.number() })
+/** In another queue of the same pool. */
+export const otherJob = defineJob({ name: 'b', queue: 'other', payload: z.number() })
 
 /** A broker of the test: its driver, and what a test sees of it. */
 interface Broker {
@@ -130,11 +138,13 @@ export function rig(): Rig {
       return { errand, lines: logger.lines, env }
     },
     async work({ errand }, { concurrency = 10, run = async () => undefined } = {}) {
-      const handler = handle(job, async (_payload, ctx) => {
-        ran.push(ctx.job.id)
-        await run()
-      })
-      const worker = errand.work(defineWorker({ concurrency, handlers: [handler] }), { signals: false })
+      const handlers = [job, otherJob].map((each) =>
+        handle(each, async (_payload, ctx) => {
+          ran.push(ctx.job.id)
+          await run()
+        }),
+      )
+      const worker = errand.work(defineWorker({ concurrency, handlers }), { signals: false })
       workers.push(worker)
       await passing(worker.ready)
       return worker
@@ -210,6 +220,31 @@ function claimsBroker(): Broker {
       name: 'database',
       open({ log, clock }) {
         made.open += 1
+        const subscribe = async (
+          queues: readonly string[],
+          { worker }: SubscribeOptions,
+        ): Promise<Subscription> => {
+          const end = new AbortController()
+          return {
+            close: async () => end.abort(),
+            async next(max, signal): Promise<readonly Delivery[]> {
+              while (!signal.aborted && !end.signal.aborted) {
+                const claims = await log.take(queues, max, worker, crypto.randomUUID())
+                const nothing = async (): Promise<void> => undefined
+                if (claims.length > 0) {
+                  return claims.map((granted) => ({
+                    ticket: { id: granted.id, queue: granted.job.queue, lane: granted.job.lane, log: '' },
+                    granted,
+                    ack: nothing,
+                    release: nothing,
+                  }))
+                }
+                await clock.sleep(100, AbortSignal.any([signal, end.signal]))
+              }
+              return []
+            },
+          }
+        }
         return {
           port: 1,
           name: 'database',
@@ -218,28 +253,8 @@ function claimsBroker(): Broker {
           depth: async () => undefined,
           purge: async () => undefined,
           close: async () => void (made.open -= 1),
-          async subscribe(queue, { worker }) {
-            const end = new AbortController()
-            return {
-              close: async () => end.abort(),
-              async next(max, signal): Promise<readonly Delivery[]> {
-                while (!signal.aborted && !end.signal.aborted) {
-                  const claims = await log.take([queue], max, worker, crypto.randomUUID())
-                  const nothing = async (): Promise<void> => undefined
-                  if (claims.length > 0) {
-                    return claims.map((granted) => ({
-                      ticket: { id: granted.id, queue, lane: granted.job.lane, log: '' },
-                      granted,
-                      ack: nothing,
-                      release: nothing,
-                    }))
-                  }
-                  await clock.sleep(100, AbortSignal.any([signal, end.signal]))
-                }
-                return []
-              },
-            }
-          },
+          subscribe: async (queue, options) => subscribe([queue], options),
+          subscribeMany: subscribe,
         }
       },
     },

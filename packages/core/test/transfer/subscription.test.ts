@@ -103,7 +103,7 @@ async function subscribed(...drivers: readonly HandDriver[]): Promise<Stage> {
   const logger = recordingLogger()
   let mostClaims = 0
   const options = { worker, mostClaims: () => mostClaims }
-  const parts = { queue: 'q', options, clock, logger, closed: () => undefined }
+  const parts = { queues: ['q'], many: false, options, clock, logger, closed: () => undefined }
   const subscription = new RoutedSubscription(parts)
   await subscription.begin(drivers.map(({ driver }) => driver))
   return {
@@ -201,7 +201,14 @@ test('a driver that hangs while it is subscribed to is left in the middle of it'
   const [dead, next] = [handDriver(), handDriver()]
   dead.hangs = true
   const clock = virtualClock()
-  const parts = { queue: 'q', options: { worker }, clock, logger: recordingLogger(), closed: () => undefined }
+  const parts = {
+    queues: ['q'],
+    many: false,
+    options: { worker },
+    clock,
+    logger: recordingLogger(),
+    closed: () => undefined,
+  }
   const subscription = new RoutedSubscription(parts)
   const begun = subscription.begin([dead.driver])
   void subscription.use([next.driver, dead.driver])
@@ -219,7 +226,8 @@ test.each(['answers', 'refuses'] as const)(
     old.slow = slow.promise
     const clock = virtualClock()
     const parts = {
-      queue: 'q',
+      queues: ['q'],
+      many: false,
       options: { worker },
       clock,
       logger: recordingLogger(),

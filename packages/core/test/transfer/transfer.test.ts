@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { TransferStatus } from '../../src/index.ts'
 import { a, b, by, sortIds, dispatchJobs, waitUntilSettled, listDrivers } from './moves.ts'
-import { job, rig } from './rig.ts'
+import { job, otherJob, rig } from './rig.ts'
 
 test.each([
   { from: a, to: b },
@@ -11,7 +11,7 @@ test.each([
   await using on = rig()
   on.broker(to)
   const [one, two, web] = [on.process(from), on.process(from), on.process(from)]
-  const before = await dispatchJobs(on, web, 40)
+  const before = await dispatchJobs(on, web, 40, [job, otherJob])
   const slowly = { concurrency: 2, run: () => new Promise<void>((resolve) => setTimeout(resolve, 2)) }
   await on.work(one, slowly)
   await on.work(two, slowly)
@@ -31,7 +31,7 @@ test.each([
   expect(await listDrivers(on)).toEqual([[place], [place]])
   expect(place).toContain(to)
   expect(on.broker(from).open).toBe(0)
-  const after = await dispatchJobs(on, web, 5)
+  const after = await dispatchJobs(on, web, 6, [job, otherJob])
   await waitUntilSettled(on)
   expect(on.ran.toSorted()).toEqual([...before, ...during, ...after].toSorted())
 })
@@ -179,7 +179,7 @@ test('a broker that burns is left as well: nobody waits for its tickets, and eve
   expect(on.ran).toContain(during)
   expect(await on.passing(moving)).toMatchObject({
     phase: 'moved',
-    left: [{ queue: 'q', why: 'unreachable' }],
+    left: ['other', 'q'].map((queue) => ({ queue, why: 'unreachable' })),
   })
   await waitUntilSettled(on)
   expect(on.ran.toSorted()).toEqual(sortIds(...ids, during))

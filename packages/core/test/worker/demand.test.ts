@@ -5,6 +5,7 @@ import { Demand } from '../../src/worker/intake/demand.ts'
 import type { Ask, Line } from '../../src/worker/intake/demand.ts'
 import type { Seats } from '../../src/worker/intake/seats.ts'
 import type { Slot } from '../../src/worker/run/slot.ts'
+import { tries } from '../../../../integration-tests/services/tries.ts'
 
 const never = new AbortController().signal
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -36,7 +37,7 @@ function answer(ask: Ask | undefined, jobs: number): readonly Slot[] {
 
 test('a pool with one queue asks for every free slot', async () => {
   const demand = new Demand(10, virtualClock())
-  const line = demand.join('only')
+  const line = demand.join()
   const first = asking(demand, line)
   await turn()
   expect(first.got?.max).toBe(10)
@@ -48,7 +49,7 @@ test('a pool with one queue asks for every free slot', async () => {
 
 test('slots that come free in one turn of the event loop are one ask', async () => {
   const demand = new Demand(4, virtualClock())
-  const line = demand.join('only')
+  const line = demand.join()
   const first = asking(demand, line)
   await turn()
   const slots = answer(first.got, 4)
@@ -63,7 +64,7 @@ test('slots that come free in one turn of the event loop are one ask', async () 
 
 test('idle queues ask for one slot each, and a busy one for the rest', async () => {
   const demand = new Demand(10, virtualClock())
-  const lines = ['busy', 'idle', 'idle too'].map((queue) => demand.join(queue))
+  const lines = ['busy', 'idle', 'idle too'].map(() => demand.join())
   const asks = lines.map((line) => asking(demand, line))
   await turn()
   expect(asks.map(({ got }) => got?.max)).toEqual([1, 1, 1])
@@ -76,7 +77,7 @@ test('idle queues ask for one slot each, and a busy one for the rest', async () 
 test('an idle ask gives its slot to a busy queue that needs it, and gets a turn again', async () => {
   const clock = virtualClock()
   const demand = new Demand(2, clock)
-  const [busy, idle] = [demand.join('busy'), demand.join('idle')]
+  const [busy, idle] = [demand.join(), demand.join()]
   const first = asking(demand, busy)
   const waiting = asking(demand, idle)
   await turn()
@@ -105,7 +106,7 @@ test('an idle ask gives its slot to a busy queue that needs it, and gets a turn 
 test('a queue that gave its slot to a busy one gets it back when that one has no more jobs', async () => {
   const clock = virtualClock()
   const demand = new Demand(1, clock)
-  const [busy, idle] = [demand.join('busy'), demand.join('idle')]
+  const [busy, idle] = [demand.join(), demand.join()]
   const first = asking(demand, busy)
   await turn()
   const [slot] = answer(first.got, 1)
@@ -138,7 +139,7 @@ test('more idle queues than slots take turns', async () => {
   const demand = new Demand(1, clock)
   const served: string[] = []
   for (const queue of ['a', 'b', 'c']) {
-    const line = demand.join(queue)
+    const line = demand.join()
     void (async (): Promise<void> => {
       for (;;) {
         const ask = await demand.ask(line, never)
@@ -155,7 +156,7 @@ test('more idle queues than slots take turns', async () => {
 
 test('slots can be borrowed from an ask that has no answer; it gives way when they are filled', async () => {
   const demand = new Demand(3, virtualClock())
-  const ask = asking(demand, demand.join('only'))
+  const ask = asking(demand, demand.join())
   await turn()
   using seats = await demand.borrow(2, never)
   expect(begin(seats, 3)).toHaveLength(2)
@@ -177,7 +178,7 @@ test('whatever happens, no more is asked for in all than is free, and no slot is
       async (size, steps) => {
         const clock = virtualClock()
         const demand = new Demand(size, clock)
-        const lines = ['a', 'b', 'c', 'd'].map((queue) => demand.join(queue))
+        const lines = ['a', 'b', 'c', 'd'].map(() => demand.join())
         const asks = new Map<number, { got: Ask | undefined }>()
         const running: Slot[] = []
         for (const { queue, does, jobs } of steps) {
@@ -204,6 +205,6 @@ test('whatever happens, no more is asked for in all than is free, and no slot is
         }
       },
     ),
-    { numRuns: 60 },
+    tries(60),
   )
 })

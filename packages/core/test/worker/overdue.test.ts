@@ -4,7 +4,7 @@ import { defineJob, handle } from '../../src/index.ts'
 import type { JobLog } from '../../src/ports/job-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { memoryDriver } from '../../src/testing/memory-driver.ts'
-import { losingDriver } from './faults.ts'
+import { faultyDriver, losingDriver } from './faults.ts'
 import { eventually, hold, stage } from './stage.ts'
 
 const chore = defineJob({ name: 'chore', payload: z.object({ what: z.string() }) })
@@ -61,3 +61,41 @@ test('a job that the log grants beyond what was asked for goes back at once, and
   for (let minute = 0; minute < 5; minute += 1) await clock.advance(60_000)
   for (const { id } of jobs) await on.until(id, 'succeeded')
 })
+
+test.each([
+  ['is not there yet', (opened: Promise<void>) => opened],
+  ['fails', () => Promise.reject(new Error('the broker is away'))],
+])(
+  'a worker whose subscription %s publishes no overdue job again, and runs them from the log',
+  async (_, opening) => {
+    const clock = virtualClock()
+    const [opened, published] = [hold(), [] as string[]]
+    const driver = faultyDriver((real) => ({
+      async publish(tickets) {
+        published.push(...tickets.map(({ id }) => id))
+        return { accepted: tickets, refused: [] }
+      },
+      async subscribe(...parameters) {
+        await opening(opened.promise)
+        return real.subscribe(...parameters)
+      },
+    }))
+    await using on = stage({ clock, driver })
+    const jobs = await on.errand.dispatchMany([chore.with({ what: 'one' }), chore.with({ what: 'two' })])
+    const ids = jobs.map(({ id }) => id)
+    await eventually(() => expect(published.toSorted()).toEqual(ids.toSorted()))
+    await clock.advance(31_000)
+
+    const seen: string[] = []
+    const handler = handle(chore, ({ what }) => void seen.push(what))
+    const worker = on.errand.work({ concurrency: 2, handlers: [handler] }, { signals: false })
+    await eventually(async () => {
+      await clock.advance(1_000)
+      expect(seen.toSorted()).toEqual(['one', 'two'])
+    })
+    expect(published.toSorted(), 'each ticket was published once').toEqual(ids.toSorted())
+    opened.resolve()
+    for (const id of ids) await on.until(id, 'succeeded')
+    await worker.stop()
+  },
+)

@@ -17,6 +17,9 @@ import { realPause, until } from '../until.ts'
 import type { DriverHarness, DriverUnderTest } from './harness.ts'
 
 const stepMs = 10
+/** A driver of a polled broker keeps tickets for this long, and waits longer for those of higher lanes. */
+const patienceMs = 500
+const mostTries = 10
 
 /** The stage of a story about a driver: a queue of its own, and short methods for what stories do. */
 export class DriverScene {
@@ -43,6 +46,20 @@ export class DriverScene {
 
   newQueue(): QueueName {
     return `queue-${randomBytes(5).toString('hex')}`
+  }
+
+  /**
+   * The outcome of an act that shows the order of lanes. If the broker was so slow that a driver does not wait for it, the act is
+   * repeated with another queue: it has shown nothing.
+   * @param prepare makes ready what the act needs, in this queue. Its time does not count.
+   */
+  async quickly<T>(prepare: (queue: QueueName) => Promise<() => Promise<T>>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      const act = await prepare(this.newQueue())
+      const fromMs = performance.now()
+      const result = await act()
+      if (performance.now() - fromMs < patienceMs || tries === mostTries) return result
+    }
   }
 
   another(): Promise<Driver> {

@@ -4,10 +4,8 @@ import type { Seats } from './seats.ts'
 import { Slots } from './slots.ts'
 import { waitFor } from '../../wait.ts'
 
-/** A queue's place in the line for the slots of its pool. */
-export interface Line {
-  readonly queue: string
-}
+/** A feed's place in the line for the slots of its pool. */
+export type Line = object
 
 /** Leave to ask a subscription for at most `max` deliveries. */
 export interface Ask {
@@ -35,7 +33,7 @@ interface Borrower {
   readonly resolve: (seats: Seats) => void
 }
 
-interface Place extends Line {
+interface Place {
   waiting: (() => void) | undefined
   open: OpenAsk | undefined
   /** Its last ask was answered with jobs. */
@@ -84,8 +82,8 @@ export class Demand {
     return this.slots.free === 0 ? 0 : this.#clock.monotonicMs() - this.#roomSinceMs
   }
 
-  join(queue: string): Line {
-    const place: Place = { queue, waiting: undefined, open: undefined, busy: false, turn: 0, restsUntil: 0 }
+  join(): Line {
+    const place: Place = { waiting: undefined, open: undefined, busy: false, turn: 0, restsUntil: 0 }
     this.#places.add(place)
     return place
   }

@@ -4,7 +4,7 @@ import type { Claim, RequestId, Verdict, WorkerRef } from '../../job/claim.ts'
 import type { QueueName, Ticket } from '../../job/ticket.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { JobLog } from '../../ports/job-log.ts'
+import type { ClaimOptions, JobLog } from '../../ports/job-log.ts'
 import { backoffMs } from '../../supervise.ts'
 import { isObserved, trace } from '../../telemetry/channels.ts'
 import { observedTake } from '../../telemetry/take.ts'
@@ -38,10 +38,10 @@ export class Grants {
   }
 
   /** @throws `E_LEASE_OUT`, and what the log throws once the lease is out. */
-  claim(tickets: readonly Ticket[], max: number): Promise<readonly Verdict[]> {
+  claim(tickets: readonly Ticket[], max: number, options?: ClaimOptions): Promise<readonly Verdict[]> {
     const { log, ref } = this.#options
     const ask = (): Promise<readonly Verdict[]> =>
-      this.#untilAnswered((request) => log.claim(tickets, max, ref, request))
+      this.#untilAnswered((request) => log.claim(tickets, max, ref, request, options))
     if (!isObserved('claim')) return ask()
     const queues = [...new Set(tickets.map(({ queue }) => queue))]
     return trace('claim', { worker: ref.id, queues, tickets: tickets.length, max }, async (context) => {

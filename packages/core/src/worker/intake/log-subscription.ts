@@ -10,16 +10,16 @@ import type { Grants } from './grants.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 
-/** A queue that is fed by a broker. */
-export interface FedQueue {
-  readonly queue: QueueName
-  readonly paused: boolean
+/** Queues that are fed by a broker. */
+export interface FedQueues {
+  /** Those that are not paused. */
+  readonly open: readonly QueueName[]
   /** How long the broker has brought nothing although slots were free. */
   readonly quietMs: number
 }
 
 export interface LogSubscriptionParts {
-  readonly feeds: readonly FedQueue[]
+  readonly feeds: () => readonly FedQueues[]
   readonly grants: Grants
   readonly demand: Demand
   readonly gate: PauseGate
@@ -64,7 +64,7 @@ export class LogSubscription {
     const { feeds, clock, gate, isNeeded } = this.#parts
     const { overdueEveryMs, quietMs } = workerDefaults
     let dueMs = clock.monotonicMs() + jittered(overdueEveryMs)
-    const lookedMs = new Map<FedQueue, number>()
+    const lookedMs = new WeakMap<FedQueues, number>()
     while (!stop.aborted) {
       await gate.opened(stop)
       if (!isNeeded()) {
@@ -72,7 +72,7 @@ export class LogSubscription {
         continue
       }
       const now = clock.monotonicMs()
-      const open = feeds.filter((feed) => !feed.paused)
+      const open = feeds().filter((feed) => feed.open.length > 0)
       const quiet = open.filter(
         (feed) => Math.min(feed.quietMs, now - (lookedMs.get(feed) ?? -Infinity)) >= quietMs,
       )
@@ -87,14 +87,14 @@ export class LogSubscription {
   }
 
   /** Goes on while something is overdue. */
-  async #takeAll(feeds: readonly FedQueue[], stop: AbortSignal): Promise<void> {
+  async #takeAll(feeds: readonly FedQueues[], stop: AbortSignal): Promise<void> {
     const { demand, gate } = this.#parts
     while (gate.isOpen && !stop.aborted) {
       if ((await this.#take(feeds, demand.slots.size, stop)) === 0) return
     }
   }
 
-  async #take(feeds: readonly FedQueue[], max: number, stop: AbortSignal): Promise<number> {
+  async #take(feeds: readonly FedQueues[], max: number, stop: AbortSignal): Promise<number> {
     if (feeds.length === 0) return 0
     const granted = await this.#start(feeds, max, stop)
     if (granted > 0) this.#parts.demand.rebalance()
@@ -102,7 +102,7 @@ export class LogSubscription {
   }
 
   /** Returns how many were granted. */
-  async #start(feeds: readonly FedQueue[], max: number, stop: AbortSignal): Promise<number> {
+  async #start(feeds: readonly FedQueues[], max: number, stop: AbortSignal): Promise<number> {
     const { demand, gate, grants, runs, runner, leaseOut } = this.#parts
     using seats = await demand.borrow(max, AbortSignal.any([stop, gate.signal]))
     if (seats.left === 0 || !gate.isOpen || stop.aborted) return 0
@@ -120,6 +120,6 @@ export class LogSubscription {
   }
 }
 
-function listNames(feeds: readonly FedQueue[]): QueueName[] {
-  return feeds.map((feed) => feed.queue)
+function listNames(feeds: readonly FedQueues[]): QueueName[] {
+  return feeds.flatMap((feed) => feed.open)
 }

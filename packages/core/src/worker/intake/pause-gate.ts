@@ -13,8 +13,18 @@ export class PauseGate {
 
   constructor(behind?: PauseGate) {
     this.#behind = behind
-    if (behind) behind.#children.add(this)
-    if (!this.isOpen) this.#period.abort()
+    this.join()
+  }
+
+  /** From now on it follows the outer gate. The constructor has joined. */
+  join(): void {
+    if (this.#behind) this.#behind.#children.add(this)
+    this.#changed()
+  }
+
+  /** The outer gate forgets it. */
+  leave(): void {
+    if (this.#behind) this.#behind.#children.delete(this)
   }
 
   get isOpen(): boolean {

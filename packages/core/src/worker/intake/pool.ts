@@ -1,4 +1,3 @@
-import { workerDefaults } from '../../config/defaults.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { WorkerRef } from '../../job/claim.ts'
 import type { Allowance } from './allowance.ts'
@@ -12,6 +11,7 @@ import { LogSubscription } from './log-subscription.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 import type { Service } from './service.ts'
+import type { WorkerTrips } from '../../ports/driver.ts'
 import { TicketClaims } from './ticket-claims.ts'
 
 export interface PoolParts {
@@ -20,6 +20,7 @@ export interface PoolParts {
   readonly gate: PauseGate
   readonly runs: Runs
   readonly runner: Runner
+  readonly trips: WorkerTrips
   readonly grants: Grants
   readonly hooks: HookRunner
   readonly leaseOut: () => void
@@ -32,39 +33,48 @@ export interface PoolParts {
   readonly allowance: Allowance | undefined
 }
 
-/** Slots, and the queues that share them: one subscription each. */
+/** Slots, and the queues that share them: one subscription for all, if the driver can do so, or else one each. */
 export class Pool {
-  readonly feeds: readonly Feed[]
+  readonly #queues: readonly QueueName[]
   readonly #parts: PoolParts
   readonly #demand: Demand
   readonly #claims: TicketClaims
+  #feeds: readonly Feed[]
+  #paused: readonly QueueName[] = []
+  /** Aborts when the driver has moved and other feeds take over. */
+  #period = new AbortController()
 
   constructor(queues: readonly QueueName[], size: number, parts: PoolParts) {
+    this.#queues = queues
     this.#parts = parts
-    const { deps } = parts
-    const { clock, driver, log, logger } = deps
-    const started = (): void => void log.notify(['events']).catch(() => undefined)
+    const { clock, logger } = parts.deps
     this.#demand = new Demand(size, clock, parts.ahead, parts.allowance)
     this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
-    this.feeds = queues.map(
-      (queue) =>
-        new Feed({
-          ...parts,
-          queue,
-          driver,
-          clock,
-          logger,
-          started,
-          demand: this.#demand,
-          claims: this.#claims,
-        }),
-    )
+    this.#feeds = this.#makeFeeds()
   }
 
-  /** Queues whose subscriptions bring nothing although slots are free. Their overdue jobs are taken from the log. */
+  get feeds(): readonly Feed[] {
+    return this.#feeds
+  }
+
+  /**
+   * Queues that have no subscription, or one that brings nothing although slots are free. Their overdue jobs are taken from
+   * the log and not published again.
+   */
   get quiet(): readonly QueueName[] {
-    const quiet = this.feeds.filter((feed) => !feed.paused && feed.quietMs >= workerDefaults.quietMs)
-    return quiet.map((feed) => feed.queue)
+    return this.#feeds.filter((feed) => feed.bringsNothing).flatMap((feed) => feed.open)
+  }
+
+  /** These queues are paused, and no others. */
+  pause(paused: readonly QueueName[]): void {
+    this.#paused = paused
+    for (const feed of this.#feeds) feed.pause(paused)
+  }
+
+  /** How many tickets each of its queues takes at a time: `slots` of a heartbeat. */
+  get takes(): Readonly<Record<QueueName, number>> {
+    const { takes } = this.#demand.slots
+    return Object.fromEntries(this.#queues.map((queue) => [queue, takes]))
   }
 
   get prefetched(): number {
@@ -73,14 +83,17 @@ export class Pool {
 
   /** Ends when the signal aborts and every ticket has been handed back. */
   async run(stop: AbortSignal): Promise<void> {
-    const { clock, driver, logger } = this.#parts.deps
+    const { clock, driver, logger, route } = this.#parts.deps
     const { slots } = this.#demand
     if (stop.aborted) slots.close()
     else stop.addEventListener('abort', () => slots.close(), { once: true })
-    const loops = this.feeds.map((feed) => feed.run(stop))
+    const forget = route.onChange(() => {
+      if (this.#isRegrouped) this.#period.abort()
+    })
+    const loops = [this.#feed(stop)]
     const overdue = new LogSubscription({
       ...this.#parts,
-      feeds: this.feeds,
+      feeds: () => this.#feeds,
       demand: this.#demand,
       // The driver may move while this pool runs.
       isNeeded: () => driver.capabilities.delivers === 'tickets',
@@ -89,7 +102,44 @@ export class Pool {
     })
     loops.push(overdue.run(stop))
     await Promise.all(loops)
+    forget()
     await this.#claims.idle()
+  }
+
+  async #feed(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      if (this.#isRegrouped) {
+        this.#feeds = this.#makeFeeds()
+        this.pause(this.#paused)
+      }
+      this.#period = new AbortController()
+      const over = AbortSignal.any([stop, this.#period.signal])
+      await Promise.all(this.#feeds.map((feed) => feed.run(over)))
+    }
+  }
+
+  /** While the system moves from or to a driver that takes from one queue at a time, each queue has a feed of its own. */
+  get #isRegrouped(): boolean {
+    return this.#groups().length !== this.#feeds.length
+  }
+
+  #groups(): readonly (readonly QueueName[])[] {
+    return this.#parts.deps.driver.subscribeMany ? [this.#queues] : this.#queues.map((queue) => [queue])
+  }
+
+  #makeFeeds(): readonly Feed[] {
+    const { driver, clock, log, logger } = this.#parts.deps
+    const started = (): void => void log.notify(['events']).catch(() => undefined)
+    const shared = {
+      ...this.#parts,
+      driver,
+      clock,
+      logger,
+      started,
+      demand: this.#demand,
+      claims: this.#claims,
+    }
+    return this.#groups().map((queues) => new Feed({ ...shared, queues }))
   }
 }
 

@@ -3,6 +3,7 @@ import type { Logger } from '../../logging.ts'
 import { News } from '../../news.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Trouble } from '../../supervise.ts'
+import { describeQueues } from '../../describe-queues.ts'
 
 /**
  * Logs which queues of a worker are served. Its queues share a broker, so a trouble that they share is logged once, and
@@ -12,7 +13,8 @@ export class Service {
   readonly #logger: Logger
   readonly #news: News
   readonly #served: () => void
-  readonly #failing = new Set<QueueName>()
+  /** The queues of each feed, by its own array. */
+  readonly #failing = new Set<readonly QueueName[]>()
   /** A failure was logged, and its end not yet. */
   #isSaid = false
 
@@ -23,19 +25,20 @@ export class Service {
     this.#news = new News(clock)
   }
 
-  failed(queue: QueueName, { error, failures, waitMs }: Trouble): void {
-    this.#failing.add(queue)
-    const facts = { err: error, queue, failures, waitMs }
+  failed(queues: readonly QueueName[], { error, failures, waitMs }: Trouble): void {
+    this.#failing.add(queues)
+    const facts = { err: error, queues, failures, waitMs }
     const fact = error instanceof Error ? error.message : String(error)
     if (this.#news.isNew(fact)) {
       this.#isSaid = true
       this.#logger.warn(facts, 'no jobs can be fetched; it is tried again')
-    } else this.#logger.debug(facts, `no jobs can be fetched for queue ${queue}; it is tried again`)
+    } else
+      this.#logger.debug(facts, `no jobs can be fetched for ${describeQueues(queues)}; it is tried again`)
   }
 
-  subscribed(queue: QueueName): void {
+  subscribed(queues: readonly QueueName[]): void {
     this.#served()
-    this.#failing.delete(queue)
+    this.#failing.delete(queues)
     if (this.#failing.size > 0) return
     this.#news.over()
     if (!this.#isSaid) return

@@ -17,6 +17,11 @@ export interface SlotsOptions {
   readonly freed: (wasFull: boolean) => void
 }
 
+/** A message has twice as many tickets as a worker takes at a time, and what it does not take in half a second goes back. */
+const paceMs = 250
+/** The weight of one run in the moving average. */
+const paceWeight = 0.1
+
 /**
  * The jobs of one pool: those that run, and those prefetched that run next. Room is reserved before a job is asked for, and
  * is free again when its handler has really ended, or its grace is over.
@@ -33,6 +38,8 @@ export class Slots implements Room {
   #running = 0
   /** Slots of jobs that have ended and wait for the log. */
   #recording = 0
+  /** Moving average of how long a job holds its slot. Undefined before the first one has ended. */
+  #runMs: number | undefined
   /** Set while the next prefetched ones are about to begin: whether there was no room before. */
   #turn: { wasFull: boolean } | undefined
 
@@ -58,6 +65,13 @@ export class Slots implements Room {
   /** Enough jobs are prefetched: it is too early to ask for more. */
   get isStocked(): boolean {
     return this.#prefetched.isStocked
+  }
+
+  /** How many tickets it takes at a time; fewer, down to none, where it takes less than twice as many in half a second. */
+  get takes(): number {
+    return this.#runMs === undefined
+      ? this.size
+      : Math.min(this.size, Math.floor((this.size * paceMs) / this.#runMs))
   }
 
   /** How many outcomes may wait for the log before slots wait for them: those of two rounds. */
@@ -105,7 +119,9 @@ export class Slots implements Room {
   /** Frees the slot of a job that began at this time. */
   give(begunMs: number): void {
     const wasFull = this.free === 0
-    this.#prefetched.ran(this.#clock.monotonicMs() - begunMs)
+    const ranMs = this.#clock.monotonicMs() - begunMs
+    this.#prefetched.ran(ranMs)
+    this.#runMs = this.#runMs === undefined ? ranMs : this.#runMs + paceWeight * (ranMs - this.#runMs)
     this.#running -= 1
     this.#taken -= 1
     if (this.#prefetched.count > 0) this.#beginSoon(wasFull)

@@ -2,6 +2,7 @@ import { batcher } from '../../batching.ts'
 import type { Batcher } from '../../batching.ts'
 import { workerDefaults } from '../../config/defaults.ts'
 import { isErrandError } from '../../errors.ts'
+import type { Lane } from '../../job/lane.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -29,6 +30,9 @@ const againMs = 50
 const againRounds = 5
 /** The weight of one batch of verdicts in the average share of stale tickets. */
 const weight = 0.3
+
+/** How many jobs of each lane may still be granted. */
+type LaneRoom = Map<Lane, number>
 
 interface Asked {
   readonly deliveries: readonly Delivery[]
@@ -80,16 +84,19 @@ export class TicketClaims {
   }
 
   async #claim(queue: QueueName, deliveries: readonly Delivery[], seats: Seats): Promise<void> {
-    const { again, stale } = await this.#round(queue, deliveries, seats)
+    const room = limitLanes(deliveries)
+    const { again, stale } = await this.#round(queue, deliveries, seats, room)
     this.#stale.set(
       queue,
       (1 - weight) * (this.#stale.get(queue) ?? 0) + weight * (stale / deliveries.length),
     )
     if (again.length === 0) return
-    // They found no seat, or there is no slot for another try. Another worker may begin them now, a higher lane goes
-    // first here, and a message that goes back at once keeps its place.
-    if (seats.left > 0 && this.#parts.demand.slots.free > 0) this.#later(queue, again)
-    else for (const delivery of again) this.#tell(delivery, 'release')
+    // They found no seat, their lane has its share, or there is no slot for another try. Another worker may begin them now,
+    // a higher lane goes first here, and a message that goes back at once keeps its place.
+    const isWorthIt = seats.left > 0 && this.#parts.demand.slots.free > 0
+    const retried = again.filter(({ ticket }) => isWorthIt && (room?.get(ticket.lane) ?? 1) > 0)
+    if (retried.length > 0) this.#later(queue, retried, room)
+    for (const delivery of again) if (!retried.includes(delivery)) this.#tell(delivery, 'release')
   }
 
   /** Resolves when no ticket is waiting for its next round. */
@@ -97,8 +104,8 @@ export class TicketClaims {
     await Promise.all(this.#background)
   }
 
-  #later(queue: QueueName, deliveries: readonly Delivery[]): void {
-    const rounds = this.#again(queue, deliveries).catch((error: unknown) => {
+  #later(queue: QueueName, deliveries: readonly Delivery[], room: LaneRoom | undefined): void {
+    const rounds = this.#again(queue, deliveries, room).catch((error: unknown) => {
       if (isErrandError(error, 'E_LEASE_OUT')) return
       this.#parts.logger.warn({ err: error }, 'tickets could not be claimed; they were handed back')
     })
@@ -107,7 +114,7 @@ export class TicketClaims {
   }
 
   /** Asks once more for tickets whose row was locked, or for which there was no slot. Then it hands them back. */
-  async #again(queue: QueueName, deliveries: readonly Delivery[]): Promise<void> {
+  async #again(queue: QueueName, deliveries: readonly Delivery[], room: LaneRoom | undefined): Promise<void> {
     const { clock, gate, demand, runs } = this.#parts
     let left = deliveries
     for (let round = 1; round <= againRounds && left.length > 0; round += 1) {
@@ -117,7 +124,7 @@ export class TicketClaims {
       left = []
       left = await runs.asking(async () => {
         using seats = demand.tryBorrow(asked.length)
-        return (await this.#round(queue, asked, seats)).again
+        return (await this.#round(queue, asked, seats, room)).again
       })
       demand.rebalance()
     }
@@ -128,13 +135,14 @@ export class TicketClaims {
     queue: QueueName,
     deliveries: readonly Delivery[],
     seats: Seats,
+    room: LaneRoom | undefined,
   ): Promise<{ readonly again: readonly Delivery[]; readonly stale: number }> {
     const { gate, grants, runner } = this.#parts
     let started = 0
     const unbegun: Promise<void>[] = []
     try {
       const tickets = deliveries.map((delivery) => delivery.ticket)
-      const verdicts = await grants.claim(tickets, seats.left)
+      const verdicts = await grants.claim(tickets, seats.left, room && { perLane: Object.fromEntries(room) })
       const again: Delivery[] = []
       const stopping = gate.has('stopping')
       for (const [index, delivery] of deliveries.entries()) {
@@ -154,6 +162,7 @@ export class TicketClaims {
         if (verdict.verdict === 'drop' && verdict.why === 'foreign') this.#foreign(queue, verdict.ticket.log)
         if (verdict.verdict !== 'run') continue
         started += 1
+        room?.set(delivery.ticket.lane, (room.get(delivery.ticket.lane) ?? 0) - 1)
         runner.start(verdict.claim, seats)
       }
       // The subscription closes after this and hands back what is out. That would be too soon for the log to grant it
@@ -179,4 +188,13 @@ export class TicketClaims {
       this.#parts.logger.debug({ err: error }, `the broker did not take the ${what} of a ticket`)
     })
   }
+}
+
+/** As many of each lane as were asked for. Undefined if all were, or if there is only one lane: the seats limit that one. */
+function limitLanes(deliveries: readonly Delivery[]): LaneRoom | undefined {
+  if (!deliveries.some(({ extra }) => extra === true)) return undefined
+  const room: LaneRoom = new Map()
+  for (const { ticket, extra } of deliveries)
+    room.set(ticket.lane, (room.get(ticket.lane) ?? 0) + (extra === true ? 0 : 1))
+  return room.size > 1 ? room : undefined
 }

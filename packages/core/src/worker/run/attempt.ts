@@ -42,9 +42,6 @@ export interface Attempted {
   readonly result: unknown
   readonly json: string | undefined
   readonly durationMs: number
-  readonly job: JobView
-  /** The parsed payload, if it could be read. */
-  readonly parsed: { readonly payload: unknown } | undefined
   /** Set when the handler was left behind. Resolves when it has really ended. */
   readonly leftBehind: Promise<unknown> | undefined
 }
@@ -71,7 +68,10 @@ export class Attempt implements Run, ContextRun {
   readonly #late = new LateSignal()
   #log: Logger | undefined
   #view: JobView | undefined
-  #parsed: { readonly payload: unknown } | undefined
+  /** The payload as it is stored, and as the schema parsed it. */
+  #stored: unknown
+  #parsed: unknown
+  #isParsed = false
   #begunMs = 0
   #cancelTimer: (() => void) | undefined
   #left: End | undefined
@@ -91,9 +91,14 @@ export class Attempt implements Run, ContextRun {
     this.#parts = parts
   }
 
-  /** The job, without its payload until that has been read. */
+  /** The job, without its payload until that has been read. Made when it is asked for. */
   get view(): JobView {
-    return (this.#view ??= jobView(this.claim.job, undefined))
+    return (this.#view ??= jobView(this.claim.job, this.#stored))
+  }
+
+  /** The parsed payload, if it could be read. */
+  get parsed(): { readonly payload: unknown } | undefined {
+    return this.#isParsed ? { payload: this.#parsed } : undefined
   }
 
   get signal(): AbortSignal {
@@ -179,8 +184,6 @@ export class Attempt implements Run, ContextRun {
       result: this.#result?.value,
       json: this.#result?.json,
       durationMs: Math.round(endedMs - this.#begunMs),
-      job: this.view,
-      parsed: this.#parsed,
       leftBehind: end === this.#left ? Promise.resolve(body) : undefined,
     }
   }
@@ -265,7 +268,7 @@ export class Attempt implements Run, ContextRun {
   }
 
   #run(handler: ResolvedHandler, ctx: Context): unknown {
-    const payload = this.#parsed?.payload
+    const payload = this.#parsed
     const { middleware } = this.#parts
     if (middleware.length + handler.middleware.length === 0) return handler.handler(payload, ctx)
     const layers = [...middleware, ...handler.middleware]
@@ -328,7 +331,8 @@ export class Attempt implements Run, ContextRun {
 
   #parsePayload(text: string): Maybe<ErrandError | undefined> {
     const stored: unknown = JSON.parse(text)
-    this.#view = jobView(this.claim.job, stored)
+    this.#stored = stored
+    this.#view = undefined
     if (!this.#job) return undefined
     const { payload } = this.#job
     const parsed = payload ? parseSyncWith(payload, stored) : { value: undefined }
@@ -339,7 +343,8 @@ export class Attempt implements Run, ContextRun {
 
   #checkParsed(parsed: Parsed): ErrandError | undefined {
     if (!parsed.issues) {
-      this.#parsed = { payload: parsed.value }
+      this.#parsed = parsed.value
+      this.#isParsed = true
       return undefined
     }
     const { name } = this.claim.job

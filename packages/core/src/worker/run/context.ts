@@ -40,7 +40,7 @@ export interface ContextParts {
 
 const runKey = Symbol('errand.run')
 
-type Made = Omit<Context, 'signal' | 'log'> & { readonly [runKey]: ContextRun }
+type Made = Omit<Context, 'job' | 'signal' | 'log'> & { readonly [runKey]: ContextRun }
 
 /**
  * These members are made when they are asked for: most handlers never ask, and making them costs more than the
@@ -48,6 +48,12 @@ type Made = Omit<Context, 'signal' | 'log'> & { readonly [runKey]: ContextRun }
  * of its own, which takes ten times as long to make.
  */
 const lateMembers = {
+  job: {
+    enumerable: true,
+    get(this: Made) {
+      return this[runKey].view
+    },
+  },
   signal: {
     enumerable: true,
     get(this: Made) {
@@ -64,14 +70,13 @@ const lateMembers = {
 
 /** What a handler gets. Its functions need no `this`, so they may be destructured. */
 export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextParts): Context {
-  const { claim, view, outcomes } = run
+  const { claim, outcomes } = run
   const { ref, stopping, deps } = parts
   const idempotencyKey = claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`
   // Made with the first child: most runs dispatch none.
   let children: Children | undefined
   const made: Made = {
     [runKey]: run,
-    job: view,
     run: claim.run,
     attempt: claim.attempt,
     maxAttempts: claim.maxAttempts,
@@ -97,7 +102,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
       const { tx } = completion
       checkTransaction(tx)
       const { resultLimitBytes } = deps.settings
-      const { json, value } = await checkResult(view.name, job.returns, completion.result, resultLimitBytes)
+      const { json, value } = await checkResult(job.name, job.returns, completion.result, resultLimitBytes)
       const result = json === undefined ? undefined : await deps.codec.encode(json, asResult(claim.id))
       await run.tellProgress()
       run.completing(value)
@@ -124,6 +129,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     cancel: (reason) => outcomes.make({ kind: 'cancel', reason: noteFrom(reason) }),
     release: () => outcomes.make({ kind: 'release' }),
   }
+  Object.defineProperty(made, 'job', lateMembers.job)
   Object.defineProperty(made, 'signal', lateMembers.signal)
   return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
 }

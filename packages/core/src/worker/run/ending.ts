@@ -58,6 +58,12 @@ export function mayFail(decision: Decision): boolean {
   return decision.kind !== 'succeed' && decision.kind !== 'snooze' && decision.kind !== 'cancel'
 }
 
+/** Whether the job may end by this, and pass its ordering key on. */
+export function mayEnd(outcome: SettledOutcome): boolean {
+  const goesOn = outcome.kind === 'snooze' || outcome.kind === 'release'
+  return !goesOn && !('retryInMs' in outcome && outcome.retryInMs !== undefined)
+}
+
 /** How long the job waits for its next run. */
 export function pickDelay(decision: Decision): number {
   if (decision.kind === 'snooze') return decision.delayMs

@@ -1,20 +1,20 @@
 import type { Maybe } from '../../define/handler.ts'
 import type { ResolvedWorker } from '../../define/worker.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
-import type { Settled } from '../../job/outcome.ts'
+import type { Settled, SettledOutcome } from '../../job/outcome.ts'
 import type { ReleaseReason } from '../../job/release.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted, AttemptParts } from './attempt.ts'
 import type { WorkerDeps } from '../deps.ts'
 import type { Beats } from './beats.ts'
-import { encode, mayFail, notBegun, pickCause, pickDelay, toEnded, toOutcome } from './ending.ts'
+import { encode, mayEnd, mayFail, notBegun, pickCause, pickDelay, toEnded, toOutcome } from './ending.ts'
 import type { HookRunner } from './hooks.ts'
 import type { ProgressReports } from './progress.ts'
 import { observedRun } from './observed-run.ts'
 import { reportEnd } from './report.ts'
 import type { Runs } from './runs.ts'
 import type { Settler } from './settler.ts'
-import type { Slot, SlotSource } from './slot.ts'
+import type { Granted, Slot, SlotSource } from './slot.ts'
 import { isObserved } from '../../telemetry/channels.ts'
 import { aloneFromCrashes } from './exclusive-run.ts'
 import type { ExclusiveRun } from './exclusive-run.ts'
@@ -60,27 +60,21 @@ export class Runner {
 
   /** Runs a claim when its slot is free. Without room for it, it goes back. */
   start(claim: Claim, slots: SlotSource): void {
-    const { worker, deps, runs, stopping, isDisowned } = this.#parts
+    const { worker, runs, isDisowned } = this.#parts
     if (isDisowned(claim)) return
-    const attempt = new Attempt(claim, worker.handlers.get(claim.job.name), this.#attempts)
-    runs.add(attempt)
-    const hasRoom = slots.start({
-      begin: (slot) => {
-        void this.#run(attempt, slot).catch((error: unknown) => {
-          // Happens only when the worker gave up waiting for the log: the sweep decides about what the log did not hear
-          // of.
-          deps.logger.error({ job: claim.id, err: error }, 'the end of a run could not be recorded')
-        })
-      },
-      giveBack: () => {
-        attempt.ended = true
-        const why = stopping.aborted ? 'shutdown' : 'ahead'
-        void this.release(claim, why).then(() => runs.delete(attempt))
-      },
-    })
-    if (hasRoom) return
-    runs.delete(attempt)
+    const run = new Attempt(claim, worker.handlers.get(claim.job.name), this.#attempts)
+    runs.add(run)
+    if (slots.start(new GrantedRun(run, this))) return
+    runs.delete(run)
     void this.release(claim, 'no-slot')
+  }
+
+  /** Gives back a run that got no slot. */
+  giveBack(run: Attempt): void {
+    const { runs, stopping } = this.#parts
+    run.ended = true
+    const why = stopping.aborted ? 'shutdown' : 'ahead'
+    void this.release(run.claim, why).then(() => runs.delete(run))
   }
 
   /** Gives back a claim that has not begun. Resolves when the log has it. Never rejects. */
@@ -97,42 +91,80 @@ export class Runner {
     }
   }
 
-  async #run(run: Attempt, slot: Slot): Promise<void> {
-    const { hooks, runs, settler, deps, progress } = this.#parts
-    const { claim } = run
+  /** Runs a job in its slot, and records its end. Never rejects. */
+  async begin(run: Attempt, slot: Slot): Promise<void> {
     try {
-      const isSuspect = claim.crashes >= aloneFromCrashes
+      const isSuspect = run.claim.crashes >= aloneFromCrashes
       // Always awaited: otherwise jobs that end at once would all run before the next ones are asked for.
       const attempted = await (isSuspect ? this.#attemptAlone(run) : this.#attempt(run))
       run.ended = true
-      runs.busy(run, undefined)
+      this.#parts.runs.busy(run, undefined)
       if (typeof attempted === 'string') {
         slot.giveBackUnbegun()
-        await this.release(claim, attempted)
-        return
+        await this.release(run.claim, attempted)
+      } else {
+        const settled = await this.#record(run, attempted, slot)
+        const following = this.#recorded(run, attempted, settled)
+        if (following) await following
       }
-      if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slot)
-      // The slot is free for the next job while this end is recorded, unless hooks still follow or recording is slow:
-      // one round of outcomes may be under way, and one more may wait for it.
-      const followed = hooks.followsRuns || mayFail(attempted.decision)
-      if (!followed && settler.waiting < slot.backlog) slot.giveBack()
-      if (run.sealing) await run.sealing
-      // Progress goes first: the log takes it for running jobs only.
-      if (progress.isUntold(claim)) await progress.tell(claim)
-      const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
-      const outcome = encoding instanceof Promise ? await encoding : encoding
-      const { durationMs } = attempted
-      const recording = settler.settle({ id: claim.id, run: claim.run, durationMs, outcome })
-      const settled = await (slot.isTaken ? slot.untilRecorded(recording) : recording)
-      this.#parts.outcomeCounts.add(toOutcome(settled))
-      if (settled.event !== 'succeeded') reportEnd(deps, claim, attempted.decision, settled)
-      if (settled.state === 'scheduled') this.#parts.dueIn(pickDelay(attempted.decision))
-      // A result that cannot be stored may fail a job that has succeeded.
-      if (followed || settled.event === 'failed') await this.#follow(claim, attempted, settled)
+    } catch (error) {
+      // Happens only when the worker gave up waiting for the log: the sweep decides about what the log did not hear of.
+      this.#parts.deps.logger.error(
+        { job: run.claim.id, err: error },
+        'the end of a run could not be recorded',
+      )
     } finally {
-      runs.delete(run)
+      this.#parts.runs.delete(run)
       slot.giveBack()
     }
+  }
+
+  #record(run: Attempt, attempted: Attempted, slot: Slot): Promise<Settled> {
+    const { settler, deps, progress } = this.#parts
+    const { claim } = run
+    if (attempted.leftBehind) this.#leftBehind(claim, attempted.leftBehind, slot)
+    // The slot is free for the next job while this end is recorded, unless hooks still follow or recording is slow:
+    // one round of outcomes may be under way, and one more may wait for it.
+    if (!this.#isFollowed(attempted) && settler.waiting < slot.backlog) slot.giveBack()
+    // Progress goes first: the log takes it for running jobs only.
+    if (run.sealing || progress.isUntold(claim)) return this.#recordLater(run, attempted, slot)
+    const encoding = encode(deps.codec, claim, attempted.decision, attempted.json)
+    return encoding instanceof Promise
+      ? encoding.then((outcome) => this.#settle(run, attempted, outcome, slot))
+      : this.#settle(run, attempted, encoding, slot)
+  }
+
+  async #recordLater(run: Attempt, attempted: Attempted, slot: Slot): Promise<Settled> {
+    const { deps, progress } = this.#parts
+    await run.sealing
+    if (progress.isUntold(run.claim)) await progress.tell(run.claim)
+    const outcome = await encode(deps.codec, run.claim, attempted.decision, attempted.json)
+    return this.#settle(run, attempted, outcome, slot)
+  }
+
+  #settle(run: Attempt, { durationMs }: Attempted, outcome: SettledOutcome, slot: Slot): Promise<Settled> {
+    const { id, run: number, job } = run.claim
+    const passesOn = job.orderingKey !== undefined && mayEnd(outcome)
+    const recording = this.#parts.settler.settle(
+      { id, run: number, durationMs, outcome },
+      passesOn ? job.queue : undefined,
+    )
+    return slot.isTaken ? slot.untilRecorded(recording) : recording
+  }
+
+  #recorded(run: Attempt, attempted: Attempted, settled: Settled): Maybe<void> {
+    const { outcomeCounts, deps, dueIn } = this.#parts
+    const { decision } = attempted
+    outcomeCounts.add(toOutcome(settled))
+    if (settled.event !== 'succeeded') reportEnd(deps, run.claim, decision, settled)
+    if (settled.state === 'scheduled') dueIn(pickDelay(decision))
+    // A result that cannot be stored may fail a job that has succeeded.
+    if (this.#isFollowed(attempted) || settled.event === 'failed')
+      return this.#follow(run, attempted, settled)
+  }
+
+  #isFollowed({ decision }: Attempted): boolean {
+    return this.#parts.hooks.followsRuns || mayFail(decision)
   }
 
   /** Returns the reason if the run must not begin. */
@@ -158,14 +190,15 @@ export class Runner {
     }
   }
 
-  async #follow(claim: Claim, attempted: Attempted, settled: Settled): Promise<void> {
+  async #follow(run: Attempt, attempted: Attempted, settled: Settled): Promise<void> {
     const { hooks, ref, worker } = this.#parts
-    const { decision, job, durationMs } = attempted
+    const { decision, durationMs } = attempted
+    const { claim, view: job } = run
     const ended = toEnded(decision, attempted.result, settled)
     await hooks.after({ job, attempt: claim.attempt, worker: ref.id, durationMs, ...ended })
     if (ended.outcome !== 'failed') return
     const handler = worker.handlers.get(job.name)
-    await hooks.failing({ job, error: ended.error, cause: pickCause(decision) }, handler, attempted.parsed)
+    await hooks.failing({ job, error: ended.error, cause: pickCause(decision) }, handler, run.parsed)
   }
 
   /**
@@ -183,5 +216,24 @@ export class Runner {
     if (isAll && !stopping.aborted) {
       exhausted(`${count} handlers ignored their abort signals and never ended; they hold all slots`)
     }
+  }
+}
+
+/** A run that waits for its slot. */
+class GrantedRun implements Granted {
+  readonly #run: Attempt
+  readonly #runner: Runner
+
+  constructor(run: Attempt, runner: Runner) {
+    this.#run = run
+    this.#runner = runner
+  }
+
+  begin(slot: Slot): void {
+    void this.#runner.begin(this.#run, slot)
+  }
+
+  giveBack(): void {
+    this.#runner.giveBack(this.#run)
   }
 }

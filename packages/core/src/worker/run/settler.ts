@@ -5,12 +5,13 @@ import type { Publisher } from '../../dispatch/publisher.ts'
 import { ErrandError, isErrandError } from '../../errors.ts'
 import type { Fence, WorkerRef } from '../../job/claim.ts'
 import type { Refused, Settled, Settlement } from '../../job/outcome.ts'
-import type { Ticket } from '../../job/ticket.ts'
+import type { QueueName, Ticket } from '../../job/ticket.ts'
 import type { Logger } from '../../logging.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { JobLog } from '../../ports/job-log.ts'
 import { backoffMs } from '../../supervise.ts'
 import { isObserved, trace } from '../../telemetry/channels.ts'
+import { RoundTrips } from './round-trips.ts'
 import { toKey } from './runs.ts'
 
 export interface SettlerOptions {
@@ -44,6 +45,8 @@ const passKeysLimit = 500
  * from the others. If the log keeps refusing it, it is set aside. If it is never recorded, its run counts as lost.
  */
 export class Settler {
+  /** For requests that may go with outcomes. */
+  readonly trips: RoundTrips
   readonly #options: SettlerOptions
   readonly #batcher: Batcher<Settlement, Settled>
   readonly #givenUp = new AbortController()
@@ -53,9 +56,13 @@ export class Settler {
   readonly #lost = new Map<string, Fence>()
   /** When the log last recorded something, by the monotonic clock. */
   #recordedMs = Number.NEGATIVE_INFINITY
+  /** Queues whose jobs' ends, of those that wait, may pass on an ordering key. */
+  #passingOn = new Set<QueueName>()
 
   constructor(options: SettlerOptions) {
+    const { log, ref } = options
     this.#options = options
+    this.trips = new RoundTrips({ log, ref, isAboutToSettle: () => this.#batcher.isAboutToSend })
     this.#batcher = batcher({
       run: async (settlements) => {
         const answers = await this.#untilAnswered(settlements)
@@ -78,8 +85,12 @@ export class Settler {
     return this.#batcher.size
   }
 
-  /** Rejects only when the worker has given up waiting for the log, or the settlement was set aside. */
-  settle(settlement: Settlement): Promise<Settled> {
+  /**
+   * Rejects only when the worker has given up waiting for the log, or the settlement was set aside.
+   * @param passesOn the queue of a job that holds an ordering key, if this may end it
+   */
+  settle(settlement: Settlement, passesOn?: QueueName): Promise<Settled> {
+    if (passesOn !== undefined) this.#passingOn.add(passesOn)
     return this.#batcher.add(settlement)
   }
 
@@ -108,10 +119,12 @@ export class Settler {
     settlements: readonly Settlement[],
     failuresBefore = 0,
   ): Promise<readonly (Settled | Refused)[]> {
-    const { log, ref, clock, logger } = this.#options
+    const { ref, clock, logger } = this.#options
+    const passingOn = this.#passingOn
+    if (passingOn.size > 0) this.#passingOn = new Set()
     for (let failures = failuresBefore; ;) {
       try {
-        const answers = await settleIn(log, settlements, ref)
+        const answers = await settleIn(this.trips, settlements, passingOn, ref)
         this.#answered(settlements, answers)
         return answers
       } catch (error) {
@@ -139,15 +152,23 @@ export class Settler {
 
   #answered(settlements: readonly Settlement[], answers: readonly (Settled | Refused)[]): void {
     const { log, clock, recorded } = this.#options
-    if (answers.every(isRefused)) return
-    for (const [index, answer] of answers.entries()) {
-      if (!isRefused(answer)) recorded(settlements[index]!, answer)
+    const tickets: Ticket[] = []
+    let count = 0
+    let isKeyPending = false
+    for (let index = 0; index < answers.length; index += 1) {
+      const answer = answers[index]!
+      if (isRefused(answer)) continue
+      recorded(settlements[index]!, answer)
+      for (const ticket of answer.tickets) tickets.push(ticket)
+      isKeyPending ||= answer.keyPending
+      count += 1
     }
+    if (count === 0) return
     this.#recordedMs = clock.monotonicMs()
     // Not awaited: followers also poll.
     void log.notify(['events']).catch(() => undefined)
-    this.#publish(answers.flatMap((answer) => (isRefused(answer) ? [] : answer.tickets)))
-    if (answers.some((answer) => !isRefused(answer) && answer.keyPending)) this.#passKeysSoon()
+    this.#publish(tickets)
+    if (isKeyPending) this.#passKeysSoon()
   }
 
   /** Offers separately what the log refuses. If the log records nothing else either, the settlement is not at fault. */
@@ -254,13 +275,14 @@ function weigh({ outcome }: Settlement): number {
 }
 
 function settleIn(
-  log: Pick<JobLog, 'settle'>,
+  trips: RoundTrips,
   settlements: readonly Settlement[],
+  passingOn: ReadonlySet<QueueName>,
   ref: WorkerRef,
 ): Promise<readonly (Settled | Refused)[]> {
-  if (!isObserved('settle')) return log.settle(settlements, ref)
+  if (!isObserved('settle')) return trips.settle(settlements, passingOn)
   return trace('settle', { worker: ref.id, settlements }, async (context) => {
-    const settled = await log.settle(settlements, ref)
+    const settled = await trips.settle(settlements, passingOn)
     context.settled = settled
     return settled
   })

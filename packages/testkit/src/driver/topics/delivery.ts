@@ -104,21 +104,25 @@ export function describeDelivery(harness: DriverHarness): void {
     it('higher lanes come first, in one call and over several', async (test) => {
       const on = await scene(test)
       const sorted = (got: readonly Lane[]) => got.toSorted((a, b) => lanes.indexOf(a) - lanes.indexOf(b))
-      await on.offer(['low', 'normal', 'high', 'critical'])
-      const subscription = await on.subscribe()
-      const takeLanes = async (): Promise<Lane[]> => {
-        const some = await on.next(subscription, 1)
-        await Promise.all(some.map((delivery) => delivery.ack()))
-        return some.map(({ ticket }) => ticket.lane)
-      }
-      const order = [await takeLanes(), await takeLanes(), await takeLanes(), await takeLanes()].flat()
+      const order = await on.quickly(async (queue) => {
+        await on.offer(['low', 'normal', 'high', 'critical'], { queue })
+        const subscription = await on.subscribe(on.driver, queue)
+        const takeLanes = async (): Promise<Lane[]> => {
+          const some = await on.next(subscription, 1)
+          await Promise.all(some.map((delivery) => delivery.ack()))
+          return some.map(({ ticket }) => ticket.lane)
+        }
+        return async () => [await takeLanes(), await takeLanes(), await takeLanes(), await takeLanes()].flat()
+      })
       expect(inexact ? sorted(order) : order).toEqual(lanes)
 
       // It needs a queue of its own. To a waiting subscription, tickets of different lanes come as the broker sends
       // them. A subscription that has just been closed may have taken some with it.
-      const queue = on.newQueue()
-      await on.offer(['low', 'critical', 'normal', 'critical'], { queue })
-      const together = await on.collect(await on.subscribe(on.driver, queue), 4, 4)
+      const together = await on.quickly(async (queue) => {
+        await on.offer(['low', 'critical', 'normal', 'critical'], { queue })
+        const subscription = await on.subscribe(on.driver, queue)
+        return () => on.collect(subscription, 4, 4)
+      })
       if (!inexact) expect(together[0]?.ticket.lane).toBe('critical')
       expect(sorted(together.map(({ ticket }) => ticket.lane))).toEqual([
         'critical',

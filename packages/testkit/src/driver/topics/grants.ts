@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
+import type { Delivery, QueueName, WorkerTrips } from '@errand/core/ports'
 import { newJob, outcomes, settlement } from '../../fixtures.ts'
+import { until } from '../../until.ts'
 import type { DriverHarness } from '../harness.ts'
 import { DriverScene, listIds } from '../scene.ts'
 
@@ -114,6 +116,82 @@ export function describeGrants(harness: DriverHarness): void {
         await on.log.settle([settlement(got[0]!.granted!, outcomes.succeed())], worker)
       }
       expect(seen).toEqual(ids)
+    })
+
+    it('asks by the round trips of the worker, and at once when a key is about to be passed on', async (test) => {
+      const on = await scene(test)
+      const worker = await on.worker()
+      const listeners = new Set<(queue: QueueName) => void>()
+      let asked = 0
+      const trips: WorkerTrips = {
+        take: (queues, max, request, options) => {
+          asked += 1
+          return on.log.take(queues, max, worker, request, options)
+        },
+        listen: (woken) => {
+          listeners.add(woken)
+          return () => listeners.delete(woken)
+        },
+      }
+      const subscription = await on.driver.subscribe(on.queue, { worker, trips })
+      const waiting = on.next(subscription, 1)
+      await until(() => asked > 0, { what: 'the first request' })
+      await on.log.append([newJob({ queue: on.queue })])
+      for (const woken of listeners) woken(on.queue)
+      expect(await waiting).toHaveLength(1)
+      await subscription.close()
+      expect(listeners.size).toBe(0)
+    })
+
+    describe('one subscription for many queues, where the driver offers it', () => {
+      const servingMany = async (test: TestContext, count: number) => {
+        const on = await scene(test)
+        if (!on.driver.subscribeMany) return test.skip()
+        const queues = [on.queue, ...Array.from({ length: count - 1 }, () => on.newQueue())]
+        const worker = await on.worker(queues)
+        const subscription = await on.driver.subscribeMany(queues, { worker })
+        return { on, queues, worker, subscription }
+      }
+      const listQueues = (deliveries: readonly Delivery[]): string[] =>
+        deliveries.map(({ ticket }) => ticket.queue)
+
+      it('brings the jobs of all of them with one request, a share of each', async (test) => {
+        const { on, queues, subscription } = await servingMany(test, 4)
+        for (const queue of queues) await on.log.append([newJob({ queue }), newJob({ queue })])
+        const got = await on.next(subscription, 4)
+        expect(listQueues(got).toSorted()).toEqual(queues.toSorted())
+      })
+
+      it('a queue with many jobs does not hold up the only job of its neighbour', async (test) => {
+        const { on, queues, subscription } = await servingMany(test, 2)
+        await on.log.append(Array.from({ length: 1_000 }, () => newJob({ queue: queues[0]! })))
+        expect(listQueues(await on.next(subscription, 3))).toEqual([queues[0], queues[0], queues[0]])
+        await on.log.append([newJob({ queue: queues[1]! })])
+        await on.log.notify([`queue:${queues[1]!}`])
+        const next = [await on.next(subscription, 1), await on.next(subscription, 1)].flat()
+        expect(listQueues(next)).toContain(queues[1])
+      })
+
+      it('where fewer slots than queues are free, the queues take turns', async (test) => {
+        const { on, queues, subscription } = await servingMany(test, 5)
+        await on.log.append(queues.flatMap((queue) => Array.from({ length: 6 }, () => newJob({ queue }))))
+        const got: Delivery[] = []
+        while (got.length < 20) got.push(...(await on.next(subscription, 2)))
+        const counts = queues.map((queue) => listQueues(got).filter((each) => each === queue).length)
+        // One in ten goes to the lowest lane that waits, of whichever queue is first then.
+        expect(Math.min(...counts)).toBeGreaterThanOrEqual(3)
+        expect(Math.max(...counts)).toBeLessThanOrEqual(5)
+      })
+
+      it('a queue that is woken is served, and jobs that nobody published as well', async (test) => {
+        const { on, queues, subscription } = await servingMany(test, 3)
+        const waiting = on.next(subscription, 1)
+        await on.log.append([newJob({ queue: queues[2]! })], { wake: [`queue:${queues[2]!}`] })
+        expect(listQueues(await waiting)).toEqual([queues[2]])
+        const again = on.next(subscription, 1)
+        await on.log.append([newJob({ queue: queues[1]! })])
+        expect(listQueues(await again)).toEqual([queues[1]])
+      })
     })
   })
 }

@@ -5,14 +5,14 @@ import { DriverScene, listIds } from '../scene.ts'
 
 export function describeQueues(harness: DriverHarness): void {
   const scene = (test: TestContext) => DriverScene.begin(harness, test)
-  const { depth, delivers, packs, inexact } = harness.capabilities
+  const { depth, delivers, packs, wakes, inexact } = harness.capabilities
 
   describe('queues', () => {
     it('says what it is: the version of the port, its name, and what it can do', async (test) => {
       const { driver } = await scene(test)
       expect(driver.port).toBe(1)
       expect(driver.name).toMatch(/\w/)
-      expect(driver.capabilities).toEqual({ delivers, depth, packs })
+      expect(driver.capabilities).toEqual({ delivers, depth, packs, wakes })
     })
 
     it('a subscription gets the tickets of its own queue alone', async (test) => {
