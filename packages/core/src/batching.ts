@@ -35,6 +35,8 @@ export interface Batcher<Item, Result> {
   add(item: Item): Promise<Result>
   /** Items that wait or are under way. */
   readonly size: number
+  /** Whether a batch is sent at the end of this turn of the event loop, or of the next. */
+  readonly isAboutToSend: boolean
   /** What is there gathers no longer. */
   flush(): void
   /** Flushes, and resolves when nothing waits and nothing is under way. */
@@ -149,6 +151,9 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
     },
     get size() {
       return waiting.length + itemsUnderWay
+    },
+    get isAboutToSend() {
+      return pumping && waiting.length > 0 && batchesUnderWay < lines
     },
     flush,
     idle() {

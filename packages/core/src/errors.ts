@@ -48,6 +48,7 @@ export const errorCodes = {
   E_RESULT_INVALID: "The handler's result does not fit the job's schema, is too large, or cannot be stored.",
   E_RESULT_TIMEOUT: 'The job did not end within the time given.',
   E_RIGHTS: 'The database user of the job log lacks a right; the message names it.',
+  E_SCHEDULE: 'A schedule has times that cannot be read, or that never come.',
   E_SHUTDOWN: 'The worker is stopping.',
   E_TIMEOUT: 'The run took longer than its timeout.',
   E_TRANSACTION: 'The value given as `tx` is not a transaction that Errand knows, or is a pool.',

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto'
+import { crypto } from './crypto.ts'
 import { ErrandError } from './errors.ts'
 import { describe } from './options.ts'
 import type { Clock } from './ports/clock.ts'
@@ -20,20 +20,23 @@ export function idMaker(clock: Clock): () => string {
   let lastMs = 0
   let counter = 0
   const tail = tailMaker()
+  let prefix = ''
   return () => {
     const ms = Math.floor(clock.now())
     if (ms > lastMs) {
       lastMs = ms
       counter = 0
+      prefix = formatTime(ms)
     } else {
       counter += 1
       // More ids than the counter holds, or a clock that was set back: borrow from the next millisecond.
       if (counter >> counterBits > 0) {
         lastMs += 1
         counter = 0
+        prefix = formatTime(lastMs)
       }
     }
-    return format(lastMs, counter, tail())
+    return `${prefix}-${(0x7000 | counter).toString(16)}-${tail()}`
   }
 }
 
@@ -47,26 +50,33 @@ export function idBeside(other: string, digest: Buffer): string {
   return `${other.slice(0, 13)}-8${rest.slice(0, 3)}-${variant}${rest.slice(3, 5)}-${rest.slice(5, 17)}`
 }
 
+/** A UUID that follows from a digest, among those that are made at a moment: milliseconds since the epoch. */
+export function idOfMoment(atMs: number, digest: Buffer): string {
+  return idBeside(formatTime(Math.max(0, Math.floor(atMs))), digest)
+}
+
 const tailBytes = 8
 const tailsInOneDraw = 512
 
 /** The random half of ids. Drawn for many at once: a draw costs as much for 4 KiB as for eight bytes. */
 function tailMaker(): () => string {
   const pool = Buffer.alloc(tailBytes * tailsInOneDraw)
-  let drawn = pool.length
+  let hex = ''
+  let drawn = hex.length
   return () => {
-    if (drawn === pool.length) {
-      randomFillSync(pool)
+    if (drawn === hex.length) {
+      crypto().randomFillSync(pool)
+      for (let at = 0; at < pool.length; at += tailBytes) pool[at] = ((pool[at] ?? 0) & 0x3f) | 0x80
+      hex = pool.toString('hex')
       drawn = 0
     }
-    pool[drawn] = ((pool[drawn] ?? 0) & 0x3f) | 0x80
-    drawn += tailBytes
-    return pool.toString('hex', drawn - tailBytes, drawn)
+    const from = drawn
+    drawn += 2 * tailBytes
+    return `${hex.slice(from, from + 4)}-${hex.slice(from + 4, drawn)}`
   }
 }
 
-function format(ms: number, counter: number, tail: string): string {
+function formatTime(ms: number): string {
   const time = ms.toString(16).padStart(12, '0')
-  const version = (0x7000 | counter).toString(16)
-  return `${time.slice(0, 8)}-${time.slice(8)}-${version}-${tail.slice(0, 4)}-${tail.slice(4)}`
+  return `${time.slice(0, 8)}-${time.slice(8)}`
 }

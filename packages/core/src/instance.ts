@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import type { ResolvedConfig } from './config/resolve.ts'
+import { crypto } from './crypto.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import type { Dispatcher } from './dispatch/dispatcher.ts'
 import { createPublisher } from './dispatch/publisher.ts'
@@ -8,12 +8,12 @@ import { idMaker } from './ids.ts'
 import { createEventWakeups } from './operate/event-wakeups.ts'
 import { Closing } from './operate/closing.ts'
 import type { Connection, OperateDeps } from './operate/connection.ts'
-import { createSharedReader } from './operate/shared-reader.ts'
+import { createEventFeed } from './operate/event-feed.ts'
 import { createJobWatch } from './operate/job-watch.ts'
 import { outside } from './outside.ts'
 import type { Clock } from './ports/clock.ts'
 import { RoutedDriver } from './transfer/routed-driver.ts'
-import type { LogFactory, LogRoles } from './ports/job-log.ts'
+import type { JobLog, LogFactory, LogRoles } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
 
@@ -31,28 +31,55 @@ export interface Instance extends OperateDeps {
   close(): Promise<void>
 }
 
-interface Opened {
-  readonly logFactory: LogFactory
-  readonly connection: Omit<Connection, 'info'>
+interface OnFirstUse<T> {
+  /** @throws `E_CLOSED`, and what its making throws */
+  get(): Promise<T>
+  madeSoFar(): Promise<T | undefined>
+}
+
+interface OpenedLog {
+  readonly factory: LogFactory
+  readonly log: JobLog
 }
 
 export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
   const { settings, codec, logger } = config
   const closing = new Closing()
   const workers = new Set<Worker>()
-  let opening: Promise<Opened> | undefined
-  let connecting: Promise<Connection> | undefined
   let closed: Promise<void> | undefined
 
   // While it closes, running handlers and what was dispatched before still reach the log.
   let draining = false
   const isClosed = (): boolean => closing.signal.aborted && !draining
 
-  async function open(): Promise<Opened> {
-    const [logFactory, driverFactory] = await Promise.all([config.logFactory(), config.driverFactory()])
-    const log = logFactory.open({ logger, clock, create: config.createLog })
+  /** Made on first use. A failure is not kept: the next use tries again, when the package is there or the server is up. */
+  function onFirstUse<T>(make: () => Promise<T>): OnFirstUse<T> {
+    let made: Promise<T> | undefined
+    return {
+      get() {
+        if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
+        made ??= outside(make).catch((error: unknown) => {
+          made = undefined
+          throw error
+        })
+        return made
+      },
+      madeSoFar: async () => made?.catch(() => undefined),
+    }
+  }
+
+  const openedLog = onFirstUse<OpenedLog>(async () => {
+    const factory = await config.logFactory()
+    return { factory, log: factory.open({ logger, clock, create: config.createLog }) }
+  })
+
+  const opened = onFirstUse<Omit<Connection, 'info'>>(async () => {
+    // Both load at the same time. If both fail, the log's error is told: nothing works without it.
+    const loading = config.driverFactory()
+    loading.catch(() => undefined)
+    const { log } = await openedLog.get()
     const driver = new RoutedDriver({
-      configured: driverFactory,
+      configured: await loading,
       context: { log, logger, clock },
       factoryAt: (url) => config.driverAt(url),
     })
@@ -65,35 +92,21 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
     })
     const wakeups = createEventWakeups({ log, clock, logger })
     const watch = createJobWatch({ log, clock, wakeups, settings })
-    const sharedReader = createSharedReader({ log, clock, wakeups, settings })
-    return { logFactory, connection: { log, driver, route: driver, publisher, wakeups, sharedReader, watch } }
-  }
+    const feed = createEventFeed({ log, clock, wakeups, settings })
+    return { log, driver, route: driver, publisher, feed, watch }
+  })
 
-  function opened(): Promise<Opened> {
-    if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
-    // A failure is not kept: the next use tries again, when the package is there or the server is up.
-    opening ??= outside(open).catch((error: unknown) => {
-      opening = undefined
-      throw error
-    })
-    return opening
-  }
+  const connectedLog = onFirstUse<Pick<Connection, 'log' | 'info'>>(async () => {
+    const { log } = await openedLog.get()
+    return { log, info: await log.connect() }
+  })
 
-  async function connect(): Promise<Connection> {
-    const { connection } = await opened()
-    const info = await connection.log.connect()
+  const connected = onFirstUse<Connection>(async () => {
+    const connection = await opened.get()
+    const { info } = await connectedLog.get()
     await connection.route.follow(info.transfer)
     return { ...connection, info }
-  }
-
-  function connected(): Promise<Connection> {
-    if (isClosed()) return Promise.reject(new ErrandError('E_CLOSED', 'this instance has been closed'))
-    connecting ??= outside(connect).catch((error: unknown) => {
-      connecting = undefined
-      throw error
-    })
-    return connecting
-  }
+  })
 
   const dispatcher = createDispatcher({
     settings,
@@ -102,12 +115,12 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
     newId: idMaker(clock),
     // The look goes beside the append, so that the tickets of this job go to the right driver as a rule.
     connected: async () => {
-      const connection = await connected()
+      const connection = await connected.get()
       connection.route.look()
       return connection
     },
     publishing: async () => {
-      const connection = await connected()
+      const connection = await connected.get()
       await connection.route.looked()
       return connection
     },
@@ -119,12 +132,10 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
     await Promise.allSettled([...workers].map((worker) => worker.stop()))
     await dispatcher.close()
     draining = false
-    const parts = await opening?.catch(() => undefined)
-    if (!parts) return
-    const { publisher, driver, log } = parts.connection
-    await publisher.close()
-    await driver.close()
-    await log.close()
+    const parts = await opened.madeSoFar()
+    await parts?.publisher.close()
+    await parts?.driver.close()
+    await (await openedLog.madeSoFar())?.log.close()
   }
 
   return {
@@ -134,14 +145,15 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
     logger,
     closing,
     driverAt: (url) => config.driverAt(url),
-    connected,
+    connected: () => connected.get(),
+    connectedLog: async () => (await connectedLog.get()).log,
     dispatcher,
     async migrate(options) {
-      const { log } = (await opened()).connection
+      const { log } = await openedLog.get()
       return log.migrate(options)
     },
     async grants(roles, options) {
-      const { log } = (await opened()).connection
+      const { log } = await openedLog.get()
       if (!log.grants) {
         throw new ErrandError(
           'E_OPTION',
@@ -151,8 +163,8 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
       return log.grants(roles, options)
     },
     async workerDeps(workerId) {
-      const { logFactory, connection } = await opened()
-      const { log, driver, route, publisher, watch } = connection
+      const { log, driver, route, publisher, watch } = await opened.get()
+      const { factory: logFactory } = await openedLog.get()
       return {
         workerId,
         log,
@@ -166,7 +178,7 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
         publisher,
         recorded: (settlement, settled) => watch.recorded(settlement, settled),
         dispatch: (request, parent) => dispatcher.dispatch(request, parent),
-        connect: async () => (await connected()).info,
+        connect: async () => (await connected.get()).info,
       }
     },
     keep(worker) {
@@ -174,7 +186,8 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
       const forget = (): void => void workers.delete(worker)
       worker.finished.then(forget, forget)
     },
-    newWorkerId: () => randomUUID(),
+    // Short, because a log stores it with each claim.
+    newWorkerId: () => crypto().randomUUID().replaceAll('-', '').slice(0, 16),
     close: () => (closed ??= close()),
   }
 }

@@ -1,9 +1,7 @@
-import { MessageChannel } from 'node:worker_threads'
-
 /** Promises of the public API that are pending, in this process. */
 let pending = 0
 /** Both ends are kept: a port whose other end is collected closes. */
-let channel: MessageChannel | undefined
+let channel: InstanceType<typeof MessageChannel> | undefined
 
 /**
  * Keeps the process alive until `letGo` is called as often. Sockets and timers of Errand's do not: which of them are there

@@ -1,9 +1,7 @@
-import { pino } from 'pino'
 import type { Failure } from './failure/failure.ts'
 import { isError } from './failure/thrown.ts'
 import { toFailure } from './failure/to-failure.ts'
 import { maskCredentials } from './masking.ts'
-import { checkOneOf } from './options.ts'
 
 /** What Errand logs to: pino's methods, so that any pino instance, or a child of one, fits. */
 export interface Logger {
@@ -11,36 +9,6 @@ export interface Logger {
   info(o: object, m?: string): void
   warn(o: object, m?: string): void
   error(o: object, m?: string): void
-}
-
-const levels = [...Object.keys(pino.levels.values), 'silent']
-
-/**
- * Pino, named `errand`, at the level of `ERRAND_LOG_LEVEL` (default `info`). To standard error: what a script writes to its
- * standard output is the script's own. A process that does nothing but work says `stdout`, where containers look.
- * @throws `E_OPTION`
- */
-export function defaultLogger(
-  env: NodeJS.ProcessEnv = process.env,
-  to: 'stderr' | 'stdout' = 'stderr',
-): Logger {
-  const level = checkOneOf('ERRAND_LOG_LEVEL', env['ERRAND_LOG_LEVEL'] || 'info', levels)
-  return pino({ name: 'errand', level }, untilBroken(to === 'stdout' ? 1 : 2))
-}
-
-/** A descriptor, until it cannot be written: pino would try for ever, and a full disk would stop the process. */
-function untilBroken(descriptor: number): { write(line: string): void } {
-  const stream = pino.destination({ dest: descriptor, sync: true })
-  let isBroken = false
-  stream.on('error', () => {
-    isBroken = true
-    stream.destroy()
-  })
-  return {
-    write(line) {
-      if (!isBroken) stream.write(line)
-    },
-  }
 }
 
 /** A pino child where the logger can make one; else the same lines with the bindings in each. */

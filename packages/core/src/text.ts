@@ -10,9 +10,10 @@ const mark = '…'
  * pairs, and cut with a mark where it is too long. One that is refused instead would stop whatever it is sent with.
  */
 export function freeText(text: unknown, limitBytes: number = noteLimitBytes): string {
-  return cut(typeof text === 'string' ? text : read(text), limitBytes)
-    .replaceAll('\0', '\uFFFD')
-    .toWellFormed()
+  const all = typeof text === 'string' ? text : read(text)
+  // Of a huge text only so much is looked at. What replaces a character has more bytes, so it is cut last.
+  const start = all.slice(0, limitBytes + 1)
+  return cut(start.replaceAll('\0', '\uFFFD').toWellFormed(), limitBytes)
 }
 
 function cut(text: string, limitBytes: number): string {

@@ -3,7 +3,8 @@ import { promisify } from 'node:util'
 import { checkLogLines } from '@errand/testkit'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { childLogger, defaultLogger, maskingLogger } from '../src/logging.ts'
+import { LateLogger, loadDefaultLogger } from '../src/default-logger.ts'
+import { childLogger, maskingLogger } from '../src/logging.ts'
 import { catchRefusal } from './catch-refusal.ts'
 import { recordingLogger } from './recording-logger.ts'
 
@@ -26,9 +27,9 @@ test('credentials reach no log line by message, field, error, cause or a propert
 })
 
 test('the default logger is pino, so that a child of it can be made, at the level of the environment', async () => {
-  expect(defaultLogger({})).toMatchObject({ level: 'info' })
-  expect(defaultLogger({ ERRAND_LOG_LEVEL: 'silent' })).toHaveProperty('child')
-  const refusal = await catchRefusal(() => defaultLogger({ ERRAND_LOG_LEVEL: 'loud' }))
+  expect(await loadDefaultLogger({})).toMatchObject({ level: 'info' })
+  expect(await loadDefaultLogger({ ERRAND_LOG_LEVEL: 'silent' })).toHaveProperty('child')
+  const refusal = await catchRefusal(() => new LateLogger({ ERRAND_LOG_LEVEL: 'loud' }))
   expect(refusal).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('ERRAND_LOG_LEVEL') })
 })
 
@@ -52,17 +53,48 @@ async function run(script: string): Promise<{ readonly stdout: string; readonly 
     '-e',
     `const { createErrand, defineJob, handle } = await import(${from('../src/index.ts')})
      const { memoryDriver, memoryLog } = await import(${from('../src/testing.ts')})
-     const { defaultLogger } = await import(${from('../src/logging.ts')})
+     const { LateLogger, loadDefaultLogger } = await import(${from('../src/default-logger.ts')})
      ${script}`,
   ])
 }
 
 test('the default logger leaves standard output to the script', async () => {
   const { stdout, stderr } = await run(`
-    defaultLogger().info({}, 'to standard error')
-    defaultLogger({}, 'stdout').info({}, 'to standard output')`)
+    ;(await loadDefaultLogger()).info({}, 'to standard error')
+    ;(await loadDefaultLogger({}, 'stdout')).info({}, 'to standard output')`)
   expect(JSON.parse(stdout)).toMatchObject({ msg: 'to standard output' })
   expect(JSON.parse(stderr)).toMatchObject({ msg: 'to standard error' })
+})
+
+test('lines from before the default logger is loaded are written in their order, and later ones at once', async () => {
+  const { stderr } = await run(`
+    const logger = new LateLogger({})
+    logger.warn({}, 'first')
+    logger.info({ field: 1 }, 'second')
+    await logger.loaded()
+    logger.error({}, 'third')
+    process.exit()`)
+  const lines = stderr.trim().split('\n')
+  expect(lines.map((line) => (JSON.parse(line) as { readonly msg: string }).msg)).toEqual([
+    'first',
+    'second',
+    'third',
+  ])
+})
+
+test('an instance of its own logger does not load the default one, and the other has it before it connects', async () => {
+  const { stderr } = await run(`
+    const { registerHooks } = await import('node:module')
+    const seen = []
+    registerHooks({ load: (url, context, next) => (seen.push(url), next(url, context)) })
+    const loaded = () => seen.some((url) => /\\/pino\\//.test(url))
+    const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+    for (const logger of [quiet, undefined]) {
+      await using errand = createErrand({ log: memoryLog(), driver: memoryDriver(), ...(logger && { logger }) })
+      await errand.connect()
+      console.error(loaded())
+    }`)
+  expect(stderr).toBe('false\ntrue\n')
 })
 
 test('a script that works finds on its standard output what it has written, and nothing else', async () => {

@@ -10,6 +10,7 @@ test('a free text keeps what every log can store, and is cut with a mark at so m
   const long = freeText('🎉'.repeat(10_000_000))
   expect(Buffer.byteLength(long)).toBeLessThanOrEqual(4_096)
   expect(long).toMatch(/^(🎉)+…$/u)
+  expect(Buffer.byteLength(freeText('\0'.repeat(4_096)))).toBeLessThanOrEqual(4_096)
   expect(
     freeText({
       toString: () => {
@@ -40,7 +41,14 @@ test('what handlers and operators say is bounded and storable, whatever it is', 
   await on.until(id, 'cancelled')
   await on.errand.jobs.replay(id, { by: text, reason: text })
   await on.until(id, 'succeeded')
-  const all = JSON.stringify(await on.events(id))
+  const events = await on.events(id)
+  const progress = events.flatMap(({ type, data }) => (type === 'progressed' ? [String(data.message)] : []))
+  expect(progress).not.toEqual([])
+  for (const message of progress) {
+    expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096)
+    expect(message).toMatch(/^\uFFFD\uFFFDx+…$/)
+  }
+  const all = JSON.stringify(events)
   expect(all.length).toBeLessThan(60_000)
   expect(all).not.toMatch(/\\u0000|\\ud800/)
 })

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
+import { crypto } from '../crypto.ts'
 import { ErrandError } from '../errors.ts'
 import type { Belongs, Codec, Encoded } from '../ports/codec.ts'
 import { jsonCodec } from './json-codec.ts'
@@ -27,7 +27,8 @@ export function encryptingCodec(keys: readonly string[]): Codec {
     isSecret: true,
     encode: (json, of) => ({ codec: newest[0], text: encrypt(json, newest[1], of) }),
     digest: (text, like) =>
-      createHmac('sha256', byName.get(like.codec) ?? newest[1])
+      crypto()
+        .createHmac('sha256', byName.get(like.codec) ?? newest[1])
         .update(text)
         .digest(),
     decode: (stored, of) => {
@@ -50,7 +51,7 @@ function parseKey(text: unknown, index: number): [name: string, key: Buffer] {
       `encrypt.keys[${index}] has ${key.length} bytes; use ${keyBytes} in base64 (openssl rand -base64 32)`,
     )
   }
-  const fingerprint = createHash('sha256').update(key).digest('hex').slice(0, 8)
+  const fingerprint = crypto().createHash('sha256').update(key).digest('hex').slice(0, 8)
   return [prefix + fingerprint, key]
 }
 
@@ -60,8 +61,8 @@ function boundTo({ job, as }: Belongs): Buffer {
 }
 
 function encrypt(json: string, key: Buffer, of: Belongs): string {
-  const nonce = randomBytes(nonceBytes)
-  const cipher = createCipheriv(algorithm, key, nonce)
+  const nonce = crypto().randomBytes(nonceBytes)
+  const cipher = crypto().createCipheriv(algorithm, key, nonce)
   cipher.setAAD(boundTo(of))
   return Buffer.concat([nonce, cipher.update(json, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString(
     'base64',
@@ -71,7 +72,7 @@ function encrypt(json: string, key: Buffer, of: Belongs): string {
 function decrypt({ codec, text }: Encoded, key: Buffer, of: Belongs): string {
   const bytes = Buffer.from(text, 'base64')
   try {
-    const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), {
+    const decipher = crypto().createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), {
       authTagLength: tagBytes,
     })
     decipher.setAAD(boundTo(of))

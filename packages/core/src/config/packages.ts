@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { dirname, join, parse } from 'node:path'
+import { dirname, join, parse, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../errors.ts'
+import { resolveEntry } from './installed.ts'
 
 /** A package that was found, and the file that an import of it loads. */
 export interface InstalledPackage {
@@ -40,11 +41,13 @@ export function bundledPackage(scheme: string, kind: string): ErrandError {
 }
 
 /**
- * Whether a bundler has put this file into the application's own file. An installed file has its own name. A bundled one has
- * another name, or in CommonJS none.
+ * Whether a bundler has put this module into the application's own file. Such a file is outside the package, or in CommonJS
+ * has no name.
  */
 export function isBundled(file: string | undefined = import.meta.filename): boolean {
-  return file === undefined || !/[\\/]config[\\/]packages\.[jt]s$/.test(file)
+  if (file === undefined) return true
+  const manifest = resolveEntry('@errand/core/package.json', file)
+  return manifest === undefined || !file.startsWith(`${dirname(manifest)}${sep}`)
 }
 
 const lockfiles: readonly (readonly [file: string, manager: string])[] = [

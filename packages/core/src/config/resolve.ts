@@ -3,7 +3,8 @@ import { jsonCodec } from '../codec/json-codec.ts'
 import type { Config } from '../define/config.ts'
 import { durationMs } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
-import { defaultLogger, maskingLogger } from '../logging.ts'
+import { LateLogger } from '../default-logger.ts'
+import { maskingLogger } from '../logging.ts'
 import type { Logger } from '../logging.ts'
 import { checkFlag, checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
 import type { Codec } from '../ports/codec.ts'
@@ -71,14 +72,18 @@ export function resolveConfig(
   surroundings: Surroundings = { env: process.env, folder: process.cwd() },
 ): ResolvedConfig {
   const settings = checkConfig(config)
-  const logger = maskingLogger(config.logger ?? defaultLogger(surroundings.env))
+  const chosen = config.logger ?? new LateLogger(surroundings.env)
+  const logger = maskingLogger(chosen)
   // The environment is read on first use, so that a .env file may be loaded after the instance was made.
   return {
     settings,
     codec: chooseCodec(config),
     logger,
     createLog: config.createLog ?? true,
-    logFactory: () => loadFactory(config.log ?? readLogUrl(surroundings.env, logger), 'log', surroundings),
+    logFactory: async () => {
+      if (chosen instanceof LateLogger) await chosen.loaded()
+      return loadFactory(config.log ?? readLogUrl(surroundings.env, logger), 'log', surroundings)
+    },
     driverFactory: () =>
       loadFactory(config.driver ?? (surroundings.env['ERRAND_DRIVER'] || 'database'), 'driver', surroundings),
     driverAt: async (url) => loadFactory<DriverFactory>(urlIn(url, surroundings.env), 'driver', surroundings),

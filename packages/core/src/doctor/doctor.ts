@@ -1,4 +1,5 @@
 import type { Driver } from '../ports/driver.ts'
+import { mostWaitingCounted } from '../ports/operations.ts'
 import type { Backlog, WorkerRecord } from '../ports/operations.ts'
 import type { Connection, OperateDeps } from '../operate/connection.ts'
 import { worstFirst } from './finding.ts'
@@ -84,7 +85,7 @@ async function collectFindings(deps: OperateDeps, connection: Connection): Promi
       severity: 'warning' as const,
       code: 'key-blocked',
       queue,
-      message: `ordering key ${JSON.stringify(key)} of queue ${queue} is blocked by the failed job ${holder}; ${waiting} wait behind it: replay or skip it`,
+      message: `ordering key ${JSON.stringify(key)} of queue ${queue} is blocked by the failed job ${holder}; ${waiting < mostWaitingCounted ? waiting : `at least ${waiting}`} wait behind it: replay or skip it`,
     })),
   ])
 }

@@ -35,10 +35,12 @@ export async function idleFindings(
   const idle = idleWorkers(second).filter(({ id }) => before.has(id) && !started.has(id))
   // By the log's clock, which a beat has read a moment ago.
   const nowMs = Math.max(0, ...second.workers.map(({ lastSeen }) => lastSeen))
+  const paused = new Set(second.queues.filter((queue) => queue.paused).map(({ name }) => name))
   const findings: Finding[] = []
   for (const worker of idle) {
     if (nowMs - worker.startedAt < waitsTooLongMs) continue
-    const found = await longestWait(log, worker.queues, nowMs)
+    const queues = worker.queues.filter((queue) => !paused.has(queue))
+    const found = await longestWait(log, queues, nowMs)
     if (found === undefined) continue
     const { queue, id, ms } = found
     const message = `${describeWorker(worker)} says that it takes jobs, and starts none: job ${id} of queue ${queue} has been ready for ${Math.round(ms / 1_000)} s; look at its output, and restart it (errand workers stop ${worker.id})`
@@ -53,9 +55,7 @@ async function longestWait(
   queues: readonly QueueName[],
   nowMs: number,
 ): Promise<{ readonly queue: QueueName; readonly id: string; readonly ms: number } | undefined> {
-  const paused = new Set((await log.queues()).filter((queue) => queue.paused).map(({ name }) => name))
   for (const queue of queues) {
-    if (paused.has(queue)) continue
     const filter = { queue, state: 'ready', before: nowMs - waitsTooLongMs } as const
     for (const { id } of await log.list(filter, { limit: jobsLookedAt })) {
       const readySince = (await log.readHistory(id)).at(-1)?.at ?? nowMs

@@ -2,6 +2,7 @@ import type { Publisher } from '../dispatch/publisher.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
 import type { Connection } from '../operate/connection.ts'
+import { readyAtMost } from '../operate/ready-at-most.ts'
 
 /** What `doctor` has done about ready jobs without tickets. */
 export interface Repair {
@@ -73,11 +74,12 @@ async function readyTickets(
 
 /** Expedites as many jobs as are ready now: relays give jobs a new grace at the same time. Returns how many. */
 async function expediteAll(log: JobLog, queue: QueueName): Promise<number> {
-  const ready = (await log.queues()).find(({ name }) => name === queue)?.ready ?? 0
-  for (let left = ready; left > 0;) {
+  const found = (await log.queues()).find(({ name }) => name === queue)
+  if (!found) return 0
+  for (let left = readyAtMost(found); left > 0;) {
     const { jobs, more } = await log.expedite([queue], { limit: publishedAtOnce })
     left -= jobs
     if (!more) break
   }
-  return ready
+  return found.ready
 }

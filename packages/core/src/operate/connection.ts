@@ -5,9 +5,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
 import type { Driver, DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
-import type { EventWakeups } from './event-wakeups.ts'
 import type { Closing } from './closing.ts'
-import type { SharedReader } from './shared-reader.ts'
+import type { EventFeed } from './event-feed.ts'
 import type { JobWatch } from './job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
@@ -18,8 +17,7 @@ export interface Connection {
   readonly route: Route
   readonly publisher: Publisher
   readonly info: LogInfo
-  readonly wakeups: EventWakeups
-  readonly sharedReader: SharedReader
+  readonly feed: EventFeed
   readonly watch: JobWatch
 }
 
@@ -33,4 +31,6 @@ export interface OperateDeps {
   driverAt(url: string): Promise<DriverFactory>
   /** Connects on first use. */
   connected(): Promise<Connection>
+  /** The log alone, for those who only read or note: the package of the driver need not be loaded, nor installed. */
+  connectedLog(): Promise<JobLog>
 }

@@ -7,12 +7,7 @@ import { WakeupListener } from './wakeup-listener.ts'
 /** Tells waiters that the log may have new events. */
 export interface EventWakeups {
   /** Listens until the signal aborts. */
-  listen(signal: AbortSignal): Listening
-}
-
-export interface Listening {
-  /** Resolves when something may have happened since the last call, or after `atMostMs`, or when the signal aborts. */
-  woken(atMostMs: number): Promise<void>
+  listen(signal: AbortSignal): WakeupListener
 }
 
 export interface EventWakeupsDeps {

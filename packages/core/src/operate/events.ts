@@ -4,9 +4,8 @@ import { isFinal } from '../job/state.ts'
 import type { StoredState } from '../job/state.ts'
 import { checkQueueName } from '../names.ts'
 import { checkOptions } from '../options.ts'
-import type { JobLog, ReadOptions } from '../ports.ts'
-import type { Listening } from './event-wakeups.ts'
-import type { Connection, OperateDeps } from './connection.ts'
+import type { ReadOptions } from '../ports.ts'
+import type { OperateDeps } from './connection.ts'
 import { jobEvent } from './job-event.ts'
 import type { JobEvent } from './job-event.ts'
 import type { JobNews, JobWatch, Waiting } from './job-watch.ts'
@@ -53,9 +52,9 @@ const known = ['job', 'queue', 'tag', 'after', 'signal']
 export function createEvents(deps: OperateDeps): Events {
   return {
     async of(id) {
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       const records = await log.readHistory(checkId(id))
-      return Promise.all(records.map((record) => jobEvent(record, deps.codec)))
+      return Promise.all(records.map(async (record) => jobEvent(record, deps.codec)))
     },
     follow(options = {}) {
       checkOptions('follow()', options, known)
@@ -70,50 +69,72 @@ export function createEvents(deps: OperateDeps): Events {
   }
 }
 
-async function* follow(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {
-  const stop = new AbortController()
-  const job = options.job === undefined ? undefined : checkId(options.job)
-  const signal = AbortSignal.any([
-    stop.signal,
-    deps.closing.signal,
-    ...(options.signal ? [options.signal] : []),
-  ])
-  try {
-    const connection = await deps.connected()
-    const { log, watch } = connection
-    // Listens before it reads, so that it misses nothing in between. A follower of one job is woken for this job alone.
-    const listening = job === undefined ? startListening(connection, options, signal) : undefined
-    let after = await findStart(log, job, options.after)
-    let state: StoredState | undefined
-    let version = 0
-    let ended = false
-    while (!signal.aborted) {
-      const page = await log.read({ ...toFilter(options, job), after, limit: pageSize })
-      for (const record of page.events) {
-        if (signal.aborted) return
-        ;({ state, version } = record)
-        yield await jobEvent(record, deps.codec)
-      }
-      after = page.next
-      if (page.events.length === pageSize) continue
-      if (job === undefined) {
-        await listening?.woken(deps.settings.followEveryMs)
-        continue
-      }
-      // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
-      if (state !== undefined && isFinal(state)) return
-      if (ended) {
-        // No event after the cursor shows the end: it is before the cursor or of another queue, or the job was replayed.
-        ;({ state } = await knownJob(log, job))
-        ended = false
-        if (isFinal(state)) continue
-      }
-      const news = await waitForNews(watch, job, version, signal)
-      if (news?.kind === 'moved') ({ version } = news)
-      else ended = news !== undefined
+function follow(deps: OperateDeps, options: FollowOptions): AsyncIterable<JobEvent> {
+  return options.job === undefined
+    ? followMany(deps, options)
+    : followJob(deps, options, checkId(options.job))
+}
+
+/** Aborts when following ends: by the caller's signal, with the instance, or because nobody goes on. */
+class End extends AbortController implements Disposable {
+  readonly any: AbortSignal
+
+  constructor(deps: OperateDeps, { signal }: FollowOptions) {
+    super()
+    this.any = AbortSignal.any([this.signal, deps.closing.signal, ...(signal ? [signal] : [])])
+  }
+
+  [Symbol.dispose](): void {
+    this.abort()
+  }
+}
+
+async function* followMany(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {
+  using end = new End(deps, options)
+  const { queue, tag, after: given } = options
+  const { log, feed } = await deps.connected()
+  const after = given ?? (await log.end())
+  const follower = feed.follow({ queue, tag }, after === 'start' ? undefined : after, end.any)
+  for (let events; (events = await follower.next());) {
+    for (const event of events) {
+      if (end.any.aborted) return
+      yield event.decode(deps.codec)
     }
-  } finally {
-    stop.abort()
+  }
+}
+
+/** A follower of one job is woken for this job alone, and reads for itself. */
+async function* followJob(
+  deps: OperateDeps,
+  options: FollowOptions,
+  job: string,
+): AsyncGenerator<JobEvent, void> {
+  using end = new End(deps, options)
+  const { log, watch } = await deps.connected()
+  let after = options.after === 'start' ? undefined : options.after
+  let state: StoredState | undefined
+  let version = 0
+  let ended = false
+  while (!end.any.aborted) {
+    const page = await log.read({ ...toFilter(options, job), after, limit: pageSize })
+    for (const record of page.events) {
+      if (end.any.aborted) return
+      ;({ state, version } = record)
+      yield jobEvent(record, deps.codec)
+    }
+    after = page.next
+    if (page.events.length === pageSize) continue
+    // Caught up. A job that was replayed has more than one end in its history; only here it is known to be the last.
+    if (state !== undefined && isFinal(state)) return
+    if (ended) {
+      // No event after the cursor shows the end: it is before the cursor or of another queue, or the job was replayed.
+      ;({ state } = await knownJob(log, job))
+      ended = false
+      if (isFinal(state)) continue
+    }
+    const news = await waitForNews(watch, job, version, end.any)
+    if (news?.kind === 'moved') ({ version } = news)
+    else ended = news !== undefined
   }
 }
 
@@ -153,39 +174,18 @@ function waitForNews(
 async function* read(deps: OperateDeps, options: FollowOptions): AsyncGenerator<JobEvent, void> {
   const { signal } = options
   const job = options.job === undefined ? undefined : checkId(options.job)
-  const { log } = await deps.connected()
+  const log = await deps.connectedLog()
   if (job !== undefined) await knownJob(log, job)
   let after = options.after === 'start' ? undefined : options.after
   for (;;) {
     const page = await log.read({ ...toFilter(options, job), after, limit: pageSize })
     for (const record of page.events) {
       if (signal?.aborted) return
-      yield await jobEvent(record, deps.codec)
+      yield jobEvent(record, deps.codec)
     }
     after = page.next
     if (page.events.length < pageSize) return
   }
-}
-
-function startListening(
-  { wakeups, sharedReader }: Connection,
-  { queue, tag }: FollowOptions,
-  signal: AbortSignal,
-): Listening {
-  // Every event concerns a follower of all events.
-  return queue === undefined && tag === undefined
-    ? wakeups.listen(signal)
-    : sharedReader.listen({ queue, tag }, signal)
-}
-
-async function findStart(
-  log: JobLog,
-  job: string | undefined,
-  after: string | undefined,
-): Promise<string | undefined> {
-  if (after === 'start') return undefined
-  if (after !== undefined) return after
-  return job === undefined ? log.end() : undefined
 }
 
 /** Refuses a queue or tag that no event can have. @throws `E_NAME`, `E_KEY` */

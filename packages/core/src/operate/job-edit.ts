@@ -44,7 +44,7 @@ export async function toChange(deps: OperateDeps, id: string, to: JobEdit): Prom
       `the payload is ${bytes} bytes; the limit is ${settings.payloadLimitBytes}`,
     )
   }
-  const { log } = await deps.connected()
+  const log = await deps.connectedLog()
   const name = (await log.get(id))?.name
   // If there is no such job, the log says so itself.
   return { ...change, payload: await codec.encode(json.text, asPayload({ id, name: name ?? '' })) }

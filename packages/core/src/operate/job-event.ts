@@ -1,4 +1,5 @@
 import { unseal } from '../codec/sealed-text.ts'
+import type { Maybe } from '../define/handler.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { EventRecord } from '../job/events.ts'
 import type { FailureCause } from '../job/outcome.ts'
@@ -95,8 +96,35 @@ export type JobEvent = EventBase &
 
 const noError: Failure = { name: 'Error', message: 'no error was recorded' }
 
-/** Texts that this process cannot read become `Unreadable`, and never an error. */
-export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEvent> {
+/** What is decoded of an event. */
+interface Texts {
+  readonly result?: unknown
+  readonly error?: Failure
+  readonly reason?: string | undefined
+  readonly message?: string | undefined
+}
+
+const noTexts: Texts = {}
+
+/**
+ * Texts that this process cannot read become `Unreadable`, and never an error. It returns a promise only if there is a
+ * text to decode: most events have none.
+ */
+export function jobEvent(record: EventRecord, codec: Codec): Maybe<JobEvent> {
+  const { body, data } = record
+  if (!body && data.reason === undefined && data.message === undefined) return toEvent(record, noTexts)
+  return decodeTexts(record, codec).then((texts) => toEvent(record, texts))
+}
+
+async function decodeTexts({ type, jobId, body, data }: EventRecord, codec: Codec): Promise<Texts> {
+  const reason = await unseal(codec, data.reason, jobId)
+  const message = await unseal(codec, data.message, jobId)
+  if (!body) return { reason, message }
+  if (type === 'succeeded') return { reason, message, result: await readable(codec, body, asResult(jobId)) }
+  return { reason, message, error: await readableFailure(codec, body, asError(jobId)) }
+}
+
+function toEvent(record: EventRecord, texts: Texts): JobEvent {
   const { cursor, jobId, version, state, name, queue, tags, run, attempt, data } = record
   const base: EventBase = {
     cursor,
@@ -112,9 +140,8 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
   }
   const worker = record.worker ?? ''
   const runAt = data.runAt === undefined ? undefined : new Date(data.runAt)
-  const error = async (): Promise<Failure> =>
-    record.body ? readableFailure(codec, record.body, asError(jobId)) : noError
-  const operator: ByOperator = { by: data.by, reason: await unseal(codec, data.reason, jobId) }
+  const { error = noError, reason, message } = texts
+  const operator: ByOperator = { by: data.by, reason }
   const { type } = record
   switch (type) {
     case 'dispatched':
@@ -131,24 +158,22 @@ export async function jobEvent(record: EventRecord, codec: Codec): Promise<JobEv
         type,
         worker,
         progress: data.progress ?? 0,
-        message: await unseal(codec, data.message, jobId),
+        message,
       }
-    case 'succeeded': {
-      const result = record.body && (await readable(codec, record.body, asResult(jobId)))
-      return { ...base, type, worker, result, durationMs: data.durationMs }
-    }
+    case 'succeeded':
+      return { ...base, type, worker, result: texts.result, durationMs: data.durationMs }
     case 'errored':
-      return { ...base, type, worker, error: await error(), retryAt: runAt, durationMs: data.durationMs }
+      return { ...base, type, worker, error, retryAt: runAt, durationMs: data.durationMs }
     case 'snoozed':
-      return { ...base, type, worker, until: runAt, reason: await unseal(codec, data.reason, jobId) }
+      return { ...base, type, worker, until: runAt, reason }
     case 'released':
       return { ...base, type, worker, why: data.why }
     case 'lost':
-      return { ...base, type, worker, error: await error(), retryAt: runAt }
+      return { ...base, type, worker, error, retryAt: runAt }
     case 'fenced':
       return { ...base, type, worker, fencedRun: data.fencedRun }
     case 'failed':
-      return { ...base, type, error: await error(), cause: data.cause }
+      return { ...base, type, error, cause: data.cause }
     case 'cancel_requested':
     case 'cancelled':
     case 'skipped':

@@ -34,6 +34,7 @@ export interface BlockedKey {
   readonly key: string
   /** The id of the failed job: replay or skip it. */
   readonly holder: string
+  /** How many jobs wait behind it; counted up to 10,000. */
   readonly waiting: number
 }
 
@@ -102,7 +103,7 @@ export function createJobs(deps: OperateDeps): Jobs {
 
   return {
     async get(id) {
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       const record = await log.get(checkId(id))
       return record && jobDetails(record, codec)
     },
@@ -180,7 +181,7 @@ export function createJobs(deps: OperateDeps): Jobs {
     },
 
     async blockedKeys({ limit = chunk } = {}) {
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       return log.blockedKeys(checkInteger('limit', limit, 1, mostListed))
     },
 
@@ -188,7 +189,7 @@ export function createJobs(deps: OperateDeps): Jobs {
       checkOptions('prune()', options, ['succeeded', 'failed', 'onProgress'])
       const succeededMs = durationMs(options.succeeded ?? settings.keepSucceededMs, 'succeeded')
       const failedMs = durationMs(options.failed ?? settings.keepFailedMs, 'failed')
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       let count = 0
       for (let more = true; more;) {
         const report = await log.prune({ succeededMs, failedMs, limit: chunk })
@@ -207,7 +208,7 @@ async function* listed(
   limit: number,
   after: string | undefined,
 ): AsyncGenerator<JobDetails, void> {
-  const { log } = await deps.connected()
+  const log = await deps.connectedLog()
   let left = limit
   for await (const page of pages(log, filter, after, Math.min(limit, chunk))) {
     for (const record of page.slice(0, left)) yield await jobDetails(record, deps.codec)

@@ -18,12 +18,12 @@ export class WakeupListener {
     this.#wake?.()
   }
 
-  /** Resolves if it was woken after the last call, after `atMostMs`, or when the signal aborts and the waker has noticed. */
-  async woken(atMostMs: number): Promise<void> {
+  /** Resolves if it was woken after the last call, after `atMostMs` if given, or when the signal aborts and the waker has noticed. */
+  async woken(atMostMs?: number): Promise<void> {
     if (!this.#pending) {
       await waitFor<void>(undefined, undefined, (wake) => {
         this.#wake = wake
-        return this.#clock.after(atMostMs, wake)
+        return atMostMs === undefined ? undefined : this.#clock.after(atMostMs, wake)
       })
       this.#wake = undefined
     }

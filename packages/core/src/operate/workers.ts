@@ -36,11 +36,11 @@ export function workerInfo(record: WorkerRecord): WorkerInfo {
 export function createWorkers(deps: OperateDeps): Workers {
   return {
     async list() {
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       return (await log.workers()).map((record) => workerInfo(record))
     },
     async stop(which) {
-      const { log } = await deps.connected()
+      const log = await deps.connectedLog()
       const asked = await log.stopWorkers(which)
       if (asked === 0 && which !== undefined) {
         throw new ErrandError('E_NOT_FOUND', `there is no worker ${which} in this log`)

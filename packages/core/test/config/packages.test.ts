@@ -32,8 +32,14 @@ test('without a lockfile the package manager that started the process is told, e
   expect(told(undefined)).toBe('npm install a')
 })
 
-test('a bundle is told apart from a package by the place of its file', () => {
+test('a bundle is told apart from a package by the folder of its file, installed or not', async () => {
+  await using app = await temporaryFolder({
+    'dist/server.js': '',
+    'node_modules/@errand/core/package.json': '{ "name": "@errand/core" }',
+    'node_modules/@errand/core/dist/shared.js': '',
+  })
   expect(isBundled('/app/dist/server.js')).toBe(true)
-  expect(isBundled('/app/node_modules/@errand/core/dist/config/packages.js')).toBe(false)
+  expect(isBundled(`${app.path}/dist/server.js`)).toBe(true)
+  expect(isBundled(`${app.path}/node_modules/@errand/core/dist/shared.js`)).toBe(false)
   expect(isBundled()).toBe(false)
 })

@@ -18,6 +18,7 @@ import { describeFailure, failureLimits } from '../../src/failure/failure.ts'
 import type { Failure } from '../../src/failure/failure.ts'
 import { errorFrom, storedFailure } from '../../src/failure/from-failure.ts'
 import { toFailure } from '../../src/failure/to-failure.ts'
+import { tries } from '../../../../integration-tests/services/tries.ts'
 
 test('what fetch throws tells why: the cause, its code, and the plain fields of a system error', async () => {
   const thrown: unknown = await fetch('http://127.0.0.1:1/').catch((error: unknown) => error)
@@ -254,6 +255,6 @@ test('whatever is thrown is kept, comes back from storage as it was, and again f
       if (!JSON.stringify(failure).includes('Omitted')) expect(toFailure(errorFrom(failure))).toEqual(failure)
       expect(JSON.stringify(failure).isWellFormed()).toBe(true)
     }),
-    { numRuns: 500 },
+    tries(500),
   )
 })

@@ -142,7 +142,8 @@ test('followers of a queue or tag miss nothing when they become many or few, or 
   const concerns = [{ tag: 'red' }, { queue: 'blue' }, { queue: 'blue', tag: 'red' }]
   for (let n = 0; n < 60; n += 1) {
     const stop = new AbortController()
-    const options = { ...concerns[n % 3], after: 'start', signal: stop.signal }
+    // One that follows everything comes, and is the first to go.
+    const options = { ...(n === 59 ? {} : concerns[n % 3]), after: 'start', signal: stop.signal }
     followers.push({ stop, ...follow(test.errand.events.follow(options)) })
     await oneMore()
   }
@@ -153,6 +154,124 @@ test('followers of a queue or tag miss nothing when they become many or few, or 
     await gone?.done
     if (followers.length > 0) await oneMore()
   }
+})
+
+test('ten followers of all events read as many pages as one', async () => {
+  const countReads = async (count: number): Promise<number> => {
+    let reads = 0
+    await using test = testInstance({
+      log: (log) => ({
+        read: (options) => {
+          reads += 1
+          return log.read(options)
+        },
+      }),
+    })
+    const stop = new AbortController()
+    const live = Array.from({ length: count }, () =>
+      follow(test.errand.events.follow({ after: 'start', signal: stop.signal })),
+    )
+    await test.errand.dispatch(job, 'first')
+    await until(() => live.every(({ seen }) => seen.length === 1))
+    await turns(20)
+    reads = 0
+    for (let page = 0; page < 20; page += 1) {
+      await test.errand.dispatchMany(Array.from({ length: 200 }, () => job.with('x')))
+      await test.log().notify(['events'])
+      await until(() => live.every(({ seen }) => seen.length === 1 + 200 * (page + 1)))
+    }
+    stop.abort()
+    await Promise.all(live.map(({ done }) => done))
+    const [first, ...others] = live.map(({ seen }) => seen.map(({ cursor, jobId }) => [cursor, jobId]))
+    for (const other of others) expect(other).toEqual(first)
+    return reads
+  }
+  const one = await countReads(1)
+  expect(await countReads(10)).toBeLessThanOrEqual(one + 1)
+})
+
+test('one that stops reading holds nobody up, and keeps few events in memory; it misses nothing', async () => {
+  const total = 6_000
+  const reads: number[] = []
+  await using test = testInstance({
+    log: (log) => ({
+      read: (options) => {
+        reads.push(Number(options.after?.split('.')[1] ?? 0))
+        return log.read(options)
+      },
+    }),
+  })
+  const stop = new AbortController()
+  const slow = test.errand.events.follow({ after: 'start', signal: stop.signal })[Symbol.asyncIterator]()
+  const fast = follow(test.errand.events.follow({ after: 'start', signal: stop.signal }))
+  await test.errand.dispatch(job, 'first')
+  const begun = await slow.next()
+  await until(() => fast.seen.length === 1)
+  for (let count = 1; count < total;) {
+    const many = Math.min(500, total - count)
+    await test.errand.dispatchMany(Array.from({ length: many }, () => job.with('x')))
+    count += many
+    await test.log().notify(['events'])
+    await until(() => fast.seen.length === count)
+  }
+
+  await turns(20)
+  reads.length = 0
+  const seen = [begun.value]
+  while (seen.length < total) seen.push((await slow.next()).value)
+  // Where it began to read for itself.
+  expect(reads[0]).toBeLessThan(3_000)
+  expect(seen).toEqual(fast.seen)
+  // It has caught up, and follows the shared reader again.
+  reads.length = 0
+  const next = slow.next()
+  await turns(20)
+  await test.errand.dispatch(job, 'last')
+  await test.log().notify(['events'])
+  expect((await next).value).toMatchObject({ tags: ['last'] })
+  await until(() => fast.seen.length === total + 1)
+  expect(reads.length).toBeLessThan(5)
+  stop.abort()
+  await fast.done
+})
+
+test('who begins with earlier events, or from now on, sees each of the events once and in order', async () => {
+  // Reads overlap with each other and with what is written.
+  let count = 0
+  const pause = (): Promise<void> => turns([0, 3, 1, 7, 2][(count += 1) % 5]!)
+  await using test = testInstance({
+    log: (log) => ({
+      read: async (options) => {
+        await pause()
+        const page = await log.read(options)
+        await pause()
+        return page
+      },
+    }),
+  })
+  const stop = new AbortController()
+  const first = follow(test.errand.events.follow({ after: 'start', signal: stop.signal }))
+  const live = [first]
+  const concerns = [{}, { tag: 'x' }, { queue: 'default' }, { queue: 'default', tag: 'x' }]
+  for (let round = 0; round < 100; round += 1) {
+    await test.errand.dispatchMany(Array.from({ length: 30 }, () => job.with('x')))
+    await test.log().notify(['events'])
+    await turns(round % 6)
+    if (round % 4 > 0) continue
+    const earlier = first.seen[Math.floor((first.seen.length * (round % 7)) / 7)]?.cursor
+    const after = [undefined, earlier, 'start'][round % 3]
+    live.push(follow(test.errand.events.follow({ ...concerns[round % 5], after, signal: stop.signal })))
+  }
+  await until(() => first.seen.length === 3_000)
+  const last = first.seen.at(-1)?.cursor
+  await until(() => live.every(({ seen }) => seen.at(-1)?.cursor === last))
+  const all = first.seen.map(({ jobId }) => jobId)
+  expect(new Set(all).size).toBe(3_000)
+  for (const { seen } of live) {
+    expect(seen.map(({ jobId }) => jobId)).toEqual(all.slice(all.length - seen.length))
+  }
+  stop.abort()
+  await Promise.all(live.map(({ done }) => done))
 })
 
 test('what goes wrong with the log reaches each who follows a tag, however many', async () => {
