@@ -9,6 +9,9 @@ import { root } from './workspace.ts'
 const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
 const fixtures = join(root, 'scripts', 'applications')
 
+/** What `errand jobs list` may load, with commander's own files. Each file costs a short command more than what is in it. */
+const mostFiles = 22
+
 const folder = temporaryFolder()
 try {
   const packed = await packAll(folder)
@@ -49,6 +52,22 @@ async function checkCommonJsApplication(application: string, packed: readonly Pa
 
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], application)
   report('CommonJS application', await run('node', ['app.cjs'], application))
+  await checkCommand(application)
+}
+
+/** The command works where it is installed, and loads few files. */
+async function checkCommand(application: string): Promise<void> {
+  const bin = join(application, 'node_modules', 'errand', 'dist', 'bin.js')
+  const count = `import { registerHooks } from 'node:module'
+    let files = 0
+    registerHooks({ load: (url, context, next) => (url.startsWith('file:') && files++, next(url, context)) })
+    process.on('exit', () => console.log(files))`
+  const counting = `data:text/javascript,${encodeURIComponent(count)}`
+  const list = ['jobs', 'list', '--json', '--log', 'sqlite:./app.db']
+  const said = await run(process.execPath, ['--import', counting, bin, ...list], application)
+  const files = Number(said.trim().split('\n').at(-1))
+  if (files > mostFiles) throw new Error(`errand jobs list loads ${files} files instead of ${mostFiles}`)
+  console.log(`errand jobs list: loads ${files} files`)
 }
 
 async function checkContainerApplication(application: string, packed: readonly Packed[]): Promise<void> {

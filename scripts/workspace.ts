@@ -12,6 +12,8 @@ export interface WorkspacePackage {
   readonly imports: readonly string[]
   /** What can be imported of it: `.`, `./ports` … */
   readonly entries: readonly string[]
+  /** Its sources that users import or start, from its folder: `src/index.ts`. */
+  readonly mains: readonly string[]
   /** The schemes of URLs that it opens. */
   readonly opens: { readonly log?: readonly string[]; readonly driver?: readonly string[] }
 }
@@ -20,7 +22,8 @@ interface Manifest {
   readonly name: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
-  readonly exports: Readonly<Record<string, unknown>>
+  readonly exports: Readonly<Record<string, string>>
+  readonly bin?: Readonly<Record<string, string>>
   readonly errand?: WorkspacePackage['opens']
 }
 
@@ -36,6 +39,9 @@ export function listPackages(): readonly WorkspacePackage[] {
         folder,
         imports: Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }).toSorted(),
         entries: Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json')),
+        mains: [...new Set(Object.values({ ...manifest.exports, ...manifest.bin }))]
+          .filter((file) => file.endsWith('.ts'))
+          .map((file) => file.slice('./'.length)),
         opens: manifest.errand ?? {},
       }
     })

@@ -55,6 +55,9 @@ async function install(root: string, folder: string): Promise<string> {
     (path) => !path.includes('testkit'),
   )
   await run(process.execPath, [compiler, '-b', ...projects], { cwd: root })
+  // Older versions published what the compiler writes.
+  const bundle = join(root, 'scripts', 'bundle.ts')
+  if (existsSync(bundle)) await run(process.execPath, [bundle], { cwd: root })
   const modules = join(folder, 'node_modules')
   for (const project of projects) {
     const from = join(root, dirname(project))

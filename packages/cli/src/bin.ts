@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // All of it as one object, and no name of it: an older Node would refuse a name that it does not know before any line runs.
 import module from 'node:module'
+// For its effect: package.json must not say that the modules of this package have none, or the build leaves it out.
 import './quiet-warnings.ts'
 
 /** As package.json says in `engines`. */
@@ -16,5 +17,5 @@ if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
   // A short command spends most of its time on compiling. Node caches what is compiled from here on.
   module.enableCompileCache()
   // Not a top-level await: the `errand` package imports this file, and its modules can be required.
-  void import('./main.ts').then(({ main }) => main(process.argv.slice(2)))
+  void import('./index.ts').then(({ main }) => main(process.argv.slice(2)))
 }

@@ -17,7 +17,8 @@ export async function main(words: readonly string[]): Promise<void> {
     failed: (error) => process.exit(report(error)),
   })
   try {
-    await program().parseAsync(words, { from: 'user' })
+    const errand = await program(words)
+    await errand.parseAsync(words, { from: 'user' })
   } catch (error) {
     process.exitCode = report(error)
   }

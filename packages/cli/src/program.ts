@@ -1,25 +1,30 @@
 import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import { globalOptions } from './command.ts'
-import { dispatch } from './commands/dispatch.ts'
-import { doctor } from './commands/doctor.ts'
-import { events } from './commands/events.ts'
-import { init } from './commands/init.ts'
-import { jobs } from './commands/jobs.ts'
-import { keys } from './commands/keys.ts'
-import { migrate } from './commands/migrate.ts'
-import { prune } from './commands/prune.ts'
-import { queues } from './commands/queues.ts'
-import { roles } from './commands/roles.ts'
-import { run } from './commands/run.ts'
-import { transfer } from './commands/transfer.ts'
-import { work } from './commands/work.ts'
-import { workers } from './commands/workers.ts'
+import { loadCommands } from './load-commands.ts'
+import type { Commands } from './load-commands.ts'
 
 const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string }
 
-/** The whole command line, a new one for each run. */
-export function program(): Command {
+const commands: Commands = {
+  init: async () => (await import('./commands/init.ts')).init,
+  work: async () => (await import('./commands/work.ts')).work,
+  dispatch: async () => (await import('./commands/dispatch.ts')).dispatch,
+  run: async () => (await import('./commands/run.ts')).run,
+  jobs: async () => (await import('./commands/jobs.ts')).jobs,
+  events: async () => (await import('./commands/events.ts')).events,
+  queues: async () => (await import('./commands/queues.ts')).queues,
+  workers: async () => (await import('./commands/workers.ts')).workers,
+  keys: async () => (await import('./commands/keys.ts')).keys,
+  transfer: async () => (await import('./commands/transfer.ts')).transfer,
+  migrate: async () => (await import('./commands/migrate.ts')).migrate,
+  roles: async () => (await import('./commands/roles.ts')).roles,
+  prune: async () => (await import('./commands/prune.ts')).prune,
+  doctor: async () => (await import('./commands/doctor.ts')).doctor,
+}
+
+/** The command line, a new one for each run, with the commands that its words may name. */
+export async function program(words: readonly string[]): Promise<Command> {
   const errand = new Command('errand')
     .description('Runs jobs, and looks after them')
     .version(version, '--version', 'print the version')
@@ -29,23 +34,6 @@ export function program(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   globalOptions(errand)
-  for (const add of [
-    init,
-    work,
-    dispatch,
-    run,
-    jobs,
-    events,
-    queues,
-    workers,
-    keys,
-    transfer,
-    migrate,
-    roles,
-    prune,
-    doctor,
-  ]) {
-    add(errand)
-  }
+  if (words[0] !== '--version') await loadCommands(errand, commands, words)
   return errand
 }

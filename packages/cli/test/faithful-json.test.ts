@@ -6,6 +6,7 @@ import { parseFaithfully } from '../src/options/faithful-json.ts'
 import { json } from '../src/options/parse.ts'
 import { makeApplication } from './helpers/application.ts'
 import { makeProject } from './helpers/project.ts'
+import { tries } from '../../../integration-tests/services/tries.ts'
 
 test.each([
   ['9007199254740993', /payload is 9007199254740993, which would become 9007199254740992/],
@@ -45,6 +46,7 @@ test('whatever JSON.stringify writes is taken, and comes back the same', () => {
       const text = JSON.stringify(value)
       expect(JSON.stringify(parseFaithfully(text))).toBe(text)
     }),
+    tries(100),
   )
 })
 

@@ -2,8 +2,6 @@ import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Config } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
-import { loadModule, short } from './load-module.ts'
-import type { Exports } from './load-module.ts'
 
 const extensions = ['ts', 'mts', 'js', 'mjs'] as const
 
@@ -37,7 +35,7 @@ export async function loadProject(options: ProjectOptions): Promise<Project> {
     return { folder: process.cwd(), configFile, config: overrides }
   }
   if (options.config === undefined) process.chdir(dirname(configFile))
-  const config = await readConfig(await loadModule(configFile, 'the configuration'), configFile)
+  const config = await readConfig(configFile)
   return { folder: dirname(configFile), configFile, config: { ...config, ...overrides } }
 }
 
@@ -65,7 +63,10 @@ export function workerFile(project: Project, named: string | undefined): string 
   )
 }
 
-async function readConfig(exports: Exports, file: string): Promise<Config> {
+async function readConfig(file: string): Promise<Config> {
+  // What explains a file that cannot be loaded is for those who have one.
+  const { loadModule, short } = await import('./load-module.ts')
+  const exports = await loadModule(file, 'the configuration')
   const config = await exports['default']
   if (typeof config === 'object' && config !== null) return config
   throw new ErrandError(

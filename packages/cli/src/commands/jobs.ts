@@ -1,12 +1,17 @@
 import type { Command } from '../command.ts'
-import { cancel } from './jobs/cancel.ts'
-import { change } from './jobs/change.ts'
-import { list } from './jobs/list.ts'
-import { replay } from './jobs/replay.ts'
-import { show } from './jobs/show.ts'
-import { skip } from './jobs/skip.ts'
+import { loadCommands } from '../load-commands.ts'
+import type { Commands } from '../load-commands.ts'
 
-export function jobs(program: Command): void {
+const commands: Commands = {
+  list: async () => (await import('./jobs/list.ts')).list,
+  show: async () => (await import('./jobs/show.ts')).show,
+  cancel: async () => (await import('./jobs/cancel.ts')).cancel,
+  replay: async () => (await import('./jobs/replay.ts')).replay,
+  skip: async () => (await import('./jobs/skip.ts')).skip,
+  change: async () => (await import('./jobs/change.ts')).change,
+}
+
+export async function jobs(program: Command, words: readonly string[]): Promise<void> {
   const command = program.command('jobs').description('look at jobs, and act on them')
-  for (const add of [list, show, cancel, replay, skip, change]) add(command)
+  await loadCommands(command, commands, words)
 }

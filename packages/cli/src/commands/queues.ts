@@ -1,10 +1,15 @@
 import type { Command } from '../command.ts'
-import { list } from './queues/list.ts'
-import { pause } from './queues/pause.ts'
-import { purge } from './queues/purge.ts'
-import { resume } from './queues/resume.ts'
+import { loadCommands } from '../load-commands.ts'
+import type { Commands } from '../load-commands.ts'
 
-export function queues(program: Command): void {
+const commands: Commands = {
+  list: async () => (await import('./queues/list.ts')).list,
+  pause: async () => (await import('./queues/pause.ts')).pause,
+  purge: async () => (await import('./queues/purge.ts')).purge,
+  resume: async () => (await import('./queues/resume.ts')).resume,
+}
+
+export async function queues(program: Command, words: readonly string[]): Promise<void> {
   const command = program.command('queues').description('look at queues, hold them, empty them')
-  for (const add of [list, pause, resume, purge]) add(command)
+  await loadCommands(command, commands, words)
 }

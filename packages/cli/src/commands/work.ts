@@ -1,5 +1,5 @@
 import type { Worker, WorkerDefinition } from '@errand/core'
-import { defaultLogger, isErrandError } from '@errand/core/ports'
+import { isErrandError, loadDefaultLogger } from '@errand/core/ports'
 import type { Logger } from '@errand/core/ports'
 import { loadWorker } from '../application/definitions.ts'
 import { openErrand } from '../application/open.ts'
@@ -103,7 +103,7 @@ async function runWorker(
     stopWhenEmpty: once || options.stopWhenEmpty,
     queues: options.queues,
   }
-  const errand = await openErrand(project, project.config.logger ?? createLogger(progress, options))
+  const errand = await openErrand(project, project.config.logger ?? (await createLogger(progress, options)))
   const definition = observeWorker(source, drain, {
     concurrency: once ? 1 : options.concurrency,
     isLimited: [limits.maxTimeMs, limits.maxRssBytes].some((limit) => limit !== undefined),
@@ -165,8 +165,8 @@ function ranAll(worker: Worker, maxJobs: number): string | undefined {
  * On a terminal, lines for people above the status line. Otherwise pino's JSON on stdout, because the process does
  * nothing else.
  */
-function createLogger(progress: Progress, options: GlobalOptions): Logger {
-  if (!progress.shown) return defaultLogger(process.env, 'stdout')
+async function createLogger(progress: Progress, options: GlobalOptions): Promise<Logger> {
+  if (!progress.shown) return loadDefaultLogger(process.env, 'stdout')
   return withoutEnds(
     humanLogger(options.verbose ? 'debug' : 'info', (line) => progress.write(line), ['worker']),
   )

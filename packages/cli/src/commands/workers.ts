@@ -1,8 +1,13 @@
 import type { Command } from '../command.ts'
-import { list } from './workers/list.ts'
-import { stop } from './workers/stop.ts'
+import { loadCommands } from '../load-commands.ts'
+import type { Commands } from '../load-commands.ts'
 
-export function workers(program: Command): void {
+const commands: Commands = {
+  list: async () => (await import('./workers/list.ts')).list,
+  stop: async () => (await import('./workers/stop.ts')).stop,
+}
+
+export async function workers(program: Command, words: readonly string[]): Promise<void> {
   const command = program.command('workers').description('look at workers, and stop them')
-  for (const add of [list, stop]) add(command)
+  await loadCommands(command, commands, words)
 }

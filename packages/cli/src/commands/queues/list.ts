@@ -1,3 +1,4 @@
+import type { QueueInfo, WaitingState } from '@errand/core'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
@@ -16,9 +17,9 @@ export function list(queues: Command): void {
       terminal.table(
         [
           { title: 'QUEUE', value: (queue) => queue.name, flexible: true },
-          { title: 'READY', value: (queue) => queue.ready, align: 'right' },
-          { title: 'SCHEDULED', value: (queue) => queue.scheduled, align: 'right' },
-          { title: 'BLOCKED', value: (queue) => queue.blocked, align: 'right' },
+          { title: 'READY', value: count('ready'), align: 'right' },
+          { title: 'SCHEDULED', value: count('scheduled'), align: 'right' },
+          { title: 'BLOCKED', value: count('blocked'), align: 'right' },
           { title: 'RUNNING', value: (queue) => queue.running, align: 'right' },
           {
             title: '',
@@ -31,4 +32,9 @@ export function list(queues: Command): void {
       )
     }),
   )
+}
+
+/** An estimate is marked. */
+function count(state: WaitingState): (queue: QueueInfo) => string {
+  return (queue) => `${queue.estimated.includes(state) ? '~' : ''}${queue[state]}`
 }
