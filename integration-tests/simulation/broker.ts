@@ -31,6 +31,7 @@ export class Broker {
   readonly #faults: Faults
   readonly #wrong: (text: string) => void
   readonly #depth: DriverCapabilities['depth']
+  readonly #unreadable: QueueName | undefined
   readonly #queues = new Map<QueueName, Waiting[]>()
   readonly #askers = new Set<Asker>()
   readonly #packs: boolean
@@ -38,19 +39,31 @@ export class Broker {
   readonly #subscriptions = new Set<() => void>()
   #isDown = false
 
-  /** @param wrong is called with what no driver may be asked to do */
-  constructor(place: string, world: World, faults: Faults, wrong: (text: string) => void) {
+  /**
+   * @param wrong is called with what no driver may be asked to do
+   * @param unreadable a queue whose tickets nobody may take or count
+   */
+  constructor(
+    place: string,
+    world: World,
+    faults: Faults,
+    wrong: (text: string) => void,
+    unreadable?: QueueName,
+  ) {
     this.place = place
     this.#world = world
     this.#faults = faults
     this.#wrong = wrong
+    this.#unreadable = unreadable
     this.#depth = world.chance.pick(['exact', 'approximate', 'unknown'])
     this.#packs = world.chance.happens(0.7)
   }
 
-  /** True if no ticket waits or is handed out. */
+  /** True if no ticket waits or is handed out, except of a queue that nobody may read. */
   get isEmpty(): boolean {
-    return this.#unacked.size === 0 && [...this.#queues.values()].every((waiting) => waiting.length === 0)
+    const isDone = ([queue, waiting]: [QueueName, Waiting[]]): boolean =>
+      waiting.length === 0 || queue === this.#unreadable
+    return this.#unacked.size === 0 && [...this.#queues].every(isDone)
   }
 
   down(): void {
@@ -76,16 +89,17 @@ export class Broker {
   #driver(process: SimulatedProcess): Driver {
     const call = <T>(what: string, carryOut: () => T, failsAt: number, losesReply = 0): Promise<T> =>
       this.#call(process, what, carryOut, failsAt, losesReply)
+    const failsIn = (queue: QueueName, rate = 0): number => (queue === this.#unreadable ? 1 : rate)
     return {
       port: 1,
       name: 'simulated',
       capabilities: { delivers: 'tickets', depth: this.#depth, packs: this.#packs },
       publish: (tickets, options) => this.#publish(process, tickets, options),
-      subscribe: (queue) => call('subscribe', () => this.#subscription(process, queue), 0),
+      subscribe: (queue) => call('subscribe', () => this.#subscription(process, queue), failsIn(queue)),
       depth: (queue) => {
         const answer = (): number | undefined =>
           this.#depth === 'unknown' ? undefined : this.#visible(queue).length
-        return call('depth', answer, this.#faults.rates.depthFails)
+        return call('depth', answer, failsIn(queue, this.#faults.rates.depthFails))
       },
       purge: (queue) => call('purge', () => void this.#queues.delete(queue), 0),
       close: async () => undefined,

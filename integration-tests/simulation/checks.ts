@@ -1,5 +1,6 @@
 import { isFinal } from '@errand/core/ports'
-import type { EventRecord, JobRow } from '@errand/core/ports'
+import type { JobRow } from '@errand/core/engine'
+import type { EventRecord } from '@errand/core/ports'
 import { checkHistory, readDispatched, readHistory } from '@errand/testkit/history'
 import type { Answered } from './dispatching.ts'
 import { runOfReason } from './jobs.ts'

@@ -10,15 +10,19 @@ import type { Stage } from './stage.ts'
 export interface Member extends Peer {
   readonly worker: Worker | undefined
   readonly isOld: boolean
+  /** The queues that it serves. */
+  readonly queues: readonly string[]
 }
 
 class WorkerPeer extends Peer implements Member {
   worker: Worker | undefined
   readonly isOld: boolean
+  readonly queues: readonly string[]
 
-  constructor(stage: Stage, name: string, isOld: boolean) {
+  constructor(stage: Stage, name: string, isOld: boolean, queues: readonly string[]) {
     super(stage, name)
     this.isOld = isOld
+    this.queues = queues
   }
 }
 
@@ -36,16 +40,18 @@ export class Fleet {
     this.#stage = stage
     this.#probe = probe
     const { scenario } = stage
-    for (let index = 0; index < scenario.workers; index += 1) this.start(scenario.rolling && index > 0)
+    const { served } = scenario
+    for (let index = 0; index < scenario.workers; index += 1)
+      this.#start(served[index % served.length] ?? [], scenario.rolling && index > 0)
   }
 
   get members(): readonly Member[] {
     return [...this.#members]
   }
 
-  start(isOld = false): void {
+  #start(queues: readonly string[], isOld = false): void {
     this.#count += 1
-    const member = new WorkerPeer(this.#stage, `worker-${this.#count}`, isOld)
+    const member = new WorkerPeer(this.#stage, `worker-${this.#count}`, isOld, queues)
     this.#members.add(member)
     member.process.onDeath(() => this.#gone(member))
     member.process.enter(() => void this.#run(member))
@@ -56,7 +62,8 @@ export class Fleet {
     this.#isUpgraded = true
     const kept = [...this.#members].find(({ isOld }) => !isOld)
     for (const member of this.#members) if (member !== kept) this.#leave(member)
-    this.start()
+    const { served } = this.#stage.scenario
+    for (const queues of served) if (served.length === 1 || queues !== kept?.queues) this.#start(queues)
   }
 
   /** Stops all of them in order, and starts no more. */
@@ -82,7 +89,7 @@ export class Fleet {
     this.#members.delete(member)
     if (this.#isClosing || this.#leaving.has(member)) return
     world.at(world.chance.between(100, 4_000), () => {
-      if (!this.#isClosing) this.start(member.isOld && !this.#isUpgraded)
+      if (!this.#isClosing) this.#start(member.queues, member.isOld && !this.#isUpgraded)
     })
   }
 
@@ -93,7 +100,7 @@ export class Fleet {
     member.worker = startWorker(
       this.#definition(member, id),
       // An older version also serves the queues of jobs that it does not know.
-      { signals: false, queues: this.#stage.scenario.queues },
+      { signals: false, queues: member.queues },
       deps,
     )
     instance.keep(member.worker)
@@ -103,11 +110,11 @@ export class Fleet {
     process.end()
   }
 
-  #definition({ process, isOld }: WorkerPeer, worker: string): ReturnType<typeof defineWorker> {
+  #definition({ process, isOld, queues }: WorkerPeer, worker: string): ReturnType<typeof defineWorker> {
     const { world, scenario, ledger } = this.#stage
     const { chance } = world
     const known = isOld ? scenario.jobs.slice(0, -1) : scenario.jobs
-    const settings = workerSettings(chance, scenario.queues)
+    const settings = workerSettings(chance, queues)
     const handlers = makeHandlers(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
     return defineWorker({
       handlers: [...handlers, ...this.#probe.handlersIn(process, worker)],

@@ -57,8 +57,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'Tickets are acked before the claim is asked for.',
     ['ack'],
     'core/src/worker/intake/ticket-claims.ts',
-    'const verdicts = await grants.claim(tickets, seats.left)',
-    "for (const each of deliveries) this.#tell(each, 'ack')\n      const verdicts = await grants.claim(tickets, seats.left)",
+    'const verdicts = await grants.claim(',
+    "for (const each of deliveries) this.#tell(each, 'ack')\n      const verdicts = await grants.claim(",
   ),
   bug(
     'ack-without-decision',
@@ -133,8 +133,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A job that becomes due is ready although another job holds its key.',
     ['I5'],
     'core/src/engine/sweep.ts',
-    'const isHolder = takeKey(store, row)\n      if (isHolder) readyFrom',
-    'const isHolder = true\n      if (isHolder) readyFrom',
+    'const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })',
+    `const state = 'ready'\n      readyFrom(row, now + publishGraceMs)`,
   ),
   bug(
     'run-not-counted',
@@ -167,6 +167,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     'core/src/engine/memory-store.ts',
     'inQueue(row.queue) && (row.publishAfter ?? 0) <= now',
     'inQueue(row.queue) && (row.publishAfter ?? 0) < 0',
+  ),
+  bug(
+    'relay-takes-what-others-serve',
+    'A relay publishes again what only another live worker serves, and so hides it from that worker.',
+    ['liveness'],
+    'core/src/engine/sweep.ts',
+    'filter((queue) => !own.includes(queue))',
+    'filter((queue) => queue !== queue)',
   ),
   bug(
     'finished-starts-again',

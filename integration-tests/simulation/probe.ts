@@ -46,13 +46,28 @@ export class Probe {
     const { world } = this.#stage
     const app = new Peer(this.#stage, 'probe')
     for (const job of this.#jobs) {
+      // Its jobs are taken from the log, and late.
+      if (job.queue === this.#stage.scenario.unreadable) continue
       this.#holding.clear()
       this.#queue = job.queue
       const idle = (): string[] =>
-        fleet.members.flatMap(({ process }) => (this.#holding.has(process) ? [] : [process.name]))
-      const requests = Array.from({ length: jobsPerWorker * fleet.members.length }, () => job.with())
-      app.process.enter(() => void this.#dispatch(app, requests))
-      if (!(await world.until(() => idle().length === 0, withinMs))) {
+        fleet.members.flatMap(({ process, queues }) =>
+          this.#holding.has(process) || !queues.includes(job.queue) ? [] : [process.name],
+        )
+      let dispatched = 0
+      /** A worker that starts late has jobs of its own: it may take those of the others. */
+      const dispatchForAll = (): void => {
+        const missing = jobsPerWorker * fleet.members.length - dispatched
+        if (missing <= 0) return
+        dispatched += missing
+        const requests = Array.from({ length: missing }, () => job.with())
+        app.process.enter(() => void this.#dispatch(app, requests))
+      }
+      const allHaveOne = (): boolean => {
+        dispatchForAll()
+        return idle().length === 0
+      }
+      if (!(await world.until(allHaveOne, withinMs))) {
         this.#stage.found('idle', `of queue ${job.queue} nothing is taken by ${idle().join(', ')}`)
       }
       this.#queue = undefined

@@ -33,6 +33,10 @@ export interface Run {
 
 /** After the end of all faults everything must be done within this time. */
 const quietWithinMs = 180_000
+/** The same where each run of a job begins only when its ticket is overdue: jobs of one key wait for each other, and run again. */
+const overdueWithinMs = 3_000_000
+/** But something must happen all that time: a ticket is overdue after 30 seconds, and who looks for it does so every five. */
+const nextEventWithinMs = 60_000
 const lookEveryMs = 100
 const watchersMs = 15_000
 /** Every worker must stop within this time. */
@@ -84,12 +88,18 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   fleet.upgrade()
   keepResumed(stage)
   let lookMs = 0
+  let isDone = false
+  let last = { position: '', ms: world.nowMs }
   const isOver = (): boolean => {
     if (world.nowMs < lookMs) return false
     lookMs = world.nowMs + lookEveryMs
-    return apps.isDone && operator.isDone && isQuiet(stage)
+    isDone = apps.isDone && operator.isDone && isQuiet(stage)
+    const position = String(log.store.span()[1])
+    if (position !== last.position) last = { position, ms: world.nowMs }
+    return isDone || (scenario.unreadable !== undefined && world.nowMs - last.ms > nextEventWithinMs)
   }
-  if (!(await world.until(isOver, quietWithinMs))) {
+  await world.until(isOver, scenario.unreadable === undefined ? quietWithinMs : overdueWithinMs)
+  if (!isDone) {
     for (const text of unfinished(stage, apps)) stage.found('liveness', text)
   }
   quiet(world.nowMs - endMs)

@@ -30,6 +30,8 @@ export interface WorkerSettings {
 
 /** One in this many seeds has jobs that end at once, so that workers prefetch some. */
 const briefEvery = 8
+/** One in this many seeds has workers that serve different queues. */
+const [partialEvery, partialFrom] = [8, 6]
 
 /** What is done in one run. `Faults` says what goes wrong in it. */
 export class Scenario {
@@ -38,6 +40,10 @@ export class Scenario {
   readonly dispatches: readonly PlannedDispatch[]
   readonly dispatchers: number
   readonly workers: number
+  /** The queues of each worker, in turns. */
+  readonly served: readonly (readonly string[])[]
+  /** Its tickets are accepted, and nobody has the right to take them or to count them. */
+  readonly unreadable: string | undefined
   readonly driver: DriverUrl
   /** The system moves from driver to driver. */
   readonly moves: boolean
@@ -52,12 +58,16 @@ export class Scenario {
 
   constructor(seed: number, chance: Chance) {
     const hasBrief = seed % briefEvery === 0
-    this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(1, 3))
+    const isPartial = seed % partialEvery === partialFrom
+    this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(isPartial ? 2 : 1, 3))
     this.jobs = defineJobs(chance, this.queues, hasBrief)
     this.dispatchers = chance.whole(1, 2)
-    this.workers = chance.pick([1, 1, 2, 2, 3])
+    this.served = isPartial ? this.queues.map((queue) => [queue]) : [this.queues]
+    this.workers = Math.max(this.served.length, chance.pick([1, 1, 2, 2, 3]))
     this.driver = chance.happens(0.2) ? 'database' : 'simulated:a'
-    this.moves = chance.happens(0.15)
+    this.unreadable =
+      isPartial && this.driver !== 'database' && chance.happens(0.7) ? chance.pick(this.queues) : undefined
+    this.moves = chance.happens(0.15) && this.unreadable === undefined
     this.operated = chance.happens(0.4)
     this.followed = chance.happens(0.25)
     this.rolling = chance.happens(0.15)

@@ -32,7 +32,8 @@ export class Stage {
     this.#rows = openRows(store)
     this.log = new LogServer(this.world, this.faults, this.#rows, (text) => this.found('aside', text))
     const wrong = (text: string): void => this.found('ack', text)
-    this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong))
+    const { unreadable } = this.scenario
+    this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong, unreadable))
   }
 
   /** Brokers that workers take from. A broker that the system has left keeps its tickets. */

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
-import type { JobStore } from '@errand/core/ports'
+import type { JobStore } from '@errand/core/engine'
 import { MemoryStore } from '../../packages/core/src/engine/memory-store.ts'
 import { migrate } from '../../packages/log-sqlite/src/migrate.ts'
 import { Statements } from '../../packages/log-sqlite/src/statements.ts'
