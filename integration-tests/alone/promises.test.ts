@@ -1,9 +1,7 @@
 // A promise of the public API keeps its process alive until it is settled, and an idle instance does not, with every log and
-// driver. Scripts that have nothing else to do show it, two at a time beside a loop that takes a core.
+// driver. Scripts that have nothing else to do show it, two at a time; when they are repeated, beside a loop that takes a core.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker as Thread } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -23,8 +21,7 @@ const script = fileURLToPath(new URL('app/script.ts', import.meta.url))
 /** What it wrote, and how it ended. */
 async function run(story: string, env: PlaceEnv): Promise<string> {
   const child = spawn(process.execPath, [script, story], {
-    // Such a process mostly loads Errand's sources. With this the second one finds them compiled.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'errand-alone-compiled'), ...env },
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   checkOutput(child)
@@ -73,17 +70,17 @@ const synchronous = ['wake', 'work']
 describe.each(places)('alone on $title', ({ name }) => {
   const atTheEnd: (() => void | Promise<void>)[] = []
   let env: PlaceEnv
-  let loop: Thread
+  let loop: Thread | undefined
 
   beforeAll(async () => {
-    loop = new Thread('for (;;);', { eval: true })
+    if (repeats > 1) loop = new Thread('for (;;);', { eval: true })
     env = makePlace(name, queueNames, (act) => atTheEnd.push(act))
     const log = logFromUrl(env.ERRAND_LOG).open({ clock: systemClock, logger: quietLogger })
     await log.migrate()
     await log.close()
   })
   afterAll(async () => {
-    await loop.terminate()
+    await loop?.terminate()
     for (const act of atTheEnd.toReversed()) await act()
   })
 

@@ -17,6 +17,8 @@ export const errandCommand = join(dirname(manifest), 'src/bin.ts')
 export interface Command extends AsyncDisposable {
   readonly child: ChildProcess
   readonly output: () => string
+  /** Without its log lines and errors. */
+  readonly stdout: () => string
   /** Resolves when the output matches; rejects when the process ends before. */
   readonly says: (text: RegExp) => Promise<RegExpMatchArray>
   readonly exitCode: Promise<number>
@@ -27,7 +29,8 @@ export function node(
   args: readonly string[],
   options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
 ): Command {
-  const { ERRAND_LOG: _, ERRAND_DRIVER: __, INIT_CWD: ___, ...clean } = process.env
+  // NODE_PATH comes from the package manager, and would find packages that the example does not have.
+  const { ERRAND_LOG: _, ERRAND_DRIVER: __, INIT_CWD: ___, NODE_PATH: ____, ...clean } = process.env
   const child = spawn(process.execPath, [...args], {
     cwd: options.cwd,
     env: { ...clean, NO_COLOR: '1', ...options.env },
@@ -35,6 +38,7 @@ export function node(
   })
   checkOutput(child)
   let printed = ''
+  let stdout = ''
   const listeners = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -42,6 +46,9 @@ export function node(
       for (const listener of listeners) listener()
     })
   }
+  child.stdout.on('data', (text: string) => {
+    stdout += text
+  })
   const exitCode = once(child, 'close').then(([code, signal]) => {
     for (const listener of listeners) listener()
     return typeof code === 'number'
@@ -54,6 +61,7 @@ export function node(
     child,
     exitCode,
     output: () => printed,
+    stdout: () => stdout,
     says: (text) =>
       new Promise((resolve, reject) => {
         const look = (): void => {

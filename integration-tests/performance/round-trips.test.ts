@@ -12,6 +12,13 @@ const count = defineJob({ name: 'count', queue: 'count' })
 
 const keyed = defineJob({ name: 'keyed', queue: 'count', order: { key: () => 'hot' } })
 
+const spread = defineJob({
+  name: 'spread',
+  queue: 'count',
+  payload: z.number(),
+  order: { key: (n) => `key ${n % 100}` },
+})
+
 const tagged = defineJob({ name: 'tagged', queue: 'count', payload: z.string(), tags: (tag) => [tag] })
 
 describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on PostgreSQL', () => {
@@ -85,6 +92,43 @@ describe.skipIf(inject('postgres') === undefined)('the round trips of jobs on Po
     await worker.stop()
     expect(total / jobs).toBeLessThanOrEqual(ceilings.statementsOfHotKey)
     expect(total).toBeGreaterThan(jobs / 2)
+    // The end of each job brings the next one.
+    expect(statements.of('errand_settle_succeeded_take')).toBeGreaterThan(0.9 * jobs)
+    expect(statements.of('errand_take')).toBeLessThan(0.1 * jobs)
+    expect(statements.of('errand_settle')).toBe(0)
+  })
+
+  it('jobs of 100 ordering keys come with the ends of others: fewer than one statement for eight jobs', async () => {
+    const { errand } = await scene('postgres')
+    const jobs = 1_000
+    await errand.dispatchMany(Array.from({ length: jobs }, (_, n) => spread.with(n)))
+    const statements = countStatements()
+    let ran = 0
+    const handler = handle(spread, () => void (ran += 1))
+    const worker = errand.work({ concurrency: 50, handlers: [handler] }, { signals: false })
+    await until(() => ran === jobs, { what: 'all jobs have run', withinMs: 60_000 })
+    expect(statements.of('errand_settle_succeeded_take')).toBeGreaterThan(0)
+    expect(statements.of('errand_settle')).toBe(0)
+    expect(statements.total() - statements.of('errand_notify')).toBeLessThan(jobs / 8)
+    await worker.stop()
+  })
+
+  it('a worker with one slot sends the end of a job and the request for the next one together', async () => {
+    const { errand } = await scene('postgres')
+    const jobs = 30
+    await errand.dispatchMany(Array.from({ length: jobs }, () => count.with(undefined)))
+    const statements = countStatements()
+    let ran = 0
+    const handler = handle(count, async () => {
+      // Too long to be prefetched.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      ran += 1
+    })
+    const worker = errand.work({ concurrency: 1, handlers: [handler] }, { signals: false })
+    await until(() => ran === jobs, { what: 'all jobs have run', withinMs: 60_000 })
+    expect(statements.of('errand_settle_succeeded_take')).toBeGreaterThan(0.9 * (jobs - 1))
+    expect(statements.of('errand_take') + statements.of('errand_settle_succeeded')).toBeLessThan(0.2 * jobs)
+    await worker.stop()
   })
 
   it('500 waiters for results of their own instance share reads: fewer than one statement for five waiters', async () => {

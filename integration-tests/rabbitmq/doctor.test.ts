@@ -43,7 +43,7 @@ async function ward(): Promise<Ward> {
       const env = { ERRAND_LOG, ERRAND_DRIVER, ERRAND_LOG_LEVEL: 'silent' }
       await using ran = node([errandCommand, 'doctor', '--json', ...words], { cwd, env })
       const code = await ran.exitCode
-      return { ...(JSON.parse(ran.output()) as DoctorReport & { healthy: boolean }), code }
+      return { ...(JSON.parse(ran.stdout()) as DoctorReport & { healthy: boolean }), code }
     },
     // Every job here is in the normal lane.
     purge: () =>
@@ -140,7 +140,7 @@ describe.skipIf(amqp === undefined)('errand doctor, with RabbitMQ', () => {
         severity: 'warning',
         code: 'tickets-stale',
         queue: 'work',
-        message: expect.stringMatching(/^queue work: 7 tickets have no ready job .*forged/),
+        message: expect.stringMatching(/^queue work: at least 5 tickets have no ready job .*forged/),
       }),
     )
     const starts = await on.work(1)

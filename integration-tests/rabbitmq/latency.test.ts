@@ -2,13 +2,13 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { createErrand } from '@errand/core'
 import { lanes } from '@errand/core/ports'
 import type { EventRecord } from '@errand/core/ports'
-import { quietLogger, scaleLimit, startFaultProxy, until } from '@errand/testkit'
-import type { FaultProxy } from '@errand/testkit'
+import { quietLogger, scaleLimit, until } from '@errand/testkit'
 import { work } from '../fleet/app/jobs.ts'
 import { pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
 import { scene } from '../fleet/shared.ts'
 import { brokerQueue, driverUrl, findLane } from './broker.ts'
+import { startSlowProxy } from './slow-proxy.ts'
 
 const amqp = inject('amqp')
 const postgres = inject('postgres')
@@ -22,7 +22,10 @@ describe.skipIf(amqp === undefined || postgres === undefined)(
     test('a job starts two round trips after its dispatch: one for the ticket, one for the claim', async () => {
       const on = await scene('rabbitmq')
       const { prefix } = on
-      const [broker, database] = await Promise.all([slow(String(amqp)), slow(on.url)])
+      const [broker, database] = await Promise.all([
+        startSlowProxy(String(amqp), oneWayMs),
+        startSlowProxy(on.url, oneWayMs),
+      ])
       const driver = driverUrl(broker.url(String(amqp)), prefix)
       const log = database.url(on.url)
       await startWorker({ ...on.env, ERRAND_LOG: log, ERRAND_DRIVER: driver, LEASE_MS: '20000' })
@@ -59,15 +62,6 @@ async function isIdle(broker: string, prefix: string): Promise<void> {
     return sinceMs !== undefined && performance.now() - sinceMs > 4 * oneWayMs
   }
   await until(isListening, { what: 'the worker listens', withinMs: 30_000, pause })
-}
-
-async function slow(url: string): Promise<FaultProxy> {
-  const { hostname, port, protocol } = new URL(url)
-  const usual = protocol === 'amqp:' ? 5672 : 5432
-  const proxy = await startFaultProxy({ host: hostname, port: Number(port || usual) })
-  onTestFinished(() => proxy.close())
-  proxy.delay(oneWayMs)
-  return proxy
 }
 
 async function endedEvents(

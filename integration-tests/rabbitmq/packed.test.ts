@@ -4,10 +4,8 @@ import { gated, work } from '../fleet/app/jobs.ts'
 import { openGate, readLedger } from '../fleet/app/ledger.ts'
 import { allEnded, pause } from '../fleet/looks.ts'
 import { startWorker } from '../fleet/member.ts'
-import { sceneOn } from '../fleet/scene.ts'
 import type { Scene } from '../fleet/scene.ts'
-import { makeFolder, makePlace } from '../fleet/shared.ts'
-import { readPrefix, withParameters } from '../fleet/urls.ts'
+import { scene } from '../fleet/shared.ts'
 import { brokerQueue, findLane, onBroker } from './broker.ts'
 
 const url = inject('amqp')
@@ -28,10 +26,8 @@ interface Stage extends Scene {
 const gates = (count: number) => Array.from({ length: count }, (_, n) => gated.with({ n }))
 
 async function setStage(broker: string): Promise<Stage> {
-  const place = makePlace('rabbitmq', ['work'])
-  const driver = withParameters(place.ERRAND_DRIVER, { pack: 'true' })
-  const on = await sceneOn(place.ERRAND_LOG, makeFolder(), { driver, publishGraceMs })
-  const lane = brokerQueue(readPrefix(driver), 'work', 'normal')
+  const on = await scene('rabbitmq', { publishGraceMs })
+  const lane = brokerQueue(on.prefix, 'work', 'normal')
   return {
     ...on,
     lane,

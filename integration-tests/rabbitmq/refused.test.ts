@@ -66,7 +66,7 @@ describe.skipIf(amqp === undefined)('a worker that the broker does not let in', 
         env: { ...env, ERRAND_LOG_LEVEL: 'silent' },
       })
       expect(await ran.exitCode).toBe(1)
-      const { findings } = JSON.parse(ran.output()) as DoctorReport
+      const { findings } = JSON.parse(ran.stdout()) as DoctorReport
       const broker = findings.filter(({ code }) => code === 'broker-unreachable')
       expect(broker, ran.output()).toHaveLength(1)
       expect(broker[0]?.message).toContain(said)

@@ -47,7 +47,8 @@ async function dispatchAll({ errand }: Scene): Promise<void> {
   }
 }
 
-async function ticketsAt(broker: string, prefix: string): Promise<number> {
+/** A message carries several tickets. */
+async function messagesAt(broker: string, prefix: string): Promise<number> {
   const waiting = await Promise.all(
     lanes.map(async (lane) => (await findLane(broker, brokerQueue(prefix, 'work', lane)))?.waiting ?? 0),
   )
@@ -76,7 +77,8 @@ describe.skipIf(url === undefined || !logs.includes('postgres'))('a running syst
     await until(() => readLedger(on.ledger).length > 0, { what: 'work is under way', pause })
     const moving = transfer('database', on.env)
     await begins('mia')
-    expect(await ticketsAt(broker, prefix)).toBeGreaterThan(inFlight / 5)
+    expect(await messagesAt(broker, prefix)).toBeGreaterThan(0)
+    expect(await ready()).toBeGreaterThan(inFlight / 5)
     expect(await moving).toMatchObject({
       phase: 'moved',
       to: 'database',
@@ -84,10 +86,13 @@ describe.skipIf(url === undefined || !logs.includes('postgres'))('a running syst
       left: [],
     })
     expect(await drivers()).toEqual(['database', 'database'])
-    expect(await ticketsAt(broker, prefix)).toBe(0)
+    // Who looks at the log and has no answer in time still publishes there: beside other programs, for a moment. Those jobs
+    // run from the log.
+    const mostLate = inFlight / 40
+    expect(await messagesAt(broker, prefix)).toBeLessThan(mostLate)
 
     await dispatchAll(on)
-    expect(await ticketsAt(broker, prefix)).toBe(0)
+    expect(await messagesAt(broker, prefix)).toBeLessThan(mostLate)
     const interrupted = command(on.env, '--to', rabbit, '--by', 'ada')
     await begins('ada')
     expect(await ready()).toBeGreaterThan(inFlight / 5)

@@ -96,6 +96,7 @@ const plain: Readonly<Record<string, string | null>> = {
   p_worker: worker,
   p_max: '1',
   p_limit: '10',
+  p_limits: '{1}',
   p_request: 'a request',
   p_grace_ms: '1000',
   p_lowest: '0',
@@ -205,20 +206,28 @@ export function hostileValues(name: string, parameter: string): readonly (string
 
 const quoted = (cell: string): string => `{"${cell.replaceAll(/["\\]/g, String.raw`\$&`)}"}`
 
-/** Refused or done: both are fine. */
+/**
+ * Refused or done: both are fine.
+ * @param prepared the job of a call that was refused: it is as it was, and making one costs more than the call
+ * @returns the job for the next call, if this one was refused
+ */
 export async function call(
   { log, sql }: Called,
   { called, name, parameters }: RoleFunction,
   hostile: ReadonlyMap<string, string | null>,
-): Promise<void> {
-  const id = randomUUID()
-  if (!name.startsWith('append')) await prepare({ log, sql }, name, id)
+  prepared?: string,
+): Promise<string | undefined> {
+  const id = prepared ?? randomUUID()
+  if (prepared === undefined && !name.startsWith('append')) await prepare({ log, sql }, name, id)
   const values = parameters.map((each) => {
     const value = hostile.has(each) ? hostile.get(each) : makePlain(name, each)
     return value === job ? id : value === '{job}' ? `{${id}}` : (value ?? null)
   })
   const marks = values.map((_, index) => `$${index + 1}`).join(', ')
-  await sql(`select * from errand.${called}(${marks})`, values).catch(() => undefined)
+  return sql(`select * from errand.${called}(${marks})`, values).then(
+    () => undefined,
+    () => id,
+  )
 }
 
 const ofRuns = new Set(['settle', 'settle_succeeded', 'complete', 'beat', 'set_aside_unsettled'])

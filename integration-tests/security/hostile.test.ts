@@ -5,6 +5,7 @@ import { quietLogger, until } from '@errand/testkit'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { makeEmptyLog, logs } from '../fleet/shared.ts'
+import { tries } from '../services/tries.ts'
 
 const inherited = [
   'constructor',
@@ -68,7 +69,7 @@ describe.each(logs)('hostile input on %s', (name) => {
           payloads.map((payload) => JSON.stringify(payload)),
         )
       }),
-      { numRuns: 3 },
+      tries(3),
     )
     expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('polluted')
     expect(({} as Record<string, unknown>)['x']).toBeUndefined()
@@ -144,6 +145,7 @@ test('no name that could mean something to SQL, a path, a terminal or a broker i
         expect(thrown(() => defineJob({ name: 'fine', queue: text }))).toMatchObject({ code: 'E_NAME' })
       },
     ),
+    tries(100),
   )
 })
 

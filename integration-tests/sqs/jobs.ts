@@ -3,10 +3,10 @@ import { z } from 'zod'
 
 export const queue = 'sqs'
 
-/** Takes this many milliseconds. */
+/** Ends at once, or after `ms`, or if it is held, when the test lets it go. */
 export const work = defineJob({
   name: 'sqs.work',
   queue,
-  payload: z.object({ ms: z.number().default(0) }),
-  timeout: '1m',
+  payload: z.object({ held: z.boolean().default(false), ms: z.number().default(0) }),
+  timeout: '10m',
 })

@@ -25,6 +25,33 @@ describe.skipIf(!hasSqs)('the requests of whole workers', () => {
   )
 
   it.concurrent.for(logs)(
+    'for jobs of more than half a second hand no message back (%s)',
+    async (name, test) => {
+      const { errand, faults, log, violations, work: start } = await scene(name, test)
+      const dispatch = (jobs: number): Promise<unknown> =>
+        errand.dispatchMany(Array.from({ length: jobs }, () => work.with({ ms: 600 })))
+      const worker = await start({ concurrency: 1 })
+      await dispatch(2)
+      await allEnded(log, 60_000)
+      // It has told how many it takes.
+      await until(async () => (await log.served())[0]?.slots === 0, {
+        what: 'the worker is known to be slow',
+      })
+      // Whoever dispatches asks for that every five seconds.
+      await sleep(5_000)
+      await dispatch(2)
+      await allEnded(log, 60_000)
+      const handBacks = (): number => faults.requests['ChangeMessageVisibilityBatch'] ?? 0
+      const before = handBacks()
+      await dispatch(20)
+      await allEnded(log, 60_000)
+      expect(handBacks() - before).toBeLessThan(3)
+      await worker.stop()
+      expect(await violations()).toBe('')
+    },
+  )
+
+  it.concurrent.for(logs)(
     'of an idle one are at most three a minute for each SQS queue (%s)',
     async (name, test) => {
       const { errand, faults, work: start } = await scene(name, test)

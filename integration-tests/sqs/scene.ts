@@ -41,6 +41,8 @@ export interface Scene {
   /** Ids of jobs in the order in which their handlers began. */
   readonly begun: () => readonly string[]
   readonly advance: (ms: number) => Promise<void>
+  /** Jobs that are held may end. */
+  readonly letGo: () => void
   /** A worker that takes jobs, with an instance of its own as in a process of its own. */
   readonly work: (options?: WorkerOptions) => Promise<Worker>
   /** The violations of I1–I7, as text: over the log's events, and the handlers' own ledger. */
@@ -52,18 +54,21 @@ export async function scene(name: string, test: TestContext, options: SqsOptions
   const { factory, advance } = movableLog(name, test)
   const faults = new SqsFaults({ seed: 7 })
   const ledger: LedgerLine[] = []
+  const gate = Promise.withResolvers<void>()
 
   // What was opened last is closed first: workers before the log that they settle in.
   const opened: (() => Promise<void>)[] = [() => corner.close()]
   test.onTestFinished(async () => {
     faults.rates = {}
+    gate.resolve()
     for (const close of opened.toReversed()) await close()
   })
 
   const open = (client: SQSClient = corner.client()): Errand => {
     faults.install(client)
     const driver = sqs({ client, prefix: corner.prefix, ...options })
-    const errand = createErrand({ log: factory, driver, logger: quietLogger })
+    // A dispatch that waits only a second calls a slow SQS down, and leaves the ticket to the relay of a worker.
+    const errand = createErrand({ log: factory, driver, logger: quietLogger, publishWait: '30s' })
     opened.push(async () => {
       await errand.close()
       client.destroy()
@@ -83,11 +88,13 @@ export async function scene(name: string, test: TestContext, options: SqsOptions
     ledger,
     begun: () => ledger.flatMap(({ jobId, mark }) => (mark === 'began' ? [jobId] : [])),
     advance,
+    letGo: () => gate.resolve(),
     async work({ client, concurrency = 10 } = {}) {
-      const handler = handle(work, async ({ ms }, ctx) => {
+      const handler = handle(work, async ({ held, ms }, ctx) => {
         const line = { jobId: ctx.job.id, run: ctx.run }
         ledger.push({ ...line, mark: 'began' })
-        await sleep(ms, undefined, { signal: ctx.signal })
+        if (held) await gate.promise
+        if (ms > 0) await sleep(ms)
         ledger.push({ ...line, mark: 'ended' })
       })
       const definition = defineWorker({ concurrency, lease: '3s', grace: '5s', handlers: [handler] })

