@@ -152,6 +152,7 @@ describe.skipIf(url === undefined)('messages of RabbitMQ with several tickets', 
   test('an older build that takes such a message all the same loses no job of it', async () => {
     const on = await setStage(broker)
     const ids = await on.dispatch(12)
+    await until(async () => (await on.messages()) === 1, { what: 'the message waits', pause })
     // It reads the first ticket alone, and acks the message when it has claimed that job.
     const text = await onBroker(broker, async (channel) => {
       const message = await channel.get(on.lane, { noAck: true })

@@ -130,10 +130,11 @@ describe.skipIf(url === undefined)('demand', () => {
     const { publish, subscription, proxy, broker, prefix } = await scene()
     const waiting = subscription.next(10, nobody)
     await until(async () => (await countConsumers(broker, prefix)) === 4, { what: 'it consumes' })
-    const { up, down } = proxy.passed
+    // The broker may still be on its way with the answer to the last lane, so only what the worker says counts.
+    const { up } = proxy.passed
     const began = performance.now()
     await until(() => performance.now() - began > 1_500)
-    expect(proxy.passed).toEqual({ up, down })
+    expect(proxy.passed.up).toBe(up)
     await publish('high', 1)
     expect(await waiting).toHaveLength(1)
   })
