@@ -147,6 +147,7 @@ const plain: Readonly<Record<string, string | null>> = {
   p_run_at_ms: null,
   p_publish_grace_ms: '0',
   p_types: '{8}',
+  p_keep: 'true',
   p_before: '2020-01-01',
   // What everybody may read.
   p_since: null,

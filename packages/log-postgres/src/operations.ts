@@ -35,6 +35,8 @@ const mostExact = 10_000
 const countedInAll = 20_000
 const fewestExact = 100
 const pagesSampled = 600
+/** Jobs that a line of the log names. */
+const mostNamed = 10
 const waitingStates = ['ready', 'scheduled', 'blocked'] as const
 
 interface Pruned {
@@ -323,15 +325,18 @@ export class Operations {
 
   async prune(options: PruneOptions): Promise<Pruned> {
     const { succeededMs, failedMs, limit } = options
-    const text = `select gone, more
-      from ${this.#database.rule('prune')}($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3)`
+    const text = `select gone, more, kept, constraints
+      from ${this.#database.rule('prune')}($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3, $4)`
     const ended = async (types: readonly number[], ms: number, most: number): Promise<Pruned> => {
-      const [row] = await this.#database.query('errand_prune', text, [
-        arrayLiteral(types),
-        Math.round(ms),
-        most,
-      ])
-      return { jobs: number(row?.[0]), more: row?.[1] === 't' }
+      const ask = (keep: boolean): Promise<readonly Row[]> =>
+        this.#database.query('errand_prune', text, [arrayLiteral(types), Math.round(ms), most, keep])
+      const [row] = await ask(false).catch((error: unknown) => {
+        if (!isRefusedData(error)) throw error
+        return ask(true)
+      })
+      const [jobs, more, kept, constraints] = row ?? []
+      this.#noteKept(strings(kept), strings(constraints))
+      return { jobs: number(jobs), more: more === 't' }
     }
     const succeeded = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
     if (succeeded.more || succeeded.jobs >= limit) return { ...succeeded, more: true }
@@ -349,6 +354,16 @@ export class Operations {
 
   get #schema(): string {
     return this.#database.schema
+  }
+
+  #noteKept(ids: readonly string[], constraints: readonly string[]): void {
+    for (const constraint of new Set(constraints)) {
+      const jobs = ids.filter((_, index) => constraints[index] === constraint)
+      this.#logger.warn(
+        { jobs: jobs.slice(0, mostNamed), count: jobs.length, constraint },
+        'ended jobs cannot be pruned because of a constraint; they are tried again in a day',
+      )
+    }
   }
 
   async #each(ids: readonly string[], text: string, values: readonly Value[]): Promise<readonly Row[]> {

@@ -85,7 +85,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
-      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes',
+      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes, unpruned',
       'insert, update, delete on paused_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

@@ -5,7 +5,7 @@ import type { JobLog } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { eventCode } from '../src/codes.ts'
 import { countReads } from './reads.ts'
-import { openStage } from './stage.ts'
+import { openStage, quiet } from './stage.ts'
 import type { Stage } from './stage.ts'
 
 const url = inject('postgres')
@@ -39,10 +39,10 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
       by,
     )
   }
-  const pruneAll = async (limit: number): Promise<number> => {
+  const pruneAll = async (limit: number, on = log): Promise<number> => {
     let jobs = 0
     for (let more = true; more;) {
-      const pruned = await log.prune({ ...now, limit })
+      const pruned = await on.prune({ ...now, limit })
       expect(pruned.jobs).toBeLessThanOrEqual(limit)
       jobs += pruned.jobs
       more = pruned.more
@@ -125,6 +125,48 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     await finish(1)
     expect(await pruneAll(10)).toBe(1)
   })
+
+  it.each(['', ' deferrable initially deferred'])(
+    'keeps a job that a row of somebody else points to, and only that one; foreign key%s',
+    async (deferrable) => {
+      const warnings: { jobs: string[]; constraint: string }[] = []
+      const own = stage.open({}, { ...quiet, warn: (fields) => void warnings.push(fields as never) })
+      const left = async (ids: readonly string[]) =>
+        (await Promise.all(ids.map((id) => log.get(id)))).flatMap((job) => job?.id ?? [])
+      const [held, neighbours] = [await start(2), await start(8)]
+      const ids = [held[0]!, ...neighbours, held[1]!]
+      await log.settle(
+        ids.map((id) => settlement({ id, run: 1 }, outcomes.succeed())),
+        by,
+      )
+      await stage.sql(`
+        create table errand.orders (
+          job bigint constraint order_job references errand.jobs (seq)${deferrable})`)
+      await stage.sql('insert into errand.orders select seq from errand.jobs where id = any ($1)', [held])
+      expect(await pruneAll(4, own)).toBe(8)
+      expect(await left(ids)).toEqual(held)
+      const constraint = `order_job on ${stage.schema}.orders`
+      expect(new Set(warnings.map((warning) => warning.constraint))).toEqual(new Set([constraint]))
+      expect(warnings.splice(0).flatMap(({ jobs }) => jobs)).toEqual(expect.arrayContaining([...held]))
+      // They are not looked at again before tomorrow, and whoever has ended since goes.
+      await finish(3)
+      expect(await pruneAll(4, own)).toBe(3)
+      expect(warnings).toEqual([])
+      const advance = async () => {
+        await stage.sql('update errand.ahead set ms = ms + 86400000')
+        await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+      }
+      await advance()
+      expect(await pruneAll(4, own)).toBe(0)
+      expect(warnings.splice(0)).toEqual([{ jobs: held, count: 2, constraint }])
+      await stage.sql('drop table errand.orders')
+      await advance()
+      expect(await pruneAll(4, own)).toBe(2)
+      expect(await left(ids)).toEqual([])
+      expect(warnings).toEqual([])
+      expect(await stage.sql('select from errand.unpruned')).toEqual([])
+    },
+  )
 
   it('keeps a job whose replay is under way', async () => {
     const [id] = await start(1)

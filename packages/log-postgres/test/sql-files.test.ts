@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': 'dad606028a07f60818bbb936db97e770fd5aec10e2962c7c8c101ca7835c6bad',
+  'tables/0001.sql': 'cd5ea6184795ef72a84e73364e367ccd9580795599e7aaf36443649e0052637d',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

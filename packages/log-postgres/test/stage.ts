@@ -5,7 +5,7 @@ import type { JobLog, Logger } from '@errand/core/ports'
 import { postgres } from '@errand/log-postgres'
 import type { PostgresOptions } from '@errand/log-postgres'
 
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+export const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 /** A schema of its own on the test server, with as many instances of the log on it as a test needs. */
 export interface Stage {

@@ -5,9 +5,12 @@
  * at most p_limit ends, and the next call continues after them, so that no dead row is read twice. The ends that open
  * transactions have written cannot be seen yet. So those transactions are remembered, and once they are over their ends are
  * read by an index on the transaction. A failed job that still holds a key has a live row, and stays.
+ *
+ * A table of the application may refer to a job, so that the job cannot be deleted. Then this fails, and the caller calls it
+ * again with p_keep: what cannot be deleted is kept, and answered with the constraint.
  */
-create function errand.prune(p_types smallint[], p_before timestamptz, p_limit integer)
-returns table (gone integer, more boolean) language plpgsql
+create function errand.prune(p_types smallint[], p_before timestamptz, p_limit integer, p_keep boolean default false)
+returns table (gone integer, more boolean, kept uuid[], constraints text[]) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
 set jit to off
@@ -29,8 +32,11 @@ declare
   v_back_to timestamptz;
   v_read integer;
   v_left integer := p_limit;
+  v_try_at timestamptz := case when p_keep then v_now + interval '1 day' end;
 begin
   gone := 0;
+  -- Otherwise a deferred one would fail the whole transaction at its end.
+  if p_keep then set constraints all immediate; end if;
   -- Marked by an earlier transaction: who relied on such a row before has a job that can be seen now.
   delete from errand.succeeded_ranges r
    where r.ctid = any (array(
@@ -50,6 +56,18 @@ begin
     v_snapshot := pg_current_snapshot();
     v_open := v_row.open;
 
+    -- Where the retention has grown, the younger ones are found again by their ends.
+    with tried as (
+      delete from errand.unpruned u
+       where u.job_id = any (array(
+         select t.job_id from errand.unpruned t where t.type = v_type and t.try_at <= v_now order by t.try_at limit v_left))
+      returning u.job_id, u.at)
+    select array_agg(t.job_id) filter (where t.at <= p_before), array_agg(t.at) filter (where t.at <= p_before), count(*)
+      into v_ids, v_ats, v_read
+      from tried t;
+    gone := gone + errand.prune_or_keep(v_ids, v_ats, v_type, v_try_at);
+    v_left := v_left - v_read;
+
     foreach v_tx in array v_row.open loop
       exit when v_left <= 0;
       continue when not pg_visible_in_snapshot(v_tx, v_snapshot);
@@ -62,7 +80,7 @@ begin
                where e.tx = v_tx and e.at <= v_from
                  and e.seq >= v_row.late_seq and (e.seq > v_row.late_seq or e.place > v_row.late_place)
                order by e.seq, e.place limit v_left) e;
-      gone := gone + errand.prune_ended(v_ids, v_ats);
+      gone := gone + errand.prune_or_keep(v_ids, v_ats, v_type, v_try_at);
       if v_read = v_left then
         v_row.late_seq := v_seq;
         v_row.late_place := v_place;
@@ -88,7 +106,7 @@ begin
                  and e.at >= v_from and e.at <= p_before
                  and (e.at > v_from or (e.seq, e.place) > (v_row.looked_seq, v_row.looked_place))
                order by e.at, e.seq, e.place limit v_left) e;
-      gone := gone + errand.prune_ended(v_ids, v_ats);
+      gone := gone + errand.prune_or_keep(v_ids, v_ats, v_type, v_try_at);
       v_row.looked_seq := v_seq;
       v_row.looked_place := v_place;
       if v_read < v_left then
@@ -107,9 +125,46 @@ begin
     v_until := null;
   end loop;
   more := v_left <= 0;
+  if p_keep then
+    select array_agg(u.job_id order by j.seq), array_agg(u.constraint_name order by j.seq) into kept, constraints
+      from errand.unpruned u
+      join errand.ended j on j.id = any (array[u.job_id])
+     where u.type = any (p_types) and u.try_at = v_try_at;
+  end if;
   delete from errand.unique_keys u where (u.name, u.key) in (
     select f.name, f.key from errand.unique_keys f where f.free_at <= errand.clock() limit p_limit for update skip locked);
   return next;
+end $$;
+
+/*
+ * Deletes those of the jobs that can be deleted. It tries halves of what is refused, until the culprit is alone: that one is
+ * tried again at p_try_at. Null: what is refused fails the call.
+ */
+create function errand.prune_or_keep(p_ids uuid[], p_ats timestamptz[], p_type smallint, p_try_at timestamptz)
+returns integer language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+  v_count integer := coalesce(cardinality(p_ids), 0);
+  v_middle integer := v_count / 2;
+  v_constraint text;
+  v_schema text;
+  v_table text;
+begin
+  if v_count = 0 then return 0; end if;
+  if p_try_at is null then return errand.prune_ended(p_ids, p_ats); end if;
+  begin
+    return errand.prune_ended(p_ids, p_ats);
+  exception when integrity_constraint_violation then
+    get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_table = table_name;
+  end;
+  if v_count > 1 then
+    return errand.prune_or_keep(p_ids[:v_middle], p_ats[:v_middle], p_type, p_try_at)
+         + errand.prune_or_keep(p_ids[v_middle + 1:], p_ats[v_middle + 1:], p_type, p_try_at);
+  end if;
+  insert into errand.unpruned (job_id, type, at, try_at, constraint_name)
+  values (p_ids[1], p_type, p_ats[1], p_try_at, format('%s on %s.%s', v_constraint, v_schema, v_table))
+  on conflict (job_id) do update
+     set type = excluded.type, at = excluded.at, try_at = excluded.try_at, constraint_name = excluded.constraint_name;
+  return 0;
 end $$;
 
 -- Deletes those of the jobs whose last end was at this time. Checks it after locking the rows: a replay may be under way.
@@ -123,7 +178,6 @@ declare
   v_names text[];
   v_keys text[];
 begin
-  if p_ids is null then return 0; end if;
   perform 1 from (select from errand.ended x where x.id = any (p_ids) order by x.id for update) locked;
   select array_agg(x.id), array_agg(x.seq), array_agg(j.name), array_agg(j.unique_key)
     into v_ids, v_seqs, v_names, v_keys

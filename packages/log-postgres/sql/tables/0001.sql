@@ -321,3 +321,16 @@ create table errand.prunes (
   -- As in sweeps, when it was last looked at.
   backs integer not null default 0
 ) with (fillfactor = 50);
+
+-- Ended jobs that prune could not delete, because a table of the application refers to them. Its place goes on behind them.
+create table errand.unpruned (
+  job_id uuid primary key,
+  -- As in prunes.
+  type smallint not null,
+  -- When the job ended.
+  at timestamptz not null,
+  try_at timestamptz not null,
+  -- What kept it.
+  constraint_name text not null
+);
+create index unpruned_due on errand.unpruned (type, try_at);
