@@ -4,12 +4,14 @@ export type { EngineHost, Rules } from './engine/job-log.ts'
 export type { Call } from './engine/calls.ts'
 export type {
   Contention,
+  DueSchedule,
   JobRow,
   JobStore,
   LogFacts,
   NewEvent,
   PausedRow,
   QueueCounts,
+  ScheduleRow,
   StoredEvent,
   UniqueRow,
   WorkerRow,

@@ -84,6 +84,14 @@ export type {
 } from './ports/operations.ts'
 export { mostWaitingCounted } from './ports/operations.ts'
 export type {
+  KnownSchedules,
+  ScheduleChange,
+  ScheduleRecord,
+  ScheduleSaved,
+  Schedules,
+  ScheduleState,
+} from './ports/schedules.ts'
+export type {
   DrizzleTx,
   KnexTx,
   KyselyTx,

@@ -9,7 +9,7 @@ import {
 } from './append-parameters.ts'
 import { halving, splitIntoBatches } from './batches.ts'
 import { toState } from './codes.ts'
-import type { Behind, Database, Row, Value } from './database.ts'
+import type { Behind, Database, Row, Run, Value } from './database.ts'
 import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid } from './literals.ts'
 import { recognizeTransaction } from './transaction.ts'
@@ -84,6 +84,21 @@ export class Appender {
       if (answer.status !== 'refused') answers.delete(job.id)
       return answer
     })
+  }
+
+  /**
+   * Stores jobs in a transaction of the log's own. Refuses alone what can be seen to be unstorable.
+   * @throws for what the database refuses, and for a key that stays locked
+   */
+  async within(run: Run, jobs: readonly NewJob[]): Promise<readonly Appended[]> {
+    const fit = jobs.filter((job) => unstorable(job) === undefined)
+    const stored = new Map<NewJob, Appended>()
+    for (const batch of splitIntoBatches(fit, weigh)) {
+      const [row] = await run(this.#append, appendParameters(batch, `${keyWaitMs}ms`))
+      for (const [index, answer] of this.#read(batch, row?.[0] ?? '').entries())
+        stored.set(batch[index]!, answer)
+    }
+    return jobs.map((job) => stored.get(job) ?? { id: job.id, status: 'refused', why: unstorable(job) ?? '' })
   }
 
   /** Jobs with a key may have to wait for another transaction, so they have a line of their own. */

@@ -17,6 +17,7 @@ import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Records } from './records.ts'
 import { makeGrants, makeScript } from './roles.ts'
+import { Schedules } from './schedules.ts'
 import { Settler } from './settle.ts'
 import { Sweeps } from './sweeps.ts'
 
@@ -63,6 +64,7 @@ export function openPostgresLog(
   const settler = new Settler(database, logger, logId)
   const beats = new Beats(database)
   const sweeps = new Sweeps(database, logger, logId)
+  const schedules = new Schedules(database, appender)
   const oneJob = new OneJob(database)
   const events = new Events(database)
   const records = new Records(database, oneJob)
@@ -127,6 +129,9 @@ export function openPostgresLog(
     read: (given) => connected(() => events.read(given)),
     end: () => connected(() => events.end()),
     places,
+
+    readSchedules: (names) => connected(() => schedules.read(names)),
+    saveSchedules: (changes) => connected(() => schedules.save(changes)),
 
     cancel: (ids, note) => connected(() => operations.cancel(ids, note)),
     replay: (ids, note) => connected(() => operations.replay(ids, note)),

@@ -54,6 +54,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'beat',
       'pass_noted_keys',
       'sweep',
+      'save_schedules',
       'published',
       'expedite',
       'set_aside_unclaimable',
@@ -64,6 +65,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, sweeps',
+      'select on schedules',
       // Its own row, when it stops.
       'delete on workers',
     ],
@@ -81,11 +83,12 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'expedite',
       'prune',
       'drop_events',
+      'save_schedules',
       'set_aside_heirs',
     ],
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
-      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes, unpruned',
+      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes, unpruned, schedules',
       'insert, update, delete on paused_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

@@ -23,6 +23,7 @@ const nothing: SweepReport = {
   failed: [],
   lost: 0,
   full: false,
+  schedules: [],
   nextDueInMs: undefined,
 }
 
@@ -44,12 +45,14 @@ export class Sweeps {
     const ask = (): Promise<readonly Row[]> =>
       this.#database.query(
         'errand_sweep',
-        `select * from ${this.#database.rule('sweep')}($1, $2, $3, $4)`,
+        `select * from ${this.#database.rule('sweep')}($1, $2, $3, $4, $5, $6)`,
         [
           options.limit,
           options.republish,
           arrayLiteral(options.queues) ?? '{}',
           arrayLiteral(options.skipQueues) ?? '{}',
+          arrayLiteral(options.schedules?.names ?? []) ?? '{}',
+          arrayLiteral(options.schedules?.jobs ?? []) ?? '{}',
         ],
         // What a lost answer had listed is listed again after its grace.
         { repeatable: false },
@@ -67,6 +70,7 @@ export class Sweeps {
       failed: await this.#lostForGood(of('failed')),
       lost: of('lost').length,
       full: of('full').length > 0,
+      schedules: of('schedule').flatMap((row) => row[4] ?? []),
       nextDueInMs: next === undefined ? undefined : Math.max(0, number(next[4])),
     }
   }

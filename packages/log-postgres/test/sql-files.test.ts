@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': 'cd5ea6184795ef72a84e73364e367ccd9580795599e7aaf36443649e0052637d',
+  'tables/0001.sql': '5b47c27e05e58a0a6abf2dacca03dd9e076af3c637ccfd61d2465f5f76f1fb0b',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

@@ -105,6 +105,10 @@ export const migrations: readonly Migration[] = [
         lease_ms integer not null, started_at integer not null, queues text not null, taking integer not null,
         why text, drivers text not null, slots text, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
       `create table errand_queues (name text primary key, paused_by text not null) strict, without rowid`,
+      // What the log need not know of a schedule is JSON of core's, in its body.
+      `create table errand_schedules (name text primary key, revision integer not null, due_at integer, job text not null,
+        is_declared integer not null, declared_by text, body text not null) strict`,
+      `create index errand_schedules_due on errand_schedules (due_at) where due_at is not null`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
         pruned_through integer not null, transfer text) strict`,

@@ -6,6 +6,7 @@ import { jobTables } from './store/jobs.ts'
 import { keyTables } from './store/keys.ts'
 import { jobPages } from './store/pages.ts'
 import { or } from './store/sql.ts'
+import { scheduleTable } from './store/schedules.ts'
 import { waitingJobs } from './store/waiting.ts'
 import { workerTables } from './store/workers.ts'
 
@@ -20,6 +21,7 @@ export function sqliteStore(sql: Statements): JobStore {
     ...waitingJobs(sql),
     ...keyTables(sql),
     ...workerTables(sql),
+    ...scheduleTable(sql),
     ...eventTable(sql),
   }
 }

@@ -4,6 +4,7 @@ import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobFilter } from '../ports/history.ts'
 import type { BeatReport, ExpediteOptions, SweepOptions, TakeOptions } from '../ports/job-log.ts'
 import type { PruneOptions } from '../ports/operations.ts'
+import type { ScheduleChange } from '../ports/schedules.ts'
 import type { Locks } from './async/database.ts'
 import type { Question } from './async/questions.ts'
 
@@ -104,7 +105,22 @@ export const calls = {
     // A heartbeat must not wait for a row that somebody's transaction holds.
     locks: { ...passing, workers: true },
   }),
-  sweep: ({ limit }: SweepOptions): Call => ({
+  readSchedules: (names: readonly string[] | undefined): Call => ({
+    asks: () => [
+      ['workers'],
+      ...(names ? names.map((name): Question => ['schedule', name]) : [['schedules'] as const]),
+    ],
+  }),
+  saveSchedules: (changes: readonly ScheduleChange[]): Call => {
+    const added = calls.append(changes.flatMap(({ job }) => job ?? []))
+    return {
+      asks: (now) => [
+        ...changes.map(({ name }): Question => ['schedule', name]),
+        ...(added.asks?.(now) ?? []),
+      ],
+    }
+  },
+  sweep: ({ limit, schedules }: SweepOptions): Call => ({
     asks: (now) => [
       ['workers'],
       ['paused'],
@@ -113,6 +129,7 @@ export const calls = {
       ['lost', now, limit],
       ['notes', limit],
       ['nextDue', now],
+      ...(schedules ? [['firstSchedules', schedules, limit] as const] : []),
     ],
     locks: { ...passing, facts: true },
   }),

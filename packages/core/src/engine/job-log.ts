@@ -13,6 +13,7 @@ import * as history from './history.ts'
 import { passNotedKeys } from './keys.ts'
 import { toTicket } from './moves.ts'
 import * as operate from './operate.ts'
+import * as schedules from './schedules.ts'
 import { damageError, despiteDamage } from './set-aside.ts'
 import { complete, settle } from './settle.ts'
 import type { JobStore } from './store.ts'
@@ -124,6 +125,11 @@ export function engineLog(given: EngineHost): JobLog {
     read: (options) => host.read((store) => history.read(store, options), calls.span()),
     end: () => host.read((store) => history.end(store), calls.span()),
     places: history.places,
+
+    readSchedules: (names) =>
+      host.read((store, now) => schedules.readSchedules(store, now, names), calls.readSchedules(names)),
+    saveSchedules: (changes) =>
+      host.write((store, now) => schedules.saveSchedules(store, now, changes), calls.saveSchedules(changes)),
 
     cancel: (ids, note) =>
       host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),

@@ -8,7 +8,8 @@ import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
 import { mostWaitingCounted } from '../ports/operations.ts'
-import type { PausedRow, QueueCounts } from './store.ts'
+import type { KnownSchedules } from '../ports/schedules.ts'
+import type { DueSchedule, PausedRow, QueueCounts, ScheduleRow } from './store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
@@ -33,6 +34,7 @@ export class MemoryStore implements JobStore {
   readonly #uniques = new Map<string, UniqueRow>()
   readonly #workers = new Map<string, WorkerRow>()
   readonly #paused = new Map<QueueName, PausedRow>()
+  readonly #schedules = new Map<string, ScheduleRow>()
 
   constructor(logId: string) {
     this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined, transfer: undefined }
@@ -227,6 +229,24 @@ export class MemoryStore implements JobStore {
       counts.set(queue, count)
     }
     return counts
+  }
+
+  schedule(name: string): ScheduleRow | undefined {
+    return this.#schedules.get(name)
+  }
+  schedules(): ScheduleRow[] {
+    return [...this.#schedules.values()]
+  }
+  saveSchedule(name: string, schedule: ScheduleRow | undefined): void {
+    if (schedule) this.#schedules.set(name, schedule)
+    else this.#schedules.delete(name)
+  }
+  firstSchedules({ names, jobs }: KnownSchedules, limit: number): DueSchedule[] {
+    return this.schedules()
+      .filter(({ name, job, isDeclared }) => (isDeclared ? names.includes(name) : jobs.includes(job)))
+      .flatMap(({ name, dueAt }) => (dueAt === undefined ? [] : [{ name, dueAt }]))
+      .toSorted((a, b) => a.dueAt - b.dueAt)
+      .slice(0, limit + 1)
   }
 
   addEvent(event: NewEvent): void {

@@ -6,6 +6,7 @@ import type { EventType, FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
+import type { KnownSchedules, ScheduleRecord } from '../ports/schedules.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
@@ -97,6 +98,15 @@ export interface PausedRow {
   readonly by: string
 }
 
+/** A schedule as it is stored. */
+export type ScheduleRow = Omit<ScheduleRecord, 'declarerLives'>
+
+/** When a schedule is due: ms since the epoch. */
+export interface DueSchedule {
+  readonly name: string
+  readonly dueAt: number
+}
+
 export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
 
 /** What other transactions have locked. */
@@ -183,6 +193,12 @@ export interface JobStore {
   /** Makes the ready jobs of a queue due for publishing. */
   republishQueue(queue: QueueName, now: number): void
   counts(): ReadonlyMap<QueueName, QueueCounts>
+
+  schedule(name: string): ScheduleRow | undefined
+  schedules(): ScheduleRow[]
+  saveSchedule(name: string, schedule: ScheduleRow | undefined): void
+  /** One more than `limit` of those that have a time to be due at, by that time. */
+  firstSchedules(known: KnownSchedules, limit: number): DueSchedule[]
 
   addEvent(event: NewEvent): void
   /** Removes at most `limit` of the oldest events before a moment: a prefix of the log, so no reader skips events. */

@@ -5,6 +5,7 @@ import { withRow } from './damaged-row.ts'
 import { afterEnd, isKeyLocked, passNotedKeys } from './keys.ts'
 import { passGates } from './gates.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
+import { findDueSchedules } from './schedules.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 const defaultLeaseMs = 30_000
@@ -64,7 +65,8 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
       store.removeWorker(worker.id)
   }
 
-  const nextDue = store.nextDue()
+  const ticks = findDueSchedules(store, now, options.schedules, options.limit)
+  const nextTimes = [store.nextDue(), ticks.nextAt].filter((at) => at !== undefined)
   return {
     ran: true,
     tickets: [...tickets, ...republished],
@@ -72,7 +74,8 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     failed,
     lost: lost.length - failed.length,
     full: [due, lost, unpublished].some((rows) => rows.length === options.limit),
-    nextDueInMs: nextDue === undefined ? undefined : Math.max(0, nextDue - now),
+    schedules: ticks.due,
+    nextDueInMs: nextTimes.length === 0 ? undefined : Math.max(0, Math.min(...nextTimes) - now),
   }
 }
 

@@ -9,6 +9,7 @@ import type { Encoded } from './codec.ts'
 import type { Clock } from './clock.ts'
 import type { History } from './history.ts'
 import type { Operations } from './operations.ts'
+import type { KnownSchedules, Schedules } from './schedules.ts'
 import type { Transaction } from './transaction.ts'
 import type { Transfer } from './transfer.ts'
 
@@ -18,7 +19,7 @@ import type { Transfer } from './transfer.ts'
  * effect), `E_RIGHTS` for a missing right, `E_LOG` for everything else.
  * The log's own clock gives all times that decide anything.
  */
-export interface JobLog extends History, Operations {
+export interface JobLog extends History, Operations, Schedules {
   /** Version of this interface. */
   readonly port: 1
   readonly name: string
@@ -249,6 +250,8 @@ export interface SweepOptions {
   readonly queues: readonly QueueName[]
   /** Queues whose overdue jobs are not touched: the broker still has a backlog, or refuses. */
   readonly skipQueues: readonly QueueName[]
+  /** The schedules to look for. Default none. */
+  readonly schedules?: KnownSchedules | undefined
 }
 
 export interface SweepReport {
@@ -264,7 +267,9 @@ export interface SweepReport {
   readonly lost: number
   /** A limit was reached: sweep again at once. */
   readonly full: boolean
-  /** Milliseconds until the next scheduled job is due, if there is one. */
+  /** Names of schedules that are due, of those that the caller knows; the longest due first. */
+  readonly schedules: readonly string[]
+  /** Milliseconds until the next scheduled job, or the next known schedule, is due. */
   readonly nextDueInMs: number | undefined
 }
 

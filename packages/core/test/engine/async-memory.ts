@@ -106,6 +106,9 @@ export class AsyncMemory implements AsyncDatabase {
       unfinished: (ids) => store.unfinished(ids),
       blockedKeys: (limit) => store.blockedKeys(limit),
       counts: () => store.counts(),
+      schedule: (name) => store.schedule(name),
+      schedules: () => store.schedules(),
+      firstSchedules: (...given) => store.firstSchedules(...given),
       eventsOf: (id) => store.eventsOf(id),
       events: (...given) => store.events(...given),
       span: () => store.span(),
@@ -137,6 +140,7 @@ export class AsyncMemory implements AsyncDatabase {
       if (worker) store.saveWorker(worker)
       else store.removeWorker(id)
     }
+    for (const [name, schedule] of changes.schedules) store.saveSchedule(name, schedule)
     for (const [queue, by] of changes.paused) store.setPaused(queue, by)
     if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)
     if (changes.oldEvents) store.removeEvents(changes.oldEvents.before, changes.oldEvents.limit)

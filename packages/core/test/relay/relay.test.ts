@@ -17,6 +17,7 @@ const nothing: SweepReport = {
   failed: [],
   lost: 0,
   full: false,
+  schedules: [],
   nextDueInMs: undefined,
 }
 

@@ -1,9 +1,10 @@
 -- What relays do: they handle due, lost and unpublished jobs, and keys that could not be passed on. Any number of relays may
 -- call this; one at a time works, and it skips rows that others have locked. Answers rows of kind `ran`, `ticket`,
--- `republished`, `failed` (`note`: run, attempt and error, with tabs between), `lost`, `full`, `next` (`note`: milliseconds),
--- `partitions` (some must be made).
+-- `republished`, `failed` (`note`: run, attempt and error, with tabs between), `lost`, `schedule` (due; `note`: its name),
+-- `full`, `next` (`note`: milliseconds), `partitions` (some must be made).
 
-create function errand.sweep(p_limit integer, p_republish boolean, p_own text[], p_skip text[])
+create function errand.sweep(
+  p_limit integer, p_republish boolean, p_own text[], p_skip text[], p_schedules text[], p_schedule_jobs text[])
 returns table (kind text, id uuid, queue text, lane smallint, note text) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
@@ -16,6 +17,9 @@ declare
   v_due integer := 0;
   v_lost integer := 0;
   v_unpublished integer := 0;
+  v_ticks integer := 0;
+  v_next timestamptz;
+  v_due_at timestamptz;
 begin
   if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('errand')) then return; end if;
   kind := 'ran';
@@ -79,6 +83,23 @@ begin
   id := null;
   queue := null;
   lane := null;
+  if cardinality(p_schedules) + cardinality(p_schedule_jobs) > 0 then
+    kind := 'schedule';
+    for note, v_due_at in
+      select s.name, s.due_at from errand.schedules s
+       where s.due_at is not null
+         and case when s.declared then s.name = any (p_schedules) else s.job = any (p_schedule_jobs) end
+       order by s.due_at limit p_limit + 1
+    loop
+      if v_due_at > v_now or v_ticks = p_limit then
+        v_next := v_due_at;
+        exit;
+      end if;
+      v_ticks := v_ticks + 1;
+      return next;
+    end loop;
+  end if;
+  note := null;
   if p_limit in (v_due, v_lost, v_unpublished) then
     kind := 'full';
     return next;
@@ -87,10 +108,13 @@ begin
     kind := 'partitions';
     return next;
   end if;
-  kind := 'next';
-  note := (select errand.ms(min(l.run_at)) - errand.ms(v_now) from errand.live l
-            where l.run_at is not null and l.state = 1 /* scheduled */)::text;
-  if note is not null then return next; end if;
+  v_next := least(v_next, (
+    select min(l.run_at) from errand.live l where l.run_at is not null and l.state = 1 /* scheduled */));
+  if v_next is not null then
+    kind := 'next';
+    note := (errand.ms(v_next) - errand.ms(v_now))::text;
+    return next;
+  end if;
 end $$;
 
 /*

@@ -291,6 +291,21 @@ create table errand.paused_queues (
   reason text
 );
 
+-- What must be known to find a schedule that is due. All else is JSON that the clients write and read.
+create table errand.schedules (
+  name text primary key,
+  revision integer not null,
+  -- When there is something to do for it. Null: not until it is changed.
+  due_at timestamptz,
+  job text not null,
+  -- Ticked only by workers whose code declares it; false: by all that know its job.
+  declared boolean not null,
+  -- The worker that declared it last.
+  declared_by text,
+  body text not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create index schedules_due on errand.schedules (due_at) where due_at is not null;
+
 create table errand.sweeps (
   one boolean primary key default true check (one),
   last_at timestamptz,

@@ -25,6 +25,7 @@ const files = [
   'skip',
   'change',
   'prune',
+  'schedules',
 ] as const
 
 /** The rules of this code, from their files. */

@@ -20,6 +20,7 @@ import { describeOrderingKeys } from './topics/ordering-keys.ts'
 import { describeQueues } from './topics/queues.ts'
 import { describeRequests } from './topics/requests.ts'
 import { describeRetention } from './topics/retention.ts'
+import { describeSchedules } from './topics/schedules.ts'
 import { describeSettle } from './topics/settle.ts'
 import { describeSettleAndTake } from './topics/settle-and-take.ts'
 import { describeSweep } from './topics/sweep.ts'
@@ -51,6 +52,7 @@ export type JobLogTopic =
   | 'operators'
   | 'queues'
   | 'transfer'
+  | 'schedules'
   | 'history'
   | 'follow'
   | 'retention'
@@ -81,6 +83,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   operators: describeOperators,
   queues: describeQueues,
   transfer: describeTransfer,
+  schedules: describeSchedules,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

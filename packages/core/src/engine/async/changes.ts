@@ -2,7 +2,7 @@ import type { QueueKey } from '../../job/claim.ts'
 import type { NewJob } from '../../job/job.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { Encoded } from '../../ports/codec.ts'
-import type { JobRow, LogFacts, NewEvent, UniqueRow, WorkerRow } from '../store.ts'
+import type { JobRow, LogFacts, NewEvent, ScheduleRow, UniqueRow, WorkerRow } from '../store.ts'
 
 /** What one call changes, to be written at once. If a value is undefined, its row is deleted. */
 export interface Changes {
@@ -23,6 +23,7 @@ export interface Changes {
     { readonly name: string; readonly key: string; readonly unique: UniqueRow | undefined }
   >
   readonly workers: Map<string, WorkerRow | undefined>
+  readonly schedules: Map<string, ScheduleRow | undefined>
   /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
   /** The ready jobs of this queue become due for publishing: `publishAfter = now`, `publishes = 0`. */
@@ -45,6 +46,7 @@ export function createChanges(): Changes {
     notesTaken: [],
     uniques: new Map(),
     workers: new Map(),
+    schedules: new Map(),
     paused: new Map(),
     republish: undefined,
     oldEvents: undefined,

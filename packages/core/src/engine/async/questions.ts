@@ -15,6 +15,8 @@ export const answeredAsRead = [
   'counts',
   'blockedKeys',
   'paused',
+  'schedules',
+  'firstSchedules',
 ] as const
 
 /** Methods of `JobStore` that are questions as they are. */
@@ -26,6 +28,7 @@ type Same =
   | 'worker'
   | 'workers'
   | 'claimsOf'
+  | 'schedule'
   | 'mend'
   | 'eventsOf'
 

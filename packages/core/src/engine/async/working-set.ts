@@ -204,6 +204,9 @@ export function createWorkingSet(
       rows.removeWorker(id)
     },
 
+    schedule: (name) => (made.schedules.has(name) ? made.schedules.get(name) : ask(['schedule', name])),
+    saveSchedule: (name, schedule) => void changing().schedules.set(name, schedule),
+
     setPaused: (queue, by) => void changing().paused.set(queue, by),
     republishQueue: (queue, at) => {
       changing().republish = { queue, now: at }

@@ -21,6 +21,7 @@ export function describeSweep(harness: JobLogHarness): void {
         failed: [],
         lost: 0,
         full: false,
+        schedules: [],
         nextDueInMs: undefined,
       })
     })
