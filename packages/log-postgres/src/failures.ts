@@ -168,10 +168,15 @@ export function logError(error: unknown, place: string, undone = false): ErrandE
       'E_LOG_UNREACHABLE',
       `the job log at ${place} cannot be reached (${reason(error)}); is PostgreSQL running, and the URL right?`,
     )
+  if (state === '28000' && reason(error).startsWith('no PostgreSQL user name'))
+    return say(
+      'E_LOG_UNREACHABLE',
+      `the job log's URL names no user for PostgreSQL at ${place}, and neither PGUSER nor USER is set; write postgres://<user>@<host>/<database>`,
+    )
   if (state.startsWith('28'))
     return say(
       'E_LOG_UNREACHABLE',
-      `PostgreSQL at ${place} refused the user or the password of the job log's URL (${state})`,
+      `PostgreSQL at ${place} refused the user or the password of the job log's URL: ${reason(error)} (${state})`,
     )
   if (state === '3D000')
     return say(

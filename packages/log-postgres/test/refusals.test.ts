@@ -141,6 +141,13 @@ describe('advice of the server', () => {
     ['26000', 'prepared statement "errand_get" does not exist', /listen=false&preparedStatements=false/],
     ['42P05', 'prepared statement "errand_get" already exists', /listen=false&preparedStatements=false/],
     ['25P04', 'terminating connection due to transaction timeout', /set transaction_timeout = 0/],
+    [
+      '28000',
+      'no PostgreSQL user name specified in startup packet',
+      /URL names no user.*postgres:\/\/<user>@<host>/,
+    ],
+    ['28000', 'role "ap" does not exist', /refused.*role "ap" does not exist/],
+    ['28P01', 'password authentication failed for user "app"', /refused.*password.*for user "app"/],
   ])('%s is told with its cure, and the URL is not blamed', (code, message, cure) => {
     const told = logError(Object.assign(new Error(message), { code }), 'here')
     expect(told.message).toMatch(cure)
