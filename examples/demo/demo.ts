@@ -63,7 +63,22 @@ class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
-/** The first Ctrl-C ends the show in order; the second one ends it at once. */
+/** Aborts when nobody reads the output any more, as in `demo | head`. */
+function untilUnread(): AbortSignal {
+  const controller = new AbortController()
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    controller.abort(new Interrupted())
+  })
+  return controller.signal
+}
+
+const unread = untilUnread()
+
+/**
+ * The first Ctrl-C ends the show in order; the second one ends it at once. A show that nobody reads ends like one after
+ * the first.
+ */
 function untilInterrupted(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -72,7 +87,7 @@ function untilInterrupted(): AbortSignal {
       controller.abort(new Interrupted())
     })
   }
-  return controller.signal
+  return AbortSignal.any([controller.signal, unread])
 }
 
 const exitCode = { error: 1, interrupted: 130 } as const

@@ -180,6 +180,19 @@ describe('the demo', () => {
     expect(existsSync(out)).toBe(false)
   })
 
+  it('a reader that has seen enough, as in `demo | head`, ends it like Ctrl-C and sees no stack', async () => {
+    const out = join(folder, 'unread')
+    await using show = demo(pictures('three', three), '--out', out)
+    await show.says(/is at work on SQLite/)
+    const processes = parseProcesses(show.output())
+    show.child.stdout?.destroy()
+    expect(await show.exitCode, show.output()).toBe(130)
+    expect(show.output()).toContain('stopped; nothing is left of it')
+    expect(show.output()).not.toMatch(/EPIPE|^\s+at /m)
+    expect(processes.filter(isAlive)).toEqual([])
+    expect(existsSync(out)).toBe(false)
+  })
+
   it('Ctrl-C ends it when nothing is left to do but to swap the broker', async () => {
     const out = join(folder, 'soon-done')
     await using show = demo(pictures('single', ['fig.jpg']), '--out', out)
