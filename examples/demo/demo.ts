@@ -20,10 +20,12 @@ const photographs = fileURLToPath(new URL('../photos', import.meta.url))
 
 async function demo(options: Options, place: Place): Promise<number> {
   const found = await findPictures(options.folder ?? photographs)
-  await clear(place)
   const log = options.log === undefined ? sqliteUrl(place.database) : ownSchema(options.log)
+  // Before the folder is cleared: a typo must not cost what the last demo left.
+  if (options.log !== undefined) await checkLog(log)
+  if (options.driver !== undefined) await checkBroker(options.driver, quiet)
+  await clear(place)
   if (options.log !== undefined) await noteSchema(place, log)
-  if (options.driver !== undefined) await checkBroker(options.driver, loggerIn(place))
   reportFound(found)
 
   const interrupted = untilInterrupted()
@@ -40,6 +42,17 @@ async function demo(options: Options, place: Place): Promise<number> {
   reportAudit(audited)
   reportNext(place, log, performance)
   return audited.findings.length === 0 ? 0 : 1
+}
+
+/** The folder of the log file may belong to the last demo. */
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** @throws if the database of the log does not answer. That the log itself is missing is right. */
+async function checkLog(log: string): Promise<void> {
+  await using errand = createErrand({ log, driver: 'database', logger: quiet })
+  await errand.connect().catch((error: unknown) => {
+    if (!isErrandError(error, 'E_LOG_VERSION')) throw error
+  })
 }
 
 /** Runs only the audit again, on what the last demo left. */

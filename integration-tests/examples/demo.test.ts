@@ -167,6 +167,18 @@ describe('the demo', () => {
   })
 
   it.each([
+    ['broker', ['--driver', 'amqp://127.0.0.1:1']],
+    ['log', ['--log', 'postgres://postgres@127.0.0.1:1/none']],
+    ['folder', [join(folder, 'nowhere')]],
+  ])('keeps what the last demo left if its %s cannot be used', async (what, args) => {
+    const out = pictures(`kept-${what}`, ['fig.jpg'])
+    writeFileSync(join(out, '.errand-demo'), '')
+    await using show = demo(...args, '--out', out)
+    expect(await show.exitCode, show.output()).toBe(1)
+    expect(existsSync(join(out, 'fig.jpg'))).toBe(true)
+  })
+
+  it.each([
     ['when a worker was killed', /dies holding/],
     ['while the broker is swapped', /starts again/],
   ])('Ctrl-C %s ends all its processes and takes its output away', async (_, moment) => {
