@@ -5,18 +5,32 @@ import { spanText } from '../../output/times.ts'
 
 /**
  * The last line of a worker's terminal: whether it takes jobs, how many run, how many are done. Other lines are written
- * above it.
+ * above it, those of handlers and hooks (`console.log`) too.
  */
 export class StatusLine {
   readonly #worker: Worker
   readonly #paint: Paint
+  readonly #out: NodeJS.WriteStream
   readonly #began = Date.now()
   readonly #timer: NodeJS.Timeout
+  readonly #unwatch: readonly (() => void)[]
   #shown = false
+  /** This class itself writes. */
+  #writing = false
+  /** The text of somebody else has not ended its line yet: there is no room for this one. */
+  #unfinished = false
+  #drawSoon: NodeJS.Immediate | undefined
 
-  constructor(worker: Worker, paint: Paint) {
+  /** @param streams of one terminal; the line is written to the last one. */
+  constructor(
+    worker: Worker,
+    paint: Paint,
+    streams: readonly [...NodeJS.WriteStream[], NodeJS.WriteStream] = [process.stdout, process.stderr],
+  ) {
     this.#worker = worker
     this.#paint = paint
+    this.#out = streams.at(-1)!
+    this.#unwatch = streams.map((stream) => this.#watch(stream))
     this.#timer = setInterval(() => this.#draw(), 1_000)
     this.#timer.unref()
     this.#draw()
@@ -25,30 +39,68 @@ export class StatusLine {
   /** Writes a line above it. */
   write(line: string): void {
     this.#clear()
-    process.stderr.write(`${line}\n`)
+    this.#put(`${this.#unfinished ? '\n' : ''}${line}\n`)
+    this.#unfinished = false
     this.#draw()
   }
 
   end(): void {
     clearInterval(this.#timer)
+    clearImmediate(this.#drawSoon)
     this.#clear()
+    for (const unwatch of this.#unwatch) unwatch()
+    if (this.#unfinished) this.#put('\n')
+  }
+
+  /** Makes room for what others write to the stream. Returns what ends that. */
+  #watch(stream: NodeJS.WriteStream): () => void {
+    const write = stream.write
+    const watched = (...args: Parameters<typeof write>): boolean => {
+      if (!this.#writing) this.#makeRoom(args[0])
+      return write.apply(stream, args)
+    }
+    stream.write = watched as typeof write
+    return () => {
+      if (stream.write === watched) stream.write = write
+    }
+  }
+
+  #makeRoom(chunk: unknown): void {
+    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk as Uint8Array).toString()
+    if (text === '') return
+    this.#clear()
+    this.#unfinished = !text.endsWith('\n')
+    // After the text, and once for many.
+    this.#drawSoon ??= setImmediate(() => this.#draw())
   }
 
   #clear(): void {
-    if (this.#shown) process.stderr.write('\r\u001b[2K')
+    if (this.#shown) this.#put('\r\u001b[2K')
     this.#shown = false
   }
 
   #draw(): void {
+    clearImmediate(this.#drawSoon)
+    this.#drawSoon = undefined
+    if (this.#unfinished) return
     this.#clear()
     const { state, good, rest } = readHealth(this.#worker, Date.now() - this.#began)
     // One row only: a line that wraps could not be cleared.
-    const line = truncate(`${state} · ${rest}`, (process.stderr.columns || 80) - 1)
+    const line = truncate(`${state} · ${rest}`, (this.#out.columns || 80) - 1)
     const painted = line.startsWith(state)
       ? this.#paint(good ? 'good' : 'warn', state) + line.slice(state.length)
       : line
-    process.stderr.write(painted)
+    this.#put(painted)
     this.#shown = true
+  }
+
+  #put(text: string): void {
+    this.#writing = true
+    try {
+      this.#out.write(text)
+    } finally {
+      this.#writing = false
+    }
   }
 }
 
