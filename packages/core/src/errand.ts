@@ -23,7 +23,7 @@ import type { Transfers } from './transfer/transfer.ts'
 import type { ResultOptions } from './operate/result.ts'
 import { createWorkers } from './operate/workers.ts'
 import type { Workers } from './operate/workers.ts'
-import { checkFunction, checkInteger, checkOptions, describe } from './options.ts'
+import { checkInteger, checkOptions, describe } from './options.ts'
 import { outside } from './outside.ts'
 import { systemClock } from './ports/system-clock.ts'
 import type { LogRoles, MigrationReport } from './ports/job-log.ts'
@@ -228,7 +228,11 @@ function work(instance: Instance, source: WorkerSource, options: WorkOptions = {
   const { maxJobs } = options
   if (maxJobs !== undefined) checkInteger('work() maxJobs', maxJobs, 1, Number.MAX_SAFE_INTEGER)
   if (typeof source === 'object') resolveWorker(source)
-  else checkFunction('the worker', source)
+  else if (typeof source !== 'function')
+    throw new ErrandError(
+      'E_OPTION',
+      `the worker is ${describe(source)}; pass what defineWorker() returned, or a function that returns it`,
+    )
   const id = instance.newWorkerId()
   const worker = outside(() =>
     lazyWorker(id, instance.logger, async () => {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { createErrand, defineJob, defineWorker, handle } from '../src/index.ts'
+import type { Errand } from '../src/index.ts'
+import { memoryDriver, memoryLog, silentLogger } from '../src/testing.ts'
 import { fakeContext } from '../src/testing/fake-context.ts'
 import { fakeErrand } from '../src/testing/fake-errand.ts'
 import { catchRefusal } from './catch-refusal.ts'
@@ -30,6 +32,19 @@ test.each<readonly [what: string, act: () => unknown, meant: string]>([
       message: expect.stringContaining(`did you mean "${meant}"`),
     }),
   )
+})
+
+test.each<readonly [what: string, act: (errand: Errand) => unknown, help: string]>([
+  ['work() with a path', (errand) => errand.work('./worker.ts' as never), 'defineWorker()'],
+  ['work() without a worker', (errand) => errand.work(undefined as never), 'defineWorker()'],
+  ['jobs.cancel()', (errand) => errand.jobs.cancel({ tag: 'a' }, undefined as never), '{ by }'],
+  ['queues.pause()', (errand) => errand.queues.pause('media', undefined as never), '{ by }'],
+])('%s that lacks what it needs is refused with what to pass', async (_what, act, help) => {
+  await using errand = createErrand({ log: memoryLog(), driver: memoryDriver(), logger: silentLogger })
+  expect(await catchRefusal(async () => act(errand))).toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringContaining(help),
+  })
 })
 
 test('slots for a queue that no handler has are refused when the worker starts, with what was meant', async () => {

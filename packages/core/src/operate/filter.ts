@@ -85,7 +85,7 @@ export async function* readIds(
 /** @throws `E_OPTION` unless it says who. */
 export function toNote(
   what: string,
-  options: { readonly by: string; readonly reason?: string | undefined },
+  options: { readonly by?: string; readonly reason?: string | undefined } = {},
   more: readonly string[] = [],
 ): Note {
   checkOptions(what, options, ['by', 'reason', ...more])
