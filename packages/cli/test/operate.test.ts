@@ -58,7 +58,7 @@ test('doctor names a queue that nobody serves, exit 1; with a worker it is conte
   await app.errand.dispatch(greet, { name: 'a' })
   const alone = await app.command('doctor')
   expect(alone).toMatchObject({ code: 1 })
-  expect(alone.stdout).toMatch(/✗ queue default has 1 ready.*queue-unserved/)
+  expect(alone.stdout).toMatch(/✗ queue default has 1 ready.* \(queue-unserved\)\n/)
   expect(alone.stdout).toMatch(/log +sqlite/)
 
   const worker = app.start(['work'])

@@ -47,11 +47,11 @@ function print(
   terminal.print('')
   for (const { message } of repairs)
     terminal.print(
-      `${terminal.paint('good', '✓')} ${harmless(message)} ${terminal.paint('faint', 'repaired')}`,
+      `${terminal.paint('good', '✓')} ${harmless(message)} ${terminal.paint('faint', '(repaired)')}`,
     )
   for (const { severity, code, message } of findings) {
     const [mark, style] = marks[severity]
-    terminal.print(`${terminal.paint(style, mark)} ${harmless(message)} ${terminal.paint('faint', code)}`)
+    terminal.print(`${terminal.paint(style, mark)} ${harmless(message)} ${terminal.paint('faint', `(${code})`)}`)
   }
   if (findings.length === 0) terminal.print(`${terminal.paint('good', '✓')} nothing is wrong`)
 }
