@@ -1,5 +1,5 @@
 import { setImmediate as passed } from 'node:timers/promises'
-import { PassThrough } from 'node:stream'
+import { Writable } from 'node:stream'
 import type { Worker } from '@errand/core'
 import { expect, onTestFinished, test } from 'vitest'
 import { StatusLine } from '../src/commands/work/status-line.ts'
@@ -7,18 +7,17 @@ import { StatusLine } from '../src/commands/work/status-line.ts'
 /** A terminal that two streams write to, and the lines that a person sees on it. */
 function makeTerminal(): {
   readonly streams: [NodeJS.WriteStream, NodeJS.WriteStream]
-  lines(): readonly string[]
+  readonly lines: () => readonly string[]
 } {
   let text = ''
   const stream = (): NodeJS.WriteStream => {
-    const through = new PassThrough()
-    const writing = through.write.bind(through)
-    through.write = ((chunk: string, ...rest: []) => {
-      text += String(chunk)
-      return writing(chunk, ...rest)
-    }) as typeof through.write
-    through.resume()
-    return Object.assign(through, { columns: 80 }) as unknown as NodeJS.WriteStream
+    const out = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        text += chunk.toString()
+        done()
+      },
+    })
+    return Object.assign(out, { columns: 80 }) as unknown as NodeJS.WriteStream
   }
   return {
     streams: [stream(), stream()],

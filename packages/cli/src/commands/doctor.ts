@@ -51,7 +51,9 @@ function print(
     )
   for (const { severity, code, message } of findings) {
     const [mark, style] = marks[severity]
-    terminal.print(`${terminal.paint(style, mark)} ${harmless(message)} ${terminal.paint('faint', `(${code})`)}`)
+    terminal.print(
+      `${terminal.paint(style, mark)} ${harmless(message)} ${terminal.paint('faint', `(${code})`)}`,
+    )
   }
   if (findings.length === 0) terminal.print(`${terminal.paint('good', '✓')} nothing is wrong`)
 }

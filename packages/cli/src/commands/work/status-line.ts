@@ -54,14 +54,19 @@ export class StatusLine {
 
   /** Makes room for what others write to the stream. Returns what ends that. */
   #watch(stream: NodeJS.WriteStream): () => void {
-    const write = stream.write
+    // A property of the stream's own, if somebody has replaced `write` before.
+    const before = Object.getOwnPropertyDescriptor(stream, 'write')
+    const write = stream.write.bind(stream)
     const watched = (...args: Parameters<typeof write>): boolean => {
       if (!this.#writing) this.#makeRoom(args[0])
-      return write.apply(stream, args)
+      return write(...args)
     }
-    stream.write = watched as typeof write
+    Object.defineProperty(stream, 'write', { configurable: true, writable: true, value: watched })
     return () => {
-      if (stream.write === watched) stream.write = write
+      // What was replaced after this stays.
+      if (Object.getOwnPropertyDescriptor(stream, 'write')?.value !== watched) return
+      if (before) Object.defineProperty(stream, 'write', before)
+      else Reflect.deleteProperty(stream, 'write')
     }
   }
 
