@@ -122,7 +122,7 @@ async function raiseEpoch(run: Run, schema: string): Promise<void> {
  * be seen of its own was numbered before anybody looked.
  */
 export const eventsAhead = (schema: string): string =>
-  `select exists (select from ${schema}.events where tx >= pg_snapshot_xmax(pg_current_snapshot()))`
+  `select coalesce((select tx >= pg_snapshot_xmax(pg_current_snapshot()) from ${schema}.events order by tx desc limit 1), false)`
 
 async function isAhead(run: Run, schema: string): Promise<boolean> {
   const [row] = await run(eventsAhead(schema))
