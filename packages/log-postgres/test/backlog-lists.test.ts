@@ -1,14 +1,13 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JobFilter } from '@errand/core/ports'
 import { OneJob } from '../src/one-job.ts'
 import { Operations } from '../src/operations.ts'
 import { Records } from '../src/records.ts'
 import { explain } from './explain.ts'
 import type { Explained } from './explain.ts'
-import { openStage } from './stage.ts'
+import { openMigrated, url } from './stage.ts'
 import type { Stage } from './stage.ts'
 
-const url = inject('postgres')
 const finished = 2_000
 /** More than are counted one by one, and than the pages hold from which the others are estimated. */
 const sizes = [15_000, 60_000] as const
@@ -26,8 +25,7 @@ describe.skipIf(url === undefined)('a backlog of which there are no statistics',
 
   beforeAll(async () => {
     for (const size of sizes) {
-      const stage = openStage(url!)
-      await stage.open().migrate()
+      const { stage } = await openMigrated()
       await fill(stage, size)
       const explained = explain(await stage.client(), stage.schema)
       const { database } = explained

@@ -1,18 +1,8 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import type { JobLog } from '@errand/core/ports'
+import { beforeAll, expect, it } from 'vitest'
 import { newJob, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
-
-describe.skipIf(url === undefined)('what doctor asks of a log with a long queue', () => {
-  let stage: Stage
-  let log: JobLog
+import { describeOnPostgres } from './stage.ts'
+describeOnPostgres('what doctor asks of a log with a long queue', ({ stage, log }) => {
   beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
     await log.append([
       ...Array.from({ length: 3 }, () => newJob({ queue: 'short' })),
       newJob({ queue: 'long' }),
@@ -26,7 +16,6 @@ describe.skipIf(url === undefined)('what doctor asks of a log with a long queue'
     await log.beat(workerRef(), { queues: ['served'], taking: true, progress: [] })
     await log.pause('paused', { by: 'ada' })
   })
-  afterAll(() => stage?.close())
 
   it('counts its jobs up to a limit, and knows every queue', async () => {
     expect(await log.backlogs?.(100)).toEqual([

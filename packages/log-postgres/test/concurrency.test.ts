@@ -1,23 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import type { JobLog, NewJob, WorkerRef } from '@errand/core/ports'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { NewJob, WorkerRef } from '@errand/core/ports'
 import { checkHistory, newJob, outcomes, recorded, settlement, until, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { describeOnPostgres } from './stage.ts'
 
-const url = inject('postgres')
-
-describe.skipIf(url === undefined)('many connections at once', () => {
-  let stage: Stage
-  let log: JobLog
-  beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
-  })
-  afterAll(() => stage?.close())
-
+describeOnPostgres('many connections at once', ({ stage, log }) => {
   const queue = 'many'
   const jobs = (count: number, overrides: (index: number) => Partial<NewJob> = () => ({})): NewJob[] =>
     Array.from({ length: count }, (_, index) => newJob({ queue, ...overrides(index) }))

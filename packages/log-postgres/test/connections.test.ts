@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import type { HeartbeatLog, JobLog } from '@errand/core/ports'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { HeartbeatLog } from '@errand/core/ports'
 import {
   checkHistory,
   newJob,
@@ -12,25 +12,16 @@ import {
   until,
   workerRef,
 } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
+import { openStage, url } from './stage.ts'
 
 describe.skipIf(url === undefined)('lost connections', () => {
   const name = `errand_${randomUUID().slice(0, 8)}`
-  let stage: Stage
-  let log: JobLog
-  let named: string
-  beforeAll(async () => {
-    stage = openStage(url!)
-    const own = new URL(stage.url)
-    own.searchParams.set('application_name', name)
-    named = own.href
-    log = stage.open({ url: named })
-    await log.migrate()
-  })
-  afterAll(() => stage?.close())
+  const stage = openStage()
+  const named = new URL(stage.url)
+  named.searchParams.set('application_name', name)
+  const log = stage.open({ url: named.href })
+  beforeAll(async () => void (await log.migrate()))
+  afterAll(() => stage.close())
 
   /** Ends every connection of the log under test. */
   const killAll = async (): Promise<number> => {
@@ -258,7 +249,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
   it('behind a pooler: no LISTEN and no named statements, and everything works by polling', async () => {
     const pooledName = `${name}_pooled`
     const pooled = stage.open({
-      url: named.replace(name, pooledName),
+      url: named.href.replace(name, pooledName),
       listen: false,
       preparedStatements: false,
       poolSize: 1,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { laneRank } from '@errand/core/ports'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, quietLogger, workerRef } from '@errand/testkit'
@@ -10,23 +10,17 @@ import { TakeMarks } from '../src/take-marks.ts'
 import { storedColumns } from '../src/rows.ts'
 import { countReads } from './reads.ts'
 import type { Reads } from './reads.ts'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { openMigrated, url } from './stage.ts'
+import type { Opened, Stage } from './stage.ts'
 
-const url = inject('postgres')
-
-interface EmptyLog {
-  readonly stage: Stage
-  readonly log: JobLog
+interface EmptyLog extends Opened {
   /** A connection of its own, beside the one of the log. */
   readonly client: Client
 }
 
 async function openEmptyLog(): Promise<EmptyLog> {
-  const stage = openStage(url!)
-  const log = stage.open({ poolSize: 1 })
-  await log.migrate()
-  return { stage, log, client: await stage.client() }
+  const opened = await openMigrated({ poolSize: 1 })
+  return { ...opened, client: await opened.stage.client() }
 }
 
 /** What statements read, in rows: the same on every machine, unlike time. */

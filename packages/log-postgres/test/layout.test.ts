@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { EventRecord, JobLog, NewJob, SettledOutcome } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { countReads } from './reads.ts'
-import { openStage } from './stage.ts'
+import { openMigrated, url } from './stage.ts'
 import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
 
 /** What is true of the tables, whatever they look like. */
 describe.skipIf(url === undefined)('the layout of the log', () => {
@@ -14,9 +12,7 @@ describe.skipIf(url === undefined)('the layout of the log', () => {
   let stage: Stage
   let log: JobLog
   beforeEach(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
+    ;({ stage, log } = await openMigrated())
     await log.beat(by, { queues: ['q'], taking: true, progress: [] })
   })
   afterEach(() => stage.close())

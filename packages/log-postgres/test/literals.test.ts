@@ -1,7 +1,7 @@
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { arrayLiteral } from '../src/literals.ts'
-import { url } from './harness.ts'
+import { url } from './stage.ts'
 
 const control = Array.from({ length: 31 }, (_, at) => String.fromCodePoint(at + 1))
 

@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import type { JobLog, NewJob } from '@errand/core/ports'
+import { beforeAll, expect, it } from 'vitest'
+import type { NewJob } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
 import { settleCode } from '../src/codes.ts'
 import { countReads } from './reads.ts'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
+import { describeOnPostgres } from './stage.ts'
 
 type Run = Readonly<Record<string, unknown>>
 const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
@@ -17,184 +14,168 @@ const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
  * Plans are made once for each connection, from the statistics of that moment. That may be the moment after a long queue was
  * emptied. Every call must still find its rows one by one.
  */
-describe.skipIf(url === undefined)(
-  'plans that were made while the tables were large and all but empty',
-  () => {
-    const backlog = 2_000
-    const batch = 50
-    const by = workerRef({ leaseMs: 600_000 })
-    let stage: Stage
-    let log: JobLog
-    /** Whose plans are asked for. */
-    let client: Client
+describeOnPostgres('plans that were made while the tables were large and all but empty', ({ stage, log }) => {
+  const backlog = 2_000
+  const batch = 50
+  const by = workerRef({ leaseMs: 600_000 })
+  /** Whose plans are asked for. */
+  let client: Client
 
-    beforeAll(async () => {
-      stage = openStage(url!)
-      log = stage.open()
-      await log.migrate()
-      await log.beat(by, { queues: ['q'], taking: true, progress: [] })
-      await fill(backlog)
-      const last = `(select id from errand.jobs order by seq desc limit 1)`
-      for (const table of ['live', 'jobs']) await stage.sql(`delete from errand.${table} where id <> ${last}`)
-      for (const table of ['keys', 'unique_keys'])
-        await stage.sql(`delete from errand.${table} where key <> ''`)
-      await stage.sql(`vacuum (analyze) ${tables.map((table) => `errand.${table}`).join(', ')}`)
-      client = await stage.client()
-      await fill(10)
-      for (const { act } of calls) await act(2)
-      await fill(backlog)
-    })
-    afterAll(() => stage?.close())
+  beforeAll(async () => {
+    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    await fill(backlog)
+    const last = `(select id from errand.jobs order by seq desc limit 1)`
+    for (const table of ['live', 'jobs']) await stage.sql(`delete from errand.${table} where id <> ${last}`)
+    for (const table of ['keys', 'unique_keys'])
+      await stage.sql(`delete from errand.${table} where key <> ''`)
+    await stage.sql(`vacuum (analyze) ${tables.map((table) => `errand.${table}`).join(', ')}`)
+    client = await stage.client()
+    await fill(10)
+    for (const { act } of calls) await act(2)
+    await fill(backlog)
+  })
 
-    /** This many jobs of each kind. Each key is different. */
-    async function fill(count: number): Promise<void> {
-      const jobs = (overrides: () => Partial<NewJob>): NewJob[] =>
-        Array.from({ length: count }, () => newJob({ queue: 'q', ...overrides() }))
-      await log.append([
-        ...jobs(() => ({})),
-        ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' } })),
-        ...jobs(() => ({ unique: { key: randomUUID(), until: 'finished' } })),
-        ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
-      ])
-    }
+  /** This many jobs of each kind. Each key is different. */
+  async function fill(count: number): Promise<void> {
+    const jobs = (overrides: () => Partial<NewJob>): NewJob[] =>
+      Array.from({ length: count }, () => newJob({ queue: 'q', ...overrides() }))
+    await log.append([
+      ...jobs(() => ({})),
+      ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' } })),
+      ...jobs(() => ({ unique: { key: randomUUID(), until: 'finished' } })),
+      ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
+    ])
+  }
 
-    const array = (cells: readonly unknown[]): string => `{${cells.join(',')}}`
-    const call = (text: string, values: readonly unknown[] = []) =>
-      client.query<Record<string, unknown>>(text.replaceAll('errand.', `${stage.schema}.`), [...values])
+  const array = (cells: readonly unknown[]): string => `{${cells.join(',')}}`
+  const call = (text: string, values: readonly unknown[] = []) =>
+    client.query<Record<string, unknown>>(text.replaceAll('errand.', `${stage.schema}.`), [...values])
 
-    async function waiting(count: number, which: string): Promise<string[]> {
-      const rows = await stage.sql(`select id from errand.live l where ${which} limit ${count}`)
-      return rows.map(({ id }) => id as string)
-    }
+  async function waiting(count: number, which: string): Promise<string[]> {
+    const rows = await stage.sql(`select id from errand.live l where ${which} limit ${count}`)
+    return rows.map(({ id }) => id as string)
+  }
 
-    /** Claims this many jobs of those that `which` names. */
-    async function claimSome(count: number, which: string): Promise<readonly Run[]> {
-      const ids = await waiting(count, `state = 3 and ${which}`)
-      await claim(ids)
-      return (await call('select id, run from errand.live where id = any ($1)', [ids])).rows
-    }
+  /** Claims this many jobs of those that `which` names. */
+  async function claimSome(count: number, which: string): Promise<readonly Run[]> {
+    const ids = await waiting(count, `state = 3 and ${which}`)
+    await claim(ids)
+    return (await call('select id, run from errand.live where id = any ($1)', [ids])).rows
+  }
 
-    async function succeed(runs: readonly Run[]): Promise<void> {
-      await call(`select errand.settle_succeeded_v1($1, $2, $3, $3, $3, $4)`, [
-        array(runs.map(({ id }) => id)),
-        array(runs.map(({ run }) => run)),
-        array(runs.map(() => 'null')),
-        by.id,
-      ])
-    }
+  async function succeed(runs: readonly Run[]): Promise<void> {
+    await call(`select errand.settle_succeeded_v1($1, $2, $3, $3, $3, $4)`, [
+      array(runs.map(({ id }) => id)),
+      array(runs.map(({ run }) => run)),
+      array(runs.map(() => 'null')),
+      by.id,
+    ])
+  }
 
-    /** Claims this many jobs of those that `which` names, and settles them in this way. */
-    async function settle(count: number, which: string, kind: number): Promise<void> {
-      const runs = await claimSome(count, which)
-      await call(`select errand.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`, [
-        array(runs.map(({ id }) => id)),
-        array(runs.map(({ run }) => run)),
-        array(runs.map(() => kind)),
-        by.id,
-      ])
-    }
+  /** Claims this many jobs of those that `which` names, and settles them in this way. */
+  async function settle(count: number, which: string, kind: number): Promise<void> {
+    const runs = await claimSome(count, which)
+    await call(`select errand.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`, [
+      array(runs.map(({ id }) => id)),
+      array(runs.map(({ run }) => run)),
+      array(runs.map(() => kind)),
+      by.id,
+    ])
+  }
 
-    const claim = (ids: readonly string[]) =>
-      call(`select * from errand.claim_v1($1, $2, $3, $4, 1000, '{}')`, [
-        ids,
-        ids.length,
-        by.id,
-        randomUUID(),
-      ])
+  const claim = (ids: readonly string[]) =>
+    call(`select * from errand.claim_v1($1, $2, $3, $4, 1000, '{}')`, [ids, ids.length, by.id, randomUUID()])
 
-    const plain = 'key is null and unique_mode = 0'
-    const unique = 'unique_mode <> 0'
-    const keyed = 'key is not null'
+  const plain = 'key is null and unique_mode = 0'
+  const unique = 'unique_mode <> 0'
+  const keyed = 'key is not null'
 
-    /** In an order in which each finds what it needs. */
-    const calls: readonly { readonly name: string; readonly act: (count: number) => Promise<unknown> }[] = [
-      {
-        name: 'a take and its success',
-        act: async (count) => {
-          const { rows } = await call(
-            `select id, run from errand.take_v1('{q}', $1, $2, $3, 1000, '{}', 1, false, null)`,
-            [count, by.id, randomUUID()],
-          )
-          await succeed(rows.filter(({ id }) => id !== null))
-        },
+  /** In an order in which each finds what it needs. */
+  const calls: readonly { readonly name: string; readonly act: (count: number) => Promise<unknown> }[] = [
+    {
+      name: 'a take and its success',
+      act: async (count) => {
+        const { rows } = await call(
+          `select id, run from errand.take_v1('{q}', $1, $2, $3, 1000, '{}', 1, false, null)`,
+          [count, by.id, randomUUID()],
+        )
+        await succeed(rows.filter(({ id }) => id !== null))
       },
-      { name: 'a success of jobs with keys', act: async (count) => succeed(await claimSome(count, keyed)) },
-      { name: 'a success of unique jobs', act: async (count) => succeed(await claimSome(count, unique)) },
-      {
-        name: 'a success with an outcome of another kind',
-        act: (count) => settle(count, keyed, settleCode.succeed),
+    },
+    { name: 'a success of jobs with keys', act: async (count) => succeed(await claimSome(count, keyed)) },
+    { name: 'a success of unique jobs', act: async (count) => succeed(await claimSome(count, unique)) },
+    {
+      name: 'a success with an outcome of another kind',
+      act: (count) => settle(count, keyed, settleCode.succeed),
+    },
+    { name: 'a release', act: (count) => settle(count, plain, settleCode.releaseUnbegun) },
+    {
+      name: 'a failure of jobs that keep their keys',
+      act: (count) => settle(count, keyed, settleCode.fail),
+    },
+    {
+      name: 'a replay of failed jobs',
+      act: async (count) =>
+        call(`select * from errand.replay_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
+    },
+    {
+      name: 'a skip of failed jobs',
+      act: async (count) =>
+        call(`select * from errand.skip_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
+    },
+    {
+      name: 'a cancellation',
+      act: async (count) => {
+        const ids = await Promise.all([plain, keyed, unique].map((which) => waiting(count / 2, which)))
+        await call(`select * from errand.cancel_v1($1, '', '1s')`, [ids.flat()])
       },
-      { name: 'a release', act: (count) => settle(count, plain, settleCode.releaseUnbegun) },
-      {
-        name: 'a failure of jobs that keep their keys',
-        act: (count) => settle(count, keyed, settleCode.fail),
+    },
+    {
+      name: 'a sweep of what is due',
+      act: (count) =>
+        call(`select * from errand.sweep_due_v1($1, clock_timestamp() + interval '2 hours')`, [count]),
+    },
+    {
+      name: 'a sweep of what is lost',
+      act: async (count) => {
+        await claim(await waiting(count, `state = 3 and ${plain}`))
+        await call(`select * from errand.sweep_lost_v1($1, clock_timestamp() + interval '2 hours')`, [count])
       },
-      {
-        name: 'a replay of failed jobs',
-        act: async (count) =>
-          call(`select * from errand.replay_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
-      },
-      {
-        name: 'a skip of failed jobs',
-        act: async (count) =>
-          call(`select * from errand.skip_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
-      },
-      {
-        name: 'a cancellation',
-        act: async (count) => {
-          const ids = await Promise.all([plain, keyed, unique].map((which) => waiting(count / 2, which)))
-          await call(`select * from errand.cancel_v1($1, '', '1s')`, [ids.flat()])
-        },
-      },
-      {
-        name: 'a sweep of what is due',
-        act: (count) =>
-          call(`select * from errand.sweep_due_v1($1, clock_timestamp() + interval '2 hours')`, [count]),
-      },
-      {
-        name: 'a sweep of what is lost',
-        act: async (count) => {
-          await claim(await waiting(count, `state = 3 and ${plain}`))
-          await call(`select * from errand.sweep_lost_v1($1, clock_timestamp() + interval '2 hours')`, [
-            count,
-          ])
-        },
-      },
-      {
-        name: 'a dispatch of jobs with keys',
-        act: async (count) => {
-          const each = (cell: () => unknown): string => array(Array.from({ length: count }, cell))
-          await call(
-            `select errand.append_v1($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
+    },
+    {
+      name: 'a dispatch of jobs with keys',
+      act: async (count) => {
+        const each = (cell: () => unknown): string => array(Array.from({ length: count }, cell))
+        await call(
+          `select errand.append_v1($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
                                 $9, $3, $3, $8, $9, $10, null)`,
-            [
-              each(() => randomUUID()),
-              each(() => 'test.job'),
-              each(() => 1),
-              each(() => 'q'),
-              each(() => 300),
-              each(() => 'json'),
-              each(() => '1'),
-              each(() => false),
-              each(() => 60_000),
-              each(() => '""'),
-            ],
-          )
-        },
+          [
+            each(() => randomUUID()),
+            each(() => 'test.job'),
+            each(() => 1),
+            each(() => 'q'),
+            each(() => 300),
+            each(() => 'json'),
+            each(() => '1'),
+            each(() => false),
+            each(() => 60_000),
+            each(() => '""'),
+          ],
+        )
       },
-    ]
+    },
+  ]
 
-    async function rowsRead(work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {
-      const read = await countReads(client, stage.schema, work)
-      return Object.fromEntries(
-        tables.map((table) => [table, (read[table]?.whole ?? 0) + (read[table]?.rows ?? 0)]),
-      )
-    }
+  async function rowsRead(work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {
+    const read = await countReads(client, stage.schema, work)
+    return Object.fromEntries(
+      tables.map((table) => [table, (read[table]?.whole ?? 0) + (read[table]?.rows ?? 0)]),
+    )
+  }
 
-    it.each(calls)('$name reads some rows for each job and not the table', async ({ act }) => {
-      const read = await rowsRead(() => act(batch))
-      for (const [table, rows] of Object.entries(read)) expect(rows, table).toBeLessThanOrEqual(10 * batch)
-      expect(Object.values(read).some((rows) => rows >= batch / 2)).toBe(true)
-    })
-  },
-)
+  it.each(calls)('$name reads some rows for each job and not the table', async ({ act }) => {
+    const read = await rowsRead(() => act(batch))
+    for (const [table, rows] of Object.entries(read)) expect(rows, table).toBeLessThanOrEqual(10 * batch)
+    expect(Object.values(read).some((rows) => rows >= batch / 2)).toBe(true)
+  })
+})

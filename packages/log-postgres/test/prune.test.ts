@@ -1,32 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import type { JobLog } from '@errand/core/ports'
-import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
+import { beforeAll, expect, it } from 'vitest'
+import { newJob, outcomes, quietLogger, settlement, until, workerRef } from '@errand/testkit'
 import { eventCode } from '../src/codes.ts'
 import { countReads } from './reads.ts'
-import { openStage, quiet } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { describeOnPostgres } from './stage.ts'
 
-const url = inject('postgres')
+const day = 86_400_000
 /** What has ended is old enough at once: the last day, hour and minute are all to be pruned. */
 const now = { succeededMs: 0, failedMs: 0 }
 
-describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => {
+describeOnPostgres('pruning what has ended a moment ago', ({ stage, log }) => {
   const by = workerRef({ leaseMs: 600_000 })
-  let stage: Stage
-  let log: JobLog
-  beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
-    await stage.sql(`
-      create table errand.ahead as select 0::bigint as ms;
-      create or replace function errand.clock() returns timestamptz language sql volatile
-        return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
-    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
-  })
-  afterAll(() => stage?.close())
+  const beat = () => log.beat(by, { queues: ['q'], taking: true, progress: [] })
+  beforeAll(async () => void (await beat()))
 
   const start = async (count: number): Promise<readonly string[]> => {
     await log.append(Array.from({ length: count }, () => newJob({ queue: 'q' })))
@@ -98,8 +85,8 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
   it('begins again from the front where the clock has gone back', async () => {
     await finish(3)
     expect(await pruneAll(10)).toBe(3)
-    await stage.sql('update errand.ahead set ms = ms - 86400000')
-    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    await stage.advance(-day)
+    await beat()
     await finish(3)
     expect(await pruneAll(10)).toBe(3)
   })
@@ -110,9 +97,9 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
       await until(async () => (await swept()).ran)
     }
     const move = async (days: number) => {
-      await stage.sql('update errand.ahead set ms = ms + $1', [days * 86_400_000])
+      await stage.advance(days * day)
       await sweep()
-      await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+      await beat()
     }
     await sweep()
     await finish(3)
@@ -130,7 +117,7 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
     'keeps a job that a row of somebody else points to, and only that one; foreign key%s',
     async (deferrable) => {
       const warnings: { jobs: string[]; constraint: string }[] = []
-      const own = stage.open({}, { ...quiet, warn: (fields) => void warnings.push(fields as never) })
+      const own = stage.open({}, { ...quietLogger, warn: (fields) => void warnings.push(fields as never) })
       const left = async (ids: readonly string[]) =>
         (await Promise.all(ids.map((id) => log.get(id)))).flatMap((job) => job?.id ?? [])
       const [held, neighbours] = [await start(2), await start(8)]
@@ -153,8 +140,8 @@ describe.skipIf(url === undefined)('pruning what has ended a moment ago', () => 
       expect(await pruneAll(4, own)).toBe(3)
       expect(warnings).toEqual([])
       const advance = async () => {
-        await stage.sql('update errand.ahead set ms = ms + 86400000')
-        await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+        await stage.advance(day)
+        await beat()
       }
       await advance()
       expect(await pruneAll(4, own)).toBe(0)

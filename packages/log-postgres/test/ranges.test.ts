@@ -1,25 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import type { JobLog } from '@errand/core/ports'
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { newJob, outcomes, settlement, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
+import { describeOnPostgres } from './stage.ts'
 
 /** A list of succeeded jobs finds only those whose range has a row. */
-describe.skipIf(url === undefined)('the ranges in which jobs have succeeded', () => {
+describeOnPostgres('the ranges in which jobs have succeeded', ({ stage, log }) => {
   const by = workerRef({ leaseMs: 600_000 })
-  let stage: Stage
-  let log: JobLog
   beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
     await log.beat(by, { queues: ['q', 'other'], taking: true, progress: [] })
   })
-  afterAll(() => stage?.close())
 
   const begin = async (): Promise<Client> => {
     const client = await stage.client()

@@ -1,24 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { createErrand } from '@errand/core'
-import type { EventRecord, JobLog } from '@errand/core/ports'
+import type { EventRecord } from '@errand/core/ports'
 import { newJob, newTicket, quietLogger, until, workerRef } from '@errand/testkit'
 import { postgres } from '@errand/log-postgres'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { describeOnPostgres } from './stage.ts'
 
-const url = inject('postgres')
-
-describe.skipIf(url === undefined)('records that are asked for at the same moment', () => {
-  let stage: Stage
-  let log: JobLog
-  beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
-  })
-  afterAll(() => stage?.close())
-
+describeOnPostgres('records that are asked for at the same moment', ({ stage, log }) => {
   it('a job whose record cannot be read hides none of its neighbours from those who ask at the same moment', async () => {
     const jobs = Array.from({ length: 20 }, () => newJob({ queue: 'q' }))
     await log.append(jobs)
@@ -44,12 +32,8 @@ describe.skipIf(url === undefined)('records that are asked for at the same momen
   })
 })
 
-describe.skipIf(url === undefined)('what a newer build wrote', () => {
+describeOnPostgres('what a newer build wrote', ({ stage, log }) => {
   it('is read as unknown, and its neighbours as they are', async () => {
-    const stage = openStage(url!)
-    onTestFinished(() => stage.close())
-    const log = stage.open()
-    await log.migrate()
     const [frozen, plain] = [newJob({ queue: 'q' }), newJob({ queue: 'q' })]
     await log.append([frozen, plain])
     // States and types of events are numbers, and these two have no meaning yet.

@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { isErrandError, maskCredentials } from '@errand/core/ports'
 import type { ErrandError } from '@errand/core/ports'
 import { postgres } from '@errand/log-postgres'
 import { newJob, quietLogger, workerRef } from '@errand/testkit'
 import { systemClock } from '@errand/core/ports'
 import { logError } from '../src/failures.ts'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { openStage, url } from './stage.ts'
 
-const url = inject('postgres')
 const context = { logger: quietLogger, clock: systemClock }
 const secret = 'correct-horse'
 
@@ -116,7 +114,7 @@ describe('a URL that an ORM uses as well', () => {
 it.skipIf(url === undefined)(
   'a schema that is there needs no right to make schemas in the database',
   async () => {
-    const stage = openStage(url!)
+    const stage = openStage()
     const role = `owner_${randomUUID().slice(0, 8)}`
     onTestFinished(async () => {
       await stage.sql(`drop owned by ${role} cascade`)
@@ -156,11 +154,8 @@ describe('advice of the server', () => {
 })
 
 describe.skipIf(url === undefined)('a schema that does not fit', () => {
-  let stage: Stage
-  beforeAll(() => {
-    stage = openStage(url!)
-  })
-  afterAll(() => stage?.close())
+  const stage = openStage()
+  afterAll(() => stage.close())
 
   it.each([
     ['a table', 'create table errand.orders (id bigint)', 'drop table errand.orders'],

@@ -1,28 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { JobLog } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
+import { openMigrated, url } from './stage.ts'
 import type { Stage } from './stage.ts'
 
-const url = inject('postgres')
 const day = 86_400_000
 
 describe.skipIf(url === undefined)('events by the day', () => {
   let stage: Stage
   let log: JobLog
   beforeEach(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
-    await stage.sql(`
-      create table errand.ahead as select 0::bigint as ms;
-      create or replace function errand.clock() returns timestamptz language sql volatile
-        return clock_timestamp() + (select ms from errand.ahead) * interval '1 millisecond'`)
+    ;({ stage, log } = await openMigrated())
   })
   afterEach(() => stage.close())
 
-  const advance = (ms: number): Promise<unknown> => stage.sql('update errand.ahead set ms = ms + $1', [ms])
   const partitions = async (): Promise<string[]> =>
     (
       await stage.sql(
@@ -53,13 +45,13 @@ describe.skipIf(url === undefined)('events by the day', () => {
     expect(before).toHaveLength(15)
     await finish('q')
     expect(await stage.sql(`select count(*)::int as n from errand.${before[0]}`)).toEqual([{ n: 3 }])
-    await advance(10 * day)
+    await stage.advance(10 * day)
     await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
     expect(await partitions()).toHaveLength(25)
   })
 
   it('are written to the default partition when nobody made theirs, and read from there', async () => {
-    await advance(40 * day)
+    await stage.advance(40 * day)
     const id = await finish('q')
     expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
     expect((await log.readHistory(id)).map(({ type }) => type)).toEqual([
@@ -90,12 +82,12 @@ describe.skipIf(url === undefined)('events by the day', () => {
   })
 
   it('of a day that lies in the default partition stay there, and the days after it have their own', async () => {
-    await advance(40 * day)
+    await stage.advance(40 * day)
     await finish('q')
     await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })
     expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
     expect(await partitions()).toHaveLength(15 + 14)
-    await advance(day)
+    await stage.advance(day)
     await finish('q')
     expect(await stage.sql('select count(*)::int as n from errand.events_default')).toEqual([{ n: 3 }])
   })
@@ -103,7 +95,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
   it('leave by whole days, when the jobs that need them have gone, and cursors before them are errors', async () => {
     const start = await log.end()
     const old = await finish('q')
-    await advance(5 * day)
+    await stage.advance(5 * day)
     const young = await finish('q')
     const keep = { succeededMs: 3 * day, failedMs: 3 * day, limit: 100 }
     expect(await log.prune(keep)).toEqual({ jobs: 1, more: false })
@@ -123,7 +115,7 @@ describe.skipIf(url === undefined)('events by the day', () => {
     await log.append([job, newJob({ queue: 'q', ordering: { key: 'k', onFailure: 'block' } })])
     const [first] = await log.take(['q'], 1, by, randomUUID())
     await log.settle([settlement(first!, outcomes.retry(0))], by)
-    await advance(5 * day)
+    await stage.advance(5 * day)
     await log.prune({ succeededMs: 3 * day, failedMs: 3 * day, limit: 100 })
     expect(await log.readHistory(job.id)).toEqual([])
 

@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
 import type { Claim, JobLog, LogRoles, WorkerRef } from '@errand/core/ports'
 import { newJob, newTicket, outcomes, settlement, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { openStage, url } from './stage.ts'
 
-const url = inject('postgres')
 const by = { by: 'mia' }
 type RoleName = keyof LogRoles
 const roleNames = ['dispatcher', 'worker', 'operator'] as const
@@ -124,7 +122,7 @@ describe.skipIf(url === undefined)('roles', () => {
     operator: role('operator'),
   }
   const everybody = ['owner', 'stranger', ...roleNames] as const
-  let stage: Stage
+  const stage = openStage()
   let owner: JobLog
   const logs = new Map<RoleName, JobLog>()
   const jobId = randomUUID()
@@ -145,7 +143,6 @@ describe.skipIf(url === undefined)('roles', () => {
   const refused = { code: 'E_RIGHTS', message: expect.stringContaining('permission denied') as string }
 
   beforeAll(async () => {
-    stage = openStage(url!)
     const [{ name: database }] = (await stage.sql('select current_database() as name')) as [{ name: string }]
     for (const name of everybody) await stage.sql(`create role ${role(name)} login password '${name}'`)
     // The owner is no superuser: what the log's functions do needs nothing more.
@@ -161,8 +158,8 @@ describe.skipIf(url === undefined)('roles', () => {
     await owner?.close()
     await Promise.all([...logs.values()].map((log) => log.close()))
     for (const name of everybody)
-      await stage?.sql(`drop owned by ${role(name)} cascade; drop role ${role(name)}`)
-    await stage?.close()
+      await stage.sql(`drop owned by ${role(name)} cascade; drop role ${role(name)}`)
+    await stage.close()
   })
 
   describe.each(roleNames)('%s', (name) => {

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Claim, JobLog, WorkerRef } from '@errand/core/ports'
 import { newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
-import { openStage } from './stage.ts'
-import type { Stage } from './stage.ts'
+import { describeOnPostgres } from './stage.ts'
 
-const url = inject('postgres')
 const queue = 'lost'
 
 /** A lock of the test's own: the sweep waits for it after it has looked for lost runs, and before it locks them. */
@@ -21,14 +19,9 @@ interface Scene {
  * A sweep looks for lost runs without locks, then locks them and looks again. A policy of a table is evaluated in the middle
  * of the first look. There the sweep of this test waits while something happens to the run.
  */
-describe.skipIf(url === undefined)('a run that is no longer lost when a sweep locks it', () => {
+describeOnPostgres('a run that is no longer lost when a sweep locks it', ({ stage, log }) => {
   const role = `errand_test_${randomUUID().slice(0, 8)}`
-  let stage: Stage
-  let log: JobLog
   beforeAll(async () => {
-    stage = openStage(url!)
-    log = stage.open()
-    await log.migrate()
     await stage.sql(`
       create function errand.wait_at_gate() returns boolean language plpgsql volatile as $$
       begin
@@ -45,10 +38,7 @@ describe.skipIf(url === undefined)('a run that is no longer lost when a sweep lo
       alter function errand.sweep_lost_v1 owner to ${role};
       alter function errand.sweep_lost_v1 security definer`)
   })
-  afterAll(async () => {
-    await stage.sql(`drop owned by ${role} cascade; drop role ${role}`)
-    await stage.close()
-  })
+  afterAll(async () => void (await stage.sql(`drop owned by ${role} cascade; drop role ${role}`)))
 
   async function runWithLeaseOut(): Promise<Scene> {
     const by = workerRef()

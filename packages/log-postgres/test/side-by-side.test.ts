@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { createErrand, defineJob, fixed, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { systemClock } from '@errand/core/ports'
@@ -16,10 +16,8 @@ import { openPostgresLog } from '../src/log.ts'
 import { release } from '../src/migrations/release.ts'
 import type { Release } from '../src/migrations/release.ts'
 import { resolveOptions } from '../src/options.ts'
-import { openStage } from './stage.ts'
+import { openStage, url } from './stage.ts'
 import type { Stage } from './stage.ts'
-
-const url = inject('postgres')
 
 interface Payload {
   readonly n: number
@@ -74,7 +72,7 @@ const last: Release = {
 describe.skipIf(url === undefined)('two builds beside each other', () => {
   let stage: Stage
   beforeEach(() => {
-    stage = openStage(url!)
+    stage = openStage()
   })
   afterEach(() => stage.close())
 
