@@ -17,6 +17,8 @@ import { createJobs } from './operate/jobs.ts'
 import type { Jobs } from './operate/jobs.ts'
 import { createQueues } from './operate/queues.ts'
 import type { Queues } from './operate/queues.ts'
+import { createSchedules } from './operate/schedules.ts'
+import type { Schedules } from './operate/schedules.ts'
 import { waitForResult } from './operate/result.ts'
 import { createTransfers } from './transfer/transfer.ts'
 import type { Transfers } from './transfer/transfer.ts'
@@ -71,6 +73,7 @@ export interface Errand extends AsyncDisposable {
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
+  readonly schedules: Schedules
   readonly transfer: Transfers
   /** Makes or updates the log's schema. `restored`: a backup was restored, so cursors of before are refused. @throws `E_LOG` */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
@@ -121,6 +124,7 @@ interface Parts {
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
+  readonly schedules: Schedules
   readonly transfer: Transfers
 }
 
@@ -183,6 +187,9 @@ export function errandOver(real: Instance): Errand {
     get workers() {
       return parts.workers
     },
+    get schedules() {
+      return parts.schedules
+    },
     get transfer() {
       return parts.transfer
     },
@@ -219,6 +226,7 @@ function createParts(instance: Instance): Parts {
     events: holding(createEvents(instance)),
     queues: holding(createQueues(instance, jobs)),
     workers: holding(createWorkers(instance)),
+    schedules: holding(createSchedules(instance)),
     transfer: holding(createTransfers(instance)),
   }
 }

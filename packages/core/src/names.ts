@@ -13,6 +13,15 @@ export function checkJobName(name: unknown): string {
   )
 }
 
+/** As names of jobs. @throws `E_NAME` */
+export function checkScheduleName(name: unknown): string {
+  if (typeof name === 'string' && jobName.test(name)) return name
+  throw new ErrandError(
+    'E_NAME',
+    `${describe(name)} is not a name for a schedule; use 1 to 128 letters, digits and . _ : / - that begin with a letter or digit`,
+  )
+}
+
 /** Letters, digits and `. _ -`, at most 64, beginning with a letter or digit: what every broker can carry. @throws `E_NAME` */
 export function checkQueueName(name: unknown): string {
   if (typeof name === 'string' && queueName.test(name)) return name

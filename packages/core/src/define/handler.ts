@@ -7,6 +7,7 @@ import { checkFunction, checkOptions, describe } from '../options.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { resolvedJob } from './job.ts'
 import type { AnyJob, JobDefinition } from './job.ts'
+import type { Tick } from './schedule.ts'
 import type { JobView } from './view.ts'
 
 export type Maybe<T> = T | Promise<T>
@@ -23,6 +24,8 @@ export type Handler<Out, Result> = (
 /** What a handler knows about its run, and may do with it. Its functions need no `this`, so you may destructure it. */
 export interface Context<Result = unknown> {
   readonly job: JobView
+  /** The moment for which it was dispatched, if a schedule did it. */
+  readonly tick: Tick | undefined
   /**
    * The fencing token: counts every start of the job from 1, and is never reset or repeated. Pass it to systems that can
    * refuse a smaller number than they have seen, so that a run that outlived its claim cannot overwrite a later one.

@@ -9,10 +9,14 @@ import { checkMiddleware, resolvedHandler } from './handler.ts'
 import type { JobHandler, Maybe, Middleware, ResolvedHandler } from './handler.ts'
 import type { Ended, Hooks } from './hooks.ts'
 import { resolvedJob } from './job.ts'
+import { resolvedSchedule } from './schedule.ts'
+import type { ResolvedSchedule, ScheduleDefinition } from './schedule.ts'
 
 /** What a worker process does: its handlers, how many run at a time, and what runs around them. */
 export interface WorkerDefinition extends Hooks {
   readonly handlers: readonly JobHandler[]
+  /** What it dispatches again and again. Any number of workers may have the same ones: each tick is dispatched once. */
+  readonly schedules?: readonly ScheduleDefinition[] | undefined
   /**
    * How many jobs run at a time in this process, over all its queues (default 10), or per queue: `{ media: 2, '*': 10 }`.
    * All queues without a number share `'*'`.
@@ -93,6 +97,7 @@ export interface Worker extends AsyncDisposable {
 /** A worker definition with every default applied, checked and frozen. */
 export interface ResolvedWorker {
   readonly handlers: ReadonlyMap<string, ResolvedHandler>
+  readonly schedules: ReadonlyMap<string, ResolvedSchedule>
   /** Slots per queue; `'*'` is always there, shared by the queues without an entry. */
   readonly concurrency: Readonly<Record<QueueName, number>>
   readonly middleware: readonly Middleware[]
@@ -121,6 +126,7 @@ export function defineWorker<W extends WorkerSource>(worker: W): W {
 const hookNames = ['before', 'after', 'failing', 'looping'] as const
 const known: readonly string[] = [
   'handlers',
+  'schedules',
   'concurrency',
   'middleware',
   'lease',
@@ -139,6 +145,7 @@ export function resolveWorker(worker: WorkerDefinition): ResolvedWorker {
   const { before, after, failing, looping } = worker
   return Object.freeze({
     handlers: handlersByName(worker.handlers),
+    schedules: schedulesByName(worker.schedules),
     concurrency: resolveConcurrency(worker.concurrency),
     middleware: checkMiddleware('defineWorker()', worker.middleware),
     ...resolveLease(worker),
@@ -160,6 +167,21 @@ function handlersByName(handlers: readonly JobHandler[]): ReadonlyMap<string, Re
       throw new ErrandError('E_DUPLICATE_JOB', `two handlers of this worker are for jobs named '${name}'`)
     }
     byName.set(name, handler)
+  }
+  return byName
+}
+
+function schedulesByName(schedules: WorkerDefinition['schedules'] = []): ResolvedWorker['schedules'] {
+  if (!Array.isArray(schedules)) {
+    throw new ErrandError('E_OPTION', `defineWorker() schedules is ${describe(schedules)}; it must be a list`)
+  }
+  const byName = new Map<string, ResolvedSchedule>()
+  for (const each of schedules as readonly ScheduleDefinition[]) {
+    const schedule = resolvedSchedule(each)
+    if (byName.has(schedule.name)) {
+      throw new ErrandError('E_SCHEDULE', `two schedules of this worker are named '${schedule.name}'`)
+    }
+    byName.set(schedule.name, schedule)
   }
   return byName
 }

@@ -5,6 +5,7 @@ import type { Claim } from '../job/claim.ts'
 import { canonicalJson } from '../json.ts'
 import { checkOneOf } from '../options.ts'
 import type { Codec } from '../ports/codec.ts'
+import { splitMeta } from '../schedule/tick-meta.ts'
 import { checkKey } from './keys.ts'
 import type { Child, ChildOptions, DispatchRequest, Parent, Receipt } from './request.ts'
 
@@ -49,7 +50,7 @@ export class Children {
   async dispatch(request: DispatchRequest): Promise<Receipt<unknown>> {
     const { once, each } = checkChild(request)
     const { claim, dispatch } = this.#parts
-    const parent: Parent = { id: claim.id, meta: claim.job.meta }
+    const parent: Parent = { id: claim.id, meta: splitMeta(claim.job.meta).meta }
     if (each === 'run') return dispatch(request, parent)
     if (once !== undefined) {
       return dispatch(request, { ...parent, childId: ({ name }) => this.#id(this.#digest([name, once])) })

@@ -2,6 +2,7 @@ import { relayDefaults } from '../config/defaults.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobLog, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
+import type { Ticker } from '../schedule/ticker.ts'
 import { supervised } from '../supervise.ts'
 import { Republish } from './republish.ts'
 import type { RepublishParts } from './republish.ts'
@@ -15,6 +16,8 @@ export interface RelayParts extends RepublishParts {
   readonly everyMs: number
   /** How long a first ticket has to fetch its job. */
   readonly publishGraceMs: number
+  /** Dispatches what is due of schedules. */
+  readonly ticker?: Pick<Ticker, 'known' | 'tick'> | undefined
   /** Called for each job that failed for good because its last run was lost. Must not throw. */
   readonly failed: (lost: LostForGood) => Promise<void>
   /** A source of numbers from 0 to 1, for jitter. */
@@ -107,6 +110,7 @@ export class Relay {
       republish: this.#republish.isOn,
       queues: this.#parts.queues,
       skipQueues,
+      schedules: this.#parts.ticker?.known,
     })
     if (report.ran) {
       this.#publish(report)
@@ -118,7 +122,20 @@ export class Relay {
       }
       await this.#tell(report.failed)
     }
-    return this.#waitMs(report)
+    return Math.min(await this.#tick(report.schedules), this.#waitMs(report))
+  }
+
+  /** Returns when the first of these schedules is due again, in milliseconds. */
+  async #tick(names: readonly string[]): Promise<number> {
+    const { ticker, logger } = this.#parts
+    if (names.length === 0 || !ticker) return Number.POSITIVE_INFINITY
+    try {
+      const againInMs = await ticker.tick(names)
+      return againInMs === undefined ? Number.POSITIVE_INFINITY : Math.max(shortestMs, againInMs)
+    } catch (error) {
+      logger.warn({ err: error }, 'schedules could not tick; the next sweep tries again')
+      return Number.POSITIVE_INFINITY
+    }
   }
 
   /**

@@ -26,7 +26,11 @@ export function findDueTick(
   times: StoredTimes,
   nextMs: number,
   nowMs: number,
-  { missed, jitterMs = 0, endMs = Infinity }: { missed: Missed; jitterMs?: number; endMs?: number },
+  {
+    missed,
+    jitterMs = 0,
+    endMs = Infinity,
+  }: { missed: Missed; jitterMs?: number | undefined; endMs?: number | undefined },
 ): DueTick | undefined {
   if (nextMs > Math.min(nowMs, endMs)) return undefined
   const followed = (atMs: number): number | undefined => {

@@ -8,6 +8,7 @@ import type { QueueName } from '../job/ticket.ts'
 import { didYouMean } from '../options.ts'
 import type { BeatReply } from '../ports/job-log.ts'
 import { Relay } from '../relay/relay.ts'
+import { Ticker } from '../schedule/ticker.ts'
 import { freeText, personLimitBytes } from '../text.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Allowance } from './intake/allowance.ts'
@@ -40,6 +41,7 @@ export interface Parts {
   readonly outcomeCounts: OutcomeCounts
   readonly pools: readonly Pool[]
   readonly relay: Relay
+  readonly ticker: Ticker
 }
 
 export interface Surroundings {
@@ -101,6 +103,18 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   const openRequests = (): number => grants.open
   const { heartbeatMs } = worker
   const reconciler = new Reconciler({ runs, settler, codec, clock, logger, heartbeatMs, openRequests })
+  const { schedules, handlers } = worker
+  const ticker = new Ticker({
+    log,
+    workerId: deps.workerId,
+    schedules,
+    handlers,
+    settings,
+    codec,
+    publisher,
+    clock,
+    logger,
+  })
   const relay = new Relay({
     log,
     driver,
@@ -110,6 +124,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     everyMs: Math.min(relayDefaults.sweepEveryMs, worker.leaseMs / sweepsPerLease),
     publishGraceMs: settings.publishGraceMs,
     queues,
+    ticker,
     quiet: () => pools.flatMap((pool) => pool.quiet),
     failed: (lost) => lostForGood(lost, { worker, hooks, codec, logger }),
   })
@@ -150,6 +165,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     outcomeCounts,
     pools,
     relay,
+    ticker,
   }
 }
 

@@ -167,7 +167,8 @@ class RunningWorker implements Worker {
     void this.#listen(parts)
     if (this.#allowance) void this.#stopWhenSpent(parts, this.#allowance)
     const feeds = Promise.all(parts.pools.map((pool) => pool.run(this.#feedsStop.signal)))
-    this.#loops = { feeds, relay: parts.relay.run(this.#relayStop.signal) }
+    const { signal } = this.#relayStop
+    this.#loops = { feeds, relay: Promise.all([parts.relay.run(signal), parts.ticker.run(signal)]) }
     this.#gate.clear('starting')
     await Promise.all(parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun)))
     this.#report(parts)

@@ -40,7 +40,7 @@ export interface ContextParts {
 
 const runKey = Symbol('errand.run')
 
-type Made = Omit<Context, 'job' | 'signal' | 'log'> & { readonly [runKey]: ContextRun }
+type Made = Omit<Context, 'job' | 'tick' | 'signal' | 'log'> & { readonly [runKey]: ContextRun }
 
 /**
  * These members are made when they are asked for: most handlers never ask, and making them costs more than the
@@ -52,6 +52,12 @@ const lateMembers = {
     enumerable: true,
     get(this: Made) {
       return this[runKey].view
+    },
+  },
+  tick: {
+    enumerable: true,
+    get(this: Made) {
+      return this[runKey].view.tick
     },
   },
   signal: {
@@ -130,6 +136,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
     release: () => outcomes.make({ kind: 'release' }),
   }
   Object.defineProperty(made, 'job', lateMembers.job)
+  Object.defineProperty(made, 'tick', lateMembers.tick)
   Object.defineProperty(made, 'signal', lateMembers.signal)
   return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
 }

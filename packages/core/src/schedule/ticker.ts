@@ -1,0 +1,289 @@
+import type { Settings } from '../config/defaults.ts'
+import type { ResolvedHandler } from '../define/handler.ts'
+import { resolvedJob } from '../define/job.ts'
+import type { AnyJob } from '../define/job.ts'
+import type { ResolvedSchedule, Tick } from '../define/schedule.ts'
+import { prepare } from '../dispatch/prepare.ts'
+import { listQueueTopics } from '../dispatch/publisher.ts'
+import type { Publisher } from '../dispatch/publisher.ts'
+import { crypto } from '../crypto.ts'
+import { ErrandError, isErrandError, toError } from '../errors.ts'
+import type { NewJob } from '../job/job.ts'
+import type { Logger } from '../logging.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Codec } from '../ports/codec.ts'
+import type { JobLog } from '../ports/job-log.ts'
+import type { KnownSchedules, ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
+import { jittered, supervised } from '../supervise.ts'
+import { areSameRules, asSchedulePayload, createBody, readBody, writeBody } from './body.ts'
+import type { ScheduleBody } from './body.ts'
+import { findDueTick } from './due-tick.ts'
+import { findNext } from './find-next.ts'
+import { findJitter, makeTickId, makeTriggerId } from './tick.ts'
+import { formatTick } from './tick-meta.ts'
+
+export interface TickerParts {
+  readonly log: JobLog
+  readonly workerId: string
+  readonly schedules: ReadonlyMap<string, ResolvedSchedule>
+  readonly handlers: ReadonlyMap<string, ResolvedHandler>
+  readonly settings: Settings
+  readonly codec: Codec
+  readonly publisher: Publisher
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** What a due schedule dispatches, and how its row goes on. */
+interface Due {
+  readonly body: ScheduleBody
+  readonly tick?: Tick | undefined
+  readonly id?: string | undefined
+  readonly atMs?: number | undefined
+}
+
+const declareEveryMs = 30_000
+const retryMinMs = 200
+/** A declaration that still holds is confirmed once a day, so that schedules that nobody declares any more can be told. */
+const confirmEveryMs = 86_400_000
+/** A codec that fails may work again soon, so the tick waits for it for so many passes. */
+const mostTries = 5
+
+/**
+ * Dispatches the ticks of schedules. Any number of workers do so, and none of them leads: a tick is a change of the schedule's
+ * row, which one of them makes.
+ */
+export class Ticker {
+  readonly known: KnownSchedules
+  readonly #parts: TickerParts
+  readonly #failures = new Map<string, number>()
+  #startedAt: number | undefined
+
+  constructor(parts: TickerParts) {
+    this.#parts = parts
+    this.known = { names: [...parts.schedules.keys()], jobs: [...parts.handlers.keys()] }
+  }
+
+  /** Declares the schedules of this worker until the signal aborts, so that they stay right when other versions come and go. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, logger, schedules } = this.#parts
+    if (schedules.size === 0) return
+    await supervised(
+      async (healthy) => {
+        while (!stop.aborted) {
+          await this.declare()
+          healthy()
+          await clock.sleep(jittered(declareEveryMs), stop)
+        }
+      },
+      {
+        what: 'declaring the schedules',
+        signal: stop,
+        clock,
+        logger,
+        minMs: retryMinMs,
+        maxMs: declareEveryMs,
+      },
+    )
+  }
+
+  /**
+   * Writes the schedules of this worker that the log does not have, or has differently. Of two versions of one schedule the one
+   * whose worker started last applies, as long as such a worker lives.
+   */
+  async declare(): Promise<void> {
+    const { log, schedules } = this.#parts
+    const found = await log.readSchedules(this.known.names)
+    this.#startedAt ??= found.now
+    const records = new Map(found.schedules.map((record) => [record.name, record]))
+    const changes = [...schedules.values()].flatMap(
+      (schedule) => this.#declareOne(schedule, records.get(schedule.name), found.now) ?? [],
+    )
+    if (changes.length > 0) await log.saveSchedules(changes)
+  }
+
+  #declareOne(
+    { name, job, rules }: ResolvedSchedule,
+    record: ScheduleRecord | undefined,
+    now: number,
+  ): ScheduleChange | undefined {
+    const { workerId, logger } = this.#parts
+    if (record?.isDeclared === false) {
+      logger.warn(
+        { schedule: name },
+        'this schedule was set at run time, and the one of the code is not used',
+      )
+      return undefined
+    }
+    const before = record && this.#read(record)
+    const row = { job: resolvedJob(job).name, isDeclared: true, declaredBy: workerId }
+    const declared = { declaredAt: now, declarerStartedAt: this.#startedAt }
+    if (!record || !before) {
+      const body = createBody(crypto().randomUUID(), rules)
+      const nextAt = findNext(rules, now)
+      return { name, after: record?.revision ?? 0, to: writeBody(row, { ...body, ...declared, nextAt }) }
+    }
+    const isSame = record.job === row.job && areSameRules(before.rules, rules)
+    if (isSame) {
+      const isFresh = now - (before.declaredAt ?? 0) < confirmEveryMs
+      if (record.declarerLives && isFresh) return undefined
+      return { name, after: record.revision, to: writeBody(row, { ...before, ...declared }) }
+    }
+    const isNewer = (this.#startedAt ?? now) > (before.declarerStartedAt ?? 0)
+    if (record.declarerLives && !isNewer) return undefined
+    const nextAt = findNext(rules, Math.max(before.lastAt ?? 0, now))
+    return { name, after: record.revision, to: writeBody(row, { ...before, ...declared, rules, nextAt }) }
+  }
+
+  /**
+   * Dispatches what is due of these schedules. Resolves with when the first of them is due again, in milliseconds; undefined: none
+   * of them, or somebody else was faster. Rejects only if the log fails.
+   */
+  async tick(names: readonly string[]): Promise<number | undefined> {
+    const { log, publisher } = this.#parts
+    const { now, schedules } = await log.readSchedules(names)
+    const live = await this.#findLive(schedules)
+    const made = await Promise.all(schedules.map((record) => this.#tickOne(record, now, live)))
+    const changes = made.filter((change) => change !== undefined)
+    if (changes.length === 0) return undefined
+    const saved = await log.saveSchedules(changes)
+    const tickets = saved.flatMap(({ appended }, index) => {
+      if (appended?.status === 'refused') this.#report(changes[index]?.name ?? '', appended.why)
+      return appended?.status === 'added' && appended.ticket ? [appended.ticket] : []
+    })
+    if (tickets.length > 0) {
+      // Waiters also poll.
+      void log.notify(['events', ...listQueueTopics(tickets)]).catch(() => undefined)
+      void publisher.publish(tickets, true)
+    }
+    const times = changes.flatMap(({ to }, index) =>
+      saved[index]?.saved === true && to?.dueAt !== undefined ? [to.dueAt] : [],
+    )
+    return times.length === 0 ? undefined : Math.max(0, Math.min(...times) - now)
+  }
+
+  /** Jobs of last ticks that have not ended, of schedules that ask for it. */
+  async #findLive(schedules: readonly ScheduleRecord[]): Promise<ReadonlySet<string>> {
+    const last = schedules.flatMap((record) => {
+      const body = this.#read(record)
+      return body?.rules.overlap === 'skip' && body.lastJob !== undefined ? [body.lastJob] : []
+    })
+    if (last.length === 0) return new Set()
+    return new Set((await this.#parts.log.unfinished(last)).map(({ id }) => id))
+  }
+
+  async #tickOne(
+    record: ScheduleRecord,
+    now: number,
+    live: ReadonlySet<string>,
+  ): Promise<ScheduleChange | undefined> {
+    const { name, revision: after } = record
+    const before = this.#read(record)
+    // Out of the way, until somebody mends it.
+    if (!before) return { name, after, to: { ...record, dueAt: undefined } }
+    const job = this.#findJob(record)
+    if (!job) return undefined
+    const { body, tick, id, atMs } = findDue(name, before, now)
+    const save = (to: ScheduleBody, made?: NewJob): ScheduleChange => ({
+      name,
+      after,
+      to: writeBody(record, to),
+      job: made,
+    })
+    if (!tick || id === undefined || atMs === undefined) return save(body)
+    const isLive = before.lastJob !== undefined && live.has(before.lastJob)
+    if (isLive && before.rules.overlap === 'skip') return save({ ...body, leftOut: body.leftOut + 1 })
+    try {
+      const made = await this.#prepare(record, before, job, tick, id, atMs)
+      this.#failures.delete(name)
+      return save({ ...body, lastJob: id, trouble: undefined }, made)
+    } catch (error) {
+      if (this.#isWorthAnother(name, error)) return undefined
+      const { message } = toError(error)
+      this.#report(name, message)
+      return save({ ...body, leftOut: body.leftOut + 1, trouble: { at: now, error: message } })
+    }
+  }
+
+  async #prepare(
+    { name }: ScheduleRecord,
+    { uid, rules, payload: stored }: ScheduleBody,
+    job: AnyJob,
+    tick: Tick,
+    id: string,
+    atMs: number,
+  ): Promise<NewJob> {
+    const { codec, settings, schedules } = this.#parts
+    const own = schedules.get(name)
+    const payload = stored
+      ? (JSON.parse(await codec.decode(stored, asSchedulePayload(uid, name))) as unknown)
+      : typeof own?.payload === 'function'
+        ? callPayload(name, own.payload as (tick: Tick) => unknown, tick)
+        : own?.payload
+    const jitterMs = findJitter(uid, atMs, rules.jitterMs)
+    return prepare(
+      {
+        job,
+        payload,
+        options: { ...own?.options, id, ...(jitterMs === 0 ? {} : { at: new Date(atMs + jitterMs) }) },
+      },
+      undefined,
+      { settings, codec, newId: () => id, meta: formatTick(tick) },
+    )
+  }
+
+  /** The job as this worker knows it. */
+  #findJob({ name, job, isDeclared }: ScheduleRecord): AnyJob | undefined {
+    const { schedules, handlers } = this.#parts
+    return isDeclared ? schedules.get(name)?.job : handlers.get(job)?.job
+  }
+
+  #read(record: ScheduleRecord): ScheduleBody | undefined {
+    try {
+      return readBody(record)
+    } catch (error) {
+      this.#parts.logger.error({ err: error, schedule: record.name }, 'a schedule cannot be read')
+      return undefined
+    }
+  }
+
+  /** What the payload or its function did wrong stays wrong. A codec that asks a server may work again soon. */
+  #isWorthAnother(name: string, error: unknown): boolean {
+    if (isErrandError(error) && error.code !== 'E_CODEC') return false
+    const failures = (this.#failures.get(name) ?? 0) + 1
+    this.#failures.set(name, failures)
+    return failures < mostTries
+  }
+
+  #report(schedule: string, reason: string): void {
+    this.#parts.logger.error({ schedule, reason }, 'a tick could not be dispatched, and was left out')
+  }
+}
+
+function callPayload(name: string, payload: (tick: Tick) => unknown, tick: Tick): unknown {
+  try {
+    return payload(tick)
+  } catch (error) {
+    const { message } = toError(error)
+    throw new ErrandError('E_SCHEDULE', `payload() of schedule ${name} threw: ${message}`, { cause: error })
+  }
+}
+
+/** What is to be done for a schedule that the log called due. */
+function findDue(name: string, body: ScheduleBody, now: number): Due {
+  const { uid, rules, triggers, triggered, triggerAt = now, lastAt, nextAt, pausedBy } = body
+  const previous = lastAt === undefined ? undefined : new Date(lastAt)
+  if (triggers > triggered) {
+    const tick = { schedule: name, at: new Date(triggerAt), previous, missed: 0 }
+    const id = makeTriggerId(uid, triggerAt, triggered + 1)
+    return { body: { ...body, triggered: triggered + 1 }, tick, id, atMs: triggerAt }
+  }
+  if (nextAt === undefined || pausedBy !== undefined) return { body }
+  const due = findDueTick(rules.times, nextAt, now, rules)
+  if (!due) return { body }
+  const { atMs, leftOut, nextMs } = due
+  const next = { ...body, nextAt: nextMs, leftOut: body.leftOut + leftOut }
+  if (atMs === undefined) return { body: next }
+  const tick = { schedule: name, at: new Date(atMs), previous, missed: leftOut }
+  return { body: { ...next, lastAt: atMs }, tick, id: makeTickId(uid, atMs), atMs }
+}
