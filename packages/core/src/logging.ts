@@ -67,7 +67,9 @@ function masked(value: unknown, depth = 0): unknown {
   if (Array.isArray(value)) return value.map((each) => masked(each, depth + 1))
   // A URL, for one: what would be written of it is what must be masked.
   if ('toJSON' in value && typeof value.toJSON === 'function') return masked(value.toJSON(), depth + 1)
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, masked(each, depth + 1)]))
+  const plain = Object.fromEntries(Object.entries(value).map(([key, each]) => [key, masked(each, depth + 1)]))
+  // A line of a failure stays without a prototype.
+  return Object.getPrototypeOf(value) === null ? Object.assign(Object.create(null) as object, plain) : plain
 }
 
 /**

@@ -4,7 +4,8 @@ import { checkLogLines } from '@errand/testkit'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { LateLogger, loadDefaultLogger } from '../src/default-logger.ts'
-import { childLogger, maskingLogger } from '../src/logging.ts'
+import { toFailure } from '../src/failure/to-failure.ts'
+import { childLogger, failureLine, maskingLogger } from '../src/logging.ts'
 import { catchRefusal } from './catch-refusal.ts'
 import { recordingLogger } from './recording-logger.ts'
 
@@ -106,6 +107,17 @@ test('a script that works finds on its standard output what it has written, and 
     await errand.close()`)
   expect(stdout).toBe('mine\n')
   expect(stderr).toContain('the worker takes jobs')
+})
+
+test('the stored failure of a job is a line of pino with the type of its error, and its cause', () => {
+  let written = ''
+  const log = maskingLogger(pino({}, { write: (line: string) => void (written += line) }))
+  const thrown = new TypeError('no card', { cause: new RangeError('too long') })
+  log.error({ err: failureLine(toFailure(thrown)) }, 'a job has failed')
+  log.error({ err: thrown }, 'another has failed')
+  expect(() => checkLogLines(written)).not.toThrow()
+  for (const line of written.trim().split('\n'))
+    expect(JSON.parse(line)).toMatchObject({ err: { type: 'TypeError', message: 'no card: too long' } })
 })
 
 test('no line has a key twice, for any fields that a handler logs or the application’s logger binds', () => {
