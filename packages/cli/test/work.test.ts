@@ -172,3 +172,19 @@ test.each([
   expect(ran.stderr).toContain('E_CONFIG')
   expect(ran.stderr).toMatch(message)
 })
+
+test.each([
+  ['nothing', '() => {}'],
+  ['no handlers', 'async () => ({ concurrency: 3 })'],
+])('a worker whose function returns %s is refused by name: exit 5, and no stack', async (_what, source) => {
+  const app = makeApplication({ files: { 'worker.ts': `export default ${source}` } })
+  for (const words of [
+    ['work', '--once'],
+    ['dispatch', 'unknown', '{}'],
+  ]) {
+    const ran = await app.command(...words)
+    expect(ran).toMatchObject({ code: 5 })
+    expect(ran.stderr).toMatch(/E_CONFIG {2}the function of the worker worker\.ts returned .*defineWorker/)
+    expect(ran.stderr).not.toContain('TypeError')
+  }
+})

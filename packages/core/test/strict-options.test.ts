@@ -47,6 +47,14 @@ test.each<readonly [what: string, act: (errand: Errand) => unknown, help: string
   })
 })
 
+test('a function that returns no worker is refused when the worker starts, with what to return', async () => {
+  await using on = stage()
+  await expect(on.work((() => undefined) as never)).rejects.toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringMatching(/function returned undefined.*defineWorker/),
+  })
+})
+
 test('slots for a queue that no handler has are refused when the worker starts, with what was meant', async () => {
   await using on = stage()
   const definition = { handlers: [handler], concurrency: { meda: 2 } }

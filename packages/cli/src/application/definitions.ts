@@ -9,10 +9,20 @@ import type { Project } from './project.ts'
 export async function loadWorker(file: string): Promise<WorkerSource> {
   const exports = await loadModule(file, 'the worker')
   const worker: unknown = await exports['default']
+  if (typeof worker === 'function') return () => callFactory(worker as () => unknown, file)
   if (isWorker(worker)) return worker
   throw new ErrandError(
     'E_CONFIG',
     `the worker ${short(file)} exports ${worker === undefined ? 'nothing' : 'no worker'} by default; write \`export default defineWorker({ handlers: [ … ] })\``,
+  )
+}
+
+async function callFactory(factory: () => unknown, file: string): Promise<WorkerDefinition> {
+  const made = await factory()
+  if (isWorker(made) && typeof made !== 'function') return made
+  throw new ErrandError(
+    'E_CONFIG',
+    `the function of the worker ${short(file)} returned ${made === undefined ? 'nothing' : 'no worker'}; return \`defineWorker({ handlers: [ … ] })\``,
   )
 }
 

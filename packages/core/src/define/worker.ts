@@ -136,6 +136,16 @@ const known: readonly string[] = [
   ...hookNames,
 ]
 
+/** @throws `E_OPTION` if it returns no object */
+export async function callFactory(factory: () => unknown): Promise<WorkerDefinition> {
+  const made = await factory()
+  if (typeof made === 'object' && made !== null) return made as WorkerDefinition
+  throw new ErrandError(
+    'E_OPTION',
+    `the worker's function returned ${describe(made)}; return what defineWorker() returned`,
+  )
+}
+
 /** @throws `E_OPTION`, `E_DURATION`, `E_DUPLICATE_JOB` */
 export function resolveWorker(worker: WorkerDefinition): ResolvedWorker {
   checkOptions('defineWorker()', worker, known)

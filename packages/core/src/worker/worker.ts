@@ -1,5 +1,5 @@
 import { workerDefaults } from '../config/defaults.ts'
-import { noneEnded, resolveWorker } from '../define/worker.ts'
+import { callFactory, noneEnded, resolveWorker } from '../define/worker.ts'
 import type { Worker, WorkerHealth, WorkerSource, WorkOptions } from '../define/worker.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
@@ -133,7 +133,7 @@ class RunningWorker implements Worker {
   }
 
   async #boot(): Promise<void> {
-    const definition = typeof this.#source === 'function' ? await this.#source() : this.#source
+    const definition = typeof this.#source === 'function' ? await callFactory(this.#source) : this.#source
     if (this.#ended) return stopUsers(definition, this.#deps.logger)
     const parts = assemble(resolveWorker(definition), {
       deps: this.#deps,
