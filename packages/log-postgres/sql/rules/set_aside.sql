@@ -9,17 +9,22 @@ declare
   v_now timestamptz := errand.clock();
   v_live errand.live;
   v_link bigint;
+  v_version integer;
+  v_run integer;
+  v_attempt integer;
 begin
   select l.* into v_live from errand.live l where l.id = p_id and age(l.xmin) >= 0 for update;
   if not found or v_live.state = 6 /* failed */ then return; end if;
   v_link := nextval('errand.events_seq');
+  v_version := least(greatest(v_live.version, 0), 2147483000) + 1;
+  v_run := least(greatest(v_live.run, 0), 2147483000);
+  v_attempt := least(greatest(v_live.attempt, 0), 2147483000);
   if v_live.key is not null and not v_live.skips_on_failure
     and exists (select from errand.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
   then
     update errand.live l
-       set state = 6 /* failed */, held = 6 /* failed */, last = v_link, version = least(greatest(l.version, 0), 2147483000) + 1,
-           run = least(greatest(l.run, 0), 2147483000), attempt = least(greatest(l.attempt, 0), 2147483000),
-           crashes = null, streak = null, publishes = 0,
+       set state = 6 /* failed */, held = 6 /* failed */, last = v_link, version = v_version, run = v_run,
+           attempt = v_attempt, crashes = null, streak = null, publishes = 0,
            timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
            run_at = null, publish_after = null, parked_since = null,
            worker = null, deadline = null
@@ -27,8 +32,7 @@ begin
   else
     delete from errand.live l where l.id = p_id;
     insert into errand.ended (id, seq, at, last, version, run, state)
-    values (p_id, v_live.seq, v_now, v_link, least(greatest(v_live.version, 0), 2147483000) + 1,
-            least(greatest(v_live.run, 0), 2147483000), 6 /* failed */);
+    values (p_id, v_live.seq, v_now, v_link, v_version, v_run, 6 /* failed */);
     if v_live.key is not null then
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
@@ -37,10 +41,8 @@ begin
    where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;
   insert into errand.events (
     seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data, codec, bodies)
-  values (v_link, v_link, v_now, array[p_id], array[v_live.last], least(greatest(v_live.version, 0), 2147483000) + 1, 12 /* failed event */, 6 /* failed */,
-          v_live.name, v_live.queue, v_live.tags,
-          least(greatest(v_live.run, 0), 2147483000), least(greatest(v_live.attempt, 0), 2147483000),
-          '{"cause":"error"}', 'json',
+  values (v_link, v_link, v_now, array[p_id], array[v_live.last], v_version, 12 /* failed event */, 6 /* failed */,
+          v_live.name, v_live.queue, v_live.tags, v_run, v_attempt, '{"cause":"error"}', 'json',
           array[json_build_object('name', 'ErrandError',
             'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text]);
 end $$;
