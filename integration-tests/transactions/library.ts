@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Pool } from 'pg'
+import type { PoolClient } from 'pg'
 import { systemClock } from '@errand/core/ports'
 import type { JobLog, Transaction } from '@errand/core/ports'
 import { postgres } from '@errand/log-postgres'
@@ -14,6 +15,21 @@ export interface Library {
   /** Everything of the library that is no transaction, and must be refused as one. */
   readonly notTransactions: Readonly<Record<string, unknown>>
   close(): Promise<void>
+}
+
+/** Runs `work` in a transaction on a connection of the pool. */
+export async function inTransaction(pool: Pool, work: (client: PoolClient) => Promise<void>): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    await work(client)
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  } finally {
+    client.release()
+  }
 }
 
 /** The application's table and the log, in their own schema. */

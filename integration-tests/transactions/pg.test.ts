@@ -1,5 +1,6 @@
 import { Client, Pool } from 'pg'
 import type { PoolClient } from 'pg'
+import { inTransaction } from './library.ts'
 import { describeTransactions } from './stories.ts'
 
 describeTransactions('pg', async (url, notes) => {
@@ -7,19 +8,7 @@ describeTransactions('pg', async (url, notes) => {
   const outside = new Client({ connectionString: url })
   await outside.connect()
   return {
-    transaction: async (work) => {
-      const client = await pool.connect()
-      try {
-        await client.query('begin')
-        await work(client)
-        await client.query('commit')
-      } catch (error) {
-        await client.query('rollback')
-        throw error
-      } finally {
-        client.release()
-      }
-    },
+    transaction: (work) => inTransaction(pool, work),
     write: async (tx, text) =>
       void (await (tx as PoolClient).query(`insert into ${notes} values ($1)`, [text])),
     notTransactions: { 'a pool': pool, 'a client outside a transaction': outside },

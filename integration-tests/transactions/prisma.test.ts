@@ -2,6 +2,7 @@
 // test run. The shapes here are from Prisma 7.10 (`@prisma/adapter-pg`), with which the same stories were run.
 import { Client, Pool } from 'pg'
 import type { DatabaseError, PoolClient } from 'pg'
+import { inTransaction } from './library.ts'
 import { describeTransactions } from './stories.ts'
 
 interface StandIn {
@@ -32,19 +33,7 @@ describeTransactions('Prisma (a stand-in)', async (url, notes) => {
   const outside = new Client({ connectionString: url })
   await outside.connect()
   return {
-    transaction: async (work) => {
-      const client = await pool.connect()
-      try {
-        await client.query('begin')
-        await work(standIn(client))
-        await client.query('commit')
-      } catch (error) {
-        await client.query('rollback')
-        throw error
-      } finally {
-        client.release()
-      }
-    },
+    transaction: (work) => inTransaction(pool, (client) => work(standIn(client))),
     write: async (tx, text) =>
       void (await (tx as StandIn).$queryRawUnsafe(`insert into ${notes} values ($1)`, text)),
     notTransactions: { 'a Prisma client': { ...standIn(outside), $connect: async () => {} } },

@@ -13,6 +13,23 @@ const job = defineJob({
   returns: z.object({ n: z.number() }),
   tags: (text) => [text],
 })
+
+/** An instance that counts what it reads of the log. */
+function countingReads() {
+  const counted = Object.assign(
+    testInstance({
+      log: (log) => ({
+        read: (options) => {
+          counted.reads += 1
+          return log.read(options)
+        },
+      }),
+    }),
+    { reads: 0 },
+  )
+  return counted
+}
+
 test('many followers cost the log one listener', async () => {
   let listeners = 0
   await using test = testInstance({
@@ -74,15 +91,7 @@ test('the work for each who follows a job is the same however many follow', asyn
 
 test('each follower of a tag costs the same, however many follow, and nothing for followers of another tag', async () => {
   const perFollower = async (count: number): Promise<number> => {
-    let reads = 0
-    await using test = testInstance({
-      log: (log) => ({
-        read: (options) => {
-          reads += 1
-          return log.read(options)
-        },
-      }),
-    })
+    await using test = countingReads()
     const stop = new AbortController()
     const tags = Array.from({ length: count }, (_, n) => `tag ${n}`)
     const live = tags.map((tag) =>
@@ -110,7 +119,7 @@ test('each follower of a tag costs the same, however many follow, and nothing fo
         ['succeeded', `tag ${n}`],
       ])
     }
-    return reads / count
+    return test.reads / count
   }
   expect(await perFollower(100)).toBeLessThan(8)
   expect(await perFollower(800)).toBeLessThan(8)
@@ -158,15 +167,7 @@ test('followers of a queue or tag miss nothing when they become many or few, or 
 
 test('ten followers of all events read as many pages as one', async () => {
   const countReads = async (count: number): Promise<number> => {
-    let reads = 0
-    await using test = testInstance({
-      log: (log) => ({
-        read: (options) => {
-          reads += 1
-          return log.read(options)
-        },
-      }),
-    })
+    await using test = countingReads()
     const stop = new AbortController()
     const live = Array.from({ length: count }, () =>
       follow(test.errand.events.follow({ after: 'start', signal: stop.signal })),
@@ -174,7 +175,7 @@ test('ten followers of all events read as many pages as one', async () => {
     await test.errand.dispatch(job, 'first')
     await until(() => live.every(({ seen }) => seen.length === 1))
     await turns(20)
-    reads = 0
+    test.reads = 0
     for (let page = 0; page < 20; page += 1) {
       await test.errand.dispatchMany(Array.from({ length: 200 }, () => job.with('x')))
       await test.log().notify(['events'])
@@ -184,7 +185,7 @@ test('ten followers of all events read as many pages as one', async () => {
     await Promise.all(live.map(({ done }) => done))
     const [first, ...others] = live.map(({ seen }) => seen.map(({ cursor, jobId }) => [cursor, jobId]))
     for (const other of others) expect(other).toEqual(first)
-    return reads
+    return test.reads
   }
   const one = await countReads(1)
   expect(await countReads(10)).toBeLessThanOrEqual(one + 1)

@@ -98,13 +98,17 @@ interface Stage {
   next(max?: number, slots?: number): Promise<readonly string[]>
 }
 
-async function subscribed(...drivers: readonly HandDriver[]): Promise<Stage> {
+function newSubscription(mostClaims?: () => number) {
   const clock = virtualClock()
   const logger = recordingLogger()
-  let mostClaims = 0
-  const options = { worker, mostClaims: () => mostClaims }
+  const options = { worker, ...(mostClaims && { mostClaims }) }
   const parts = { queues: ['q'], many: false, options, clock, logger, closed: () => undefined }
-  const subscription = new RoutedSubscription(parts)
+  return { clock, subscription: new RoutedSubscription(parts) }
+}
+
+async function subscribed(...drivers: readonly HandDriver[]): Promise<Stage> {
+  let mostClaims = 0
+  const { clock, subscription } = newSubscription(() => mostClaims)
   await subscription.begin(drivers.map(({ driver }) => driver))
   return {
     clock,
@@ -200,16 +204,7 @@ test('it begins with the driver that answers: one that cannot be reached, or han
 test('a driver that hangs while it is subscribed to is left in the middle of it', async () => {
   const [dead, next] = [handDriver(), handDriver()]
   dead.hangs = true
-  const clock = virtualClock()
-  const parts = {
-    queues: ['q'],
-    many: false,
-    options: { worker },
-    clock,
-    logger: recordingLogger(),
-    closed: () => undefined,
-  }
-  const subscription = new RoutedSubscription(parts)
+  const { subscription } = newSubscription()
   const begun = subscription.begin([dead.driver])
   void subscription.use([next.driver, dead.driver])
   await begun
@@ -224,16 +219,7 @@ test.each(['answers', 'refuses'] as const)(
     const [old, next] = [handDriver(), handDriver()]
     const slow = Promise.withResolvers<void>()
     old.slow = slow.promise
-    const clock = virtualClock()
-    const parts = {
-      queues: ['q'],
-      many: false,
-      options: { worker },
-      clock,
-      logger: recordingLogger(),
-      closed: () => undefined,
-    }
-    const subscription = new RoutedSubscription(parts)
+    const { clock, subscription } = newSubscription()
     const begun = subscription.begin([old.driver])
     void subscription.use([next.driver, old.driver])
     await begun
