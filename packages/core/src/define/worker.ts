@@ -108,6 +108,9 @@ export interface ResolvedWorker {
   readonly stop: (() => Maybe<void>) | undefined
 }
 
+/** A generic type takes any option: those that nobody knows must be refused here. */
+type OnlyKnown<W> = { readonly [K in Exclude<keyof W, keyof WorkerDefinition>]: never }
+
 /**
  * Defines a worker; `errand work` runs the default export of its file.
  * @throws `E_OPTION` for an unknown option or a wrong value (a lease shorter than three heartbeats, too), `E_DURATION`,
@@ -118,7 +121,7 @@ export interface ResolvedWorker {
  *   handlers: [handle(makeThumbnail, async ({ file, width }, ctx) => ({ path: await resize(file, width, ctx.signal) }))],
  * })
  */
-export function defineWorker<W extends WorkerSource>(worker: W): W {
+export function defineWorker<W extends WorkerSource>(worker: W & OnlyKnown<W>): W {
   if (typeof worker !== 'function') resolveWorker(worker)
   return worker
 }

@@ -205,6 +205,8 @@ test('workers', () => {
   })
   // @ts-expect-error -- not a duration
   defineWorker({ handlers, lease: '30 seconds' })
+  // @ts-expect-error -- no such option
+  defineWorker({ handlers, concurency: 3 })
   // @ts-expect-error -- handlers are needed
   defineWorker({ concurrency: 3 })
   // @ts-expect-error -- a definition is no handler
