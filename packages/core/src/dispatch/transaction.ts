@@ -8,14 +8,19 @@ import type { Transaction } from '../ports/transaction.ts'
  * @throws `E_TRANSACTION`
  */
 export function checkTransaction(tx: unknown): asserts tx is Transaction {
-  const pool =
-    (typeof tx === 'object' && tx !== null) || typeof tx === 'function' ? recognizePool(tx) : undefined
+  const value = (typeof tx === 'object' && tx !== null) || typeof tx === 'function' ? tx : undefined
+  const pool = value && recognizePool(value)
   if (pool !== undefined) {
     throw new ErrandError(
       'E_TRANSACTION',
       `tx is ${pool}, not a transaction; pass what your library hands to the transaction's callback`,
     )
   }
+  if (value && isIdleSqlite(value))
+    throw new ErrandError(
+      'E_TRANSACTION',
+      'tx is a SQLite connection outside a transaction: run "begin" on it first',
+    )
   if (isTransaction(tx)) return
   throw new ErrandError(
     'E_TRANSACTION',
@@ -48,16 +53,15 @@ function recognizePool(value: object): string | undefined {
   ) {
     return 'a Drizzle database'
   }
-  // A transaction of postgres.js has a prepare() too.
-  const isSqlite = has(value, 'prepare', 'function') && !has(value, 'unsafe', 'function')
-  if (isSqlite && !isInSqliteTransaction(value)) {
-    return 'a SQLite connection outside a transaction'
-  }
   return undefined
 }
 
-function isInSqliteTransaction(value: object): boolean {
-  return Reflect.get(value, 'isTransaction') === true || Reflect.get(value, 'inTransaction') === true
+function isIdleSqlite(value: object): boolean {
+  // A transaction of postgres.js has a prepare() too.
+  const isSqlite = has(value, 'prepare', 'function') && !has(value, 'unsafe', 'function')
+  return (
+    isSqlite && Reflect.get(value, 'isTransaction') !== true && Reflect.get(value, 'inTransaction') !== true
+  )
 }
 
 function isTransaction(value: unknown): boolean {

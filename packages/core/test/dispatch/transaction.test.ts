@@ -46,7 +46,7 @@ test.each<[string, unknown, string]>([
   ['a TypeORM DataSource', { query: call, createQueryRunner: call }, 'a TypeORM DataSource'],
   ['Sequelize', { query: call, define: call }, 'Sequelize itself'],
   ['the db of pg-promise', { query: call, $pool: {} }, 'the db of pg-promise'],
-  ['SQLite outside a transaction', { prepare: call, isTransaction: false }, 'outside a transaction'],
+  ['SQLite outside a transaction', { prepare: call, isTransaction: false }, 'run "begin" on it first'],
   ['an empty object', {}, 'does not know'],
   ['text', 'tx', 'does not know'],
   ['null', null, 'null'],
