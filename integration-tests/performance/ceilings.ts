@@ -18,6 +18,8 @@ export const ceilings = {
   idleCommits: 5,
   /** Requests to SQS for a job, from the dispatch to the end. */
   requests: 0.06,
+  /** The same for a worker with one slot and jobs of 0.6 s. */
+  requestsOfSlowJobs: 1.5,
   /** Requests of an idle worker with 20 queues on SQS, per second: eight polls of 20 s at a time. */
   idleRequests: 0.5,
 } as const

@@ -25,7 +25,7 @@ describe.skipIf(!hasSqs)('the requests of whole workers', () => {
   )
 
   it.concurrent.for(logs)(
-    'for jobs of more than half a second hand no message back (%s)',
+    'for jobs of more than half a second hand no message back, and delete by the ten (%s)',
     async (name, test) => {
       const { errand, faults, log, violations, work: start } = await scene(name, test)
       const dispatch = (jobs: number): Promise<unknown> =>
@@ -43,8 +43,12 @@ describe.skipIf(!hasSqs)('the requests of whole workers', () => {
       await allEnded(log, 60_000)
       const handBacks = (): number => faults.requests['ChangeMessageVisibilityBatch'] ?? 0
       const before = handBacks()
-      await dispatch(20)
+      const all = faults.totalRequests
+      const jobs = 20
+      await dispatch(jobs)
       await allEnded(log, 60_000)
+      // A receive for each, and the others by the ten.
+      expect((faults.totalRequests - all) / jobs).toBeLessThanOrEqual(ceilings.requestsOfSlowJobs)
       expect(handBacks() - before).toBeLessThan(3)
       await worker.stop()
       expect(await violations()).toBe('')

@@ -21,10 +21,10 @@ export interface BatcherOptions<Item, Result> {
   /** Sends at the end of this turn of the event loop instead of at once: what matters more goes first. Default false. */
   readonly late?: boolean | undefined
   /**
-   * Where each batch has a price: a batch that is not full waits until none is under way, and its first item for `ms` for
-   * others. Full ones go at once, each with `maxItems`. Default: all go at once.
+   * Where each batch has a price: a batch that is not full waits until none is under way, and each of its items at most `ms`
+   * for others. Full ones go at once, each with `maxItems`. Default: all go at once.
    */
-  readonly gather?: { readonly ms: number; readonly clock: Clock } | undefined
+  readonly gather?: { readonly ms: (item: Item) => number; readonly clock: Clock } | undefined
 }
 
 /** A part of what waits is at least so large: each part has a price of its own. */
@@ -47,7 +47,7 @@ export interface Batcher<Item, Result> {
 
 interface Waiting<Item, Result> {
   readonly item: Item
-  readonly addedMs: number
+  readonly dueMs: number
   readonly resolve: (result: Result) => void
   readonly reject: (reason: unknown) => void
 }
@@ -123,10 +123,10 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
 
   /** Whether the next batch has gathered for long enough; if not, a timer asks again. */
   function isDue(): boolean {
-    const [first] = waiting
-    if (!gather || !first || waiting.length >= options.maxItems) return true
+    if (!gather || waiting.length >= options.maxItems) return true
     if (batchesUnderWay > 0) return false
-    const waitMs = flushing ? 0 : first.addedMs + gather.ms - gather.clock.monotonicMs()
+    const dueMs = Math.min(...waiting.map((each) => each.dueMs))
+    const waitMs = flushing ? 0 : dueMs - gather.clock.monotonicMs()
     if (waitMs <= 0) return true
     cancelTimer?.()
     cancelTimer = gather.clock.after(waitMs, pump)
@@ -145,7 +145,8 @@ export function batcher<Item, Result>(options: BatcherOptions<Item, Result>): Ba
       return new Promise<Result>((resolve, reject) => {
         if (isAtRest) rested = Promise.withResolvers()
         isAtRest = false
-        waiting.push({ item, addedMs: gather?.clock.monotonicMs() ?? 0, resolve, reject })
+        const dueMs = gather ? gather.clock.monotonicMs() + gather.ms(item) : 0
+        waiting.push({ item, dueMs, resolve, reject })
         pumpSoon()
       })
     },

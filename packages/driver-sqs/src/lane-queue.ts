@@ -18,19 +18,28 @@ export interface LaneQueueOptions {
 
 /**
  * How long deletes wait to become a batch of ten. Nobody waits for a delete: the ticket is hidden and its job claimed. If a
- * crash prevents the delete, the ticket comes again when its visibility ends, and the claim refuses it.
+ * crash prevents the delete, the ticket comes again when its visibility ends, and the claim refuses it. A slow worker has one
+ * ticket in a message, and fills a batch in so long.
  */
-const longestGatherMs = 1_000
+const longestGatherMs = 10_000
+/** The part of its visibility after which a message is deleted at the latest: the request may need some tries. */
+const latestDelete = 1 / 3
+
+/** A message that SQS has handed out. */
+interface Receipt {
+  readonly handle: string
+  readonly receivedMs: number
+}
 
 /**
  * One SQS queue, which is one lane of a queue. It asks SQS for its URL once, and again when SQS no longer knows the queue.
  */
-export class LaneQueue implements LaneSource<string> {
+export class LaneQueue implements LaneSource<Receipt> {
   readonly lane: Lane
   readonly name: string
   readonly #options: LaneQueueOptions
   readonly #sends: EntryBatcher<string>
-  readonly #acks: EntryBatcher<string>
+  readonly #acks: EntryBatcher<Receipt>
   readonly #releases: EntryBatcher<string>
   #url: Promise<string> | undefined
 
@@ -46,9 +55,15 @@ export class LaneQueue implements LaneSource<string> {
     })
     this.#acks = new EntryBatcher({
       maxItems: batchSize,
-      run: (handles) => this.#onQueue('deleting tickets from', (url) => api.delete(url, handles)),
+      run: (receipts) => {
+        const handles = receipts.map(({ handle }) => handle)
+        return this.#onQueue('deleting tickets from', (url) => api.delete(url, handles))
+      },
       clock,
-      gatherMs: Math.min(longestGatherMs, settings.visibilitySeconds * 250),
+      gatherMs: ({ receivedMs }) => {
+        const latestMs = receivedMs + settings.visibilitySeconds * 1_000 * latestDelete
+        return Math.min(longestGatherMs, latestMs - clock.monotonicMs())
+      },
     })
     this.#releases = new EntryBatcher({
       maxItems: batchSize,
@@ -68,25 +83,30 @@ export class LaneQueue implements LaneSource<string> {
   }
 
   /** @throws `E_DRIVER` */
-  async receive(max: number, waitMs: number, signal: AbortSignal): Promise<readonly SourceMessage<string>[]> {
-    const { api } = this.#options
+  async receive(
+    max: number,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly SourceMessage<Receipt>[]> {
+    const { api, clock } = this.#options
     const messages = await this.#onQueue('receiving tickets from', (url) =>
       api.receive(url, { max, waitSeconds: waitMs / 1_000, signal }),
     )
+    const receivedMs = clock.monotonicMs()
     return messages.flatMap(({ Body: text, ReceiptHandle: handle, MessageId: id, Attributes }) => {
       const redelivered = Attributes?.ApproximateReceiveCount !== '1'
-      return handle === undefined ? [] : [{ text, handle, id, redelivered }]
+      return handle === undefined ? [] : [{ text, handle: { handle, receivedMs }, id, redelivered }]
     })
   }
 
-  /** Takes up to a second, because it waits for other deletes. @throws `E_DRIVER` */
-  async ack(handle: string): Promise<void> {
-    const result = await this.#acks.add(handle)
+  /** Takes up to ten seconds, because it waits for other deletes. @throws `E_DRIVER` */
+  async ack(receipt: Receipt): Promise<void> {
+    const result = await this.#acks.add(receipt)
     if (!result.done) throw driverError(`deleting a ticket from ${this.name}`, entryError(result))
   }
 
   /** @throws `E_DRIVER` */
-  async release(handle: string): Promise<void> {
+  async release({ handle }: Receipt): Promise<void> {
     const result = await this.#releases.add(handle)
     // SQS refuses a ticket that is visible, taken by another worker or deleted by now. It need not be handed back.
     if (!result.done && result.again)

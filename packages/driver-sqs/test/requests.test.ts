@@ -1,4 +1,5 @@
 import type { ReceiveMessageCommandInput } from '@aws-sdk/client-sqs'
+import type { Duration } from '@errand/core/ports'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
@@ -8,11 +9,11 @@ const url = inject('sqs')
 
 /** SQS bills only requests. */
 describe.skipIf(url === undefined).concurrent('the requests that the driver makes', () => {
-  const scene = () => {
+  const scene = (visibility?: Duration) => {
     const corner = new Corner(url!)
     const counter = new SqsFaults({ seed: 1 })
     const client = corner.faulty(counter)
-    const driver = corner.open({ client })
+    const driver = corner.open({ client, visibility })
     const count = (...operations: string[]) =>
       operations.reduce((sum, operation) => sum + (counter.requests[operation] ?? 0), 0)
     return { corner, client, driver, count }
@@ -55,8 +56,18 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
       await driver.depth('media')
     }
     await subscription.close()
-    // One; more only where ten round trips take longer than a second.
-    expect(count('DeleteMessageBatch')).toBeLessThanOrEqual(5)
+    // One; more only where ten round trips take longer than ten seconds.
+    expect(count('DeleteMessageBatch')).toBeLessThanOrEqual(2)
+  })
+
+  it('gather deletes no longer than a ticket is hidden', async () => {
+    const { corner, driver, count } = scene('3s')
+    await using _ = corner
+    await publish(driver, tickets(1, 'media'))
+    const subscription = await subscribe(driver, 'media')
+    await drain(subscription, 1)
+    expect(await subscription.next(1, AbortSignal.timeout(4_000))).toEqual([])
+    expect(count('DeleteMessageBatch')).toBe(1)
   })
 
   it('are three for a job that comes alone, polls of the other lanes apart', async () => {

@@ -14,8 +14,8 @@ export interface EntryBatcherOptions<Item> {
   /** The largest batch that the broker takes. */
   readonly maxItems: number
   readonly clock: Clock
-  /** How long items that do not fill a batch wait for others. Default 0: until nothing is under way. */
-  readonly gatherMs?: number | undefined
+  /** How long an item of a batch that is not full waits for others. Default 0: until nothing is under way. */
+  readonly gatherMs?: number | ((item: Item) => number) | undefined
 }
 
 interface Entry<Item> {
@@ -43,12 +43,14 @@ export class EntryBatcher<Item> {
 
   constructor(options: EntryBatcherOptions<Item>) {
     this.#options = options
+    const { gatherMs = 0 } = options
+    const ms = typeof gatherMs === 'number' ? () => gatherMs : gatherMs
     this.#batcher = batcher({
       run: (entries) => this.#run(entries),
       maxItems: options.maxItems,
       lines: mostInFlight,
       late: true,
-      gather: { ms: options.gatherMs ?? 0, clock: options.clock },
+      gather: { ms: ({ item }) => ms(item), clock: options.clock },
     })
   }
 

@@ -9,7 +9,7 @@ const refusal = (again: boolean): EntryResult => ({ done: false, code: 'Busy', m
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** A broker that takes three entries at a time, and is answered by hand. */
-function byHand(gatherMs?: number) {
+function byHand(gatherMs?: number | ((item: number) => number)) {
   const clock = virtualClock()
   const requests: {
     items: readonly number[]
@@ -70,6 +70,16 @@ describe('entries of batches', () => {
     void add(3, 4, 5)
     await turn()
     expect(sent()[2]).toEqual([3, 4, 5])
+  })
+
+  it('wait each for its own time, and go with the first whose time is over', async () => {
+    const { clock, add, sent } = byHand((item) => item)
+    void add(1_000, 300)
+    await turn()
+    await clock.advance(299)
+    expect(sent()).toEqual([])
+    await clock.advance(1)
+    expect(sent()).toEqual([[1_000, 300]])
   })
 
   it('that fail for passing reasons are repeated without their neighbours, four times in all', async () => {
