@@ -119,9 +119,9 @@ export function change(
   if (to.queue !== undefined) row.queue = to.queue
   if (to.payload !== undefined) store.savePayload(id, to.payload)
   const publishAfter = now + publishGraceMs
-  const state =
-    to.runAt === undefined ? row.state : passGates(store, row, { runAt: to.runAt, now, publishAfter })
-  if (state === 'ready') readyFrom(row, publishAfter)
+  let state = row.state
+  if (to.runAt !== undefined) state = passGates(store, row, { runAt: to.runAt, now, publishAfter })
+  else if (state === 'ready') readyFrom(row, publishAfter)
   const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
   move(store, now, row, 'changed', state, {
     data: {

@@ -13,29 +13,37 @@ export class LanePolicy {
   #granted = 0
   /** The rank of the lowest lane that had tickets. */
   #lowest = 0
-  /** Grants that it is owed. */
-  #missed = 0
+  /** Grants that were its turn, and went to higher lanes. */
+  #owed = 0
 
   /** How many of the next `max` grants go to the lowest lane. */
   fromLowest(max: number): number {
-    return Math.min(max, this.#due(max) + this.#missed)
+    return Math.min(max, this.#due(max) + this.#owed)
   }
 
   /** Records what was granted. @param lanes of the grants, where tickets may be on their way. */
   granted(count: number, lanes: readonly Lane[] = []): void {
     const due = this.#due(count)
     this.#granted += count
-    if (lanes.length === 0) return
+    if (lanes.length > 0) this.#settleTurns(due, lanes)
+  }
+
+  /** Records whether the turns that were due went to the lowest lane. */
+  #settleTurns(due: number, lanes: readonly Lane[]): void {
     const ranks = lanes.map((lane) => laneRank[lane])
     const lowest = Math.max(...ranks)
-    if (lowest >= this.#lowest) {
-      this.#lowest = lowest
+    const isMissing = lowest < this.#lowest
+    if (!isMissing) {
       const got = ranks.filter((rank) => rank === lowest).length
-      this.#missed = Math.max(0, this.#missed + due - got)
+      this.#lowest = lowest
+      this.#owed = Math.max(0, this.#owed + due - got)
+    } else if (due > 0 && this.#owed === 0) {
+      // Its tickets may be on their way.
+      this.#owed = due
     } else if (due > 0) {
       // A lane that misses two turns has no tickets.
-      if (this.#missed > 0) this.#lowest = lowest
-      this.#missed = this.#missed > 0 ? 0 : due
+      this.#lowest = lowest
+      this.#owed = 0
     }
   }
 

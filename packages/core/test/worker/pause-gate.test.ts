@@ -4,6 +4,7 @@ import { PauseGate } from '../../src/worker/intake/pause-gate.ts'
 it('a gate behind another one is open when both are, and says the outer reason first', () => {
   const outer = new PauseGate()
   const inner = new PauseGate(outer)
+  inner.join()
   expect(inner.isOpen).toBe(true)
   const asked = inner.signal
   inner.shut('paused', 'its queue is paused')
@@ -18,6 +19,7 @@ it('a gate behind another one is open when both are, and says the outer reason f
 it('a gate that has left is not told any more, and one that joins again is told what it missed', () => {
   const outer = new PauseGate()
   const inner = new PauseGate(outer)
+  inner.join()
   const asked = inner.signal
   inner.leave()
   outer.shut('lease', 'the lease is out')

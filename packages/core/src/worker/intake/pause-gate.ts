@@ -13,10 +13,9 @@ export class PauseGate {
 
   constructor(behind?: PauseGate) {
     this.#behind = behind
-    this.join()
   }
 
-  /** From now on it follows the outer gate. The constructor has joined. */
+  /** From now on it follows the outer gate. */
   join(): void {
     if (this.#behind) this.#behind.#children.add(this)
     this.#changed()
