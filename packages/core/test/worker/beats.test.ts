@@ -3,7 +3,7 @@ import { defineJob, handle, isErrandError } from '../../src/index.ts'
 import { ErrandError } from '../../src/errors.ts'
 import type { JobLog } from '../../src/ports/job-log.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { eventually, hold, stage } from './stage.ts'
+import { aborted, eventually, hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work', timeout: '10m' })
 const unreachable = (): never => {
@@ -58,7 +58,7 @@ test('a run whose claim the log has taken away gets its signal aborted, and its 
     handlers: [
       handle(work, async (_, ctx) => {
         if (ctx.run > 1) return
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+        await aborted(ctx.signal)
         reason = ctx.signal.reason
       }),
     ],

@@ -2,26 +2,18 @@ import { expect, test } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
-import { hold, stage } from './stage.ts'
+import { aborted, hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
 
 test('cancelling a running job aborts its signal at once, long before the next beat', async () => {
   await using on = stage()
-  const begun = hold()
   let reason: unknown
-  await on.work({
-    handlers: [
-      handle(work, async (_, ctx) => {
-        begun.resolve()
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
-        reason = ctx.signal.reason
-        ctx.signal.throwIfAborted()
-      }),
-    ],
+  const { id } = await on.begin(work, async ({ signal }) => {
+    await aborted(signal)
+    reason = signal.reason
+    signal.throwIfAborted()
   })
-  const { id } = await on.errand.dispatch(work)
-  await begun.promise
   const askedMs = performance.now()
   await on.errand.jobs.cancel(id, { by: 'Grace', reason: 'not needed' })
   await on.until(id, 'cancelled')
@@ -33,17 +25,7 @@ test('cancelling a running job aborts its signal at once, long before the next b
 
 test('a job that succeeds although it was to be cancelled has succeeded', async () => {
   await using on = stage()
-  const begun = hold()
-  await on.work({
-    handlers: [
-      handle(work, async (_, ctx) => {
-        begun.resolve()
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
-      }),
-    ],
-  })
-  const { id } = await on.errand.dispatch(work)
-  await begun.promise
+  const { id } = await on.begin(work, ({ signal }) => aborted(signal))
   await on.errand.jobs.cancel(id, { by: 'Grace' })
   await on.until(id, 'succeeded')
 })

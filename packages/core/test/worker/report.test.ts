@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob, fixed, handle, PermanentError } from '../../src/index.ts'
 import { systemClock } from '../../src/ports/system-clock.ts'
-import { eventually, hold, stage } from './stage.ts'
+import { aborted, eventually, hold, stage } from './stage.ts'
 import type { Stage } from './stage.ts'
 
 const secret = '4111-1111'
@@ -124,7 +124,7 @@ test('what is given back says why in the log of the worker', async () => {
     handlers: [
       handle(pay, async (_, ctx) => {
         begun.resolve()
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+        await aborted(ctx.signal)
         ctx.signal.throwIfAborted()
       }),
     ],

@@ -1,5 +1,8 @@
 import { eventually } from '@errand/testkit'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import { handle } from '../../src/define/handler.ts'
+import type { Context } from '../../src/define/handler.ts'
+import type { defineJob } from '../../src/define/job.ts'
 import type { Worker, WorkerDefinition, WorkOptions } from '../../src/define/worker.ts'
 import { errandOver } from '../../src/errand.ts'
 import type { Errand } from '../../src/errand.ts'
@@ -33,6 +36,8 @@ export interface Stage extends AsyncDisposable {
   readonly lines: readonly RecordedLine[]
   /** Starts a worker and waits until it is ready. Signals are not listened to. */
   work(definition: WorkerDefinition, options?: WorkOptions): Promise<Worker>
+  /** Dispatches a job to a worker of its own. Resolves once its handler has begun. */
+  begin(job: PlainJob, run: (ctx: Context) => unknown, definition?: Partial<WorkerDefinition>): Promise<Begun>
   events(id: string): Promise<readonly EventRecord[]>
   /** The types of the job's events, in order. */
   history(id: string): Promise<readonly string[]>
@@ -40,6 +45,14 @@ export interface Stage extends AsyncDisposable {
   releases(id: string): Promise<readonly unknown[]>
   /** Waits until the job's newest event is of this type. */
   until(id: string, type: string): Promise<void>
+}
+
+/** A job without a payload. */
+type PlainJob = ReturnType<typeof defineJob<undefined, undefined>>
+
+interface Begun {
+  readonly id: string
+  readonly worker: Worker
 }
 
 export function stage(options: StageOptions = {}): Stage {
@@ -63,6 +76,17 @@ export function stage(options: StageOptions = {}): Stage {
       workers.push(worker)
       await worker.ready
       return worker
+    },
+    async begin(job, run, definition = {}) {
+      const begun = hold()
+      const handler = handle(job, (_, ctx) => {
+        begun.resolve()
+        return run(ctx)
+      })
+      const worker = await this.work({ ...definition, handlers: [handler] })
+      const { id } = await errand.dispatch(job)
+      await begun.promise
+      return { id, worker }
     },
     events,
     history,
@@ -88,6 +112,10 @@ function letPass(clock: VirtualClock): () => void {
   const timer = setInterval(() => void clock.advance(1_000), 5)
   return () => clearInterval(timer)
 }
+
+/** Resolves when the signal aborts. */
+export const aborted = (signal: AbortSignal): Promise<unknown> =>
+  new Promise((resolve) => signal.addEventListener('abort', resolve))
 
 /** A promise that a test settles by hand. */
 export function hold<T = void>(): PromiseWithResolvers<T> {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { defineJob, handle, isErrandError } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { notingDriver } from './faults.ts'
-import { eventually, hold, stage } from './stage.ts'
+import { aborted, eventually, hold, stage } from './stage.ts'
 
 const work = defineJob({ name: 'work' })
 
@@ -41,19 +41,12 @@ test('a worker that is stopped takes no more, and lets what runs finish', async 
 
 test('a handler that sees ctx.stopping gives its job back, and another worker runs it at once', async () => {
   await using on = stage()
-  const begun = hold()
-  const first = await on.work({
-    handlers: [
-      handle(work, async (_, ctx) => {
-        begun.resolve()
-        await new Promise((resolve) => ctx.stopping.addEventListener('abort', resolve))
-        return ctx.release()
-      }),
-    ],
+  const first = await on.begin(work, async (ctx) => {
+    await aborted(ctx.stopping)
+    return ctx.release()
   })
-  const { id } = await on.errand.dispatch(work)
-  await begun.promise
-  await first.stop()
+  const { id } = first
+  await first.worker.stop()
   await on.work({ handlers: [handle(work, () => undefined)] })
   await on.until(id, 'succeeded')
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released', 'started', 'succeeded'])
@@ -94,20 +87,12 @@ test('a job that is granted while the worker stops goes back before its ticket, 
 
 test('after the grace the signal aborts, and what ends by that is given back', async () => {
   await using on = stage()
-  const begun = hold()
   let reason: unknown
-  const worker = await on.work({
-    handlers: [
-      handle(work, async (_, ctx) => {
-        begun.resolve()
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
-        reason = ctx.signal.reason
-        ctx.signal.throwIfAborted()
-      }),
-    ],
+  const { id, worker } = await on.begin(work, async ({ signal }) => {
+    await aborted(signal)
+    reason = signal.reason
+    signal.throwIfAborted()
   })
-  const { id } = await on.errand.dispatch(work)
-  await begun.promise
   await worker.stop({ grace: '20ms' })
   expect(isErrandError(reason, 'E_SHUTDOWN')).toBe(true)
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
@@ -117,17 +102,7 @@ test('after the grace the signal aborts, and what ends by that is given back', a
 
 test('a job whose handler ignores everything is given back as the last act', async () => {
   await using on = stage()
-  const begun = hold()
-  const worker = await on.work({
-    handlers: [
-      handle(work, async () => {
-        begun.resolve()
-        await new Promise(() => undefined)
-      }),
-    ],
-  })
-  const { id } = await on.errand.dispatch(work)
-  await begun.promise
+  const { id, worker } = await on.begin(work, () => new Promise(() => undefined))
   await worker.stop({ grace: 0 })
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'released'])
   expect(await on.releases(id)).toEqual(['shutdown'])
@@ -136,20 +111,15 @@ test('a job whose handler ignores everything is given back as the last act', asy
 test("a begun job with onCrash: 'fail' is not given back: it fails as interrupted", async () => {
   await using on = stage()
   const once = defineJob({ name: 'once', onCrash: 'fail' })
-  const begun = hold()
   const causes: string[] = []
-  const worker = await on.work({
-    handlers: [
-      handle(once, async (_, ctx) => {
-        begun.resolve()
-        await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
-        ctx.signal.throwIfAborted()
-      }),
-    ],
-    failing: ({ cause }) => void causes.push(cause),
-  })
-  const { id } = await on.errand.dispatch(once)
-  await begun.promise
+  const { id, worker } = await on.begin(
+    once,
+    async ({ signal }) => {
+      await aborted(signal)
+      signal.throwIfAborted()
+    },
+    { failing: ({ cause }) => void causes.push(cause) },
+  )
   await worker.stop({ grace: 0 })
   expect(await on.history(id)).toEqual(['dispatched', 'started', 'failed'])
   expect(causes).toEqual(['lost'])

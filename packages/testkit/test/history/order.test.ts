@@ -1,3 +1,4 @@
+import type { EventRecord } from '@errand/core/ports'
 import { checkHistory, type HistoryToCheck } from '@errand/testkit'
 import { describe, expect, it } from 'vitest'
 import { story } from './story.ts'
@@ -7,36 +8,37 @@ const found = (history: HistoryToCheck): string[] =>
 
 const keyed = { data: { orderingKey: 'k' } }
 
+/** The life of a job of the key, by its times. One that is unblocked was blocked before. */
+function live(
+  jobId: string,
+  at: {
+    readonly dispatched: number
+    readonly unblocked?: number
+    readonly started: number
+    readonly succeeded?: number
+  },
+): EventRecord[] {
+  return story(jobId, [
+    ['dispatched', at.unblocked === undefined ? 'ready' : 'blocked', at.dispatched, keyed],
+    ...(at.unblocked === undefined ? [] : [['unblocked', 'ready', at.unblocked] as const]),
+    ['started', 'running', at.started],
+    ...(at.succeeded === undefined ? [] : [['succeeded', 'succeeded', at.succeeded] as const]),
+  ])
+}
+
 describe('I5: the order of keys', () => {
   it('jobs of one key, one after another, also within one millisecond', () => {
     const events = [
-      ...story('a', [
-        ['dispatched', 'ready', 0, keyed],
-        ['started', 'running', 5],
-        ['succeeded', 'succeeded', 5],
-      ]),
-      ...story('b', [
-        ['dispatched', 'blocked', 0, keyed],
-        ['unblocked', 'ready', 5],
-        ['started', 'running', 5],
-        ['succeeded', 'succeeded', 9],
-      ]),
+      ...live('a', { dispatched: 0, started: 5, succeeded: 5 }),
+      ...live('b', { dispatched: 0, unblocked: 5, started: 5, succeeded: 9 }),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([])
   })
 
   it('a job that runs while its predecessor does', () => {
     const events = [
-      ...story('a', [
-        ['dispatched', 'ready', 0, keyed],
-        ['started', 'running', 5],
-        ['succeeded', 'succeeded', 20],
-      ]),
-      ...story('b', [
-        ['dispatched', 'ready', 1, keyed],
-        ['started', 'running', 10],
-        ['succeeded', 'succeeded', 30],
-      ]),
+      ...live('a', { dispatched: 0, started: 5, succeeded: 20 }),
+      ...live('b', { dispatched: 1, started: 10, succeeded: 30 }),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([
       'I5 b: ran while job a of the same key ["q","k"] was running',
@@ -51,11 +53,7 @@ describe('I5: the order of keys', () => {
         ['started', 'running', 1],
         ['errored', 'scheduled', 2],
       ]),
-      ...story('b', [
-        ['dispatched', 'ready', 1, keyed],
-        ['started', 'running', 3],
-        ['succeeded', 'succeeded', 4],
-      ]),
+      ...live('b', { dispatched: 1, started: 3, succeeded: 4 }),
     ]
     expect(found({ events, dispatched: ['a', 'b'] })).toEqual([
       'I5 b: was started before its predecessor a of key ["q","k"], which has not ended',
@@ -69,11 +67,7 @@ describe('I5: the order of keys', () => {
         ['started', 'running', 1],
         ['failed', 'failed', 2],
       ]),
-      ...story('b', [
-        ['dispatched', 'ready', 1, keyed],
-        ['started', 'running', 3],
-        ['succeeded', 'succeeded', 4],
-      ]),
+      ...live('b', { dispatched: 1, started: 3, succeeded: 4 }),
     ]
     const dispatched = (onFailure: 'block' | 'skip') => [
       { id: 'a', onFailure },
@@ -93,11 +87,7 @@ describe('I5: the order of keys', () => {
         ['failed', 'failed', 2],
         ['skipped', 'failed', 9],
       ]),
-      ...story('b', [
-        ['dispatched', 'blocked', 1, keyed],
-        ['unblocked', 'ready', 9],
-        ['started', 'running', 9],
-      ]),
+      ...live('b', { dispatched: 1, unblocked: 9, started: 9 }),
     ]
     const dispatched = [
       { id: 'a', onFailure: 'block' },
@@ -107,12 +97,7 @@ describe('I5: the order of keys', () => {
   })
 
   it('a replayed job comes after the one that holds the key, and before the next', () => {
-    const b = story('b', [
-      ['dispatched', 'blocked', 0, keyed],
-      ['unblocked', 'ready', 5],
-      ['started', 'running', 12],
-      ['succeeded', 'succeeded', 20],
-    ])
+    const b = live('b', { dispatched: 0, unblocked: 5, started: 12, succeeded: 20 })
     const a = (end: number) =>
       story('a', [
         ['dispatched', 'ready', 0, keyed],
@@ -136,10 +121,7 @@ describe('I5: the order of keys', () => {
 
   it('keys of two queues have nothing to do with each other', () => {
     const events = [
-      ...story('a', [
-        ['dispatched', 'ready', 0, keyed],
-        ['started', 'running', 5],
-      ]),
+      ...live('a', { dispatched: 0, started: 5 }),
       ...story(
         'b',
         [
@@ -178,11 +160,7 @@ describe('I5: the order of keys', () => {
       ['started', 'running', 11],
       ['succeeded', 'succeeded', 12],
     ])
-    const passed = story('b', [
-      ['dispatched', 'ready', 2, keyed],
-      ['started', 'running', 3],
-      ['succeeded', 'succeeded', 4],
-    ])
+    const passed = live('b', { dispatched: 2, started: 3, succeeded: 4 })
     const ledger = [
       { jobId: 'b', run: 1, mark: 'began' },
       { jobId: 'b', run: 1, mark: 'ended' },
