@@ -14,6 +14,7 @@ const commands: Commands = {
   jobs: async () => (await import('./commands/jobs.ts')).jobs,
   events: async () => (await import('./commands/events.ts')).events,
   queues: async () => (await import('./commands/queues.ts')).queues,
+  schedules: async () => (await import('./commands/schedules.ts')).schedules,
   workers: async () => (await import('./commands/workers.ts')).workers,
   keys: async () => (await import('./commands/keys.ts')).keys,
   transfer: async () => (await import('./commands/transfer.ts')).transfer,

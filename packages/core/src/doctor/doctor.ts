@@ -7,6 +7,7 @@ import type { Finding } from './finding.ts'
 import { idleFindings, idleWorkers } from './idle-workers.ts'
 import { publishAgain } from './repair.ts'
 import type { Repair } from './repair.ts'
+import { scheduleFindings } from './schedule-findings.ts'
 import { survey } from './survey.ts'
 import type { Survey } from './survey.ts'
 import { brokerFindings, imbalances, ticketFindings } from './ticket-balance.ts'
@@ -65,11 +66,12 @@ async function collectFindings(deps: OperateDeps, connection: Connection): Promi
   const { log, driver, route } = connection
   const transfer = await log.transfer()
   await route.follow(transfer)
-  const [diagnosis, blocked, first, refusal] = await Promise.all([
+  const [diagnosis, blocked, first, refusal, ofSchedules] = await Promise.all([
     log.diagnose(),
     log.blockedKeys(keysShown),
     survey(log, driver),
     askForRefusal(driver),
+    scheduleFindings(log),
   ])
   return worstFirst([
     ...diagnosis.findings,
@@ -77,6 +79,7 @@ async function collectFindings(deps: OperateDeps, connection: Connection): Promi
     ...first.workers.flatMap((worker) => workerFindings(worker)),
     ...transferFindings(transfer, first.workers),
     ...brokerFindings(first, driver),
+    ...ofSchedules,
     ...(refusal === undefined
       ? []
       : [{ severity: 'error' as const, code: 'broker-refuses', message: refusal }]),

@@ -8,6 +8,7 @@ import type { JobState } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
+import { removeForgotten } from '../schedule/forgotten.ts'
 import type { OperateDeps } from './connection.ts'
 import { filterNames, jobFilter, pages, readIds, toNote } from './filter.ts'
 import type { Filter } from './filter.ts'
@@ -74,7 +75,10 @@ export interface Jobs {
   change(id: string, to: JobEdit, options: By): Promise<void>
   /** Ordering keys that a failed job blocks. */
   blockedKeys(options?: { readonly limit?: number | undefined }): Promise<readonly BlockedKey[]>
-  /** Deletes ended jobs and their history past their retention (`keep` of the configuration). Resolves with how many. */
+  /**
+   * Deletes ended jobs and their history past their retention (`keep` of the configuration), and schedules that no worker has
+   * declared for 30 days. Resolves with how many jobs.
+   */
   prune(
     options?: Batched & {
       readonly succeeded?: Duration | undefined
@@ -197,6 +201,7 @@ export function createJobs(deps: OperateDeps): Jobs {
         options.onProgress?.(report.jobs)
         more = report.more
       }
+      await removeForgotten(log)
       return count
     },
   }

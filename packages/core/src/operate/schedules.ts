@@ -26,6 +26,8 @@ export interface ScheduleInfo {
   readonly job: string
   /** When it ticks, for people: `30 2 * * * Europe/Berlin`, `every 15m`, `once at 2027-01-01T00:00:00.000Z`. */
   readonly times: string
+  /** By whose clock its times are meant. `UTC` where it is no matter of clocks. */
+  readonly zone: string
   readonly missed: Missed
   readonly overlap: Overlap
   /** Milliseconds. */
@@ -229,6 +231,7 @@ function toInfo(record: ScheduleRecord): ScheduleInfo {
     name: record.name,
     job: record.job,
     times: describeTimes(rules.times),
+    zone: rules.times.kind === 'cron' ? rules.times.zone : 'UTC',
     missed: rules.missed,
     overlap: rules.overlap,
     jitterMs: rules.jitterMs,

@@ -312,4 +312,66 @@ describe('schedules', () => {
     await eventually(() => expect(on.ticks).toHaveLength(1))
     expect(on.lines.filter(({ message }) => message === 'a schedule cannot be read').length).toBeLessThan(5)
   })
+
+  test('prune removes what no worker has declared for a month, and leaves what was set at run time', async () => {
+    await using on = scene()
+    const set = defineJob({ name: 'set' })
+    const worker = await on.work({ handlers: [on.note], schedules: [hourly] })
+    await on.errand.schedules.set({ name: 'at-run-time', job: set, every: '30d' }, 'ada')
+    await on.clock.advance(1_000)
+    const stopped = worker.stop()
+    await on.clock.advance(0)
+    await stopped
+    const names = async (): Promise<readonly string[]> =>
+      (await on.errand.schedules.list()).map(({ name }) => name)
+    await on.clock.advance(29 * 24 * hourMs)
+    await on.errand.jobs.prune()
+    expect(await names()).toEqual(['at-run-time', 'hourly'])
+    await on.clock.advance(2 * 24 * hourMs)
+    await on.errand.jobs.prune()
+    expect(await names()).toEqual(['at-run-time'])
+  })
+
+  test('doctor names schedules that fail, are paused, or have nobody who ticks them', async () => {
+    await using on = scene()
+    const broken = defineSchedule({
+      name: 'broken',
+      job: closeDay,
+      every: '1h',
+      payload: () => {
+        throw new Error('no calendar')
+      },
+    })
+    const gone = await on.work({ handlers: [on.note], schedules: [hourly] })
+    await on.clock.advance(1_000)
+    const stopped = gone.stop()
+    await on.clock.advance(0)
+    await stopped
+    await on.work({ handlers: [handle(closeDay, () => undefined)], schedules: [broken, closeDays] })
+    await on.errand.schedules.set({ name: 'unknown-job', job: chore, every: '1h' }, 'ada')
+    await on.clock.advance(1.5 * hourMs)
+    await on.errand.schedules.pause('close-days', 'ada')
+    const { findings } = await on.errand.doctor()
+    expect(findings.filter(({ code }) => code.startsWith('schedule-'))).toEqual([
+      {
+        severity: 'error',
+        code: 'schedule-failing',
+        message:
+          'the last tick of schedule broken was left out: payload() of schedule broken threw: no calendar',
+      },
+      {
+        severity: 'error',
+        code: 'schedule-late',
+        message: expect.stringMatching(
+          /^schedule unknown-job has been due for 180\d s: no live worker handles chore$/,
+        ) as string,
+      },
+      { severity: 'info', code: 'schedule-paused', message: 'schedule close-days is paused by ada' },
+      {
+        severity: 'info',
+        code: 'schedule-dormant',
+        message: 'schedule hourly does not tick: no live worker declares it any more',
+      },
+    ])
+  })
 })
