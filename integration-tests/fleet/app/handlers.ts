@@ -15,6 +15,7 @@ import {
   once,
   ordered,
   paid,
+  ticked,
   skipping,
   work,
 } from './jobs.ts'
@@ -54,6 +55,7 @@ export function fleetHandlers(ledger: string, effects?: Effects, isNew = false):
     handle(work, doWork),
     handle(ordered, doWork),
     handle(aside, (_, ctx) => noted(ctx)),
+    handle(ticked, (_, ctx) => noted(ctx, () => undefined)),
     handle(gated, (_, ctx) => noted(ctx, () => untilOpen(ledger, ctx.signal))),
     handle(family, ({ members, ms }, ctx) =>
       noted(ctx, async () => {

@@ -43,6 +43,13 @@ export const member = defineJob({
   payload: z.object({ n: z.number() }),
 })
 
+/** What a schedule dispatches: which tick it is. */
+export const ticked = defineJob({
+  ...tough,
+  name: 'fleet.ticked',
+  payload: z.object({ name: z.string(), at: z.number() }),
+})
+
 /** Keeps the event loop busy without a pause. Its timeout is far off: on a slow machine the test asks for minutes. */
 export const hog = defineJob({
   name: 'fleet.hog',
