@@ -6,61 +6,59 @@ import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { json, marks, or } from './sql.ts'
 
-const inserted = [
-  'id',
-  'name',
-  'queue',
-  'lane',
-  'state',
-  'run',
-  'attempt',
-  'crashes',
-  'streak',
-  'version',
-  'run_at',
-  'publish_after',
-  'publishes',
-  'replays',
-  'max_attempts',
-  'max_crashes',
-  'on_crash',
-  'timeout_ms',
-  'ordering_key',
-  'on_failure',
-  'unique_key',
-  'unique_until',
-  'unique_for_ms',
-  'tags',
-  'dispatched_at',
-  'expires_at',
-  'parent_id',
-] as const
-const insertJob = `insert into errand_jobs (${inserted.join(', ')}) values (${marks(inserted.length)}) returning sequence`
+type Columns = Readonly<Record<string, (row: Omit<JobRow, 'sequence'>) => Value>>
 
-const updated = [
-  'queue',
-  'lane',
-  'state',
-  'run',
-  'attempt',
-  'crashes',
-  'streak',
-  'version',
-  'worker',
-  'request',
-  'deadline',
-  'run_at',
-  'publish_after',
-  'publishes',
-  'cancel_by',
-  'cancel_reason',
-  'parked_since',
-  'replays',
-  'finished_at',
-  'progress',
-  'progress_message',
-] as const
-const updateJob = `update errand_jobs set ${updated.map((column) => `${column} = ?`).join(', ')} where sequence = ?`
+/** Columns that an insert and each update write. */
+const common: Columns = {
+  queue: (row) => row.queue,
+  lane: (row) => laneRank[row.lane],
+  state: (row) => row.state,
+  run: (row) => row.run,
+  attempt: (row) => row.attempt,
+  crashes: (row) => row.crashes,
+  streak: (row) => row.streak,
+  version: (row) => row.version,
+  run_at: (row) => or(row.runAt),
+  publish_after: (row) => or(row.publishAfter),
+  publishes: (row) => row.publishes,
+  replays: (row) => row.replays,
+}
+const inserted: Columns = {
+  ...common,
+  id: (row) => row.id,
+  name: (row) => row.name,
+  max_attempts: (row) => row.maxAttempts,
+  max_crashes: (row) => row.maxCrashes,
+  on_crash: (row) => row.onCrash,
+  timeout_ms: (row) => row.timeoutMs,
+  ordering_key: (row) => or(row.orderingKey),
+  on_failure: (row) => row.onFailure,
+  unique_key: (row) => or(row.uniqueKey),
+  unique_until: (row) => row.uniqueUntil,
+  unique_for_ms: (row) => or(row.uniqueForMs),
+  tags: (row) => json(row.tags),
+  dispatched_at: (row) => row.dispatchedAt,
+  expires_at: (row) => or(row.expiresAt),
+}
+const updated: Columns = {
+  ...common,
+  worker: (row) => or(row.worker),
+  request: (row) => or(row.request),
+  deadline: (row) => or(row.deadline),
+  cancel_by: (row) => or(row.cancelBy),
+  cancel_reason: (row) => or(row.cancelReason),
+  parked_since: (row) => or(row.parkedSince),
+  finished_at: (row) => or(row.finishedAt),
+  progress: (row) => or(row.progress),
+  progress_message: (row) => or(row.progressMessage),
+}
+const insertedValues = Object.values(inserted)
+const updatedValues = Object.values(updated)
+const insertJob = `insert into errand_jobs (${Object.keys(inserted).join(', ')}, parent_id)
+  values (${marks(insertedValues.length + 1)}) returning sequence`
+const updateJob = `update errand_jobs set ${Object.keys(updated)
+  .map((column) => `${column} = ?`)
+  .join(', ')} where sequence = ?`
 
 const unfinishedJobs = `select id, version from errand_jobs
   where id in (select value from json_each(?)) and state not in (${finalStates.map((state) => `'${state}'`).join(', ')})`
@@ -121,36 +119,8 @@ export function jobTables(
       return storedJob(job, row)
     },
     insert(row: Omit<JobRow, 'sequence'>, job: NewJob): JobRow {
-      const returned = sql.one(
-        insertJob,
-        row.id,
-        row.name,
-        row.queue,
-        laneRank[row.lane],
-        row.state,
-        row.run,
-        row.attempt,
-        row.crashes,
-        row.streak,
-        row.version,
-        or(row.runAt),
-        or(row.publishAfter),
-        row.publishes,
-        row.replays,
-        row.maxAttempts,
-        row.maxCrashes,
-        row.onCrash,
-        row.timeoutMs,
-        or(row.orderingKey),
-        row.onFailure,
-        or(row.uniqueKey),
-        row.uniqueUntil,
-        or(row.uniqueForMs),
-        json(row.tags),
-        row.dispatchedAt,
-        or(row.expiresAt),
-        or(job.parentId),
-      )
+      const values = insertedValues.map((value) => value(row))
+      const returned = sql.one(insertJob, ...values, or(job.parentId))
       const sequence = Number(returned?.sequence)
       sql.run(
         'insert into errand_payloads (sequence, payload_version, codec, payload, meta) values (?, ?, ?, ?, ?)',
@@ -163,31 +133,7 @@ export function jobTables(
       return { ...row, sequence }
     },
     update(row: JobRow): void {
-      sql.run(
-        updateJob,
-        row.queue,
-        laneRank[row.lane],
-        row.state,
-        row.run,
-        row.attempt,
-        row.crashes,
-        row.streak,
-        row.version,
-        or(row.worker),
-        or(row.request),
-        or(row.deadline),
-        or(row.runAt),
-        or(row.publishAfter),
-        row.publishes,
-        or(row.cancelBy),
-        or(row.cancelReason),
-        or(row.parkedSince),
-        row.replays,
-        or(row.finishedAt),
-        or(row.progress),
-        or(row.progressMessage),
-        row.sequence,
-      )
+      sql.run(updateJob, ...updatedValues.map((value) => value(row)), row.sequence)
     },
     savePayload(id: string, payload: Encoded): void {
       sql.run(
