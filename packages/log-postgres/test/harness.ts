@@ -4,7 +4,7 @@ import { openStage, url } from './stage.ts'
 
 /** A schema of its own for every log. */
 export const harness: JobLogHarness = {
-  capabilities: { advance: true, transactions: 'row-locks', damage: true },
+  capabilities: { advance: true, transactions: 'row-locks', damage: true, freeze: true },
   create: async () => {
     const stage = openStage()
     const log = stage.open()
@@ -20,6 +20,17 @@ export const harness: JobLogHarness = {
       },
       damage: async (id) => {
         await stage.sql('update errand.live set version = 2147483647 where id = $1', [id])
+      },
+      // States and types of events are numbers, and these two have no meaning yet.
+      freeze: async (id) => {
+        await stage.sql('update errand.live set state = 99 where id = $1', [id])
+        await stage.sql(
+          `with told as (
+             insert into errand.events (link, jobs, befores, version, type, state, name, queue, run, attempt)
+             select 1, array[l.id], array[l.last], 2, 98, 99, 'a', 'q', 0, 0 from errand.live l where l.id = $1)
+           update errand.live set last = 1 where id = $1`,
+          [id],
+        )
       },
       begin: async () => {
         const client = new Client({ connectionString: url })

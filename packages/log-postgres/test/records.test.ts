@@ -1,9 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { expect, it, onTestFinished } from 'vitest'
-import { createErrand } from '@errand/core'
-import type { EventRecord } from '@errand/core/ports'
-import { newJob, newTicket, quietLogger, until, workerRef } from '@errand/testkit'
-import { postgres } from '@errand/log-postgres'
+import { expect, it } from 'vitest'
+import { newJob } from '@errand/testkit'
 import { describeOnPostgres } from './stage.ts'
 
 describeOnPostgres('records that are asked for at the same moment', ({ stage, log }) => {
@@ -29,57 +25,5 @@ describeOnPostgres('records that are asked for at the same moment', ({ stage, lo
     expect(found).toEqual(ids.filter((id) => id !== ids[7]))
     // Nor from those who wait for results.
     expect(await log.unfinished(ids)).toHaveLength(20)
-  })
-})
-
-describeOnPostgres('what a newer build wrote', ({ stage, log }) => {
-  it('is read as unknown, and its neighbours as they are', async () => {
-    const [frozen, plain] = [newJob({ queue: 'q' }), newJob({ queue: 'q' })]
-    await log.append([frozen, plain])
-    // States and types of events are numbers, and these two have no meaning yet.
-    await stage.sql('update errand.live set state = 99 where id = $1', [frozen.id])
-    await stage.sql(
-      `with told as (
-         insert into errand.events (link, jobs, befores, version, type, state, name, queue, run, attempt)
-         select 1, array[l.id], array[l.last], 2, 98, 99, 'a', 'q', 0, 0 from errand.live l where l.id = $1)
-       update errand.live set last = 1 where id = $1`,
-      [frozen.id],
-    )
-    expect(await log.get(frozen.id)).toMatchObject({ id: frozen.id, state: 'unknown' })
-    expect((await log.list({}, { limit: 10 })).map(({ state }) => state).toSorted()).toEqual([
-      'ready',
-      'unknown',
-    ])
-    const told = (events: readonly EventRecord[]) => events.map(({ type, state }) => `${type} ${state}`)
-    expect(told(await log.readHistory(frozen.id))).toEqual(['dispatched ready', 'unknown unknown'])
-    // Another test's transaction may be open, and followers wait for what is older.
-    const read = await until(async () => {
-      const { events } = await log.read({ limit: 10 })
-      return events.length === 3 ? events : undefined
-    })
-    expect(told(read)).toEqual(['dispatched ready', 'dispatched ready', 'unknown unknown'])
-
-    const errand = createErrand({
-      log: postgres({ url: stage.url, schema: stage.schema, poolSize: 2 }),
-      driver: 'database',
-      logger: quietLogger,
-    })
-    onTestFinished(() => errand.close())
-    const followed: string[] = []
-    for await (const event of errand.events.follow({ after: 'start' })) {
-      followed.push(event.type)
-      if (followed.length === 2) await log.append([newJob({ queue: 'q' })])
-      if (followed.length === 4) break
-    }
-    expect(followed).toEqual(['dispatched', 'dispatched', 'unknown', 'dispatched'])
-
-    // No rule of this build moves it, and none stops at it.
-    const by = workerRef()
-    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
-    const { logId } = await log.connect()
-    expect(
-      await log.claim([newTicket({ id: frozen.id, queue: 'q', log: logId })], 1, by, randomUUID()),
-    ).toMatchObject([{ verdict: 'drop', why: 'finished' }])
-    expect(await log.take(['q'], 10, by, randomUUID())).toHaveLength(2)
   })
 })

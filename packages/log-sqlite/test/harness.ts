@@ -28,6 +28,16 @@ export const harness: JobLogHarness = {
         connection.prepare('update errand_jobs set version = 9223372036854775807 where id = ?').run(id)
         connection.close()
       },
+      freeze: (id) => {
+        using connection = new DatabaseSync(join(folder, 'jobs.db'), { timeout: 5_000 })
+        connection.prepare(`update errand_jobs set state = 'frozen' where id = ?`).run(id)
+        connection
+          .prepare(
+            `insert into errand_events (job_id, version, type, state, name, queue, tags, at, run, attempt, data)
+             values (?, 2, 'froze', 'frozen', 'a', 'q', '[]', 0, 0, 0, '{}')`,
+          )
+          .run(id)
+      },
       begin: async () => {
         const connection = new DatabaseSync(join(folder, 'jobs.db'), { timeout: 5_000 })
         connection.exec('begin immediate')
@@ -43,5 +53,5 @@ export const harness: JobLogHarness = {
       },
     }
   },
-  capabilities: { advance: true, transactions: 'one-writer', damage: true },
+  capabilities: { advance: true, transactions: 'one-writer', damage: true, freeze: true },
 }

@@ -14,6 +14,7 @@ import { describeFence } from './topics/fence.ts'
 import { describeFollow } from './topics/follow.ts'
 import { describeHistory } from './topics/history.ts'
 import { describeLeases } from './topics/leases.ts'
+import { describeNewer } from './topics/newer.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
 import { describeOperators } from './topics/operators.ts'
 import { describeOrderingKeys } from './topics/ordering-keys.ts'
@@ -59,6 +60,7 @@ export type JobLogTopic =
   | 'wakeups'
   | 'data'
   | 'damage'
+  | 'newer'
   | 'transactions'
   | 'concurrency'
   | 'connect'
@@ -90,6 +92,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   wakeups: describeWakeups,
   data: describeData,
   damage: describeDamage,
+  newer: describeNewer,
   transactions: describeTransactions,
   concurrency: describeConcurrency,
   connect: describeConnect,

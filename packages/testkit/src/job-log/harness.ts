@@ -17,6 +17,8 @@ export interface LogCapabilities {
   readonly transactions: 'none' | 'one-writer' | 'row-locks'
   /** `LogUnderTest.damage` is there. Default false: rows that other programs wrote are not tested. */
   readonly damage?: boolean | undefined
+  /** `LogUnderTest.freeze` is there. Default false: what a newer build wrote is not tested. */
+  readonly freeze?: boolean | undefined
 }
 
 export interface LogUnderTest {
@@ -27,6 +29,8 @@ export interface LogUnderTest {
   advance?(ms: number): void | Promise<void>
   /** Writes the highest possible version into the row of a job that has not ended, as the SQL of another program might. */
   damage?(id: string): void | Promise<void>
+  /** Gives a job a state and an event of types that this build does not know, as a newer one might. */
+  freeze?(id: string): void | Promise<void>
   /** A transaction of the application on the log's database, with a client that the log does not know. */
   begin?(): Promise<OpenTransaction>
   /** Closes every instance and removes the data. */

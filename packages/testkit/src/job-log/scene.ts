@@ -89,6 +89,12 @@ export class Scene {
     await this.#opened.damage(toId(job))
   }
 
+  /** Writes what a newer build might have written about the job. */
+  async freeze(job: JobLike): Promise<void> {
+    if (!this.#opened.freeze) throw new Error('this log is under test without newer builds')
+    await this.#opened.freeze(toId(job))
+  }
+
   begin(): Promise<OpenTransaction> {
     if (!this.#opened.begin) throw new Error('this log is under test without transactions')
     return this.#opened.begin()
