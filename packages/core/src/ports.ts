@@ -4,7 +4,7 @@ export type { Batcher, BatcherOptions } from './batching.ts'
 export { eachHost } from './config/hosts.ts'
 export type { Claim, DropReason, Fence, QueueKey, RequestId, Verdict, WorkerRef } from './job/claim.ts'
 export type { Cursor, EventData, EventRecord } from './job/events.ts'
-export type { NewJob, OnCrash, OnFailure, StoredJob, StoredPolicy } from './job/job.ts'
+export type { Debounce, NewJob, OnCrash, OnFailure, StoredJob, StoredPolicy } from './job/job.ts'
 export { laneOfRank, laneRank, lanes } from './job/lane.ts'
 export type { Lane } from './job/lane.ts'
 export { LanePolicy, lowestLaneEvery } from './job/lane-policy.ts'
@@ -51,6 +51,7 @@ export type {
   BeatReply,
   BeatReport,
   ClaimOptions,
+  Debounced,
   ServedQueue,
   Expedited,
   ExpediteOptions,

@@ -5,6 +5,7 @@ import { Beats } from './beats.ts'
 import { Claims } from './claims.ts'
 import { places } from './cursors.ts'
 import { Database } from './database.ts'
+import { debounce } from './debounce.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
 import { Listener } from './listener.ts'
@@ -96,6 +97,8 @@ export function openPostgresLog(
         if (behind?.used !== true) notifier.send(wake)
         return appended
       }),
+    debounce: (id, payload, times, tx) =>
+      connected(() => debounce(database, logId(), id, payload, times, tx)),
     claim: (tickets, max, by, request, given) =>
       connected(() => claims.claim(tickets, max, by, request, given)),
     take: (queues, max, by, request, given) => connected(() => claims.take(queues, max, by, request, given)),

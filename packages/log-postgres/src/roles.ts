@@ -32,7 +32,7 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  rules: ['append', 'append_alike', 'locked_keys', 'events_of', 'served'],
+  rules: ['append', 'append_alike', 'debounce', 'locked_keys', 'events_of', 'served'],
   tables: [],
 }
 
@@ -43,6 +43,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     rules: [
       'append',
       'append_alike',
+      'debounce',
       'locked_keys',
       'events_of',
       'served',

@@ -78,6 +78,12 @@ export interface JobPolicy<In> {
         readonly until?: 'finished' | 'started' | undefined
         /** If the job succeeds, the key is held at least this long after the dispatch. */
         readonly for?: Duration | undefined
+        /**
+         * Instead of being a duplicate, a dispatch replaces the payload of the job that waits, and puts it off: it runs once
+         * nothing was dispatched for `wait`, and at the latest `atMost` after the first dispatch. The key is held until it has
+         * started. Not with `until`, `for`, or a dispatch's `delay` or `at`.
+         */
+        readonly debounce?: { readonly wait: Duration; readonly atMost: Duration } | undefined
       }
     | undefined
   /** Words to find the job by, in the log and in events. At most 32, of at most 512 characters. */

@@ -3,7 +3,7 @@ import { jobDefaults } from '../config/defaults.ts'
 import { durationMs } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import type { Failure } from '../failure/failure.ts'
-import type { OnCrash, OnFailure } from '../job/job.ts'
+import type { Debounce, OnCrash, OnFailure } from '../job/job.ts'
 import { lanes } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import type { QueueName } from '../job/ticket.ts'
@@ -38,6 +38,7 @@ export interface ResolvedJob {
         readonly key: (payload: unknown) => string
         readonly until: 'finished' | 'started'
         readonly forMs: number | undefined
+        readonly debounce: Debounce | undefined
       }
     | undefined
   readonly tags: ((payload: unknown) => readonly string[]) | undefined
@@ -132,12 +133,36 @@ function resolveOrder(at: string, order: AnyPolicy['order']): ResolvedJob['order
 
 function resolveUnique(at: string, unique: AnyPolicy['unique']): ResolvedJob['unique'] {
   if (unique === undefined) return undefined
-  checkOptions(`${at} unique`, unique, ['key', 'until', 'for'])
+  checkOptions(`${at} unique`, unique, ['key', 'until', 'for', 'debounce'])
   checkFunction(`${at} unique.key`, unique.key)
-  const until = unique.until ?? jobDefaults.uniqueUntil
+  const debounce = resolveDebounce(`${at} unique`, unique)
+  const until = debounce ? 'started' : (unique.until ?? jobDefaults.uniqueUntil)
   return Object.freeze({
     key: unique.key as (payload: unknown) => string,
     until: checkOneOf(`${at} unique.until`, until, ['finished', 'started']),
     forMs: unique.for === undefined ? undefined : durationMs(unique.for, `${at} unique.for`),
+    debounce,
   })
+}
+
+function resolveDebounce(
+  at: string,
+  { debounce, until, for: least }: NonNullable<AnyPolicy['unique']>,
+): Debounce | undefined {
+  if (debounce === undefined) return undefined
+  const what = `${at}.debounce`
+  checkOptions(what, debounce, ['wait', 'atMost'])
+  if (until !== undefined || least !== undefined)
+    throw new ErrandError(
+      'E_OPTION',
+      `${what} holds the key until the job has started; leave out ${until === undefined ? 'for' : 'until'}`,
+    )
+  const waitMs = durationMs(debounce.wait, `${what}.wait`)
+  const atMostMs = durationMs(debounce.atMost, `${what}.atMost`)
+  if (waitMs === 0 || atMostMs < waitMs)
+    throw new ErrandError(
+      'E_OPTION',
+      `${what} waits ${waitMs} ms, and at most ${atMostMs} ms; wait must be above 0, and atMost no shorter than wait`,
+    )
+  return Object.freeze({ waitMs, atMostMs })
 }

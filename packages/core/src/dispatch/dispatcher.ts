@@ -49,6 +49,9 @@ export interface Dispatcher {
   close(): Promise<void>
 }
 
+/** How often a debounced dispatch meets a job that starts at that moment, before it is a duplicate. */
+const mostTries = 5
+
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { settings, clock } = deps
   const uncommitted = uncommittedTickets(clock)
@@ -111,6 +114,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     request: DispatchRequest,
     parent: Parent | undefined,
     meta?: PrepareDeps['meta'],
+    tries = 1,
   ): Promise<Receipt<unknown>> {
     const prepared = prepare(request, parent, meta ? { ...deps, meta } : deps)
     // Awaited only if it is a promise: see `prepare`.
@@ -121,11 +125,40 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       if (job.ordering || job.unique) return keyed.add(job)
       return (job.parentId === undefined ? plain : children).add(job)
     })
+    const holder = findHolder(job, appended)
+    if (holder !== undefined && tries <= mostTries) {
+      const replaced = await replace(request, parent, holder, meta)
+      // It has started meanwhile, so the key is free.
+      return replaced ?? dispatchOne(request, parent, meta, tries + 1)
+    }
     const receipt = toReceipt(job, appended)
-    const tickets = pickTickets([appended])
+    await announceIn(tx, pickTickets([appended]))
+    return receipt
+  }
+
+  async function announceIn(tx: Transaction | undefined, tickets: readonly Ticket[]): Promise<void> {
     if (tx === undefined) await publish(tickets)
     else uncommitted.add(tickets)
-    return receipt
+  }
+
+  /** Gives the payload to the job that waits. Undefined: it has started. */
+  async function replace(
+    request: DispatchRequest,
+    parent: Parent | undefined,
+    id: string,
+    meta?: PrepareDeps['meta'],
+  ): Promise<Receipt<unknown> | undefined> {
+    const { tx, once: _once, each: _each, ...options } = request.options ?? {}
+    // Encoded anew: a codec may bind a payload to the id of its job.
+    const own: DispatchRequest = { ...request, options: { ...options, id } }
+    const job = await prepare(own, parent, meta ? { ...deps, meta } : deps)
+    const { log } = await deps.connected()
+    const times = resolvedJob(request.job).unique?.debounce
+    if (!times) return undefined
+    const answer = await withIds([id], () => log.debounce(id, job.payload, times, tx))
+    if (answer.status === 'started') return undefined
+    await announceIn(tx, answer.ticket ? [answer.ticket] : [])
+    return { id, status: 'replaced' }
   }
 
   async function dispatchAll(
@@ -138,10 +171,12 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     if (jobs.length === 0) return []
     const ids = jobs.map(({ id }) => id)
     const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
-    const receipts = jobs.map((job, index) => toReceipt(job, appended[index]))
-    const tickets = pickTickets(appended)
-    if (tx === undefined) await publish(tickets)
-    else uncommitted.add(tickets)
+    const receipts = await eachInTurn(jobs, (job, index) => {
+      if (findHolder(job, appended[index]) === undefined) return toReceipt(job, appended[index])
+      const { options, ...request } = requests[index] as RequestOfJob
+      return dispatchOne({ ...request, options: { ...options, tx } }, undefined, meta)
+    })
+    await announceIn(tx, pickTickets(appended))
     return receipts
   }
 
@@ -173,6 +208,19 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       await Promise.all([plain.close(), keyed.close(), children.close()])
     },
   }
+}
+
+/** One after the other, so that of two payloads for one job the later one stays. Plain jobs wait for nothing. */
+async function eachInTurn<T, R>(
+  items: readonly T[],
+  run: (item: T, index: number) => R | Promise<R>,
+): Promise<R[]> {
+  const results: R[] = []
+  for (const [index, item] of items.entries()) {
+    const result = run(item, index)
+    results.push(result instanceof Promise ? await result : result)
+  }
+  return results
 }
 
 /** Tells observers of a call, and gives it what they write into the meta. */
@@ -287,6 +335,12 @@ function toReceipt(job: NewJob, appended: Appended | undefined): Receipt<unknown
   throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${why}`, {
     ids: [job.id],
   })
+}
+
+/** The job whose payload a debounced dispatch replaces, if one waits. */
+function findHolder(job: NewJob, appended: Appended | undefined): string | undefined {
+  if (job.unique?.debounced !== true || appended?.status !== 'duplicate') return undefined
+  return appended.id === job.id ? undefined : appended.id
 }
 
 /** True also for a job that an ordering key blocks: only the log knows that. */

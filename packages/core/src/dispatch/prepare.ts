@@ -5,7 +5,7 @@ import type { ResolvedJob } from '../define/policy.ts'
 import { durationMs } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
-import type { NewJob } from '../job/job.ts'
+import type { Debounce, NewJob } from '../job/job.ts'
 import { lanes } from '../job/lane.ts'
 import { toJson } from '../json.ts'
 import { momentMs } from '../moment.ts'
@@ -75,7 +75,7 @@ export function prepare(
     meta: mergeMeta(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
     ordering,
     unique,
-    due: resolveDue(what, options),
+    due: resolveDue(what, options, policy.unique?.debounce),
     expiresMs: policy.retry.untilMs,
     parentId: parent?.id,
     maxAttempts: policy.retry.attempts,
@@ -171,14 +171,26 @@ function resolveUnique(
   payload: unknown,
   options: DispatchOptions,
 ): NewJob['unique'] {
-  const { until = 'finished', forMs } = unique ?? {}
+  const { until = 'finished', forMs, debounce } = unique ?? {}
+  const rest = { until, forMs, ...(debounce ? { debounced: true } : {}) }
   if (options.uniqueKey !== undefined) {
-    return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), until, forMs }
+    return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), ...rest }
   }
-  return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), until, forMs }
+  return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), ...rest }
 }
 
-function resolveDue(name: string, { delay, at }: DispatchOptions): NewJob['due'] {
+function resolveDue(
+  name: string,
+  { delay, at }: DispatchOptions,
+  debounce: Debounce | undefined,
+): NewJob['due'] {
+  if (debounce) {
+    if (delay === undefined && at === undefined) return { delayMs: debounce.waitMs }
+    throw new ErrandError(
+      'E_OPTION',
+      `${name} is dispatched with ${delay === undefined ? 'at' : 'delay'}, but unique.debounce says when it is due; leave it out`,
+    )
+  }
   if (at === undefined) {
     return delay === undefined ? undefined : { delayMs: durationMs(delay, `delay of ${name}`) }
   }

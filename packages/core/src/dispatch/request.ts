@@ -16,9 +16,12 @@ export type DispatchOptions = JobOptions & {
 
 /** What `dispatch` answers: the job is durable (with `tx`: once that has committed). */
 export interface Receipt<Result> {
-  /** The id of the job that was added; for a duplicate, that of the live job that holds the unique key or has this id. */
+  /**
+   * The id of the job that was added; for a duplicate, that of the live job that holds the unique key or has this id; for a
+   * replaced payload (`unique.debounce`), that of the job which has it now.
+   */
   readonly id: string
-  readonly status: 'added' | 'duplicate'
+  readonly status: 'added' | 'duplicate' | 'replaced'
   readonly [types]?: Result
 }
 

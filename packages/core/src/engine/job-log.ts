@@ -1,6 +1,6 @@
 import { ErrandError } from '../errors.ts'
 import type { NewJob } from '../job/job.ts'
-import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
+import type { Appended, AppendOptions, Debounced, JobLog, Topic } from '../ports/job-log.ts'
 import type { Logger } from '../logging.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
@@ -8,6 +8,7 @@ import { beat } from './beat.ts'
 import { calls } from './calls.ts'
 import type { Call } from './calls.ts'
 import { DamagedRow } from './damaged-row.ts'
+import { debounce } from './debounce.ts'
 import { claim, leaseholder, take } from './grant.ts'
 import * as history from './history.ts'
 import { passNotedKeys } from './keys.ts'
@@ -78,6 +79,10 @@ export function engineLog(given: EngineHost): JobLog {
       const appended = await (atomic ? write(jobs) : inChunks(jobs, write))
       if (wake) await host.notify(wake)
       return appended
+    },
+    debounce: (id, payload, times, tx) => {
+      const rules: Rules<Debounced> = (store, now) => debounce(store, now, id, payload, times)
+      return tx ? host.inside(tx, rules, calls.operate([id])) : host.write(rules, calls.operate([id]))
     },
     claim: (tickets, max, by, request, options) =>
       host.write(

@@ -5,6 +5,14 @@ import type { QueueName } from './ticket.ts'
 export type OnCrash = 'retry' | 'fail'
 export type OnFailure = 'block' | 'skip'
 
+/** How long a job waits for a newer payload. */
+export interface Debounce {
+  /** After the newest dispatch. */
+  readonly waitMs: number
+  /** After the first one. */
+  readonly atMostMs: number
+}
+
 /** The part of the policy that the row stores, because the log must know it without the job definition. */
 export interface StoredPolicy {
   /** Attempts, the first included. */
@@ -31,7 +39,13 @@ export interface NewJob extends StoredPolicy {
   readonly meta: Readonly<Record<string, string>>
   readonly ordering?: { readonly key: string; readonly onFailure: OnFailure } | undefined
   readonly unique?:
-    | { readonly key: string; readonly until: 'finished' | 'started'; readonly forMs?: number | undefined }
+    | {
+        readonly key: string
+        readonly until: 'finished' | 'started'
+        readonly forMs?: number | undefined
+        /** A dispatch that meets a waiting job replaces its payload. The log need not know. */
+        readonly debounced?: boolean | undefined
+      }
     | undefined
   /** When it becomes due: after a delay by the log's clock, or at a moment (ms since the epoch). Neither: at once. */
   readonly due?: { readonly delayMs: number } | { readonly at: number } | undefined

@@ -1,5 +1,5 @@
 import type { Claim, Fence, RequestId, Verdict, WorkerRef } from '../job/claim.ts'
-import type { NewJob, StoredJob } from '../job/job.ts'
+import type { Debounce, NewJob, StoredJob } from '../job/job.ts'
 import type { FailureCause, Refused, Settled, Settlement } from '../job/outcome.ts'
 import type { Lane } from '../job/lane.ts'
 import type { JobState } from '../job/state.ts'
@@ -40,6 +40,13 @@ export interface JobLog extends History, Operations, Schedules {
    * With `tx` it is a statement of the caller's transaction, and always atomic.
    */
   append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]>
+
+  /**
+   * Gives a job that has not started a newer payload. If it is scheduled, it is due `waitMs` from now, and at the latest
+   * `atMostMs` after it was dispatched. `started`: it runs, has ended, or is not there, and nothing has changed. With `tx` it is a
+   * statement of the caller's transaction. May wait for a row that another transaction has locked.
+   */
+  debounce(id: string, payload: Encoded, debounce: Debounce, tx?: Transaction): Promise<Debounced>
 
   /**
    * Checks tickets and claims at most `max` of the runnable ones, the first ones first. Throws `E_LEASE_OUT` when the worker's
@@ -168,6 +175,10 @@ export type Appended =
   | { readonly id: string; readonly status: 'refused'; readonly why: string }
   /** Not stored, with `passLocked`: another transaction holds its ordering or unique key. Ask again. */
   | { readonly id: string; readonly status: 'locked' }
+
+export type Debounced =
+  /** The ticket of a job that is ready now and was not before. */
+  { readonly status: 'replaced'; readonly ticket: Ticket | undefined } | { readonly status: 'started' }
 
 export interface ClaimOptions {
   /**

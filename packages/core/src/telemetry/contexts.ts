@@ -14,7 +14,7 @@ export interface DispatchContext {
   /** Written by an observer at the start: becomes part of the jobs' meta, below what the call itself gives. */
   readonly meta: Record<string, string>
   /** Known at the end, one for each name. */
-  receipts?: readonly { readonly id: string; readonly status: 'added' | 'duplicate' }[]
+  receipts?: readonly { readonly id: string; readonly status: 'added' | 'duplicate' | 'replaced' }[]
   error?: unknown
 }
 

@@ -24,6 +24,7 @@ const files = [
   'replay',
   'skip',
   'change',
+  'debounce',
   'prune',
   'schedules',
 ] as const

@@ -43,6 +43,22 @@ export function describeTransactions(harness: JobLogHarness): void {
       expect(tickets).toEqual([on.ticket(job)])
     })
 
+    it('a payload that is replaced inside a transaction counts once it has committed', async () => {
+      const on = await scene()
+      const job = await on.add({ due: { delayMs: 3_600_000 } })
+      const newer = { codec: 'json', text: '{"text":"newer"}' }
+      const times = { waitMs: 7_200_000, atMostMs: 7_200_000 }
+      const { tx, rollback } = await begin(on)
+      expect(await on.log.debounce(job.id, newer, times, tx)).toMatchObject({ status: 'replaced' })
+      await rollback()
+      expect((await on.record(job)).payload).toEqual(job.payload)
+      const second = await begin(on)
+      await on.log.debounce(job.id, newer, times, second.tx)
+      expect((await on.record(job)).payload).toEqual(job.payload)
+      await second.commit()
+      expect((await on.record(job)).payload).toEqual(newer)
+    })
+
     it('a job that is dispatched inside a transaction that rolls back never was', async () => {
       const on = await scene()
       const { tx, rollback } = await begin(on)

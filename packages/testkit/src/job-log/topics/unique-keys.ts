@@ -156,5 +156,78 @@ export function describeUniqueKeys(harness: JobLogHarness): void {
       }, 'the job is pruned')
       expect(await offer(on)).toBe('added')
     })
+
+    describe('of a debounced job', () => {
+      const times = { waitMs: 3_600_000, atMostMs: 7_200_000 }
+      const newer = { codec: 'json', text: '{"text":"newer"}' }
+      const add = (on: Scene, overrides: Partial<NewJob> = {}): Promise<NewJob> =>
+        on.add({ unique: started, due: { delayMs: times.waitMs }, ...overrides })
+
+      it('the newest payload replaces that of the job that waits, and puts it off', async () => {
+        const on = await scene()
+        const job = await add(on, { due: { delayMs: 60_000 } })
+        const before = await on.now()
+        expect(await on.log.debounce(job.id, newer, times)).toEqual({ status: 'replaced', ticket: undefined })
+        const record = await on.record(job)
+        expect(record).toMatchObject({ state: 'scheduled', payload: newer })
+        expect(record.runAt).toBeGreaterThanOrEqual(before + times.waitMs)
+        expect(record.runAt).toBeLessThanOrEqual((await on.now()) + times.waitMs)
+        const event = (await on.events(job)).at(-1)
+        expect(event).toMatchObject({
+          type: 'changed',
+          data: { by: 'debounce', changed: ['runAt', 'payload'] },
+        })
+      })
+
+      it('a steady stream does not put it off for longer than its bound after the first dispatch', async () => {
+        const on = await scene()
+        const job = await add(on)
+        const { dispatchedAt } = await on.record(job)
+        await on.log.debounce(job.id, newer, { waitMs: 7_200_000, atMostMs: 3_600_001 })
+        expect((await on.record(job)).runAt).toBe(dispatchedAt + 3_600_001)
+        const ticket = on.ticket(job)
+        const now = { waitMs: 3_600_000, atMostMs: 0 }
+        expect(await on.log.debounce(job.id, newer, now)).toEqual({ status: 'replaced', ticket })
+        expect(await on.state(job)).toBe('ready')
+        // Ready as it is, its ticket is out: the next dispatch needs no other one.
+        expect(await on.log.debounce(job.id, newer, times)).toEqual({ status: 'replaced', ticket: undefined })
+        expect(await on.state(job)).toBe('ready')
+        const [claim] = await on.take(await on.worker())
+        expect(claim?.job).toMatchObject({ id: job.id, payload: newer })
+      })
+
+      it('a stream of dispatches does not hide that the ticket of a ready job is lost', async () => {
+        const on = await scene()
+        const job = await on.add({ unique: started, publishGraceMs: 0 })
+        await on.log.debounce(job.id, newer, times)
+        const { tickets } = await on.sweepUntil(async () => true, { republish: true })
+        expect(tickets).toEqual([on.ticket(job)])
+      })
+
+      it('once it has started, or has ended, nothing is replaced', async () => {
+        const on = await scene()
+        const job = await on.add({ unique: started })
+        const worker = await on.worker()
+        const claim = await on.claim(worker, job)
+        expect(await on.log.debounce(job.id, newer, times)).toEqual({ status: 'started' })
+        await on.settle(worker, claim, outcomes.succeed())
+        expect(await on.log.debounce(job.id, newer, times)).toEqual({ status: 'started' })
+        expect(await on.log.debounce(on.newJob().id, newer, times)).toEqual({ status: 'started' })
+        expect((await on.record(job)).payload).toEqual(job.payload)
+      })
+
+      it('behind an ordering key it is blocked when its time has come, and stays in its line', async () => {
+        const on = await scene()
+        const ordering = { key: 'k', onFailure: 'block' } as const
+        const first = await on.add({ ordering })
+        const job = await add(on, { ordering })
+        await on.log.debounce(job.id, newer, { waitMs: 1, atMostMs: 0 })
+        expect(await on.state(job)).toBe('blocked')
+        expect(await on.log.debounce(job.id, newer, times)).toEqual({ status: 'replaced', ticket: undefined })
+        expect(await on.state(job)).toBe('blocked')
+        await on.finish(await on.worker(), first)
+        expect(await on.state(job)).toBe('ready')
+      })
+    })
   })
 }
