@@ -4,6 +4,7 @@ import { settingsDefaults } from '../config/defaults.ts'
 import type { Context } from '../define/handler.ts'
 import { resolvedJob } from '../define/job.ts'
 import type { AnyJob, JobDefinition } from '../define/job.ts'
+import type { Tick } from '../define/schedule.ts'
 import type { JobView } from '../define/view.ts'
 import type { ChildOptions } from '../dispatch/request.ts'
 import { idMaker } from '../ids.ts'
@@ -29,6 +30,8 @@ export interface FakeContextOptions<In> {
   readonly meta?: Readonly<Record<string, string>> | undefined
   readonly tags?: readonly string[] | undefined
   readonly orderingKey?: string | undefined
+  /** The tick of a schedule. Default: it was dispatched by hand. */
+  readonly tick?: Tick | undefined
   /** Where `ctx.log` writes. Default: nowhere. */
   readonly logger?: Logger | undefined
 }
@@ -53,7 +56,7 @@ export interface FakeContext<Result> extends Context<Result> {
   stop(): void
 }
 
-const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'logger']
+const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'tick', 'logger']
 
 /** A logger that says nothing. */
 export const silentLogger: Logger = {
@@ -149,6 +152,7 @@ function makeView(job: AnyJob, options: FakeContextOptions<unknown>): JobView {
     orderingKey: options.orderingKey,
     meta: options.meta ?? {},
     dispatchedAt: new Date(),
+    ...(options.tick ? { tick: options.tick } : {}),
     payload: options.payload,
   }
 }

@@ -67,3 +67,10 @@ test('the test decides when the signals abort', () => {
   ctx.abort()
   expect(ctx.signal.reason).toMatchObject({ code: 'E_CANCELLED' })
 })
+
+test('a handler of a schedule is told its tick', () => {
+  const tick = { schedule: 'nightly', at: new Date(), previous: undefined, missed: 0 }
+  const ctx = fakeContext(resize, { tick, payload: { file: 'a' } })
+  expect(ctx.tick).toEqual(tick)
+  expect(fakeContext(resize).tick).toBeUndefined()
+})

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import {
   defineConfig,
   defineJob,
+  defineSchedule,
   defineWorker,
   exponential,
   fixed,
@@ -225,4 +226,29 @@ test('configurations', () => {
   defineConfig({ logs: 'sqlite:./a.db' })
   // @ts-expect-error -- an object of another kind
   defineConfig({ log: { errand: 'driver', name: 'x', open: () => undefined } })
+})
+
+test('a schedule has the payload that its job takes, as a value or a function of the tick', () => {
+  defineSchedule({ name: 'a', job: thumbnail, every: '1h', payload: { file: 'a' } })
+  defineSchedule({
+    name: 'b',
+    job: thumbnail,
+    cron: '30 2 * * *',
+    payload: ({ at }) => ({ file: at.toISOString() }),
+  })
+  defineSchedule({ name: 'c', job: ping, at: new Date('2027-01-01') })
+  // @ts-expect-error -- the payload is missing
+  void (() => defineSchedule({ name: 'd', job: thumbnail, every: '1h' }))
+  // @ts-expect-error -- width is a number
+  void (() => defineSchedule({ name: 'e', job: thumbnail, every: '1h', payload: { file: 'a', width: '3' } }))
+  // @ts-expect-error -- the function returns no payload of the job
+  void (() => defineSchedule({ name: 'f', job: thumbnail, every: '1h', payload: () => ({ fiel: 'a' }) }))
+  // @ts-expect-error -- ping takes none
+  void (() => defineSchedule({ name: 'g', job: ping, every: '1h', payload: { file: 'a' } }))
+  // @ts-expect-error -- the times are missing
+  void (() => defineSchedule({ name: 'h', job: ping }))
+  // @ts-expect-error -- no such policy
+  void (() => defineSchedule({ name: 'i', job: ping, every: '1h', missed: 'all' }))
+  // @ts-expect-error -- a schedule says when
+  void (() => defineSchedule({ name: 'j', job: ping, every: '1h', options: { delay: '1h' } }))
 })
