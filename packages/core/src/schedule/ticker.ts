@@ -57,6 +57,8 @@ export class Ticker {
   readonly known: KnownSchedules
   readonly #parts: TickerParts
   readonly #failures = new Map<string, number>()
+  /** Those that the log has from somebody else. Each is said once. */
+  readonly #unused = new Set<string>()
   #startedAt: number | undefined
 
   constructor(parts: TickerParts) {
@@ -109,10 +111,12 @@ export class Ticker {
   ): ScheduleChange | undefined {
     const { workerId, logger } = this.#parts
     if (record?.isDeclared === false) {
-      logger.warn(
-        { schedule: name },
-        'this schedule was set at run time, and the one of the code is not used',
-      )
+      if (!this.#unused.has(name))
+        logger.warn(
+          { schedule: name },
+          'a schedule of this name was set at run time, so the one of the code is not used; remove it (errand schedules remove) or rename one',
+        )
+      this.#unused.add(name)
       return undefined
     }
     const before = record && this.#read(record)

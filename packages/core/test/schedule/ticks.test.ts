@@ -250,6 +250,20 @@ describe('schedules', () => {
     expect(await times()).toBe('every 1h')
   })
 
+  test('one that was set at run time goes before one of the code with its name, and the worker says so once', async () => {
+    await using on = scene()
+    await on.errand.schedules.set({ name: 'hourly', job: chore, every: '2h' }, 'ada')
+    await on.work({ handlers: [on.note], schedules: [hourly] })
+    await on.clock.advance(2.5 * hourMs)
+    await eventually(() => expect(moments(on.ticks)).toEqual(['2026-01-01T02:00']))
+    expect(on.lines.filter(({ message }) => message?.includes('set at run time') === true)).toHaveLength(1)
+    await on.errand.schedules.remove('hourly')
+    await on.clock.advance(hourMs)
+    await eventually(() => expect(moments(on.ticks)).toEqual(['2026-01-01T02:00', '2026-01-01T03:00']))
+    const claimed = on.errand.schedules.set({ name: 'hourly', job: chore, every: '2h' }, 'ada')
+    await expect(claimed).rejects.toThrow('is declared by the code of workers')
+  })
+
   test('what is no longer declared by any worker is dormant, and does not tick', async () => {
     await using on = scene()
     const first = await on.work({ handlers: [on.note], schedules: [hourly] })
