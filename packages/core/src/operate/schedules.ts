@@ -10,10 +10,10 @@ import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import type { ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
-import { addAct, areSameRules, asSchedulePayload, createBody, readBody, writeBody } from '../schedule/body.ts'
+import { addAct, asSchedulePayload, createBody, readBody, writeBody } from '../schedule/body.ts'
 import type { Act, Overlap, ScheduleBody } from '../schedule/body.ts'
 import type { Missed } from '../schedule/due-tick.ts'
-import { findNext } from '../schedule/find-next.ts'
+import { findNext, findNextUnder } from '../schedule/find-next.ts'
 import type { StoredTimes } from '../schedule/times.ts'
 import type { OperateDeps } from './connection.ts'
 import { toNote } from './filter.ts'
@@ -187,11 +187,10 @@ export function createSchedules(deps: OperateDeps): Schedules {
             `schedule "${name}" is declared by the code of workers; give this one another name, or remove it there and here`,
           )
         const before = record ? readBody(record) : createBody(id, rules)
-        const isSame = record !== undefined && areSameRules(before.rules, rules)
         const body: ScheduleBody = {
           ...before,
           rules,
-          nextAt: isSame ? before.nextAt : findNext(rules, Math.max(before.lastAt ?? 0, now)),
+          nextAt: record ? findNextUnder(rules, before, now) : findNext(rules, now),
           payload:
             json && 'text' in json
               ? await codec.encode(json.text, asSchedulePayload(before.uid, name))

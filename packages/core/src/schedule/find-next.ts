@@ -1,8 +1,23 @@
-import type { ScheduleRules } from './body.ts'
+import { canonicalJson } from '../json.ts'
+import type { ScheduleBody, ScheduleRules } from './body.ts'
 import { nextTick } from './next.ts'
 
 /** The first tick after a moment, if it is not after the end. */
 export function findNext({ times, endMs }: ScheduleRules, afterMs: number): number | undefined {
   const next = nextTick(times, afterMs)
   return next === undefined || next > (endMs ?? Infinity) ? undefined : next
+}
+
+/** When a schedule goes on whose rules are replaced. If its times stay, so does its next tick: one that is due is not lost. */
+export function findNextUnder(
+  rules: ScheduleRules,
+  { rules: before, nextAt, lastAt = 0 }: ScheduleBody,
+  now: number,
+): number | undefined {
+  return writeTimes(before) === writeTimes(rules) ? nextAt : findNext(rules, Math.max(lastAt, now))
+}
+
+/** Compared as JSON, because one of them may come from a log. */
+function writeTimes({ times, endMs }: ScheduleRules): string {
+  return canonicalJson(JSON.stringify({ times, endMs }))
 }

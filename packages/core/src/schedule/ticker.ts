@@ -18,7 +18,7 @@ import { jittered, supervised } from '../supervise.ts'
 import { areSameRules, asSchedulePayload, createBody, readBody, writeBody } from './body.ts'
 import type { ScheduleBody } from './body.ts'
 import { findDueTick } from './due-tick.ts'
-import { findNext } from './find-next.ts'
+import { findNext, findNextUnder } from './find-next.ts'
 import { findJitter, makeTickId, makeTriggerId } from './tick.ts'
 import { formatTick } from './tick-meta.ts'
 
@@ -135,7 +135,7 @@ export class Ticker {
     }
     const isNewer = (this.#startedAt ?? now) > (before.declarerStartedAt ?? 0)
     if (record.declarerLives && !isNewer) return undefined
-    const nextAt = findNext(rules, Math.max(before.lastAt ?? 0, now))
+    const nextAt = findNextUnder(rules, before, now)
     return { name, after: record.revision, to: writeBody(row, { ...before, ...declared, rules, nextAt }) }
   }
 

@@ -264,6 +264,28 @@ describe('schedules', () => {
     await expect(claimed).rejects.toThrow('is declared by the code of workers')
   })
 
+  test('a tick that was missed is not lost when the next version changes all but the times', async () => {
+    await using on = scene()
+    const version = (more: { readonly overlap?: 'skip'; readonly jitter?: '1s' }): ScheduleDefinition =>
+      defineSchedule({ name: 'changing', job: chore, every: '1h', ...more })
+    const first = await on.work({ handlers: [on.note], schedules: [version({})] })
+    await on.errand.schedules.set({ name: 'set', job: chore, every: '1h' }, 'a test')
+    await on.clock.advance(0.5 * hourMs)
+    const stopped = first.stop()
+    await on.clock.advance(0)
+    await stopped
+    await on.clock.advance(hourMs)
+    await on.errand.schedules.set({ name: 'set', job: chore, every: '1h', overlap: 'skip' }, 'a test')
+    await on.work({ handlers: [on.note], schedules: [version({ overlap: 'skip', jitter: '1s' })] })
+    await on.clock.advance(60_000)
+    await eventually(() => expect(on.ticks).toHaveLength(2))
+    expect(moments(on.ticks)).toEqual(['2026-01-01T01:00', '2026-01-01T01:00'])
+    expect(await on.errand.schedules.list()).toMatchObject([
+      { name: 'changing', overlap: 'skip', jitterMs: 1_000 },
+      { name: 'set', overlap: 'skip' },
+    ])
+  })
+
   test('what is no longer declared by any worker is dormant, and does not tick', async () => {
     await using on = scene()
     const first = await on.work({ handlers: [on.note], schedules: [hourly] })
