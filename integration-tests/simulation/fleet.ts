@@ -119,6 +119,7 @@ export class Fleet {
     return defineWorker({
       handlers: [...handlers, ...this.#probe.handlersIn(process, worker)],
       ...settings,
+      schedules: scenario.schedules?.[isOld ? 'older' : 'newer'] ?? [],
       ...(chance.happens(0.3) ? { after: () => undefined, failing: () => undefined } : {}),
     })
   }

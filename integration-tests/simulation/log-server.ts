@@ -6,6 +6,7 @@ import type { JobLog, LogFactory, Topic, Verdict } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
 import type { Faults } from './faults.ts'
 import type { SimulatedProcess } from './process.ts'
+import type { ScheduleStory } from './schedule-story.ts'
 import type { Rows } from './store.ts'
 import type { World } from './world.ts'
 
@@ -25,6 +26,7 @@ export class LogServer {
   /** How far its clock is ahead of the true time. */
   aheadMs = 0
   readonly #rows: Rows
+  readonly #story: ScheduleStory
   readonly #aside: (text: string) => void
   readonly #world: World
   readonly #faults: Faults
@@ -35,8 +37,9 @@ export class LogServer {
   #wentDown = new AbortController()
 
   /** @param aside is called with a job that was set aside because of its row: that must never happen here */
-  constructor(world: World, faults: Faults, rows: Rows, aside: (text: string) => void) {
+  constructor(world: World, faults: Faults, rows: Rows, story: ScheduleStory, aside: (text: string) => void) {
     this.#rows = rows
+    this.#story = story
     this.#aside = aside
     this.#world = world
     this.#faults = faults
@@ -103,7 +106,8 @@ export class LogServer {
   }
 
   #client(process: SimulatedProcess): JobLog {
-    const calls = Object.entries(this.#engine).map(([name, call]: [string, unknown]) => [
+    const engine = { ...this.#engine, ...this.#schedules(process) }
+    const calls = Object.entries(engine).map(([name, call]: [string, unknown]) => [
       name,
       typeof call === 'function'
         ? (...given: never[]) => this.#call(process, name, () => (call as Call)(...given), given)
@@ -114,6 +118,22 @@ export class LogServer {
       wakeups: (topics, signal) => this.#wakeups(process, topics, signal),
       close: async () => undefined,
     }
+  }
+
+  /** The schedules of the log as one process reads and writes them. */
+  #schedules(process: SimulatedProcess): Pick<JobLog, 'readSchedules' | 'saveSchedules'> {
+    const engine = this.#engine
+    const readSchedules: JobLog['readSchedules'] = async (names) => {
+      const answer = await engine.readSchedules(names)
+      this.#story.read(process, names, answer)
+      return answer
+    }
+    const saveSchedules: JobLog['saveSchedules'] = async (changes) => {
+      const answers = await engine.saveSchedules(changes)
+      this.#story.saved(process, changes, answers, this.store, this.now())
+      return answers
+    }
+    return { readSchedules, saveSchedules }
   }
 
   #call(

@@ -18,8 +18,9 @@ const meddling = [
   'repair',
   'stopWorker',
 ] as const
+const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set'] as const
 const moving = ['move', 'move', 'cancelMove'] as const
-type Action = (typeof meddling)[number] | (typeof moving)[number]
+type Action = (typeof meddling)[number] | (typeof moving)[number] | (typeof scheduling)[number]
 const longestPauseMs = 2_000
 
 /** An operator who changes jobs, queues and workers with Errand's own functions. */
@@ -27,14 +28,20 @@ export class Operator {
   readonly #stage: Stage
   readonly #apps: Dispatching
   readonly #actions: readonly Action[]
+  /** How often schedules were triggered, by name. */
+  readonly triggers = new Map<string, { asked: number; answered: number }>()
   #active = 0
   #isOver = false
 
   constructor(stage: Stage, apps: Dispatching) {
     this.#stage = stage
     this.#apps = apps
-    const { operated, moves } = stage.scenario
-    this.#actions = [...(operated ? meddling : []), ...(moves ? moving : [])]
+    const { operated, moves, schedules } = stage.scenario
+    this.#actions = [
+      ...(operated ? meddling : []),
+      ...(moves ? moving : []),
+      ...(schedules ? scheduling : []),
+    ]
     if (this.#actions.length > 0) this.#next()
   }
 
@@ -65,6 +72,7 @@ export class Operator {
     const id = answered.length > 0 ? chance.pick(answered).id : undefined
     try {
       const action = chance.pick(this.#actions)
+      const schedule = this.#pickSchedule()
       switch (action) {
         case 'cancel':
           if (id !== undefined) await errand.jobs.cancel(id, by)
@@ -90,6 +98,18 @@ export class Operator {
         case 'purge':
           await errand.queues.purge(queue, by)
           break
+        case 'pauseSchedule':
+          if (schedule !== undefined) await errand.schedules.pause(schedule, by)
+          break
+        case 'resumeSchedule':
+          if (schedule !== undefined) await errand.schedules.resume(schedule, by)
+          break
+        case 'trigger':
+          if (schedule !== undefined) await this.#trigger(errand, schedule)
+          break
+        case 'set':
+          await errand.schedules.set(chance.pick(this.#stage.scenario.schedules?.set ?? []), by)
+          break
         case 'repair':
           await errand.doctor({ repair: true })
           break
@@ -114,5 +134,18 @@ export class Operator {
       if (!isErrandError(error)) this.#stage.found('operator', String(error))
     }
     await instance.close()
+  }
+
+  #pickSchedule(): string | undefined {
+    const names = this.#stage.log.store.schedules().map(({ name }) => name)
+    return names.length === 0 ? undefined : this.#stage.world.chance.pick(names)
+  }
+
+  async #trigger({ schedules }: Peer['errand'], name: string): Promise<void> {
+    const count = this.triggers.get(name) ?? { asked: 0, answered: 0 }
+    this.triggers.set(name, count)
+    count.asked += 1
+    await schedules.trigger(name, by)
+    count.answered += 1
   }
 }

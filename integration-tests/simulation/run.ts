@@ -1,5 +1,5 @@
 import { isFinal } from '@errand/core/ports'
-import { readHistory } from '@errand/testkit/history'
+import { readDispatched, readHistory } from '@errand/testkit/history'
 import { check } from './checks.ts'
 import { Dispatching } from './dispatching.ts'
 import { Fleet } from './fleet.ts'
@@ -7,6 +7,7 @@ import { Follower } from './follower.ts'
 import { enterWorld } from './globals.ts'
 import { Operator } from './operator.ts'
 import { Probe } from './probe.ts'
+import { ScheduleKeeper } from './schedule-keeper.ts'
 import { Stage } from './stage.ts'
 import type { Wrong } from './stage.ts'
 import type { StoreKind } from './store.ts'
@@ -79,28 +80,30 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   const follower = new Follower(stage)
   const operator = new Operator(stage, apps)
   const trouble = new Trouble(stage, fleet, apps, follower)
+  const keeper = new ScheduleKeeper(stage)
   await world.until(() => false, scenario.troubleMs)
 
   world.note('', 'ALL TROUBLE ENDS')
-  const endMs = world.nowMs
   operator.end()
   trouble.end()
   fleet.upgrade()
   keepResumed(stage)
+  await keeper.run()
+  const endMs = world.nowMs
   let lookMs = 0
   let isDone = false
   let last = { position: '', ms: world.nowMs }
   const isOver = (): boolean => {
     if (world.nowMs < lookMs) return false
     lookMs = world.nowMs + lookEveryMs
-    isDone = apps.isDone && operator.isDone && isQuiet(stage)
+    isDone = apps.isDone && operator.isDone && keeper.isDone && isQuiet(stage)
     const position = String(log.store.span()[1])
     if (position !== last.position) last = { position, ms: world.nowMs }
     return isDone || (scenario.unreadable !== undefined && world.nowMs - last.ms > nextEventWithinMs)
   }
   await world.until(isOver, scenario.unreadable === undefined ? quietWithinMs : overdueWithinMs)
   if (!isDone) {
-    for (const text of unfinished(stage, apps)) stage.found('liveness', text)
+    for (const text of unfinished(stage, apps, keeper)) stage.found('liveness', text)
   }
   quiet(world.nowMs - endMs)
 
@@ -109,6 +112,10 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   await world.until(() => untold().length === 0 && follower.hasSeen(log.store.span()[1]), watchersMs)
   for (const id of untold()) {
     stage.found('result', `job ${id} has ended, and who waits for it has not been told`)
+  }
+  if (scenario.schedules) {
+    const ids = await readDispatched(log.direct)
+    stage.story.check(log.store, ids, keeper.live, operator.triggers)
   }
   follower.check((await readHistory(log.direct)).map(({ cursor }) => cursor))
 
@@ -143,10 +150,11 @@ function waitingBehindFailed({ store }: Stage['log']): number {
   return store.blockedKeys(1_000).reduce((sum, { waiting }) => sum + waiting, 0)
 }
 
-function unfinished({ log, servedBrokers }: Stage, apps: Dispatching): string[] {
+function unfinished({ log, servedBrokers }: Stage, apps: Dispatching, keeper: ScheduleKeeper): string[] {
   const left = [...log.store.counts()].map(([queue, counts]) => `${queue}: ${JSON.stringify(counts)}`)
   return [
     ...(apps.isDone ? [] : ['a dispatch has no answer']),
+    ...(keeper.isDone ? [] : ['a trigger of a schedule has no job']),
     ...servedBrokers.flatMap(({ isEmpty, place }) => (isEmpty ? [] : [`broker ${place} still has tickets`])),
     ...(left.length > 0 ? [`jobs are left, in ${left.join(', ')}`] : []),
   ]

@@ -3,6 +3,8 @@ import type { JobOptions } from '@errand/core'
 import type { Chance } from './chance.ts'
 import { briefPayload, defineJobs, newPayload } from './jobs.ts'
 import type { Payload, SimulatedJob } from './jobs.ts'
+import { planSchedules } from './schedule-plan.ts'
+import type { SchedulePlan } from './schedule-plan.ts'
 
 export const driverUrls = ['simulated:a', 'simulated:b', 'database'] as const
 export type DriverUrl = (typeof driverUrls)[number]
@@ -53,6 +55,7 @@ export class Scenario {
   readonly followed: boolean
   /** Some workers are of an older version, and do not know every job. */
   readonly rolling: boolean
+  readonly schedules: SchedulePlan | undefined
   /** How long things go wrong. */
   readonly troubleMs: number
 
@@ -63,20 +66,24 @@ export class Scenario {
     this.jobs = defineJobs(chance, this.queues, hasBrief)
     this.dispatchers = chance.whole(1, 2)
     this.served = isPartial ? this.queues.map((queue) => [queue]) : [this.queues]
-    this.workers = Math.max(this.served.length, chance.pick([1, 1, 2, 2, 3]))
+    const workers = Math.max(this.served.length, chance.pick([1, 1, 2, 2, 3]))
     this.driver = chance.happens(0.2) ? 'database' : 'simulated:a'
     this.unreadable =
       isPartial && this.driver !== 'database' && chance.happens(0.7) ? chance.pick(this.queues) : undefined
     this.moves = chance.happens(0.15) && this.unreadable === undefined
     this.operated = chance.happens(0.4)
     this.followed = chance.happens(0.25)
-    this.rolling = chance.happens(0.15)
+    const rolling = chance.happens(0.15)
     this.troubleMs = chance.pick([3_000, 8_000, 16_000])
     const count = chance.whole(2, 14)
     this.dispatches = [
       ...Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs)),
       ...(hasBrief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
     ]
+    this.schedules = planSchedules(seed, chance, this.jobs)
+    const hasVersions = this.schedules !== undefined && chance.happens(0.6)
+    this.rolling = rolling || hasVersions
+    this.workers = hasVersions ? Math.max(2, workers) : workers
   }
 }
 

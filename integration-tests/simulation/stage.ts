@@ -3,6 +3,7 @@ import { Faults } from './faults.ts'
 import { Ledger } from './ledger.ts'
 import { LogServer } from './log-server.ts'
 import { Scenario } from './scenario.ts'
+import { ScheduleStory } from './schedule-story.ts'
 import { openRows } from './store.ts'
 import type { Rows, StoreKind } from './store.ts'
 import { World } from './world.ts'
@@ -21,6 +22,8 @@ export class Stage {
   readonly log: LogServer
   readonly brokers: readonly Broker[]
   readonly ledger = new Ledger()
+  /** What became of the schedules. */
+  readonly story = new ScheduleStory((text) => this.found('schedule', text))
   readonly wrong: Wrong[] = []
   readonly #rows: Rows
 
@@ -30,7 +33,9 @@ export class Stage {
     this.scenario = new Scenario(seed, chance)
     this.faults = new Faults(chance)
     this.#rows = openRows(store)
-    this.log = new LogServer(this.world, this.faults, this.#rows, (text) => this.found('aside', text))
+    this.log = new LogServer(this.world, this.faults, this.#rows, this.story, (text) =>
+      this.found('aside', text),
+    )
     const wrong = (text: string): void => this.found('ack', text)
     const { unreadable } = this.scenario
     this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong, unreadable))
