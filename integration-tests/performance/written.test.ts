@@ -3,8 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { defineJob, handle } from '@errand/core'
-import type { Errand } from '@errand/core'
+import { defineJob, defineSchedule, handle } from '@errand/core'
+import type { Errand, WorkerDefinition } from '@errand/core'
 import { until } from '@errand/testkit'
 import { startPrivatePostgres } from '../services/private-postgres.ts'
 import { ceilings } from './ceilings.ts'
@@ -30,6 +30,9 @@ const keyed = defineJob({
   payload,
   order: { key: ({ index }) => `key ${index % 100}` },
 })
+const plain = defineJob({ name: 'written.plain' })
+/** No tick comes while the test runs. */
+const inHalfADay = new Date(Date.now() + 43_200_000)
 const text = 'the quick brown fox jumps over the lazy dog while five boxing wizards watch, '
   .repeat(3)
   .slice(0, 176)
@@ -64,20 +67,53 @@ describe.skipIf(server === undefined)('what PostgreSQL writes', () => {
     const handlers = Array.from({ length: 100 }, (_, at) =>
       handle(defineJob({ name: `idle.${at}`, queue: `idle${at}` }), () => {}),
     )
-    const worker = scene.errand.work({ concurrency: 50, handlers }, { signals: false })
-    await worker.ready
-    // Waits for the first acts of a worker, and for statistics, which sessions report once a second.
-    await sleep(3_000)
-    const before = await countCommits(scene)
-    const seconds = 8
-    await sleep(1_000 * seconds)
-    const perSecond = ((await countCommits(scene)) - before) / seconds
+    const perSecond = await measureIdle(scene, 1, { concurrency: 50, handlers })
     expect(perSecond).toBeLessThanOrEqual(ceilings.idleCommits)
     // At least it beats.
     expect(perSecond).toBeGreaterThan(0)
-    await worker.stop()
+  })
+
+  it('while a fleet with 10,000 schedules is idle is at most a commit a second more than without', async () => {
+    const handlers = [handle(plain, () => {})]
+    const schedules = Array.from({ length: 5_000 }, (_, at) =>
+      defineSchedule({ name: `declared-${at}`, job: plain, every: '1d', from: inHalfADay }),
+    )
+    await using without = await openPrivateScene(server!.url, 'without')
+    await using scene = await openPrivateScene(server!.url, 'schedules')
+    await scene.errand.schedules.set({ name: 'set-0', job: plain, every: '1d', from: inHalfADay }, 'the test')
+    await scene.ask(`insert into schedules.schedules (name, revision, due_at, job, declared, body)
+      select 'set-' || n, 1, due_at, job, declared, body
+        from schedules.schedules, generate_series(1, 4999) n where name = 'set-0'`)
+    const [few, many] = [
+      await measureIdle(without, 3, { handlers }),
+      await measureIdle(scene, 3, { handlers, schedules }, async () => {
+        const count = (): Promise<string> => scene.ask('select count(*) from schedules.schedules')
+        await until(async () => (await count()) === '10000', { what: 'all are declared' })
+      }),
+    ]
+    expect(many - few).toBeLessThanOrEqual(ceilings.idleSchedules)
   })
 })
+
+/** Commits in a second, of workers that have nothing to do. */
+async function measureIdle(
+  scene: PrivateScene,
+  workers: number,
+  definition: WorkerDefinition,
+  settled: () => Promise<void> = async () => {},
+): Promise<number> {
+  const fleet = Array.from({ length: workers }, () => scene.errand.work(definition, { signals: false }))
+  await Promise.all(fleet.map((worker) => worker.ready))
+  await settled()
+  // Waits for the first acts of a worker, and for statistics, which sessions report once a second.
+  await sleep(3_000)
+  const before = await countCommits(scene)
+  const seconds = 8
+  await sleep(1_000 * seconds)
+  const perSecond = ((await countCommits(scene)) - before) / seconds
+  await Promise.all(fleet.map((worker) => worker.stop()))
+  return perSecond
+}
 
 /** Bytes of the log, entries of indexes, and bytes of disk for each job of this kind. */
 async function measure(scene: PrivateScene, kind: typeof job): Promise<Written> {
