@@ -25,10 +25,15 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal
 }
 
-/** A request without an answer within this time, repetitions included, has failed. A long poll may take its wait on top. */
-const deadlineMs = 10_000
-/** If a first try has no answer by then, its connection may be dead: the next try uses another one. */
-const firstTryMs = 3_000
+/** How long the driver waits for SQS. */
+export interface Patience {
+  /** A request without an answer within this time, repetitions included, has failed. A long poll may take its wait on top. */
+  readonly deadlineMs: number
+  /** If a first try has no answer by then, its connection may be dead: the next try uses another one. */
+  readonly firstTryMs: number
+}
+
+export const usualPatience: Patience = { deadlineMs: 10_000, firstTryMs: 3_000 }
 /** How often a request is made in all. A poll is made once: its lane repeats it. */
 const mostTries = 4
 /** The first pause between two tries. It doubles; half of it is random. */
@@ -38,9 +43,11 @@ const pauseMs = 100
 export class Api {
   readonly #client: Client
   readonly #visibilitySeconds: number
+  readonly #patience: Patience
   readonly #closed = new AbortController()
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, patience: Patience = usualPatience) {
+    this.#patience = patience
     this.#client = new Client(settings)
     this.#visibilitySeconds = settings.visibilitySeconds
   }
@@ -66,7 +73,7 @@ export class Api {
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
     })
     const call = (abortSignal: AbortSignal) => this.#sdk.send(command, { abortSignal })
-    const { Messages } = await this.#within(waitSeconds * 1_000 + deadlineMs, call, signal)
+    const { Messages } = await this.#within(waitSeconds * 1_000 + this.#patience.deadlineMs, call, signal)
     return Messages ?? []
   }
 
@@ -129,6 +136,7 @@ export class Api {
       if (passing) this.#client.failed(error)
       return passing
     }
+    const { deadlineMs, firstTryMs } = this.#patience
     return this.#within(deadlineMs, (signal) => {
       let tries = 0
       const tried = (): Promise<T> => {

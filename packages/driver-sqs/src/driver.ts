@@ -2,6 +2,7 @@ import { buildDriver, IdlePolls, inTime, LaneSubscription, publishEach } from '@
 import { checkQueueName, ErrandError, lanes, systemClock } from '@errand/core/ports'
 import type { Driver, DriverContext, Lane, QueueName } from '@errand/core/ports'
 import { Api } from './api.ts'
+import type { Patience } from './api.ts'
 import { sqsErrors } from './errors.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Settings } from './options.ts'
@@ -14,8 +15,9 @@ const clock = systemClock
 /** How long a close waits for requests under way, after the subscriptions have closed. */
 const longestCloseMs = 700
 
-export function openDriver(settings: Settings, { log, logger }: DriverContext): Driver {
-  const api = new Api(settings)
+/** @param patience Tests wait longer on a busy machine. */
+export function openDriver(settings: Settings, { log, logger }: DriverContext, patience?: Patience): Driver {
+  const api = new Api(settings, patience)
   const queues = new Map<QueueName, readonly LaneQueue[]>()
   const polls = new IdlePolls()
 

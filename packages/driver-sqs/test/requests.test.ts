@@ -3,9 +3,14 @@ import type { Duration } from '@errand/core/ports'
 import { SqsFaults } from '@errand/testkit/sqs-faults'
 import { describe, expect, inject, it } from 'vitest'
 import { scaleLimit } from '@errand/testkit'
-import { Corner, drain, ids, publish, subscribe, tickets } from './sqs.ts'
+import { Corner, drain, ids, publish, subscribe, tickets, until } from './sqs.ts'
 
 const url = inject('sqs')
+
+/** How many long polls of 20 s, one after the other, may have begun on an idle lane since then: one, on a quiet machine. */
+function countLongPolls(sinceMs: number): number {
+  return 1 + Math.floor((performance.now() - sinceMs) / 20_000)
+}
 
 /** SQS bills only requests. */
 describe.skipIf(url === undefined).concurrent('the requests that the driver makes', () => {
@@ -48,25 +53,30 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
     await using _ = corner
     await publish(driver, tickets(10, 'media'))
     const subscription = await subscribe(driver, 'media')
+    const sinceMs = performance.now()
     const got = await subscription.next(10, AbortSignal.timeout(scaleLimit(10_000)))
     expect(got).toHaveLength(10)
+    let late = 0
     for (const delivery of got) {
+      if (performance.now() - sinceMs >= 10_000) late += 1
       await delivery.ack()
       // A round trip, in which a delete of its own would have been sent.
       await driver.depth('media')
     }
     await subscription.close()
-    // One; more only where ten round trips take longer than ten seconds.
-    expect(count('DeleteMessageBatch')).toBeLessThanOrEqual(2)
+    // What is acked within ten seconds goes together. Only a very slow machine takes longer for ten round trips.
+    expect(count('DeleteMessageBatch')).toBeLessThanOrEqual(1 + late)
   })
 
   it('gather deletes no longer than a ticket is hidden', async () => {
-    const { corner, driver, count } = scene('3s')
+    // Longer on a slow machine, and still less than the ten seconds that deletes gather otherwise.
+    const seconds = Math.min(8, Math.ceil(scaleLimit(3_000) / 1_000))
+    const { corner, driver, count } = scene(`${seconds}s`)
     await using _ = corner
     await publish(driver, tickets(1, 'media'))
     const subscription = await subscribe(driver, 'media')
     await drain(subscription, 1)
-    expect(await subscription.next(1, AbortSignal.timeout(4_000))).toEqual([])
+    expect(await subscription.next(1, AbortSignal.timeout((seconds + 1) * 1_000))).toEqual([])
     expect(count('DeleteMessageBatch')).toBe(1)
   })
 
@@ -74,12 +84,13 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
     const { corner, driver, count } = scene()
     await using _ = corner
     const subscription = await subscribe(driver, 'media')
+    const sinceMs = performance.now()
     for (let round = 0; round < 10; round += 1) {
       const [ticket] = await publish(driver, tickets(1, 'media'))
       expect(await drain(subscription, 1)).toEqual([ticket!.id])
     }
-    // Each lane was asked whether it has tickets, and then listened to.
-    expect(count(...perTicket)).toBeLessThanOrEqual(30 + 8)
+    // Each lane was asked whether it has tickets, and then listened to, for 20 s at a time.
+    expect(count(...perTicket)).toBeLessThanOrEqual(30 + 4 + 4 * countLongPolls(sinceMs))
   })
 
   // `integration-tests/sqs` counts them for a while, with whole workers.
@@ -98,11 +109,16 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
     )
     const subscription = await subscribe(driver, 'media')
     // A worker asks again and again: other queues of its pool want their turn, and it takes overdue jobs in between.
-    for (let ask = 0; ask < 15; ask += 1)
+    const ask = async (): Promise<void> =>
       expect(await subscription.next(10, AbortSignal.timeout(200))).toEqual([])
+    const sinceMs = performance.now()
+    await until(() => waits.length >= 8, { what: 'all lanes are listened to', pause: ask })
+    for (let asked = 0; asked < 15; asked += 1) await ask()
     // At first each lane is asked whether it has tickets.
-    expect(waits.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0, 20, 20, 20, 20])
-    expect(count('ReceiveMessage')).toBe(8)
+    const mostLong = 4 * countLongPolls(sinceMs)
+    expect(waits.filter((seconds) => seconds === 0)).toHaveLength(4)
+    expect(waits.filter((seconds) => seconds === 20).length).toBeLessThanOrEqual(mostLong)
+    expect(count('ReceiveMessage')).toBeLessThanOrEqual(4 + mostLong)
   })
 
   it('are none while the worker is busy', async () => {
@@ -111,6 +127,7 @@ describe.skipIf(url === undefined).concurrent('the requests that the driver make
     const subscription = await subscribe(driver, 'media')
     const [ticket] = await publish(driver, tickets(1, 'media'))
     expect(await drain(subscription, 1)).toEqual([ticket!.id])
+    await until(() => count('ReceiveMessage') >= 4, { what: 'all lanes were asked' })
     const before = count('ReceiveMessage')
     await publish(driver, tickets(30, 'media'))
     expect(await driver.depth('media')).toBeGreaterThanOrEqual(20)

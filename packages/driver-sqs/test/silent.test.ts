@@ -1,5 +1,6 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { scaleLimit, startFaultProxy } from '@errand/testkit'
+import { quietLogger, scaleLimit, startFaultProxy } from '@errand/testkit'
+import { usualPatience } from '../src/api.ts'
 import { parseUrl } from '../src/url.ts'
 import { Corner, publish, tickets } from './sqs.ts'
 
@@ -12,7 +13,7 @@ describe.skipIf(endpoint === undefined)('an SQS whose connections a network has 
     const proxy = await startFaultProxy({ host: hostname, port: Number(port) })
     onTestFinished(() => proxy.close())
     await using corner = new Corner(url!)
-    const driver = corner.open({ endpoint: proxy.url(endpoint!) })
+    const driver = corner.open({ endpoint: proxy.url(endpoint!) }, quietLogger, usualPatience)
     // So many at once that several connections are kept.
     await publish(driver, tickets(100, 'media'))
     expect(proxy.connections).toBeGreaterThan(1)

@@ -20,10 +20,18 @@ import type {
 } from '@errand/core/ports'
 import { newTicket, quietLogger, scaleLimit, until, workerRef } from '@errand/testkit'
 import type { SqsFaults } from '@errand/testkit/sqs-faults'
-import { sqs } from '../src/index.ts'
+import type { Patience } from '../src/api.ts'
+import { openDriver } from '../src/driver.ts'
 import type { SqsOptions } from '../src/index.ts'
 import { sqsName } from '../src/names.ts'
+import { resolveOptions } from '../src/options.ts'
 import { parseUrl } from '../src/url.ts'
+
+/**
+ * A send whose answer comes late is repeated, and its tickets are then there twice. A busy machine must not do that to tests
+ * that count requests or tickets.
+ */
+const endless: Patience = { deadlineMs: 600_000, firstTryMs: 600_000 }
 
 /** A corner of the SQS of this run that nobody else uses: every queue's name begins with a prefix of its own. */
 export class Corner {
@@ -57,9 +65,10 @@ export class Corner {
     return client
   }
 
-  open(options: SqsOptions = {}, logger: Logger = quietLogger): Driver {
+  open(options: SqsOptions = {}, logger: Logger = quietLogger, patience: Patience = endless): Driver {
     const place = options.client ? {} : this.#place
-    const driver = sqs({ ...place, prefix: this.prefix, ...options }).open(context(logger))
+    const settings = resolveOptions({ ...place, prefix: this.prefix, ...options })
+    const driver = openDriver(settings, context(logger), patience)
     this.#drivers.push(driver)
     return driver
   }
