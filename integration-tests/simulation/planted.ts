@@ -264,4 +264,85 @@ export const plantedBugs: readonly PlantedBug[] = [
     '      this.#lost = true\n      throw error',
     "      this.#lost = true\n      if (!stop.aborted) await new Promise((resolve) => stop.addEventListener('abort', resolve))",
   ),
+  bug(
+    'schedule-not-compared',
+    'A change of a schedule is written whatever became of it since it was read.',
+    ['schedule'],
+    'core/src/engine/schedules.ts',
+    '    if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }\n',
+    '',
+  ),
+  bug(
+    'next-from-own-code',
+    'The next tick follows from the code of the worker that ticks, and not from the row.',
+    ['schedule'],
+    'core/src/schedule/ticker.ts',
+    'const { body, tick, id, atMs } = findDue(name, before, now)',
+    `const own = this.#parts.schedules.get(name)
+    const { body, tick, id, atMs } = findDue(name, own ? { ...before, rules: own.rules } : before, now)`,
+  ),
+  bug(
+    'tick-apart',
+    'The job of a tick is stored before the change of its schedule, and not with it.',
+    ['schedule'],
+    'core/src/schedule/ticker.ts',
+    '    const saved = await log.saveSchedules(changes)\n    const tickets',
+    `    const jobs = changes.flatMap(({ job }) => job ?? [])
+    const stored = await log.append(jobs)
+    const alone = await log.saveSchedules(changes.map(({ job, ...change }) => change))
+    const saved = alone.map((answer, index) => ({
+      ...answer,
+      appended: stored[jobs.indexOf(changes[index]?.job)],
+    }))
+    const tickets`,
+  ),
+  {
+    name: 'paused-ticks',
+    what: 'A paused schedule ticks.',
+    breaks: ['schedule'],
+    edits: [
+      {
+        file: 'core/src/schedule/body.ts',
+        find: 'return pausedBy === undefined ? nextAt : undefined',
+        replace: 'return nextAt',
+      },
+      {
+        file: 'core/src/schedule/ticker.ts',
+        find: 'if (nextAt === undefined || pausedBy !== undefined) return { body }',
+        replace: 'if (nextAt === undefined) return { body }',
+      },
+    ],
+  },
+  bug(
+    'missed-ticks-run',
+    "A missed tick of a schedule with missed: 'skip' runs.",
+    ['schedule'],
+    'core/src/schedule/due-tick.ts',
+    "return missed === 'last'",
+    "return missed !== 'none'",
+  ),
+  bug(
+    'declared-from-now',
+    'A schedule goes on from now when another worker declares it, although its times are the same.',
+    ['schedule'],
+    'core/src/schedule/ticker.ts',
+    'writeBody(row, { ...before, ...declared }) }',
+    'writeBody(row, { ...before, ...declared, nextAt: findNext(rules, now) }) }',
+  ),
+  bug(
+    'overlap-ignored',
+    "A schedule with overlap: 'skip' dispatches a tick while the job of the last one has not ended.",
+    ['schedule'],
+    'core/src/schedule/ticker.ts',
+    "if (isLive && before.rules.overlap === 'skip')",
+    "if (isLive && before.rules.overlap === 'none')",
+  ),
+  bug(
+    'trigger-in-passing',
+    'A trigger of a schedule is taken for done when the schedule ticks.',
+    ['schedule', 'liveness'],
+    'core/src/schedule/ticker.ts',
+    'return { body: { ...next, lastAt: atMs }, tick,',
+    'return { body: { ...next, lastAt: atMs, triggers: 0, triggered: 0 }, tick,',
+  ),
 ]
