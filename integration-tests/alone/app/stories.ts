@@ -93,6 +93,19 @@ export const stories: Readonly<Record<string, Story>> = {
     await awaits('close', errand.close())
   },
 
+  async 'looks after schedules'({ schedules, ...errand }, awaits) {
+    const name = `alone-${process.pid}`
+    await awaits('schedules.set', schedules.set({ name, job: count, every: '1d' }, me))
+    await awaits('schedules.list', schedules.list())
+    await awaits('schedules.get', schedules.get(name))
+    await awaits('schedules.next', schedules.next(name))
+    await awaits('schedules.pause', schedules.pause(name, me))
+    await awaits('schedules.resume', schedules.resume(name, me))
+    await awaits('schedules.trigger', schedules.trigger(name, me))
+    await awaits('schedules.remove', schedules.remove(name))
+    await awaits('close', errand.close())
+  },
+
   async 'waits for a result that does not come in time'(errand, awaits) {
     const receipt = await awaits('dispatch', errand.dispatch(count, undefined, later))
     await awaits('result', refused(errand.result(receipt, { timeout: '300ms' }), 'E_RESULT_TIMEOUT'))
