@@ -18,7 +18,7 @@ const meddling = [
   'repair',
   'stopWorker',
 ] as const
-const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set'] as const
+const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set', 'remove'] as const
 const moving = ['move', 'move', 'cancelMove'] as const
 type Action = (typeof meddling)[number] | (typeof moving)[number] | (typeof scheduling)[number]
 const longestPauseMs = 2_000
@@ -109,6 +109,9 @@ export class Operator {
           break
         case 'set':
           await errand.schedules.set(chance.pick(this.#stage.scenario.schedules?.set ?? []), by)
+          break
+        case 'remove':
+          if (schedule !== undefined) await errand.schedules.remove(schedule)
           break
         case 'repair':
           await errand.doctor({ repair: true })

@@ -2,6 +2,8 @@ import type { KnownSchedules, ScheduleChange, ScheduleRecord, ScheduleSaved } fr
 import { append } from './append.ts'
 import type { JobStore } from './store.ts'
 
+const mostFirstRevision = 2 ** 30
+
 export function readSchedules(
   store: JobStore,
   now: number,
@@ -24,9 +26,14 @@ export function saveSchedules(
 ): ScheduleSaved[] {
   return changes.map(({ name, after, to, job }) => {
     if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }
-    store.saveSchedule(name, to && { ...to, name, revision: after + 1 })
+    store.saveSchedule(name, to && { ...to, name, revision: after === 0 ? firstRevision() : after + 1 })
     return { saved: true, appended: job && append(store, now, [job], false)[0] }
   })
+}
+
+/** By chance: who knows a schedule that was removed must not take the next one of its name for it. */
+function firstRevision(): number {
+  return 1 + Math.floor(Math.random() * mostFirstRevision)
 }
 
 /** The names of those that are due, and when the next one will be. */

@@ -17,7 +17,10 @@ export interface ScheduleState {
 
 export interface ScheduleRecord extends ScheduleState {
   readonly name: string
-  /** Starts at 1. Every change raises it. */
+  /**
+   * Every change raises it. The first one is by chance, from 1 up to 2^30: who has read a schedule that was removed must not take
+   * the next one of its name for it.
+   */
   readonly revision: number
   /** Whether the worker in `declaredBy` lives. */
   readonly declarerLives: boolean

@@ -2,7 +2,8 @@
 
 /*
  * Writes the schedules that still have the revision that they had when they were read (0: there was none), and answers their
- * names. Without a body it removes them. Every parameter is the text of an array with a place for each.
+ * names. Without a body it removes them. The first revision is by chance: who knows a schedule that was removed must not take the
+ * next one of its name for it. Every parameter is the text of an array with a place for each.
  */
 create function errand.save_schedules(
   p_names text, p_afters text, p_dues text, p_jobs text, p_declared text, p_declarers text, p_bodies text
@@ -31,7 +32,7 @@ begin
     returning s.name;
   return query
     insert into errand.schedules as s (name, revision, due_at, job, declared, declared_by, body)
-    select t.name, 1, to_timestamp(t.due / 1000.0), t.job, t.declared, t.declarer, t.body
+    select t.name, 1 + floor(random() * 1073741824)::integer, to_timestamp(t.due / 1000.0), t.job, t.declared, t.declarer, t.body
       from unnest(v_names, v_afters, p_dues::bigint[], p_jobs::text[], p_declared::boolean[], p_declarers::text[], v_bodies)
         as t (name, after, due, job, declared, declarer, body)
      where t.after = 0 and t.body is not null

@@ -22,6 +22,12 @@ export function describeSchedules(harness: JobLogHarness): void {
     const read = async (log: JobLog, name: string): Promise<ScheduleRecord | undefined> =>
       (await log.readSchedules([name])).schedules[0]
 
+    /** Makes schedules, and returns their revisions. */
+    const create = async (log: JobLog, ...names: readonly string[]): Promise<readonly number[]> => {
+      await log.saveSchedules(names.map((name) => ({ name, after: 0, to: idle })))
+      return Promise.all(names.map(async (name) => (await read(log, name))?.revision ?? 0))
+    }
+
     it('a schedule is kept as it was given, and told by name with the time of the log', async () => {
       const on = await scene()
       const [name, other] = [newName(), `it's "the" other ${newName()}`]
@@ -33,10 +39,11 @@ export function describeSchedules(harness: JobLogHarness): void {
         ]),
       ).toEqual([{ saved: true }, { saved: true }])
       const before = await on.now()
+      const revision = expect.any(Number) as number
       const { now, schedules } = await (await on.another()).readSchedules([name, other, newName(), name])
       expect(schedules).toEqual([
-        { ...idle, isDeclared: false, name: other, revision: 1, declarerLives: false },
-        { ...state, name, revision: 1, declarerLives: false },
+        { ...idle, isDeclared: false, name: other, revision, declarerLives: false },
+        { ...state, name, revision, declarerLives: false },
       ])
       expect(now).toBeGreaterThanOrEqual(before)
       expect(now).toBeLessThanOrEqual(await on.now())
@@ -52,14 +59,32 @@ export function describeSchedules(harness: JobLogHarness): void {
         (await on.log.saveSchedules([{ name, after, to }]))[0]?.saved
       expect(await change(1, idle)).toBe(false)
       expect(await change(0, idle)).toBe(true)
+      const first = (await read(on.log, name))?.revision ?? 0
+      expect(first).toBeGreaterThan(0)
       expect(await change(0, idle)).toBe(false)
-      expect(await change(2, idle)).toBe(false)
-      expect(await change(1, { ...idle, body: '{"every":"1m"}' })).toBe(true)
-      expect(await change(1, undefined)).toBe(false)
-      expect(await read(on.log, name)).toMatchObject({ revision: 2, body: '{"every":"1m"}' })
-      expect(await change(2, undefined)).toBe(true)
+      expect(await change(first + 1, idle)).toBe(false)
+      expect(await change(first, { ...idle, body: '{"every":"1m"}' })).toBe(true)
+      expect(await change(first, undefined)).toBe(false)
+      expect(await read(on.log, name)).toMatchObject({ revision: first + 1, body: '{"every":"1m"}' })
+      expect(await change(first + 1, undefined)).toBe(true)
       expect(await read(on.log, name)).toBeUndefined()
-      expect(await change(2, undefined)).toBe(false)
+      expect(await change(first + 1, undefined)).toBe(false)
+    })
+
+    it('who knows a schedule that was removed may not change the next one of that name', async () => {
+      const on = await scene()
+      const name = newName()
+      const [removed = 0] = await create(on.log, name)
+      await on.log.saveSchedules([{ name, after: removed, to: undefined }])
+      const [made] = await create(on.log, name)
+      const job = on.newJob()
+      const to = { ...idle, body: '{"every":"1m"}' }
+      expect(await on.log.saveSchedules([{ name, after: removed, to, job }])).toEqual([{ saved: false }])
+      expect(await on.log.saveSchedules([{ name, after: removed, to: undefined }])).toEqual([
+        { saved: false },
+      ])
+      expect(await read(on.log, name)).toMatchObject({ revision: made, body: idle.body })
+      expect(await on.log.get(job.id)).toBeUndefined()
     })
 
     it('a job comes with the change or not at all, and its neighbours do not matter', async () => {
@@ -97,19 +122,17 @@ export function describeSchedules(harness: JobLogHarness): void {
         [true, 'refused'],
         [true, 'added'],
       ])
-      expect((await read(on.log, other))?.revision).toBe(1)
+      expect(await read(on.log, other)).toMatchObject(idle)
     })
 
     it('of many processes that tick at the same moment one stores its job', async () => {
       const on = await scene()
       const name = newName()
-      await on.log.saveSchedules([{ name, after: 0, to: idle }])
+      const [after = 0] = await create(on.log, name)
       const logs = [on.log, await on.another(), await on.another()]
       const jobs = [...logs, ...logs].map(() => on.newJob())
       const answers = await Promise.all(
-        jobs.map((job, index) =>
-          logs[index % logs.length]!.saveSchedules([{ name, after: 1, to: idle, job }]),
-        ),
+        jobs.map((job, index) => logs[index % logs.length]!.saveSchedules([{ name, after, to: idle, job }])),
       )
       expect(answers.flat().filter(({ saved }) => saved)).toHaveLength(1)
       const taken = await on.take(await on.worker())
@@ -121,11 +144,15 @@ export function describeSchedules(harness: JobLogHarness): void {
     it('changes of the same schedules in another order do not wait for each other', async () => {
       const on = await scene()
       const names = [newName(), newName(), newName(), newName()]
-      const create = names.map((name) => ({ name, after: 0, to: idle, job: on.newJob() }))
-      await on.log.saveSchedules(create)
+      const first = await create(on.log, ...names)
       const another = await on.another()
-      for (let after = 1; after <= 5; after += 1) {
-        const changes = names.map((name) => ({ name, after, to: idle, job: on.newJob() }))
+      for (let round = 0; round < 5; round += 1) {
+        const changes = names.map((name, index) => ({
+          name,
+          after: first[index]! + round,
+          to: idle,
+          job: on.newJob(),
+        }))
         const [ours, theirs] = await Promise.all([
           on.log.saveSchedules(changes),
           another.saveSchedules(changes.toReversed().map((each) => ({ ...each, job: on.newJob() }))),
@@ -161,8 +188,11 @@ export function describeSchedules(harness: JobLogHarness): void {
       expect((await on.sweep({ schedules: { names: [], jobs: [idle.job] } })).schedules).toEqual([])
       expect((await on.sweep({ schedules, limit: 1 })).schedules).toEqual([dynamic])
 
-      await on.log.saveSchedules([{ name: due, after: 1, to: { ...idle, dueAt: now + hourMs / 2 } }])
-      await on.log.saveSchedules([{ name: dynamic, after: 1, to: undefined }])
+      const [dueNow, dynamicNow] = [await read(on.log, due), await read(on.log, dynamic)]
+      await on.log.saveSchedules([
+        { name: due, after: dueNow?.revision ?? 0, to: { ...idle, dueAt: now + hourMs / 2 } },
+        { name: dynamic, after: dynamicNow?.revision ?? 0, to: undefined },
+      ])
       const { schedules: none, nextDueInMs } = await on.sweep({ schedules })
       expect(none).toEqual([])
       expect(nextDueInMs).toBeGreaterThan(hourMs / 4)
