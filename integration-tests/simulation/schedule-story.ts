@@ -37,6 +37,8 @@ export class ScheduleStory {
   readonly #rows = new Map<string, ScheduleRow>()
   readonly #reads = new WeakMap<SimulatedProcess, Map<string, number[]>>()
   readonly #jobs = new Map<string, Made>()
+  /** Who held the unique key of a tick's job, by the id that it would have had. */
+  readonly #holders = new Map<string, string>()
   readonly #triggers = new Map<string, { readonly name: string; readonly count: number }>()
 
   constructor(wrong: (text: string) => void) {
@@ -147,12 +149,26 @@ export class ScheduleStory {
       ]
     }
     if (b.triggered > a.triggered) return [...shared, ...this.#judgeTrigger(step)]
+    if (this.#isAmended(step)) return shared
     if (a.nextAt === b.nextAt)
       return [
         ...shared,
         ...(change.job || b.leftOut !== a.leftOut || b.lastAt !== a.lastAt ? ['a job of no tick'] : []),
       ]
     return [...shared, ...this.#judgeTick(step)]
+  }
+
+  /** The tick before had no job of its own, because another one holds its unique key. It is counted, and its row names that one. */
+  #isAmended({ a, b, change }: Step): boolean {
+    const holder = this.#holders.get(a.lastJob ?? '')
+    return (
+      holder !== undefined &&
+      !change.job &&
+      b.leftOut === a.leftOut + 1 &&
+      b.lastJob === holder &&
+      b.nextAt === a.nextAt &&
+      b.lastAt === a.lastAt
+    )
   }
 
   /** What passed over one tick or more. */
@@ -214,6 +230,7 @@ export class ScheduleStory {
     // Another job may hold its unique key. Then the tick has no job of its own.
     if (appended?.status === 'duplicate' && appended.id === job.id)
       texts.push(`job ${job.id} was there already`)
+    if (appended?.status === 'duplicate') this.#holders.set(job.id, appended.id)
     if (appended?.status === 'added') this.#jobs.set(job.id, { uid: a.uid, atMs: tick.atMs, savedMs: nowMs })
     return texts
   }

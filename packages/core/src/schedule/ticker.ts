@@ -12,7 +12,7 @@ import type { NewJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Codec } from '../ports/codec.ts'
-import type { JobLog } from '../ports/job-log.ts'
+import type { Appended, JobLog } from '../ports/job-log.ts'
 import type { KnownSchedules, ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
 import { jittered, supervised } from '../supervise.ts'
 import { areSameRules, asSchedulePayload, createBody, readBody, writeBody } from './body.ts'
@@ -151,10 +151,11 @@ export class Ticker {
     const changes = made.filter((change) => change !== undefined)
     if (changes.length === 0) return undefined
     const saved = await log.saveSchedules(changes)
-    const tickets = saved.flatMap(({ appended }, index) => {
-      if (appended?.status === 'refused') this.#report(changes[index]?.name ?? '', appended.why)
-      return appended?.status === 'added' && appended.ticket ? [appended.ticket] : []
-    })
+    const amended = changes.flatMap((change, index) => this.#amend(change, saved[index]?.appended, now) ?? [])
+    if (amended.length > 0) await log.saveSchedules(amended)
+    const tickets = saved.flatMap(({ appended }) =>
+      appended?.status === 'added' && appended.ticket ? [appended.ticket] : [],
+    )
     if (tickets.length > 0) {
       // Waiters also poll.
       void log.notify(['events', ...listQueueTopics(tickets)]).catch(() => undefined)
@@ -164,6 +165,28 @@ export class Ticker {
       saved[index]?.saved === true && to?.dueAt !== undefined ? [to.dueAt] : [],
     )
     return times.length === 0 ? undefined : Math.max(0, Math.min(...times) - now)
+  }
+
+  /** A tick that has no job of its own after all: another job holds its unique key, or the log cannot store it. */
+  #amend(
+    { name, after, to, job }: ScheduleChange,
+    appended: Appended | undefined,
+    now: number,
+  ): ScheduleChange | undefined {
+    if (!to || !job || !appended || appended.status === 'added') return undefined
+    const { lastJob: _, ...body } = readBody({ name, body: to.body })
+    const leftOut = body.leftOut + 1
+    const amend = (more: Partial<ScheduleBody>): ScheduleChange => ({
+      name,
+      after: after + 1,
+      to: writeBody(to, { ...body, leftOut, ...more }),
+    })
+    if (appended.status === 'duplicate')
+      // With its own id it was stored before, and a restored row has ticked again.
+      return appended.id === job.id ? undefined : amend({ lastJob: appended.id })
+    const error = appended.status === 'refused' ? appended.why : 'another transaction holds its key'
+    this.#report(name, error)
+    return amend({ trouble: { at: now, error } })
   }
 
   /** Jobs of last ticks that have not ended, of schedules that ask for it. */

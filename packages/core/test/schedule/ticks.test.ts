@@ -232,6 +232,25 @@ describe('schedules', () => {
     expect((await on.errand.schedules.get('broken'))?.trouble).toBeUndefined()
   })
 
+  test('a tick that meets a job of its unique key is left out, and that job counts as its predecessor', async () => {
+    await using on = scene()
+    const single = defineJob({ name: 'single', timeout: '9h', unique: { key: () => 'one' } })
+    const held = hold()
+    const often = defineSchedule({ name: 'often', job: single, every: '1h', overlap: 'skip' })
+    await on.work({ handlers: [handle(single, () => held.promise)], schedules: [often] })
+    const { id } = await on.errand.dispatch(single)
+    await on.clock.advance(1.5 * hourMs)
+    expect(await on.errand.schedules.get('often')).toMatchObject({ leftOut: 1, lastJob: id })
+    await on.clock.advance(hourMs)
+    expect(await on.errand.schedules.get('often')).toMatchObject({ leftOut: 2, lastJob: id })
+    held.resolve()
+    await on.until(id, 'succeeded')
+    await on.clock.advance(hourMs)
+    const { leftOut, lastJob = '' } = (await on.errand.schedules.get('often')) ?? {}
+    expect(leftOut).toBe(2)
+    await on.until(lastJob, 'succeeded')
+  })
+
   test('of two versions the one that started last applies, as long as one of its workers lives', async () => {
     await using on = scene()
     const version = (every: '1h' | '2h'): ScheduleDefinition =>
