@@ -16,7 +16,7 @@ export const ceilings = {
   statementsOfHotKey: 2,
   /** Commits of an idle worker with 100 queues on PostgreSQL, per second.. */
   idleCommits: 5,
-  /** What 10,000 schedules cost an idle fleet: commits, or statements, per second. */
+  /** What 10,000 schedules cost an idle fleet beside its sweeps: statements per second. */
   idleSchedules: 1,
   /** Requests to SQS for a job, from the dispatch to the end. */
   requests: 0.06,
