@@ -47,7 +47,7 @@ const firstPauseMs = 10
 /** A long poll that has waited this long has found nothing: lower lanes stop waiting for it. */
 const settledMs = 100
 /** A poll without a wait is answered in a few milliseconds. Lower lanes wait for it at most this long. */
-const answeredMs = 1_000
+export const answeredMs = 1_000
 /** The weight of one poll. */
 const weight = 0.5
 

@@ -8,7 +8,7 @@ import type { Topic } from '../ports/job-log.ts'
 import type { ErrorTable } from './errors.ts'
 import { HandOvers } from './hand-overs.ts'
 import type { HandOversOptions } from './hand-overs.ts'
-import { LanePoller } from './lane-poller.ts'
+import { answeredMs, LanePoller } from './lane-poller.ts'
 import type { IdlePolls } from './idle-polls.ts'
 import type { LaneSource, SourceMessage } from './message-source.ts'
 import { Pace } from './pace.ts'
@@ -136,7 +136,7 @@ export class LaneSubscription implements Subscription {
     if (this.#asks.length > 0) this.#fetch(now)
     this.#answer(now)
     if (this.#asks.length > 0) this.#listen(now)
-    this.#handOvers.handBack(this.#buffer.takeDue(now))
+    this.#handOvers.handBack(this.#buffer.takeDue(now, this.#keepMs))
     this.#wakeLater(now)
   }
 
@@ -269,6 +269,11 @@ export class LaneSubscription implements Subscription {
     return this.#asks.reduce((sum, { max }) => sum + max, 0)
   }
 
+  /** Tickets of a lower lane that somebody asks for may have to wait for the poll of a higher one. Handed back, they would come again. */
+  get #keepMs(): number {
+    return this.#asks.length > 0 ? answeredMs : keptMs
+  }
+
   /** Wakes at the next moment at which only time changes something. */
   #wakeLater(now: number): void {
     const asked = this.#asks.length > 0
@@ -277,7 +282,7 @@ export class LaneSubscription implements Subscription {
       const pauseMs = lane.remainingMs(now)
       return asked && pauseMs > 0 ? [...fresh, now + pauseMs] : fresh
     })
-    const dueMs = this.#buffer.dueMs
+    const dueMs = this.#buffer.findDueMs(this.#keepMs)
     if (dueMs !== undefined) moments.push(dueMs)
     if (moments.length === 0) return
     const delayMs = Math.max(1, Math.min(...moments) - now)

@@ -27,11 +27,11 @@ export class TicketBuffer {
     return this.#tickets.length === 0
   }
 
-  /** When the oldest one must go back. */
-  get dueMs(): number | undefined {
+  /** When the oldest one must go back, if each is kept for so long. */
+  findDueMs(keepMs: number): number | undefined {
     return this.#tickets.length === 0
       ? undefined
-      : Math.min(...this.#tickets.map(({ receivedMs }) => receivedMs)) + keptMs
+      : Math.min(...this.#tickets.map(({ receivedMs }) => receivedMs)) + keepMs
   }
 
   put(received: readonly Received[]): void {
@@ -77,9 +77,9 @@ export class TicketBuffer {
     return taken.toSorted((a, b) => laneRank[a.lane] - laneRank[b.lane])
   }
 
-  /** Takes those that must go back. */
-  takeDue(nowMs: number): readonly Received[] {
-    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= keptMs)
+  /** Takes those that must go back, if each is kept for so long. */
+  takeDue(nowMs: number, keepMs: number): readonly Received[] {
+    return this.#remove(({ receivedMs }) => nowMs - receivedMs >= keepMs)
   }
 
   /** Takes those that the broker has shown, or will soon show, to others. Happens if the event loop was blocked. */

@@ -65,9 +65,9 @@ describe('the buffer of tickets', () => {
     const buffer = new TicketBuffer(1_000)
     const [early, late] = [received('high', 0), received('high', 400)]
     buffer.put([early, late])
-    expect(buffer.dueMs).toBe(500)
-    expect(buffer.takeDue(499)).toEqual([])
-    expect(buffer.takeDue(500)).toEqual([early])
+    expect(buffer.findDueMs(500)).toBe(500)
+    expect(buffer.takeDue(499, 500)).toEqual([])
+    expect(buffer.takeDue(500, 500)).toEqual([early])
     // The event loop was blocked.
     expect(buffer.takeExpired(1_400)).toEqual([late])
     expect(buffer.isEmpty).toBe(true)
