@@ -286,7 +286,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'The job of a tick is stored before the change of its schedule, and not with it.',
     ['schedule'],
     'core/src/schedule/ticker.ts',
-    '    const saved = await log.saveSchedules(changes)\n    const tickets',
+    '    const saved = await log.saveSchedules(changes)\n    const amended',
     `    const jobs = changes.flatMap(({ job }) => job ?? [])
     const stored = await log.append(jobs)
     const alone = await log.saveSchedules(changes.map(({ job, ...change }) => change))
@@ -294,7 +294,7 @@ export const plantedBugs: readonly PlantedBug[] = [
       ...answer,
       appended: stored[jobs.indexOf(changes[index]?.job)],
     }))
-    const tickets`,
+    const amended`,
   ),
   {
     name: 'paused-ticks',
