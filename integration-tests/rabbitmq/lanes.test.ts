@@ -58,7 +58,6 @@ describe.skipIf(url === undefined).each(networks)('lanes of a queue on RabbitMQ,
       },
       { what: 'all critical jobs have started', withinMs: 60_000, pause },
     )
-    process.stderr.write(`PATTERN ${isCritical.map((e) => (e ? 'C' : '.')).join('')}\n`)
     expect(isCritical[0]).toBe(true)
     const before = isCritical.slice(0, isCritical.lastIndexOf(true))
     // One grant in ten goes to the lowest lane: of fourteen grants, with the four before, at most two.
