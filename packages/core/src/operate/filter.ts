@@ -96,3 +96,11 @@ export function toNote(
   }
   throw new ErrandError('E_OPTION', `${what} needs { by }: the job's history records who did it`)
 }
+
+/** The same for acts that take a name alone as well. @throws `E_OPTION` */
+export function noteFrom(
+  what: string,
+  by: string | { readonly by: string; readonly reason?: string | undefined },
+): Note {
+  return toNote(what, typeof by === 'string' ? { by } : by)
+}

@@ -1,8 +1,8 @@
 import { checkQueueName } from '../names.ts'
 import type { JobLog, Topic } from '../ports/job-log.ts'
-import type { Note, WaitingState } from '../ports/operations.ts'
+import type { WaitingState } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
-import { toNote } from './filter.ts'
+import { noteFrom } from './filter.ts'
 import { waitingStates } from './jobs.ts'
 import type { By, Jobs } from './jobs.ts'
 
@@ -34,10 +34,6 @@ export interface Queues {
 }
 
 const mostPasses = 5
-
-function noteFrom(what: string, by: string | By): Note {
-  return toNote(what, typeof by === 'string' ? { by } : by)
-}
 
 /** A worker learns from its heartbeat which queues are paused: workers that serve this queue must beat now. */
 async function tellWorkers(log: JobLog, queue: string): Promise<void> {

@@ -1,10 +1,10 @@
+import { jsonCodec } from '../codec/json-codec.ts'
 import { crypto } from '../crypto.ts'
 import type { JobDefinition } from '../define/job.ts'
 import { resolveRules, scheduleOptionNames } from '../define/schedule.ts'
 import type { ScheduleOptions } from '../define/schedule.ts'
 import { prepare } from '../dispatch/prepare.ts'
 import { ErrandError } from '../errors.ts'
-import { toJson } from '../json.ts'
 import { checkScheduleName } from '../names.ts'
 import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
@@ -16,7 +16,7 @@ import type { Missed } from '../schedule/due-tick.ts'
 import { findNext, findNextUnder } from '../schedule/find-next.ts'
 import type { StoredTimes } from '../schedule/times.ts'
 import type { OperateDeps } from './connection.ts'
-import { toNote } from './filter.ts'
+import { noteFrom } from './filter.ts'
 import type { By } from './jobs.ts'
 
 /** A schedule as operators see it. */
@@ -173,13 +173,12 @@ export function createSchedules(deps: OperateDeps): Schedules {
       const rules = resolveRules(what, schedule)
       const { settings, codec } = deps
       const id = crypto().randomUUID()
-      // Checks the payload as a dispatch would.
-      const { name: jobName } = await prepare({ job, payload, options: { id } }, undefined, {
+      // Checks the payload as a dispatch would. It is encoded once its place is known.
+      const checked = await prepare({ job, payload, options: { id } }, undefined, {
         settings,
-        codec,
+        codec: jsonCodec,
         newId: () => id,
       })
-      const json = payload === undefined ? undefined : toJson(payload, 'payload')
       await change(name, async (record, now) => {
         if (record?.isDeclared === true)
           throw new ErrandError(
@@ -192,11 +191,11 @@ export function createSchedules(deps: OperateDeps): Schedules {
           rules,
           nextAt: record ? findNextUnder(rules, before, now) : findNext(rules, now),
           payload:
-            json && 'text' in json
-              ? await codec.encode(json.text, asSchedulePayload(before.uid, name))
-              : undefined,
+            payload === undefined
+              ? undefined
+              : await codec.encode(checked.payload.text, asSchedulePayload(before.uid, name)),
         }
-        const row = { job: jobName, isDeclared: false, declaredBy: undefined }
+        const row = { job: checked.name, isDeclared: false, declaredBy: undefined }
         return {
           name,
           after: record?.revision ?? 0,
@@ -213,10 +212,6 @@ export function createSchedules(deps: OperateDeps): Schedules {
       return isThere
     },
   }
-}
-
-function noteFrom(what: string, by: string | By): Note {
-  return toNote(what, typeof by === 'string' ? { by } : by)
 }
 
 function notFound(name: string): ErrandError {
