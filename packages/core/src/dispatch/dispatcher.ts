@@ -2,7 +2,7 @@ import { batcher } from '../batching.ts'
 import type { AnyJob, JobRequest, RequestOfJob } from '../define/job.ts'
 import { resolvedJob } from '../define/job.ts'
 import { ErrandError, isErrandError } from '../errors.ts'
-import type { NewJob } from '../job/job.ts'
+import type { Debounce, NewJob } from '../job/job.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { describe } from '../options.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -47,6 +47,12 @@ export interface Dispatcher {
   wake(): Promise<void>
   /** Resolves when everything dispatched so far has been answered. */
   close(): Promise<void>
+}
+
+/** A job that waits for a newer payload. */
+interface Debounced {
+  readonly id: string
+  readonly times: Debounce
 }
 
 /** How often a debounced dispatch meets a job that starts at that moment, before it is a duplicate. */
@@ -125,9 +131,9 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       if (job.ordering || job.unique) return keyed.add(job)
       return (job.parentId === undefined ? plain : children).add(job)
     })
-    const holder = findHolder(job, appended)
-    if (holder !== undefined && tries <= mostTries) {
-      const replaced = await replace(request, parent, holder, meta)
+    const debounced = findDebounced(request.job, job.id, appended)
+    if (debounced && tries <= mostTries) {
+      const replaced = await replace(request, parent, debounced, meta)
       // It has started meanwhile, so the key is free.
       return replaced ?? dispatchOne(request, parent, meta, tries + 1)
     }
@@ -145,16 +151,14 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   async function replace(
     request: DispatchRequest,
     parent: Parent | undefined,
-    id: string,
+    { id, times }: Debounced,
     meta?: PrepareDeps['meta'],
   ): Promise<Receipt<unknown> | undefined> {
     const { tx, once: _once, each: _each, ...options } = request.options ?? {}
-    // Encoded anew: a codec may bind a payload to the id of its job.
+    // Encoded again: a codec may bind a payload to the id of its job.
     const own: DispatchRequest = { ...request, options: { ...options, id } }
     const job = await prepare(own, parent, meta ? { ...deps, meta } : deps)
     const { log } = await deps.connected()
-    const times = resolvedJob(request.job).unique?.debounce
-    if (!times) return undefined
     const answer = await withIds([id], () => log.debounce(id, job.payload, times, tx))
     if (answer.status === 'started') return undefined
     await announceIn(tx, answer.ticket ? [answer.ticket] : [])
@@ -172,9 +176,9 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     const ids = jobs.map(({ id }) => id)
     const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
     const receipts = await eachInTurn(jobs, (job, index) => {
-      if (findHolder(job, appended[index]) === undefined) return toReceipt(job, appended[index])
-      const { options, ...request } = requests[index] as RequestOfJob
-      return dispatchOne({ ...request, options: { ...options, tx } }, undefined, meta)
+      const request = requests[index] as RequestOfJob
+      if (!findDebounced(request.job, job.id, appended[index])) return toReceipt(job, appended[index])
+      return dispatchOne({ ...request, options: { ...request.options, tx } }, undefined, meta)
     })
     await announceIn(tx, pickTickets(appended))
     return receipts
@@ -337,10 +341,11 @@ function toReceipt(job: NewJob, appended: Appended | undefined): Receipt<unknown
   })
 }
 
-/** The job whose payload a debounced dispatch replaces, if one waits. */
-function findHolder(job: NewJob, appended: Appended | undefined): string | undefined {
-  if (job.unique?.debounced !== true || appended?.status !== 'duplicate') return undefined
-  return appended.id === job.id ? undefined : appended.id
+/** The job whose payload a dispatch of this job and id replaces, if it is a debounced one and one waits. */
+function findDebounced(job: AnyJob, id: string, appended: Appended | undefined): Debounced | undefined {
+  if (appended?.status !== 'duplicate' || appended.id === id) return undefined
+  const times = resolvedJob(job).unique?.debounce
+  return times && { id: appended.id, times }
 }
 
 /** True also for a job that an ordering key blocks: only the log knows that. */

@@ -171,12 +171,11 @@ function resolveUnique(
   payload: unknown,
   options: DispatchOptions,
 ): NewJob['unique'] {
-  const { until = 'finished', forMs, debounce } = unique ?? {}
-  const rest = { until, forMs, ...(debounce ? { debounced: true } : {}) }
+  const { until = 'finished', forMs } = unique ?? {}
   if (options.uniqueKey !== undefined) {
-    return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), ...rest }
+    return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), until, forMs }
   }
-  return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), ...rest }
+  return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), until, forMs }
 }
 
 function resolveDue(

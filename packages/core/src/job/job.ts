@@ -39,13 +39,7 @@ export interface NewJob extends StoredPolicy {
   readonly meta: Readonly<Record<string, string>>
   readonly ordering?: { readonly key: string; readonly onFailure: OnFailure } | undefined
   readonly unique?:
-    | {
-        readonly key: string
-        readonly until: 'finished' | 'started'
-        readonly forMs?: number | undefined
-        /** A dispatch that meets a waiting job replaces its payload. The log need not know. */
-        readonly debounced?: boolean | undefined
-      }
+    | { readonly key: string; readonly until: 'finished' | 'started'; readonly forMs?: number | undefined }
     | undefined
   /** When it becomes due: after a delay by the log's clock, or at a moment (ms since the epoch). Neither: at once. */
   readonly due?: { readonly delayMs: number } | { readonly at: number } | undefined
