@@ -277,9 +277,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'The next tick follows from the code of the worker that ticks, and not from the row.',
     ['schedule'],
     'core/src/schedule/ticker.ts',
-    'const { body, tick, id, atMs } = findDue(name, before, now)',
+    'const { body, run } = findDue(name, before, now)',
     `const own = this.#parts.schedules.get(name)
-    const { body, tick, id, atMs } = findDue(name, own ? { ...before, rules: own.rules } : before, now)`,
+    const { body, run } = findDue(name, own ? { ...before, rules: own.rules } : before, now)`,
   ),
   bug(
     'tick-apart',
@@ -342,7 +342,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A trigger of a schedule is taken for done when the schedule ticks.',
     ['schedule', 'liveness'],
     'core/src/schedule/ticker.ts',
-    'return { body: { ...next, lastAt: atMs }, tick,',
-    'return { body: { ...next, lastAt: atMs, triggers: 0, triggered: 0 }, tick,',
+    'return { body: { ...next, lastAt: atMs }, run:',
+    'return { body: { ...next, lastAt: atMs, triggers: 0, triggered: 0 }, run:',
   ),
 ]

@@ -1,6 +1,6 @@
 import type { JobLog } from '../ports/job-log.ts'
 import type { ScheduleRecord } from '../ports/schedules.ts'
-import { readBody } from '../schedule/body.ts'
+import { tryReadBody } from '../schedule/body.ts'
 import type { Finding } from './finding.ts'
 
 /** A tick that no worker has dispatched for so long has nobody who does it. */
@@ -8,15 +8,12 @@ const lateMs = 60_000
 
 export async function scheduleFindings(log: JobLog): Promise<readonly Finding[]> {
   const { now, schedules } = await log.readSchedules()
-  return schedules.flatMap((record): Finding[] => {
-    const found = findTrouble(record, now)
-    return found ? [found] : []
-  })
+  return schedules.flatMap((record) => findTrouble(record, now) ?? [])
 }
 
 function findTrouble(record: ScheduleRecord, now: number): Finding | undefined {
   const { name, job, isDeclared, declarerLives, dueAt } = record
-  const body = tryRead(record)
+  const body = tryReadBody(record)
   if (!body) {
     const message = `the row of schedule ${name} cannot be read, so it does not tick; remove it (errand schedules remove ${name})`
     return { severity: 'error', code: 'schedule-unreadable', message }
@@ -40,12 +37,4 @@ function findTrouble(record: ScheduleRecord, now: number): Finding | undefined {
     return { severity: 'error', code: 'schedule-late', message }
   }
   return undefined
-}
-
-function tryRead(record: ScheduleRecord): ReturnType<typeof readBody> | undefined {
-  try {
-    return readBody(record)
-  } catch {
-    return undefined
-  }
 }

@@ -56,15 +56,24 @@ export interface ScheduleBody {
 
 const mostActs = 20
 
-/** @throws `E_LOG` if another program has written something else. */
-export function readBody({ name, body }: Pick<ScheduleRecord, 'name' | 'body'>): ScheduleBody {
+/** Undefined if another program has written something else. */
+export function tryReadBody({ body }: Pick<ScheduleRecord, 'body'>): ScheduleBody | undefined {
   try {
     const parsed = JSON.parse(body) as ScheduleBody
-    if (typeof parsed.uid === 'string' && typeof parsed.rules.times.kind === 'string') return parsed
+    return typeof parsed.uid === 'string' && typeof parsed.rules.times.kind === 'string' ? parsed : undefined
   } catch {
-    // Reported below.
+    return undefined
   }
-  throw new ErrandError('E_LOG', `the row of schedule "${name}" cannot be read; remove it, or set it again`)
+}
+
+/** @throws `E_LOG` if another program has written something else. */
+export function readBody(record: Pick<ScheduleRecord, 'name' | 'body'>): ScheduleBody {
+  const body = tryReadBody(record)
+  if (body) return body
+  throw new ErrandError(
+    'E_LOG',
+    `the row of schedule "${record.name}" cannot be read; remove it, or set it again`,
+  )
 }
 
 /** The row with a new body. What a newer release has added to the body stays. */

@@ -1,3 +1,4 @@
+import { findNext } from './find-next.ts'
 import { lastTick, nextTick } from './next.ts'
 import type { StoredTimes } from './times.ts'
 
@@ -33,10 +34,7 @@ export function findDueTick(
   }: { missed: Missed; jitterMs?: number | undefined; endMs?: number | undefined },
 ): DueTick | undefined {
   if (nextMs > Math.min(nowMs, endMs)) return undefined
-  const followed = (atMs: number): number | undefined => {
-    const found = nextTick(times, atMs)
-    return found !== undefined && found <= endMs ? found : undefined
-  }
+  const followed = (atMs: number): number | undefined => findNext({ times, endMs }, atMs)
   const lateMs = nowMs - onTimeMs - jitterMs
   if (nextMs >= lateMs) return { atMs: nextMs, leftOut: 0, nextMs: followed(nextMs) }
   const firstOnTime = followed(lateMs - 1)

@@ -34,12 +34,22 @@ export interface TickerParts {
   readonly logger: Logger
 }
 
-/** What a due schedule dispatches, and how its row goes on. */
+/** A schedule as it was read. Without a body: another program has written something else. */
+interface Found {
+  readonly record: ScheduleRecord
+  readonly body: ScheduleBody | undefined
+}
+
+/** A tick, and the id of its job. */
+interface Run {
+  readonly tick: Tick
+  readonly id: string
+}
+
+/** How the row of a due schedule goes on, and what it dispatches. */
 interface Due {
   readonly body: ScheduleBody
-  readonly tick?: Tick | undefined
-  readonly id?: string | undefined
-  readonly atMs?: number | undefined
+  readonly run?: Run | undefined
 }
 
 const declareEveryMs = 30_000
@@ -146,8 +156,9 @@ export class Ticker {
   async tick(names: readonly string[]): Promise<number | undefined> {
     const { log, publisher } = this.#parts
     const { now, schedules } = await log.readSchedules(names)
-    const live = await this.#findLive(schedules)
-    const made = await Promise.all(schedules.map((record) => this.#tickOne(record, now, live)))
+    const found = schedules.map((record): Found => ({ record, body: this.#read(record) }))
+    const live = await this.#findLive(found)
+    const made = await Promise.all(found.map((each) => this.#tickOne(each, now, live)))
     const changes = made.filter((change) => change !== undefined)
     if (changes.length === 0) return undefined
     const saved = await log.saveSchedules(changes)
@@ -190,40 +201,36 @@ export class Ticker {
   }
 
   /** Jobs of last ticks that have not ended, of schedules that ask for it. */
-  async #findLive(schedules: readonly ScheduleRecord[]): Promise<ReadonlySet<string>> {
-    const last = schedules.flatMap((record) => {
-      const body = this.#read(record)
-      return body?.rules.overlap === 'skip' && body.lastJob !== undefined ? [body.lastJob] : []
-    })
+  async #findLive(found: readonly Found[]): Promise<ReadonlySet<string>> {
+    const last = found.flatMap(({ body }) => (body?.rules.overlap === 'skip' ? (body.lastJob ?? []) : []))
     if (last.length === 0) return new Set()
     return new Set((await this.#parts.log.unfinished(last)).map(({ id }) => id))
   }
 
   async #tickOne(
-    record: ScheduleRecord,
+    { record, body: before }: Found,
     now: number,
     live: ReadonlySet<string>,
   ): Promise<ScheduleChange | undefined> {
     const { name, revision: after } = record
-    const before = this.#read(record)
     // Out of the way, until somebody mends it.
     if (!before) return { name, after, to: { ...record, dueAt: undefined } }
     const job = this.#findJob(record)
     if (!job) return undefined
-    const { body, tick, id, atMs } = findDue(name, before, now)
+    const { body, run } = findDue(name, before, now)
     const save = (to: ScheduleBody, made?: NewJob): ScheduleChange => ({
       name,
       after,
       to: writeBody(record, to),
       job: made,
     })
-    if (!tick || id === undefined || atMs === undefined) return save(body)
+    if (!run) return save(body)
     const isLive = before.lastJob !== undefined && live.has(before.lastJob)
     if (isLive && before.rules.overlap === 'skip') return save({ ...body, leftOut: body.leftOut + 1 })
     try {
-      const made = await this.#prepare(record, before, job, tick, id, atMs)
+      const made = await this.#prepare(name, before, job, run)
       this.#failures.delete(name)
-      return save({ ...body, lastJob: id, trouble: undefined }, made)
+      return save({ ...body, lastJob: run.id, trouble: undefined }, made)
     } catch (error) {
       if (this.#isWorthAnother(name, error)) return undefined
       const { message } = toError(error)
@@ -233,13 +240,12 @@ export class Ticker {
   }
 
   async #prepare(
-    { name }: ScheduleRecord,
+    name: string,
     { uid, rules, payload: stored }: ScheduleBody,
     job: AnyJob,
-    tick: Tick,
-    id: string,
-    atMs: number,
+    { tick, id }: Run,
   ): Promise<NewJob> {
+    const atMs = tick.at.getTime()
     const { codec, settings, schedules } = this.#parts
     const own = schedules.get(name)
     const payload = stored
@@ -303,7 +309,7 @@ function findDue(name: string, body: ScheduleBody, now: number): Due {
   if (triggers > triggered) {
     const tick = { schedule: name, at: new Date(triggerAt), previous, missed: 0 }
     const id = makeTriggerId(uid, triggerAt, triggered + 1)
-    return { body: { ...body, triggered: triggered + 1 }, tick, id, atMs: triggerAt }
+    return { body: { ...body, triggered: triggered + 1 }, run: { tick, id } }
   }
   if (nextAt === undefined || pausedBy !== undefined) return { body }
   const due = findDueTick(rules.times, nextAt, now, rules)
@@ -312,5 +318,5 @@ function findDue(name: string, body: ScheduleBody, now: number): Due {
   const next = { ...body, nextAt: nextMs, leftOut: body.leftOut + leftOut }
   if (atMs === undefined) return { body: next }
   const tick = { schedule: name, at: new Date(atMs), previous, missed: leftOut }
-  return { body: { ...next, lastAt: atMs }, tick, id: makeTickId(uid, atMs), atMs }
+  return { body: { ...next, lastAt: atMs }, run: { tick, id: makeTickId(uid, atMs) } }
 }
