@@ -21,7 +21,7 @@ export async function debounce(
   if (!isUuid(id)) return { status: 'started' }
   if (!isStorable(text))
     throw new ErrandError('E_PAYLOAD_NOT_SERIALIZABLE', 'the payload holds a NUL or half of a surrogate pair')
-  const call = `${database.rule('debounce')}($1, $2, $3, $4, $5, $6)`
+  const call = `select coalesce(${database.rule('debounce')}($1::uuid, $2, $3, $4::bigint, $5::bigint, $6), '') as answer`
   const values = [id, codec, text, String(waitMs), String(atMostMs)]
   const answer = tx ? await inside(database, tx, call, values) : await own(database, call, values)
   if (answer === '') return { status: 'started' }
@@ -33,7 +33,7 @@ export async function debounce(
 }
 
 async function own(database: Database, call: string, values: readonly string[]): Promise<string> {
-  const [row] = await database.query('errand_debounce', `select ${call}`, [...values, rowWait], {
+  const [row] = await database.query('errand_debounce', call, [...values, rowWait], {
     repeatable: false,
   })
   return row?.[0] ?? ''
@@ -46,9 +46,8 @@ async function inside(
   call: string,
   values: readonly string[],
 ): Promise<string> {
-  const typed = call.replace('($1, $2, $3, $4, $5, $6)', '($1::uuid, $2, $3, $4::bigint, $5::bigint, $6)')
   try {
-    return await recognizeTransaction(tx)(`select coalesce(${typed}, '') as answer`, [...values, null])
+    return await recognizeTransaction(tx)(call, [...values, null])
   } catch (error) {
     throw insideError(error, database.place)
   }
