@@ -277,9 +277,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'The next tick follows from the code of the worker that ticks, and not from the row.',
     ['schedule'],
     'core/src/schedule/ticker.ts',
-    'const { body, run } = findDue(name, before, now)',
+    'due = findDue(name, before, now)',
     `const own = this.#parts.schedules.get(name)
-    const { body, run } = findDue(name, own ? { ...before, rules: own.rules } : before, now)`,
+      due = findDue(name, own ? { ...before, rules: own.rules } : before, now)`,
   ),
   bug(
     'tick-apart',

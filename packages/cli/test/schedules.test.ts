@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { eventually } from '@errand/testkit'
 import { expect, test } from 'vitest'
 import { greet, once } from './fixtures/jobs.ts'
@@ -84,4 +86,21 @@ test('a paused schedule says who paused it, goes on when it is resumed, and goes
   const left = await app.json<readonly { readonly name: string }[]>('schedules', 'list')
   expect(left.map(({ name }) => name)).toEqual(['sync:zeta'])
   expect(await app.command('schedules', 'remove', 'sync:acme')).toMatchObject({ code: 3 })
+})
+
+test('a schedule whose row another program has spoilt is shown with its neighbours, and can be removed', async () => {
+  const app = await withTenants()
+  const db = new DatabaseSync(join(app.folder, 'errand.db'))
+  db.exec(`update errand_schedules set body = 'spoilt' where name = 'sync:acme'`)
+  db.close()
+  const { stdout } = await app.command('schedules', 'list')
+  expect(stdout).toMatch(/sync:acme .*its row cannot be read\n/)
+  expect(stdout).toMatch(/sync:zeta .*every 1d/)
+  expect((await app.command('schedules', 'show', 'sync:acme')).stdout).not.toContain('missed')
+  expect(await app.command('schedules', 'pause', 'sync:acme')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('remove it, and set or declare it again') as string,
+  })
+  expect(await app.command('schedules', 'remove', 'sync:acme')).toMatchObject({ code: 0 })
+  expect((await app.command('schedules', 'list')).stdout).not.toContain('sync:acme')
 })

@@ -13,9 +13,14 @@ export function momentMs(what: string, date: unknown): number {
   const ms = date instanceof Date ? date.getTime() : Number.NaN
   if (!Number.isFinite(ms))
     throw new ErrandError('E_OPTION', `${what} is ${describe(date)}; use a valid Date`)
-  if (ms >= earliestMs && ms <= latestMs) return ms
+  if (isMoment(ms)) return ms
   throw new ErrandError(
     'E_OPTION',
     `${what} is ${new Date(ms).toISOString()}; a log keeps moments of the years 1 to 9999`,
   )
+}
+
+/** Whether it is a moment that every log can hold, in milliseconds since the epoch. */
+export function isMoment(ms: unknown): boolean {
+  return typeof ms === 'number' && ms >= earliestMs && ms <= latestMs
 }

@@ -10,8 +10,8 @@ import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import type { ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
-import { addAct, asSchedulePayload, createBody, readBody, writeBody } from '../schedule/body.ts'
-import type { Act, Overlap, ScheduleBody } from '../schedule/body.ts'
+import { addAct, asSchedulePayload, createBody, readBody, tryReadBody, writeBody } from '../schedule/body.ts'
+import type { Act, Overlap, ScheduleBody, ScheduleRules } from '../schedule/body.ts'
 import type { Missed } from '../schedule/due-tick.ts'
 import { findNext, findNextUnder } from '../schedule/find-next.ts'
 import type { StoredTimes } from '../schedule/times.ts'
@@ -37,6 +37,11 @@ export interface ScheduleInfo {
   readonly from: 'code' | 'run time'
   /** No live worker declares it any more, so nobody ticks it. */
   readonly dormant: boolean
+  /**
+   * Another program has spoilt its row, so it does not tick. Only its name, its job, `from` and `dormant` are known: its `times` are
+   * empty, and all else is as of a schedule to which nothing has happened. Remove it, and set or declare it again.
+   */
+  readonly unreadable: boolean
   readonly pausedBy: string | undefined
   /** The next tick, without its jitter. Undefined: none comes, or it is paused. */
   readonly next: Date | undefined
@@ -63,13 +68,13 @@ export interface Schedules {
   /** All of them, by name. */
   list(): Promise<readonly ScheduleInfo[]>
   get(name: string): Promise<ScheduleInfo | undefined>
-  /** The next ticks (default 5, at most 1,000), without their jitter. @throws `E_NOT_FOUND` */
+  /** The next ticks (default 5, at most 1,000), without their jitter. @throws `E_NOT_FOUND`, `E_LOG` for one that is unreadable */
   next(name: string, options?: { readonly count?: number | undefined }): Promise<readonly Date[]>
-  /** Nothing ticks until it is resumed. What comes meanwhile is not made up for. @throws `E_NOT_FOUND` */
+  /** Nothing ticks until it is resumed. What comes meanwhile is not made up for. @throws `E_NOT_FOUND`, `E_LOG` for one that is unreadable */
   pause(name: string, by: string | By): Promise<void>
-  /** It goes on from now. @throws `E_NOT_FOUND` */
+  /** It goes on from now. @throws as `pause` */
   resume(name: string, by: string | By): Promise<void>
-  /** Dispatches its job once more, outside of its times, also while it is paused. `overlap: 'skip'` holds. @throws `E_NOT_FOUND` */
+  /** Dispatches its job once more, outside of its times, also while it is paused. `overlap: 'skip'` holds. @throws as `pause` */
   trigger(name: string, by: string | By): Promise<void>
   /**
    * Creates or changes a schedule at run time. Every worker that handles its job ticks it. Setting the same times again changes
@@ -185,11 +190,12 @@ export function createSchedules(deps: OperateDeps): Schedules {
             'E_NOT_ALLOWED',
             `schedule "${name}" is declared by the code of workers; give this one another name, or remove it there and here`,
           )
-        const before = record ? readBody(record) : createBody(id, rules)
+        const stored = record && tryReadBody(record)
+        const before = stored ?? createBody(id, rules)
         const body: ScheduleBody = {
           ...before,
           rules,
-          nextAt: record ? findNextUnder(rules, before, now) : findNext(rules, now),
+          nextAt: stored ? findNextUnder(rules, stored, now) : findNext(rules, now),
           payload:
             payload === undefined
               ? undefined
@@ -218,13 +224,22 @@ function notFound(name: string): ErrandError {
   return new ErrandError('E_NOT_FOUND', `there is no schedule "${name}" in this log`)
 }
 
+/** Of a schedule whose row cannot be read. */
+const noRules: ScheduleRules = {
+  times: { kind: 'once', atMs: 0 },
+  missed: 'last',
+  overlap: 'allow',
+  jitterMs: 0,
+}
+
 function toInfo(record: ScheduleRecord): ScheduleInfo {
-  const { rules, nextAt, lastAt, lastJob, leftOut, pausedBy, trouble, acts } = readBody(record)
+  const body = tryReadBody(record)
+  const { rules, nextAt, lastAt, lastJob, leftOut, pausedBy, trouble, acts } = body ?? createBody('', noRules)
   const toDate = (ms: number | undefined): Date | undefined => (ms === undefined ? undefined : new Date(ms))
   return {
     name: record.name,
     job: record.job,
-    times: describeTimes(rules.times),
+    times: body ? describeTimes(rules.times) : '',
     zone: rules.times.kind === 'cron' ? rules.times.zone : 'UTC',
     missed: rules.missed,
     overlap: rules.overlap,
@@ -232,6 +247,7 @@ function toInfo(record: ScheduleRecord): ScheduleInfo {
     until: toDate(rules.endMs),
     from: record.isDeclared ? 'code' : 'run time',
     dormant: record.isDeclared && !record.declarerLives,
+    unreadable: body === undefined,
     pausedBy,
     next: pausedBy === undefined ? toDate(nextAt) : undefined,
     last: toDate(lastAt),

@@ -1,5 +1,6 @@
 import { ErrandError } from '../errors.ts'
 import { canonicalJson } from '../json.ts'
+import { isMoment } from '../moment.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { ScheduleRecord, ScheduleState } from '../ports/schedules.ts'
 import type { Missed } from './due-tick.ts'
@@ -60,9 +61,37 @@ const mostActs = 20
 export function tryReadBody({ body }: Pick<ScheduleRecord, 'body'>): ScheduleBody | undefined {
   try {
     const parsed = JSON.parse(body) as ScheduleBody
-    return typeof parsed.uid === 'string' && typeof parsed.rules.times.kind === 'string' ? parsed : undefined
+    return hasShape(parsed) ? parsed : undefined
   } catch {
+    // It is no JSON, or a part is missing.
     return undefined
+  }
+}
+
+/** What a newer release may write in its place, such as another `overlap`, is not looked at. */
+function hasShape(body: ScheduleBody): boolean {
+  const { uid, rules, nextAt, lastAt, triggerAt, trouble, acts } = body
+  const { leftOut, triggers, triggered } = body
+  return (
+    typeof uid === 'string' &&
+    areTimes(rules.times) &&
+    [rules.jitterMs, leftOut, triggers, triggered].every(Number.isFinite) &&
+    [rules.endMs, nextAt, lastAt, triggerAt, trouble?.at].every((at) => at === undefined || isMoment(at)) &&
+    acts.every(({ at }) => isMoment(at))
+  )
+}
+
+function areTimes(times: StoredTimes): boolean {
+  switch (times.kind) {
+    case 'cron':
+      return typeof times.cron === 'string' && typeof times.zone === 'string'
+    case 'every':
+      return times.everyMs > 0 && isMoment(times.fromMs)
+    case 'once':
+      return isMoment(times.atMs)
+    default:
+      times satisfies never
+      return false
   }
 }
 
@@ -72,7 +101,7 @@ export function readBody(record: Pick<ScheduleRecord, 'name' | 'body'>): Schedul
   if (body) return body
   throw new ErrandError(
     'E_LOG',
-    `the row of schedule "${record.name}" cannot be read; remove it, or set it again`,
+    `the row of schedule "${record.name}" cannot be read: another program has changed it; remove it, and set or declare it again`,
   )
 }
 

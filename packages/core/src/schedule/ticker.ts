@@ -217,13 +217,22 @@ export class Ticker {
     if (!before) return { name, after, to: { ...record, dueAt: undefined } }
     const job = this.#findJob(record)
     if (!job) return undefined
-    const { body, run } = findDue(name, before, now)
     const save = (to: ScheduleBody, made?: NewJob): ScheduleChange => ({
       name,
       after,
       to: writeBody(record, to),
       job: made,
     })
+    let due: Due
+    try {
+      due = findDue(name, before, now)
+    } catch (error) {
+      // Another program has written a cron or a zone that is none.
+      const { message } = toError(error)
+      this.#report(name, message)
+      return save({ ...before, nextAt: undefined, trouble: { at: now, error: message } })
+    }
+    const { body, run } = due
     if (!run) return save(body)
     const isLive = before.lastJob !== undefined && live.has(before.lastJob)
     if (isLive && before.rules.overlap === 'skip') return save({ ...body, leftOut: body.leftOut + 1 })

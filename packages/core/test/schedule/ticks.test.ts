@@ -355,17 +355,31 @@ describe('schedules', () => {
 
   test('a row that another program has spoilt stops no other schedule', async () => {
     await using on = scene()
-    await on.log.saveSchedules([
-      {
-        name: 'spoilt',
-        after: 0,
-        to: { dueAt: 1, job: 'chore', isDeclared: false, declaredBy: undefined, body: '{"uid":7}' },
-      },
-    ])
+    const spoil = (name: string, body: unknown): Promise<unknown> =>
+      on.log.saveSchedules([
+        {
+          name,
+          after: 0,
+          to: {
+            dueAt: 1,
+            job: 'chore',
+            isDeclared: false,
+            declaredBy: undefined,
+            body: JSON.stringify(body),
+          },
+        },
+      ])
+    const rules = { times: { kind: 'cron', cron: 'at noon', zone: 'UTC' }, missed: 'last', jitterMs: 0 }
+    await spoil('spoilt', { uid: 7 })
+    await spoil('no-cron', { uid: 'u', rules, nextAt: 1, leftOut: 0, triggers: 0, triggered: 0, acts: [] })
     await on.work({ handlers: [on.note], schedules: [hourly] })
     await on.clock.advance(1.5 * hourMs)
     await eventually(() => expect(on.ticks).toHaveLength(1))
     expect(on.lines.filter(({ message }) => message === 'a schedule cannot be read').length).toBeLessThan(5)
+    expect(await on.errand.schedules.get('no-cron')).toMatchObject({
+      next: undefined,
+      trouble: { error: expect.stringContaining('at noon') as string },
+    })
   })
 
   test('prune removes what no worker has declared for a month, and leaves what was set at run time', async () => {

@@ -36,7 +36,8 @@ export function list(schedules: Command): void {
 }
 
 /** What keeps it from ticking. */
-export function describeState({ pausedBy, dormant, trouble, next }: ScheduleInfo): string {
+export function describeState({ unreadable, pausedBy, dormant, trouble, next }: ScheduleInfo): string {
+  if (unreadable) return 'its row cannot be read'
   if (pausedBy !== undefined) return `paused by ${pausedBy}`
   if (dormant) return 'no worker declares it'
   if (trouble) return 'its last tick failed'

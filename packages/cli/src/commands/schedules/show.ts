@@ -23,19 +23,21 @@ export function show(schedules: Command): void {
         ['schedule', terminal.paint('strong', schedule.name)],
         ['job', harmless(schedule.job)],
         ['from', schedule.from],
+        ['state', describeState(schedule) || undefined],
+      ]
+      const rest: typeof facts = [
         ['times', schedule.times],
         ['jitter', jitterMs === 0 ? undefined : `${jitterMs} ms`],
         ['until', when(schedule.until)],
         ['missed', schedule.missed],
         ['overlap', schedule.overlap],
-        ['state', describeState(schedule) || undefined],
         ['next', when(schedule.next)],
         ['last', when(schedule.last)],
         ['last job', schedule.lastJob],
         ['left out', String(schedule.leftOut)],
         ['trouble', trouble && terminal.paint('bad', `${when(trouble.at)}: ${harmless(trouble.error)}`)],
       ]
-      for (const [fact, value] of facts) {
+      for (const [fact, value] of schedule.unreadable ? facts : [...facts, ...rest]) {
         if (value !== undefined) terminal.print(`${terminal.paint('faint', fact.padEnd(11))} ${value}`)
       }
       if (schedule.acts.length === 0) return
