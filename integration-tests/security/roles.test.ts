@@ -97,6 +97,15 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
     await operator.queues.resume('work', by)
     expect(await operator.jobs.replay(failed.id, by)).toBe(1)
     await expect(dispatcher.result(failed)).rejects.toMatchObject({ code: 'E_RESULT_FAILED' })
+    const nightly = { name: 'nightly', job: child, every: '1d', payload: { n: 1 } } as const
+    const own = new Client({ connectionString: scene.toUrl('operator') })
+    await own.connect()
+    onTestFinished(() => own.end())
+    await own.query('begin')
+    await operator.schedules.set(nightly, { ...by, tx: own })
+    await own.query('commit')
+    await operator.schedules.pause('nightly', by)
+    expect(await operator.schedules.remove('nightly')).toBe(true)
     expect(await operator.jobs.prune({ failed: '1d' })).toBe(0)
     expect((await operator.doctor()).findings.filter(({ severity }) => severity === 'error')).toEqual([])
     expect(await operator.transfer.status()).toBeUndefined()
@@ -119,6 +128,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
       },
       () => dispatcher.migrate({ restored: true }),
       () => dispatcher.workers.stop(),
+      () => dispatcher.schedules.list(),
     ]
     for (const refused of refusals)
       await expect(refused()).rejects.toMatchObject({

@@ -123,13 +123,13 @@ export class LogServer {
   /** The schedules of the log as one process reads and writes them. */
   #schedules(process: SimulatedProcess): Pick<JobLog, 'readSchedules' | 'saveSchedules'> {
     const engine = this.#engine
-    const readSchedules: JobLog['readSchedules'] = async (names) => {
-      const answer = await engine.readSchedules(names)
+    const readSchedules: JobLog['readSchedules'] = async (names, tx) => {
+      const answer = await engine.readSchedules(names, tx)
       this.#story.read(process, names, answer)
       return answer
     }
-    const saveSchedules: JobLog['saveSchedules'] = async (changes) => {
-      const answers = await engine.saveSchedules(changes)
+    const saveSchedules: JobLog['saveSchedules'] = async (changes, tx) => {
+      const answers = await engine.saveSchedules(changes, tx)
       this.#story.saved(process, changes, answers, this.store, this.now())
       return answers
     }

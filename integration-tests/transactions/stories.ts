@@ -89,6 +89,23 @@ export function describeTransactions(
       expect(await app.log.get(jobs[0]!.id)).toMatchObject({ tags: ['a', 'b "c"'] })
     })
 
+    it('that commits sets its schedule, and not before', async () => {
+      const name = `schedule-${randomUUID()}`
+      const body = '{"quote":"\\" \\\\ {é,}","n":1}'
+      const to = { dueAt: 1_900_000_000_123, job: 'a', isDeclared: false, declaredBy: undefined, body }
+      const read = async (tx?: Transaction) => (await app.log.readSchedules([name], tx)).schedules
+      await rolledBack(async (tx) => {
+        await app.log.saveSchedules([{ name, after: 0, to }], tx)
+        expect(await read(tx)).toMatchObject([to])
+      })
+      await library.transaction(async (tx) => {
+        expect(await read(tx)).toEqual([])
+        expect(await app.log.saveSchedules([{ name, after: 0, to }], tx)).toEqual([{ saved: true }])
+        expect(await read()).toEqual([])
+      })
+      expect(await read()).toMatchObject([to])
+    })
+
     it('that commits completes the job of its handler, together with its writes', async () => {
       const { claim, worker } = await running()
       const result = { codec: 'json', text: '{"sent":true}' }

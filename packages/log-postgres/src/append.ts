@@ -17,6 +17,8 @@ import { recognizeTransaction } from './transaction.ts'
 /** How long an append waits for a key that another transaction holds. Halves of a batch only look for the culprit. */
 const keyWaitMs = 3_000
 const halfKeyWaitMs = 250
+/** How long a tick waits for it: less than the server's `deadlock_timeout`, so that no deadlock ends the other transaction. */
+const tickKeyWaitMs = 250
 /**
  * How long an append with `passLocked` waits: as long as another dispatch may take to commit. Then it checks which keys
  * are locked.
@@ -87,14 +89,14 @@ export class Appender {
   }
 
   /**
-   * Stores jobs in a transaction of the log's own. Refuses alone what can be seen to be unstorable.
+   * Stores the jobs of ticks in a transaction of the log's own. Refuses alone what can be seen to be unstorable.
    * @throws for what the database refuses, and for a key that stays locked
    */
   async within(run: Run, jobs: readonly NewJob[]): Promise<readonly Appended[]> {
     const fit = jobs.filter((job) => unstorable(job) === undefined)
     const stored = new Map<NewJob, Appended>()
     for (const batch of splitIntoBatches(fit, weigh)) {
-      const [row] = await run(this.#append, appendParameters(batch, `${keyWaitMs}ms`))
+      const [row] = await run(this.#append, appendParameters(batch, `${tickKeyWaitMs}ms`))
       for (const [index, answer] of this.#read(batch, row?.[0] ?? '').entries())
         stored.set(batch[index]!, answer)
     }

@@ -133,8 +133,8 @@ export function openPostgresLog(
     end: () => connected(() => events.end()),
     places,
 
-    readSchedules: (names) => connected(() => schedules.read(names)),
-    saveSchedules: (changes) => connected(() => schedules.save(changes)),
+    readSchedules: (names, tx) => connected(() => schedules.read(names, tx)),
+    saveSchedules: (changes, tx) => connected(() => schedules.save(changes, tx)),
 
     cancel: (ids, note) => connected(() => operations.cancel(ids, note)),
     replay: (ids, note) => connected(() => operations.replay(ids, note)),

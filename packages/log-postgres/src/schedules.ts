@@ -1,10 +1,35 @@
-import type { ScheduleChange, ScheduleRecord, ScheduleSaved } from '@errand/core/ports'
+import type {
+  Appended,
+  NewJob,
+  ScheduleChange,
+  ScheduleRecord,
+  ScheduleSaved,
+  Transaction,
+} from '@errand/core/ports'
 import type { Appender } from './append.ts'
 import { halving, splitIntoBatches } from './batches.ts'
-import type { Database, Row, Value } from './database.ts'
-import { isLockTimeout, isRefusedData } from './failures.ts'
+import type { Database } from './database.ts'
+import { insideError, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral } from './literals.ts'
-import { maybe, maybeNumber, number } from './rows.ts'
+import { recognizeTransaction } from './transaction.ts'
+
+/** How long a schedule that is new waits for another transaction that has made one of its name. */
+const nameWait = '250ms'
+
+/** Runs a statement that answers one text. */
+type Ask = (text: string, values: readonly (string | null)[]) => Promise<string>
+
+/** A row as `errand_schedules` answers it. */
+type Read = [
+  name: string,
+  revision: number,
+  dueAt: number | null,
+  job: string,
+  isDeclared: boolean,
+  declaredBy: string | null,
+  declarerLives: boolean,
+  body: string,
+]
 
 /** `readSchedules` and `saveSchedules` of the port. */
 export class Schedules {
@@ -18,29 +43,40 @@ export class Schedules {
 
   async read(
     names: readonly string[] | undefined,
+    tx: Transaction | undefined,
   ): Promise<{ now: number; schedules: readonly ScheduleRecord[] }> {
     const s = this.#database.schema
-    const [[now] = [], ...rows] = await this.#database.query(
-      'errand_schedules',
-      `select ${s}.ms(${s}.clock())::text, null, null, null, null, null, null, null
-       union all
-       (select c.name, c.revision, ${s}.ms(c.due_at), c.job, c.declared, c.declared_by,
-               exists (select from ${s}.workers w where w.id = c.declared_by and w.lease_until >= ${s}.clock()), c.body
-          from ${s}.schedules c where $1::text[] is null or c.name = any ($1::text[]) order by c.name collate "C")`,
-      [names === undefined ? null : (arrayLiteral(names) ?? '{}')],
+    const ask = tx ? this.#inside(tx) : this.#own(names ? 'errand_schedules' : 'errand_all_schedules', true)
+    const answer = await ask(
+      `select json_build_array(${s}.ms(${s}.clock()), coalesce((
+         select json_agg(json_build_array(
+                  c.name, c.revision, ${s}.ms(c.due_at), c.job, c.declared, c.declared_by,
+                  exists (select from ${s}.workers w where w.id = c.declared_by and w.lease_until >= ${s}.clock()), c.body
+                ) order by c.name collate "C")
+           from ${s}.schedules c ${names ? 'where c.name = any ($1::text[])' : ''}), '[]'))::text as answer`,
+      names ? [arrayLiteral(names) ?? '{}'] : [],
     )
-    return { now: number(now), schedules: rows.map(toSchedule) }
+    const [now, rows] = JSON.parse(answer) as [number, Read[]]
+    return { now, schedules: rows.map(toSchedule) }
   }
 
-  async save(changes: readonly ScheduleChange[]): Promise<readonly ScheduleSaved[]> {
+  async save(
+    changes: readonly ScheduleChange[],
+    tx: Transaction | undefined,
+  ): Promise<readonly ScheduleSaved[]> {
     const saved: ScheduleSaved[] = []
     for (const batch of splitIntoBatches(changes, weigh)) {
+      if (tx) {
+        const append = (jobs: readonly NewJob[]) => this.#appender.append(jobs, { tx })
+        saved.push(...(await this.#write(batch, null, this.#inside(tx), append)))
+        continue
+      }
       saved.push(
         ...(await halving<ScheduleChange, ScheduleSaved>(batch, {
           run: (part) => this.#save(part),
           isCulprit: (error) => isRefusedData(error) || isLockTimeout(error),
           alone: async (change, error) => {
-            // Somebody's transaction holds a key of its job: the next one who looks may have more luck.
+            // Somebody's transaction holds its name, or a key of its job: the next one who looks may have more luck.
             if (isLockTimeout(error)) return { saved: false }
             if (!change.job) throw error
             const [answer] = await this.#save([{ ...change, job: undefined }])
@@ -57,25 +93,49 @@ export class Schedules {
   }
 
   async #save(changes: readonly ScheduleChange[]): Promise<readonly ScheduleSaved[]> {
-    const text = `select ${this.#database.rule('save_schedules')}($1, $2, $3, $4, $5, $6, $7)`
-    const values = toParameters(changes)
-    if (changes.every(({ job }) => job === undefined)) {
-      const names = toNames(
-        await this.#database.query('errand_save_schedules', text, values, { repeatable: false }),
-      )
-      return changes.map(({ name }) => ({ saved: names.has(name) }))
-    }
-    return this.#database.transaction(async (run) => {
-      const names = toNames(await run(text, values))
-      const jobs = changes.flatMap(({ name, job }) => (job && names.has(name) ? [job] : []))
-      const appended = await this.#appender.within(run, jobs)
-      const answers = new Map(jobs.map((job, index) => [job, appended[index]]))
-      return changes.map(({ name, job }) => ({ saved: names.has(name), appended: job && answers.get(job) }))
+    if (changes.every(({ job }) => job === undefined))
+      return this.#write(changes, nameWait, this.#own('errand_save_schedules', false))
+    return this.#database.transaction((run) => {
+      const ask: Ask = async (text, values) => (await run(text, values))[0]?.[0] ?? ''
+      return this.#write(changes, nameWait, ask, (jobs) => this.#appender.within(run, jobs))
     })
+  }
+
+  async #write(
+    changes: readonly ScheduleChange[],
+    lockTimeout: string | null,
+    ask: Ask,
+    append: (jobs: readonly NewJob[]) => Promise<readonly Appended[]> = async () => [],
+  ): Promise<readonly ScheduleSaved[]> {
+    const rule = this.#database.rule('save_schedules')
+    const text = `select to_json(array(select ${rule}($1, $2, $3, $4, $5, $6, $7, $8)))::text as answer`
+    const answer = await ask(text, [...toParameters(changes), lockTimeout])
+    const names = new Set(JSON.parse(answer) as string[])
+    const jobs = changes.flatMap(({ name, job }) => (job && names.has(name) ? [job] : []))
+    const appended = jobs.length === 0 ? [] : await append(jobs)
+    const answers = new Map(jobs.map((job, index) => [job, appended[index]]))
+    return changes.map(({ name, job }) => ({ saved: names.has(name), appended: job && answers.get(job) }))
+  }
+
+  /** @param repeatable whether it may run twice with the same answer */
+  #own(plan: string, repeatable: boolean): Ask {
+    return async (text, values) =>
+      (await this.#database.query(plan, text, values, { repeatable }))[0]?.[0] ?? ''
+  }
+
+  #inside(tx: Transaction): Ask {
+    const inside = recognizeTransaction(tx)
+    return async (text, values) => {
+      try {
+        return await inside(text, values)
+      } catch (error) {
+        throw insideError(error, this.#database.place)
+      }
+    }
   }
 }
 
-function toParameters(changes: readonly ScheduleChange[]): Value[] {
+function toParameters(changes: readonly ScheduleChange[]): (string | null)[] {
   return [
     arrayLiteral(changes.map(({ name }) => name)),
     arrayLiteral(changes.map(({ after }) => after)),
@@ -87,20 +147,25 @@ function toParameters(changes: readonly ScheduleChange[]): Value[] {
   ]
 }
 
-function toNames(rows: readonly Row[]): ReadonlySet<string> {
-  return new Set(rows.flatMap(([name]) => name ?? []))
-}
-
-function toSchedule(row: Row): ScheduleRecord {
+function toSchedule([
+  name,
+  revision,
+  dueAt,
+  job,
+  isDeclared,
+  declaredBy,
+  declarerLives,
+  body,
+]: Read): ScheduleRecord {
   return {
-    name: row[0]!,
-    revision: number(row[1]),
-    dueAt: maybeNumber(row[2]),
-    job: row[3]!,
-    isDeclared: row[4] === 't',
-    declaredBy: maybe(row[5]),
-    declarerLives: row[6] === 't',
-    body: row[7]!,
+    name,
+    revision,
+    dueAt: dueAt ?? undefined,
+    job,
+    isDeclared,
+    declaredBy: declaredBy ?? undefined,
+    declarerLives,
+    body,
   }
 }
 

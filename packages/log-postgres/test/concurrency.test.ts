@@ -42,6 +42,23 @@ describeOnPostgres('many connections at once', ({ stage, log }) => {
     }
   })
 
+  it('a tick passes over a schedule that a transaction holds, and does not wait for it', async () => {
+    const names = ['held', 'free']
+    const to = { dueAt: 1, job: 'a', isDeclared: false, declaredBy: undefined, body: '{}' }
+    await log.saveSchedules(names.map((name) => ({ name, after: 0, to })))
+    const { schedules } = await log.readSchedules(names)
+    const client = await stage.client()
+    await client.query('begin')
+    await client.query(`select from ${stage.schema}.schedules where name = 'held' for update`)
+    // The function itself, with a wait that would end in an error.
+    const saved = await stage.sql(
+      `select errand.save_schedules_v1($1, $2, null, '{a,a}', '{f,f}', null, '{1,2}', '2s') as name`,
+      [schedules.map(({ name }) => name), schedules.map(({ revision }) => revision)],
+    )
+    expect(saved).toEqual([{ name: 'free' }])
+    await client.query('rollback')
+  })
+
   it('a grace that starts over keeps no claim waiting, and waits for none', async () => {
     const by = await worker()
     const patient = (count: number): NewJob[] =>

@@ -2,6 +2,7 @@ import { ErrandError } from '../errors.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Appended, AppendOptions, Debounced, JobLog, Topic } from '../ports/job-log.ts'
 import type { Logger } from '../logging.ts'
+import type { ScheduleRecord, ScheduleSaved } from '../ports/schedules.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
 import { beat } from './beat.ts'
@@ -131,10 +132,18 @@ export function engineLog(given: EngineHost): JobLog {
     end: () => host.read((store) => history.end(store), calls.span()),
     places: history.places,
 
-    readSchedules: (names) =>
-      host.read((store, now) => schedules.readSchedules(store, now, names), calls.readSchedules(names)),
-    saveSchedules: (changes) =>
-      host.write((store, now) => schedules.saveSchedules(store, now, changes), calls.saveSchedules(changes)),
+    readSchedules: (names, tx) => {
+      const rules: Rules<{ now: number; schedules: ScheduleRecord[] }> = (store, now) =>
+        schedules.readSchedules(store, now, names)
+      const call = calls.readSchedules(names)
+      return tx ? host.inside(tx, rules, call) : host.read(rules, call)
+    },
+    saveSchedules: (changes, tx) => {
+      const rules: Rules<ScheduleSaved[]> = (store, now) =>
+        schedules.saveSchedules(store, now, changes, tx !== undefined)
+      const call = calls.saveSchedules(changes)
+      return tx ? host.inside(tx, rules, call) : host.write(rules, call)
+    },
 
     cancel: (ids, note) =>
       host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),

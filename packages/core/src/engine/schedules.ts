@@ -19,15 +19,17 @@ export function readSchedules(
   }
 }
 
+/** @param atomic a job that cannot be stored makes it throw, as in `append` */
 export function saveSchedules(
   store: JobStore,
   now: number,
   changes: readonly ScheduleChange[],
+  atomic: boolean,
 ): ScheduleSaved[] {
   return changes.map(({ name, after, to, job }) => {
     if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }
     store.saveSchedule(name, to && { ...to, name, revision: after === 0 ? firstRevision() : after + 1 })
-    return { saved: true, appended: job && append(store, now, [job], false)[0] }
+    return { saved: true, appended: job && append(store, now, [job], atomic)[0] }
   })
 }
 

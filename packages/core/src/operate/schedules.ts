@@ -4,19 +4,22 @@ import type { JobDefinition } from '../define/job.ts'
 import { resolveRules, scheduleOptionNames } from '../define/schedule.ts'
 import type { ScheduleOptions } from '../define/schedule.ts'
 import { prepare } from '../dispatch/prepare.ts'
+import { checkTransaction } from '../dispatch/transaction.ts'
 import { ErrandError } from '../errors.ts'
 import { checkScheduleName } from '../names.ts'
 import { checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Note } from '../ports/operations.ts'
 import type { ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
+import type { Transaction } from '../ports/transaction.ts'
 import { addAct, asSchedulePayload, createBody, readBody, tryReadBody, writeBody } from '../schedule/body.ts'
 import type { Act, Overlap, ScheduleBody, ScheduleRules } from '../schedule/body.ts'
 import type { Missed } from '../schedule/due-tick.ts'
 import { findNext, findNextUnder } from '../schedule/find-next.ts'
 import type { StoredTimes } from '../schedule/times.ts'
+import { jittered } from '../supervise.ts'
 import type { OperateDeps } from './connection.ts'
-import { noteFrom } from './filter.ts'
+import { noteFrom, toNote } from './filter.ts'
 import type { By } from './jobs.ts'
 
 /** A schedule as operators see it. */
@@ -64,6 +67,12 @@ export type SetSchedule<In> = {
 } & ScheduleOptions &
   ([In] extends [void] ? { readonly payload?: undefined } : { readonly payload: NoInfer<In> })
 
+/** Who sets a schedule, and why. */
+export interface SetBy extends By {
+  /** Your own transaction, as in `dispatch`: the schedule is set once that has committed. */
+  readonly tx?: Transaction | undefined
+}
+
 export interface Schedules {
   /** All of them, by name. */
   list(): Promise<readonly ScheduleInfo[]>
@@ -78,23 +87,28 @@ export interface Schedules {
   trigger(name: string, by: string | By): Promise<void>
   /**
    * Creates or changes a schedule at run time. Every worker that handles its job ticks it. Setting the same times again changes
-   * nothing but the payload, so an application may do it at each start.
+   * nothing but the payload, so an application may do it at each start. With `tx` it is a part of your transaction.
    * @throws `E_SCHEDULE`, `E_NAME`, `E_DURATION`, `E_OPTION`, `E_PAYLOAD_INVALID` and its like; `E_NOT_ALLOWED` if a worker's code
-   * declares a schedule of that name.
+   * declares a schedule of that name; with `tx` also `E_TRANSACTION`.
    * @example await errand.schedules.set({ name: 'sync:tenant-7', job: sync, every: '1h', payload: { tenant: 7 } }, 'billing page')
    */
-  set<In>(schedule: SetSchedule<In>, by: string | By): Promise<void>
+  set<In>(schedule: SetSchedule<In>, by: string | SetBy): Promise<void>
   /** Removes it. One that workers declare comes back, so take it out of their code. Resolves with whether it was there. */
   remove(name: string): Promise<boolean>
 }
 
 const mostPreviewed = 1_000
-/** Somebody else may change it at the same time, as each tick does. */
+/** Somebody else may change it at the same time, as each tick does, or hold it in a transaction: for up to five seconds or so. */
 const mostTries = 20
+const retryMs = 250
 
 export function createSchedules(deps: OperateDeps): Schedules {
-  async function read(log: JobLog, name: string): Promise<[ScheduleRecord | undefined, number]> {
-    const { now, schedules } = await log.readSchedules([checkScheduleName(name)])
+  async function read(
+    log: JobLog,
+    name: string,
+    tx?: Transaction,
+  ): Promise<[ScheduleRecord | undefined, number]> {
+    const { now, schedules } = await log.readSchedules([checkScheduleName(name)], tx)
     return [schedules[0], now]
   }
 
@@ -108,14 +122,20 @@ export function createSchedules(deps: OperateDeps): Schedules {
   async function change(
     name: string,
     make: (record: ScheduleRecord | undefined, now: number) => Promise<ScheduleChange> | ScheduleChange,
+    tx?: Transaction,
   ): Promise<void> {
     const log = await deps.connectedLog()
     for (let tries = 1; tries <= mostTries; tries += 1) {
-      const [record, now] = await read(log, name)
-      const [answer] = await log.saveSchedules([await make(record, now)])
+      const [record, now] = await read(log, name, tx)
+      const [answer] = await log.saveSchedules([await make(record, now)], tx)
       if (answer?.saved === true) return
+      // Usually a tick came in between, and has ended.
+      if (tries > 1) await deps.clock.sleep(jittered(retryMs))
     }
-    throw new ErrandError('E_LOG', `schedule "${name}" changes all the time; try again`)
+    throw new ErrandError(
+      'E_LOG',
+      `schedule "${name}" changes all the time, or another transaction holds it; try again`,
+    )
   }
 
   function act(
@@ -170,7 +190,10 @@ export function createSchedules(deps: OperateDeps): Schedules {
       }))
     },
     async set(schedule, by) {
-      const note = noteFrom('set()', by)
+      const who = typeof by === 'string' ? { by } : by
+      const note = toNote('set()', who, ['tx'])
+      const { tx } = who
+      if (tx !== undefined) checkTransaction(tx)
       const name = checkScheduleName(schedule.name)
       const what = `schedules.set('${name}')`
       checkOptions(what, schedule, ['name', 'job', 'payload', ...scheduleOptionNames])
@@ -184,30 +207,34 @@ export function createSchedules(deps: OperateDeps): Schedules {
         codec: jsonCodec,
         newId: () => id,
       })
-      await change(name, async (record, now) => {
-        if (record?.isDeclared === true)
-          throw new ErrandError(
-            'E_NOT_ALLOWED',
-            `schedule "${name}" is declared by the code of workers; give this one another name, or remove it there and here`,
-          )
-        const stored = record && tryReadBody(record)
-        const before = stored ?? createBody(id, rules)
-        const body: ScheduleBody = {
-          ...before,
-          rules,
-          nextAt: stored ? findNextUnder(rules, stored, now) : findNext(rules, now),
-          payload:
-            payload === undefined
-              ? undefined
-              : await codec.encode(checked.payload.text, asSchedulePayload(before.uid, name)),
-        }
-        const row = { job: checked.name, isDeclared: false, declaredBy: undefined }
-        return {
-          name,
-          after: record?.revision ?? 0,
-          to: writeBody(row, addAct(body, { what: 'set', ...note, at: now })),
-        }
-      })
+      await change(
+        name,
+        async (record, now) => {
+          if (record?.isDeclared === true)
+            throw new ErrandError(
+              'E_NOT_ALLOWED',
+              `schedule "${name}" is declared by the code of workers; give this one another name, or remove it there and here`,
+            )
+          const stored = record && tryReadBody(record)
+          const before = stored ?? createBody(id, rules)
+          const body: ScheduleBody = {
+            ...before,
+            rules,
+            nextAt: stored ? findNextUnder(rules, stored, now) : findNext(rules, now),
+            payload:
+              payload === undefined
+                ? undefined
+                : await codec.encode(checked.payload.text, asSchedulePayload(before.uid, name)),
+          }
+          const row = { job: checked.name, isDeclared: false, declaredBy: undefined }
+          return {
+            name,
+            after: record?.revision ?? 0,
+            to: writeBody(row, addAct(body, { what: 'set', ...note, at: now })),
+          }
+        },
+        tx,
+      )
     },
     async remove(name) {
       let isThere = true

@@ -1,5 +1,6 @@
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from './job-log.ts'
+import type { Transaction } from './transaction.ts'
 
 /** What the log must know of a schedule to find it when it is due. All else is core's, in `body`. */
 export interface ScheduleState {
@@ -38,7 +39,7 @@ export interface ScheduleChange {
 
 /** What became of a change. */
 export interface ScheduleSaved {
-  /** False: somebody else was faster. */
+  /** False: somebody else was faster, or another transaction has locked it. */
   readonly saved: boolean
   /** The answer for its job, if it was saved and had one. A job that cannot be stored is `refused`, and the change is saved. */
   readonly appended?: Appended | undefined
@@ -54,13 +55,19 @@ export interface KnownSchedules {
 
 /** Schedules, as rows that change by comparing and setting. What they mean, and when they tick, is decided in core. */
 export interface Schedules {
-  /** All, or those of these names, by name; and the log's own time, ms since the epoch. */
+  /**
+   * All, or those of these names, by name; and the log's own time, ms since the epoch. With `tx` as the caller's transaction sees
+   * them.
+   */
   readSchedules(
     names?: readonly string[],
+    tx?: Transaction,
   ): Promise<{ readonly now: number; readonly schedules: readonly ScheduleRecord[] }>
   /**
    * Writes those whose revision is still what it was, each with its job, in one transaction. One answer for each, in their
-   * order.
+   * order. It does not wait for rows that another transaction has locked, so that nobody's open transaction holds up the ticks of
+   * others. With `tx` it is a statement of the caller's transaction: it waits for them, and a job that cannot be stored makes it
+   * throw, as `append` does.
    */
-  saveSchedules(changes: readonly ScheduleChange[]): Promise<readonly ScheduleSaved[]>
+  saveSchedules(changes: readonly ScheduleChange[], tx?: Transaction): Promise<readonly ScheduleSaved[]>
 }

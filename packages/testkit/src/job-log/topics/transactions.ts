@@ -1,11 +1,20 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { Transaction } from '@errand/core/ports'
+import type { ScheduleState, Transaction } from '@errand/core/ports'
 import { encoded, outcomes } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
 
 const ordering = { key: 'account-7', onFailure: 'block' } as const
+const schedule: ScheduleState = {
+  dueAt: 1_900_000_000_000,
+  job: 'close-day',
+  isDeclared: false,
+  declaredBy: undefined,
+  body: '{"text":"it\'s a \\"body\\" ä€"}',
+}
+const newName = (): string => `schedule-${randomBytes(5).toString('hex')}`
 
 export function describeTransactions(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
@@ -252,12 +261,55 @@ export function describeTransactions(harness: JobLogHarness): void {
       expect(seen.toSorted()).toEqual([late.id, early.id].toSorted())
     })
 
+    it('a schedule that is set inside a transaction is there once it has committed, with its job', async () => {
+      const on = await scene()
+      const name = newName()
+      const read = async (tx?: Transaction) => (await on.log.readSchedules([name], tx)).schedules[0]
+      const { tx, commit } = await begin(on)
+      expect(await read(tx)).toBeUndefined()
+      expect(await on.log.saveSchedules([{ name, after: 0, to: schedule }], tx)).toEqual([{ saved: true }])
+      const made = await read(tx)
+      expect(made).toEqual({ ...schedule, name, revision: made?.revision, declarerLives: false })
+      const job = on.newJob()
+      const newer = { ...schedule, dueAt: undefined, isDeclared: true }
+      const change = { name, after: made?.revision ?? 0, to: newer, job }
+      expect(await on.log.saveSchedules([change], tx)).toMatchObject([
+        { saved: true, appended: { id: job.id, status: 'added' } },
+      ])
+      expect(await on.log.saveSchedules([change], tx)).toEqual([{ saved: false }])
+      expect(await read()).toBeUndefined()
+      await commit()
+      expect(await read()).toMatchObject({ ...newer, revision: change.after + 1 })
+      expect(await on.state(job)).toBe('ready')
+    })
+
+    it('a change of a schedule inside a transaction that rolls back never was', async () => {
+      const on = await scene()
+      const [changed, made] = [newName(), newName()]
+      await on.log.saveSchedules([{ name: changed, after: 0, to: schedule }])
+      const { schedules: before } = await on.log.readSchedules([changed, made])
+      const { tx, rollback } = await begin(on)
+      const saved = await on.log.saveSchedules(
+        [
+          { name: changed, after: before[0]?.revision ?? 0, to: undefined },
+          { name: made, after: 0, to: schedule },
+        ],
+        tx,
+      )
+      expect(saved).toEqual([{ saved: true }, { saved: true }])
+      await rollback()
+      expect((await on.log.readSchedules([changed, made])).schedules).toEqual(before)
+    })
+
     it('what is no transaction is refused', async () => {
       const on = await scene()
-      for (const tx of [{}, 7, 'tx', { query: 'no function' }]) {
-        await expect(on.log.append([on.newJob()], { tx: tx as Transaction })).rejects.toMatchObject({
-          code: 'E_TRANSACTION',
-        })
+      for (const each of [{}, 7, 'tx', { query: 'no function' }]) {
+        const tx = each as Transaction
+        const refused = { code: 'E_TRANSACTION' }
+        await expect(on.log.append([on.newJob()], { tx })).rejects.toMatchObject(refused)
+        await expect(on.log.readSchedules([newName()], tx)).rejects.toMatchObject(refused)
+        const change = { name: newName(), after: 0, to: schedule }
+        await expect(on.log.saveSchedules([change], tx)).rejects.toMatchObject(refused)
       }
     })
   })
@@ -300,6 +352,50 @@ export function describeTransactions(harness: JobLogHarness): void {
       await commit()
       const { tickets } = await on.sweepUntil(async () => (await on.state(next)) === 'ready')
       expect(tickets).toEqual([on.ticket(next)])
+    })
+
+    it('a schedule that an open transaction has changed or made holds up no others: it is passed over', async () => {
+      const on = await scene()
+      const [changed, made, other] = [newName(), newName(), newName()]
+      await on.log.saveSchedules([{ name: changed, after: 0, to: schedule }])
+      const revision = async (name: string) =>
+        (await on.log.readSchedules([name])).schedules[0]?.revision ?? 0
+      const after = await revision(changed)
+      const { tx, commit } = await begin(on)
+      await on.log.saveSchedules(
+        [
+          { name: changed, after, to: schedule },
+          { name: made, after: 0, to: schedule },
+        ],
+        tx,
+      )
+      const jobs = [on.newJob(), on.newJob(), on.newJob()]
+      const save = () =>
+        on.log.saveSchedules([
+          { name: changed, after, to: schedule, job: jobs[0] },
+          { name: made, after: 0, to: schedule, job: jobs[1] },
+          { name: other, after: 0, to: schedule, job: jobs[2] },
+        ])
+      expect((await save()).map(({ saved }) => saved)).toEqual([false, false, true])
+      expect(await on.states(jobs)).toEqual([undefined, undefined, 'ready'])
+      await commit()
+      expect(await revision(changed)).toBe(after + 1)
+    })
+
+    it('a change inside a transaction that comes second is told so, and may read the schedule again', async () => {
+      const on = await scene()
+      const name = newName()
+      await on.log.saveSchedules([{ name, after: 0, to: schedule }])
+      const { tx, commit } = await begin(on)
+      const after = (await on.log.readSchedules([name], tx)).schedules[0]?.revision ?? 0
+      await on.log.saveSchedules([{ name, after, to: schedule }])
+      expect(await on.log.saveSchedules([{ name, after, to: undefined }], tx)).toEqual([{ saved: false }])
+      const again = (await on.log.readSchedules([name], tx)).schedules[0]?.revision
+      expect(again).toBe(after + 1)
+      const change = { name, after: after + 1, to: undefined }
+      expect(await on.log.saveSchedules([change], tx)).toEqual([{ saved: true }])
+      await commit()
+      expect((await on.log.readSchedules([name])).schedules).toEqual([])
     })
 
     it('a batch passes over the keys that an open transaction holds: they are told, and the rest is stored', async () => {
