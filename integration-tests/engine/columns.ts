@@ -46,6 +46,8 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     uniqueKey: job['unique_key'] ?? undefined,
     uniqueUntil: job['unique_mode'] === uniqueCode.untilStarted ? 'started' : 'finished',
     uniqueForMs: job['unique_for_ms'] ?? undefined,
+    shareKey: job['share'] ?? undefined,
+    turn: live?.['turn'] ?? undefined,
     tags: job['tags'] ?? [],
     maxAttempts: job['max_attempts'],
     maxCrashes: job['max_crashes'],
@@ -96,6 +98,8 @@ export function toLive(row: JobRow, last: number | undefined): Record<string, un
     // None is null, as the functions store it.
     tags: row.tags.length === 0 ? null : row.tags,
     key: row.orderingKey ?? null,
+    share: row.shareKey ?? null,
+    turn: row.turn ?? null,
     run_at: formatTime(row.runAt),
     publish_after: formatTime(row.publishAfter),
     parked_since: formatTime(row.parkedSince),
@@ -118,13 +122,22 @@ export function toLive(row: JobRow, last: number | undefined): Record<string, un
 /** The row of a job that has ended. */
 export function toEnded(row: JobRow, last: number | undefined, at: number): Record<string, unknown> {
   const { id, sequence: seq, version, run } = row
-  return { id, seq, at: formatTime(at), last, version, run, state: stateCode[row.state] }
+  return {
+    id,
+    seq,
+    at: formatTime(at),
+    last,
+    version,
+    run,
+    state: stateCode[row.state],
+    shares: row.shareKey === undefined ? null : true,
+  }
 }
 
 /** What operators change of a job that lives. */
 const changing =
-  'run_at, publish_after, parked_since, attempt, crashes, streak, version, publishes, lane, state, held, queue, cancel, last'
-const liveColumns = `id, seq, timeout_ms, run, unique_mode, fails_on_crash, skips_on_failure, name, tags, key, ${changing}`
+  'run_at, publish_after, parked_since, attempt, crashes, streak, version, publishes, turn, lane, state, held, queue, cancel, last'
+const liveColumns = `id, seq, timeout_ms, run, unique_mode, fails_on_crash, skips_on_failure, name, tags, key, share, ${changing}`
 
 /** $1: rows of `toLive`. */
 export const writeLive = `

@@ -72,6 +72,7 @@ const plain: Readonly<Record<string, string | null>> = {
   p_unique_keys: '{job}',
   p_unique_modes: '{1}',
   p_unique_fors: '{1000}',
+  p_shares: '{a}',
   p_delays: '{0}',
   p_ats: '{NULL}',
   p_expires: '{60000}',

@@ -134,7 +134,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     ['I5'],
     'core/src/engine/sweep.ts',
     'const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })',
-    `const state = 'ready'\n      readyFrom(row, now + publishGraceMs)`,
+    `const state = 'ready'\n      readyFrom(store, row, now + publishGraceMs)`,
   ),
   bug(
     'run-not-counted',

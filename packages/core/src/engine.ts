@@ -13,6 +13,7 @@ export type {
   QueueCounts,
   ScheduleRow,
   StoredEvent,
+  Turns,
   UniqueRow,
   WorkerRow,
 } from './engine/store.ts'

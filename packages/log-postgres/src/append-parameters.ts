@@ -24,6 +24,7 @@ const of = {
   uniqueMode: (job) =>
     job.unique && (job.unique.until === 'started' ? uniqueCode.untilStarted : uniqueCode.untilFinished),
   uniqueFor: (job) => job.unique?.forMs,
+  share: (job) => job.shareKey,
   delay: (job) => (job.due && 'delayMs' in job.due ? Math.round(job.due.delayMs) : null),
   at: (job) => (job.due && 'at' in job.due ? Math.round(job.due.at) : null),
   expires: (job) => job.expiresMs,
@@ -69,10 +70,11 @@ export function appendParameters(jobs: readonly NewJob[], lockTimeout: string | 
   return [...columns.map((column) => arrayLiteral(jobs.map(column))), lockTimeout]
 }
 
-/** Of `append_alike`; undefined when the jobs are not ready at once, or differ in more than their ids, payloads, tags and meta. */
+/** Of `append_alike`; undefined when the jobs are not ready at once, take turns, or differ in more than their ids, payloads, tags and meta. */
 export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   const [first] = jobs
-  if (!first || jobs.some((job) => mayWait(job) || job.due !== undefined)) return undefined
+  if (!first || jobs.some((job) => mayWait(job) || job.due !== undefined || job.shareKey !== undefined))
+    return undefined
   const shared = common.map((column) => column(first))
   if (jobs.some((job) => common.some((column, index) => column(job) !== shared[index]))) return undefined
   return [

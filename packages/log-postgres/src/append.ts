@@ -309,9 +309,9 @@ function unstorable(job: NewJob): string | undefined {
   if (!isUuid(job.id)) return `its id ${JSON.stringify(job.id)} is not a UUID`
   if (!isStorable(job.payload.text))
     return 'its payload holds a NUL or half of a surrogate pair, which no text can store'
-  const { name, queue, ordering, unique, tags } = job
+  const { name, queue, ordering, unique, shareKey, tags } = job
   if (isStorable(name) && isStorable(queue) && tags.every(isStorable))
-    if (isStorable(ordering?.key ?? '') && isStorable(unique?.key ?? '')) return undefined
+    if ([ordering?.key, unique?.key, shareKey].every((key) => isStorable(key ?? ''))) return undefined
   return 'its name, a key or a tag holds a NUL or half of a surrogate pair'
 }
 

@@ -61,28 +61,34 @@ export class Claims {
       if (log === this.#logId() && isUuid(id) && !ids.has(id.toLowerCase())) ids.set(id.toLowerCase(), lane)
 
     const rows = new Map<string, Row>()
+    /** Jobs whose turn it was, granted by the tickets of others. */
+    const turns: Claim[] = []
     let left = max
     const leftIn = perLane && { ...perLane }
-    for (const batch of splitIntoBatches([...ids.keys()])) {
+    const queues = [...new Set(tickets.map(({ queue }) => queue))]
+    for (const [nth, batch] of splitIntoBatches([...ids.keys()]).entries()) {
       const lanesOf = leftIn && batch.map((id) => ids.get(id) ?? 'normal')
-      const found = await this.#despiteData({ ids: batch, queues: [], max: batch.length }, by, () =>
+      const found = await this.#despiteData({ ids: batch, queues, max: batch.length }, by, () =>
         this.#database.query('errand_claim', this.#claimText, [
           arrayLiteral(batch),
           Math.max(0, left),
           by.id,
-          request,
+          // Each batch knows what it was granted before, whichever jobs these are.
+          nth === 0 ? request : `${request} ${nth}`,
           by.graceMs,
           toHostJson(by),
           lanesOf ? arrayLiteral(lanesOf.map((lane) => laneRank[lane])) : null,
           lanesOf ? arrayLiteral(lanesOf.map((lane) => leftIn[lane] ?? 0)) : null,
         ]),
       )
+      const asked = new Set(batch)
       for (const row of found) {
         const id = row[claimAt]!
-        rows.set(id, row)
-        if (row[0] !== 'run') continue
-        left -= 1
-        const lane = ids.get(id)
+        const isRun = row[0] === 'run'
+        if (isRun && !asked.has(id)) turns.push(toClaim(row, claimAt))
+        else rows.set(id, row)
+        if (isRun) left -= 1
+        const lane = isRun || row[0] === 'turn' ? ids.get(id) : undefined
         if (leftIn && lane) leftIn[lane] = (leftIn[lane] ?? 0) - 1
       }
     }
@@ -93,9 +99,10 @@ export class Claims {
       const row = rows.get(id)
       if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
       // A second copy of a ticket that was granted above.
-      if (row[0] === 'run' && given.has(id)) return { ticket, verdict: 'drop', why: 'busy' }
+      if ((row[0] === 'run' || row[0] === 'turn') && given.has(id))
+        return { ticket, verdict: 'drop', why: 'busy' }
       given.add(id)
-      return toVerdict(ticket, row)
+      return row[0] === 'turn' ? toTurn(ticket, turns) : toVerdict(ticket, row)
     })
   }
 
@@ -150,7 +157,8 @@ export class Claims {
         const claims = rows.map((row) => toClaim(row, at + 1))
         // A repeated request has no search: its first row is a claim.
         if (search[at + 1] !== null) return [toClaim(search, at + 1), ...claims]
-        if (!overdue) {
+        // Where jobs took turns, the first ones may still wait.
+        if (!overdue && search[at] !== null) {
           const seen = claims.map(({ job: { queue, lane } }, index) => ({
             queue,
             lane,
@@ -190,6 +198,13 @@ export class Claims {
     ]
     return despiteData(this.#database, this.#logger, { name: 'set_aside_unclaimable', parameters }, ask)
   }
+}
+
+/** The ticket's right was used for one of these jobs, or for the job of another ticket of the same call. */
+function toTurn(ticket: Ticket, turns: Claim[]): Verdict {
+  const at = turns.findIndex(({ job }) => job.queue === ticket.queue && job.lane === ticket.lane)
+  const [claim] = turns.splice(Math.max(0, at), 1)
+  return claim ? { ticket, verdict: 'run', claim } : { ticket, verdict: 'again' }
 }
 
 function toVerdict(ticket: Ticket, row: Row): Verdict {

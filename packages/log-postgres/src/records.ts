@@ -118,7 +118,7 @@ export class Records {
     const { schema } = this.#database
     return `select ${storedColumns(schema, 'j', 'l')},
                    l.state, l.run, l.attempt, coalesce(l.crashes, 0), l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
-                   j.max_attempts, j.unique_key, p.value, p.message, l.version,
+                   j.max_attempts, j.unique_key, j.share, p.value, p.message, l.version,
                    ${schema}.ms(coalesce(j.events_since, j.dispatched_at))
               from ${from}`
   }
@@ -192,8 +192,20 @@ function toPast(events: readonly Row[]): Past {
 }
 
 function toRecord(row: Row, events: readonly Row[]): JobRecord {
-  const [state, run, attempt, crashes, worker, runAt, cancel, maxAttempts, uniqueKey, value, message] =
-    row.slice(storedCount)
+  const [
+    state,
+    run,
+    attempt,
+    crashes,
+    worker,
+    runAt,
+    cancel,
+    maxAttempts,
+    uniqueKey,
+    shareKey,
+    value,
+    message,
+  ] = row.slice(storedCount)
   const past = toPast(events)
   const now = state ? toStoredState(state) : past.state
   const findBody = (types: readonly number[]): JobRecord['result'] => {
@@ -212,6 +224,7 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     finishedAt: isFinal(now) ? past.finishedAt : undefined,
     cancelRequested: state ? cancel === 't' : past.cancelRequested,
     uniqueKey: maybe(uniqueKey),
+    shareKey: maybe(shareKey),
     progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
     result: now === 'succeeded' ? findBody([eventCode.succeeded]) : undefined,
     error: now === 'succeeded' ? undefined : findBody(errors),

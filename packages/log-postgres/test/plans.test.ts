@@ -22,7 +22,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
   let client: Client
 
   beforeAll(async () => {
-    await log.beat(by, { queues: ['q'], taking: true, progress: [] })
+    await log.beat(by, { queues: ['q', 'shared'], taking: true, progress: [] })
     await fill(backlog)
     const last = `(select id from errand.jobs order by seq desc limit 1)`
     for (const table of ['live', 'jobs']) await stage.sql(`delete from errand.${table} where id <> ${last}`)
@@ -42,6 +42,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
     await log.append([
       ...jobs(() => ({})),
       ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' } })),
+      ...jobs(() => ({ queue: 'shared', shareKey: randomUUID() })),
       ...jobs(() => ({ unique: { key: randomUUID(), until: 'finished' } })),
       ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
     ])
@@ -50,6 +51,45 @@ describeOnPostgres('plans that were made while the tables were large and all but
   const array = (cells: readonly unknown[]): string => `{${cells.join(',')}}`
   const call = (text: string, values: readonly unknown[] = []) =>
     client.query<Record<string, unknown>>(text.replaceAll('errand.', `${stage.schema}.`), [...values])
+
+  const id = (): unknown => randomUUID()
+  /** @param keys cells of parameters that are null otherwise */
+  function dispatch(count: number, keys: Readonly<Record<string, () => unknown>>): Promise<unknown> {
+    const cells: Readonly<Record<string, () => unknown>> = {
+      p_ids: id,
+      p_names: () => 'test.job',
+      p_payload_versions: () => 1,
+      p_queues: () => 'shared',
+      p_lanes: () => 300,
+      p_codecs: () => 'json',
+      p_payloads: () => '1',
+      p_skips: () => false,
+      p_unique_modes: () => 1,
+      p_graces: () => 60_000,
+      p_attempts: () => 1,
+      p_crashes: () => 1,
+      p_crash_fails: () => false,
+      p_timeouts: () => 60_000,
+      p_data: () => '""',
+      ...keys,
+    }
+    const nulls = [
+      'p_tags',
+      'p_metas',
+      'p_keys',
+      'p_unique_keys',
+      'p_unique_fors',
+      'p_shares',
+      'p_delays',
+      'p_ats',
+    ]
+    const given = Object.keys(cells).map((name, at) => `${name} => $${at + 1}`)
+    const none = [...nulls, 'p_expires', 'p_parents', 'p_lock_timeout'].filter((name) => !(name in cells))
+    return call(
+      `select errand.append_v1(${[...given, ...none.map((name) => `${name} => null`)].join(', ')})`,
+      Object.values(cells).map((cell) => array(Array.from({ length: count }, cell))),
+    )
+  }
 
   async function waiting(count: number, which: string): Promise<string[]> {
     const rows = await stage.sql(`select id from errand.live l where ${which} limit ${count}`)
@@ -143,27 +183,23 @@ describeOnPostgres('plans that were made while the tables were large and all but
       },
     },
     {
-      name: 'a dispatch of jobs with keys',
-      act: async (count) => {
-        const each = (cell: () => unknown): string => array(Array.from({ length: count }, cell))
-        await call(
-          `select errand.append_v1($1, $2, $3, $4, $5, $6, $7, null, null, $1, $8, $1, $3, null, null, null, null, null,
-                                $9, $3, $3, $8, $9, $10, null)`,
-          [
-            each(() => randomUUID()),
-            each(() => 'test.job'),
-            each(() => 1),
-            each(() => 'q'),
-            each(() => 300),
-            each(() => 'json'),
-            each(() => '1'),
-            each(() => false),
-            each(() => 60_000),
-            each(() => '""'),
-          ],
-        )
-      },
+      name: 'a take of jobs that take turns',
+      act: (count) =>
+        call(`select * from errand.take_v1('{shared}', $1, $2, $3, 1000, '{}', 0, false, null)`, [
+          count,
+          by.id,
+          randomUUID(),
+        ]),
     },
+    {
+      name: 'a claim by tickets of jobs that take turns',
+      act: async (count) => claim(await waiting(count, `queue = 'shared'`)),
+    },
+    {
+      name: 'a dispatch of jobs with keys',
+      act: (count) => dispatch(count, { p_keys: id, p_unique_keys: id }),
+    },
+    { name: 'a dispatch of jobs that take turns', act: (count) => dispatch(count, { p_shares: id }) },
   ]
 
   async function rowsRead(work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {

@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '5b47c27e05e58a0a6abf2dacca03dd9e076af3c637ccfd61d2465f5f76f1fb0b',
+  'tables/0001.sql': '3949415bff73eeda87194410748500c674ec6f409c9b899a274a50433dabc0b0',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

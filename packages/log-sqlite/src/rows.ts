@@ -61,6 +61,8 @@ function checkedJobRow(row: Row): JobRow {
     uniqueKey: optionalText(row.unique_key),
     uniqueUntil: text(row.unique_until) as JobRow['uniqueUntil'],
     uniqueForMs: optionalCount(row.unique_for_ms),
+    shareKey: optionalText(row.share_key),
+    turn: optionalCount(row.turn),
     tags: list(row.tags),
     dispatchedAt: count(row.dispatched_at),
     expiresAt: optionalCount(row.expires_at),

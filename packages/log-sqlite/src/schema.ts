@@ -45,6 +45,8 @@ const jobs = `create table errand_jobs (
   unique_key text,
   unique_until text not null,
   unique_for_ms integer,
+  share_key text,
+  turn integer,
   tags text not null,
   dispatched_at integer not null,
   expires_at integer,
@@ -84,6 +86,9 @@ export const migrations: readonly Migration[] = [
     statements: [
       jobs,
       `create index errand_jobs_ready on errand_jobs (queue, lane, sequence) where state = 'ready'`,
+      // A job has a turn while it is ready or runs.
+      `create index errand_jobs_turns on errand_jobs (queue, lane, turn, sequence) where turn is not null`,
+      `create index errand_jobs_shares on errand_jobs (queue, lane, share_key, turn) where turn is not null`,
       `create index errand_jobs_unpublished on errand_jobs (queue, publish_after) where state = 'ready'`,
       `create index errand_jobs_due on errand_jobs (run_at) where state = 'scheduled'`,
       `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,

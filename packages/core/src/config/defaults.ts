@@ -99,7 +99,7 @@ export const settingsDefaults: Settings = Object.freeze({
   followEveryMs: 1_000,
 })
 
-/** Longest ordering key, unique key, tag and meta name, in characters. */
+/** Longest ordering key, unique key, share key, tag and meta name, in characters. */
 export const keyLimit = 512
 /** Longest meta value, in characters. W3C baggage fits into it. */
 export const metaValueLimit = 8_192

@@ -86,6 +86,13 @@ export interface JobPolicy<In> {
         readonly debounce?: { readonly wait: Duration; readonly atMost: Duration } | undefined
       }
     | undefined
+  /**
+   * Jobs of one queue and lane take turns by this key, also those of different names: a key with one job waits for one job
+   * of each other key, however many of them wait. Within a key older jobs go first. A job that is tried again, or was
+   * delayed, takes its turn when it is due. Without it jobs start in the order of their dispatch.
+   * @example share: (p) => p.tenant
+   */
+  readonly share?: ((payload: In) => string) | undefined
   /** Words to find the job by, in the log and in events. At most 32, of at most 512 characters. */
   readonly tags?: ((payload: In) => readonly string[]) | undefined
 }
@@ -100,6 +107,8 @@ export type JobOptions = {
   readonly orderingKey?: string | undefined
   /** In place of `unique.key(payload)`. */
   readonly uniqueKey?: string | undefined
+  /** In place of `share(payload)`. */
+  readonly shareKey?: string | undefined
   /** In addition to those of the definition. */
   readonly tags?: readonly string[] | undefined
   /** For example trace, tenant or locale. The jobs that its handler dispatches get it too. */
@@ -176,6 +185,7 @@ export const jobOptionNames: readonly string[] = [
   'queue',
   'orderingKey',
   'uniqueKey',
+  'shareKey',
   'tags',
   'meta',
   'delay',

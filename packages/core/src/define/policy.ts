@@ -41,6 +41,7 @@ export interface ResolvedJob {
         readonly debounce: Debounce | undefined
       }
     | undefined
+  readonly share: ((payload: unknown) => string) | undefined
   readonly tags: ((payload: unknown) => readonly string[]) | undefined
 }
 
@@ -58,6 +59,7 @@ const known: readonly string[] = [
   'onCrash',
   'order',
   'unique',
+  'share',
   'tags',
 ]
 const mostAttempts = 1_000_000
@@ -82,6 +84,7 @@ export function resolvePolicy(policy: AnyPolicy): ResolvedJob {
     onCrash: checkOneOf(`${at} onCrash`, policy.onCrash ?? jobDefaults.onCrash, ['retry', 'fail']),
     order: resolveOrder(at, policy.order),
     unique: resolveUnique(at, policy.unique),
+    share: checkOptionalFunction(`${at} share`, policy.share) as ResolvedJob['share'],
     tags: checkOptionalFunction(`${at} tags`, policy.tags) as ResolvedJob['tags'],
   })
 }

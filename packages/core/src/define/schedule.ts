@@ -126,7 +126,15 @@ export function defineSchedule<In>(
   return Object.freeze(Object.defineProperty({ name, job }, resolvedKey, { value: resolved }))
 }
 
-const tickOptionNames: readonly string[] = ['lane', 'queue', 'orderingKey', 'uniqueKey', 'tags', 'meta']
+const tickOptionNames: readonly string[] = [
+  'lane',
+  'queue',
+  'orderingKey',
+  'uniqueKey',
+  'shareKey',
+  'tags',
+  'meta',
+]
 
 /** @throws `E_SCHEDULE`, `E_DURATION`, `E_OPTION` */
 export function resolveRules(what: string, options: ScheduleOptions): ScheduleRules {

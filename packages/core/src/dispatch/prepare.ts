@@ -75,6 +75,7 @@ export function prepare(
     meta: mergeMeta(what, meta ? { ...meta, ...options.meta } : options.meta, parent?.meta),
     ordering,
     unique,
+    shareKey: resolveShare(policy, payload, options),
     due: resolveDue(what, options, policy.unique?.debounce),
     expiresMs: policy.retry.untilMs,
     parentId: parent?.id,
@@ -176,6 +177,15 @@ function resolveUnique(
     return { key: checkKey(`uniqueKey of ${name}`, options.uniqueKey), until, forMs }
   }
   return unique && { key: keyFrom(`unique.key of ${name}`, unique.key, payload), until, forMs }
+}
+
+function resolveShare(
+  { name, share }: ResolvedJob,
+  payload: unknown,
+  { shareKey }: DispatchOptions,
+): string | undefined {
+  if (shareKey !== undefined) return checkKey(`shareKey of ${name}`, shareKey)
+  return share && keyFrom(`share of ${name}`, share, payload)
 }
 
 function resolveDue(

@@ -56,9 +56,10 @@ function askForTake(
 export const calls = {
   append: (jobs: readonly NewJob[]): Call => ({
     asks: () =>
-      jobs.flatMap(({ id, name, queue, ordering, unique }): Question[] => [
+      jobs.flatMap(({ id, name, queue, lane, ordering, unique, shareKey }): Question[] => [
         ['row', id],
         ...(unique ? [['unique', name, unique.key] as const] : []),
+        ...(shareKey === undefined ? [] : [['turns', queue, lane, shareKey] as const]),
         ...(ordering ? [['key', { queue, key: ordering.key }, 0] as const] : []),
       ]),
   }),

@@ -26,6 +26,6 @@ export function passGates(
     return 'scheduled'
   }
   if (!isHolder) return 'blocked'
-  readyFrom(row, publishAfter)
+  readyFrom(store, row, publishAfter)
   return 'ready'
 }

@@ -9,6 +9,7 @@ import { withRow } from './damaged-row.ts'
 import { freeUnique } from './keys.ts'
 import { move } from './moves.ts'
 import type { JobRow, JobStore, WorkerRow } from './store.ts'
+import { byTurn, TurnLine } from './turns.ts'
 
 export function claim(
   store: JobStore,
@@ -24,16 +25,35 @@ export function claim(
   const granted = new Set<string>()
   const perLaneGranted = new Map<Lane, number>()
   const countIn = (lane: Lane): number => perLaneGranted.get(lane) ?? 0
+  const hasRoom = ({ lane }: Ticket): boolean =>
+    granted.size < max && (perLane === undefined || countIn(lane) < (perLane[lane] ?? 0))
   const run = (ticket: Ticket, made: Claim): Verdict => {
     granted.add(made.id)
     perLaneGranted.set(ticket.lane, countIn(ticket.lane) + 1)
     return { ticket, verdict: 'run', claim: made }
   }
-  return tickets.map((ticket): Verdict => {
+  const isOpen = ({ queue }: JobRow): boolean => worker.queues.includes(queue) && !paused.has(queue)
+  const line = new TurnLine(store, tickets, by.id, request)
+  /** A ticket of a job that shares is a right to the job whose turn it is, and not to its own. */
+  const runNext = (ticket: Ticket, row: JobRow, otherwise: Verdict): Verdict => {
+    const before = line.repeated()
+    if (before) return run(ticket, toClaim(store, now, before))
+    if (line.isEmpty(row)) return otherwise
+    if (granted.size + line.left(granted) >= max || !hasRoom(ticket)) return { ticket, verdict: 'again' }
+    return run(ticket, grant(store, now, line.next(row)!, by, request))
+  }
+  const rights: { readonly at: number; readonly row: JobRow }[] = []
+  const seen = new Set<string>()
+  const verdicts = tickets.map((ticket, at): Verdict => {
     if (ticket.log !== store.facts().logId) return { ticket, verdict: 'drop', why: 'foreign' }
     if (store.contention?.jobIsLocked(ticket.id)) return { ticket, verdict: 'again' }
     const row = store.row(ticket.id)
     if (!row) return { ticket, verdict: 'drop', why: 'unknown' }
+    if (row.shareKey !== undefined) {
+      if (seen.has(row.id)) return { ticket, verdict: 'drop', why: 'busy' }
+      seen.add(row.id)
+      if (row.state !== 'ready' && isOpen(row)) rights.push({ at, row })
+    }
     if (row.state === 'running') {
       // The answer to this request was lost: give the same claim again, but not to a second copy of the ticket.
       if (row.worker === by.id && row.request === request && !granted.has(row.id))
@@ -47,10 +67,15 @@ export function claim(
     if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
     if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }
     if (!worker.queues.includes(row.queue)) return { ticket, verdict: 'drop', why: 'elsewhere' }
-    const laneIsFull = perLane !== undefined && countIn(ticket.lane) >= (perLane[ticket.lane] ?? 0)
-    if (granted.size >= max || laneIsFull) return { ticket, verdict: 'again' }
-    return run(ticket, grant(store, now, row, by, request))
+    if (row.turn !== undefined) return runNext(ticket, row, { ticket, verdict: 'again' })
+    return hasRoom(ticket) ? run(ticket, grant(store, now, row, by, request)) : { ticket, verdict: 'again' }
   })
+  // After the tickets of the jobs that are ready.
+  for (const { at, row } of rights) {
+    const verdict = verdicts[at]!
+    if (verdict.verdict !== 'run') verdicts[at] = runNext(verdict.ticket, row, verdict)
+  }
+  return verdicts
 }
 
 export function take(
@@ -68,30 +93,36 @@ export function take(
   const paused = new Set(store.paused().map((queue) => queue.name))
   const open = queues.filter((queue) => !paused.has(queue))
   if (options.overdue) {
-    return store.overdue(open, now, max).map((row) => grant(store, now, row, by, request))
+    return byTurn(store, store.overdue(open, now, max)).map((row) => grant(store, now, row, by, request))
   }
   const fromLowest = Math.min(options.fromLowest ?? 0, max)
-  const granted: { readonly row: JobRow; readonly claim: Claim }[] = []
-  const share = (room: number, first: 'highest' | 'lowest'): boolean => {
-    const most = granted.length + room
-    for (let more = open; granted.length < most && more.length > 0;) {
-      const each = Math.ceil((most - granted.length) / more.length)
+  const picked: JobRow[] = []
+  const pick = (queue: QueueName, first: 'highest' | 'lowest', count: number): JobRow[] => {
+    const before = new Set(picked.flatMap((row) => (row.queue === queue ? row.id : [])))
+    const rows = store.ready(queue, first, before.size + count)
+    return rows.filter(({ id }) => !before.has(id)).slice(0, count)
+  }
+  const deal = (room: number, first: 'highest' | 'lowest'): boolean => {
+    const most = picked.length + room
+    for (let more = open; picked.length < most && more.length > 0;) {
+      const each = Math.ceil((most - picked.length) / more.length)
       more = more.filter((queue) => {
-        const left = Math.min(each, most - granted.length)
-        const rows = left > 0 ? store.ready(queue, first, left) : []
-        for (const row of rows) granted.push({ row, claim: grant(store, now, row, by, request) })
+        const left = Math.min(each, most - picked.length)
+        const rows = left > 0 ? pick(queue, first, left) : []
+        picked.push(...rows)
         return rows.length === each
       })
     }
-    return granted.length === most
+    return picked.length === most
   }
   // If it finds fewer than it asks for, nothing else waits in any lane.
-  if (share(max - fromLowest, 'highest')) share(fromLowest, 'lowest')
+  if (deal(max - fromLowest, 'highest')) deal(fromLowest, 'lowest')
   const place = ({ queue }: JobRow): number => queues.indexOf(queue)
   const rank = ({ lane }: JobRow): number => laneRank[lane]
-  return granted
-    .toSorted(({ row: a }, { row: b }) => place(a) - place(b) || rank(a) - rank(b) || a.sequence - b.sequence)
-    .map(({ claim }) => claim)
+  const inOrder = picked.toSorted(
+    (a, b) => place(a) - place(b) || rank(a) - rank(b) || a.sequence - b.sequence,
+  )
+  return byTurn(store, inOrder).map((row) => grant(store, now, row, by, request))
 }
 
 export function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {

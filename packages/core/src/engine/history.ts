@@ -116,6 +116,7 @@ function toRecord(store: JobStore, row: JobRow): JobRecord {
     finishedAt: row.finishedAt,
     cancelRequested: row.cancelBy !== undefined,
     uniqueKey: row.uniqueKey,
+    shareKey: row.shareKey,
     progress: row.progress === undefined ? undefined : { value: row.progress, message: row.progressMessage },
     result,
     error,

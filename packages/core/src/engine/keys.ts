@@ -61,7 +61,7 @@ function giveKey(store: JobStore, now: number, key: QueueKey, publishAfter: numb
   store.setHolder(key, next?.id)
   if (next?.state !== 'blocked') return undefined
   withRow(store, next.id, () => {
-    readyFrom(next, publishAfter)
+    readyFrom(store, next, publishAfter)
     move(store, now, next, 'unblocked', 'ready')
   })
   return next

@@ -2,6 +2,7 @@ import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, Work
 import type { QueueKey } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import { laneRank } from '../job/lane.ts'
+import type { Lane } from '../job/lane.ts'
 import { isFinal } from '../job/state.ts'
 import type { FinalState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
@@ -9,7 +10,7 @@ import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
 import { mostWaitingCounted } from '../ports/operations.ts'
 import type { KnownSchedules } from '../ports/schedules.ts'
-import type { DueSchedule, PausedRow, QueueCounts, ScheduleRow } from './store.ts'
+import type { DueSchedule, PausedRow, QueueCounts, ScheduleRow, Turns } from './store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
@@ -17,6 +18,7 @@ const toKey = (...parts: readonly string[]): string => JSON.stringify(parts)
 const byRank = (a: JobRow, b: JobRow): number =>
   laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
 const sound = (count: unknown): number => (Number.isSafeInteger(count) ? Number(count) : 0)
+const byTurn = (a: JobRow, b: JobRow): number => (a.turn ?? 0) - (b.turn ?? 0) || a.sequence - b.sequence
 const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
 
 /** The reference store: plain maps, every question a scan. Small enough to be read in one sitting. */
@@ -118,6 +120,22 @@ export class MemoryStore implements JobStore {
     const lowestFirst = (a: JobRow, b: JobRow): number =>
       laneRank[b.lane] - laneRank[a.lane] || bySequence(a, b)
     return rows.toSorted(first === 'highest' ? byRank : lowestFirst).slice(0, limit)
+  }
+  inTurn(queue: QueueName, lane: Lane, limit: number): JobRow[] {
+    return this.#withTurn(queue, lane)
+      .filter(({ state }) => state === 'ready')
+      .toSorted(byTurn)
+      .slice(0, limit)
+  }
+  turns(queue: QueueName, lane: Lane, shareKey: string): Turns {
+    const rows = this.#withTurn(queue, lane).toSorted(byTurn)
+    return {
+      newest: rows.findLast((row) => row.shareKey === shareKey)?.turn,
+      current: (rows.find(({ state }) => state === 'ready') ?? rows.at(-1))?.turn,
+    }
+  }
+  #withTurn(queue: QueueName, lane: Lane): JobRow[] {
+    return this.#where((row) => row.turn !== undefined && row.queue === queue && row.lane === lane)
   }
   overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[] {
     return this.#overdue((queue) => queues.includes(queue), now, limit)

@@ -4,6 +4,7 @@ import type { EventType, JobState } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobRow, JobStore } from './store.ts'
+import { giveTurn } from './turns.ts'
 
 /** How long a ticket has to fetch its job before the job counts as overdue. */
 export const publishGraceMs = 30_000
@@ -40,6 +41,7 @@ export function enter(now: number, row: Omit<JobRow, 'sequence'>, to: JobState):
   }
   if (to !== 'scheduled') row.runAt = undefined
   if (to !== 'ready') row.publishAfter = undefined
+  if (to !== 'ready' && to !== 'running') row.turn = undefined
   row.finishedAt = isFinal(to) ? (row.finishedAt ?? now) : undefined
 }
 
@@ -62,10 +64,11 @@ export function note(store: JobStore, now: number, row: JobRow, type: EventType,
   })
 }
 
-/** Sets when a job that becomes ready is overdue. Its count of publishes starts over. */
-export function readyFrom(row: Omit<JobRow, 'sequence'>, publishAfter: number): void {
+/** For a job that becomes ready: sets when it is overdue, and gives it its turn. Its count of publishes starts over. */
+export function readyFrom(store: JobStore, row: Omit<JobRow, 'sequence'>, publishAfter: number): void {
   row.publishAfter = publishAfter
   row.publishes = 0
+  giveTurn(store, row)
 }
 
 export function toTicket(store: JobStore, row: JobRow): Ticket {

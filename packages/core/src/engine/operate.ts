@@ -115,13 +115,15 @@ export function change(
       `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it again`,
     )
   }
+  // The turn was in the line of the old queue and lane.
+  if ((to.lane ?? row.lane) !== row.lane || (to.queue ?? row.queue) !== row.queue) row.turn = undefined
   if (to.lane !== undefined) row.lane = to.lane
   if (to.queue !== undefined) row.queue = to.queue
   if (to.payload !== undefined) store.savePayload(id, to.payload)
   const publishAfter = now + publishGraceMs
   let state = row.state
   if (to.runAt !== undefined) state = passGates(store, row, { runAt: to.runAt, now, publishAfter })
-  else if (state === 'ready') readyFrom(row, publishAfter)
+  else if (state === 'ready') readyFrom(store, row, publishAfter)
   const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
   move(store, now, row, 'changed', state, {
     data: {

@@ -141,7 +141,7 @@ function end(
       }
       row.attempt -= 1
       // Due for publishing at once: the worker that gives it back may end before it has published.
-      readyFrom(row, now)
+      readyFrom(store, row, now)
       move(store, now, row, 'released', 'ready', { worker, data: { ...base, why: outcome.why } })
       return
     default:

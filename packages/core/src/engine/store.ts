@@ -20,6 +20,7 @@ export interface JobRow extends StoredPolicy {
   readonly uniqueKey: string | undefined
   readonly uniqueUntil: 'finished' | 'started'
   readonly uniqueForMs: number | undefined
+  readonly shareKey: string | undefined
   readonly tags: readonly string[]
   readonly dispatchedAt: number
   readonly expiresAt: number | undefined
@@ -39,6 +40,8 @@ export interface JobRow extends StoredPolicy {
   runAt: number | undefined
   publishAfter: number | undefined
   publishes: number
+  /** Its place in the order of turns. Only a job with a share key has one, while it is ready or runs. */
+  turn: number | undefined
   cancelBy: string | undefined
   cancelReason: string | undefined
   parkedSince: number | undefined
@@ -107,6 +110,14 @@ export interface DueSchedule {
   readonly dueAt: number
 }
 
+/** Of the jobs of a queue and lane that have a turn. */
+export interface Turns {
+  /** The highest turn of the jobs of the key. Undefined: it has none. */
+  readonly newest: number | undefined
+  /** The lowest turn of those that are ready; if all run, the highest. Undefined: no job has a turn. */
+  readonly current: number | undefined
+}
+
 export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
 
 /** What other transactions have locked. */
@@ -161,6 +172,10 @@ export interface JobStore {
 
   /** Ready jobs by lane, then by sequence. `lowest` begins with the lowest lane. */
   ready(queue: QueueName, first: 'highest' | 'lowest', limit: number): JobRow[]
+  /** Ready jobs that have a turn, by turn, then by sequence. */
+  inTurn(queue: QueueName, lane: Lane, limit: number): JobRow[]
+  /** Locks nothing. */
+  turns(queue: QueueName, lane: Lane, shareKey: string): Turns
   /** Ready jobs past their `publishAfter`, by sequence. */
   overdue(queues: readonly QueueName[], now: number, limit: number): JobRow[]
   /** As `overdue`, in all queues except these. */

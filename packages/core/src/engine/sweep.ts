@@ -105,7 +105,7 @@ export function expedite(
 ): Expedited {
   const rows = store.published(queues, now + leftMs, limit)
   for (const row of rows) {
-    readyFrom(row, now)
+    readyFrom(store, row, now)
     store.update(row)
   }
   return { jobs: rows.length, more: rows.length === limit }
@@ -148,7 +148,7 @@ function loseRun(store: JobStore, now: number, row: JobRow): Encoded {
     move(store, now, row, 'lost', 'running', lost)
     move(store, now, row, 'failed', 'failed', { data: { cause: 'lost' }, body: error })
   } else if (row.streak === 1) {
-    readyFrom(row, now + publishGraceMs)
+    readyFrom(store, row, now + publishGraceMs)
     move(store, now, row, 'lost', 'ready', lost)
   } else {
     row.runAt = now + Math.min(lostBackoffMs * 2 ** (row.streak - 2), longestLostBackoffMs)

@@ -41,6 +41,8 @@ export interface NewJob extends StoredPolicy {
   readonly unique?:
     | { readonly key: string; readonly until: 'finished' | 'started'; readonly forMs?: number | undefined }
     | undefined
+  /** Jobs of one queue and lane that have such a key are granted by turns, key by key. */
+  readonly shareKey?: string | undefined
   /** When it becomes due: after a delay by the log's clock, or at a moment (ms since the epoch). Neither: at once. */
   readonly due?: { readonly delayMs: number } | { readonly at: number } | undefined
   /** Retries end this long after the dispatch. */

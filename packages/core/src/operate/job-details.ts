@@ -25,6 +25,7 @@ export interface JobDetails extends JobView {
   readonly finishedAt?: Date
   readonly cancelRequested: boolean
   readonly uniqueKey?: string
+  readonly shareKey?: string
   /** The job whose handler dispatched it. */
   readonly parentId?: string
   readonly progress?: { readonly value: number; readonly message: string | undefined }
@@ -36,7 +37,7 @@ export interface JobDetails extends JobView {
 /** Texts that this process cannot read become `Unreadable`, and never an error. */
 export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
   const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
-  const { worker, runAt, finishedAt, uniqueKey, parentId, progress, result, error } = record
+  const { worker, runAt, finishedAt, uniqueKey, shareKey, parentId, progress, result, error } = record
   return {
     ...jobView(record, await readable(codec, record.payload, asPayload(record))),
     state,
@@ -49,6 +50,7 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     ...(runAt === undefined ? {} : { runAt: new Date(runAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: new Date(finishedAt) }),
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
+    ...(shareKey === undefined ? {} : { shareKey }),
     ...(parentId === undefined ? {} : { parentId }),
     ...(progress === undefined
       ? {}

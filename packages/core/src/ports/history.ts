@@ -69,6 +69,7 @@ export interface JobRecord extends StoredJob {
   readonly finishedAt: number | undefined
   readonly cancelRequested: boolean
   readonly uniqueKey: string | undefined
+  readonly shareKey: string | undefined
   readonly progress: { readonly value: number; readonly message: string | undefined } | undefined
   readonly result: Encoded | undefined
   /** The last error, also while the job waits for its retry. */

@@ -53,6 +53,7 @@ test('an option of the call stands above the definition', async () => {
     queue: 'slow-mail',
     orderingKey: 'o',
     uniqueKey: 'u',
+    shareKey: 's',
     tags: ['extra', 'mail'],
     meta: { tenant: 'acme' },
     at,
@@ -65,6 +66,7 @@ test('an option of the call stands above the definition', async () => {
     queue: 'slow-mail',
     orderingKey: 'o',
     uniqueKey: 'u',
+    shareKey: 's',
     tags: ['mail', 'ann', 'extra'],
     meta: { tenant: 'acme' },
     runAt: at,
@@ -97,6 +99,9 @@ test.each<[object, string]>([
   [{ orderingKey: 7 }, 'E_KEY'],
   [{ orderingKey: 'k'.repeat(513) }, 'E_KEY'],
   [{ uniqueKey: 'a\0b' }, 'E_KEY'],
+  [{ shareKey: '' }, 'E_KEY'],
+  [{ shareKey: 7 }, 'E_KEY'],
+  [{ shareKey: 'k'.repeat(513) }, 'E_KEY'],
   [{ uniqueKey: 'a\uD800b' }, 'E_KEY'],
   [{ tags: 'a' }, 'E_KEY'],
   [{ tags: [''] }, 'E_KEY'],
@@ -130,6 +135,8 @@ test('a key function that throws, or gives no text, is refused', async () => {
     },
   })
   const nothing = defineJob({ name: 'b', payload: z.unknown(), unique: { key: () => undefined as never } })
+  const long = defineJob({ name: 'c', payload: z.unknown(), share: () => 'k'.repeat(513) })
+  expect(await catchRefusal(() => test.errand.dispatch(long, 1))).toMatchObject({ code: 'E_KEY' })
   expect(await catchRefusal(() => test.errand.dispatch(throws, 1))).toMatchObject({ code: 'E_KEY', cause })
   expect(await catchRefusal(() => test.errand.dispatch(nothing, 1))).toMatchObject({ code: 'E_KEY' })
 })

@@ -91,6 +91,8 @@ export class AsyncMemory implements AsyncDatabase {
       },
       notes: (limit) => this.notes.slice(0, limit),
       ready: (...given) => store.ready(...given).filter(isFree),
+      inTurn: (...given) => store.inTurn(...given).filter(isFree),
+      turns: (...given) => store.turns(...given),
       overdue: (...given) => store.overdue(...given).filter(isFree),
       unpublished: (...given) => store.unpublished(...given).filter(isFree),
       published: (...given) => store.published(...given).filter(isFree),

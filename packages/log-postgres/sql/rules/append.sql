@@ -4,7 +4,7 @@
 
 create function errand.append(
   p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
-  p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text,
+  p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text, p_shares text,
   p_delays text, p_ats text, p_expires text, p_parents text, p_graces text, p_attempts text,
   p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
 ) returns text language plpgsql
@@ -21,6 +21,7 @@ declare
   v_keys text[] := p_keys::text[];
   v_skips boolean[] := p_skips::boolean[];
   v_unique_keys text[] := p_unique_keys::text[];
+  v_shares text[] := p_shares::text[];
   v_unique_modes smallint[] := p_unique_modes::smallint[];
   v_crash_fails boolean[] := p_crash_fails::boolean[];
   v_timeouts bigint[] := p_timeouts::bigint[];
@@ -28,6 +29,7 @@ declare
   v_states smallint[];
   v_due timestamptz[];
   v_seqs bigint[];
+  v_turns bigint[];
   v_number bigint := nextval('errand.events_seq');
   v_holders uuid[];
   v_added uuid[];
@@ -80,10 +82,16 @@ begin
   -- After the keys are locked, in the order of the call.
   select array_agg(nextval('errand.jobs_seq')) into v_seqs from generate_series(1, v_count);
 
+  if v_shares is not null then
+    v_turns := errand.new_turns(v_queues, v_lanes, array(
+      select case when t.holder is null and t.state = 3 /* ready */ then t.share end
+        from unnest(v_shares, v_states, v_holders) with ordinality as t (share, state, holder, ord) order by t.ord));
+  end if;
+
   with alive as (
     insert into errand.live (
       id, seq, run_at, publish_after, timeout_ms, lane, state, held, last, unique_mode, fails_on_crash, skips_on_failure, queue,
-      name, tags, key)
+      name, tags, key, share, turn)
     select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
            case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
                                                                then errand.out_of_bounds('a duration', t.grace)
@@ -92,10 +100,10 @@ begin
            errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state,
                                                     case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
            coalesce(t.unique_mode, 0 /* not unique */),
-           coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key
+           coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key, t.share, t.turn
       from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_lanes, v_unique_modes, v_crash_fails,
-                  v_skips, v_queues, v_names, v_tags, v_keys, v_holders)
-        as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, holder)
+                  v_skips, v_queues, v_names, v_tags, v_keys, v_shares, v_turns, v_holders)
+        as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, share, turn, holder)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing
@@ -123,7 +131,7 @@ begin
 
   insert into errand.jobs (
     id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
-    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, parent_id, tags, meta, codec,
+    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, share, parent_id, tags, meta, codec,
     payload)
   select t.id, t.seq, v_now,
          v_now + case when t.expires not between 0 and 3153600000000
@@ -151,6 +159,7 @@ begin
          case when octet_length(t.key) > 2048 then errand.out_of_bounds('a key', t.key) else t.key end,
          case when octet_length(t.unique_key) > 2048
               then errand.out_of_bounds('a key', t.unique_key) else t.unique_key end,
+         case when octet_length(t.share) > 2048 then errand.out_of_bounds('a key', t.share) else t.share end,
          case when octet_length(t.parent) > 128
               then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
          case when t.tags is not null then errand.tags_of(t.tags) end,
@@ -160,10 +169,10 @@ begin
               then errand.out_of_bounds('a payload', t.payload) else t.payload end
     from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                 p_attempts::integer[], p_crashes::integer[], v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
-                v_keys, v_unique_keys, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
+                v_keys, v_unique_keys, v_shares, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
                 p_payloads::text[], v_holders)
       as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
-            unique_mode, name, queue, key, unique_key, parent, tags, meta, codec, payload, holder)
+            unique_mode, name, queue, key, unique_key, share, parent, tags, meta, codec, payload, holder)
    where t.holder is null
    order by t.seq;
 

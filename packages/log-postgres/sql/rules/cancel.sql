@@ -27,8 +27,9 @@ begin
         from errand.live l where l.id = any (p_ids) and l.state <> 6 /* failed */ order by l.id for update),
     gone as (delete from errand.live l using found f where l.id = any (array[f.id]) and f.state <> 4 /* running */),
     done as (
-      insert into errand.ended (id, seq, at, last, version, run, state)
-      select f.id, f.seq, v_now, f.link, f.version + 1, f.run, 7 /* cancelled */ from found f where f.state <> 4 /* running */),
+      insert into errand.ended (id, seq, at, last, version, run, state, shares)
+      select f.id, f.seq, v_now, f.link, f.version + 1, f.run, 7 /* cancelled */, nullif(f.share is not null, false)
+        from found f where f.state <> 4 /* running */),
     asked as (
       update errand.live l set cancel = p_note, version = l.version + 1, last = f.link
         from found f where l.id = any (array[f.id]) and f.state = 4 /* running */ and f.cancel is null),

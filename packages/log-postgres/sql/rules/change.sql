@@ -68,7 +68,10 @@ begin
          set state = v_state, held = nullif(v_state, 3 /* ready */), lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
              before = l.last, last = nextval('errand.events_seq'),
              run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
-             publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end
+             publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end,
+             turn = case when v_state = 3 /* ready */ and l.share is not null
+                         then errand.turn_of(coalesce(p_queue, l.queue), coalesce(p_lane, l.lane), l.share,
+                           case when coalesce(p_queue, l.queue) = l.queue and coalesce(p_lane, l.lane) = l.lane then l.turn end) end
        where l.id = p_id
       returning l.*),
     noted as (

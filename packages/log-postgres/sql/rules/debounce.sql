@@ -51,6 +51,8 @@ begin
        set state = v_state, held = nullif(v_state, 3 /* ready */), version = l.version + 1,
            before = l.last, last = nextval('errand.events_seq'),
            run_at = case when v_state = 1 /* scheduled */ then v_run_at end,
+           turn = case when v_state = 3 /* ready */ and l.share is not null
+                       then errand.turn_of(l.queue, l.lane, l.share, l.turn) end,
            publishes = case when v_live.state = 1 /* scheduled */ then 0 else l.publishes end,
            publish_after = case when v_live.state <> 1 /* scheduled */ then l.publish_after
                                 when v_state = 3 /* ready */ then v_now + interval '30 seconds' end

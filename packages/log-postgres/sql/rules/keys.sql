@@ -114,6 +114,7 @@ begin
     woken as (
       update errand.live l
          set state = 3 /* ready */, held = null, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
+             turn = case when l.share is not null then errand.turn_of(l.queue, l.lane, l.share, null) end,
              before = l.last,
              last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0))
         from heir

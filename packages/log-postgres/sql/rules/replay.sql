@@ -70,7 +70,7 @@ begin
   return query
     with final as materialized (
       select j.id, j.seq, j.timeout_ms, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
-             j.queue, j.name, j.tags, j.key, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run, 1) as run,
+             j.queue, j.name, j.tags, j.key, j.share, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run, 1) as run,
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
              j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
              case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
@@ -87,13 +87,14 @@ begin
     put as (
       insert into errand.live as l (
         id, seq, publish_after, timeout_ms, run, version, lane, state, held, last, unique_mode, fails_on_crash,
-        skips_on_failure, queue, name, tags, key)
+        skips_on_failure, queue, name, tags, key, share, turn)
       select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.lane,
-             f.becomes, nullif(f.becomes, 3 /* ready */), f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key
+             f.becomes, nullif(f.becomes, 3 /* ready */), f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key, f.share,
+             case when f.becomes = 3 /* ready */ and f.share is not null then errand.turn_of(f.queue, f.lane, f.share, null) end
         from final f order by f.seq
       on conflict (id) do update
          set publish_after = excluded.publish_after, version = excluded.version, last = excluded.last,
-             state = excluded.state, held = excluded.held, attempt = 0, crashes = null, streak = null, publishes = 0, parked_since = null, cancel = null),
+             state = excluded.state, held = excluded.held, turn = excluded.turn, attempt = 0, crashes = null, streak = null, publishes = 0, parked_since = null, cancel = null),
     noted as (
       insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
       select f.link, f.link, array[f.id], array[f.before], f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data

@@ -26,13 +26,13 @@ begin
        set state = 6 /* failed */, held = 6 /* failed */, last = v_link, version = v_version, run = v_run,
            attempt = v_attempt, crashes = null, streak = null, publishes = 0,
            timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
-           run_at = null, publish_after = null, parked_since = null,
+           run_at = null, publish_after = null, parked_since = null, turn = null,
            worker = null, deadline = null
      where l.id = p_id;
   else
     delete from errand.live l where l.id = p_id;
-    insert into errand.ended (id, seq, at, last, version, run, state)
-    values (p_id, v_live.seq, v_now, v_link, v_version, v_run, 6 /* failed */);
+    insert into errand.ended (id, seq, at, last, version, run, state, shares)
+    values (p_id, v_live.seq, v_now, v_link, v_version, v_run, 6 /* failed */, nullif(v_live.share is not null, false));
     if v_live.key is not null then
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
@@ -47,6 +47,21 @@ begin
             'message', 'its row in the job log cannot be worked with: ' || left(p_why, 1000))::text]);
 end $$;
 
+-- Grants this job, also if it is the turn of another one.
+create function errand.grant_trial(p_id uuid, p_now timestamptz, p_worker text, p_grace_ms bigint) returns void
+language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+  v_rows tid[] := array(
+    select l.ctid from errand.live l
+     where l.id = p_id and l.state = 3 /* ready */ and age(l.xmin) >= 0 for update skip locked);
+begin
+  if v_rows = '{}' then return; end if;
+  v_rows := errand.grant_rows(v_rows, p_now, p_worker, 'trial', p_grace_ms, '{}');
+  -- Its text, so that every column is read.
+  perform c::text from errand.granted_jobs(p_now) c where c.place = any (v_rows);
+  perform errand.free_unique(array[p_id], true) from errand.live l where l.id = p_id and l.unique_mode = 2 /* until started */;
+end $$;
+
 /*
  * Tries one rule on a job and undoes it. If the row does not allow it, sets the job aside and answers which, and why.
  * `claim` needs the worker and its grace.
@@ -59,7 +74,7 @@ declare
   v_now timestamptz := errand.clock();
 begin
   case p_rule
-    when 'claim' then perform errand.claim(array[p_id], 1, p_worker, 'trial', p_grace_ms, '{}');
+    when 'claim' then perform errand.grant_trial(p_id, v_now, p_worker, p_grace_ms);
     when 'due' then perform errand.sweep_due(1, v_now, array[p_id]);
     when 'lost' then perform errand.sweep_lost(1, v_now, array[p_id]);
     when 'key' then
@@ -84,14 +99,19 @@ exception
     return query select p_id, (select j.name from errand.known j where j.id = p_id), sqlerrm;
 end $$;
 
--- Of the given jobs, or of those at both ends of these queues: the ones that cannot be granted.
+-- Of the given jobs, or of those at both ends of these queues, and of those whose turn it is there: the ones that cannot be granted.
 create function errand.set_aside_unclaimable(p_ids uuid[], p_queues text[], p_limit integer, p_worker text, p_grace_ms bigint)
 returns table (job_id uuid, job_name text, why text) language plpgsql set search_path to pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_id uuid;
 begin
-  foreach v_id in array coalesce(p_ids, array(
+  foreach v_id in array array(
+    select n.id
+      from unnest(p_queues) as q (name)
+     cross join lateral errand.open_lanes(q.name) as o (lane)
+     cross join lateral errand.next_in_turn(array[q.name], array[o.lane], array[p_limit + 100]) n)
+    || coalesce(p_ids, array(
     select distinct f.id
       from unnest(p_queues) as q (name)
      cross join lateral (

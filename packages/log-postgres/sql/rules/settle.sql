@@ -41,7 +41,7 @@ begin
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
-               l.skips_on_failure, l.cancel, l.last, l.seq, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
+               l.skips_on_failure, l.cancel, l.last, l.seq, l.share, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
     when s.kind = 1 /* succeed */ then 5 /* succeeded */
@@ -66,8 +66,9 @@ begin
   gone as (
     delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
   done as (
-    insert into errand.ended (id, seq, at, last, version, run, state)
-    select c.id, c.seq, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, nullif(c.run, 1), c.becomes
+    insert into errand.ended (id, seq, at, last, version, run, state, shares)
+    select c.id, c.seq, v_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, nullif(c.run, 1), c.becomes,
+           nullif(c.share is not null, false)
       from told c where not c.stays),
   ranged as (
     insert into errand.succeeded_ranges (start)
@@ -78,6 +79,8 @@ begin
        set last = coalesce(c.second, c.link), state = c.becomes, held = nullif(c.becomes, 3 /* ready */), run_at = c.run_at,
            attempt = c.attempt, version = c.version + 1 + c.two::integer, streak = null,
            publish_after = case when c.becomes = 3 /* ready */ then v_now end, publishes = 0,
+           turn = case when c.becomes = 3 /* ready */ and l.share is not null
+                       then errand.turn_of(l.queue, l.lane, l.share, l.turn) end,
            parked_since = case when c.kind = 5 /* park */ then coalesce(l.parked_since, v_now) end,
            worker = null, deadline = null
       from told c where l.id = any (array[c.id]) and c.stays),

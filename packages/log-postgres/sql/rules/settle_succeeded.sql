@@ -28,8 +28,9 @@ begin
        and age(l.xmin) >= 0
     returning l.* into v_one;
     if not found then return ''; end if;
-    insert into errand.ended (id, seq, at, last, version, run, state)
-    values (v_one.id, v_one.seq, v_now, v_number, v_one.version + 1, nullif(v_one.run, 1), 5 /* succeeded */);
+    insert into errand.ended (id, seq, at, last, version, run, state, shares)
+    values (v_one.id, v_one.seq, v_now, v_number, v_one.version + 1, nullif(v_one.run, 1), 5 /* succeeded */,
+            nullif(v_one.share is not null, false));
     if not exists (select from errand.succeeded_ranges r
                     where r.start = any (array[errand.range_start(v_one.seq)]) and not r.leaving) then
       insert into errand.succeeded_ranges (start) values (errand.range_start(v_one.seq));
@@ -52,14 +53,15 @@ begin
              order by u.id) r
      where l.id = any (array[r.id]) and l.run = r.run and l.state = 4 /* running */ and l.worker = p_worker
        and age(l.xmin) >= 0
-    returning l.id, l.seq, l.key, l.unique_mode, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
+    returning l.id, l.seq, l.key, l.share, l.unique_mode, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
               -- A large result has its own row, so that nobody has to read it together with others.
               case when octet_length(r.body) > 1000 then l.id end as own, l.last as before,
               errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)
                                        # case when octet_length(r.body) > 1000 then uuid_hash(l.id) else 0 end) as last),
   done as (
-    insert into errand.ended (id, seq, at, last, version, run, state)
-    select g.id, g.seq, v_now, g.last, g.version, nullif(g.run, 1), 5 /* succeeded */ from gone g),
+    insert into errand.ended (id, seq, at, last, version, run, state, shares)
+    select g.id, g.seq, v_now, g.last, g.version, nullif(g.run, 1), 5 /* succeeded */, nullif(g.share is not null, false)
+      from gone g),
   ranged as (
     insert into errand.succeeded_ranges (start)
     select s.start from (select distinct errand.range_start(g.seq) as start from gone g) s

@@ -25,8 +25,9 @@ begin
         from errand.live l where l.id = any (v_ids) and l.state = 6 /* failed */),
     gone as (delete from errand.live l using found f where l.id = any (array[f.id])),
     done as (
-      insert into errand.ended (id, seq, at, last, version, run, state)
-      select f.id, f.seq, v_now, f.link, f.version + 1, f.run, 6 /* failed */ from found f),
+      insert into errand.ended (id, seq, at, last, version, run, state, shares)
+      select f.id, f.seq, v_now, f.link, f.version + 1, f.run, 6 /* failed */, nullif(f.share is not null, false)
+        from found f),
     noted as (
       insert into errand.events (
         seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)

@@ -60,6 +60,7 @@ begin
          set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end,
              held = case when not due.mine then 2 /* blocked */ end, run_at = null, version = l.version + 1,
              publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0,
+             turn = case when due.mine and l.share is not null then errand.turn_of(l.queue, l.lane, l.share, null) end,
              before = l.last, last = nextval('errand.events_seq')
         from due where l.id = any (array[due.id])
       returning l.*),
@@ -107,7 +108,7 @@ begin
   for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
     with found as materialized (
       select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
-             l.last, l.seq,
+             l.last, l.seq, l.share,
              l.attempt - 1 as attempt, coalesce(l.crashes, 0) + 1 as crashes, coalesce(l.streak, 0) + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
                   else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
@@ -132,15 +133,18 @@ begin
         from found f),
     gone as (delete from errand.live l using c where l.id = any (array[c.id]) and not c.stays),
     done as (
-      insert into errand.ended (id, seq, at, last, version, run, state)
-      select c.id, c.seq, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes
+      insert into errand.ended (id, seq, at, last, version, run, state, shares)
+      select c.id, c.seq, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes,
+             nullif(c.share is not null, false)
         from c where not c.stays),
     kept as (
       update errand.live l
          set last = coalesce(c.second, c.link), state = c.becomes, held = nullif(c.becomes, 3 /* ready */), attempt = c.attempt, crashes = c.crashes, streak = c.streak,
              version = c.version + 1 + c.two::integer, parked_since = null, worker = null, deadline = null,
              run_at = case when c.becomes = 1 /* scheduled */ then c.run_at end,
-             publish_after = case when c.becomes = 3 /* ready */ then p_now + interval '30 seconds' end, publishes = 0
+             publish_after = case when c.becomes = 3 /* ready */ then p_now + interval '30 seconds' end, publishes = 0,
+             turn = case when c.becomes = 3 /* ready */ and l.share is not null
+                         then errand.turn_of(l.queue, l.lane, l.share, l.turn) end
         from c where l.id = any (array[c.id]) and c.stays),
     noted as (
       insert into errand.events (

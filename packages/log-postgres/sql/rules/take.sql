@@ -3,7 +3,7 @@
  * lanes from the highest, then older jobs; p_lowest of all from the lowest lanes with waiting jobs. p_from: where to begin in
  * each queue and lane (queue by queue), null from the front; until a vacuum the front of the index is full of dead rows. p_overdue: jobs that no ticket has fetched in time, oldest
  * first.
- * The first row answers only how long the search took, in microseconds.
+ * The first row answers only how long the search took, in microseconds; null where jobs took turns.
  */
 create function errand.take(
   p_queues text[], p_max integer, p_worker text, p_request text, p_grace_ms bigint, p_data text, p_lowest integer,
@@ -29,6 +29,9 @@ declare
   v_rows tid[] := '{}';
   v_started uuid[] := '{}';
   v_more tid[];
+  -- One that was picked shares.
+  v_takes_turns boolean := false;
+  v_order uuid[];
   v_all integer[];
   -- Places of the queues that may have more.
   v_open integer[];
@@ -64,9 +67,10 @@ begin
        cross join lateral errand.overdue_jobs(q.name, v_now, greatest(p_max, 1000)) o
        where not q.name = any (v_paused));
     select coalesce(array_agg(f.ctid), '{}'),
-           v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
-      into v_more, v_started
-      from (select l.ctid, l.id, l.unique_mode from errand.live l
+           v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}'),
+               v_takes_turns or coalesce(bool_or(f.turn is not null), false)
+      into v_more, v_started, v_takes_turns
+      from (select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
              where l.id = any (v_ids) and l.state = 3 /* ready */ and l.publish_after <= v_now
                and age(l.xmin) >= 0
              order by l.seq limit p_max for update skip locked) f;
@@ -94,20 +98,22 @@ begin
       v_share := (v_left + cardinality(v_open) - 1) / cardinality(v_open);
       if not v_by_lane and cardinality(v_open) = 1 then
         select coalesce(array_agg(f.ctid), '{}'),
-               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
-          into v_more, v_started
-          from (select l.ctid, l.id, l.unique_mode from errand.live l
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}'),
+               v_takes_turns or coalesce(bool_or(f.turn is not null), false)
+          into v_more, v_started, v_takes_turns
+          from (select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
                  where l.held is null and l.state = 3 /* ready */ and l.queue = p_queues[v_open[1]]
                    and not l.ctid = any (v_rows) and age(l.xmin) >= 0
                  order by l.lane, l.seq limit v_left for update skip locked) f;
       elsif not v_by_lane then
         select coalesce(array_agg(f.ctid), '{}'), array_agg(f.place),
-               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
-          into v_more, v_places, v_started
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}'),
+               v_takes_turns or coalesce(bool_or(f.turn is not null), false)
+          into v_more, v_places, v_started, v_takes_turns
           from (select l.*, q.place
                   from unnest(v_open) as q (place)
                  cross join lateral (
-                   select l.ctid, l.id, l.unique_mode from errand.live l
+                   select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
                     where l.held is null and l.state = 3 /* ready */ and l.queue = p_queues[q.place]
                       and not l.ctid = any (v_rows) and age(l.xmin) >= 0
                     order by l.lane, l.seq limit v_share for update skip locked) l
@@ -115,15 +121,16 @@ begin
       else
         -- Skips the rows that were locked above.
         select coalesce(array_agg(f.ctid), '{}'), array_agg(f.place),
-               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}')
-          into v_more, v_places, v_started
+               v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}'),
+               v_takes_turns or coalesce(bool_or(f.turn is not null), false)
+          into v_more, v_places, v_started, v_takes_turns
           from (select l.*, q.place
                   from unnest(v_open) as q (place)
                  cross join lateral (
                    select l.*
                      from unnest(v_lanes) as n (lane)
                     cross join lateral (
-                      select l.ctid, l.id, l.unique_mode from errand.live l
+                      select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
                        where l.held is null and l.state = 3 /* ready */ and l.queue = p_queues[q.place] and l.lane = n.lane
                          and l.seq >= coalesce(p_from[(q.place - 1) * 4 + n.lane / 100], 0)
                          and not l.ctid = any (v_rows) and age(l.xmin) >= 0
@@ -140,9 +147,25 @@ begin
         select p.place from unnest(v_places) as p (place) group by p.place having count(*) = v_share order by p.place);
     end loop;
   end if;
-  seq := (date_part('epoch', clock_timestamp() - v_search) * 1000000)::bigint;
+  -- By turns nothing is learned about the front: the first ones there may wait for others.
+  if not v_takes_turns then seq := (date_part('epoch', clock_timestamp() - v_search) * 1000000)::bigint; end if;
   return next;
   if v_rows = '{}' then return; end if;
+
+  if v_takes_turns then
+    select array_agg(t.place), array_agg(t.id order by o.place, o.lane, t.seq),
+           coalesce(array_agg(t.id) filter (where t.unique_mode = 2 /* until started */), '{}')
+      into v_rows, v_order, v_started
+      from errand.by_turn(v_rows) t
+     cross join lateral (
+       select case when p_overdue then 0 else array_position(p_queues, t.queue) end as place,
+              case when p_overdue then 0 else t.lane end as lane) o;
+    v_rows := errand.grant_rows(v_rows, v_now, p_worker, p_request, p_grace_ms, p_data);
+    return query
+      select c.* from errand.granted_jobs(v_now) c where c.place = any (v_rows) order by array_position(v_order, c.id);
+    if v_started <> '{}' then perform errand.free_unique(v_started, true); end if;
+    return;
+  end if;
 
   v_rows := errand.grant_rows(v_rows, v_now, p_worker, p_request, p_grace_ms, p_data);
   if cardinality(v_rows) = 1 then

@@ -65,6 +65,7 @@ create table errand.jobs (
   queue text not null,
   key text,
   unique_key text,
+  share text,
   parent_id text,
   tags text[],
   meta text,
@@ -97,6 +98,9 @@ create table errand.live (
   name text not null,
   tags text[],
   key text,
+  -- Its key among the jobs that take turns, and its turn while it is ready or runs.
+  share text,
+  turn bigint,
   -- Who asked for its end while it runs, and why: members of a JSON object.
   cancel text,
   -- The link of its newest event, and of the one before, where that event is shared.
@@ -121,6 +125,9 @@ create table errand.live (
 );
 -- Who takes jobs passes those over that run.
 create index live_ready on errand.live (queue, lane, seq) where held is null;
+-- Of jobs that take turns: who is next, and which turn of a key is the newest.
+create index live_turns on errand.live (queue, lane, turn, seq) where turn is not null and held is null;
+create index live_shares on errand.live (queue, lane, share, turn) where turn is not null and held is null;
 create index live_due on errand.live (run_at) where run_at is not null;
 create index live_keys on errand.live (queue, key, seq) where key is not null;
 -- For operators. A job that is never put off, and waits for no key, has no entry.
@@ -160,7 +167,9 @@ create table errand.ended (
   version integer not null,
   -- Null: 1, as of most jobs.
   run integer,
-  state smallint not null
+  state smallint not null,
+  -- Whether it took turns. Null: it did not.
+  shares boolean
 );
 -- For operators. A job that has succeeded has no entry.
 create index ended_otherwise on errand.ended (state, seq) where state <> 5 /* succeeded */;
@@ -184,7 +193,7 @@ alter table errand.succeeded_ranges replica identity full;
 create view errand.known as
   select k.id, k.seq, j.dispatched_at, j.events_since, j.expires_at, j.timeout_ms, j.unique_for_ms, j.payload_version,
          j.max_attempts, j.max_crashes, j.replays, j.lane, j.fails_on_crash, j.skips_on_failure, j.unique_mode, j.name,
-         j.queue, j.key, j.unique_key, j.parent_id, j.tags, j.meta, j.codec, j.payload
+         j.queue, j.key, j.unique_key, j.share, j.parent_id, j.tags, j.meta, j.codec, j.payload
     from (select l.id, l.seq from errand.live l union all select x.id, x.seq from errand.ended x) k
    -- From the id to the job, never the other way.
    cross join lateral (select * from errand.jobs j where j.seq = any (array[k.seq]) offset 0) j;

@@ -6,6 +6,7 @@ const files = [
   'bounds',
   'events',
   'partitions',
+  'turns',
   'keys',
   'unique',
   'append',

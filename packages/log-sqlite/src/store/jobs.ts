@@ -22,6 +22,7 @@ const common: Columns = {
   publish_after: (row) => or(row.publishAfter),
   publishes: (row) => row.publishes,
   replays: (row) => row.replays,
+  turn: (row) => or(row.turn),
 }
 const inserted: Columns = {
   ...common,
@@ -35,6 +36,7 @@ const inserted: Columns = {
   on_failure: (row) => row.onFailure,
   unique_key: (row) => or(row.uniqueKey),
   unique_until: (row) => row.uniqueUntil,
+  share_key: (row) => or(row.shareKey),
   unique_for_ms: (row) => or(row.uniqueForMs),
   tags: (row) => json(row.tags),
   dispatched_at: (row) => row.dispatchedAt,
@@ -73,7 +75,7 @@ const mended = [
   ...['run', 'attempt', 'crashes', 'streak', 'publishes', 'replays', 'max_attempts', 'max_crashes'].map(
     within,
   ),
-  ...['deadline', 'run_at', 'publish_after', 'parked_since', 'finished_at', 'timeout_ms'].map(orNone),
+  ...['deadline', 'run_at', 'publish_after', 'parked_since', 'finished_at', 'timeout_ms', 'turn'].map(orNone),
   ...['unique_for_ms', 'expires_at'].map(orNone),
   `dispatched_at = max(0, min(dispatched_at, ${most}))`,
   `lane = case when lane in (${lanes.map((lane) => laneRank[lane]).join(', ')}) then lane else ${laneRank.low} end`,

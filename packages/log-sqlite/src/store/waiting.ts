@@ -1,5 +1,6 @@
 import { laneRank, lanes } from '@errand/core/ports'
-import type { JobRow, JobStore, QueueCounts } from '@errand/core/engine'
+import type { JobRow, JobStore, QueueCounts, Turns } from '@errand/core/engine'
+import type { Lane } from '@errand/core/ports'
 import { jobRow } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
 import { queuesWith } from './pages.ts'
@@ -9,12 +10,16 @@ const overdueLook = 1_000
 const overdueOf = `select * from (select * from errand_jobs where state = 'ready' and queue = ? and publish_after <= ?
   order by publish_after limit ?) order by sequence limit ?`
 
+const hasTurn = 'turn is not null and queue = ? and lane = ?'
+
 /** Queries for waiting and running jobs, for grants and sweeps. Each uses a partial index. */
 export function waitingJobs(
   sql: Statements,
 ): Pick<
   JobStore,
   | 'ready'
+  | 'inTurn'
+  | 'turns'
   | 'overdue'
   | 'unpublished'
   | 'published'
@@ -51,6 +56,29 @@ export function waitingJobs(
         )
       }
       return found
+    },
+    inTurn(queue: string, lane: Lane, limit: number): JobRow[] {
+      return rows(
+        `select * from errand_jobs where ${hasTurn} and state = 'ready' order by turn, sequence limit ?`,
+        queue,
+        laneRank[lane],
+        limit,
+      )
+    },
+    turns(queue: string, lane: Lane, shareKey: string): Turns {
+      const first = (rest: string, ...values: Value[]): number | undefined => {
+        const found = sql.one(
+          `select turn from errand_jobs where ${hasTurn} ${rest} limit 1`,
+          queue,
+          laneRank[lane],
+          ...values,
+        )
+        return found === undefined ? undefined : Number(found.turn)
+      }
+      return {
+        newest: first('and share_key = ? order by turn desc', shareKey),
+        current: first(`and state = 'ready' order by turn`) ?? first('order by turn desc'),
+      }
     },
     overdue,
     unpublished(except: readonly string[], now: number, limit: number): JobRow[] {

@@ -28,6 +28,7 @@ import { describeSweep } from './topics/sweep.ts'
 import { describeTake } from './topics/take.ts'
 import { describeTransactions } from './topics/transactions.ts'
 import { describeTransfer } from './topics/transfer.ts'
+import { describeTurns } from './topics/turns.ts'
 import { describeUniqueKeys } from './topics/unique-keys.ts'
 import { describeWakeups } from './topics/wakeups.ts'
 import { hangsAfterMs } from '../slowness.ts'
@@ -39,6 +40,7 @@ export type JobLogTopic =
   | 'ordering keys'
   | 'claim'
   | 'take'
+  | 'turns'
   | 'settle'
   | 'settle and take'
   | 'fence'
@@ -71,6 +73,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   'ordering keys': describeOrderingKeys,
   claim: describeClaim,
   take: describeTake,
+  turns: describeTurns,
   settle: describeSettle,
   'settle and take': describeSettleAndTake,
   fence: describeFence,

@@ -3,7 +3,16 @@ import type { StoredJob } from '../../job/job.ts'
 import type { JobRow, JobStore } from '../store.ts'
 
 /** Methods of `JobStore` that return jobs, at most `limit` of them; that is their last argument. */
-export const listings = ['ready', 'overdue', 'unpublished', 'published', 'due', 'lost', 'finished'] as const
+export const listings = [
+  'ready',
+  'inTurn',
+  'overdue',
+  'unpublished',
+  'published',
+  'due',
+  'lost',
+  'finished',
+] as const
 type Listing = (typeof listings)[number]
 
 /** Methods of `JobStore` whose answers the rules never change. */
@@ -28,6 +37,7 @@ type Same =
   | 'worker'
   | 'workers'
   | 'claimsOf'
+  | 'turns'
   | 'schedule'
   | 'mend'
   | 'eventsOf'

@@ -61,6 +61,10 @@ export function createWorkingSet(
     const foundBy = known.rows.get(id)?.foundBy
     return knownRows().flatMap((row) => (known.rows.get(row.id)?.foundBy === foundBy ? [[kind, row.id]] : []))
   }
+  const turnsOfRows = (): Question[] =>
+    knownRows().flatMap(({ queue, lane, shareKey }) =>
+      shareKey === undefined ? [] : [['turns', queue, lane, shareKey]],
+    )
   const keyFound = (key: QueueKey): KeyFound & { readonly limit: number } => {
     const found = known.keys.get(formatKey(key))
     if (found) return found
@@ -152,6 +156,15 @@ export function createWorkingSet(
     mend: (id) => ask(['mend', id]) && rows.row(id),
     isRefusedData: (error) => !(error instanceof Miss) && refusesData(error),
 
+    // A job that has left since may still be the newest of its key: then the next turn is later, and in order.
+    turns: (...of) => {
+      const [read, changed] = [ask(['turns', ...of], turnsOfRows), rows.turns(...of)]
+      const newest = [read.newest, changed.newest].filter((turn) => turn !== undefined)
+      return {
+        newest: newest.length === 0 ? undefined : Math.max(...newest),
+        current: read.current ?? changed.current,
+      }
+    },
     // Jobs that are due already were read with `due`.
     nextDue: () => {
       const times = [ask(['nextDue', now]), rows.nextDue()].filter((at) => at !== undefined)
