@@ -54,6 +54,8 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     onCrash: job['fails_on_crash'] ? 'fail' : 'retry',
     timeoutMs: job['timeout_ms'],
     dispatchedAt: Date.parse(job['dispatched_at']),
+    limit: undefined,
+    atLimit: false,
     expiresAt: parseTime(job['expires_at']),
     queue: (live ?? job)['queue'],
     lane: laneOfRank((live ?? job)['lane']),

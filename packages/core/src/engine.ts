@@ -7,6 +7,8 @@ export type {
   DueSchedule,
   JobRow,
   JobStore,
+  LimitKeyRow,
+  LimitRow,
   LogFacts,
   NewEvent,
   PausedRow,

@@ -84,6 +84,21 @@ export type {
   WorkerRecord,
 } from './ports/operations.ts'
 export { mostWaitingCounted } from './ports/operations.ts'
+export { mostAtLimitCounted } from './ports/limits.ts'
+export type {
+  Closing,
+  LimitChange,
+  LimitCounts,
+  LimitKeyRecord,
+  LimitPlace,
+  LimitRecord,
+  Limits,
+  LimitsSaved,
+  LimitState,
+  LimitTarget,
+  LimitValues,
+  Rate,
+} from './ports/limits.ts'
 export type {
   KnownSchedules,
   ScheduleChange,

@@ -34,7 +34,15 @@ const of = {
   crashes: (job) => job.maxCrashes,
   crashFails: (job) => (job.onCrash === 'fail' ? true : null),
   timeout: (job) => job.timeoutMs,
-  data: (job) => jsonMembers({ orderingKey: job.ordering?.key, parentId: job.parentId }),
+  data: (job) =>
+    jsonMembers({
+      orderingKey: job.ordering?.key,
+      limit: job.limit?.name,
+      limitKey: job.limit?.key,
+      parentId: job.parentId,
+    }),
+  limit: (job) => job.limit?.name,
+  limitKey: (job) => job.limit?.key,
 } satisfies Record<string, Column>
 const columns: readonly Column[] = Object.values(of)
 
@@ -61,20 +69,25 @@ const placeholders = (count: number): string =>
 
 /** The calls of both functions, by their names in the database. */
 export const appendCall = (append: string): string =>
-  `select ${append}(${placeholders(columns.length + 1)}) as answer`
+  `select ${append}(${placeholders(columns.length + 2)}) as answer`
 export const appendAlikeCall = (appendAlike: string): string =>
   `select ${appendAlike}(${placeholders(own.length + common.length + 1)})`
 
-/** Of `append`. */
-export function appendParameters(jobs: readonly NewJob[], lockTimeout: string | null): (string | null)[] {
-  return [...columns.map((column) => arrayLiteral(jobs.map(column))), lockTimeout]
+/** Of `append`. @param inside the caller's transaction */
+export function appendParameters(
+  jobs: readonly NewJob[],
+  lockTimeout: string | null,
+  inside = false,
+): (string | null)[] {
+  return [...columns.map((column) => arrayLiteral(jobs.map(column))), lockTimeout, inside ? 't' : null]
 }
 
 /** Of `append_alike`; undefined when the jobs are not ready at once, take turns, or differ in more than their ids, payloads, tags and meta. */
 export function alikeParameters(jobs: readonly NewJob[]): Value[] | undefined {
   const [first] = jobs
-  if (!first || jobs.some((job) => mayWait(job) || job.due !== undefined || job.shareKey !== undefined))
-    return undefined
+  const differs = (job: NewJob): boolean =>
+    mayWait(job) || job.due !== undefined || job.shareKey !== undefined || job.limit !== undefined
+  if (!first || jobs.some(differs)) return undefined
   const shared = common.map((column) => column(first))
   if (jobs.some((job) => common.some((column, index) => column(job) !== shared[index]))) return undefined
   return [

@@ -273,7 +273,7 @@ export class Appender {
     try {
       // Here the caller's own setting says how long to wait for a key.
       for (const batch of splitIntoBatches(jobs, weigh))
-        appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null))))
+        appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null, true))))
     } catch (error) {
       throw insideError(error, this.#database.place)
     }

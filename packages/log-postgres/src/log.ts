@@ -8,6 +8,7 @@ import { Database } from './database.ts'
 import { debounce } from './debounce.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
+import { Limits } from './limits.ts'
 import { Listener } from './listener.ts'
 import { inspect, migrate } from './migrate.ts'
 import { release as thisRelease } from './migrations/release.ts'
@@ -66,6 +67,7 @@ export function openPostgresLog(
   const beats = new Beats(database)
   const sweeps = new Sweeps(database, logger, logId)
   const schedules = new Schedules(database, appender)
+  const limits = new Limits(database, logId)
   const oneJob = new OneJob(database)
   const events = new Events(database)
   const records = new Records(database, oneJob)
@@ -132,6 +134,11 @@ export function openPostgresLog(
     read: (given) => connected(() => events.read(given)),
     end: () => connected(() => events.end()),
     places,
+
+    readLimits: (names) => connected(() => limits.read(names)),
+    saveLimits: (changes) => connected(() => limits.save(changes)),
+    readLimitKeys: (name, given) => connected(() => limits.readKeys(name, given)),
+    closeLimit: (target, forMs, note) => connected(() => limits.close(target, forMs, note)),
 
     readSchedules: (names, tx) => connected(() => schedules.read(names, tx)),
     saveSchedules: (changes, tx) => connected(() => schedules.save(changes, tx)),

@@ -82,7 +82,7 @@ export class Operations {
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
       duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
-      tickets: rows.filter(([kind]) => kind === 'ticket').map((row) => this.#ticket(row)),
+      tickets: rows.filter(([kind]) => kind === 'ticket' || kind === 'next').map((row) => this.#ticket(row)),
     }
   }
 

@@ -119,7 +119,7 @@ export class Records {
     return `select ${storedColumns(schema, 'j', 'l')},
                    l.state, l.run, l.attempt, coalesce(l.crashes, 0), l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
                    j.max_attempts, j.unique_key, j.share, p.value, p.message, l.version,
-                   ${schema}.ms(coalesce(j.events_since, j.dispatched_at))
+                   ${schema}.ms(coalesce(j.events_since, j.dispatched_at)), j.lim, j.lim_key, l.at_limit
               from ${from}`
   }
 
@@ -205,6 +205,11 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     shareKey,
     value,
     message,
+    ,
+    ,
+    lim,
+    limitKey,
+    atLimit,
   ] = row.slice(storedCount)
   const past = toPast(events)
   const now = state ? toStoredState(state) : past.state
@@ -225,6 +230,7 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     cancelRequested: state ? cancel === 't' : past.cancelRequested,
     uniqueKey: maybe(uniqueKey),
     shareKey: maybe(shareKey),
+    limit: typeof lim === 'string' ? { name: lim, key: limitKey ?? '', waits: atLimit === 't' } : undefined,
     progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
     result: now === 'succeeded' ? findBody([eventCode.succeeded]) : undefined,
     error: now === 'succeeded' ? undefined : findBody(errors),

@@ -99,7 +99,7 @@ export class Sweeps {
     const rows = await this.#despiteData(limit, () =>
       this.#database.query(
         'errand_pass_keys',
-        `select '', p.id, p.queue, p.lane from ${this.#database.rule('pass_noted_keys')}($1, ${schema}.clock()) p`,
+        `select '', p.id, p.queue, p.lane from ${this.#database.rule('pass_notes')}($1, ${schema}.clock()) p`,
         [limit],
       ),
     )

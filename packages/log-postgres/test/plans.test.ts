@@ -8,7 +8,7 @@ import { countReads } from './reads.ts'
 import { describeOnPostgres } from './stage.ts'
 
 type Run = Readonly<Record<string, unknown>>
-const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
+const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress', 'limits', 'limit_keys', 'limit_notes']
 
 /**
  * Plans are made once for each connection, from the statistics of that moment. That may be the moment after a long queue was
@@ -17,12 +17,16 @@ const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress']
 describeOnPostgres('plans that were made while the tables were large and all but empty', ({ stage, log }) => {
   const backlog = 2_000
   const batch = 50
+  /** Of the limit. */
+  const keys = 30
   const by = workerRef({ leaseMs: 600_000 })
   /** Whose plans are asked for. */
   let client: Client
 
   beforeAll(async () => {
     await log.beat(by, { queues: ['q', 'shared'], taking: true, progress: [] })
+    const values = { total: 2 * batch, perKey: batch, keyRate: { everyMs: 1, burst: batch } }
+    await log.saveLimits([{ name: 'limit', after: 0, to: { values, body: '{}' } }])
     await fill(backlog)
     const last = `(select id from errand.jobs order by seq desc limit 1)`
     for (const table of ['live', 'jobs']) await stage.sql(`delete from errand.${table} where id <> ${last}`)
@@ -45,7 +49,14 @@ describeOnPostgres('plans that were made while the tables were large and all but
       ...jobs(() => ({ queue: 'shared', shareKey: randomUUID() })),
       ...jobs(() => ({ unique: { key: randomUUID(), until: 'finished' } })),
       ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
+      ...jobs(limited),
     ])
+  }
+
+  let nextKey = 0
+  const limited = (): Partial<NewJob> => {
+    nextKey += 1
+    return { limit: { name: 'limit', key: `key-${nextKey % keys}` } }
   }
 
   const array = (cells: readonly unknown[]): string => `{${cells.join(',')}}`
@@ -84,7 +95,8 @@ describeOnPostgres('plans that were made while the tables were large and all but
       'p_ats',
     ]
     const given = Object.keys(cells).map((name, at) => `${name} => $${at + 1}`)
-    const none = [...nulls, 'p_expires', 'p_parents', 'p_lock_timeout'].filter((name) => !(name in cells))
+    const rest = ['p_expires', 'p_parents', 'p_lims', 'p_lim_keys', 'p_lock_timeout', 'p_inside']
+    const none = [...nulls, ...rest].filter((name) => !(name in cells))
     return call(
       `select errand.append_v1(${[...given, ...none.map((name) => `${name} => null`)].join(', ')})`,
       Object.values(cells).map((cell) => array(Array.from({ length: count }, cell))),
@@ -126,7 +138,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
   const claim = (ids: readonly string[]) =>
     call(`select * from errand.claim_v1($1, $2, $3, $4, 1000, '{}')`, [ids, ids.length, by.id, randomUUID()])
 
-  const plain = 'key is null and unique_mode = 0'
+  const plain = 'key is null and unique_mode = 0 and lim is null'
   const unique = 'unique_mode <> 0'
   const keyed = 'key is not null'
 
@@ -144,6 +156,24 @@ describeOnPostgres('plans that were made while the tables were large and all but
     },
     { name: 'a success of jobs with keys', act: async (count) => succeed(await claimSome(count, keyed)) },
     { name: 'a success of unique jobs', act: async (count) => succeed(await claimSome(count, unique)) },
+    {
+      name: 'a success of jobs with a limit',
+      act: async (count) => succeed(await claimSome(count, 'lim is not null')),
+    },
+    {
+      name: 'a dispatch of jobs with a limit',
+      act: (count) => dispatch(count, { p_lims: () => 'limit', p_lim_keys: () => limited().limit?.key }),
+    },
+    {
+      name: 'a sweep of limits',
+      act: async (count) => {
+        await call(
+          `insert into errand.limit_notes (lim, lim_key) select 'limit', 'key-' || i from generate_series(1, $1) i`,
+          [keys],
+        )
+        await call(`select * from errand.admit_noted_v1($1, clock_timestamp(), true)`, [count])
+      },
+    },
     {
       name: 'a success with an outcome of another kind',
       act: (count) => settle(count, keyed, settleCode.succeed),

@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '3949415bff73eeda87194410748500c674ec6f409c9b899a274a50433dabc0b0',
+  'tables/0001.sql': 'c54fafc45febdf8c9dc1d0a70a03158166a81c94263389cb9ac3f7f63f60c8af',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

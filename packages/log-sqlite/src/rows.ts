@@ -66,6 +66,8 @@ function checkedJobRow(row: Row): JobRow {
     tags: list(row.tags),
     dispatchedAt: count(row.dispatched_at),
     expiresAt: optionalCount(row.expires_at),
+    limit: row.limit_name == null ? undefined : { name: text(row.limit_name), key: text(row.limit_key) },
+    atLimit: row.at_limit === 1,
     maxAttempts: count(row.max_attempts),
     maxCrashes: count(row.max_crashes),
     onCrash: text(row.on_crash) as OnCrash,

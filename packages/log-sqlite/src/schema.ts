@@ -50,7 +50,10 @@ const jobs = `create table errand_jobs (
   tags text not null,
   dispatched_at integer not null,
   expires_at integer,
-  parent_id text
+  parent_id text,
+  limit_name text,
+  limit_key text,
+  at_limit integer
 ) strict`
 
 const payloads = `create table errand_payloads (
@@ -99,6 +102,9 @@ export const migrations: readonly Migration[] = [
       // For operators. With `in`, SQLite could not use the index. A job that is ready at once and succeeds has no entry.
       `create index errand_jobs_held on errand_jobs (state, queue, sequence)
         where state = 'scheduled' or state = 'blocked' or state = 'failed' or state = 'cancelled'`,
+      `create index errand_jobs_places on errand_jobs (limit_name, limit_key, state)
+        where limit_name is not null and state in ('ready', 'running')`,
+      `create index errand_jobs_at_limit on errand_jobs (limit_name, limit_key, lane, sequence) where at_limit = 1`,
       payloads,
       events,
       `create index errand_events_job on errand_events (job_id, version)`,
@@ -114,6 +120,14 @@ export const migrations: readonly Migration[] = [
       `create table errand_schedules (name text primary key, revision integer not null, due_at integer, job text not null,
         is_declared integer not null, declared_by text, body text not null) strict`,
       `create index errand_schedules_due on errand_schedules (due_at) where due_at is not null`,
+      // As for schedules. The values, and who has closed it until when, are JSON.
+      `create table errand_limits (name text primary key, revision integer not null, limits text, body text not null,
+        turn integer not null, tat real, admit_at real, closed text) strict`,
+      `create index errand_limits_due on errand_limits (admit_at) where admit_at is not null`,
+      `create table errand_limit_keys (name text not null, key text not null, turn integer not null, waits integer not null,
+        tat real, admit_at real, closed text, primary key (name, key)) strict`,
+      `create index errand_limit_keys_line on errand_limit_keys (name, waits desc, turn)`,
+      `create index errand_limit_keys_due on errand_limit_keys (admit_at) where admit_at is not null`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
         pruned_through integer not null, transfer text) strict`,

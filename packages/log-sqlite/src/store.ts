@@ -5,6 +5,7 @@ import { eventTable } from './store/events.ts'
 import { jobTables } from './store/jobs.ts'
 import { keyTables } from './store/keys.ts'
 import { jobPages } from './store/pages.ts'
+import { limitTables } from './store/limits.ts'
 import { or } from './store/sql.ts'
 import { scheduleTable } from './store/schedules.ts'
 import { waitingJobs } from './store/waiting.ts'
@@ -22,6 +23,7 @@ export function sqliteStore(sql: Statements): JobStore {
     ...keyTables(sql),
     ...workerTables(sql),
     ...scheduleTable(sql),
+    ...limitTables(sql),
     ...eventTable(sql),
   }
 }

@@ -1,14 +1,47 @@
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
+import type { Ticket } from '../job/ticket.ts'
 import { passGates } from './gates.ts'
 import { uniqueHolder } from './keys.ts'
+import { admit } from './admit.ts'
 import { enter, note, toTicket } from './moves.ts'
 import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
-export function append(store: JobStore, now: number, jobs: readonly NewJob[], atomic: boolean): Appended[] {
+/** @param inside the caller's transaction: it must not hold the row of a limit for long, so it leaves a note */
+export function append(
+  store: JobStore,
+  now: number,
+  jobs: readonly NewJob[],
+  { atomic, inside }: { readonly atomic: boolean; readonly inside: boolean },
+): Appended[] {
   if (atomic) refuseWhole(jobs)
-  return jobs.map((job) => appendOne(store, now, job))
+  const appended = jobs.map((job) => appendOne(store, now, job))
+  const atLimit = jobs.filter((job, index) => job.limit && appended[index]?.status === 'added')
+  if (atLimit.length === 0) return appended
+  if (inside && store.contention) {
+    for (const { limit } of atLimit) if (limit) store.contention.noteLimit(limit)
+    return appended
+  }
+  const graces = new Map(atLimit.map(({ id, publishGraceMs }) => [id, publishGraceMs]))
+  const tickets = new Map<string, Ticket>()
+  // The tickets of other jobs are not this caller's: they are due for publishing at once.
+  for (const row of admit(
+    store,
+    now,
+    atLimit.map(({ limit }) => limit),
+    now,
+  )) {
+    const graceMs = graces.get(row.id)
+    if (graceMs === undefined) continue
+    row.publishAfter = now + graceMs
+    store.update(row)
+    tickets.set(row.id, toTicket(store, row))
+  }
+  return appended.map((answer) => {
+    const ticket = answer.status === 'added' ? tickets.get(answer.id) : undefined
+    return ticket ? { id: answer.id, status: 'added', state: 'ready', ticket } : answer
+  })
 }
 
 function appendOne(store: JobStore, now: number, job: NewJob): Appended {
@@ -29,6 +62,7 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
   note(store, now, stored, 'dispatched', {
     data: {
       ...(row.orderingKey === undefined ? {} : { orderingKey: row.orderingKey }),
+      ...(row.limit === undefined ? {} : { limit: row.limit.name, limitKey: row.limit.key }),
       ...(state === 'scheduled' ? { runAt } : {}),
       ...(job.parentId === undefined ? {} : { parentId: job.parentId }),
     },
@@ -63,6 +97,8 @@ function newRow(job: NewJob, now: number): Omit<JobRow, 'sequence'> {
     timeoutMs: job.timeoutMs,
     dispatchedAt: now,
     expiresAt: job.expiresMs === undefined ? undefined : now + job.expiresMs,
+    limit: job.limit,
+    atLimit: false,
     queue: job.queue,
     lane: job.lane,
     state: 'ready',

@@ -56,8 +56,9 @@ function askForTake(
 export const calls = {
   append: (jobs: readonly NewJob[]): Call => ({
     asks: () =>
-      jobs.flatMap(({ id, name, queue, lane, ordering, unique, shareKey }): Question[] => [
+      jobs.flatMap(({ id, name, queue, lane, ordering, unique, shareKey, limit }): Question[] => [
         ['row', id],
+        ...(limit ? [['limit', limit.name] as const, ['limitKey', limit.name, limit.key] as const] : []),
         ...(unique ? [['unique', name, unique.key] as const] : []),
         ...(shareKey === undefined ? [] : [['turns', queue, lane, shareKey] as const]),
         ...(ordering ? [['key', { queue, key: ordering.key }, 0] as const] : []),
@@ -95,7 +96,13 @@ export const calls = {
     ],
     locks: ending,
   }),
-  passKeys: (limit: number): Call => ({ asks: () => [['notes', limit]], locks: passing }),
+  passKeys: (limit: number): Call => ({
+    asks: () => [
+      ['notes', limit],
+      ['limitNotes', limit],
+    ],
+    locks: passing,
+  }),
   beat: (by: WorkerRef, { progress, givenUp = [] }: BeatReport): Call => ({
     asks: () => [
       ['worker', by.id],
@@ -129,10 +136,20 @@ export const calls = {
       ['due', now, limit + 1],
       ['lost', now, limit],
       ['notes', limit],
+      ['limitNotes', limit],
+      ['dueLimits', now, limit],
       ['nextDue', now],
+      ['nextLimit', now],
       ...(schedules ? [['firstSchedules', schedules, limit] as const] : []),
     ],
     locks: { ...passing, facts: true },
+  }),
+  readLimits: (names: readonly string[] | undefined): Call => ({
+    asks: () => (names ? names.map((name): Question => ['limit', name]) : [['limits']]),
+  }),
+  changeLimits: (names: readonly string[]): Call => ({
+    asks: () => names.map((name): Question => ['limit', name]),
+    locks: { limits: 'wait' },
   }),
   published: (tickets: readonly Ticket[]): Call => ({ asks: () => askForRows(tickets), locks: passing }),
   expedite: (queues: readonly QueueName[], { limit, leftMs = 0 }: ExpediteOptions): Call => ({

@@ -3,6 +3,7 @@ import { isFinal } from '../job/state.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { Debounced } from '../ports/job-log.ts'
 import { passGates } from './gates.ts'
+import { admitOwn } from './admit.ts'
 import { move, publishGraceMs, toTicket } from './moves.ts'
 import type { JobStore } from './store.ts'
 
@@ -30,6 +31,8 @@ export function debounce(
       ...(state === 'scheduled' ? { runAt: row.runAt } : {}),
     },
   })
+  const admitted = admitOwn(store, now, row, now + publishGraceMs)
+  if (admitted) return { status: 'replaced', ticket: toTicket(store, admitted) }
   const isNew = state === 'ready' && before !== 'ready'
   return { status: 'replaced', ticket: isNew ? toTicket(store, row) : undefined }
 }

@@ -11,9 +11,9 @@ interface Waiting {
 }
 
 /**
- * Lets a live job pass the gates before it, always in this order: its time (else it is `scheduled`), then its ordering key (else it
- * is `blocked`). Its key is taken at once if nobody holds it, also while the job waits for its time. Sets what belongs to the state,
- * and returns it.
+ * Lets a live job pass the gates before it, always in this order: its time (else it is `scheduled`), then its ordering key, then its
+ * limit (else it is `blocked`). Its key is taken at once if nobody holds it, also while the job waits for its time. At its limit every
+ * job waits: the caller calls `admit` at its end. Sets what belongs to the state, and returns it.
  */
 export function passGates(
   store: JobStore,
@@ -25,7 +25,8 @@ export function passGates(
     row.runAt = runAt
     return 'scheduled'
   }
-  if (!isHolder) return 'blocked'
+  row.atLimit = isHolder && row.limit !== undefined
+  if (!isHolder || row.atLimit) return 'blocked'
   readyFrom(store, row, publishAfter)
   return 'ready'
 }

@@ -117,6 +117,7 @@ function toRecord(store: JobStore, row: JobRow): JobRecord {
     cancelRequested: row.cancelBy !== undefined,
     uniqueKey: row.uniqueKey,
     shareKey: row.shareKey,
+    limit: row.limit && { ...row.limit, waits: row.atLimit },
     progress: row.progress === undefined ? undefined : { value: row.progress, message: row.progressMessage },
     result,
     error,

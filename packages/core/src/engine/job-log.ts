@@ -12,7 +12,8 @@ import { DamagedRow } from './damaged-row.ts'
 import { debounce } from './debounce.ts'
 import { claim, leaseholder, take } from './grant.ts'
 import * as history from './history.ts'
-import { passNotedKeys } from './keys.ts'
+import * as limits from './limits.ts'
+import { passNotes } from './notes.ts'
 import { toTicket } from './moves.ts'
 import * as operate from './operate.ts'
 import * as schedules from './schedules.ts'
@@ -74,9 +75,14 @@ export function engineLog(given: EngineHost): JobLog {
 
     append: async (jobs, options: AppendOptions = {}) => {
       const { tx, atomic = false, wake } = options
-      if (tx) return host.inside(tx, (store, now) => append(store, now, jobs, true), calls.append(jobs))
+      if (tx)
+        return host.inside(
+          tx,
+          (store, now) => append(store, now, jobs, { atomic: true, inside: true }),
+          calls.append(jobs),
+        )
       const write = (some: readonly NewJob[]): Promise<Appended[]> =>
-        host.write((store, now) => append(store, now, some, atomic), calls.append(some))
+        host.write((store, now) => append(store, now, some, { atomic, inside: false }), calls.append(some))
       const appended = await (atomic ? write(jobs) : inChunks(jobs, write))
       if (wake) await host.notify(wake)
       return appended
@@ -111,7 +117,7 @@ export function engineLog(given: EngineHost): JobLog {
       host.inside(tx, (store, now) => complete(store, now, fence, result, by), calls.settle([fence])),
     passKeys: (limit) =>
       host.write(
-        (store, now) => passNotedKeys(store, now, limit, now).map((row) => toTicket(store, row)),
+        (store, now) => passNotes(store, now, limit).map((row) => toTicket(store, row)),
         calls.passKeys(limit),
       ),
 
@@ -144,6 +150,21 @@ export function engineLog(given: EngineHost): JobLog {
       const call = calls.saveSchedules(changes)
       return tx ? host.inside(tx, rules, call) : host.write(rules, call)
     },
+
+    readLimits: (names) =>
+      host.read((store, now) => limits.readLimits(store, now, names), calls.readLimits(names)),
+    saveLimits: (changes) =>
+      host.write(
+        (store, now) => limits.saveLimits(store, now, changes),
+        calls.changeLimits(changes.map(({ name }) => name)),
+      ),
+    readLimitKeys: (name, options) =>
+      host.read((store, now) => limits.readLimitKeys(store, now, name, options), {}),
+    closeLimit: (target, forMs, note) =>
+      host.write(
+        (store, now) => limits.closeLimit(store, now, target, forMs, note),
+        calls.changeLimits('name' in target ? [target.name] : []),
+      ),
 
     cancel: (ids, note) =>
       host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),

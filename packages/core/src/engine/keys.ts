@@ -26,7 +26,7 @@ export function isKeyLocked(store: JobStore, row: Keyed): boolean {
   return key !== undefined && store.contention?.keyIsLocked(key) === true
 }
 
-/** Passes on the key of a job that has ended. If its row is locked, notes it. Returns the job that became ready. */
+/** Passes on the key of a job that has ended. If its row is locked, notes it. Returns the job that became ready, or has come to its limit. */
 export function passKey(store: JobStore, now: number, row: JobRow, publishAfter: number): JobRow | undefined {
   const key = toQueueKey(row)
   if (!key) return undefined
@@ -37,7 +37,7 @@ export function passKey(store: JobStore, now: number, row: JobRow, publishAfter:
   return store.holder(key) === row.id ? giveKey(store, now, key, publishAfter) : undefined
 }
 
-/** Passes on the noted keys whose holders have ended. Returns the jobs that became ready. */
+/** Passes on the noted keys whose holders have ended. Returns the jobs that became ready, or have come to their limits. */
 export function passNotedKeys(store: JobStore, now: number, limit: number, publishAfter: number): JobRow[] {
   return (store.contention?.takeNotes(limit) ?? []).flatMap((key) => {
     if (store.contention?.keyIsLocked(key)) {
@@ -54,13 +54,18 @@ export function passNotedKeys(store: JobStore, now: number, limit: number, publi
 
 /**
  * The key goes to the next *live* job by sequence, not to the next blocked one: a scheduled job keeps its place, becomes
- * holder and stays scheduled. Returns the job that became ready.
+ * holder and stays scheduled. Returns the job that became ready, or has come to its limit.
  */
 function giveKey(store: JobStore, now: number, key: QueueKey, publishAfter: number): JobRow | undefined {
   const next = store.firstOfKey(key)
   store.setHolder(key, next?.id)
   if (next?.state !== 'blocked') return undefined
   withRow(store, next.id, () => {
+    if (next.limit) {
+      next.atLimit = true
+      store.update(next)
+      return
+    }
     readyFrom(store, next, publishAfter)
     move(store, now, next, 'unblocked', 'ready')
   })
@@ -87,7 +92,7 @@ export function uniqueHolder(
   return held.freeAt === undefined || held.freeAt > now ? held.jobId : undefined
 }
 
-/** Frees and passes on the keys of a job that has ended. `failed` under `block` stays holder. Returns the job that became ready. */
+/** Frees and passes on the keys of a job that has ended. `failed` under `block` stays holder. Returns the job that became ready, or has come to its limit. */
 export function afterEnd(
   store: JobStore,
   now: number,

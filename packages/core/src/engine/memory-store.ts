@@ -1,13 +1,15 @@
 import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, WorkerRow } from './store.ts'
+import type { LimitKeyRow, LimitRow } from './store.ts'
 import type { QueueKey } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import { laneRank } from '../job/lane.ts'
 import type { Lane } from '../job/lane.ts'
 import { isFinal } from '../job/state.ts'
-import type { FinalState } from '../job/state.ts'
+import type { FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
+import type { LimitPlace } from '../ports/limits.ts'
 import { mostWaitingCounted } from '../ports/operations.ts'
 import type { KnownSchedules } from '../ports/schedules.ts'
 import type { DueSchedule, PausedRow, QueueCounts, ScheduleRow, Turns } from './store.ts'
@@ -37,6 +39,8 @@ export class MemoryStore implements JobStore {
   readonly #workers = new Map<string, WorkerRow>()
   readonly #paused = new Map<QueueName, PausedRow>()
   readonly #schedules = new Map<string, ScheduleRow>()
+  readonly #limits = new Map<string, LimitRow>()
+  readonly #limitKeys = new Map<string, LimitKeyRow>()
 
   constructor(logId: string) {
     this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined, transfer: undefined }
@@ -265,6 +269,71 @@ export class MemoryStore implements JobStore {
       .flatMap(({ name, dueAt }) => (dueAt === undefined ? [] : [{ name, dueAt }]))
       .toSorted((a, b) => a.dueAt - b.dueAt)
       .slice(0, limit + 1)
+  }
+
+  limit(name: string): LimitRow | undefined {
+    return this.#limits.get(name)
+  }
+  limits(): LimitRow[] {
+    return [...this.#limits.values()]
+  }
+  saveLimit(limit: LimitRow): void {
+    this.#limits.set(limit.name, limit)
+  }
+  removeLimit(name: string): void {
+    this.#limits.delete(name)
+  }
+  limitKey(name: string, key: string): LimitKeyRow | undefined {
+    return this.#limitKeys.get(toKey(name, key))
+  }
+  saveLimitKey(row: LimitKeyRow): void {
+    this.#limitKeys.set(toKey(row.name, row.key), row)
+  }
+  removeLimitKey({ name, key }: LimitPlace): void {
+    this.#limitKeys.delete(toKey(name, key))
+  }
+  waitingKeys(name: string, limit: number): LimitKeyRow[] {
+    return this.limitKeys(name, limit).filter(({ waits }) => waits)
+  }
+  limitKeys(name: string, limit: number): LimitKeyRow[] {
+    return [...this.#limitKeys.values()]
+      .filter((row) => row.name === name)
+      .toSorted((a, b) => Number(b.waits) - Number(a.waits) || a.turn - b.turn)
+      .slice(0, limit)
+  }
+  #limitTimes(): { readonly name: string; readonly key?: string | undefined; readonly admitAt: number }[] {
+    return [...this.#limits.values(), ...this.#limitKeys.values()]
+      .flatMap(({ admitAt, ...row }) => (admitAt === undefined ? [] : [{ ...row, admitAt }]))
+      .toSorted((a, b) => a.admitAt - b.admitAt)
+  }
+  dueLimits(now: number, limit: number): { readonly name: string; readonly key?: string | undefined }[] {
+    return this.#limitTimes()
+      .filter(({ admitAt }) => admitAt <= now)
+      .slice(0, limit)
+      .map(({ name, key }) => ({ name, key }))
+  }
+  nextLimit(): number | undefined {
+    return this.nextLimitAfter(-Infinity)
+  }
+  nextLimitAfter(after: number): number | undefined {
+    return this.#limitTimes().find(({ admitAt }) => admitAt > after)?.admitAt
+  }
+  #ofLimit(name: string, key: string | undefined, matches: (row: JobRow) => boolean): JobRow[] {
+    return this.#where(
+      (row) => row.limit?.name === name && (key === undefined || row.limit.key === key) && matches(row),
+    )
+  }
+  heldOf(name: string, key: string | undefined): { ready: number; running: number } {
+    const count = (state: JobState): number => this.#ofLimit(name, key, (row) => row.state === state).length
+    return { ready: count('ready'), running: count('running') }
+  }
+  atLimit({ name, key }: LimitPlace, except: readonly QueueName[], limit: number): JobRow[] {
+    return this.#ofLimit(name, key, (row) => row.atLimit && !except.includes(row.queue))
+      .toSorted(byRank)
+      .slice(0, limit)
+  }
+  countAtLimit(name: string, key: string | undefined, most: number): number {
+    return Math.min(this.#ofLimit(name, key, (row) => row.atLimit).length, most)
   }
 
   addEvent(event: NewEvent): void {

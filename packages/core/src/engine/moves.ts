@@ -42,6 +42,7 @@ export function enter(now: number, row: Omit<JobRow, 'sequence'>, to: JobState):
   if (to !== 'scheduled') row.runAt = undefined
   if (to !== 'ready') row.publishAfter = undefined
   if (to !== 'ready' && to !== 'running') row.turn = undefined
+  if (to !== 'blocked') row.atLimit = false
   row.finishedAt = isFinal(to) ? (row.finishedAt ?? now) : undefined
 }
 

@@ -16,6 +16,7 @@ import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { withRow } from './damaged-row.ts'
 import { passGates } from './gates.ts'
 import { afterEnd, freeUnique, passKey, uniqueHolder } from './keys.ts'
+import { admitAfter, admitOwn } from './admit.ts'
 import { move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -40,14 +41,13 @@ export function cancel(store: JobStore, now: number, ids: readonly string[], not
   }
   // Keys pass on last: the next job of a key may be one of those that were cancelled.
   const next = ended.flatMap((row) => afterEnd(store, now, row, now) ?? [])
-  const tickets = next.map((row) => toTicket(store, row))
+  const tickets = findTickets(store, now, next, ended)
   return { cancelled: ended.length, requested, workers: [...workers], tickets }
 }
 
 export function replay(store: JobStore, now: number, ids: readonly string[], note: Note): ReplayReport {
-  const tickets: Ticket[] = []
+  const moved: JobRow[] = []
   const duplicates: string[] = []
-  let replayed = 0
   for (const row of findRows(store, ids)) {
     if (!isFinal(row.state)) continue
     if (row.uniqueKey !== undefined) {
@@ -68,10 +68,9 @@ export function replay(store: JobStore, now: number, ids: readonly string[], not
     withRow(store, row.id, () =>
       move(store, now, row, 'replayed', state, { data: { by: note.by, reason: note.reason } }),
     )
-    if (state === 'ready') tickets.push(toTicket(store, row))
-    replayed += 1
+    moved.push(row)
   }
-  return { replayed, duplicates, tickets }
+  return { replayed: moved.length, duplicates, tickets: findTickets(store, now, moved) }
 }
 
 export function skip(
@@ -80,7 +79,7 @@ export function skip(
   ids: readonly string[],
   note: Note,
 ): { skipped: number; tickets: Ticket[] } {
-  const tickets: Ticket[] = []
+  const moved: JobRow[] = []
   let skipped = 0
   for (const row of findRows(store, ids)) {
     if (row.state !== 'failed' || row.orderingKey === undefined) continue
@@ -91,10 +90,10 @@ export function skip(
       move(store, now, row, 'skipped', 'failed', { data: { by: note.by, reason: note.reason } })
     })
     const next = passKey(store, now, row, now)
-    if (next) tickets.push(toTicket(store, next))
+    if (next) moved.push(next)
     skipped += 1
   }
-  return { skipped, tickets }
+  return { skipped, tickets: findTickets(store, now, moved) }
 }
 
 export function change(
@@ -122,7 +121,10 @@ export function change(
   if (to.payload !== undefined) store.savePayload(id, to.payload)
   const publishAfter = now + publishGraceMs
   let state = row.state
-  if (to.runAt !== undefined) state = passGates(store, row, { runAt: to.runAt, now, publishAfter })
+  // A job that is ready has passed its gates.
+  const isOnlyDue = state === 'ready' && to.runAt !== undefined && to.runAt <= now
+  if (to.runAt !== undefined && !isOnlyDue)
+    state = passGates(store, row, { runAt: to.runAt, now, publishAfter })
   else if (state === 'ready') readyFrom(store, row, publishAfter)
   const changed = (['lane', 'queue', 'runAt', 'payload'] as const).filter((what) => to[what] !== undefined)
   move(store, now, row, 'changed', state, {
@@ -133,6 +135,8 @@ export function change(
       ...(state === 'scheduled' ? { runAt: row.runAt } : {}),
     },
   })
+  const admitted = admitOwn(store, now, row, publishAfter)
+  if (admitted) return { state: admitted.state, ticket: toTicket(store, admitted) }
   return { state, ticket: state === 'ready' ? toTicket(store, row) : undefined }
 }
 
@@ -211,6 +215,20 @@ export function prune(store: JobStore, now: number, options: PruneOptions): { jo
   }
   const events = store.removeEvents(now - Math.max(options.succeededMs, options.failedMs), options.limit)
   return { jobs: gone.length, more: [gone.length, events].includes(options.limit) }
+}
+
+/**
+ * The tickets after a change: of those of the jobs that are ready, and of jobs that their limits, or those of `left`, let go now.
+ */
+function findTickets(
+  store: JobStore,
+  now: number,
+  moved: readonly JobRow[],
+  left: readonly JobRow[] = [],
+): Ticket[] {
+  const ready = moved.filter(({ state }) => state === 'ready')
+  const admitted = admitAfter(store, now, [...moved, ...left], now)
+  return [...ready, ...admitted].map((row) => toTicket(store, row))
 }
 
 function findRows(store: JobStore, ids: readonly string[]): JobRow[] {

@@ -1,8 +1,7 @@
 import type { KnownSchedules, ScheduleChange, ScheduleRecord, ScheduleSaved } from '../ports/schedules.ts'
 import { append } from './append.ts'
+import { nextRevision } from './revision.ts'
 import type { JobStore } from './store.ts'
-
-const mostFirstRevision = 2 ** 30
 
 export function readSchedules(
   store: JobStore,
@@ -28,14 +27,9 @@ export function saveSchedules(
 ): ScheduleSaved[] {
   return changes.map(({ name, after, to, job }) => {
     if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }
-    store.saveSchedule(name, to && { ...to, name, revision: after === 0 ? firstRevision() : after + 1 })
-    return { saved: true, appended: job && append(store, now, [job], atomic)[0] }
+    store.saveSchedule(name, to && { ...to, name, revision: nextRevision(after) })
+    return { saved: true, appended: job && append(store, now, [job], { atomic, inside: atomic })[0] }
   })
-}
-
-/** By chance: who knows a schedule that was removed must not take the next one of its name for it. */
-function firstRevision(): number {
-  return 1 + Math.floor(Math.random() * mostFirstRevision)
 }
 
 /** The names of those that are due, and when the next one will be. */

@@ -8,6 +8,7 @@ import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 import { withRow } from './damaged-row.ts'
 import { afterEnd, toQueueKey } from './keys.ts'
+import { admitAfter } from './admit.ts'
 import { move, readyFrom, toTicket } from './moves.ts'
 import { isStorable, storableOutcome } from './storable.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
@@ -18,9 +19,34 @@ export function settle(
   settlements: readonly Settlement[],
   by: WorkerRef,
 ): Settled[] {
-  return settlements.map((settlement) =>
-    withRow(store, settlement.id, () => settleOne(store, now, settlement, by)),
+  const left: JobRow[] = []
+  const settled = settlements.map((settlement) =>
+    withRow(store, settlement.id, () => settleOne(store, now, settlement, by, left)),
   )
+  return left.length === 0 ? settled : letGo(store, now, settled, left)
+}
+
+/** Lets go the next jobs of the limits of these jobs. Each of the tickets belongs to an answer of a job of the same limit. */
+function letGo(
+  store: JobStore,
+  now: number,
+  settled: readonly Settled[],
+  left: readonly JobRow[],
+): Settled[] {
+  const admitted = admitAfter(store, now, left, now)
+  const limitOf = new Map(left.map(({ id, limit }) => [id, limit?.name]))
+  const answered = new Set<string>()
+  return settled.map((answer) => {
+    const name = limitOf.get(answer.id)
+    if (name === undefined || answered.has(name)) return answer
+    answered.add(name)
+    const next = admitted.filter(({ limit }) => limit?.name === name)
+    return {
+      ...answer,
+      tickets: [...answer.tickets, ...next.map((row) => toTicket(store, row))],
+      keyPending: answer.keyPending || store.contention?.isLimitNoted(name) === true,
+    }
+  })
 }
 
 /** Succeeds a run inside the caller's transaction. Throws if the fence does not match, so that the transaction rolls back. */
@@ -45,10 +71,21 @@ export function complete(
     )
   }
   end(store, now, row, by, { kind: 'succeed', result }, {})
-  afterEnd(store, now, row, now)
+  const next = afterEnd(store, now, row, now)
+  const left = [row, ...(next ? [next] : [])]
+  if (!store.contention) admitAfter(store, now, left, now)
+  // The row of a limit must not be locked until the caller commits.
+  else for (const { limit } of left) if (limit) store.contention.noteLimit(limit)
 }
 
-function settleOne(store: JobStore, now: number, settlement: Settlement, by: WorkerRef): Settled {
+/** @param left gets the jobs whose limits may let go another one */
+function settleOne(
+  store: JobStore,
+  now: number,
+  settlement: Settlement,
+  by: WorkerRef,
+  left: JobRow[],
+): Settled {
   const { id, run } = settlement
   const row = store.row(id)
   if (!row)
@@ -59,7 +96,10 @@ function settleOne(store: JobStore, now: number, settlement: Settlement, by: Wor
   end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
   const tickets = row.state === 'ready' ? [toTicket(store, row)] : []
   const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
-  if (next) tickets.push(toTicket(store, next))
+  if (next?.state === 'ready') tickets.push(toTicket(store, next))
+  if (next?.limit) left.push(next)
+  // A job that goes back to ready keeps its place.
+  if (row.limit && row.state !== 'ready') left.push(row)
   const event = findLastEvent(row, outcome)
   const key = toQueueKey(row)
   const keyPending = key !== undefined && store.contention?.isNoted(key) === true

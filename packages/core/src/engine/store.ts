@@ -6,6 +6,7 @@ import type { EventType, FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
+import type { Closing, LimitPlace, LimitState } from '../ports/limits.ts'
 import type { KnownSchedules, ScheduleRecord } from '../ports/schedules.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
@@ -24,6 +25,9 @@ export interface JobRow extends StoredPolicy {
   readonly tags: readonly string[]
   readonly dispatchedAt: number
   readonly expiresAt: number | undefined
+  readonly limit: LimitPlace | undefined
+  /** Blocked because of its limit. */
+  atLimit: boolean
   queue: QueueName
   lane: Lane
   state: JobState
@@ -118,6 +122,31 @@ export interface Turns {
   readonly current: number | undefined
 }
 
+/** A limit as it is stored. */
+export interface LimitRow extends LimitState {
+  readonly name: string
+  revision: number
+  /** The number of the last turn. */
+  turn: number
+  /** When all tokens of its rate are there again: ms since the epoch, with fractions. */
+  tat: number | undefined
+  /** When it may let go more. Undefined: as soon as one of its jobs ends. */
+  admitAt: number | undefined
+  closed: Closing | undefined
+}
+
+/** A key of a limit that has jobs, or is closed, or whose tokens are not all there. */
+export interface LimitKeyRow extends LimitPlace {
+  /** When it was let go last. Keys with lower numbers go first. */
+  turn: number
+  /** It has jobs that wait, and is not known to be full, closed or without a token: only such keys are looked at. */
+  waits: boolean
+  /** As in a limit. */
+  tat: number | undefined
+  admitAt: number | undefined
+  closed: Closing | undefined
+}
+
 export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
 
 /** What other transactions have locked. */
@@ -130,6 +159,13 @@ export interface Contention {
   isNoted(key: QueueKey): boolean
   /** Returns at most `limit` of the keys that earlier calls have noted, and forgets them. */
   takeNotes(limit: number): QueueKey[]
+  limitIsLocked(name: string): boolean
+  /** Remembers a place of a limit whose row is locked. */
+  noteLimit(place: LimitPlace): void
+  /** Whether this call has noted one of the limit. */
+  isLimitNoted(name: string): boolean
+  /** As `takeNotes`. */
+  takeLimitNotes(limit: number): LimitPlace[]
 }
 
 /** Facts of the log as a whole. */
@@ -214,6 +250,28 @@ export interface JobStore {
   saveSchedule(name: string, schedule: ScheduleRow | undefined): void
   /** One more than `limit` of those that have a time to be due at, by that time. */
   firstSchedules(known: KnownSchedules, limit: number): DueSchedule[]
+
+  limit(name: string): LimitRow | undefined
+  limits(): LimitRow[]
+  saveLimit(limit: LimitRow): void
+  removeLimit(name: string): void
+  limitKey(name: string, key: string): LimitKeyRow | undefined
+  saveLimitKey(key: LimitKeyRow): void
+  removeLimitKey(place: LimitPlace): void
+  /** Keys that wait, by their turns. */
+  waitingKeys(name: string, limit: number): LimitKeyRow[]
+  /** All keys, those that wait first, by their turns. */
+  limitKeys(name: string, limit: number): LimitKeyRow[]
+  /** Keys whose `admitAt` is past, and limits, by that time. */
+  dueLimits(now: number, limit: number): { readonly name: string; readonly key?: string | undefined }[]
+  /** The earliest `admitAt`. */
+  nextLimit(): number | undefined
+  /** Jobs of a limit, or of one of its keys, that are ready or running. */
+  heldOf(name: string, key: string | undefined): { readonly ready: number; readonly running: number }
+  /** Jobs that wait at this limit and key, except those of these queues, by lane and sequence. */
+  atLimit(place: LimitPlace, except: readonly QueueName[], limit: number): JobRow[]
+  /** Jobs that wait at this limit, or at one of its keys, counted up to `most`. */
+  countAtLimit(name: string, key: string | undefined, most: number): number
 
   addEvent(event: NewEvent): void
   /** Removes at most `limit` of the oldest events before a moment: a prefix of the log, so no reader skips events. */

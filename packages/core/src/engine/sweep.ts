@@ -4,6 +4,7 @@ import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
 import { afterEnd, isKeyLocked, passNotedKeys } from './keys.ts'
 import { passGates } from './gates.ts'
+import { admitAfter, admitDue } from './admit.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import { findDueSchedules } from './schedules.ts'
 import type { JobRow, JobStore } from './store.ts'
@@ -29,6 +30,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
       if (state === 'ready') list(row)
     })
   }
+  const moved = [...due]
 
   const lost = mayBeLost ? store.lost(now, options.limit) : []
   const failed: LostForGood[] = []
@@ -39,11 +41,18 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
         failed.push({ job: store.stored(row), error, cause: 'lost', run: row.run, attempt: row.attempt })
     })
     if (row.state === 'ready') list(row)
+    else moved.push(row)
     const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
-    if (next) list(next)
+    if (next) moved.push(next)
+    if (next?.state === 'ready') list(next)
   }
 
-  passNotedKeys(store, now, options.limit, now + publishGraceMs).forEach(list)
+  for (const row of passNotedKeys(store, now, options.limit, now + publishGraceMs)) {
+    moved.push(row)
+    if (row.state === 'ready') list(row)
+  }
+  admitAfter(store, now, moved, now + publishGraceMs).forEach(list)
+  admitDue(store, now, options.limit, now + publishGraceMs).forEach(list)
 
   const unpublished = options.republish
     ? store.unpublished(
@@ -66,7 +75,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
   }
 
   const ticks = findDueSchedules(store, now, options.schedules, options.limit)
-  const nextTimes = [store.nextDue(), ticks.nextAt].filter((at) => at !== undefined)
+  const nextTimes = [store.nextDue(), store.nextLimit(), ticks.nextAt].filter((at) => at !== undefined)
   return {
     ran: true,
     tickets: [...tickets, ...republished],

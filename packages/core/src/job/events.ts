@@ -45,6 +45,9 @@ export interface EventData {
   readonly message?: string | undefined
   /** `dispatched`: the key it waits for or holds. */
   readonly orderingKey?: string | undefined
+  /** `dispatched`: the limit that it waits for, and the key; empty if the limit has none. */
+  readonly limit?: string | undefined
+  readonly limitKey?: string | undefined
   readonly parentId?: string | undefined
   /** `changed`: what was edited. */
   readonly changed?: readonly string[] | undefined

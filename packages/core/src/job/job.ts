@@ -1,4 +1,5 @@
 import type { Encoded } from '../ports/codec.ts'
+import type { LimitPlace } from '../ports/limits.ts'
 import type { Lane } from './lane.ts'
 import type { QueueName } from './ticket.ts'
 
@@ -43,6 +44,8 @@ export interface NewJob extends StoredPolicy {
     | undefined
   /** Jobs of one queue and lane that have such a key are granted by turns, key by key. */
   readonly shareKey?: string | undefined
+  /** Where it waits until it may start. */
+  readonly limit?: LimitPlace | undefined
   /** When it becomes due: after a delay by the log's clock, or at a moment (ms since the epoch). Neither: at once. */
   readonly due?: { readonly delayMs: number } | { readonly at: number } | undefined
   /** Retries end this long after the dispatch. */

@@ -56,6 +56,6 @@ export type Settled = Fence & {
   readonly runAt?: number | undefined
   /** Successors that became ready, and the job itself if it became ready. */
   readonly tickets: readonly Ticket[]
-  /** The key's row was locked. `passKeys` passes it on a few milliseconds later, or the sweep does. */
+  /** The row of its key, or of its limit, was locked. `passKeys` passes it on a few milliseconds later, or the sweep does. */
   readonly keyPending: boolean
 }

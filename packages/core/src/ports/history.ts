@@ -3,6 +3,7 @@ import type { StoredJob } from '../job/job.ts'
 import type { JobState, StoredState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from './codec.ts'
+import type { LimitPlace } from './limits.ts'
 
 /** What any process may ask a log. */
 export interface History {
@@ -70,6 +71,8 @@ export interface JobRecord extends StoredJob {
   readonly cancelRequested: boolean
   readonly uniqueKey: string | undefined
   readonly shareKey: string | undefined
+  /** Its limit, and whether it is blocked because of it. */
+  readonly limit: (LimitPlace & { readonly waits: boolean }) | undefined
   readonly progress: { readonly value: number; readonly message: string | undefined } | undefined
   readonly result: Encoded | undefined
   /** The last error, also while the job waits for its retry. */

@@ -8,6 +8,7 @@ import type { Logger } from '../logging.ts'
 import type { Encoded } from './codec.ts'
 import type { Clock } from './clock.ts'
 import type { History } from './history.ts'
+import type { Limits } from './limits.ts'
 import type { Operations } from './operations.ts'
 import type { KnownSchedules, Schedules } from './schedules.ts'
 import type { Transaction } from './transaction.ts'
@@ -19,7 +20,7 @@ import type { Transfer } from './transfer.ts'
  * effect), `E_RIGHTS` for a missing right, `E_LOG` for everything else.
  * The log's own clock gives all times that decide anything.
  */
-export interface JobLog extends History, Operations, Schedules {
+export interface JobLog extends History, Operations, Schedules, Limits {
   /** Version of this interface. */
   readonly port: 1
   readonly name: string
@@ -89,7 +90,7 @@ export interface JobLog extends History, Operations, Schedules {
   ): Promise<SettledAndTaken>
   /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST` when the fence does not match, so that the transaction rolls back. */
   complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void>
-  /** Passes on at most `limit` ordering keys whose row was locked when their holder ended. */
+  /** Passes on at most `limit` ordering keys and limits whose row was locked when one of their jobs ended. */
   passKeys(limit: number): Promise<readonly Ticket[]>
 
   /** Renews the lease of the whole process, records progress, and returns what the worker must know. The first call registers the worker. */

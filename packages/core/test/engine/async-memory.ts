@@ -10,7 +10,7 @@ import type {
   Question,
 } from '@errand/core/async-engine'
 import type { JobRow } from '@errand/core/engine'
-import type { Clock, JobLog, Logger, QueueKey } from '@errand/core/ports'
+import type { Clock, JobLog, LimitPlace, Logger, QueueKey } from '@errand/core/ports'
 import { listings } from '../../src/engine/async/questions.ts'
 import type { MemoryStore } from '../../src/engine/memory-store.ts'
 
@@ -21,7 +21,9 @@ export class AsyncMemory implements AsyncDatabase {
   readonly bus = new TopicBus()
   readonly lockedJobs = new Set<string>()
   readonly lockedKeys = new Set<string>()
+  readonly lockedLimits = new Set<string>()
   notes: QueueKey[] = []
+  limitNotes: LimitPlace[] = []
   /** Reads and writes since the test began to count. */
   roundTrips = 0
   #last: Promise<unknown> = Promise.resolve()
@@ -110,6 +112,17 @@ export class AsyncMemory implements AsyncDatabase {
       counts: () => store.counts(),
       schedule: (name) => store.schedule(name),
       schedules: () => store.schedules(),
+      limit: (name) => (locks && this.lockedLimits.has(name) ? 'locked' : store.limit(name)),
+      limits: () => store.limits(),
+      limitKey: (name, text) => store.limitKey(name, text),
+      waitingKeys: (name, limit) => store.waitingKeys(name, limit),
+      limitKeys: (name, limit) => store.limitKeys(name, limit),
+      limitNotes: (limit) => this.limitNotes.slice(0, limit),
+      dueLimits: (...given) => store.dueLimits(...given),
+      nextLimit: (after) => store.nextLimitAfter(after),
+      heldOf: (name, text) => store.heldOf(name, text),
+      atLimit: (...given) => store.atLimit(...given).filter(isFree),
+      countAtLimit: (...given) => store.countAtLimit(...given),
       firstSchedules: (...given) => store.firstSchedules(...given),
       eventsOf: (id) => store.eventsOf(id),
       events: (...given) => store.events(...given),
@@ -143,6 +156,16 @@ export class AsyncMemory implements AsyncDatabase {
       else store.removeWorker(id)
     }
     for (const [name, schedule] of changes.schedules) store.saveSchedule(name, schedule)
+    for (const [name, limit] of changes.limits) {
+      if (limit) store.saveLimit(limit)
+      else store.removeLimit(name)
+    }
+    for (const { row, ...place } of changes.limitKeys.values()) {
+      if (row) store.saveLimitKey(row)
+      else store.removeLimitKey(place)
+    }
+    const handled = new Set(changes.limitNotesTaken.map(({ name }) => name))
+    this.limitNotes = [...this.limitNotes.filter(({ name }) => !handled.has(name)), ...changes.limitNotes]
     for (const [queue, by] of changes.paused) store.setPaused(queue, by)
     if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)
     if (changes.oldEvents) store.removeEvents(changes.oldEvents.before, changes.oldEvents.limit)

@@ -1,12 +1,13 @@
 -- Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
 -- it; a column that no job uses is null. Answers per job: the code of its state, or `d`, or `d` and the id of the job
--- that it duplicates.
+-- that it duplicates. p_inside is set in the caller's transaction: it must not lock the row of a limit.
 
 create function errand.append(
   p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
   p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text, p_shares text,
   p_delays text, p_ats text, p_expires text, p_parents text, p_graces text, p_attempts text,
-  p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lock_timeout text
+  p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lims text, p_lim_keys text, p_lock_timeout text,
+  p_inside text
 ) returns text language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
@@ -33,6 +34,10 @@ declare
   v_number bigint := nextval('errand.events_seq');
   v_holders uuid[];
   v_added uuid[];
+  v_limits text[] := p_lims::text[];
+  v_limit_keys text[] := p_lim_keys::text[];
+  v_at_limit boolean[];
+  v_admitted uuid[];
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -46,7 +51,7 @@ begin
   end if;
 
   v_states := array_fill(3 /* ready */::smallint, array[v_count]);
-  if v_keys is not null or p_delays is not null or p_ats is not null then
+  if v_keys is not null or p_delays is not null or p_ats is not null or v_limits is not null then
     if v_keys is not null then
       with wanted as (
         select distinct on (t.queue, t.key) t.queue, t.key, t.id
@@ -62,11 +67,13 @@ begin
     end if;
     select array_agg(
              (case when t.due > v_now then 1 /* scheduled */
-                   when t.key is null or t.id = any (v_added) then 3 /* ready */
+                   when (t.key is null or t.id = any (v_added)) and t.lim is null then 3 /* ready */
                    else 2 /* blocked */ end)::smallint order by t.ord),
-           array_agg(t.due order by t.ord)
-      into v_states, v_due
-      from (select u.id, u.key, u.ord,
+           array_agg(t.due order by t.ord),
+           array_agg(case when t.lim is not null and coalesce(t.due <= v_now, true) and (t.key is null or t.id = any (v_added)) then true end
+                     order by t.ord)
+      into v_states, v_due, v_at_limit
+      from (select u.id, u.key, u.lim, u.ord,
                    case when u.at_ms is not null
                         then to_timestamp(case when u.at_ms not between -62135596800000 and 253402300799999
                                                then errand.out_of_bounds('a time', u.at_ms)
@@ -74,8 +81,8 @@ begin
                         else v_now + case when u.delay not between 0 and 3153600000000
                                           then errand.out_of_bounds('a duration', u.delay)
                                           else u.delay end * interval '1 millisecond' end as due
-              from unnest(v_ids, v_keys, p_delays::bigint[], p_ats::bigint[]) with ordinality
-                as u (id, key, delay, at_ms, ord)) t;
+              from unnest(v_ids, v_keys, v_limits, p_delays::bigint[], p_ats::bigint[]) with ordinality
+                as u (id, key, lim, delay, at_ms, ord)) t;
     v_added := null;
   end if;
 
@@ -91,7 +98,7 @@ begin
   with alive as (
     insert into errand.live (
       id, seq, run_at, publish_after, timeout_ms, lane, state, held, last, unique_mode, fails_on_crash, skips_on_failure, queue,
-      name, tags, key, share, turn)
+      name, tags, key, share, turn, lim, lim_key, at_limit)
     select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
            case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
                                                                then errand.out_of_bounds('a duration', t.grace)
@@ -100,10 +107,12 @@ begin
            errand.link_of(v_number, hashtext(concat_ws(' ', t.name, t.queue, t.state,
                                                     case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
            coalesce(t.unique_mode, 0 /* not unique */),
-           coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key, t.share, t.turn
+           coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key, t.share, t.turn,
+           t.lim, case when t.lim is not null then coalesce(t.lim_key, '') end, t.at_limit
       from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_lanes, v_unique_modes, v_crash_fails,
-                  v_skips, v_queues, v_names, v_tags, v_keys, v_shares, v_turns, v_holders)
-        as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, share, turn, holder)
+                  v_skips, v_queues, v_names, v_tags, v_keys, v_shares, v_turns, v_limits, v_limit_keys, v_at_limit, v_holders)
+        as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, share, turn,
+              lim, lim_key, at_limit, holder)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing
@@ -131,7 +140,7 @@ begin
 
   insert into errand.jobs (
     id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
-    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, share, parent_id, tags, meta, codec,
+    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent_id, tags, meta, codec,
     payload)
   select t.id, t.seq, v_now,
          v_now + case when t.expires not between 0 and 3153600000000
@@ -160,6 +169,9 @@ begin
          case when octet_length(t.unique_key) > 2048
               then errand.out_of_bounds('a key', t.unique_key) else t.unique_key end,
          case when octet_length(t.share) > 2048 then errand.out_of_bounds('a key', t.share) else t.share end,
+         case when octet_length(t.lim) > 512 then errand.out_of_bounds('a limit', t.lim) else t.lim end,
+         case when octet_length(t.lim_key) > 2048 then errand.out_of_bounds('a key', t.lim_key)
+              when t.lim is not null then coalesce(t.lim_key, '') end,
          case when octet_length(t.parent) > 128
               then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
          case when t.tags is not null then errand.tags_of(t.tags) end,
@@ -169,10 +181,10 @@ begin
               then errand.out_of_bounds('a payload', t.payload) else t.payload end
     from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                 p_attempts::integer[], p_crashes::integer[], v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
-                v_keys, v_unique_keys, v_shares, p_parents::text[], v_tags, p_metas::text[], p_codecs::text[],
-                p_payloads::text[], v_holders)
+                v_keys, v_unique_keys, v_shares, v_limits, v_limit_keys, p_parents::text[], v_tags, p_metas::text[],
+                p_codecs::text[], p_payloads::text[], v_holders)
       as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
-            unique_mode, name, queue, key, unique_key, share, parent, tags, meta, codec, payload, holder)
+            unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent, tags, meta, codec, payload, holder)
    where t.holder is null
    order by t.seq;
 
@@ -189,12 +201,50 @@ begin
    group by t.state, t.name, t.queue, t.tags, t.data, case when t.state = 1 /* scheduled */ then t.due end
    order by min(t.seq);
 
+  if v_limits is not null then
+    v_admitted := errand.admit_appended(v_ids, v_limits, v_limit_keys, v_at_limit, v_holders, p_graces::bigint[], v_now,
+                                      p_inside is not null);
+  end if;
+
   return (
     select string_agg(
-             case when t.holder is null then t.state::text
+             case when t.holder is null and t.id = any (v_admitted) then '3' /* ready */
+                  when t.holder is null then t.state::text
                   when t.holder = t.id then 'd'
                   else 'd' || t.holder end, ',' order by t.ord)
       from unnest(v_ids, v_states, v_holders) with ordinality as t (id, state, holder, ord));
+end $$;
+
+/*
+ * The limits of jobs that were just stored. Answers those of the jobs that may go at once. The tickets of other jobs are not this
+ * caller's: they are due for publishing at once.
+ */
+create function errand.admit_appended(
+  p_ids uuid[], p_lims text[], p_keys text[], p_at_limit boolean[], p_holders uuid[], p_graces bigint[], p_now timestamptz,
+  p_inside boolean
+) returns uuid[] language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off as $$
+declare
+  v_lims text[];
+  v_keys text[];
+  v_admitted uuid[];
+begin
+  select array_agg(t.lim), array_agg(coalesce(t.key, '')) into v_lims, v_keys
+    from (select distinct u.lim, u.key from unnest(p_lims, p_keys, p_at_limit, p_holders) as u (lim, key, at_limit, holder)
+           where u.at_limit and u.holder is null) t;
+  if v_lims is null then return null; end if;
+  if p_inside then
+    insert into errand.limit_notes (lim, lim_key) select t.lim, t.key from unnest(v_lims, v_keys) as t (lim, key);
+    return null;
+  end if;
+  v_admitted := array(
+    select a.id from errand.admit(v_lims, v_keys, p_now) a where a.id = any (p_ids));
+  update errand.live l set publish_after = p_now + t.grace * interval '1 millisecond'
+    from unnest(p_ids, p_graces) as t (id, grace)
+   where l.id = any (array[t.id]) and t.id = any (v_admitted);
+  return v_admitted;
 end $$;
 
 -- Adds to the duplicates found so far those whose unique key another job holds.

@@ -14,6 +14,10 @@ declare
   v_freed uuid[] := '{}';
   v_unique_mode smallint;
   v_is_late boolean;
+  v_lim text;
+  v_lim_key text;
+  v_lims text[] := '{}';
+  v_lim_keys text[] := '{}';
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select array_agg(l.queue) filter (where l.key is not null), array_agg(l.key) filter (where l.key is not null)
@@ -21,7 +25,7 @@ begin
     from errand.live l where l.id = any (p_ids);
   if v_keys is not null then perform errand.lock_keys(v_queues, v_keys); end if;
 
-  for kind, id, queue, lane, worker, v_unique_mode, v_is_late in
+  for kind, id, queue, lane, worker, v_unique_mode, v_is_late, v_lim, v_lim_key in
     with found as materialized (
       select l.*, not age(l.xmin) >= 0 as is_late, nextval('errand.events_seq') as link
         from errand.live l where l.id = any (p_ids) and l.state <> 6 /* failed */ order by l.id for update),
@@ -42,18 +46,26 @@ begin
              f.name, f.queue, f.tags, f.run, f.attempt, '{' || p_note || '}'
         from found f where f.state <> 4 /* running */ or f.cancel is null)
     select case when f.state <> 4 /* running */ then 'cancelled' when f.cancel is null then 'requested' else 'asked' end,
-           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.is_late
+           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.is_late, f.lim, f.lim_key
       from found f
   loop
     if v_is_late then
       raise exception 'errand: a job was changed by a later transaction' using errcode = '40001';
     end if;
     if kind = 'cancelled' and v_unique_mode <> 0 /* not unique */ then v_freed := v_freed || id; end if;
+    if kind = 'cancelled' and v_lim is not null then
+      v_lims := v_lims || v_lim;
+      v_lim_keys := v_lim_keys || v_lim_key;
+    end if;
     return next;
   end loop;
   if v_freed <> '{}' then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
     return query select 'ticket', p.id, p.queue, p.lane, null::text
                    from errand.pass_keys(v_queues, v_keys, v_now) p where not p.pending;
+  end if;
+  if v_lims <> '{}' then
+    return query select 'ticket', a.id, a.queue, a.lane, null::text
+                   from errand.admit(v_lims, v_lim_keys, v_now) a where not a.pending;
   end if;
 end $$;

@@ -19,6 +19,7 @@ declare
   v_live errand.live;
   v_holder uuid;
   v_state smallint;
+  v_at_limit boolean;
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   select l.* into v_live from errand.live l where l.id = p_id;
@@ -39,15 +40,23 @@ begin
     return;
   end if;
   v_state := v_live.state;
+  v_at_limit := v_live.at_limit;
   if v_run_at > v_now then
     v_state := 1 /* scheduled */;
-  elsif v_run_at is not null then
+    v_at_limit := null;
+  -- A job that is ready has passed its gates.
+  elsif v_run_at is not null and v_state <> 3 /* ready */ then
     v_state := 3 /* ready */;
+    v_at_limit := null;
     if v_live.key is not null then
       insert into errand.keys as k (queue, key, holder) values (v_live.queue, v_live.key, p_id)
       on conflict (queue, key) do update set holder = k.holder
       returning k.holder into v_holder;
       if v_holder <> p_id then v_state := 2 /* blocked */; end if;
+    end if;
+    if v_state = 3 /* ready */ and v_live.lim is not null then
+      v_state := 2 /* blocked */;
+      v_at_limit := true;
     end if;
   end if;
   if p_payload is not null or p_queue is not null or p_lane is not null then
@@ -62,10 +71,9 @@ begin
                                    then errand.out_of_bounds('a payload', p_payload) else p_payload end, j.payload)
      where j.seq = v_live.seq;
   end if;
-  return query
-    with moved as (
+  with moved as (
       update errand.live l
-         set state = v_state, held = nullif(v_state, 3 /* ready */), lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
+         set state = v_state, held = nullif(v_state, 3 /* ready */), at_limit = v_at_limit, lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
              before = l.last, last = nextval('errand.events_seq'),
              run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
              publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end,
@@ -79,5 +87,13 @@ begin
         seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, run_at, data)
       select m.last, m.last, array[m.id], array[m.before], m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt, m.run_at, p_data
         from moved m)
-    select 'ok', m.state, m.queue, m.lane from moved m;
+    select m.state, m.queue, m.lane into state, queue, lane from moved m;
+  -- Other jobs that may go now are due for publishing at once.
+  if v_live.lim is not null
+    and exists (select from errand.admit(array[v_live.lim], array[v_live.lim_key], v_now) a where a.id = p_id)
+  then
+    state := 3 /* ready */;
+    update errand.live l set publish_after = v_now + p_publish_grace_ms * interval '1 millisecond' where l.id = p_id;
+  end if;
+  return next;
 end $$;

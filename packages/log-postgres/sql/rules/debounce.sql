@@ -43,12 +43,16 @@ begin
         returning k.holder into v_holder;
         if v_holder <> p_id then v_state := 2 /* blocked */; end if;
       end if;
+      if v_state = 3 /* ready */ and v_live.lim is not null then
+        v_state := 2 /* blocked */;
+        v_live.at_limit := true;
+      end if;
     end if;
   end if;
   -- A job that is ready or blocked has waited long enough. Its grace goes on, so that a stream of dispatches cannot hide a lost ticket.
   with moved as (
     update errand.live l
-       set state = v_state, held = nullif(v_state, 3 /* ready */), version = l.version + 1,
+       set state = v_state, held = nullif(v_state, 3 /* ready */), at_limit = v_live.at_limit, version = l.version + 1,
            before = l.last, last = nextval('errand.events_seq'),
            run_at = case when v_state = 1 /* scheduled */ then v_run_at end,
            turn = case when v_state = 3 /* ready */ and l.share is not null
@@ -64,5 +68,13 @@ begin
          case when v_live.state = 1 /* scheduled */ then '{"by":"debounce","changed":["runAt","payload"]}'
               else '{"by":"debounce","changed":["payload"]}' end
     from moved m;
+  if v_live.lim is not null and v_live.state = 1 /* scheduled */ and v_state <> 1 /* scheduled */ then
+    if p_lock_timeout is null then
+      insert into errand.limit_notes (lim, lim_key) values (v_live.lim, v_live.lim_key);
+    elsif exists (select from errand.admit(array[v_live.lim], array[v_live.lim_key], v_now) a where a.id = p_id) then
+      v_state := 3 /* ready */;
+      update errand.live l set publish_after = v_now + interval '30 seconds' where l.id = p_id;
+    end if;
+  end if;
   return concat_ws(' ', (v_state = 3 /* ready */ and v_live.state <> 3 /* ready */)::text, v_live.lane, v_live.queue);
 end $$;

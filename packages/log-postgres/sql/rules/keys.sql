@@ -57,7 +57,7 @@ end $$;
  * Passes on each of these keys whose holder has ended (it has no live row) to the live job with the lowest sequence. A
  * blocked job becomes ready; a scheduled job becomes holder and stays scheduled. If no job is left, the key's row is deleted.
  * It does not wait for a row that another transaction has locked, for example a dispatcher's: it leaves a note, as it does
- * for a job that a later transaction than this one has stored.
+ * for a job that a later transaction than this one has stored. A job with a limit waits there, and is answered as pending.
  */
 create function errand.pass_keys(p_queues text[], p_keys text[], p_publish_after timestamptz)
 returns table (queue text, key text, id uuid, lane smallint, pending boolean) language plpgsql
@@ -96,10 +96,10 @@ begin
         join errand.keys k on k.queue = any (array[t.queue]) and k.key = t.key
        where not exists (select from errand.live l where l.id = any (array[k.holder]))),
     heir as materialized (
-      select ended.queue, ended.key, next.id, next.state, next.is_late
+      select ended.queue, ended.key, next.id, next.state, next.is_late, next.lim, next.lim_key
         from ended
         left join lateral (
-          select l.id, l.state, not age(l.xmin) >= 0 as is_late from errand.live l
+          select l.id, l.state, not age(l.xmin) >= 0 as is_late, l.lim, l.lim_key from errand.live l
            where l.queue = ended.queue and l.key = ended.key
              and l.state in (1 /* scheduled */, 2 /* blocked */)
            order by l.seq limit 1) next on true),
@@ -111,6 +111,15 @@ begin
     passed as (
       update errand.keys k set holder = heir.id from heir
        where k.queue = any (array[heir.queue]) and k.key = heir.key and not heir.is_late),
+    -- It has come to its limit. The row of a limit is never locked here: a note tells that it waits.
+    gated as (
+      update errand.live l set at_limit = true
+        from heir
+       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is not null),
+    told as (
+      insert into errand.limit_notes (lim, lim_key)
+      select distinct heir.lim, heir.lim_key from heir
+       where heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is not null),
     woken as (
       update errand.live l
          set state = 3 /* ready */, held = null, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
@@ -118,7 +127,7 @@ begin
              before = l.last,
              last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0))
         from heir
-       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late
+       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is null
       returning l.*),
     noted as (
       insert into errand.events (link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
@@ -129,7 +138,8 @@ begin
        group by w.last, w.version, w.name, w.queue, w.tags, w.run, w.attempt)
     select w.queue, w.key, w.id, w.lane, false from woken w
     union all
-    select heir.queue, heir.key, null::uuid, null::smallint, true from heir where heir.is_late;
+    select heir.queue, heir.key, null::uuid, null::smallint, true from heir
+     where heir.is_late or (heir.state = 2 /* blocked */ and heir.lim is not null);
 end $$;
 
 /* Passes on the keys of jobs that have just ended. Answers a line for each: `next id its-successor lane queue`, `pending id`. */

@@ -31,6 +31,8 @@ declare
   v_unique_ids uuid[];
   v_holders uuid[];
   v_mine uuid[];
+  v_lims text[];
+  v_lim_keys text[];
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
   v_ids := array(
@@ -70,10 +72,13 @@ begin
   return query
     with final as materialized (
       select j.id, j.seq, j.timeout_ms, j.lane, j.unique_mode, j.fails_on_crash, j.skips_on_failure,
-             j.queue, j.name, j.tags, j.key, j.share, coalesce(l.version, x.version) + 1 as version, coalesce(l.run, x.run, 1) as run,
+             j.queue, j.name, j.tags, j.key, j.share, j.lim, j.lim_key, coalesce(l.version, x.version) + 1 as version,
+             coalesce(l.run, x.run, 1) as run,
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
              j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
-             case when j.key is null or j.id = any (v_mine) then 3 /* ready */ else 2 /* blocked */ end::smallint as becomes
+             case when (j.key is null or j.id = any (v_mine)) and j.lim is null then 3 /* ready */
+                  else 2 /* blocked */ end::smallint as becomes,
+             case when (j.key is null or j.id = any (v_mine)) and j.lim is not null then true end as at_limit
         from errand.known j
         left join errand.live l on l.id = any (array[j.id])
         left join errand.ended x on x.id = any (array[j.id])
@@ -87,17 +92,25 @@ begin
     put as (
       insert into errand.live as l (
         id, seq, publish_after, timeout_ms, run, version, lane, state, held, last, unique_mode, fails_on_crash,
-        skips_on_failure, queue, name, tags, key, share, turn)
+        skips_on_failure, queue, name, tags, key, share, turn, lim, lim_key, at_limit)
       select f.id, f.seq, case when f.becomes = 3 /* ready */ then v_now end, f.timeout_ms, f.run, f.version, f.lane,
              f.becomes, nullif(f.becomes, 3 /* ready */), f.link, f.unique_mode, f.fails_on_crash, f.skips_on_failure, f.queue, f.name, f.tags, f.key, f.share,
-             case when f.becomes = 3 /* ready */ and f.share is not null then errand.turn_of(f.queue, f.lane, f.share, null) end
+             case when f.becomes = 3 /* ready */ and f.share is not null then errand.turn_of(f.queue, f.lane, f.share, null) end,
+             f.lim, f.lim_key, f.at_limit
         from final f order by f.seq
       on conflict (id) do update
          set publish_after = excluded.publish_after, version = excluded.version, last = excluded.last,
-             state = excluded.state, held = excluded.held, turn = excluded.turn, attempt = 0, crashes = null, streak = null, publishes = 0, parked_since = null, cancel = null),
+             state = excluded.state, held = excluded.held, turn = excluded.turn,
+             at_limit = excluded.at_limit, attempt = 0, crashes = null, streak = null, publishes = 0, parked_since = null, cancel = null),
     noted as (
       insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, data)
       select f.link, f.link, array[f.id], array[f.before], f.version, 17 /* replayed event */, f.becomes, f.name, f.queue, f.tags, f.run, 0, p_data
         from final f order by f.seq)
     select case when f.becomes = 3 /* ready */ then 'ticket' else 'replayed' end, f.id, f.queue, f.lane from final f;
+  select array_agg(l.lim), array_agg(l.lim_key) into v_lims, v_lim_keys
+    from errand.live l where l.id = any (v_ids) and coalesce(l.at_limit, false);
+  if v_lims is not null then
+    return query
+      select 'next', a.id, a.queue, a.lane from errand.admit(v_lims, v_lim_keys, v_now) a where not a.pending;
+  end if;
 end $$;

@@ -23,7 +23,7 @@ begin
     and exists (select from errand.keys k where k.queue = v_live.queue and k.key = v_live.key and k.holder = p_id)
   then
     update errand.live l
-       set state = 6 /* failed */, held = 6 /* failed */, last = v_link, version = v_version, run = v_run,
+       set state = 6 /* failed */, held = 6 /* failed */, at_limit = null, last = v_link, version = v_version, run = v_run,
            attempt = v_attempt, crashes = null, streak = null, publishes = 0,
            timeout_ms = case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
            run_at = null, publish_after = null, parked_since = null, turn = null,
@@ -36,6 +36,9 @@ begin
     if v_live.key is not null then
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
+  end if;
+  if v_live.lim is not null then
+    insert into errand.limit_notes (lim, lim_key) values (v_live.lim, v_live.lim_key);
   end if;
   delete from errand.unique_keys u using errand.known j
    where j.id = p_id and u.name = j.name and u.key = j.unique_key and u.job_id = p_id;

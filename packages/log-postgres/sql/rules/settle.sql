@@ -21,6 +21,9 @@ declare
   v_holders uuid[];
   v_kept uuid[];
   v_freed uuid[];
+  v_limited uuid[];
+  v_lims text[];
+  v_lim_keys text[];
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -40,7 +43,7 @@ begin
            f.becomes in (1 /* scheduled */, 3 /* ready */)
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
-        select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
+        select l.id, l.key, l.lim, l.lim_key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
                l.skips_on_failure, l.cancel, l.last, l.seq, l.share, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
@@ -122,14 +125,21 @@ begin
          array_agg(c.key) filter (where c.key is not null and not c.stays),
          array_agg(c.id) filter (where c.key is not null and not c.stays),
          array_agg(c.id) filter (where c.unique_mode <> 0 /* not unique */ and c.becomes = 5 /* succeeded */),
-         array_agg(c.id) filter (where c.unique_mode <> 0 /* not unique */ and c.becomes in (6 /* failed */, 7 /* cancelled */))
-    into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed
+         array_agg(c.id) filter (where c.unique_mode <> 0 /* not unique */ and c.becomes in (6 /* failed */, 7 /* cancelled */)),
+         -- A job that goes back to ready keeps its place.
+         array_agg(c.id) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
+         array_agg(c.lim) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
+         array_agg(c.lim_key) filter (where c.lim is not null and c.becomes <> 3 /* ready */)
+    into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed, v_limited, v_lims, v_lim_keys
     from c;
 
   if v_kept is not null then perform errand.free_unique(v_kept, true); end if;
   if v_freed is not null then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
     v_answer := concat_ws(E'\n', v_answer, errand.pass_ended(v_holders, v_queues, v_keys, v_now));
+  end if;
+  if v_lims is not null then
+    v_answer := concat_ws(E'\n', v_answer, errand.admit_after(v_limited, v_lims, v_lim_keys, v_now, p_inside));
   end if;
 
   if coalesce(cardinality(v_settled), 0) < cardinality(v_ids) then

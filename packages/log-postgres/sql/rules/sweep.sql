@@ -57,6 +57,11 @@ begin
   loop
     if not queue = any (v_paused) then return next; end if;
   end loop;
+  for id, queue, lane in
+    select a.id, a.queue, a.lane from errand.admit_noted(p_limit, v_now + interval '30 seconds', true) a
+  loop
+    return next;
+  end loop;
 
   if p_republish then
     -- A live worker republishes its queues itself, or takes their jobs from the log. No other relay may move these jobs.
@@ -109,10 +114,11 @@ begin
     return next;
   end if;
   v_next := least(v_next, (
-    select min(l.run_at) from errand.live l where l.run_at is not null and l.state = 1 /* scheduled */));
+    select min(l.run_at) from errand.live l where l.run_at is not null and l.state = 1 /* scheduled */),
+    (select min(m.admit_at) from errand.limits m), (select min(k.admit_at) from errand.limit_keys k where k.admit_at is not null));
   if v_next is not null then
     kind := 'next';
-    note := (errand.ms(v_next) - errand.ms(v_now))::text;
+    note := greatest(errand.ms(v_next) - errand.ms(v_now), 0)::text;
     return next;
   end if;
 end $$;

@@ -47,7 +47,7 @@ begin
 
   return query
     with due as materialized (
-      select l.id, l.key is null or k.holder = l.id as mine
+      select l.id, l.key is null or k.holder = l.id as mine, l.lim is not null as limited
         from errand.live l
         left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
        -- The index on ids must find it. `coalesce` prevents the use of the index on due jobs.
@@ -57,17 +57,23 @@ begin
          for update of l skip locked),
     moved as (
       update errand.live l
-         set state = case when due.mine then 3 /* ready */ else 2 /* blocked */ end,
-             held = case when not due.mine then 2 /* blocked */ end, run_at = null, version = l.version + 1,
-             publish_after = case when due.mine then p_now + interval '30 seconds' end, publishes = 0,
-             turn = case when due.mine and l.share is not null then errand.turn_of(l.queue, l.lane, l.share, null) end,
+         set state = case when due.mine and not due.limited then 3 /* ready */ else 2 /* blocked */ end,
+             held = case when not due.mine or due.limited then 2 /* blocked */ end, run_at = null, version = l.version + 1,
+             at_limit = case when due.mine and due.limited then true end,
+             publish_after = case when due.mine and not due.limited then p_now + interval '30 seconds' end, publishes = 0,
+             turn = case when due.mine and not due.limited and l.share is not null
+                         then errand.turn_of(l.queue, l.lane, l.share, null) end,
              before = l.last, last = nextval('errand.events_seq')
         from due where l.id = any (array[due.id])
       returning l.*),
     noted as (
       insert into errand.events (seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
       select m.last, m.last, array[m.id], array[m.before], m.version, 2 /* due event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt
-        from moved m order by m.seq)
+        from moved m order by m.seq),
+    -- The sweep lets them go behind this.
+    told as (
+      insert into errand.limit_notes (lim, lim_key)
+      select distinct m.lim, m.lim_key from moved m where m.at_limit)
     select case when m.state = 3 /* ready */ then 'ticket' else 'blocked' end, m.id, m.queue, m.lane from moved m order by m.seq;
 end $$;
 
@@ -108,7 +114,7 @@ begin
   for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
     with found as materialized (
       select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
-             l.last, l.seq, l.share,
+             l.last, l.seq, l.share, l.lim, l.lim_key,
              l.attempt - 1 as attempt, coalesce(l.crashes, 0) + 1 as crashes, coalesce(l.streak, 0) + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
                   else '{"name":"LostError","message":"the lease of its worker ran out","code":"E_LOST"}' end as why,
@@ -137,6 +143,10 @@ begin
       select c.id, c.seq, p_now, coalesce(c.second, c.link), c.version + 1 + c.two::integer, c.run, c.becomes,
              nullif(c.share is not null, false)
         from c where not c.stays),
+    -- Its place is free, unless it goes back to ready. The sweep lets the next one go behind this.
+    told as (
+      insert into errand.limit_notes (lim, lim_key)
+      select distinct c.lim, c.lim_key from c where c.lim is not null and c.becomes <> 3 /* ready */),
     kept as (
       update errand.live l
          set last = coalesce(c.second, c.link), state = c.becomes, held = nullif(c.becomes, 3 /* ready */), attempt = c.attempt, crashes = c.crashes, streak = c.streak,

@@ -66,6 +66,9 @@ create table errand.jobs (
   key text,
   unique_key text,
   share text,
+  -- Its limit, and the key of it; the key is empty for a limit without keys.
+  lim text,
+  lim_key text,
   parent_id text,
   tags text[],
   meta text,
@@ -101,6 +104,10 @@ create table errand.live (
   -- Its key among the jobs that take turns, and its turn while it is ready or runs.
   share text,
   turn bigint,
+  lim text,
+  lim_key text,
+  -- True: it is blocked because of its limit; null otherwise.
+  at_limit boolean,
   -- Who asked for its end while it runs, and why: members of a JSON object.
   cancel text,
   -- The link of its newest event, and of the one before, where that event is shared.
@@ -132,6 +139,10 @@ create index live_due on errand.live (run_at) where run_at is not null;
 create index live_keys on errand.live (queue, key, seq) where key is not null;
 -- For operators. A job that is never put off, and waits for no key, has no entry.
 create index live_held on errand.live (held, queue, seq) where held is not null;
+
+-- Jobs of a limit that are ready or running, and those that wait.
+create index live_places on errand.live (lim, lim_key) where lim is not null and held is null;
+create index live_at_limit on errand.live (lim, lim_key, lane, seq) where at_limit;
 
 -- What a worker was granted by one statement. Only added and deleted: who sees a row sees its claims. Those that have ended
 -- meanwhile are taken out by the worker's next heartbeat.
@@ -193,7 +204,7 @@ alter table errand.succeeded_ranges replica identity full;
 create view errand.known as
   select k.id, k.seq, j.dispatched_at, j.events_since, j.expires_at, j.timeout_ms, j.unique_for_ms, j.payload_version,
          j.max_attempts, j.max_crashes, j.replays, j.lane, j.fails_on_crash, j.skips_on_failure, j.unique_mode, j.name,
-         j.queue, j.key, j.unique_key, j.share, j.parent_id, j.tags, j.meta, j.codec, j.payload
+         j.queue, j.key, j.unique_key, j.share, j.lim, j.lim_key, j.parent_id, j.tags, j.meta, j.codec, j.payload
     from (select l.id, l.seq from errand.live l union all select x.id, x.seq from errand.ended x) k
    -- From the id to the job, never the other way.
    cross join lateral (select * from errand.jobs j where j.seq = any (array[k.seq]) offset 0) j;
@@ -314,6 +325,54 @@ create table errand.schedules (
   body text not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 create index schedules_due on errand.schedules (due_at) where due_at is not null;
+
+create table errand.limits (
+  name text primary key,
+  revision integer not null default 0,
+  -- False: jobs wait for it, and no worker has declared it.
+  declared boolean not null default false,
+  total integer,
+  per_key integer,
+  rate_ms double precision,
+  burst integer,
+  key_rate_ms double precision,
+  key_burst integer,
+  -- The number of the last turn.
+  turn bigint not null default 0,
+  -- When all tokens of its rate are there again.
+  tat timestamptz,
+  -- When it may let go more. Null: as soon as one of its jobs has ended.
+  admit_at timestamptz,
+  closed_until timestamptz,
+  closed_by text,
+  closed_reason text,
+  -- JSON that the clients write and read.
+  body text not null default '{}'
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 100);
+-- The keys that have jobs, are closed, or whose tokens are not all there.
+create table errand.limit_keys (
+  name text not null,
+  key text not null,
+  -- When it was let go last: those with lower numbers go first.
+  turn bigint not null,
+  -- It has jobs that wait, and is not known to be full, closed or without a token.
+  waits boolean not null,
+  -- As in limits.
+  tat timestamptz,
+  admit_at timestamptz,
+  closed_until timestamptz,
+  closed_by text,
+  closed_reason text,
+  primary key (name, key)
+) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create index limit_keys_line on errand.limit_keys (name, turn) where waits;
+create index limit_keys_due on errand.limit_keys (admit_at) where admit_at is not null;
+-- Limits to look at again, because their row was locked. No unique index, as with key_notes.
+create table errand.limit_notes (
+  id bigint generated always as identity primary key,
+  lim text not null,
+  lim_key text
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 create table errand.sweeps (
   one boolean primary key default true check (one),

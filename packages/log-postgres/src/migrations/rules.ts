@@ -9,6 +9,7 @@ const files = [
   'turns',
   'keys',
   'unique',
+  'limits',
   'append',
   'append_alike',
   'grant',

@@ -23,6 +23,7 @@ const common: Columns = {
   publishes: (row) => row.publishes,
   replays: (row) => row.replays,
   turn: (row) => or(row.turn),
+  at_limit: (row) => (row.atLimit ? 1 : null),
 }
 const inserted: Columns = {
   ...common,
@@ -41,6 +42,8 @@ const inserted: Columns = {
   tags: (row) => json(row.tags),
   dispatched_at: (row) => row.dispatchedAt,
   expires_at: (row) => or(row.expiresAt),
+  limit_name: (row) => or(row.limit?.name),
+  limit_key: (row) => or(row.limit?.key),
 }
 const updated: Columns = {
   ...common,

@@ -15,6 +15,7 @@ import { describeFollow } from './topics/follow.ts'
 import { describeHistory } from './topics/history.ts'
 import { describeLeases } from './topics/leases.ts'
 import { describeNewer } from './topics/newer.ts'
+import { describeLimits } from './topics/limits.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
 import { describeOperators } from './topics/operators.ts'
 import { describeOrderingKeys } from './topics/ordering-keys.ts'
@@ -56,6 +57,7 @@ export type JobLogTopic =
   | 'queues'
   | 'transfer'
   | 'schedules'
+  | 'limits'
   | 'history'
   | 'follow'
   | 'retention'
@@ -89,6 +91,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   queues: describeQueues,
   transfer: describeTransfer,
   schedules: describeSchedules,
+  limits: describeLimits,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

@@ -2,7 +2,17 @@ import type { QueueKey } from '../../job/claim.ts'
 import type { NewJob } from '../../job/job.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { Encoded } from '../../ports/codec.ts'
-import type { JobRow, LogFacts, NewEvent, ScheduleRow, UniqueRow, WorkerRow } from '../store.ts'
+import type { LimitPlace } from '../../ports/limits.ts'
+import type {
+  JobRow,
+  LimitKeyRow,
+  LimitRow,
+  LogFacts,
+  NewEvent,
+  ScheduleRow,
+  UniqueRow,
+  WorkerRow,
+} from '../store.ts'
 
 /** What one call changes, to be written at once. If a value is undefined, its row is deleted. */
 export interface Changes {
@@ -24,6 +34,12 @@ export interface Changes {
   >
   readonly workers: Map<string, WorkerRow | undefined>
   readonly schedules: Map<string, ScheduleRow | undefined>
+  readonly limits: Map<string, LimitRow | undefined>
+  readonly limitKeys: Map<string, LimitPlace & { readonly row: LimitKeyRow | undefined }>
+  /** Places to note, because the rows of their limits were locked. One place may be noted twice. */
+  readonly limitNotes: LimitPlace[]
+  /** Notes to delete: those that `limitNotes` was answered with. */
+  readonly limitNotesTaken: LimitPlace[]
   /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
   /** The ready jobs of this queue become due for publishing: `publishAfter = now`, `publishes = 0`. */
@@ -47,6 +63,10 @@ export function createChanges(): Changes {
     uniques: new Map(),
     workers: new Map(),
     schedules: new Map(),
+    limits: new Map(),
+    limitKeys: new Map(),
+    limitNotes: [],
+    limitNotesTaken: [],
     paused: new Map(),
     republish: undefined,
     oldEvents: undefined,

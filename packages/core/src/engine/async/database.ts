@@ -12,6 +12,8 @@ export interface Locks {
   readonly jobs: 'wait' | 'pass'
   /** Ordering keys: the same. The jobs in the answer are locked too. */
   readonly keys: 'wait' | 'pass'
+  /** Limits by their names, as jobs. One that a transaction waits for is locked before everything else. */
+  readonly limits: 'wait' | 'pass'
   /** Whether the facts are locked. */
   readonly facts: boolean
   /** Whether workers are locked. */

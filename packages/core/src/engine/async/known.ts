@@ -1,7 +1,11 @@
 import type { QueueKey } from '../../job/claim.ts'
+import type { LimitPlace } from '../../ports/limits.ts'
 import type { JobRow } from '../store.ts'
 import { listings } from './questions.ts'
 import type { Answer, Answers, KeyFound, Question, QuestionKind, QuestionOf } from './questions.ts'
+
+/** Their answers are places of limits. */
+const placing: readonly QuestionKind[] = ['limits', 'waitingKeys', 'limitKeys', 'dueLimits', 'limitNotes']
 
 interface KnownRow {
   readonly row: JobRow
@@ -17,6 +21,8 @@ export class Known {
   readonly keys: Map<string, KeyFound & { readonly limit: number }> = new Map()
   /** By the question without its limit. */
   readonly lists: Map<string, { readonly limit: number; readonly ids: readonly string[] }> = new Map()
+  /** Places of limits that the rules may go through one after another. */
+  readonly places: Map<string, LimitPlace> = new Map()
   readonly #answers = new Map<string, Answer>()
 
   has(question: readonly unknown[]): boolean {
@@ -31,6 +37,9 @@ export class Known {
     this.#answers.set(formatQuestion(question), answer)
     const [kind, ...args] = question
     const limit = args.at(-1) as number
+    if (placing.includes(kind))
+      for (const { name, key = '' } of answer as readonly Partial<LimitPlace>[])
+        if (name !== undefined) this.places.set(formatQuestion([name, key]), { name, key })
     const mayChange = kind !== 'list' && kind !== 'claimsOf'
     const addRows = (rows: readonly JobRow[]): void =>
       rows.forEach((row) => this.#addRow({ row, foundBy: kind, mayChange }))

@@ -1,6 +1,7 @@
 import type { QueueKey } from '../../job/claim.ts'
 import type { StoredJob } from '../../job/job.ts'
-import type { JobRow, JobStore } from '../store.ts'
+import type { LimitPlace } from '../../ports/limits.ts'
+import type { JobRow, JobStore, LimitRow } from '../store.ts'
 
 /** Methods of `JobStore` that return jobs, at most `limit` of them; that is their last argument. */
 export const listings = [
@@ -12,6 +13,7 @@ export const listings = [
   'due',
   'lost',
   'finished',
+  'atLimit',
 ] as const
 type Listing = (typeof listings)[number]
 
@@ -26,6 +28,8 @@ export const answeredAsRead = [
   'paused',
   'schedules',
   'firstSchedules',
+  'limits',
+  'dueLimits',
 ] as const
 
 /** Methods of `JobStore` that are questions as they are. */
@@ -39,6 +43,11 @@ type Same =
   | 'claimsOf'
   | 'turns'
   | 'schedule'
+  | 'limitKey'
+  | 'waitingKeys'
+  | 'limitKeys'
+  | 'heldOf'
+  | 'countAtLimit'
   | 'mend'
   | 'eventsOf'
 
@@ -61,6 +70,10 @@ export type Answers = { [K in Same]: ReturnType<JobStore[K]> } & {
   nextDue: number | undefined
   oldEvents: number
   notes: QueueKey[]
+  /** `locked`: as in `row`. */
+  limit: LimitRow | 'locked' | undefined
+  nextLimit: number | undefined
+  limitNotes: LimitPlace[]
 }
 
 /** The arguments of each kind of question. */
@@ -77,6 +90,11 @@ type ArgumentsOf = { [K in Same]: Parameters<JobStore[K]> } & {
   oldEvents: [before: number, limit: number]
   /** Keys that were noted with `Changes.notes`, the oldest first. */
   notes: [limit: number]
+  limit: [name: string]
+  /** The earliest `admitAt` after this moment, of limits and their keys. */
+  nextLimit: [after: number]
+  /** Places that were noted with `Changes.limitNotes`, the oldest first. */
+  limitNotes: [limit: number]
 }
 
 export type QuestionKind = keyof Answers

@@ -1,6 +1,8 @@
 import type { QueueKey } from '../../job/claim.ts'
 import { MemoryStore } from '../memory-store.ts'
-import type { JobRow, JobStore } from '../store.ts'
+import type { JobState } from '../../job/state.ts'
+import type { LimitPlace } from '../../ports/limits.ts'
+import type { JobRow, JobStore, LimitKeyRow } from '../store.ts'
 import { createChanges } from './changes.ts'
 import type { Changes } from './changes.ts'
 import { formatKey, formatQuestion } from './known.ts'
@@ -82,13 +84,39 @@ export function createWorkingSet(
       return jobs.length === limit && ofKey >= limit ? [['key', { queue, key }, ofKey + holderAndNext]] : []
     })
 
+  /** The rules go through limits and keys one after another: what they want to know of one is read of all. */
+  const places = (): LimitPlace[] => [
+    ...known.places.values(),
+    ...made.limitKeys.values(),
+    ...knownRows().flatMap(({ limit }) => limit ?? []),
+  ]
+  const changedKeys = (name: string) => [...made.limitKeys.values()].filter((each) => each.name === name)
+  const withChangedKeys = (name: string, read: readonly LimitKeyRow[], limit: number): LimitKeyRow[] => {
+    const keys = new Map(read.map((row) => [row.key, row]))
+    for (const { key, row } of changedKeys(name)) {
+      if (row) keys.set(key, row)
+      else keys.delete(key)
+    }
+    return [...keys.values()]
+      .toSorted((a, b) => Number(b.waits) - Number(a.waits) || a.turn - b.turn)
+      .slice(0, limit)
+  }
+  const setLimitKey = ({ name, key }: LimitPlace, row: LimitKeyRow | undefined): void =>
+    void changing().limitKeys.set(formatQuestion([name, key]), { name, key, row })
+
   const isChanged = (id: string): boolean => made.updated.has(id) || made.removed.has(id)
   /** A job of the list that was changed may have left it, and let in one that was not read. */
   const checkList = (question: readonly unknown[], limit: number): void => {
     const list = known.lists.get(formatQuestion(question))
     const needed = limit + (list?.ids.filter(isChanged).length ?? 0)
     if (list && (list.ids.length < list.limit || list.limit >= needed)) return
-    throw new Miss([[...question, needed] as unknown as Question])
+    const [kind, , ...rest] = question
+    throw new Miss([
+      [...question, needed] as unknown as Question,
+      ...(kind === 'atLimit' ? places() : []).map(
+        ({ name, key }) => [kind, { name, key }, ...rest, needed] as unknown as Question,
+      ),
+    ])
   }
 
   type Method = (...args: unknown[]) => unknown
@@ -117,6 +145,16 @@ export function createWorkingSet(
       takeNotes: (limit) => {
         const notes = ask(['notes', limit])
         if (notes.length > 0) changing().notesTaken.push(...notes)
+        return notes
+      },
+      limitIsLocked: (name) =>
+        !made.limits.has(name) &&
+        ask(['limit', name], () => places().map((place) => ['limit', place.name])) === 'locked',
+      noteLimit: (place) => void changing().limitNotes.push(place),
+      isLimitNoted: (name) => made.limitNotes.some((noted) => noted.name === name),
+      takeLimitNotes: (limit) => {
+        const notes = ask(['limitNotes', limit])
+        if (notes.length > 0) changing().limitNotesTaken.push(...notes)
         return notes
       },
     },
@@ -219,6 +257,63 @@ export function createWorkingSet(
 
     schedule: (name) => (made.schedules.has(name) ? made.schedules.get(name) : ask(['schedule', name])),
     saveSchedule: (name, schedule) => void changing().schedules.set(name, schedule),
+
+    limit: (name) => {
+      if (made.limits.has(name)) return made.limits.get(name)
+      const found = ask(['limit', name], () => places().map((place) => ['limit', place.name]))
+      if (found === 'locked') throw new Error(`the row of limit ${name} is locked`)
+      return found
+    },
+    saveLimit: (limit) => void changing().limits.set(limit.name, limit),
+    removeLimit: (name) => void changing().limits.set(name, undefined),
+    limitKey: (name, key) => {
+      const changed = made.limitKeys.get(formatQuestion([name, key]))
+      return changed
+        ? changed.row
+        : ask(['limitKey', name, key], () => places().map((place) => ['limitKey', place.name, place.key]))
+    },
+    saveLimitKey: (row) => setLimitKey(row, row),
+    removeLimitKey: (place) => setLimitKey(place, undefined),
+    waitingKeys: (name, limit) =>
+      withChangedKeys(name, ask(['waitingKeys', name, limit + changedKeys(name).length]), limit).filter(
+        ({ waits }) => waits,
+      ),
+    limitKeys: (name, limit) =>
+      withChangedKeys(name, ask(['limitKeys', name, limit + changedKeys(name).length]), limit),
+    nextLimit: () => {
+      const changed = [...made.limits.values(), ...[...made.limitKeys.values()].map(({ row }) => row)]
+      const times = [ask(['nextLimit', now]), ...changed.map((row) => row?.admitAt)].filter(
+        (at) => at !== undefined,
+      )
+      return times.length === 0 ? undefined : Math.min(...times)
+    },
+    heldOf: (name, key) => {
+      const read = ask(['heldOf', name, key], () =>
+        places().flatMap((place): Question[] => [
+          ['heldOf', place.name, undefined],
+          ['heldOf', place.name, place.key],
+        ]),
+      )
+      const count = (rowsOf: readonly JobRow[], state: JobState): number =>
+        rowsOf.filter(
+          (row) =>
+            row.state === state && row.limit?.name === name && (key === undefined || row.limit.key === key),
+        ).length
+      const before = knownRows()
+      const after = [...before.map(({ id }) => id), ...made.inserted.keys()].flatMap(
+        (id) => rows.row(id) ?? [],
+      )
+      const more = (state: JobState): number => count(after, state) - count(before, state)
+      return { ready: read.ready + more('ready'), running: read.running + more('running') }
+    },
+
+    countAtLimit: (name, key, most) =>
+      ask(['countAtLimit', name, key, most], () =>
+        places().flatMap((place): Question[] => [
+          ['countAtLimit', place.name, undefined, most],
+          ['countAtLimit', place.name, place.key, most],
+        ]),
+      ),
 
     setPaused: (queue, by) => void changing().paused.set(queue, by),
     republishQueue: (queue, at) => {
