@@ -1,11 +1,14 @@
 // Scripts that do nothing but await Errand, one promise after the other.
-import { createErrand, defineJob, handle, isErrandError } from '@errand/core'
+import { createErrand, defineJob, defineLimit, handle, isErrandError } from '@errand/core'
 import type { Errand, Worker } from '@errand/core'
 
 /** Scripts run side by side on one log: what one does to a whole queue must not touch the jobs of the others. */
 export const queueNames = ['alone', 'alone-operated'] as const
 const count = defineJob({ name: 'alone.count', queue: queueNames[0] })
 const operated = defineJob({ name: 'alone.operated', queue: queueNames[1] })
+// A limit of this process, because scripts run side by side.
+const limited = defineLimit({ name: `alone-${process.pid}`, concurrency: 1 })
+const limitedJob = defineJob({ name: 'alone.limited', queue: `alone-${process.pid}`, limit: limited })
 const later = { delay: '1h' } as const
 const me = { by: 'a script' }
 
@@ -103,6 +106,22 @@ export const stories: Readonly<Record<string, Story>> = {
     await awaits('schedules.resume', schedules.resume(name, me))
     await awaits('schedules.trigger', schedules.trigger(name, me))
     await awaits('schedules.remove', schedules.remove(name))
+    await awaits('close', errand.close())
+  },
+
+  async 'looks after limits'({ limits, ...errand }, awaits) {
+    const { name } = limited
+    const worker = errand.work({ handlers: [handle(limitedJob, () => {})] }, { signals: false })
+    await awaits('worker.ready', worker.ready)
+    await awaits('limits.list', limits.list())
+    await awaits('limits.get', limits.get(name))
+    await awaits('limits.keys', limits.keys(name))
+    await awaits('limits.set', limits.set(name, { concurrency: 2 }, me))
+    await awaits('limits.reset', limits.reset(name, me))
+    await awaits('limits.close', limits.close(name, { for: '1h' }, me))
+    await awaits('limits.open', limits.open(name, {}, me))
+    await awaits('worker.stop', worker.stop())
+    await awaits('limits.remove', limits.remove(name))
     await awaits('close', errand.close())
   },
 

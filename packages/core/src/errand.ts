@@ -17,6 +17,8 @@ import { createJobs } from './operate/jobs.ts'
 import type { Jobs } from './operate/jobs.ts'
 import { createQueues } from './operate/queues.ts'
 import type { Queues } from './operate/queues.ts'
+import { createLimits } from './operate/limits.ts'
+import type { Limits } from './operate/limits.ts'
 import { createSchedules } from './operate/schedules.ts'
 import type { Schedules } from './operate/schedules.ts'
 import { waitForResult } from './operate/result.ts'
@@ -74,6 +76,7 @@ export interface Errand extends AsyncDisposable {
   readonly queues: Queues
   readonly workers: Workers
   readonly schedules: Schedules
+  readonly limits: Limits
   readonly transfer: Transfers
   /** Makes or updates the log's schema. `restored`: a backup was restored, so cursors of before are refused. @throws `E_LOG` */
   migrate(options?: { readonly restored?: boolean | undefined }): Promise<MigrationReport>
@@ -125,6 +128,7 @@ interface Parts {
   readonly queues: Queues
   readonly workers: Workers
   readonly schedules: Schedules
+  readonly limits: Limits
   readonly transfer: Transfers
 }
 
@@ -190,6 +194,9 @@ export function errandOver(real: Instance): Errand {
     get schedules() {
       return parts.schedules
     },
+    get limits() {
+      return parts.limits
+    },
     get transfer() {
       return parts.transfer
     },
@@ -227,6 +234,7 @@ function createParts(instance: Instance): Parts {
     queues: holding(createQueues(instance, jobs)),
     workers: holding(createWorkers(instance)),
     schedules: holding(createSchedules(instance)),
+    limits: holding(createLimits(instance)),
     transfer: holding(createTransfers(instance)),
   }
 }

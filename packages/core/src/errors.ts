@@ -25,6 +25,7 @@ export const errorCodes = {
   E_KEY:
     'An ordering key, unique key, share key, tag or meta entry is empty, too long, or holds a character that no log can store.',
   E_LEASE_OUT: "This worker's lease is out: nothing is granted until a heartbeat has been answered.",
+  E_LIMIT: 'A limit has values that cannot be.',
   E_LOG: 'The job log failed.',
   E_LOG_REPLACED: 'The SQLite file of the job log was deleted or replaced while this process used it.',
   E_LOG_UNREACHABLE: 'The job log cannot be reached.',

@@ -7,6 +7,7 @@ export type { Config } from './define/config.ts'
 export { handle } from './define/handler.ts'
 export type {
   Context,
+  ContextLimit,
   HandleOptions,
   Handler,
   JobHandler,
@@ -17,6 +18,8 @@ export type {
 export type { AttemptInfo, Ended, FailedInfo, Hooks } from './define/hooks.ts'
 export { defineJob } from './define/job.ts'
 export type { AnyJob, JobDefinition, JobOptions, JobPolicy, JobRequest } from './define/job.ts'
+export { defineLimit } from './define/limit.ts'
+export type { LimitDefinition, LimitOptions, RateOptions } from './define/limit.ts'
 export { defineSchedule } from './define/schedule.ts'
 export type { ScheduleDefinition, ScheduleOptions, Tick, TickOptions } from './define/schedule.ts'
 export type { JobView } from './define/view.ts'
@@ -48,6 +51,16 @@ export type { JobDetails } from './operate/job-details.ts'
 export type { EventBase, JobEvent } from './operate/job-event.ts'
 export type { JobEdit } from './operate/job-edit.ts'
 export type { Batched, BlockedKey, By, JobList, Jobs } from './operate/jobs.ts'
+export type {
+  ClosedInfo,
+  LimitChanges,
+  LimitInfo,
+  LimitJobs,
+  LimitKeyInfo,
+  Limits,
+  RateInfo,
+} from './operate/limits.ts'
+export type { LimitAct } from './limit/body.ts'
 export type { QueueInfo, Queues } from './operate/queues.ts'
 export type { WaitingState } from './ports/operations.ts'
 export type { Repair } from './doctor/repair.ts'

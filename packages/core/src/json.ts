@@ -49,6 +49,11 @@ export function canonicalJson(text: string): string {
   )
 }
 
+/** Compared as JSON, because one of them may come from a log. */
+export function isSameJson(a: object, b: object): boolean {
+  return canonicalJson(JSON.stringify(a)) === canonicalJson(JSON.stringify(b))
+}
+
 /** Steps from the place outwards: written down on the way back, so that a value that is all right costs none. */
 interface Flaw {
   readonly problem: string

@@ -14,6 +14,15 @@ export function checkJobName(name: unknown): string {
 }
 
 /** As names of jobs. @throws `E_NAME` */
+export function checkLimitName(name: unknown): string {
+  if (typeof name === 'string' && jobName.test(name)) return name
+  throw new ErrandError(
+    'E_NAME',
+    `${describe(name)} is not a name for a limit; use 1 to 128 letters, digits and . _ : / - that begin with a letter or digit`,
+  )
+}
+
+/** As names of jobs. @throws `E_NAME` */
 export function checkScheduleName(name: unknown): string {
   if (typeof name === 'string' && jobName.test(name)) return name
   throw new ErrandError(

@@ -26,6 +26,8 @@ export interface Context<Result = unknown> {
   readonly job: JobView
   /** The moment for which it was dispatched, if a schedule did it. */
   readonly tick: Tick | undefined
+  /** The limit of the job, if it has one. */
+  readonly limit: ContextLimit | undefined
   /**
    * The fencing token: counts every start of the job from 1, and is never reset or repeated. Pass it to systems that can
    * refuse a smaller number than they have seen, so that a run that outlived its claim cannot overwrite a later one.
@@ -74,6 +76,22 @@ export interface Context<Result = unknown> {
   readonly cancel: (reason?: string) => Outcome
   /** Gives the job back, ready for another worker; it does not count as an attempt. */
   readonly release: () => Outcome
+}
+
+/** What a handler may do with the limit of its job. */
+export interface ContextLimit {
+  readonly name: string
+  /**
+   * No job of the same key (of the limit, if it has no keys) starts for so long, in the whole fleet. What runs goes on. A longer
+   * closing stays.
+   * @throws `E_DURATION`, `E_LOG_UNREACHABLE`
+   * @example
+   * if (response.status === 429) {
+   *   await ctx.limit?.close('30s', 'the API asks us to wait')
+   *   return ctx.snooze('30s')
+   * }
+   */
+  readonly close: (duration: Duration, reason?: string) => Promise<void>
 }
 
 declare const outcome: unique symbol

@@ -7,6 +7,7 @@ import type { Lane } from '../job/lane.ts'
 import { checkOptions, describe } from '../options.ts'
 import type { Backoff } from '../retry/backoff.ts'
 import type { Carried, CarriedResult, InputOf, OutputOf } from './carried.ts'
+import type { LimitDefinition } from './limit.ts'
 import { resolvePolicy } from './policy.ts'
 import type { ResolvedJob } from './policy.ts'
 
@@ -93,6 +94,8 @@ export interface JobPolicy<In> {
    * @example share: (p) => p.tenant
    */
   readonly share?: ((payload: In) => string) | undefined
+  /** How many of its jobs run at a time, and how fast they start, over the whole fleet: made by `defineLimit`. */
+  readonly limit?: LimitDefinition<In> | undefined
   /** Words to find the job by, in the log and in events. At most 32, of at most 512 characters. */
   readonly tags?: ((payload: In) => readonly string[]) | undefined
 }
@@ -109,6 +112,8 @@ export type JobOptions = {
   readonly uniqueKey?: string | undefined
   /** In place of `share(payload)`. */
   readonly shareKey?: string | undefined
+  /** In place of the limit's `key(payload)`. */
+  readonly limitKey?: string | undefined
   /** In addition to those of the definition. */
   readonly tags?: readonly string[] | undefined
   /** For example trace, tenant or locale. The jobs that its handler dispatches get it too. */
@@ -186,6 +191,7 @@ export const jobOptionNames: readonly string[] = [
   'orderingKey',
   'uniqueKey',
   'shareKey',
+  'limitKey',
   'tags',
   'meta',
   'delay',

@@ -13,6 +13,8 @@ import { exponential } from '../retry/backoff.ts'
 import type { Backoff } from '../retry/backoff.ts'
 import { checkSchema } from '../schema.ts'
 import type { JobPolicy } from './job.ts'
+import { resolvedLimit } from './limit.ts'
+import type { ResolvedLimit } from './limit.ts'
 
 /** A definition with every default applied, checked and frozen. */
 export interface ResolvedJob {
@@ -42,6 +44,7 @@ export interface ResolvedJob {
       }
     | undefined
   readonly share: ((payload: unknown) => string) | undefined
+  readonly limit: ResolvedLimit | undefined
   readonly tags: ((payload: unknown) => readonly string[]) | undefined
 }
 
@@ -60,6 +63,7 @@ const known: readonly string[] = [
   'order',
   'unique',
   'share',
+  'limit',
   'tags',
 ]
 const mostAttempts = 1_000_000
@@ -85,6 +89,7 @@ export function resolvePolicy(policy: AnyPolicy): ResolvedJob {
     order: resolveOrder(at, policy.order),
     unique: resolveUnique(at, policy.unique),
     share: checkOptionalFunction(`${at} share`, policy.share) as ResolvedJob['share'],
+    limit: policy.limit === undefined ? undefined : resolvedLimit(policy.limit),
     tags: checkOptionalFunction(`${at} tags`, policy.tags) as ResolvedJob['tags'],
   })
 }

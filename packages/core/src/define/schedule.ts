@@ -132,6 +132,7 @@ const tickOptionNames: readonly string[] = [
   'orderingKey',
   'uniqueKey',
   'shareKey',
+  'limitKey',
   'tags',
   'meta',
 ]

@@ -9,6 +9,7 @@ import { checkMiddleware, resolvedHandler } from './handler.ts'
 import type { JobHandler, Maybe, Middleware, ResolvedHandler } from './handler.ts'
 import type { Ended, Hooks } from './hooks.ts'
 import { resolvedJob } from './job.ts'
+import type { ResolvedLimit } from './limit.ts'
 import { resolvedSchedule } from './schedule.ts'
 import type { ResolvedSchedule, ScheduleDefinition } from './schedule.ts'
 
@@ -98,6 +99,8 @@ export interface Worker extends AsyncDisposable {
 export interface ResolvedWorker {
   readonly handlers: ReadonlyMap<string, ResolvedHandler>
   readonly schedules: ReadonlyMap<string, ResolvedSchedule>
+  /** Those of its handlers' jobs. */
+  readonly limits: ReadonlyMap<string, ResolvedLimit>
   /** Slots per queue; `'*'` is always there, shared by the queues without an entry. */
   readonly concurrency: Readonly<Record<QueueName, number>>
   readonly middleware: readonly Middleware[]
@@ -159,6 +162,7 @@ export function resolveWorker(worker: WorkerDefinition): ResolvedWorker {
   return Object.freeze({
     handlers: handlersByName(worker.handlers),
     schedules: schedulesByName(worker.schedules),
+    limits: limitsByName(worker.handlers),
     concurrency: resolveConcurrency(worker.concurrency),
     middleware: checkMiddleware('defineWorker()', worker.middleware),
     ...resolveLease(worker),
@@ -195,6 +199,22 @@ function schedulesByName(schedules: WorkerDefinition['schedules'] = []): Resolve
       throw new ErrandError('E_SCHEDULE', `two schedules of this worker are named '${schedule.name}'`)
     }
     byName.set(schedule.name, schedule)
+  }
+  return byName
+}
+
+/** @throws `E_LIMIT` for two limits of one name */
+function limitsByName(handlers: readonly JobHandler[]): ResolvedWorker['limits'] {
+  const byName = new Map<string, ResolvedLimit>()
+  for (const { limit } of handlers.map(({ job }) => resolvedJob(job))) {
+    if (!limit) continue
+    const other = byName.get(limit.name)
+    if (other && other !== limit)
+      throw new ErrandError(
+        'E_LIMIT',
+        `two limits of this worker's jobs are named '${limit.name}'; define it once and share it`,
+      )
+    byName.set(limit.name, limit)
   }
   return byName
 }

@@ -76,6 +76,7 @@ export function prepare(
     ordering,
     unique,
     shareKey: resolveShare(policy, payload, options),
+    limit: resolveLimit(policy, payload, options),
     due: resolveDue(what, options, policy.unique?.debounce),
     expiresMs: policy.retry.untilMs,
     parentId: parent?.id,
@@ -186,6 +187,23 @@ function resolveShare(
 ): string | undefined {
   if (shareKey !== undefined) return checkKey(`shareKey of ${name}`, shareKey)
   return share && keyFrom(`share of ${name}`, share, payload)
+}
+
+function resolveLimit(
+  { name, limit }: ResolvedJob,
+  payload: unknown,
+  { limitKey }: DispatchOptions,
+): NewJob['limit'] {
+  if (limitKey !== undefined) {
+    if (limit?.key) return { name: limit.name, key: checkKey(`limitKey of ${name}`, limitKey) }
+    throw new ErrandError(
+      'E_OPTION',
+      `${name} is dispatched with limitKey, but ${limit ? `its limit "${limit.name}" has no keys` : 'it has no limit'}; leave it out`,
+    )
+  }
+  if (!limit) return undefined
+  const key = limit.key ? keyFrom(`the key of limit ${limit.name} for ${name}`, limit.key, payload) : ''
+  return { name: limit.name, key }
 }
 
 function resolveDue(

@@ -26,6 +26,8 @@ export interface JobDetails extends JobView {
   readonly cancelRequested: boolean
   readonly uniqueKey?: string
   readonly shareKey?: string
+  /** Its limit, with its key if the limit has keys, and whether it waits for its turn there. */
+  readonly limit?: { readonly name: string; readonly key?: string; readonly waits: boolean }
   /** The job whose handler dispatched it. */
   readonly parentId?: string
   readonly progress?: { readonly value: number; readonly message: string | undefined }
@@ -37,7 +39,7 @@ export interface JobDetails extends JobView {
 /** Texts that this process cannot read become `Unreadable`, and never an error. */
 export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
   const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
-  const { worker, runAt, finishedAt, uniqueKey, shareKey, parentId, progress, result, error } = record
+  const { worker, runAt, finishedAt, uniqueKey, shareKey, limit, parentId, progress, result, error } = record
   return {
     ...jobView(record, await readable(codec, record.payload, asPayload(record))),
     state,
@@ -51,6 +53,7 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     ...(finishedAt === undefined ? {} : { finishedAt: new Date(finishedAt) }),
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(shareKey === undefined ? {} : { shareKey }),
+    ...(limit === undefined ? {} : { limit: showLimit(limit) }),
     ...(parentId === undefined ? {} : { parentId }),
     ...(progress === undefined
       ? {}
@@ -58,4 +61,8 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     ...(result === undefined ? {} : { result: await readable(codec, result, asResult(record.id)) }),
     ...(error === undefined ? {} : { error: await readableFailure(codec, error, asError(record.id)) }),
   }
+}
+
+function showLimit({ name, key, waits }: NonNullable<JobRecord['limit']>): NonNullable<JobDetails['limit']> {
+  return { name, ...(key === '' ? {} : { key }), waits }
 }

@@ -48,6 +48,8 @@ export interface FakeContext<Result> extends Context<Result> {
   }[]
   /** What it completed with `ctx.complete`. */
   readonly completed: { readonly tx: Transaction; readonly result: unknown } | undefined
+  /** How often it closed its limit with `ctx.limit.close`, and for how long, in milliseconds. */
+  readonly limitClosed: readonly { readonly forMs: number; readonly reason: string | undefined }[]
   /** What an outcome that the handler returned asks for; undefined for any other value. */
   readOutcome(returned: unknown): Wish | undefined
   /** Aborts `ctx.signal`, as a cancellation would unless another reason is given. */
@@ -85,6 +87,7 @@ export function fakeContext<In, Out, Result>(
   const outcomes = new Outcomes()
   const progressed: { value: number; message: string | undefined }[] = []
   const dispatched: { job: AnyJob; payload: unknown; options: ChildOptions | undefined }[] = []
+  const limitClosed: { forMs: number; reason: string | undefined }[] = []
   let completed: FakeContext<Result>['completed']
   let completing: unknown
 
@@ -94,6 +97,10 @@ export function fakeContext<In, Out, Result>(
     ...memoryLog().open({ logger, clock: systemClock }),
     complete: async (_fence, _result, _by, tx) => {
       completed = { tx, result: completing }
+    },
+    closeLimit: async (_target, forMs, { reason }) => {
+      limitClosed.push({ forMs, reason })
+      return { found: true, tickets: [] }
     },
   }
   const run: ContextRun = {
@@ -129,6 +136,7 @@ export function fakeContext<In, Out, Result>(
     ...(context as Context<Result>),
     progressed,
     dispatched,
+    limitClosed,
     get completed() {
       return completed
     },

@@ -7,6 +7,7 @@ import type { WorkerRef } from '../job/claim.ts'
 import type { QueueName } from '../job/ticket.ts'
 import { didYouMean } from '../options.ts'
 import type { BeatReply } from '../ports/job-log.ts'
+import { LimitDeclarations } from '../limit/declarations.ts'
 import { Relay } from '../relay/relay.ts'
 import { Ticker } from '../schedule/ticker.ts'
 import { freeText, personLimitBytes } from '../text.ts'
@@ -42,6 +43,7 @@ export interface Parts {
   readonly pools: readonly Pool[]
   readonly relay: Relay
   readonly ticker: Ticker
+  readonly limits: LimitDeclarations
 }
 
 export interface Surroundings {
@@ -115,6 +117,14 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     clock,
     logger,
   })
+  const limits = new LimitDeclarations({
+    log,
+    workerId: deps.workerId,
+    limits: worker.limits,
+    publisher,
+    clock,
+    logger,
+  })
   const relay = new Relay({
     log,
     driver,
@@ -166,6 +176,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     pools,
     relay,
     ticker,
+    limits,
   }
 }
 

@@ -168,9 +168,11 @@ class RunningWorker implements Worker {
     if (this.#allowance) void this.#stopWhenSpent(parts, this.#allowance)
     const feeds = Promise.all(parts.pools.map((pool) => pool.run(this.#feedsStop.signal)))
     const { signal } = this.#relayStop
-    this.#loops = { feeds, relay: Promise.all([parts.relay.run(signal), parts.ticker.run(signal)]) }
+    const { relay, ticker, limits } = parts
+    this.#loops = { feeds, relay: Promise.all([relay, ticker, limits].map((each) => each.run(signal))) }
     this.#gate.clear('starting')
-    await Promise.all(parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun)))
+    const begun = parts.pools.flatMap((pool) => pool.feeds.map((feed) => feed.begun))
+    await Promise.all([...begun, parts.limits.begun])
     this.#report(parts)
     this.#ready.resolve()
     this.#sayWhetherItTakes(parts)

@@ -1,5 +1,6 @@
-import type { Context, Maybe } from '../../define/handler.ts'
+import type { Context, ContextLimit, Maybe } from '../../define/handler.ts'
 import { seal } from '../../codec/sealed-text.ts'
+import type { ResolvedLimit } from '../../define/limit.ts'
 import type { ResolvedJob } from '../../define/policy.ts'
 import type { JobView } from '../../define/view.ts'
 import { Children } from '../../dispatch/children.ts'
@@ -83,6 +84,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
   let children: Children | undefined
   const made: Made = {
     [runKey]: run,
+    limit: job.limit && contextLimit(job.limit, claim, parts),
     run: claim.run,
     attempt: claim.attempt,
     maxAttempts: claim.maxAttempts,
@@ -139,6 +141,21 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
   Object.defineProperty(made, 'tick', lateMembers.tick)
   Object.defineProperty(made, 'signal', lateMembers.signal)
   return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
+}
+
+function contextLimit(
+  { name }: ResolvedLimit,
+  { id }: Claim,
+  { ref, deps: { log } }: ContextParts,
+): ContextLimit {
+  return {
+    name,
+    close: async (duration, reason) => {
+      const forMs = durationMs(duration, 'ctx.limit.close(duration)')
+      const note = { by: `handler of job ${id} on ${ref.host}`, reason: noteFrom(reason) }
+      await log.closeLimit({ job: id }, forMs, note)
+    },
+  }
 }
 
 function noteFrom(reason: unknown): string | undefined {
