@@ -1,10 +1,11 @@
-// Checks what a fleet has done since a mark, when it rests: the promises I1–I7, and the effects of jobs.
+// Checks what a fleet has done since a mark, when it rests: the promises I1–I7 and I16, and the effects of jobs.
 import type { EventRecord, EventType, JobLog, JobState } from '@errand/core/ports'
 import { checkHistory, describeViolations, readHistory, until } from '@errand/testkit'
 import type { DispatchedJob, LedgerLine } from '@errand/testkit'
 import { readEffects } from './app/effects.ts'
 import { blocking, heldOnce, once, ordered, paid, skipping } from './app/jobs.ts'
 import { pause } from './looks.ts'
+import { splitMeta } from '../../packages/core/src/schedule/tick-meta.ts'
 
 /** The beginning of the history that has not been checked yet. */
 export interface Mark {
@@ -77,14 +78,24 @@ const policies: Readonly<Record<string, Omit<DispatchedJob, 'id'>>> = {
 
 type Dispatched = DispatchedJob & { readonly name: string }
 
-/** Jobs that are newer than this one, in the order of dispatch. */
-async function jobsSince(log: JobLog, newest: string | undefined): Promise<readonly Dispatched[]> {
+/** Jobs that are newer than this one, in the order of dispatch, and what is known of each. No schedule of a fleet is triggered. */
+export async function jobsSince(log: JobLog, newest: string | undefined): Promise<readonly Dispatched[]> {
   const newestFirst: Dispatched[] = []
   for (;;) {
     const page = await log.list({}, { limit: 500, after: newestFirst.at(-1)?.id })
     const last = page.findIndex(({ id }) => id === newest)
     const fresh = last < 0 ? page : page.slice(0, last)
-    newestFirst.push(...fresh.map(({ id, name }) => ({ id, name, ...policies[name] })))
+    newestFirst.push(
+      ...fresh.map(({ id, name, meta }) => {
+        const { tick } = splitMeta(meta)
+        return {
+          id,
+          name,
+          ...policies[name],
+          tick: tick && { schedule: tick.schedule, at: tick.at.getTime() },
+        }
+      }),
+    )
     if (last >= 0 || page.length === 0) return newestFirst.toReversed()
   }
 }

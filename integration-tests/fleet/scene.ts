@@ -9,7 +9,6 @@ import {
   checkHistory,
   describeViolations,
   quietLogger,
-  readDispatched,
   readHistory,
   scaleLimit,
   until,
@@ -17,6 +16,7 @@ import {
 import type { LedgerLine } from '@errand/testkit'
 import { withGrace } from './app/grace.ts'
 import { readLedger } from './app/ledger.ts'
+import { jobsSince } from './check.ts'
 import { pause } from './looks.ts'
 
 /** A job log of the test's own, with everything that a fleet on it needs. */
@@ -27,7 +27,7 @@ export interface Scene {
   readonly ledger: string
   readonly errand: Errand
   readonly log: JobLog
-  /** The violations of I1–I7, as text: over the log's events, and the handlers' own ledger. */
+  /** The violations of I1–I7 and I16, as text: over the log's events, and the handlers' own ledger. */
   readonly violations: () => Promise<string>
 }
 
@@ -75,11 +75,11 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
   }
 }
 
-/** The violations of I1–I7 in all of a log, as text. */
+/** The violations of I1–I7 and I16 in all of a log, as text. */
 export async function violationsIn(log: JobLog, ledger: readonly LedgerLine[]): Promise<string> {
   let found = ''
   const look = async (): Promise<boolean> => {
-    const [events, dispatched] = [await readHistory(log), await readDispatched(log)]
+    const [events, dispatched] = [await readHistory(log), await jobsSince(log, undefined)]
     found = describeViolations(checkHistory({ events, dispatched, ledger, live: [] }))
     return found === ''
   }

@@ -14,7 +14,12 @@ export async function check(stage: Stage, answered: readonly Answered[]): Promis
   const ids = await readDispatched(log.direct)
   const rows = ids.flatMap((id) => log.store.row(id) ?? [])
   const live = rows.filter(({ state }) => !isFinal(state)).map(({ id }) => id)
-  const dispatched = rows.map(({ id, onFailure, onCrash }) => ({ id, onFailure, onCrash }))
+  const dispatched = rows.map(({ id, onFailure, onCrash }) => ({
+    id,
+    onFailure,
+    onCrash,
+    tick: stage.story.findTick(id),
+  }))
   for (const { invariant, jobId, text } of checkHistory({ events, dispatched, ledger: ledger.lines, live })) {
     stage.found(invariant, `job ${jobId} ${text}`)
   }

@@ -272,6 +272,23 @@ export const plantedBugs: readonly PlantedBug[] = [
     '    if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }\n',
     '',
   ),
+  {
+    name: 'tick-twice',
+    what: 'A tick does not look whether its row was changed, and its job has an id by chance.',
+    breaks: ['I16'],
+    edits: [
+      {
+        file: 'core/src/engine/schedules.ts',
+        find: '    if ((store.schedule(name)?.revision ?? 0) !== after) return { saved: false }\n',
+        replace: '',
+      },
+      {
+        file: 'core/src/schedule/ticker.ts',
+        find: 'id: makeTickId(uid, atMs)',
+        replace: 'id: crypto().randomUUID()',
+      },
+    ],
+  },
   bug(
     'next-from-own-code',
     'The next tick follows from the code of the worker that ticks, and not from the row.',

@@ -1,6 +1,7 @@
 import type { JobStore, ScheduleRow } from '@errand/core/engine'
 import { isFinal } from '@errand/core/ports'
 import type { NewJob, ScheduleChange, ScheduleRecord, ScheduleSaved } from '@errand/core/ports'
+import type { DispatchedTick } from '@errand/testkit/history'
 import type { ScheduleBody } from '../../packages/core/src/schedule/body.ts'
 import type { SimulatedProcess } from './process.ts'
 import { isUnmakeable } from './schedule-plan.ts'
@@ -37,6 +38,8 @@ export class ScheduleStory {
   readonly #rows = new Map<string, ScheduleRow>()
   readonly #reads = new WeakMap<SimulatedProcess, Map<string, number[]>>()
   readonly #jobs = new Map<string, Made>()
+  /** What the jobs themselves say, right or wrong. */
+  readonly #ticks = new Map<string, DispatchedTick>()
   /** Who held the unique key of a tick's job, by the id that it would have had. */
   readonly #holders = new Map<string, string>()
   readonly #triggers = new Map<string, { readonly name: string; readonly count: number }>()
@@ -83,6 +86,15 @@ export class ScheduleStory {
       const readMs = this.#reads.get(process)?.get(`${name} ${change.after}`) ?? []
       const { appended } = answers[index] ?? {}
       const a = before && readRow(before)
+      if (change.job && appended?.status === 'added') {
+        const [, atMs] = JSON.parse(change.job.meta['errand.tick'] ?? '[]') as [string, number]
+        const isTrigger = b.triggered > (a?.triggered ?? 0)
+        this.#ticks.set(appended.id, {
+          schedule: b.uid,
+          at: isTrigger ? undefined : atMs,
+          overlap: b.rules.overlap,
+        })
+      }
       const texts = a
         ? this.#judge({ name, a, b, change, appended, readMs, store, nowMs })
         : judgeNew(b, readMs, change)
@@ -92,6 +104,11 @@ export class ScheduleStory {
         )
       }
     }
+  }
+
+  /** The tick of a job, for the history checker. */
+  findTick(id: string): DispatchedTick | undefined {
+    return this.#ticks.get(id)
   }
 
   /** Checks the jobs of all ticks, once nothing happens any more. `asked` and `answered` count the triggers of operators. */

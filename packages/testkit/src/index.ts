@@ -19,6 +19,7 @@ export { checkProcesses } from './history/processes.ts'
 export { readDispatched, readHistory } from './history/read.ts'
 export type {
   DispatchedJob,
+  DispatchedTick,
   HistoryToCheck,
   Invariant,
   LedgerLine,

@@ -4,10 +4,11 @@ import { checkLedger } from './ledger.ts'
 import { checkOrder } from './order.ts'
 import { checkPath } from './path.ts'
 import { checkPresence } from './presence.ts'
+import { checkTicks } from './ticks.ts'
 import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './types.ts'
 
 /**
- * Checks what a log has recorded, and what handlers did, against the invariants I1–I7. Pure: it reads only its argument.
+ * Checks what a log has recorded, and what handlers did, against the invariants I1–I7 and I16. Pure: it reads only its argument.
  * An empty answer means that nothing is wrong.
  * @example
  * const dispatched = await readDispatched(log)
@@ -22,6 +23,7 @@ export function checkHistory(history: HistoryToCheck): Violation[] {
     ...checkPresence(dispatched, history.live),
     ...[...jobs.values()].flatMap((job) => [...checkPath(job), ...checkClaims(job)]),
     ...checkOrder(dispatched),
+    ...checkTicks(dispatched),
     ...(history.ledger ? checkLedger(jobs, dispatched, history.ledger) : []),
   ]
 }
@@ -48,9 +50,9 @@ function groupHistories({ events, dispatched }: HistoryToCheck): Map<string, Job
   const ids = new Set([...policyOf.keys(), ...eventsOf.keys()])
   return new Map(
     [...ids].map((id) => {
-      const { onFailure, onCrash } = policyOf.get(id) ?? {}
+      const { onFailure, onCrash, tick } = policyOf.get(id) ?? {}
       const ofJob = (eventsOf.get(id) ?? []).toSorted((a, b) => a.version - b.version)
-      return [id, { id, events: ofJob, onFailure, onCrash }]
+      return [id, { id, events: ofJob, onFailure, onCrash, tick }]
     }),
   )
 }

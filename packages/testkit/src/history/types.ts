@@ -39,6 +39,17 @@ export interface DispatchedJob {
   /** Undefined: not known, so a failed job may or may not pass its ordering key on. */
   readonly onFailure?: OnFailure | undefined
   readonly onCrash?: OnCrash | undefined
+  /** What dispatched it, if a schedule did. */
+  readonly tick?: DispatchedTick | undefined
+}
+
+export interface DispatchedTick {
+  /** What tells the schedule from all others of the log: its name, if none of that name was removed and set again. */
+  readonly schedule: string
+  /** Its moment, ms since the epoch. Undefined: an operator's trigger. */
+  readonly at?: number | undefined
+  /** Of its schedule, when it was dispatched. Undefined: not known. */
+  readonly overlap?: 'allow' | 'skip' | undefined
 }
 
 /** One line that a handler writes: when it begins its work, and when its work is done, before it returns. */
@@ -51,9 +62,9 @@ export interface LedgerLine {
 
 /**
  * I1 no job is lost · I2 one success · I3 one start per run, one live claim · I4 a finished job never starts again ·
- * I5 the order of keys · I6 `onCrash: 'fail'` · I7 every history is a legal path, with nothing missing.
+ * I5 the order of keys · I6 `onCrash: 'fail'` · I7 every history is a legal path, with nothing missing · I16 each tick once.
  */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7'
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I16'
 
 export interface Violation {
   readonly invariant: Invariant
@@ -76,4 +87,5 @@ export interface JobHistory {
   readonly events: readonly EventRecord[]
   readonly onFailure: OnFailure | undefined
   readonly onCrash: OnCrash | undefined
+  readonly tick: DispatchedTick | undefined
 }
