@@ -293,6 +293,18 @@ export const faults = {
     expected: 'migrated once, no error',
     needs: 'no broker',
   },
+  'killed in a tick': {
+    fault: 'worker dies in the tick of a schedule',
+    how: '`kill -9`: failpoints before and after its job is stored',
+    expected: 'each tick has one job, which runs',
+  },
+  'database down over ticks': {
+    fault: 'database down over ticks of schedules',
+    how: 'stop immediate, start a minute after the last of them',
+    expected:
+      "with `missed: 'last'` the newest missed tick runs, with `'skip'` none; what is left out is counted",
+    needs: 'server',
+  },
   'rolling deploy': {
     fault: 'rolling deploy, old and new worker together',
     how: 'two versions; a schema of a newer one',

@@ -13,6 +13,16 @@ export function newName(what: string): string {
   return `${what}-${(gates += 1)}`
 }
 
+/** Starts one more worker, which dies as soon as it reaches a line of the code. */
+export async function diesAt(
+  fleet: Fleet,
+  failpoint: string,
+): Promise<{ readonly id: string; readonly atMs: number }> {
+  const worker = await fleet.start({ env: { ERRAND_FAILPOINT: failpoint }, expects: ['SIGKILL'] })
+  expect(await worker.exited, worker.output()).toBe('SIGKILL')
+  return { id: worker.id, atMs: performance.now() }
+}
+
 export async function readTypes({ log }: Fleet, id: string): Promise<readonly string[]> {
   return (await log.readHistory(id)).map(({ type }) => type)
 }

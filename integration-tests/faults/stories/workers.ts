@@ -14,17 +14,7 @@ import type { Fleet } from '../../fleet/fleet.ts'
 import { story } from '../story.ts'
 import type { Story } from '../story.ts'
 import { present } from '../makers.ts'
-import { expectTypes, findRunner, hasBegun, isTaking, newName, ranAgain, withEnd } from './common.ts'
-
-/** Starts one more worker, which dies as soon as it reaches a line of the code. */
-async function diesAt(
-  fleet: Fleet,
-  failpoint: string,
-): Promise<{ readonly id: string; readonly atMs: number }> {
-  const worker = await fleet.start({ env: { ERRAND_FAILPOINT: failpoint }, expects: ['SIGKILL'] })
-  expect(await worker.exited, worker.output()).toBe('SIGKILL')
-  return { id: worker.id, atMs: performance.now() }
-}
+import { diesAt, expectTypes, findRunner, hasBegun, isTaking, newName, ranAgain, withEnd } from './common.ts'
 
 async function noneHeldBy(fleet: Fleet, dead: { readonly id: string; readonly atMs: number }): Promise<void> {
   await fleet.recovers(

@@ -2,40 +2,57 @@ import type { JobLog, LogFactory } from '@errand/core/ports'
 
 /**
  * Where a process dies, by `ERRAND_FAILPOINT`: with a claim before it is used; with an outcome that is not recorded; with
- * one that is recorded; with a job that is stored and not published.
+ * one that is recorded; with a job that is stored and not published; before and after the tick of a schedule that has a job.
  */
-type Failpoint = 'claimed' | 'settling' | 'settled' | 'appended'
+type Failpoint = 'claimed' | 'settling' | 'settled' | 'appended' | 'ticking' | 'ticked'
 
-/** A wrapper around the port, so that nothing of this is in the product. */
-export function withFailpoint(factory: LogFactory, at: string | undefined): LogFactory {
+/**
+ * A wrapper around the port, so that nothing of this is in the product.
+ * @param isArmed until then it lives on: a process that has not said that it is ready was not started
+ */
+export function withFailpoint(
+  factory: LogFactory,
+  at: string | undefined,
+  isArmed: () => boolean = () => true,
+): LogFactory {
   return at === undefined
     ? factory
-    : { ...factory, open: (context) => dying(factory.open(context), at as Failpoint) }
+    : { ...factory, open: (context) => dying(factory.open(context), at as Failpoint, isArmed) }
 }
 
-function dying(log: JobLog, at: Failpoint): JobLog {
+function dying(log: JobLog, at: Failpoint, isArmed: () => boolean): JobLog {
+  const dieAt = (here: Failpoint): void => {
+    if (here === at && isArmed()) die()
+  }
   return {
     ...log,
     async claim(...args) {
       const verdicts = await log.claim(...args)
-      if (at === 'claimed' && verdicts.some(({ verdict }) => verdict === 'run')) die()
+      if (verdicts.some(({ verdict }) => verdict === 'run')) dieAt('claimed')
       return verdicts
     },
     async take(...args) {
       const claims = await log.take(...args)
-      if (at === 'claimed' && claims.length > 0) die()
+      if (claims.length > 0) dieAt('claimed')
       return claims
     },
     async settle(...args) {
-      if (at === 'settling') die()
+      dieAt('settling')
       const settled = await log.settle(...args)
-      if (at === 'settled') die()
+      dieAt('settled')
       return settled
     },
     async append(...args) {
       const appended = await log.append(...args)
-      if (at === 'appended') die()
+      dieAt('appended')
       return appended
+    },
+    async saveSchedules(changes, tx) {
+      const isTick = changes.some(({ job }) => job !== undefined)
+      if (isTick) dieAt('ticking')
+      const saved = await log.saveSchedules(changes, tx)
+      if (isTick && saved.some(({ appended }) => appended?.status === 'added')) dieAt('ticked')
+      return saved
     },
   }
 }

@@ -14,7 +14,9 @@ const url = env['ERRAND_LOG'] ?? ''
 const { driver, disturb } = await openDriver(env)
 onLine(disturb)
 
-const errand = createErrand({ log: withFailpoint(logFromUrl(url), env['ERRAND_FAILPOINT']), driver })
+let isReady = false
+const log = withFailpoint(logFromUrl(url), env['ERRAND_FAILPOINT'], () => isReady)
+const errand = createErrand({ log, driver })
 const worker = errand.work(
   defineWorker({
     concurrency: Number(env['CONCURRENCY'] ?? 10),
@@ -26,5 +28,6 @@ const worker = errand.work(
 )
 await worker.ready
 console.log(`ready ${worker.id}`)
+isReady = true
 await worker.finished
 await errand.close()
