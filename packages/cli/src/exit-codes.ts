@@ -8,7 +8,7 @@ export const exitCodes = {
   failure: 1,
   /** Wrong use: an unknown option, a payload that does not fit, a missing `--yes`. */
   usage: 2,
-  /** No such job, queue, worker or job definition. */
+  /** No such job, queue, schedule, limit, worker or job definition. */
   notFound: 3,
   /** The job log or the broker cannot be reached. Trying again may help. */
   unreachable: 4,
@@ -30,6 +30,7 @@ const byErrorCode: Partial<Record<ErrorCode, ExitCode>> = {
   E_NAME: exitCodes.usage,
   E_ID: exitCodes.usage,
   E_KEY: exitCodes.usage,
+  E_LIMIT: exitCodes.usage,
   E_CURSOR: exitCodes.usage,
   E_PAYLOAD_INVALID: exitCodes.usage,
   E_PAYLOAD_NOT_SERIALIZABLE: exitCodes.usage,

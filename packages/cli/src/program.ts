@@ -15,6 +15,7 @@ const commands: Commands = {
   events: async () => (await import('./commands/events.ts')).events,
   queues: async () => (await import('./commands/queues.ts')).queues,
   schedules: async () => (await import('./commands/schedules.ts')).schedules,
+  limits: async () => (await import('./commands/limits.ts')).limits,
   workers: async () => (await import('./commands/workers.ts')).workers,
   keys: async () => (await import('./commands/keys.ts')).keys,
   transfer: async () => (await import('./commands/transfer.ts')).transfer,

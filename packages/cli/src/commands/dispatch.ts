@@ -22,6 +22,7 @@ interface Options {
   readonly orderingKey?: string | undefined
   readonly uniqueKey?: string | undefined
   readonly shareKey?: string | undefined
+  readonly limitKey?: string | undefined
   readonly tag?: readonly string[] | undefined
   readonly meta?: Readonly<Record<string, string>> | undefined
   /** In ms; true means without a limit. */
@@ -57,6 +58,7 @@ export function dispatch(program: Command): void {
     .addOption(new Option('--ordering-key <key>', 'jobs of one queue with one key run in order'))
     .addOption(new Option('--unique-key <key>', 'a duplicate while the key is held'))
     .addOption(new Option('--share-key <key>', 'jobs of one queue and lane take turns by it'))
+    .addOption(new Option('--limit-key <key>', 'its key at the limit of the job'))
     .addOption(new Option('--tag <tags>', 'words to find it by; may be repeated').argParser(list))
     .addOption(
       new Option('--meta <name=value>', 'passed on to its children; may be repeated').argParser(pairs),
@@ -136,10 +138,11 @@ function toOptions({
   orderingKey,
   uniqueKey,
   shareKey,
+  limitKey,
   tag,
   meta,
 }: Options): DispatchOptions {
-  const rest = { id, lane, queue, orderingKey, uniqueKey, shareKey, tags: tag, meta }
+  const rest = { id, lane, queue, orderingKey, uniqueKey, shareKey, limitKey, tags: tag, meta }
   return at === undefined ? { ...rest, delay } : { ...rest, at }
 }
 

@@ -48,6 +48,23 @@ export function duration(value: string): number {
   }
 }
 
+/** `100/1m`: so many in a time. */
+export function rate(value: string): { readonly max: number; readonly per: number } {
+  const [, max, per] = /^(\d+(?:\.\d+)?)\/(\d.*)$/.exec(value) ?? []
+  try {
+    const perMs = durationMs((per ?? '') as Duration, 'it')
+    if (Number(max) > 0 && perMs > 0) return { max: Number(max), per: perMs }
+  } catch {
+    // The same answer as for all that is no rate.
+  }
+  throw new InvalidArgumentError('Use a number and a time, such as 100/1m.')
+}
+
+/** `none` stays as it is: commander makes a text of null. */
+export function orNone<T>(parse: (value: string) => T): (value: string) => T | 'none' {
+  return (value) => (value === 'none' ? value : parse(value))
+}
+
 /** A date, or a date and time: `2026-05-01` or `2026-05-01T12:00Z`. */
 export function moment(value: string): Date {
   const date = new Date(value)

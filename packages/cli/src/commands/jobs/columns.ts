@@ -2,6 +2,7 @@ import type { JobDetails } from '@errand/core'
 import type { Column } from '../../output/table.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Paint } from '../../output/paint.ts'
+import { placeText } from '../../output/limit-text.ts'
 import { relative } from '../../output/times.ts'
 
 /** A job as one row of a table. */
@@ -38,6 +39,7 @@ function note(job: JobDetails, now: number): string {
     case 'failed':
       return job.error?.message ?? ''
     case 'blocked':
+      return job.limit?.waits ? `limit ${placeText(job.limit.name, job.limit.key)}` : (key ?? '')
     case 'ready':
       return key ?? ''
     case 'succeeded':

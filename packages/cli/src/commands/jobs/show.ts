@@ -6,6 +6,7 @@ import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 import { eventText } from '../../output/event-text.ts'
 import { failureText } from '../../output/failure-text.ts'
+import { jobLimitText } from '../../output/limit-text.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
 import { harmless } from '../../output/text.ts'
@@ -26,7 +27,8 @@ export function show(jobs: Command): void {
         )
       const history = await errand.events.of(id)
       if (terminal.json) return terminal.value({ ...job, history })
-      for (const [name, value] of facts(terminal, job)) {
+      const limit = job.limit && (await jobLimitText(errand, job.limit))
+      for (const [name, value] of facts(terminal, job, limit)) {
         if (value !== undefined) terminal.print(`${terminal.paint('faint', name.padEnd(11))} ${value}`)
       }
       terminal.print('')
@@ -36,7 +38,11 @@ export function show(jobs: Command): void {
   )
 }
 
-function facts(terminal: Terminal, job: JobDetails): readonly (readonly [string, string | undefined])[] {
+function facts(
+  terminal: Terminal,
+  job: JobDetails,
+  limit: string | undefined,
+): readonly (readonly [string, string | undefined])[] {
   const now = Date.now()
   const when = (date: Date | undefined): string | undefined =>
     date && `${moment(date.getTime())} (${relative(date.getTime(), now)})`
@@ -54,6 +60,7 @@ function facts(terminal: Terminal, job: JobDetails): readonly (readonly [string,
     ['due', when(job.runAt)],
     ['progress', job.progress && harmless(`${job.progress.value} ${job.progress.message ?? ''}`.trim())],
     ['key', text(job.orderingKey)],
+    ['limit', text(limit)],
     ['unique key', text(job.uniqueKey)],
     ['share key', text(job.shareKey)],
     ['tags', job.tags.length > 0 ? harmless(job.tags.join(', ')) : undefined],
