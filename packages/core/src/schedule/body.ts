@@ -1,5 +1,4 @@
 import { ErrandError } from '../errors.ts'
-import { canonicalJson } from '../json.ts'
 import { isMoment } from '../moment.ts'
 import type { Encoded } from '../ports/codec.ts'
 import type { ScheduleRecord, ScheduleState } from '../ports/schedules.ts'
@@ -122,11 +121,6 @@ export function addAct(body: ScheduleBody, act: Act): ScheduleBody {
 
 export function createBody(uid: string, rules: ScheduleRules): ScheduleBody {
   return { uid, rules, leftOut: 0, triggers: 0, triggered: 0, acts: [] }
-}
-
-/** Compared as JSON, because one of them may come from a log. */
-export function areSameRules(a: ScheduleRules, b: ScheduleRules): boolean {
-  return canonicalJson(JSON.stringify(a)) === canonicalJson(JSON.stringify(b))
 }
 
 /** What a stored payload of a schedule belongs to. */

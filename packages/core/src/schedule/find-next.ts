@@ -1,4 +1,4 @@
-import { canonicalJson } from '../json.ts'
+import { isSameJson } from '../json.ts'
 import type { ScheduleBody, ScheduleRules } from './body.ts'
 import { nextTick } from './next.ts'
 
@@ -17,10 +17,9 @@ export function findNextUnder(
   { rules: before, nextAt, lastAt = 0 }: ScheduleBody,
   now: number,
 ): number | undefined {
-  return writeTimes(before) === writeTimes(rules) ? nextAt : findNext(rules, Math.max(lastAt, now))
+  return isSameJson(pickTimes(before), pickTimes(rules)) ? nextAt : findNext(rules, Math.max(lastAt, now))
 }
 
-/** Compared as JSON, because one of them may come from a log. */
-function writeTimes({ times, endMs }: ScheduleRules): string {
-  return canonicalJson(JSON.stringify({ times, endMs }))
+function pickTimes({ times, endMs }: ScheduleRules): object {
+  return { times, endMs }
 }

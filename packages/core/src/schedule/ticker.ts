@@ -8,6 +8,7 @@ import { listQueueTopics } from '../dispatch/publisher.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import { crypto } from '../crypto.ts'
 import { ErrandError, isErrandError, toError } from '../errors.ts'
+import { isSameJson } from '../json.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -15,7 +16,7 @@ import type { Codec } from '../ports/codec.ts'
 import type { Appended, JobLog } from '../ports/job-log.ts'
 import type { KnownSchedules, ScheduleChange, ScheduleRecord } from '../ports/schedules.ts'
 import { jittered, supervised } from '../supervise.ts'
-import { areSameRules, asSchedulePayload, createBody, readBody, writeBody } from './body.ts'
+import { asSchedulePayload, createBody, readBody, writeBody } from './body.ts'
 import type { ScheduleBody } from './body.ts'
 import { findDueTick } from './due-tick.ts'
 import { findNext, findNextUnder } from './find-next.ts'
@@ -137,7 +138,7 @@ export class Ticker {
       const nextAt = findNext(rules, now)
       return { name, after: record?.revision ?? 0, to: writeBody(row, { ...body, ...declared, nextAt }) }
     }
-    const isSame = record.job === row.job && areSameRules(before.rules, rules)
+    const isSame = record.job === row.job && isSameJson(before.rules, rules)
     if (isSame) {
       const isFresh = now - (before.declaredAt ?? 0) < confirmEveryMs
       if (record.declarerLives && isFresh) return undefined
