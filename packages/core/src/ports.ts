@@ -90,6 +90,7 @@ export type {
   LimitChange,
   LimitCounts,
   LimitKeyRecord,
+  LimitKeysWanted,
   LimitPlace,
   LimitRecord,
   Limits,

@@ -4,6 +4,7 @@ import type {
   LimitChange,
   LimitCounts,
   LimitKeyRecord,
+  LimitKeysWanted,
   LimitRecord,
   LimitsSaved,
   LimitTarget,
@@ -44,15 +45,16 @@ export class Limits {
 
   async readKeys(
     name: string,
-    { key, limit }: { readonly key?: string | undefined; readonly limit: number },
+    { key, closed = false, limit }: LimitKeysWanted,
   ): Promise<readonly LimitKeyRecord[]> {
     const s = this.#database.schema
     const rows = await this.#database.query(
       'errand_limit_keys',
       `select k.key, ${counts(s, 'k.name', 'k.key')}, ${closing(s, 'k')}
          from ${s}.limit_keys k where k.name = $1 and ($2::text is null or k.key = $2)
+          and (not $4::boolean or k.closed_until > ${s}.clock())
         order by not k.waits, k.turn limit $3`,
-      [name, key ?? null, limit],
+      [name, key ?? null, limit, closed],
     )
     return rows.map(([each, ...others]) => ({ key: each!, ...toCounts(others) }))
   }

@@ -5,6 +5,7 @@ import type {
   LimitChange,
   LimitCounts,
   LimitKeyRecord,
+  LimitKeysWanted,
   LimitRecord,
   LimitsSaved,
   LimitTarget,
@@ -13,7 +14,7 @@ import type { Note } from '../ports/operations.ts'
 import { admit, newKey, newLimit } from './admit.ts'
 import { toTicket } from './moves.ts'
 import { nextRevision } from './revision.ts'
-import type { JobStore } from './store.ts'
+import type { JobStore, LimitKeyRow } from './store.ts'
 
 export function readLimits(
   store: JobStore,
@@ -39,10 +40,19 @@ export function readLimitKeys(
   store: JobStore,
   now: number,
   name: string,
-  { key, limit }: { readonly key?: string | undefined; readonly limit: number },
+  { key, closed = false, limit }: LimitKeysWanted,
 ): LimitKeyRecord[] {
-  const rows = key === undefined ? store.limitKeys(name, limit) : [store.limitKey(name, key) ?? []].flat()
-  return rows.map((row) => ({ key: row.key, ...countJobs(store, now, name, row.key, row.closed) }))
+  // Of a limit with many keys few are closed.
+  const read = closed ? Number.MAX_SAFE_INTEGER : limit
+  const rows = key === undefined ? store.limitKeys(name, read) : [store.limitKey(name, key) ?? []].flat()
+  return rows
+    .filter((row) => !closed || isClosed(row, now))
+    .slice(0, limit)
+    .map((row) => ({ key: row.key, ...countJobs(store, now, name, row.key, row.closed) }))
+}
+
+function isClosed(row: Pick<LimitKeyRow, 'closed'>, now: number): boolean {
+  return row.closed !== undefined && row.closed.until > now
 }
 
 function countJobs(
@@ -91,7 +101,9 @@ export function closeLimit(
 ): { found: boolean; tickets: Ticket[] } {
   const place = 'job' in target ? store.row(target.job)?.limit : target
   if (!place) return { found: false, tickets: [] }
-  const { name, key } = place
+  const { name } = place
+  // A limit without keys has one, which is empty: whoever closes it closes the limit.
+  const key = place.key === '' ? undefined : place.key
   const limit = store.limit(name) ?? newLimit(name)
   const close = (before: Closing | undefined): Closing | undefined => {
     if (forMs === 0) return undefined

@@ -68,10 +68,18 @@ export interface LimitsSaved {
   readonly tickets: readonly Ticket[]
 }
 
-/** A key of a limit, or the limit as a whole, or the key of a job that the caller knows. */
+/** A key of a limit, or the limit as a whole, or the key of a job; the limit as a whole if the job's limit has no keys. */
 export type LimitTarget =
   | { readonly name: string; readonly key?: string | undefined }
   | { readonly job: string }
+
+/** Which keys of a limit are read. */
+export interface LimitKeysWanted {
+  readonly key?: string | undefined
+  readonly closed?: boolean | undefined
+  /** At most so many. */
+  readonly limit: number
+}
 
 /** Jobs of one key are counted up to this number. */
 export const mostAtLimitCounted = 10_000
@@ -84,11 +92,11 @@ export interface Limits {
   ): Promise<{ readonly now: number; readonly limits: readonly LimitRecord[] }>
   /** Writes those whose revision is still what it was, and lets go what may go now. */
   saveLimits(changes: readonly LimitChange[]): Promise<LimitsSaved>
-  /** Keys of a limit that have jobs, or are closed: those whose turn comes first, first. With `key` only that one. */
-  readLimitKeys(
-    name: string,
-    options: { readonly key?: string | undefined; readonly limit: number },
-  ): Promise<readonly LimitKeyRecord[]>
+  /**
+   * Keys of a limit that have jobs, or are closed: those whose turn comes first, first. With `key` only that one, with `closed` only
+   * those that are closed.
+   */
+  readLimitKeys(name: string, options: LimitKeysWanted): Promise<readonly LimitKeyRecord[]>
   /**
    * Nothing is let go for `forMs` milliseconds from now; 0 opens it again. A longer closing stays unless `forMs` is 0. Returns the
    * tickets of jobs that may go now, and whether there was such a limit: a job without one answers false.

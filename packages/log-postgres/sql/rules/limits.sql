@@ -376,6 +376,8 @@ begin
   if p_job is not null then
     select j.lim, j.lim_key into v_name, v_key from errand.known j where j.id = p_job;
   end if;
+  -- A limit without keys has one, which is empty: whoever closes it closes the limit.
+  v_key := nullif(v_key, '');
   if v_name is null then return; end if;
   kind := 'found';
   return next;
@@ -383,15 +385,15 @@ begin
   perform from errand.limits m where m.name = v_name for update;
   if v_key is null then
     update errand.limits m
-       set closed_until = case when p_for_ms > 0 then greatest(m.closed_until, v_until) end, closed_by = p_by, closed_reason = p_reason
-     where m.name = v_name;
+       set closed_until = case when p_for_ms > 0 then v_until end, closed_by = p_by, closed_reason = p_reason
+     where m.name = v_name and (p_for_ms = 0 or m.closed_until is null or m.closed_until <= v_until);
   else
     insert into errand.limit_keys as k (name, key, turn, waits, closed_until, closed_by, closed_reason)
     select v_name, v_key, m.turn - 1, false, case when p_for_ms > 0 then v_until end, p_by, p_reason
       from errand.limits m where m.name = v_name
     on conflict (name, key) do update
-       set closed_until = case when p_for_ms > 0 then greatest(k.closed_until, excluded.closed_until) end,
-           closed_by = p_by, closed_reason = p_reason;
+       set closed_until = excluded.closed_until, closed_by = p_by, closed_reason = p_reason
+     where p_for_ms = 0 or k.closed_until is null or k.closed_until <= v_until;
   end if;
   return query
     select 'ticket', a.id, a.queue, a.lane from errand.admit(array[v_name], array[v_key], v_now) a where not a.pending;

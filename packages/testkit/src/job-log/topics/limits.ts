@@ -309,8 +309,8 @@ export function describeLimits(harness: JobLogHarness): void {
       expect(await on.log.closeLimit({ name, key: 'a' }, hourMs, ada)).toEqual({ found: true, tickets: [] })
       const jobs = await on.addAll(['a', 'b'].map((key) => limit.of(key)))
       expect(await on.states(jobs)).toEqual(['blocked', 'ready'])
-      // A shorter time does not open it earlier.
-      await on.log.closeLimit({ name, key: 'a' }, 1, ada)
+      // A shorter time does not open it earlier, and does not say that it was somebody else.
+      await on.log.closeLimit({ name, key: 'a' }, 1, { by: 'bob' })
       await on.pass(5)
       await on.sweep()
       expect(await on.state(jobs[0]!)).toBe('blocked')
@@ -319,6 +319,8 @@ export function describeLimits(harness: JobLogHarness): void {
       expect(key).toMatchObject({ key: 'a', ready: 0, running: 0, waiting: 1 })
       expect(key!.closed).toMatchObject(ada)
       expect(key!.closed!.until - now).toBeGreaterThan(hourMs / 2)
+      expect(await on.log.readLimitKeys(name, { limit: 10 })).toHaveLength(2)
+      expect(await on.log.readLimitKeys(name, { closed: true, limit: 10 })).toEqual([key])
       const { tickets } = await on.log.closeLimit({ name, key: 'a' }, 0, ada)
       expect(tickets).toEqual([on.ticket(jobs[0]!)])
       const worker = await on.worker()
@@ -344,6 +346,24 @@ export function describeLimits(harness: JobLogHarness): void {
           found: false,
         },
       )
+    })
+
+    it('the job of a limit without keys closes the limit, and whoever opens the limit ends that', async () => {
+      const on = await scene()
+      const { name, of } = await declare(on, { total: 2 })
+      const [first, second] = await on.addAll([of(), of()])
+      await on.log.closeLimit({ name }, hourMs, ada)
+      await on.log.closeLimit({ job: first!.id }, 60, { by: 'a handler' })
+      expect((await on.log.readLimits([name])).limits).toMatchObject([{ closed: ada }])
+      await on.log.closeLimit({ name }, 0, ada)
+      await on.log.closeLimit({ job: first!.id }, hourMs, { by: 'a handler' })
+      expect((await on.log.readLimits([name])).limits).toMatchObject([{ closed: { by: 'a handler' } }])
+      const third = await on.add(of())
+      await on.finish(await on.worker(), first!)
+      expect(await on.state(third)).toBe('blocked')
+      expect((await on.log.closeLimit({ name }, 0, ada)).tickets).toEqual([on.ticket(third)])
+      await on.finish(await on.worker(), second!)
+      await on.finish(await on.worker(), third)
     })
 
     it('a limit that is closed as a whole lets nothing go', async () => {
