@@ -5,6 +5,7 @@ import type { Connection, OperateDeps } from '../operate/connection.ts'
 import { worstFirst } from './finding.ts'
 import type { Finding } from './finding.ts'
 import { idleFindings, idleWorkers } from './idle-workers.ts'
+import { limitFindings } from './limit-findings.ts'
 import { publishAgain } from './repair.ts'
 import type { Repair } from './repair.ts'
 import { scheduleFindings } from './schedule-findings.ts'
@@ -80,6 +81,7 @@ async function collectFindings(deps: OperateDeps, connection: Connection): Promi
     ...transferFindings(transfer, first.workers),
     ...brokerFindings(first, driver),
     ...ofSchedules,
+    ...(await limitFindings(log, first.queues)),
     ...(refusal === undefined
       ? []
       : [{ severity: 'error' as const, code: 'broker-refuses', message: refusal }]),

@@ -5,6 +5,7 @@ import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 import { duration, operator } from '../../options/parse.ts'
 import { closedText, placeText } from '../../output/limit-text.ts'
+import { harmless } from '../../output/text.ts'
 import { knownLimit } from './known.ts'
 
 interface Options {
@@ -35,7 +36,7 @@ export function close(limits: Command): void {
       const { closed, ...found } = await read(errand, name, key)
       if (terminal.json) return terminal.value({ ...found, closed })
       const state = closed ? closedText(closed, Date.now()) : 'has opened again'
-      terminal.print(`${placeText(name, key)} ${state}`)
+      terminal.print(harmless(`${placeText(name, key)} ${state}`))
       const ofKey = key === undefined ? '' : ` --key ${key}`
       terminal.note(`errand limits open ${name}${ofKey} opens it before`)
     }),
