@@ -100,6 +100,7 @@ describe.each(Object.keys(logs))('a schedule whose row another program has spoil
     })
     await spoil(on, 'b', () => 'null')
     expect(await schedules.remove('b')).toBe(true)
+    expect(await schedules.remove('b')).toBe(false)
     expect((await schedules.list()).map((schedule) => schedule.name)).toEqual(['a', 'c'])
   })
 })

@@ -118,16 +118,21 @@ export function createSchedules(deps: OperateDeps): Schedules {
     throw notFound(name)
   }
 
-  /** Reads and writes it until nobody else was faster. */
+  /** Reads and writes it until nobody else was faster. Without a change there is nothing to write. */
   async function change(
     name: string,
-    make: (record: ScheduleRecord | undefined, now: number) => Promise<ScheduleChange> | ScheduleChange,
+    make: (
+      record: ScheduleRecord | undefined,
+      now: number,
+    ) => Promise<ScheduleChange> | ScheduleChange | undefined,
     tx?: Transaction,
   ): Promise<void> {
     const log = await deps.connectedLog()
     for (let tries = 1; tries <= mostTries; tries += 1) {
       const [record, now] = await read(log, name, tx)
-      const [answer] = await log.saveSchedules([await make(record, now)], tx)
+      const made = await make(record, now)
+      if (!made) return
+      const [answer] = await log.saveSchedules([made], tx)
       if (answer?.saved === true) return
       // Usually a tick came in between, and has ended.
       if (tries > 1) await deps.clock.sleep(jittered(retryMs))
@@ -240,7 +245,7 @@ export function createSchedules(deps: OperateDeps): Schedules {
       let isThere = true
       await change(name, (record) => {
         isThere = record !== undefined
-        return { name, after: record?.revision ?? 0, to: undefined }
+        return record && { name, after: record.revision, to: undefined }
       })
       return isThere
     },
