@@ -5,6 +5,7 @@ import { outcomes, recorded, settlement } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
 import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
+import { describeLimitsByChance } from './limits-by-chance.ts'
 
 const hourMs = 3_600_000
 const ada = { by: 'ada' }
@@ -565,4 +566,6 @@ export function describeLimits(harness: JobLogHarness): void {
       },
     )
   })
+
+  describeLimitsByChance(harness)
 }
