@@ -131,7 +131,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
 /** A pause of an operator may still be on its way. */
 function keepResumed(stage: Stage): void {
   const { world, log } = stage
-  for (const { name } of log.store.paused()) void log.direct.resume(name, { by: 'the simulation' })
+  for (const { name } of log.store.heldQueues()) void log.direct.resume(name, { by: 'the simulation' })
   world.at(1_000, () => keepResumed(stage))
 }
 

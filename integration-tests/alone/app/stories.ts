@@ -82,6 +82,8 @@ export const stories: Readonly<Record<string, Story>> = {
     await awaits('queues.list', queues.list())
     await awaits('queues.pause', queues.pause(operated.queue, me))
     await awaits('queues.resume', queues.resume(operated.queue, me))
+    await awaits('queues.limit', queues.limit(operated.queue, { concurrency: 5 }, me))
+    await awaits('queues.get', queues.get(operated.queue))
     await awaits('queues.purge', queues.purge(operated.queue, me))
     await awaits('workers.list', workers.list())
     await awaits('workers.stop', refused(workers.stop('nosuch'), 'E_NOT_FOUND'))

@@ -11,6 +11,15 @@ test('a paused queue starts nothing until it is resumed, and says who paused it'
   expect((await app.job(receipt)).state).toBe('ready')
 
   await app.command('queues', 'resume', 'default')
+  expect(await app.json('queues', 'limit', 'default', '--concurrency', '3', '--by', 'mia')).toEqual({
+    queue: 'default',
+    limit: { concurrency: 3 },
+  })
+  expect((await app.command('queues', 'list')).stdout).toMatch(/default .*at most 3 at a time, by mia/)
+  expect(await app.command('queues', 'limit', 'default', '--concurrency', '1.5')).toMatchObject({ code: 2 })
+  expect(await app.command('queues', 'limit', 'default')).toMatchObject({ code: 2 })
+  await app.command('queues', 'limit', 'default', '--none')
+  expect((await app.command('queues', 'list')).stdout).not.toMatch(/at a time/)
   await app.drain()
   expect((await app.job(receipt)).state).toBe('succeeded')
 })

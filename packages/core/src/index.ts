@@ -62,7 +62,7 @@ export type {
 } from './operate/limits.ts'
 export type { LimitAct } from './limit/body.ts'
 export type { QueueInfo, Queues } from './operate/queues.ts'
-export type { WaitingState } from './ports/operations.ts'
+export type { QueueLimit, WaitingState } from './ports/operations.ts'
 export type { Repair } from './doctor/repair.ts'
 export type { ResultOptions } from './operate/result.ts'
 export type { ScheduleInfo, Schedules, SetBy, SetSchedule } from './operate/schedules.ts'

@@ -80,6 +80,7 @@ export type {
   PruneOptions,
   QueueRecord,
   ReplayReport,
+  QueueLimit,
   WaitingState,
   WorkerRecord,
 } from './ports/operations.ts'

@@ -38,6 +38,11 @@ test.each<readonly [what: string, act: (errand: Errand) => unknown, help: string
   ['work() with a path', (errand) => errand.work('./worker.ts' as never), 'defineWorker()'],
   ['work() without a worker', (errand) => errand.work(undefined as never), 'defineWorker()'],
   ['jobs.cancel()', (errand) => errand.jobs.cancel({ tag: 'a' }, undefined as never), '{ by }'],
+  [
+    'queues.limit()',
+    (errand) => errand.queues.limit('media', { concurrency: 2 }, undefined as never),
+    '{ by }',
+  ],
   ['queues.pause()', (errand) => errand.queues.pause('media', undefined as never), '{ by }'],
 ])('%s that lacks what it needs is refused with what to pass', async (_what, act, help) => {
   await using errand = createErrand({ log: memoryLog(), driver: memoryDriver(), logger: silentLogger })
@@ -63,4 +68,21 @@ test('slots for a queue that no handler has are refused when the worker starts, 
     message: expect.stringContaining('did you mean "media"'),
   })
   await expect(on.work(definition, { queues: ['meda'] })).resolves.toBeDefined()
+})
+
+test.each<[limit: unknown, help: string]>([
+  [{ concurrency: 0 }, 'pause the queue'],
+  [{ concurrency: 1.5 }, 'a whole number from 1 to 10000'],
+  [{ concurrency: -1 }, 'a whole number from 1 to 10000'],
+  [{ concurrency: '5' }, 'a whole number from 1 to 10000'],
+  [{}, 'a whole number from 1 to 10000'],
+  [{ concurency: 5 }, 'did you mean "concurrency"'],
+  [5, 'queues.limit()'],
+])('a limit of a queue of %j is refused with what to write', async (limit, help) => {
+  await using errand = createErrand({ log: memoryLog(), driver: memoryDriver(), logger: silentLogger })
+  expect(await catchRefusal(async () => errand.queues.limit('media', limit as never, 'ann'))).toMatchObject({
+    code: 'E_OPTION',
+    message: expect.stringContaining(help),
+  })
+  expect(await errand.queues.get('media')).toBeUndefined()
 })

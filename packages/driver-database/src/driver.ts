@@ -51,9 +51,9 @@ function open({ log, logger, clock }: DriverContext, pollMs: number): Driver {
   const unanswered = new Set<Unanswered>()
   const subscribe = async (
     queues: readonly QueueName[],
-    { worker, trips }: SubscribeOptions,
+    { worker, trips, full }: SubscribeOptions,
   ): Promise<DatabaseSubscription> =>
-    new DatabaseSubscription({ queues, worker, trips, log, logger, clock, pollMs, unanswered })
+    new DatabaseSubscription({ queues, worker, trips, full, log, logger, clock, pollMs, unanswered })
   return buildDriver({
     name: 'database',
     // The log knows how many jobs wait. This driver holds no tickets.

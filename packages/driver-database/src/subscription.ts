@@ -21,6 +21,7 @@ export interface SubscriptionParts {
   readonly queues: readonly QueueName[]
   readonly worker: WorkerRef
   readonly trips: WorkerTrips | undefined
+  readonly full: TakeOptions['full']
   readonly log: JobLog
   readonly logger: Logger
   readonly clock: Clock
@@ -86,7 +87,7 @@ export class DatabaseSubscription implements Subscription {
   }
 
   async #take(max: number): Promise<readonly Claim[]> {
-    const { queues: all, worker, unanswered, clock, pollMs } = this.#parts
+    const { queues: all, worker, full, unanswered, clock, pollMs } = this.#parts
     // A take without an answer may have been granted. It is repeated with the same id and gets the same answer. Only
     // one repeats at a time, so that no claim is delivered twice.
     const lost = [...unanswered].find(
@@ -104,7 +105,7 @@ export class DatabaseSubscription implements Subscription {
     try {
       const fromLowest = this.#lanes.fromLowest(max)
       const claims = await observedTake({ worker: worker.id, queues, max }, () =>
-        this.#ask(queues, max, request, { fromLowest }),
+        this.#ask(queues, max, request, { fromLowest, full }),
       )
       this.#lanes.granted(claims.length)
       this.#turns.granted(claims)

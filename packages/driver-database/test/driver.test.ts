@@ -3,7 +3,7 @@ import { createErrand, defineJob, ErrandError, handle } from '@errand/core'
 import { memoryLog, virtualClock } from '@errand/core/testing'
 import type { Errand, Worker } from '@errand/core'
 import type { VirtualClock } from '@errand/core/testing'
-import type { Driver, JobLog, RequestId, Topic, WorkerRef } from '@errand/core/ports'
+import type { Driver, JobLog, LogFactory, RequestId, Topic, WorkerRef } from '@errand/core/ports'
 import { newJob, newTicket, quietLogger, until, workerRef } from '@errand/testkit'
 import { database, fromUrl } from '../src/index.ts'
 
@@ -255,4 +255,49 @@ test('a queue of a pool is paused and resumed while the others are served', asyn
   await errand.queues.resume('b', { by: 'ada' })
   await until(() => ran.length === 3, { what: 'the paused queue is served again' })
   expect(worker.health().taking).toBe(true)
+})
+
+test('a full queue is not asked again, however often it is woken, until a job of it has ended here', async () => {
+  const log = memoryLog()
+  const asked: (readonly string[])[] = []
+  const counted: LogFactory = {
+    ...log,
+    open: (context) => {
+      const opened = log.open(context)
+      return {
+        ...opened,
+        take: (queues, ...rest) => (asked.push(queues), opened.take(queues, ...rest)),
+        settleAndTake: (settlements, queues, ...rest) => (
+          asked.push(queues),
+          opened.settleAndTake!(settlements, queues, ...rest)
+        ),
+      }
+    },
+  }
+  await using errand = createErrand({ log: counted, driver: database(), logger: quietLogger })
+  await errand.queues.limit('a', { concurrency: 1 }, 'ada')
+  const [slow, other] = ['a', 'b'].map((queue) => defineJob({ name: `job-${queue}`, queue }))
+  const held = Promise.withResolvers<void>()
+  let ran = 0
+  let others = 0
+  const handlers = [
+    handle(slow!, async () => {
+      ran += 1
+      await held.promise
+    }),
+    handle(other!, () => void (others += 1)),
+  ]
+  await using worker = errand.work({ concurrency: 4, handlers }, { signals: false })
+  await worker.ready
+  await errand.dispatchMany([slow!.with(undefined), slow!.with(undefined)])
+  await until(() => ran === 1, { what: 'it has the only place' })
+  // Each of them wakes the queue `a` as well.
+  asked.length = 0
+  for (let n = 1; n <= 5; n += 1) {
+    await errand.dispatchMany([slow!.with(undefined), other!.with(undefined)])
+    await until(() => others === n, { what: 'the other queue is served' })
+  }
+  expect(asked.filter((queues) => queues.includes('a'))).toEqual([])
+  held.resolve()
+  await until(() => ran === 7, { what: 'its own ends open it' })
 })

@@ -15,7 +15,7 @@ import { splitIntoBatches } from './batches.ts'
 import type { Database, Row, Value } from './database.ts'
 import { arrayLiteral, isUuid, jsonMembers } from './literals.ts'
 import { despiteData } from './set-aside.ts'
-import { claimColumns, maybeNumber, number, toClaim } from './rows.ts'
+import { claimColumns, maybeNumber, number, strings, tagsAt, toClaim } from './rows.ts'
 import { TakeMarks } from './take-marks.ts'
 
 const claimAt = 2
@@ -92,6 +92,8 @@ export class Claims {
         if (leftIn && lane) leftIn[lane] = (leftIn[lane] ?? 0) - 1
       }
     }
+    const full = new Set<QueueName>()
+    for (const { id, queue } of tickets) if (rows.get(id.toLowerCase())?.[0] === 'full') full.add(queue)
     const given = new Set<string>()
     return tickets.map((ticket): Verdict => {
       if (ticket.log !== this.#logId()) return { ticket, verdict: 'drop', why: 'foreign' }
@@ -102,7 +104,7 @@ export class Claims {
       if ((row[0] === 'run' || row[0] === 'turn') && given.has(id))
         return { ticket, verdict: 'drop', why: 'busy' }
       given.add(id)
-      return row[0] === 'turn' ? toTurn(ticket, turns) : toVerdict(ticket, row)
+      return row[0] === 'turn' ? toTurn(ticket, turns, full) : toVerdict(ticket, row)
     })
   }
 
@@ -157,6 +159,8 @@ export class Claims {
         const claims = rows.map((row) => toClaim(row, at + 1))
         // A repeated request has no search: its first row is a claim.
         if (search[at + 1] !== null) return [toClaim(search, at + 1), ...claims]
+        const full = strings(search[at + 1 + tagsAt])
+        if (full.length > 0) options.full?.(full)
         // Where jobs took turns, the first ones may still wait.
         if (!overdue && search[at] !== null) {
           const seen = claims.map(({ job: { queue, lane } }, index) => ({
@@ -201,10 +205,12 @@ export class Claims {
 }
 
 /** The ticket's right was used for one of these jobs, or for the job of another ticket of the same call. */
-function toTurn(ticket: Ticket, turns: Claim[]): Verdict {
+function toTurn(ticket: Ticket, turns: Claim[], full: ReadonlySet<QueueName>): Verdict {
   const at = turns.findIndex(({ job }) => job.queue === ticket.queue && job.lane === ticket.lane)
   const [claim] = turns.splice(Math.max(0, at), 1)
-  return claim ? { ticket, verdict: 'run', claim } : { ticket, verdict: 'again' }
+  return claim
+    ? { ticket, verdict: 'run', claim }
+    : { ticket, verdict: full.has(ticket.queue) ? 'full' : 'again' }
 }
 
 function toVerdict(ticket: Ticket, row: Row): Verdict {
@@ -214,6 +220,7 @@ function toVerdict(ticket: Ticket, row: Row): Verdict {
     case 'run':
       return { ticket, verdict, claim: toClaim(row, claimAt) }
     case 'again':
+    case 'full':
       return { ticket, verdict }
     case 'later':
       return { ticket, verdict, at: maybeNumber(at) ?? 0 }

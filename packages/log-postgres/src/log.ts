@@ -149,6 +149,8 @@ export function openPostgresLog(
     change: (id, to, note) => connected(() => operations.change(id, to, note)),
     pause: (queue, note) => connected(() => operations.pause(queue, note)),
     resume: (queue) => connected(() => operations.resume(queue)),
+    limitQueue: (queue, concurrency, note) =>
+      connected(() => operations.limitQueue(queue, concurrency, note)),
     queues: () => connected(() => operations.queues()),
     backlogs: (atMost) => connected(() => operations.backlogs(atMost)),
     blockedKeys: (limit) => connected(() => operations.blockedKeys(limit)),

@@ -9,6 +9,7 @@ import type {
   Note,
   PruneOptions,
   QueueKey,
+  QueueLimit,
   QueueRecord,
   ReplayReport,
   Ticket,
@@ -18,7 +19,7 @@ import type {
 import { halving, splitIntoBatches } from './batches.ts'
 import { isRefusedData } from './failures.ts'
 import { eventCode, stateCode, toState } from './codes.ts'
-import type { Database, Row, Value } from './database.ts'
+import type { Column, Database, Row, Value } from './database.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
 import { heldQueues, openLanes, someReady } from './live-index.ts'
 import { lane, maybe, number, strings, toTransfer } from './rows.ts'
@@ -161,6 +162,22 @@ export class Operations {
     while ((await this.#sweeps.expedite([queue], { limit: expeditedAtOnce })).more);
   }
 
+  async limitQueue(queue: string, concurrency: number | undefined, note: Note): Promise<void> {
+    const table = `${this.#schema}.limited_queues`
+    if (concurrency === undefined) {
+      await this.#database.query('errand_unlimit', `delete from ${table} where name = $1`, [queue])
+      return
+    }
+    await this.#database.query(
+      'errand_limit',
+      `insert into ${table} (name, concurrency, limited_by, limited_at, reason)
+       values ($1, $2, $3, ${this.#schema}.clock(), $4)
+       on conflict (name) do update set concurrency = excluded.concurrency, limited_by = excluded.limited_by,
+         limited_at = excluded.limited_at, reason = excluded.reason`,
+      [queue, concurrency, note.by, note.reason ?? null],
+    )
+  }
+
   async queues(): Promise<readonly QueueRecord[]> {
     const s = this.#schema
     const some = (state: 'scheduled' | 'blocked'): string =>
@@ -169,7 +186,8 @@ export class Operations {
       `with recursive ${openLanes(s)}, ${heldQueues(s, 'scheduled', 'scheduled')}, ${heldQueues(s, 'blocked', 'blocked')},
          named (name) as (
            select queue from open union select queue from scheduled union select queue from blocked
-           union select name from ${s}.paused_queues union select unnest(queues) from ${s}.workers),
+           union select name from ${s}.paused_queues union select name from ${s}.limited_queues
+           union select unnest(queues) from ${s}.workers),
          bound (most) as materialized (
            select greatest(${fewestExact}, least(${mostExact}, ${countedInAll} / greatest(1, count(*)))) from named),
          running (queue, jobs) as (
@@ -178,20 +196,23 @@ export class Operations {
             group by l.queue)
        select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', 'b.most + 1')} c),
               (select count(*) from ${some('scheduled')} c), (select count(*) from ${some('blocked')} c),
-              coalesce(r.jobs, 0), b.most
+              coalesce(r.jobs, 0), b.most, q.concurrency, q.limited_by
          from named n
         cross join bound b
          left join ${s}.paused_queues p on p.name = n.name
+         left join ${s}.limited_queues q on q.name = n.name
          left join running r on r.queue = n.name
         order by n.name`,
     )
-    const found = rows.map(([name, paused, by, ready, scheduled, blocked, running, most]) => {
+    const found = rows.map((row) => {
+      const [name, paused, by, ready, scheduled, blocked, running, most, concurrency, limitedBy] = row
       const counts = { ready: number(ready), scheduled: number(scheduled), blocked: number(blocked) }
       const estimated = waitingStates.filter((state) => counts[state] > number(most))
       return {
         name: name!,
         paused: paused === 't',
         pausedBy: maybe(by),
+        limit: toLimit(concurrency, limitedBy),
         ...counts,
         running: number(running),
         estimated,
@@ -225,18 +246,22 @@ export class Operations {
     const s = this.#schema
     const rows = await this.#database.readInOrder(
       `with recursive ${openLanes(s)}
-       select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', '$1')} c)
+       select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', '$1')} c),
+              q.concurrency, q.limited_by
          from (select queue as name from open
                union select name from ${s}.paused_queues
+               union select name from ${s}.limited_queues
                union select unnest(queues) from ${s}.workers) n
          left join ${s}.paused_queues p on p.name = n.name
+         left join ${s}.limited_queues q on q.name = n.name
         order by n.name`,
       [atMost],
     )
-    return rows.map(([name, paused, by, count]) => ({
+    return rows.map(([name, paused, by, count, concurrency, limitedBy]) => ({
       name: name!,
       paused: paused === 't',
       pausedBy: maybe(by),
+      limit: toLimit(concurrency, limitedBy),
       ready: number(count),
     }))
   }
@@ -409,4 +434,8 @@ function toData(note: Note): string {
 
 function notFound(id: string): ErrandError {
   return new ErrandError('E_NOT_FOUND', `there is no job ${id} in this log`)
+}
+
+function toLimit(concurrency: Column | undefined, by: Column | undefined): QueueLimit | undefined {
+  return concurrency == null ? undefined : { concurrency: number(concurrency), by: by ?? '' }
 }

@@ -67,7 +67,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'ensure_partitions',
     ],
     tables: [
-      'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, sweeps',
+      'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, limited_queues, sweeps',
       'select on schedules, limits, limit_keys',
       // Its own row, when it stops.
       'delete on workers',
@@ -93,9 +93,9 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
-      'select on succeeded_ranges, grants, runs, paused_queues, sweeps, prunes, unpruned, schedules',
+      'select on succeeded_ranges, grants, runs, paused_queues, limited_queues, sweeps, prunes, unpruned, schedules',
       'select on limits, limit_keys, limit_notes',
-      'insert, update, delete on paused_queues',
+      'insert, update, delete on paused_queues, limited_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',
     ],

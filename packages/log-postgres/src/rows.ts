@@ -121,6 +121,9 @@ const claimed = Object.fromEntries(claimNames.map((name, place) => [name, place]
   Record<ClaimName, number>
 >
 
+/** The place of the tags of a claim. */
+export const tagsAt: number = claimed.tags
+
 /** As many columns without values. */
 export const noClaimColumns: string = claimNames.map(() => 'null').join(', ')
 

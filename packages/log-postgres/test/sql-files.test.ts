@@ -14,7 +14,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': 'c54fafc45febdf8c9dc1d0a70a03158166a81c94263389cb9ac3f7f63f60c8af',
+  'tables/0001.sql': '0c344e4c0d6f53441c6130f93b52385c7e63c1800c1501ebaa916c893da692da',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

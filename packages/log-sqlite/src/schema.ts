@@ -115,7 +115,7 @@ export const migrations: readonly Migration[] = [
       `create table errand_workers (id text primary key, host text not null, pid integer not null, label text,
         lease_ms integer not null, started_at integer not null, queues text not null, taking integer not null,
         why text, drivers text not null, slots text, last_seen integer not null, lease_until integer not null, stop integer not null) strict, without rowid`,
-      `create table errand_queues (name text primary key, paused_by text not null) strict, without rowid`,
+      `create table errand_queues (name text primary key, paused_by text, concurrency integer, limited_by text) strict, without rowid`,
       // What the log need not know of a schedule is JSON of core's, in its body.
       `create table errand_schedules (name text primary key, revision integer not null, due_at integer, job text not null,
         is_declared integer not null, declared_by text, body text not null) strict`,

@@ -12,7 +12,7 @@ const news = `select
   (select stop from errand_workers where id = ?1) as stop,
   (select group_concat(id) from errand_jobs
     where worker = ?1 and state = 'running' and cancel_by is not null) as cancelled,
-  (select group_concat(name) from errand_queues) as paused`
+  (select group_concat(name) from errand_queues where paused_by is not null) as paused`
 
 /**
  * Wake-ups across processes. `pragma data_version` changes on a connection when another connection, of any process, has

@@ -70,7 +70,9 @@ test('a commit of another process wakes listeners', async () => {
   const wakeups = log.wakeups(['queue:mail'], stop.signal)[Symbol.asyncIterator]()
   expect(await wakeups.next()).toMatchObject({ value: 'started' })
   const woken = wakeups.next()
-  new DatabaseSync(file).exec(`insert into errand_queues values ('other', 'another process')`)
+  new DatabaseSync(file).exec(
+    `insert into errand_queues (name, paused_by) values ('other', 'another process')`,
+  )
   expect(await woken).toMatchObject({ value: 'queue:mail' })
 })
 

@@ -3,6 +3,7 @@ import { loadCommands } from '../load-commands.ts'
 import type { Commands } from '../load-commands.ts'
 
 const commands: Commands = {
+  limit: async () => (await import('./queues/limit.ts')).limit,
   list: async () => (await import('./queues/list.ts')).list,
   pause: async () => (await import('./queues/pause.ts')).pause,
   purge: async () => (await import('./queues/purge.ts')).purge,

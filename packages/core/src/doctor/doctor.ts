@@ -121,6 +121,11 @@ function queueFindings({ queues, workers }: Survey): Finding[] {
       const message = `queue ${queue.name} is paused by ${queue.pausedBy ?? 'somebody'}; ${queue.ready} jobs are ready`
       found.push({ severity: 'info', code: 'queue-paused', queue: queue.name, message })
     }
+    if (queue.limit && queue.ready > 0) {
+      const { concurrency, by } = queue.limit
+      const message = `queue ${queue.name} runs at most ${concurrency} at a time, as ${by} has set; ${queue.ready} jobs are ready`
+      found.push({ severity: 'info', code: 'queue-limited', queue: queue.name, message })
+    }
     if (queue.ready > 0 && !served.has(queue.name)) {
       const message = `queue ${queue.name} has ${queue.ready} ready jobs, and no live worker serves it`
       found.push({ severity: 'error', code: 'queue-unserved', queue: queue.name, message })

@@ -13,7 +13,9 @@ const eventsLookedAt = 1_000
 
 /** Workers that say they take jobs, and run none. */
 export function idleWorkers({ queues, workers }: Survey): WorkerRecord[] {
-  const waiting = new Set(queues.filter(({ paused, ready }) => !paused && ready > 0).map(({ name }) => name))
+  const waiting = new Set(
+    queues.filter(({ paused, limit, ready }) => !paused && !limit && ready > 0).map(({ name }) => name),
+  )
   return workers.filter(
     ({ alive, taking, stopping, running, queues: served }) =>
       alive && taking && !stopping && running === 0 && served.some((queue) => waiting.has(queue)),

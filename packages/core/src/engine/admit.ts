@@ -2,6 +2,7 @@ import type { QueueName } from '../job/ticket.ts'
 import type { LimitPlace, LimitValues } from '../ports/limits.ts'
 import { withRow } from './damaged-row.ts'
 import { move, readyFrom } from './moves.ts'
+import { listPaused } from './places.ts'
 import { countTokens, nextTokens, takeTokens } from './rate.ts'
 import type { JobRow, JobStore, LimitKeyRow, LimitRow } from './store.ts'
 
@@ -141,7 +142,7 @@ function admitOf(
   const { name } = before
   const limit: LimitRow = { ...before, admitAt: undefined }
   const admitted: JobRow[] = []
-  const paused = store.paused().map((queue) => queue.name)
+  const paused = listPaused(store)
   let free = Math.min(findRoom(store, now, limit).jobs, mostAdmitted)
   while (free > 0) {
     const keys = store.waitingKeys(name, mostKeys)

@@ -3,6 +3,7 @@ import type { BeatReply, BeatReport } from '../ports/job-log.ts'
 import { withRow } from './damaged-row.ts'
 import { move } from './moves.ts'
 import type { JobStore } from './store.ts'
+import { listPaused } from './places.ts'
 
 export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatReport): BeatReply {
   const known = store.worker(by.id)
@@ -46,7 +47,7 @@ export function beat(store: JobStore, now: number, by: WorkerRef, report: BeatRe
       run: row.run,
       ...(row.cancelBy === undefined ? {} : { cancel: { by: row.cancelBy, reason: row.cancelReason } }),
     })),
-    paused: store.paused().map((queue) => queue.name),
+    paused: listPaused(store),
     stop: known?.stop ?? false,
     transfer: store.facts().transfer,
   }

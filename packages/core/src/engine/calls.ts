@@ -46,7 +46,7 @@ function askForTake(
   ])
   return [
     ['worker', by.id],
-    ['paused'],
+    ['heldQueues'],
     ['claimsOf', by.id],
     ...(overdue ? [['overdue', queues, now, max] as const] : ready),
   ]
@@ -67,7 +67,7 @@ export const calls = {
   claim: (tickets: readonly Ticket[], by: WorkerRef): Call => ({
     asks: () => [
       ['worker', by.id],
-      ['paused'],
+      ['heldQueues'],
       ...tickets.flatMap(({ id }): Question[] => [
         ['row', id],
         ['stored', id],
@@ -107,7 +107,7 @@ export const calls = {
     asks: () => [
       ['worker', by.id],
       ['claimsOf', by.id],
-      ['paused'],
+      ['heldQueues'],
       ...askForRows([...progress, ...givenUp]),
     ],
     // A heartbeat must not wait for a row that somebody's transaction holds.
@@ -131,7 +131,7 @@ export const calls = {
   sweep: ({ limit, schedules }: SweepOptions): Call => ({
     asks: (now) => [
       ['workers'],
-      ['paused'],
+      ['heldQueues'],
       // One more than is made due: if there is one, it is due next.
       ['due', now, limit + 1],
       ['lost', now, limit],
@@ -172,7 +172,7 @@ export const calls = {
   /** What operators do to jobs by their ids. */
   operate: (ids: readonly string[]): Call => ({ asks: () => askForKeyedRows(ids) }),
   blockedKeys: (limit: number): Call => ({ asks: () => [['blockedKeys', limit]] }),
-  queues: (): Call => ({ asks: () => [['counts'], ['paused'], ['workers']] }),
+  queues: (): Call => ({ asks: () => [['counts'], ['heldQueues'], ['workers']] }),
   workers: (): Call => ({ asks: () => [['workers']] }),
   stopWorkers: (): Call => ({ asks: () => [['workers']], locks: { workers: true } }),
   setTransfer: (): Call => ({ locks: { facts: true } }),

@@ -9,6 +9,7 @@ import { withRow } from './damaged-row.ts'
 import { freeUnique } from './keys.ts'
 import { move } from './moves.ts'
 import type { JobRow, JobStore, WorkerRow } from './store.ts'
+import { pausedOf, Places } from './places.ts'
 import { byTurn, TurnLine } from './turns.ts'
 
 export function claim(
@@ -21,7 +22,8 @@ export function claim(
   { perLane }: ClaimOptions = {},
 ): Verdict[] {
   const worker = leaseholder(store, now, by)
-  const paused = new Set(store.paused().map((queue) => queue.name))
+  const held = store.heldQueues()
+  const paused = new Set(pausedOf(held))
   const granted = new Set<string>()
   const perLaneGranted = new Map<Lane, number>()
   const countIn = (lane: Lane): number => perLaneGranted.get(lane) ?? 0
@@ -32,6 +34,7 @@ export function claim(
     perLaneGranted.set(ticket.lane, countIn(ticket.lane) + 1)
     return { ticket, verdict: 'run', claim: made }
   }
+  const places = new Places(store, held)
   const isOpen = ({ queue }: JobRow): boolean => worker.queues.includes(queue) && !paused.has(queue)
   const line = new TurnLine(store, tickets, by.id, request)
   /** A ticket of a job that shares is a right to the job whose turn it is, and not to its own. */
@@ -39,7 +42,9 @@ export function claim(
     const before = line.repeated()
     if (before) return run(ticket, toClaim(store, now, before))
     if (line.isEmpty(row)) return otherwise
+    if (places.left(row.queue) === 0) return { ticket, verdict: 'full' }
     if (granted.size + line.left(granted) >= max || !hasRoom(ticket)) return { ticket, verdict: 'again' }
+    places.take(row.queue)
     return run(ticket, grant(store, now, line.next(row)!, by, request))
   }
   const rights: { readonly at: number; readonly row: JobRow }[] = []
@@ -67,8 +72,11 @@ export function claim(
     if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
     if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }
     if (!worker.queues.includes(row.queue)) return { ticket, verdict: 'drop', why: 'elsewhere' }
+    if (row.turn === undefined && places.left(row.queue) === 0) return { ticket, verdict: 'full' }
     if (row.turn !== undefined) return runNext(ticket, row, { ticket, verdict: 'again' })
-    return hasRoom(ticket) ? run(ticket, grant(store, now, row, by, request)) : { ticket, verdict: 'again' }
+    if (!hasRoom(ticket)) return { ticket, verdict: 'again' }
+    places.take(row.queue)
+    return run(ticket, grant(store, now, row, by, request))
   })
   // After the tickets of the jobs that are ready.
   for (const { at, row } of rights) {
@@ -90,17 +98,26 @@ export function take(
   leaseholder(store, now, by)
   const repeated = store.claimsOf(by.id).filter((row) => row.request === request)
   if (repeated.length > 0) return repeated.map((row) => toClaim(store, now, row))
-  const paused = new Set(store.paused().map((queue) => queue.name))
+  const held = store.heldQueues()
+  const paused = new Set(pausedOf(held))
   const open = queues.filter((queue) => !paused.has(queue))
+  const places = new Places(store, held)
   if (options.overdue) {
-    return byTurn(store, store.overdue(open, now, max)).map((row) => grant(store, now, row, by, request))
+    const overdue = store.overdue(open, now, max).filter(({ queue }) => places.take(queue))
+    const claims = byTurn(store, overdue).map((row) => grant(store, now, row, by, request))
+    options.full?.(places.full(open))
+    return claims
   }
   const fromLowest = Math.min(options.fromLowest ?? 0, max)
   const picked: JobRow[] = []
   const pick = (queue: QueueName, first: 'highest' | 'lowest', count: number): JobRow[] => {
     const before = new Set(picked.flatMap((row) => (row.queue === queue ? row.id : [])))
-    const rows = store.ready(queue, first, before.size + count)
-    return rows.filter(({ id }) => !before.has(id)).slice(0, count)
+    const most = Math.min(count, places.left(queue))
+    const rows = most > 0 ? store.ready(queue, first, before.size + most) : []
+    return rows
+      .filter(({ id }) => !before.has(id))
+      .slice(0, most)
+      .filter(() => places.take(queue))
   }
   const deal = (room: number, first: 'highest' | 'lowest'): boolean => {
     const most = picked.length + room
@@ -122,7 +139,9 @@ export function take(
   const inOrder = picked.toSorted(
     (a, b) => place(a) - place(b) || rank(a) - rank(b) || a.sequence - b.sequence,
   )
-  return byTurn(store, inOrder).map((row) => grant(store, now, row, by, request))
+  const claims = byTurn(store, inOrder).map((row) => grant(store, now, row, by, request))
+  options.full?.(places.full(open))
+  return claims
 }
 
 export function leaseholder(store: JobStore, now: number, by: WorkerRef): WorkerRow {

@@ -179,6 +179,11 @@ export function engineLog(given: EngineHost): JobLog {
         store.setPaused(queue, undefined)
         store.republishQueue(queue, now)
       }, {}),
+    limitQueue: (queue, concurrency, { by }) =>
+      host.write(
+        (store) => store.setQueueLimit(queue, concurrency === undefined ? undefined : { concurrency, by }),
+        {},
+      ),
     queues: () => host.read((store) => operate.queues(store), calls.queues()),
     blockedKeys: (limit) => host.read((store) => store.blockedKeys(limit), calls.blockedKeys(limit)),
     workers: () => host.read((store, now) => operate.workers(store, now), calls.workers()),

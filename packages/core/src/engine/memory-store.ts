@@ -12,7 +12,8 @@ import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { LimitPlace } from '../ports/limits.ts'
 import { mostWaitingCounted } from '../ports/operations.ts'
 import type { KnownSchedules } from '../ports/schedules.ts'
-import type { DueSchedule, PausedRow, QueueCounts, ScheduleRow, Turns } from './store.ts'
+import type { QueueLimit } from '../ports/operations.ts'
+import type { DueSchedule, HeldQueue, QueueCounts, ScheduleRow, Turns } from './store.ts'
 
 type Payload = Pick<NewJob, 'payload' | 'payloadVersion' | 'meta' | 'parentId'>
 
@@ -37,7 +38,7 @@ export class MemoryStore implements JobStore {
   readonly #holders = new Map<string, QueueKey & { id: string }>()
   readonly #uniques = new Map<string, UniqueRow>()
   readonly #workers = new Map<string, WorkerRow>()
-  readonly #paused = new Map<QueueName, PausedRow>()
+  readonly #held = new Map<QueueName, HeldQueue>()
   readonly #schedules = new Map<string, ScheduleRow>()
   readonly #limits = new Map<string, LimitRow>()
   readonly #limitKeys = new Map<string, LimitKeyRow>()
@@ -229,18 +230,27 @@ export class MemoryStore implements JobStore {
     this.#workers.delete(id)
   }
 
-  paused(): readonly PausedRow[] {
-    return [...this.#paused.values()]
+  heldQueues(): readonly HeldQueue[] {
+    return [...this.#held.values()]
   }
-  setPaused(queue: QueueName, by: string | undefined): void {
-    if (by === undefined) this.#paused.delete(queue)
-    else this.#paused.set(queue, { name: queue, by })
+  setPaused(queue: QueueName, pausedBy: string | undefined): void {
+    this.#hold({ ...this.#held.get(queue), name: queue, pausedBy })
+  }
+  setQueueLimit(queue: QueueName, limit: QueueLimit | undefined): void {
+    this.#hold({ ...this.#held.get(queue), name: queue, limit })
+  }
+  #hold(queue: HeldQueue): void {
+    if (queue.pausedBy === undefined && queue.limit === undefined) this.#held.delete(queue.name)
+    else this.#held.set(queue.name, queue)
   }
   republishQueue(queue: QueueName, now: number): void {
     for (const row of this.#where((row) => row.state === 'ready' && row.queue === queue)) {
       row.publishAfter = now
       row.publishes = 0
     }
+  }
+  running(queue: QueueName): number {
+    return this.#where((row) => row.state === 'running' && row.queue === queue).length
   }
   counts(): ReadonlyMap<QueueName, QueueCounts> {
     const counts = new Map<QueueName, QueueCounts>()

@@ -142,14 +142,15 @@ export function change(
 
 export function queues(store: JobStore): QueueRecord[] {
   const counts = store.counts()
-  const paused = new Map(store.paused().map((queue) => [queue.name, queue.by]))
+  const held = new Map(store.heldQueues().map((queue) => [queue.name, queue]))
   const served = store.workers().flatMap((worker) => worker.queues)
-  const names = new Set([...counts.keys(), ...paused.keys(), ...served])
+  const names = new Set([...counts.keys(), ...held.keys(), ...served])
   const none = { ready: 0, scheduled: 0, blocked: 0, running: 0 }
   return [...names].toSorted().map((name) => ({
     name,
-    paused: paused.has(name),
-    pausedBy: paused.get(name),
+    paused: held.get(name)?.pausedBy !== undefined,
+    pausedBy: held.get(name)?.pausedBy,
+    limit: held.get(name)?.limit,
     ...none,
     estimated: [],
     ...counts.get(name),

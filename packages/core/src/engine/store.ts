@@ -8,6 +8,7 @@ import type { Encoded } from '../ports/codec.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { Closing, LimitPlace, LimitState } from '../ports/limits.ts'
 import type { KnownSchedules, ScheduleRecord } from '../ports/schedules.ts'
+import type { QueueLimit } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
@@ -100,9 +101,12 @@ export interface UniqueRow {
   readonly freeAt: number | undefined
 }
 
-export interface PausedRow {
+/** A queue that is paused or limited. */
+export interface HeldQueue {
   readonly name: QueueName
-  readonly by: string
+  /** Undefined: it is not paused. */
+  readonly pausedBy?: string | undefined
+  readonly limit?: QueueLimit | undefined
 }
 
 /** A schedule as it is stored. */
@@ -239,10 +243,13 @@ export interface JobStore {
   saveWorker(worker: WorkerRow): void
   removeWorker(id: string): void
 
-  paused(): readonly PausedRow[]
+  heldQueues(): readonly HeldQueue[]
   setPaused(queue: QueueName, by: string | undefined): void
   /** Makes the ready jobs of a queue due for publishing. */
   republishQueue(queue: QueueName, now: number): void
+  setQueueLimit(queue: QueueName, limit: QueueLimit | undefined): void
+  /** How many jobs of a limited queue run. Whoever asks must be alone with that queue until its end. */
+  running(queue: QueueName): number
   counts(): ReadonlyMap<QueueName, QueueCounts>
 
   schedule(name: string): ScheduleRow | undefined

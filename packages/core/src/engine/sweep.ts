@@ -2,6 +2,7 @@ import type { Encoded } from '../ports/codec.ts'
 import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport } from '../ports/job-log.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
+import { listPaused } from './places.ts'
 import { afterEnd, isKeyLocked, passNotedKeys } from './keys.ts'
 import { passGates } from './gates.ts'
 import { admitAfter, admitDue } from './admit.ts'
@@ -16,7 +17,7 @@ const longestLostBackoffMs = 60_000
 
 export function sweep(store: JobStore, now: number, options: SweepOptions): SweepReport {
   const mayBeLost = noteSweep(store, now)
-  const paused = store.paused().map((queue) => queue.name)
+  const paused = listPaused(store)
   const tickets: Ticket[] = []
   const list = (row: JobRow): void => {
     if (!paused.includes(row.queue)) tickets.push(toTicket(store, row))

@@ -46,6 +46,8 @@ export type Verdict = { readonly ticket: Ticket } & (
   | { readonly verdict: 'drop'; readonly why: DropReason }
   /** The row was locked, or more tickets than `max` were runnable: ask again, do not ack. */
   | { readonly verdict: 'again' }
+  /** As many jobs of its queue run as its limit allows: give the ticket back, and ask no more until one of them has ended. */
+  | { readonly verdict: 'full' }
   /** Not due before `at` (ms since the epoch, by the log's clock); the relay publishes it then. */
   | { readonly verdict: 'later'; readonly at: number }
 )

@@ -48,6 +48,8 @@ export interface SubscribeOptions {
   readonly mostClaims?: (() => number) | undefined
   /** For drivers that deliver claims: the worker's way to the log. Default: the log itself. */
   readonly trips?: WorkerTrips | undefined
+  /** For drivers that deliver claims: what they hand to `take` as its option `full`. Core then closes the subscription. */
+  readonly full?: ((queues: readonly QueueName[]) => void) | undefined
 }
 
 /** A worker's round trips to its log. A request for jobs may share one with the outcomes of that worker. */

@@ -194,6 +194,11 @@ export interface TakeOptions {
   readonly fromLowest?: number | undefined
   /** Only overdue jobs (a ticket should have fetched them by now), oldest first. Default false. */
   readonly overdue?: boolean | undefined
+  /**
+   * Is told which of the queues have no place left, because as many of their jobs run as their limits allow. It may be told too
+   * often: then the caller only asks later. Default: nobody is told.
+   */
+  readonly full?: ((queues: readonly QueueName[]) => void) | undefined
 }
 
 export interface SettledAndTaken {

@@ -25,10 +25,15 @@ export interface Operations {
 
   pause(queue: QueueName, note: Note): Promise<void>
   resume(queue: QueueName, note: Note): Promise<void>
-  /** Every queue that has a live job, is paused, or is served. */
+  /**
+   * No more than `concurrency` jobs of the queue are granted at a time, over all workers. It stops nobody who runs. Undefined takes the
+   * limit away.
+   */
+  limitQueue(queue: QueueName, concurrency: number | undefined, note: Note): Promise<void>
+  /** Every queue that has a live job, is paused or limited, or is served. */
   queues(): Promise<readonly QueueRecord[]>
   /**
-   * What `doctor` needs of the queues, for logs that count all jobs slowly: queues with ready jobs, paused, or served, with
+   * What `doctor` needs of the queues, for logs that count all jobs slowly: queues with ready jobs, paused, limited, or served, with
    * their ready jobs counted up to `atMost`. Without it `doctor` asks `queues`.
    */
   backlogs?(atMost: number): Promise<readonly Backlog[]>
@@ -86,7 +91,14 @@ export interface JobChange {
   readonly payload?: Encoded | undefined
 }
 
-export type Backlog = Pick<QueueRecord, 'name' | 'paused' | 'pausedBy' | 'ready'>
+export type Backlog = Pick<QueueRecord, 'name' | 'paused' | 'pausedBy' | 'limit' | 'ready'>
+
+/** How many jobs of a queue may run at a time, over all workers. */
+export interface QueueLimit {
+  readonly concurrency: number
+  /** Who set it. */
+  readonly by: string
+}
 
 /** Jobs behind one ordering key are counted up to this number. */
 export const mostWaitingCounted = 10_000
@@ -98,6 +110,8 @@ export interface QueueRecord {
   readonly name: QueueName
   readonly paused: boolean
   readonly pausedBy: string | undefined
+  /** Undefined: it has none. */
+  readonly limit: QueueLimit | undefined
   readonly ready: number
   readonly scheduled: number
   readonly blocked: number

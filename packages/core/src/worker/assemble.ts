@@ -153,6 +153,9 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     progress,
     stopping,
     dueIn: (ms) => relay.dueIn(ms),
+    placeFree: (queue) => {
+      for (const pool of pools) pool.ended(queue)
+    },
     isDisowned: (claim) => reconciler.hasDisowned(claim),
     exhausted,
   })

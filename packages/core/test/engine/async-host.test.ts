@@ -29,7 +29,7 @@ function dump(store: MemoryStore): unknown {
     holders: queues.flatMap((queue) => keys.map((key) => store.holder({ queue, key }))),
     uniques: ['n0', 'n1', 'test.job'].flatMap((name) => ['u0', 'u1'].map((key) => store.unique(name, key))),
     workers: sorted(store.workers()),
-    paused: store.paused(),
+    held: store.heldQueues(),
   }
 }
 

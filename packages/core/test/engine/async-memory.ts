@@ -106,7 +106,8 @@ export class AsyncMemory implements AsyncDatabase {
       unique: (name, key) => store.unique(name, key),
       worker: (id) => store.worker(id),
       workers: () => store.workers(),
-      paused: () => store.paused(),
+      heldQueues: () => store.heldQueues(),
+      running: (queue) => store.running(queue),
       unfinished: (ids) => store.unfinished(ids),
       blockedKeys: (limit) => store.blockedKeys(limit),
       counts: () => store.counts(),
@@ -166,6 +167,7 @@ export class AsyncMemory implements AsyncDatabase {
     }
     const handled = new Set(changes.limitNotesTaken.map(({ name }) => name))
     this.limitNotes = [...this.limitNotes.filter(({ name }) => !handled.has(name)), ...changes.limitNotes]
+    for (const [queue, limit] of changes.queueLimits) store.setQueueLimit(queue, limit)
     for (const [queue, by] of changes.paused) store.setPaused(queue, by)
     if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)
     if (changes.oldEvents) store.removeEvents(changes.oldEvents.before, changes.oldEvents.limit)

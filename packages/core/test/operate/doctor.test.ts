@@ -271,6 +271,20 @@ test('a worker that says it takes jobs, and starts none although one waits, is n
   expect(await codes(test)).toEqual(['queue-paused'])
 })
 
+test('a worker that waits for the place of a limited queue is not idle, and doctor names the limit', async () => {
+  await using test = testInstance()
+  await idleFleet(test)
+  await test.errand.queues.limit('q', { concurrency: 7 }, 'mia')
+  expect((await examined(test)).findings).toEqual([
+    {
+      severity: 'info',
+      code: 'queue-limited',
+      queue: 'q',
+      message: 'queue q runs at most 7 at a time, as mia has set; 1 jobs are ready',
+    },
+  ])
+})
+
 test('a worker that starts something while doctor looks is not idle', async () => {
   await using test = testInstance()
   const worker = await idleFleet(test)

@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { encoded, newJob } from '@errand/testkit'
+import { encoded, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { defineJob, handle } from '../../src/index.ts'
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { faultyDriver, losingDriver, notingDriver, repeatingDriver } from './faults.ts'
@@ -348,4 +349,79 @@ test('a paused queue has no subscription until it is resumed', async () => {
   await on.errand.queues.resume('default', 'tester')
   await on.until(id, 'succeeded')
   expect(open).toBe(1)
+})
+
+test('a limited queue hands its tickets back once, and its own end opens it', async () => {
+  let open = 0
+  let opened = 0
+  const driver = faultyDriver((real) => ({
+    async subscribe(queue, options) {
+      const subscription = await real.subscribe(queue, options)
+      open += 1
+      opened += 1
+      return {
+        next: (max, signal) => subscription.next(max, signal),
+        close: async () => {
+          open -= 1
+          await subscription.close()
+        },
+      }
+    },
+  }))
+  let claims = 0
+  await using on = stage({
+    // It stands still: only an end can open the queue.
+    clock: virtualClock(),
+    driver,
+    wrap: (log) => ({ ...log, claim: (...args) => ((claims += 1), log.claim(...args)) }),
+  })
+  await on.errand.queues.limit('default', { concurrency: 1 }, 'tester')
+  const held = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const began: number[] = []
+  const handler = handle(work, async ({ n }) => {
+    began.push(n)
+    await held[n]!.promise
+  })
+  await on.work({ concurrency: 3, handlers: [handler] })
+  const receipts = await on.errand.dispatchMany([0, 1, 2].map((n) => work.with({ n })))
+  for (const n of [0, 1, 2]) {
+    await eventually(() => expect(began).toHaveLength(n + 1))
+    if (n < 2) await eventually(() => expect(open).toBe(0))
+    const before = [claims, opened]
+    await new Promise((resolve) => setImmediate(resolve))
+    expect([claims, opened]).toEqual(before)
+    held[began[n]!]!.resolve()
+  }
+  for (const { id } of receipts) await on.until(id, 'succeeded')
+})
+
+test('a place that becomes free elsewhere is found some seconds later', async () => {
+  const clock = virtualClock()
+  const verdicts: string[] = []
+  await using on = stage({
+    clock,
+    wrap: (log) => ({
+      ...log,
+      claim: async (...args) => {
+        const answers = await log.claim(...args)
+        verdicts.push(...answers.map(({ verdict }) => verdict))
+        return answers
+      },
+    }),
+  })
+  await on.errand.queues.limit('default', { concurrency: 1 }, 'tester')
+  const elsewhere = workerRef({ leaseMs: 600_000 })
+  await on.log.beat(elsewhere, { queues: ['default'], taking: true, progress: [] })
+  await on.errand.dispatch(work, { n: 1 })
+  const [claim] = await on.log.take(['default'], 1, elsewhere, randomUUID())
+  let ran = 0
+  await on.work({ lease: '10m', handlers: [handle(work, () => void (ran += 1))] })
+  const { id } = await on.errand.dispatch(work, { n: 2 })
+  await until(() => verdicts.includes('full'), { pause: () => clock.advance(10) })
+  await on.log.settle([settlement(claim!, outcomes.succeed())], elsewhere)
+  const since = clock.monotonicMs()
+  await until(() => ran === 1, { pause: () => clock.advance(250) })
+  expect(clock.monotonicMs() - since).toBeLessThanOrEqual(8_000)
+  expect(verdicts.filter((verdict) => verdict === 'full')).toHaveLength(1)
+  await on.until(id, 'succeeded')
 })

@@ -23,6 +23,7 @@ declare
   v_now timestamptz := errand.clock();
   v_served text[];
   v_paused text[];
+  v_limited text[];
   v_is_repeated boolean;
   v_repeated uuid[] := '{}';
   v_ids uuid[];
@@ -39,10 +40,13 @@ declare
   v_queue text;
   v_lane smallint;
   v_fit uuid[];
+  v_room integer[];
+  -- Tickets of jobs that would run, if their queue had no limit.
+  v_full uuid[] := '{}';
   -- Jobs that this request was granted before, by tickets of others.
   v_spare integer := 0;
 begin
-  select w.served, w.paused, w.is_repeated into v_served, v_paused, v_is_repeated
+  select w.served, w.paused, w.limited, w.is_repeated into v_served, v_paused, v_limited, v_is_repeated
     from errand.leased(p_worker, p_request, v_now) w;
   if not found then
     raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
@@ -79,6 +83,17 @@ begin
              where a.taken <= a.most and not a.id = any (v_repeated)
              order by a.nth
              limit greatest(p_max - cardinality(v_repeated), 0)) c;
+  end if;
+
+  if v_limited && v_served and v_ids is not null then
+    v_full := v_ids;
+    -- All that this worker serves, so that a second look below waits for none.
+    v_limited := array(select q.name from unnest(v_limited) as q (name) where q.name = any (v_served));
+    v_rows := errand.within_limits(v_rows, v_limited, errand.free_places(v_limited));
+    select array_agg(l.id), array_agg(l.ctid), array_agg(l.id) filter (where l.unique_mode = 2 /* until started */)
+      into v_ids, v_rows, v_started
+      from errand.live l where l.ctid = any (v_rows);
+    v_full := array(select f.id from unnest(v_full) as f (id) where v_ids is null or not f.id = any (v_ids));
   end if;
 
   if v_takes_turns and v_ids is not null then
@@ -124,7 +139,10 @@ begin
         select j.queue, j.lane from errand.jobs j where x.shares and j.seq = any (array[x.seq])) r on true
      where (v_ids is null or not t.id = any (v_ids)) and not t.id = any (v_repeated)
   loop
-    if v_queue is null then
+    if id = any (v_full) then
+      verdict := 'full';
+      return next;
+    elsif v_queue is null then
       return next;
     elsif id = any (v_used) then
       verdict := 'turn';
@@ -157,6 +175,15 @@ begin
      where f.is_right and (p_limits is null or f.taken <= f.most)
      order by f.nth
      limit greatest(p_max - cardinality(v_repeated) - coalesce(cardinality(v_ids), 0), 0));
+  if v_limited && v_queues then
+    v_room := errand.free_places(v_queues);
+    v_full := array(
+      select f.id
+        from (select r.id, v_room[r.nth] as most, row_number() over (partition by r.queue order by r.nth) as taken
+                from unnest(v_rights, v_queues) with ordinality as r (id, queue, nth) where r.id = any (v_fit)) f
+       where f.taken > f.most);
+    v_fit := array(select f.id from unnest(v_fit) as f (id) where not f.id = any (v_full));
+  end if;
   with fit as materialized (
     select r.id, r.queue, r.lane, row_number() over (partition by r.queue, r.lane order by r.nth) as nth
       from unnest(v_rights, v_queues, v_in) with ordinality as r (id, queue, lane, nth) where r.id = any (v_fit)),
@@ -179,7 +206,7 @@ begin
                 when not r.id = any (v_fit) and exists (
                   select from errand.live l
                    where l.held is null and l.turn is not null and l.state = 3 /* ready */ and l.queue = r.queue
-                     and l.lane = r.lane) then 'again'
+                     and l.lane = r.lane) then case when r.id = any (v_full) then 'full' else 'again' end
                 else r.verdict end, r.at, r.id
       from unnest(v_rights, v_queues, v_in, v_verdicts, v_times) as r (id, queue, lane, verdict, at)
   loop

@@ -70,11 +70,55 @@ create function errand.granted_jobs(p_now timestamptz) returns table (
     from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
 $$;
 
--- The worker, while its lease lasts: its queues, the paused ones, and whether this request was granted something before.
+-- The worker, while its lease lasts: its queues, the paused ones, those with a limit, and whether this request was granted something before.
 create function errand.leased(p_worker text, p_request text, p_now timestamptz) returns table (
-  served text[], paused text[], is_repeated boolean
+  served text[], paused text[], limited text[], is_repeated boolean
 ) language sql stable as $$
   select w.queues, array(select p.name from errand.paused_queues p),
+         array(select q.name from errand.limited_queues q),
          exists (select from errand.grants g where g.worker = any (array[p_worker]) and g.request = p_request)
     from errand.workers w where w.id = p_worker and w.lease_until >= p_now
 $$;
+
+/*
+ * How many more jobs of these queues may run, by their places; null: any number. The caller grants them in this transaction. The
+ * rows are locked in the order of their names, and the jobs that run are counted in a later statement, which sees what others have granted.
+ */
+create function errand.free_places(p_queues text[]) returns integer[] language plpgsql as $$
+begin
+  -- Others hold it for the length of a claim.
+  perform set_config('lock_timeout', '5s', true);
+  perform 1 from (
+    select from errand.limited_queues q where q.name = any (p_queues) order by q.name for update) locked;
+  return array(
+    select case when q.name is not null
+                then greatest(0, q.concurrency - (
+                  select count(distinct r.id)
+                    from errand.runs r
+                   cross join lateral (select l.queue from errand.live l where l.id = any (array[r.id]) offset 0) l
+                   where l.queue = q.name))::integer end
+      from unnest(p_queues) with ordinality as u (name, ord)
+      left join errand.limited_queues q on q.name = u.name
+     order by u.ord);
+end $$;
+
+-- Of these rows of jobs those that there are places for, the first ones first.
+create function errand.within_limits(p_rows tid[], p_queues text[], p_places integer[]) returns tid[] language plpgsql as $$
+begin
+  return array(
+    select f.ctid
+      from (select l.ctid, t.nth, p_places[array_position(p_queues, l.queue)] as most,
+                   row_number() over (partition by l.queue order by t.nth) as taken
+              from unnest(p_rows) with ordinality as t (place, nth)
+              join errand.live l on l.ctid = any (array[t.place])) f
+     where f.taken <= coalesce(f.most, f.taken)
+     order by f.nth);
+end $$;
+
+-- What is left of the free places of queues, once jobs of the queues at p_taken are picked.
+create function errand.left_places(p_places integer[], p_taken integer[]) returns integer[] language plpgsql as $$
+begin
+  return array(
+    select u.places - (select count(*) from unnest(p_taken) as t (place) where t.place = u.place)::integer
+      from unnest(p_places) with ordinality as u (places, place) order by u.place);
+end $$;

@@ -3,7 +3,8 @@
  * lanes from the highest, then older jobs; p_lowest of all from the lowest lanes with waiting jobs. p_from: where to begin in
  * each queue and lane (queue by queue), null from the front; until a vacuum the front of the index is full of dead rows. p_overdue: jobs that no ticket has fetched in time, oldest
  * first.
- * The first row answers only how long the search took, in microseconds; null where jobs took turns.
+ * The first row answers only how long the search took, in microseconds (null where jobs took turns), and as its tags the queues
+ * whose limits leave no place.
  */
 create function errand.take(
   p_queues text[], p_max integer, p_worker text, p_request text, p_grace_ms bigint, p_data text, p_lowest integer,
@@ -23,6 +24,9 @@ declare
   v_lanes smallint[] := array[100, 200, 300, 400];
   v_by_lane boolean := p_from is not null;
   v_paused text[];
+  v_limited text[];
+  -- How many more may run of each queue, by its place; null where none has a limit.
+  v_room integer[];
   v_is_repeated boolean;
   v_repeated uuid[] := '{}';
   v_ids uuid[];
@@ -41,7 +45,7 @@ declare
   v_left integer := p_max - v_low;
   v_search timestamptz;
 begin
-  select w.paused, w.is_repeated into v_paused, v_is_repeated from errand.leased(p_worker, p_request, v_now) w;
+  select w.paused, w.limited, w.is_repeated into v_paused, v_limited, v_is_repeated from errand.leased(p_worker, p_request, v_now) w;
   if not found then
     raise exception 'errand: the lease of this worker is out' using errcode = 'ERR01';
   end if;
@@ -58,6 +62,7 @@ begin
     return;
   end if;
 
+  if v_limited && p_queues then v_room := errand.free_places(p_queues); end if;
   v_search := clock_timestamp();
   if p_overdue then
     -- Some more than it takes, because others may have locked the first ones.
@@ -75,6 +80,13 @@ begin
                and age(l.xmin) >= 0
              order by l.seq limit p_max for update skip locked) f;
     v_rows := v_rows || v_more;
+    if v_room is not null then
+      v_rows := errand.within_limits(v_rows, p_queues, v_room);
+      select coalesce(array_agg(l.id) filter (where l.unique_mode = 2 /* until started */), '{}') into v_started
+        from errand.live l where l.ctid = any (v_rows);
+      v_room := errand.left_places(v_room, array(
+        select array_position(p_queues, l.queue) from errand.live l where l.ctid = any (v_rows)));
+    end if;
   else
     -- Most takes ask for one queue. Then it is all expressions, and one simple statement.
     if cardinality(p_queues) = 1 then
@@ -104,7 +116,7 @@ begin
           from (select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
                  where l.held is null and l.state = 3 /* ready */ and l.queue = p_queues[v_open[1]]
                    and not l.ctid = any (v_rows) and age(l.xmin) >= 0
-                 order by l.lane, l.seq limit v_left for update skip locked) f;
+                 order by l.lane, l.seq limit least(v_left, v_room[v_open[1]]) for update skip locked) f;
       elsif not v_by_lane then
         select coalesce(array_agg(f.ctid), '{}'), array_agg(f.place),
                v_started || coalesce(array_agg(f.id) filter (where f.unique_mode = 2 /* until started */), '{}'),
@@ -116,7 +128,7 @@ begin
                    select l.ctid, l.id, l.unique_mode, l.turn from errand.live l
                     where l.held is null and l.state = 3 /* ready */ and l.queue = p_queues[q.place]
                       and not l.ctid = any (v_rows) and age(l.xmin) >= 0
-                    order by l.lane, l.seq limit v_share for update skip locked) l
+                    order by l.lane, l.seq limit least(v_share, v_room[q.place]) for update skip locked) l
                  limit v_left) f;
       else
         -- Skips the rows that were locked above.
@@ -135,11 +147,15 @@ begin
                          and l.seq >= coalesce(p_from[(q.place - 1) * 4 + n.lane / 100], 0)
                          and not l.ctid = any (v_rows) and age(l.xmin) >= 0
                        order by l.seq limit v_share for update skip locked) l
-                    limit v_share) l
+                    limit least(v_share, v_room[q.place])) l
                  limit v_left) f;
       end if;
       v_rows := v_rows || v_more;
       v_left := v_left - cardinality(v_more);
+      if v_room is not null then
+        v_room := errand.left_places(v_room, array(
+          select array_position(p_queues, l.queue) from errand.live l where l.ctid = any (v_more)));
+      end if;
       continue when v_left <= 0;
       -- A queue that gave less than its share has nothing else in any lane.
       exit when cardinality(v_open) = 1;
@@ -149,6 +165,9 @@ begin
   end if;
   -- By turns nothing is learned about the front: the first ones there may wait for others.
   if not v_takes_turns then seq := (date_part('epoch', clock_timestamp() - v_search) * 1000000)::bigint; end if;
+  if v_room is not null then
+    tags := array(select u.name from unnest(p_queues, v_room) as u (name, room) where u.room = 0);
+  end if;
   return next;
   if v_rows = '{}' then return; end if;
 

@@ -311,6 +311,15 @@ create table errand.paused_queues (
   reason text
 );
 
+-- How many jobs of a queue may run at a time. Who grants such jobs locks its row first, and counts in a later statement.
+create table errand.limited_queues (
+  name text primary key,
+  concurrency integer not null,
+  limited_by text not null,
+  limited_at timestamptz not null,
+  reason text
+);
+
 -- What must be known to find a schedule that is due. All else is JSON that the clients write and read.
 create table errand.schedules (
   name text primary key,

@@ -1,12 +1,30 @@
-import type { JobStore, PausedRow, WorkerRow } from '@errand/core/engine'
+import type { HeldQueue, JobStore, WorkerRow } from '@errand/core/engine'
+import type { QueueLimit } from '@errand/core/ports'
 import { workerRow } from '../rows.ts'
-import type { Statements } from '../statements.ts'
+import type { Statements, Value } from '../statements.ts'
 import { json, marks, or } from './sql.ts'
 
 /** Workers and paused queues. */
 export function workerTables(
   sql: Statements,
-): Pick<JobStore, 'worker' | 'workers' | 'saveWorker' | 'removeWorker' | 'paused' | 'setPaused'> {
+): Pick<
+  JobStore,
+  | 'worker'
+  | 'workers'
+  | 'saveWorker'
+  | 'removeWorker'
+  | 'heldQueues'
+  | 'setPaused'
+  | 'setQueueLimit'
+  | 'running'
+> {
+  /** A queue that is neither paused nor limited has no row. */
+  function hold(queue: string, ...columns: readonly (readonly [name: string, value: Value])[]): void {
+    sql.run('insert or ignore into errand_queues (name) values (?)', queue)
+    for (const [name, value] of columns)
+      sql.run(`update errand_queues set ${name} = ? where name = ?`, value, queue)
+    sql.run('delete from errand_queues where paused_by is null and concurrency is null')
+  }
   return {
     worker(id: string): WorkerRow | undefined {
       const row = sql.one('select * from errand_workers where id = ?', id)
@@ -38,14 +56,28 @@ export function workerTables(
     removeWorker(id: string): void {
       sql.run('delete from errand_workers where id = ?', id)
     },
-    paused(): readonly PausedRow[] {
-      return sql
-        .all('select name, paused_by from errand_queues')
-        .map((row) => ({ name: String(row.name), by: String(row.paused_by) }))
+    running(queue: string): number {
+      const row = sql.one(
+        `select count(*) as n from errand_jobs where state = 'running' and queue = ?`,
+        queue,
+      )
+      return Number(row?.n)
+    },
+    heldQueues(): readonly HeldQueue[] {
+      return sql.all('select * from errand_queues').map((row) => ({
+        name: String(row.name),
+        pausedBy: row.paused_by == null ? undefined : String(row.paused_by),
+        limit:
+          row.concurrency == null
+            ? undefined
+            : { concurrency: Number(row.concurrency), by: String(row.limited_by) },
+      }))
     },
     setPaused(queue: string, by: string | undefined): void {
-      if (by === undefined) sql.run('delete from errand_queues where name = ?', queue)
-      else sql.run('insert or replace into errand_queues (name, paused_by) values (?, ?)', queue, by)
+      hold(queue, ['paused_by', or(by)])
+    },
+    setQueueLimit(queue: string, limit: QueueLimit | undefined): void {
+      hold(queue, ['concurrency', or(limit?.concurrency)], ['limited_by', or(limit?.by)])
     },
   }
 }

@@ -14,6 +14,7 @@ import { describeFence } from './topics/fence.ts'
 import { describeFollow } from './topics/follow.ts'
 import { describeHistory } from './topics/history.ts'
 import { describeLeases } from './topics/leases.ts'
+import { describeLimitedQueues } from './topics/limited-queues.ts'
 import { describeNewer } from './topics/newer.ts'
 import { describeLimits } from './topics/limits.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
@@ -55,6 +56,7 @@ export type JobLogTopic =
   | 'cancel'
   | 'operators'
   | 'queues'
+  | 'limited queues'
   | 'transfer'
   | 'schedules'
   | 'limits'
@@ -89,6 +91,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   cancel: describeCancel,
   operators: describeOperators,
   queues: describeQueues,
+  'limited queues': describeLimitedQueues,
   transfer: describeTransfer,
   schedules: describeSchedules,
   limits: describeLimits,

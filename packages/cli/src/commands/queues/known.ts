@@ -13,6 +13,6 @@ export async function knownQueue(errand: Errand, name: string): Promise<QueueInf
   const hint = names.length === 0 ? 'there is no queue at all' : didYouMean(name, names)
   throw new ErrandError(
     'E_NOT_FOUND',
-    `nobody serves queue ${name}, it has no unfinished job, and it is not paused; ${hint}`,
+    `nobody serves queue ${name}, it has no unfinished job, and it is neither paused nor limited; ${hint}`,
   )
 }

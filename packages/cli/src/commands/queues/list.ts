@@ -7,12 +7,13 @@ export function list(queues: Command): void {
   const command = queues
     .command('list')
     .alias('ls')
-    .description('list queues that have unfinished jobs, are paused, or are served')
+    .description('list queues that have unfinished jobs, are paused or limited, or are served')
   action<object>(command, ({ terminal, global }) =>
     withErrand(terminal, global, async ({ errand }) => {
       const found = await errand.queues.list()
       if (terminal.json) return terminal.value(found)
-      if (found.length === 0) return terminal.note('no queue has unfinished jobs, is paused, or is served')
+      if (found.length === 0)
+        return terminal.note('no queue has unfinished jobs, is paused or limited, or is served')
       const { paint } = terminal
       terminal.table(
         [
@@ -23,8 +24,7 @@ export function list(queues: Command): void {
           { title: 'RUNNING', value: (queue) => queue.running, align: 'right' },
           {
             title: '',
-            value: (queue) =>
-              queue.paused ? `paused${queue.pausedBy === undefined ? '' : ` by ${queue.pausedBy}`}` : '',
+            value: describe,
             paint: (text) => paint('warn', text),
           },
         ],
@@ -32,6 +32,14 @@ export function list(queues: Command): void {
       )
     }),
   )
+}
+
+function describe({ paused, pausedBy, limit }: QueueInfo): string {
+  const words = [
+    paused ? `paused${pausedBy === undefined ? '' : ` by ${pausedBy}`}` : undefined,
+    limit ? `at most ${limit.concurrency} at a time, by ${limit.by}` : undefined,
+  ]
+  return words.filter((word) => word !== undefined).join('; ')
 }
 
 /** An estimate is marked. */

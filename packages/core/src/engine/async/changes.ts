@@ -1,6 +1,7 @@
 import type { QueueKey } from '../../job/claim.ts'
 import type { NewJob } from '../../job/job.ts'
 import type { QueueName } from '../../job/ticket.ts'
+import type { QueueLimit } from '../../ports/operations.ts'
 import type { Encoded } from '../../ports/codec.ts'
 import type { LimitPlace } from '../../ports/limits.ts'
 import type {
@@ -42,6 +43,8 @@ export interface Changes {
   readonly limitNotesTaken: LimitPlace[]
   /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
+  /** The limit of each queue; undefined: none. */
+  readonly queueLimits: Map<QueueName, QueueLimit | undefined>
   /** The ready jobs of this queue become due for publishing: `publishAfter = now`, `publishes = 0`. */
   republish: { readonly queue: QueueName; readonly now: number } | undefined
   /** At most `limit` of the oldest events before a moment go. */
@@ -68,6 +71,7 @@ export function createChanges(): Changes {
     limitNotes: [],
     limitNotesTaken: [],
     paused: new Map(),
+    queueLimits: new Map(),
     republish: undefined,
     oldEvents: undefined,
     events: [],

@@ -25,7 +25,7 @@ export const answeredAsRead = [
   'span',
   'counts',
   'blockedKeys',
-  'paused',
+  'heldQueues',
   'schedules',
   'firstSchedules',
   'limits',
@@ -42,6 +42,7 @@ type Same =
   | 'workers'
   | 'claimsOf'
   | 'turns'
+  | 'running'
   | 'schedule'
   | 'limitKey'
   | 'waitingKeys'

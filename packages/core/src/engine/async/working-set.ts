@@ -315,6 +315,13 @@ export function createWorkingSet(
         ]),
       ),
 
+    setQueueLimit: (queue, limit) => void changing().queueLimits.set(queue, limit),
+    running: (queue) => {
+      const runs = (row: JobRow | undefined): number =>
+        Number(row?.state === 'running' && row.queue === queue)
+      const changed = [...made.updated].map(([id, row]) => runs(row) - runs(known.rows.get(id)?.row))
+      return changed.reduce((sum, each) => sum + each, ask(['running', queue]))
+    },
     setPaused: (queue, by) => void changing().paused.set(queue, by),
     republishQueue: (queue, at) => {
       changing().republish = { queue, now: at }

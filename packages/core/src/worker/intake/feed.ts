@@ -41,6 +41,8 @@ export interface FeedParts {
   readonly logger: Logger
   /** The log refused a grant because the lease is out. */
   readonly leaseOut: () => void
+  /** The limits of these queues leave no place. */
+  readonly full: (queues: readonly QueueName[]) => void
   /** Jobs were started: followers of events must look. */
   readonly started: () => void
   /** A subscription that was lost is back. */
@@ -180,8 +182,8 @@ export class Feed {
   }
 
   #subscribe(queues: readonly QueueName[]): Promise<Subscription> {
-    const { driver, ref, trips } = this.#parts
-    const options = { worker: ref, mostClaims: () => this.#wanted, trips }
+    const { driver, ref, trips, full } = this.#parts
+    const options = { worker: ref, mostClaims: () => this.#wanted, trips, full }
     const [queue] = this.#parts.queues
     if (queue !== undefined && this.#parts.queues.length === 1) return driver.subscribe(queue, options)
     if (driver.subscribeMany) return driver.subscribeMany(queues, options)

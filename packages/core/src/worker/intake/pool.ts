@@ -11,6 +11,7 @@ import { LogSubscription } from './log-subscription.ts'
 import type { Runner } from '../run/runner.ts'
 import type { Runs } from '../run/runs.ts'
 import type { Service } from './service.ts'
+import { jittered } from '../../supervise.ts'
 import type { WorkerTrips } from '../../ports/driver.ts'
 import { TicketClaims } from './ticket-claims.ts'
 
@@ -33,6 +34,10 @@ export interface PoolParts {
   readonly allowance: Allowance | undefined
 }
 
+/** How long a full queue is left alone, unless a job of it ends here; and if one has ended since it was last full. */
+const fullMs = 5_000
+const fullAgainMs = 50
+
 /** Slots, and the queues that share them: one subscription for all, if the driver can do so, or else one each. */
 export class Pool {
   readonly #queues: readonly QueueName[]
@@ -41,6 +46,10 @@ export class Pool {
   readonly #claims: TicketClaims
   #feeds: readonly Feed[]
   #paused: readonly QueueName[] = []
+  /** Queues whose limits left no place, each with what ends its wait. */
+  readonly #full = new Map<QueueName, () => void>()
+  /** Queues of which a job has ended here since they were full last. */
+  readonly #ended = new Set<QueueName>()
   /** Aborts when the driver has moved and other feeds take over. */
   #period = new AbortController()
 
@@ -49,7 +58,13 @@ export class Pool {
     this.#parts = parts
     const { clock, logger } = parts.deps
     this.#demand = new Demand(size, clock, parts.ahead, parts.allowance)
-    this.#claims = new TicketClaims({ ...parts, demand: this.#demand, clock, logger })
+    this.#claims = new TicketClaims({
+      ...parts,
+      demand: this.#demand,
+      clock,
+      logger,
+      full: (queue) => this.full(queue),
+    })
     this.#feeds = this.#makeFeeds()
   }
 
@@ -68,7 +83,38 @@ export class Pool {
   /** These queues are paused, and no others. */
   pause(paused: readonly QueueName[]): void {
     this.#paused = paused
-    for (const feed of this.#feeds) feed.pause(paused)
+    this.#close()
+  }
+
+  /**
+   * The queue's limit leaves no place: nothing is asked for until a job of it has ended here, or for some seconds. If one has ended
+   * since, the answer may be older than that end, and it looks once more soon.
+   */
+  full(queue: QueueName): void {
+    if (!this.#queues.includes(queue) || this.#full.has(queue)) return
+    const waitMs = jittered(this.#ended.delete(queue) ? fullAgainMs : fullMs)
+    this.#full.set(
+      queue,
+      this.#parts.deps.clock.after(waitMs, () => this.#reopen(queue)),
+    )
+    this.#close()
+  }
+
+  /** A job of the queue has ended here. */
+  ended(queue: QueueName): void {
+    if (this.#full.has(queue)) this.#reopen(queue)
+    else if (this.#queues.includes(queue)) this.#ended.add(queue)
+  }
+
+  #reopen(queue: QueueName): void {
+    this.#full.get(queue)?.()
+    this.#full.delete(queue)
+    this.#close()
+  }
+
+  /** The feeds serve the queues that are neither paused nor full. */
+  #close(): void {
+    for (const feed of this.#feeds) feed.pause([...this.#paused, ...this.#full.keys()])
   }
 
   /** How many tickets each of its queues takes at a time: `slots` of a heartbeat. */
@@ -103,6 +149,7 @@ export class Pool {
     loops.push(overdue.run(stop))
     await Promise.all(loops)
     forget()
+    for (const cancel of this.#full.values()) cancel()
     await this.#claims.idle()
   }
 
@@ -110,7 +157,7 @@ export class Pool {
     while (!stop.aborted) {
       if (this.#isRegrouped) {
         this.#feeds = this.#makeFeeds()
-        this.pause(this.#paused)
+        this.#close()
       }
       this.#period = new AbortController()
       const over = AbortSignal.any([stop, this.#period.signal])
@@ -138,6 +185,7 @@ export class Pool {
       started,
       demand: this.#demand,
       claims: this.#claims,
+      full: (queues: readonly QueueName[]): void => queues.forEach((queue) => this.full(queue)),
     }
     return this.#groups().map((queues) => new Feed({ ...shared, queues }))
   }

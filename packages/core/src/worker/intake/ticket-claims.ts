@@ -23,6 +23,8 @@ export interface TicketClaimsParts {
   readonly runner: Runner
   readonly clock: Clock
   readonly logger: Logger
+  /** The limit of this queue leaves no place. */
+  readonly full: (queue: QueueName) => void
 }
 
 /** After an `again`, the same tickets are asked for once more this much later, and this often. */
@@ -139,6 +141,7 @@ export class TicketClaims {
   ): Promise<{ readonly again: readonly Delivery[]; readonly stale: number }> {
     const { gate, grants, runner } = this.#parts
     let started = 0
+    let kept = 0
     const unbegun: Promise<void>[] = []
     try {
       const tickets = deliveries.map((delivery) => delivery.ticket)
@@ -149,6 +152,13 @@ export class TicketClaims {
         const verdict = verdicts[index]
         if (!verdict || verdict.verdict === 'again') {
           again.push(delivery)
+          continue
+        }
+        if (verdict.verdict === 'full') {
+          // It keeps its place in the broker's queue. The subscription closes, so it comes once and not in a loop.
+          this.#tell(delivery, 'release')
+          this.#parts.full(queue)
+          kept += 1
           continue
         }
         if (verdict.verdict === 'run' && stopping) {
@@ -168,7 +178,7 @@ export class TicketClaims {
       // The subscription closes after this and hands back what is out. That would be too soon for the log to grant it
       // again.
       await Promise.all(unbegun)
-      return { again, stale: deliveries.length - again.length - started }
+      return { again, stale: deliveries.length - again.length - kept - started }
     } catch (error) {
       for (const delivery of deliveries) this.#tell(delivery, 'release')
       throw error

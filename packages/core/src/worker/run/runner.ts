@@ -2,6 +2,7 @@ import type { Maybe } from '../../define/handler.ts'
 import type { ResolvedWorker } from '../../define/worker.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
 import type { Settled, SettledOutcome } from '../../job/outcome.ts'
+import type { QueueName } from '../../job/ticket.ts'
 import type { ReleaseReason } from '../../job/release.ts'
 import { Attempt } from './attempt.ts'
 import type { Attempted, AttemptParts } from './attempt.ts'
@@ -34,6 +35,8 @@ export interface RunnerParts {
   readonly stopping: AbortSignal
   /** A job of this worker is due again in this many milliseconds. */
   readonly dueIn: (ms: number) => void
+  /** A job of this queue has ended here, or went back. */
+  readonly placeFree: (queue: QueueName) => void
   /** It was given back before its grant arrived. */
   readonly isDisowned: (claim: Claim) => boolean
   /** The handlers that never ended have taken all slots of a pool. */
@@ -86,6 +89,7 @@ export class Runner {
       const outcome = await encode(deps.codec, claim, decision, undefined)
       const settled = await settler.settle({ id, run, durationMs: 0, outcome })
       reportEnd(deps, claim, decision, settled)
+      this.#parts.placeFree(claim.job.queue)
     } catch (error) {
       deps.logger.error({ job: claim.id, err: error }, 'a job could not be given back')
     }
@@ -153,9 +157,10 @@ export class Runner {
   }
 
   #recorded(run: Attempt, attempted: Attempted, settled: Settled): Maybe<void> {
-    const { outcomeCounts, deps, dueIn } = this.#parts
+    const { outcomeCounts, deps, dueIn, placeFree } = this.#parts
     const { decision } = attempted
     outcomeCounts.add(toOutcome(settled))
+    placeFree(run.claim.job.queue)
     if (settled.event !== 'succeeded') reportEnd(deps, run.claim, decision, settled)
     if (settled.state === 'scheduled') dueIn(pickDelay(decision))
     // A result that cannot be stored may fail a job that has succeeded.
