@@ -94,7 +94,8 @@ async function live(
     () => on.pass(pick([1, 5, 20])),
     // Nobody takes anything for a while, but sweeps go on.
     async () => {
-      for (let sweeps = 0; outages && sweeps < 10; sweeps += 1) {
+      const sweeps = outages ? 10 : 0
+      for (let swept = 0; swept < sweeps; swept += 1) {
         await on.pass(100)
         await on.sweep()
       }
