@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 // Stands for somebody else's API. It refuses a tenant that asks for more than five things at once, and tells each tenant once to
@@ -13,7 +14,7 @@ interface Seen {
 
 const tenants = new Map<string, Seen>()
 
-const server = createServer(async (request, response) => {
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
   const tenant = request.url?.slice(1) ?? ''
   if (request.method !== 'POST') return response.end(JSON.stringify(Object.fromEntries(tenants)))
   const seen = tenants.get(tenant) ?? { sent: 0, running: 0, mostAtOnce: 0, refused: 0, waitUntil: undefined }
@@ -27,7 +28,9 @@ const server = createServer(async (request, response) => {
   seen[mustWait ? 'refused' : 'sent'] += 1
   if (mustWait) response.writeHead(429, { 'retry-after': '1' })
   return response.end()
-})
+}
+
+const server = createServer((request, response) => void answer(request, response))
 
 server.listen(Number(process.env['PORT'] ?? 8025), '127.0.0.1', () => {
   const address = server.address()
