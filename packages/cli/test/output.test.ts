@@ -139,6 +139,8 @@ test('help names every command, and is no error', async () => {
     'jobs',
     'events',
     'queues',
+    'schedules',
+    'limits',
     'workers',
     'keys',
     'migrate',

@@ -1,11 +1,7 @@
 import type { ClosedInfo, Errand, JobDetails, LimitInfo, LimitJobs, RateInfo } from '@errand/core'
 import { mostAtLimitCounted } from '@errand/core/ports'
+import { placeText } from './text.ts'
 import { relative } from './times.ts'
-
-/** `mail-api/acme`; `mail-api` if the limit has no keys. */
-export function placeText(name: string, key: string | undefined): string {
-  return key === undefined ? name : `${name}/${key}`
-}
 
 /** `50, 5 per key`. */
 export function concurrencyText({ concurrency }: Pick<LimitInfo, 'concurrency'>): string {

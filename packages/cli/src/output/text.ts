@@ -48,3 +48,8 @@ export function harmless(text: string, lines: 'one' | 'many' = 'one'): string {
 export function counted(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }
+
+/** Where a job waits at a limit: `mail-api/acme`, or `mail-api` if the limit has no keys. */
+export function placeText(name: string, key: string | undefined): string {
+  return key === undefined ? name : `${name}/${key}`
+}

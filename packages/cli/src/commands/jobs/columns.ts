@@ -2,7 +2,7 @@ import type { JobDetails } from '@errand/core'
 import type { Column } from '../../output/table.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Paint } from '../../output/paint.ts'
-import { placeText } from '../../output/limit-text.ts'
+import { placeText } from '../../output/text.ts'
 import { relative } from '../../output/times.ts'
 
 /** A job as one row of a table. */

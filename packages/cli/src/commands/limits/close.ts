@@ -4,8 +4,8 @@ import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
 import { duration, operator } from '../../options/parse.ts'
-import { closedText, placeText } from '../../output/limit-text.ts'
-import { harmless } from '../../output/text.ts'
+import { closedText } from '../../output/limit-text.ts'
+import { harmless, placeText } from '../../output/text.ts'
 import { knownLimit } from './known.ts'
 
 interface Options {
