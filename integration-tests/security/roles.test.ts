@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { defineJob, handle } from '@errand/core'
+import { defineJob, defineLimit, handle } from '@errand/core'
 import type { Errand } from '@errand/core'
 import { until } from '@errand/testkit'
 import { z } from 'zod'
@@ -17,7 +17,8 @@ const parent = defineJob({
   returns: z.object({ n: z.number() }),
 })
 const child = defineJob({ name: 'security.child', queue: 'work', payload, order: { key: () => 'one' } })
-const careful = defineJob({ name: 'security.careful', queue: 'work', payload })
+const few = defineLimit({ name: 'security.few', concurrency: 1 })
+const careful = defineJob({ name: 'security.careful', queue: 'work', payload, limit: few })
 const hopeless = defineJob({ name: 'security.hopeless', queue: 'work', payload, retry: { attempts: 1 } })
 const by = { by: 'mia' }
 
@@ -106,6 +107,11 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
     await own.query('commit')
     await operator.schedules.pause('nightly', by)
     expect(await operator.schedules.remove('nightly')).toBe(true)
+    await operator.limits.set(few.name, { concurrency: 2 }, by)
+    await operator.limits.close(few.name, { for: '1h' }, by)
+    await operator.limits.open(few.name, {}, by)
+    await operator.limits.reset(few.name, by)
+    expect(await operator.limits.list()).toMatchObject([{ name: few.name, concurrency: { total: 1 } }])
     expect(await operator.jobs.prune({ failed: '1d' })).toBe(0)
     expect((await operator.doctor()).findings.filter(({ severity }) => severity === 'error')).toEqual([])
     expect(await operator.transfer.status()).toBeUndefined()
@@ -129,6 +135,7 @@ describe.skipIf(url === undefined)('the least rights on PostgreSQL', () => {
       () => dispatcher.migrate({ restored: true }),
       () => dispatcher.workers.stop(),
       () => dispatcher.schedules.list(),
+      () => dispatcher.limits.list(),
     ]
     for (const refused of refusals)
       await expect(refused()).rejects.toMatchObject({

@@ -23,7 +23,7 @@ export const errorCodes = {
   E_HOOK_TIMEOUT: 'A hook took longer than its deadline.',
   E_ID: 'A job id is not a UUID.',
   E_KEY:
-    'An ordering key, unique key, share key, tag or meta entry is empty, too long, or holds a character that no log can store.',
+    'An ordering key, unique key, share key, limit key, tag or meta entry is empty, too long, or holds a character that no log can store.',
   E_LEASE_OUT: "This worker's lease is out: nothing is granted until a heartbeat has been answered.",
   E_LIMIT: 'A limit has values that cannot be.',
   E_LOG: 'The job log failed.',
