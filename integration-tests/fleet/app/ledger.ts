@@ -3,8 +3,15 @@ import type { LedgerLine } from '@errand/testkit'
 
 const pieceBytes = 65_536
 
+/** A line of a handler. Tests of limits note whose job it was, and when: ms since the epoch. */
+interface NotedLine extends LedgerLine {
+  readonly pid: number
+  readonly tenant?: string | undefined
+  readonly at?: number | undefined
+}
+
 /** Writes a line of a handler, apart from the log: in one write, to a file that all processes share. */
-export function note(file: string, line: LedgerLine & { readonly pid: number }): void {
+export function note(file: string, line: NotedLine): void {
   appendFileSync(file, `${JSON.stringify(line)}\n`)
 }
 
