@@ -28,6 +28,7 @@ export async function check(stage: Stage, answered: readonly Answered[]): Promis
   checkAnswers(stage, answered, eventsOf)
   for (const text of uniqueOverlaps(rows, eventsOf)) stage.found('unique', text)
   checkLeftovers(stage, rows)
+  stage.limits.check(log.store, rows)
 }
 
 /** The recorded outcome of a run must be what its own handler said. */

@@ -1,8 +1,9 @@
 import { defineJob, exponential, handle, PermanentError } from '@errand/core'
-import type { AnyJob, Context, JobDefinition, JobHandler, JobPolicy } from '@errand/core'
+import type { AnyJob, Context, JobDefinition, JobHandler, JobPolicy, LimitDefinition } from '@errand/core'
 import { lanes } from '@errand/core/ports'
 import type { Chance } from './chance.ts'
 import type { Ledger } from './ledger.ts'
+import type { DrawLimit } from './limit-plan.ts'
 import type { SimulatedProcess } from './process.ts'
 
 /** Looks like a transaction to Errand. The reference log cannot roll back: it stores jobs at once. */
@@ -69,10 +70,11 @@ export function defineJobs(
   chance: Chance,
   queues: readonly string[],
   areRepeatable: boolean,
+  drawLimit: DrawLimit = () => undefined,
 ): readonly SimulatedJob[] {
   const count = chance.whole(2, 6)
   return Array.from({ length: count }, (_, index) =>
-    defineOne(chance, `job-${index}`, queues, index === 0, areRepeatable),
+    defineOne(chance, `job-${index}`, queues, index === 0, areRepeatable, drawLimit()),
   )
 }
 
@@ -82,6 +84,7 @@ function defineOne(
   queues: readonly string[],
   isPlain: boolean,
   isRepeatable: boolean,
+  limit: LimitDefinition<Payload> | undefined,
 ): SimulatedJob {
   const kind = isPlain ? 'plain' : chance.pick(['plain', 'ordered', 'ordered', 'unique', 'both'])
   const isOrdered = kind === 'ordered' || kind === 'both'
@@ -104,6 +107,7 @@ function defineOne(
           },
         }
       : {}),
+    limit,
   }
   return defineJob({ ...policy, payload })
 }
@@ -196,6 +200,8 @@ async function chooseOutcome(
     case 'retry':
       return ctx.retry({ after: Math.round(ms), reason: why })
     case 'snooze':
+      // As after a 429.
+      await ctx.limit?.close(Math.round(ms))
       return ctx.snooze(Math.round(ms), why)
     case 'fail':
       return ctx.fail(why)

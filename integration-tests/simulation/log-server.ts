@@ -5,6 +5,7 @@ import type { JobStore } from '@errand/core/engine'
 import type { JobLog, LogFactory, Topic, Verdict } from '@errand/core/ports'
 import { quietLogger } from '@errand/testkit'
 import type { Faults } from './faults.ts'
+import type { LimitWatch } from './limit-watch.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { ScheduleStory } from './schedule-story.ts'
 import type { Rows } from './store.ts'
@@ -15,6 +16,14 @@ type Call = (...given: never[]) => Promise<unknown>
 /** How long after its error a call may still be done, like a statement whose connection is gone. */
 const latestMs = 5_000
 const slowestMs = 6_000
+
+/** Who sees what becomes of the rows. */
+export interface LogWatchers {
+  readonly story: ScheduleStory
+  readonly limits: LimitWatch | undefined
+  /** Is called with a job that was set aside because of its row: that must never happen here. */
+  readonly aside: (text: string) => void
+}
 
 /**
  * The database: the engine of core on a store. Transactions run one at a time, and each begins after some time. The network
@@ -27,6 +36,7 @@ export class LogServer {
   aheadMs = 0
   readonly #rows: Rows
   readonly #story: ScheduleStory
+  readonly #limits: LimitWatch | undefined
   readonly #aside: (text: string) => void
   readonly #world: World
   readonly #faults: Faults
@@ -36,10 +46,10 @@ export class LogServer {
   #isDown = false
   #wentDown = new AbortController()
 
-  /** @param aside is called with a job that was set aside because of its row: that must never happen here */
-  constructor(world: World, faults: Faults, rows: Rows, story: ScheduleStory, aside: (text: string) => void) {
+  constructor(world: World, faults: Faults, rows: Rows, { story, limits, aside }: LogWatchers) {
     this.#rows = rows
     this.#story = story
+    this.#limits = limits
     this.#aside = aside
     this.#world = world
     this.#faults = faults
@@ -78,7 +88,9 @@ export class LogServer {
   #open(turn: () => Promise<void>): JobLog {
     const run = async <T>(rules: (store: JobStore, now: number) => T): Promise<T> => {
       await turn()
-      return this.#rows.transact((store) => rules(store, this.now()))
+      const result = this.#rows.transact((store) => rules(store, this.now()))
+      this.#limits?.look(this.store, this.now())
+      return result
     }
     return engineLog({
       name: 'simulated',

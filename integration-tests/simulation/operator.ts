@@ -19,8 +19,13 @@ const meddling = [
   'stopWorker',
 ] as const
 const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set', 'remove'] as const
+const limiting = ['setLimit', 'setLimit', 'resetLimit', 'closeLimit', 'openLimit'] as const
 const moving = ['move', 'move', 'cancelMove'] as const
-type Action = (typeof meddling)[number] | (typeof moving)[number] | (typeof scheduling)[number]
+type Action =
+  | (typeof meddling)[number]
+  | (typeof moving)[number]
+  | (typeof scheduling)[number]
+  | (typeof limiting)[number]
 const longestPauseMs = 2_000
 
 /** An operator who changes jobs, queues and workers with Errand's own functions. */
@@ -36,11 +41,12 @@ export class Operator {
   constructor(stage: Stage, apps: Dispatching) {
     this.#stage = stage
     this.#apps = apps
-    const { operated, moves, schedules } = stage.scenario
+    const { operated, moves, schedules, isLimited } = stage.scenario
     this.#actions = [
       ...(operated ? meddling : []),
       ...(moves ? moving : []),
       ...(schedules ? scheduling : []),
+      ...(isLimited && operated ? limiting : []),
     ]
     if (this.#actions.length > 0) this.#next()
   }
@@ -113,6 +119,12 @@ export class Operator {
         case 'remove':
           if (schedule !== undefined) await errand.schedules.remove(schedule)
           break
+        case 'setLimit':
+        case 'resetLimit':
+        case 'closeLimit':
+        case 'openLimit':
+          await this.#changeLimit(errand, action)
+          break
         case 'repair':
           await errand.doctor({ repair: true })
           break
@@ -137,6 +149,18 @@ export class Operator {
       if (!isErrandError(error)) this.#stage.found('operator', String(error))
     }
     await instance.close()
+  }
+
+  async #changeLimit({ limits }: Peer['errand'], action: (typeof limiting)[number]): Promise<void> {
+    const { chance } = this.#stage.world
+    const names = this.#stage.log.store.limits().map(({ name }) => name)
+    if (names.length === 0) return
+    const name = chance.pick(names)
+    const key = name === 'whole' || chance.happens(0.3) ? undefined : chance.pick(['key-0', 'key-1'])
+    if (action === 'setLimit') await limits.set(name, { concurrency: chance.whole(1, 4) }, by)
+    else if (action === 'resetLimit') await limits.reset(name, by)
+    else if (action === 'closeLimit') await limits.close(name, { key, for: chance.whole(1, 5_000) }, by)
+    else await limits.open(name, { key }, by)
   }
 
   #pickSchedule(): string | undefined {

@@ -88,6 +88,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   trouble.end()
   fleet.upgrade()
   keepResumed(stage)
+  keepOpen(stage)
   await keeper.run()
   const endMs = world.nowMs
   let lookMs = 0
@@ -133,6 +134,19 @@ function keepResumed(stage: Stage): void {
   const { world, log } = stage
   for (const { name } of log.store.heldQueues()) void log.direct.resume(name, { by: 'the simulation' })
   world.at(1_000, () => keepResumed(stage))
+}
+
+/** The same for limits, whose closings may be longer than the run. */
+function keepOpen(stage: Stage): void {
+  const { world, log, scenario } = stage
+  if (!scenario.isLimited) return
+  const by = { by: 'the simulation' }
+  for (const { name, closed } of log.store.limits()) {
+    if (closed) void log.direct.closeLimit({ name }, 0, by)
+    for (const { key, closed: ofKey } of log.store.limitKeys(name, 1_000))
+      if (ofKey) void log.direct.closeLimit({ name, key }, 0, by)
+  }
+  world.at(1_000, () => keepOpen(stage))
 }
 
 /** True if nothing is left to do: every job has ended, or waits behind one that has failed and blocks its key. */

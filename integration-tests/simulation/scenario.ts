@@ -3,6 +3,7 @@ import type { JobOptions } from '@errand/core'
 import type { Chance } from './chance.ts'
 import { briefPayload, defineJobs, newPayload } from './jobs.ts'
 import type { Payload, SimulatedJob } from './jobs.ts'
+import { planLimits } from './limit-plan.ts'
 import { planSchedules } from './schedule-plan.ts'
 import type { SchedulePlan } from './schedule-plan.ts'
 
@@ -56,6 +57,8 @@ export class Scenario {
   /** Some workers are of an older version, and do not know every job. */
   readonly rolling: boolean
   readonly schedules: SchedulePlan | undefined
+  /** Some of its jobs have limits. */
+  readonly isLimited: boolean
   /** How long things go wrong. */
   readonly troubleMs: number
 
@@ -63,7 +66,9 @@ export class Scenario {
     const hasBrief = seed % briefEvery === 0
     const isPartial = seed % partialEvery === partialFrom
     this.queues = ['red', 'green', 'blue'].slice(0, chance.whole(isPartial ? 2 : 1, 3))
-    this.jobs = defineJobs(chance, this.queues, hasBrief)
+    const drawLimit = planLimits(seed)
+    this.isLimited = drawLimit !== undefined
+    this.jobs = defineJobs(chance, this.queues, hasBrief, drawLimit)
     this.dispatchers = chance.whole(1, 2)
     this.served = isPartial ? this.queues.map((queue) => [queue]) : [this.queues]
     const workers = Math.max(this.served.length, chance.pick([1, 1, 2, 2, 3]))

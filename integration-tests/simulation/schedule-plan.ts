@@ -12,6 +12,9 @@ type Distance = (typeof distances)[number]
 /** Has a payload that cannot be made for one tick in three. */
 const fragile = 'fragile'
 
+/** The names that a schedule may have. The payload of a tick has its name as its key. */
+export const scheduleNames = ['same', 'changed', 'older', 'newer', fragile, 'tenant'] as const
+
 /** The schedules of one run. */
 export interface SchedulePlan {
   /** What workers of the older version declare. */

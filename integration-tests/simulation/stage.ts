@@ -1,6 +1,7 @@
 import { Broker } from './broker.ts'
 import { Faults } from './faults.ts'
 import { Ledger } from './ledger.ts'
+import { LimitWatch } from './limit-watch.ts'
 import { LogServer } from './log-server.ts'
 import { Scenario } from './scenario.ts'
 import { ScheduleStory } from './schedule-story.ts'
@@ -24,6 +25,8 @@ export class Stage {
   readonly ledger = new Ledger()
   /** What became of the schedules. */
   readonly story = new ScheduleStory((text) => this.found('schedule', text))
+  /** What became of the limits. */
+  readonly limits = new LimitWatch((text) => this.found('limit', text))
   readonly wrong: Wrong[] = []
   readonly #rows: Rows
 
@@ -33,9 +36,11 @@ export class Stage {
     this.scenario = new Scenario(seed, chance)
     this.faults = new Faults(chance)
     this.#rows = openRows(store)
-    this.log = new LogServer(this.world, this.faults, this.#rows, this.story, (text) =>
-      this.found('aside', text),
-    )
+    this.log = new LogServer(this.world, this.faults, this.#rows, {
+      story: this.story,
+      limits: this.scenario.isLimited ? this.limits : undefined,
+      aside: (text) => this.found('aside', text),
+    })
     const wrong = (text: string): void => this.found('ack', text)
     const { unreadable } = this.scenario
     this.brokers = ['a', 'b'].map((place) => new Broker(place, this.world, this.faults, wrong, unreadable))

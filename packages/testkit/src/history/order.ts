@@ -95,7 +95,8 @@ function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violat
   if (replayed.length === 0) return []
   return jobs.flatMap((job, index) =>
     job.events
-      .filter((event) => event.type === 'unblocked')
+      // A job with a limit was given its key before, without an event: it is unblocked when it passes its last gate.
+      .filter((event) => event.type === 'unblocked' && job.events[0]?.data.limit === undefined)
       .flatMap(({ at }) =>
         replayed.filter((other) => other.index < index && other.life.from < at && at < other.life.to),
       )
