@@ -13,9 +13,10 @@ export async function migrate(database: Database, restored: boolean): Promise<Mi
   const { schema, release } = database
   return database.transaction(
     async (run) => {
-      await run('set local statement_timeout = 0')
-      // Exists from version 17 on. A role may have it, and a migration may take long.
-      await run(`select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`)
+      // A role may have them, and a migration may take long. The second one exists from version 17 on. In one statement, because
+      // it counts from the beginning of the transaction.
+      await run(`
+        select set_config(name, '0', true) from pg_settings where name in ('statement_timeout', 'transaction_timeout')`)
       await run(`select pg_advisory_xact_lock(hashtext('errand migrate'), hashtext($1))`, [schema])
       // Each altering statement gives up soon, because everybody waits behind it.
       await run(`set local lock_timeout = '5s'`)
