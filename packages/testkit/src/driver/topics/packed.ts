@@ -68,13 +68,14 @@ export function describePacked(harness: DriverHarness): void {
       const tickets = await on.offer(10, { perMessage: 10 })
       const subscription = await on.subscribe()
       const got: Delivery[] = []
-      while (got.length < 10) {
+      while (new Set(got.map(idOf)).size < 10) {
         const some = await on.next(subscription, 3)
-        if (!inexact) expect(some.length).toBeLessThanOrEqual(3)
+        // Who asks too late gets the message once more, and whole: the others of it were not asked for.
+        if (!inexact) expect(some.filter(({ extra }) => extra !== true).length).toBeLessThanOrEqual(3)
         await Promise.all(some.map((delivery) => delivery.ack()))
         got.push(...some)
       }
-      if (!inexact) expect(got.map(idOf)).toEqual(tickets.map(({ id }) => id))
+      if (!inexact) expect([...new Set(got.map(idOf))]).toEqual(tickets.map(({ id }) => id))
     })
 
     it('go back whole with the first ticket that goes back, and are then delivered whole', async (test) => {
