@@ -14,6 +14,8 @@ export interface Work {
   readonly queues: number
   /** The number of ordering keys that the jobs have; 0: none. */
   readonly keys: number
+  /** The number of keys of their limit; 0: they have none. */
+  readonly limitKeys: number
 }
 
 export interface Phase {
@@ -36,7 +38,7 @@ export const mostSeconds = 6
 export const idleSeconds = 10
 export const idlePollSeconds = 40
 
-const plain: Work = { payloadBytes: usualBytes, handlerMs: 0, slots: 50, queues: 1, keys: 0 }
+const plain: Work = { payloadBytes: usualBytes, handlerMs: 0, slots: 50, queues: 1, keys: 0, limitKeys: 0 }
 
 function phase(name: string, act: Act, more: Partial<Phase & { readonly on: Partial<Work> }> = {}): Phase {
   const { on = {}, ...rest } = more
@@ -63,6 +65,7 @@ export const phases: readonly Phase[] = [
   phase('queues1000', 'drain', { on: { queues: 1_000 }, only: ['errand-postgres'] }),
   phase('keys100', 'drain', { on: { keys: 100 }, share: 0.5, only: logs }),
   phase('key1', 'drain', { on: { keys: 1 }, share: 0.1, only: logs }),
+  phase('limited100', 'drain', { on: { limitKeys: 100 }, share: 0.5, only: logs }),
   phase('followed1', 'drain', { followers: 1, only: logs }),
   phase('followed10', 'drain', { followers: 10, only: logs }),
   phase('idle1', 'idle', { jobs: 0, only: ['errand-postgres'] }),

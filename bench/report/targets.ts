@@ -116,6 +116,11 @@ export const targets: readonly Target[] = [
     atLeast: 0.7,
     ...bothBetween(postgres, 'keys100', 'drain'),
   },
+  {
+    what: `${postgres} drain of jobs with a limit of 100 keys / plain`,
+    atLeast: 0.5,
+    ...bothBetween(postgres, 'limited100', 'drain'),
+  },
   { what: '… statements per job of a hot key', atMost: 2, value: of(postgres, 'key1', 'statements') },
   {
     what: `${postgres} CPU of a drain with a follower / plain`,

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import * as build from 'errand'
 import { createErrand, defineJob, defineWorker, handle } from 'errand'
 import type { Config, Errand } from 'errand'
 import type { Payload } from '../measure/payload.ts'
@@ -22,9 +23,19 @@ const listed = 100
 
 type BenchJob = ReturnType<typeof defineOne>
 
-function defineOne(name: string, queue: string, { keys }: Work) {
+function defineOne(name: string, queue: string, { keys, limitKeys }: Work) {
   const order = keys > 0 ? { key: ({ index }: Payload) => `key ${index % keys}` } : undefined
-  return defineJob({ name, queue, payload, ...(order ? { order } : {}) })
+  // Each of its keys has jobs that wait, and all of them together keep the worker busy.
+  const limit =
+    limitKeys > 0
+      ? // An older build that it is compared with may have no limits.
+        build.defineLimit({
+          name: 'bench',
+          key: ({ index }: Payload) => `key ${index % limitKeys}`,
+          concurrency: { total: 200, perKey: 5 },
+        })
+      : undefined
+  return defineJob({ name, queue, payload, ...(order ? { order } : {}), ...(limit ? { limit } : {}) })
 }
 
 /** A definition for each queue. */
