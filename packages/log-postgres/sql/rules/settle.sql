@@ -198,8 +198,12 @@ begin
         join errand.keys k on k.queue = any (array[j.queue]) and k.key = j.key
         join errand.live l on l.id = any (array[k.holder])
        where j.id = p_id and l.state = 3 /* ready */ and l.id <> p_id;
+      -- It may have left notes as well, about its key and its limit.
       if v_next is null and exists (
-        select from errand.known j join errand.key_notes n on n.queue = j.queue and n.key = j.key where j.id = p_id)
+        select from errand.known j
+         where j.id = p_id
+           and (exists (select from errand.key_notes n where n.queue = j.queue and n.key = j.key)
+                or exists (select from errand.limit_notes n where n.lim = j.lim and n.lim_key = j.lim_key)))
       then
         v_next := concat_ws(E'\t', 'pending', p_id);
       end if;
