@@ -67,7 +67,7 @@ import { defineWorker, handle } from 'errand'
 import { greet } from './jobs.ts'
 export default defineWorker({
   handlers: [handle(greet, async (_payload, ctx) => {
-    console.error('running')
+    console.error('the job has begun')
     await new Promise((resolve) => ctx.stopping.addEventListener('abort', resolve))
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     return { text: ctx.signal.aborted ? 'aborted' : 'finished' }
@@ -77,7 +77,8 @@ export default defineWorker({
   })
   const receipt = await app.errand.dispatch(greet, { name: 'ada' })
   const worker = app.start(['work', '--watch'])
-  await worker.saying(/running/)
+  // The status line has the word "running" before there is a job.
+  await worker.saying(/the job has begun/)
   pressCtrlC(worker.process.pid)
   expect(await worker.ended).toMatchObject({ code: 0 })
   expect(await app.job(receipt)).toMatchObject({ state: 'succeeded', result: { text: 'finished' }, run: 1 })
