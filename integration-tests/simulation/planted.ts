@@ -134,7 +134,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     ['I5'],
     'core/src/engine/sweep.ts',
     'const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })',
-    `const state = 'ready'\n      readyFrom(store, row, now + publishGraceMs)`,
+    `const publishAfter = now + publishGraceMs
+      const state = row.limit ? passGates(store, row, { runAt: now, now, publishAfter }) : 'ready'
+      if (!row.limit) readyFrom(store, row, publishAfter)`,
   ),
   bug(
     'run-not-counted',
