@@ -305,6 +305,11 @@ export const faults = {
       "with `missed: 'last'` the newest missed tick runs, with `'skip'` none; what is left out is counted",
     needs: 'server',
   },
+  'killed with a place of a limit': {
+    fault: 'worker dies with a place of a limit',
+    how: '`kill -9` while the limit is full',
+    expected: 'its job keeps the place and runs again, and nobody else gets it',
+  },
   'rolling deploy': {
     fault: 'rolling deploy, old and new worker together',
     how: 'two versions; a schema of a newer one',

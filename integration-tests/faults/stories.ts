@@ -3,6 +3,7 @@ import { databaseStories } from './stories/database.ts'
 import { failoverStories } from './stories/failover.ts'
 import { handlerStories } from './stories/handlers.ts'
 import { jobStories } from './stories/jobs.ts'
+import { limitStories } from './stories/limits.ts'
 import { scheduleStories } from './stories/schedules.ts'
 import { ticketStories } from './stories/tickets.ts'
 import { workerStories } from './stories/workers.ts'
@@ -18,4 +19,5 @@ export const stories: readonly Story[] = [
   ...failoverStories,
   ...jobStories,
   ...scheduleStories,
+  ...limitStories,
 ]

@@ -6,6 +6,7 @@ import { carrying, deaf, greedy, grown, novel, rejecting, stuck, suicidal } from
 import {
   aside,
   blocking,
+  capped,
   family,
   gated,
   held,
@@ -78,6 +79,7 @@ export function fleetHandlers(ledger: string, effects?: Effects, isNew = false):
       await effects?.write(ctx)
     }),
     handle(held, doHeld),
+    handle(capped, doHeld),
     handle(heldOnce, doHeld),
     handle(blocking, doHopeless),
     handle(skipping, doHopeless),

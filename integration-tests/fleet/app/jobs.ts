@@ -1,4 +1,4 @@
-import { defineJob, fixed } from '@errand/core'
+import { defineJob, defineLimit, fixed } from '@errand/core'
 import { z } from 'zod'
 
 const again = { attempts: 10, backoff: fixed('20ms') }
@@ -96,6 +96,15 @@ export const heldOnce = defineJob({
   onCrash: 'fail',
   retry: { attempts: 1 },
   timeout: '2m',
+})
+
+/** As `held`, two at a time in the whole fleet. */
+export const capped = defineJob({
+  ...tough,
+  name: 'fleet.capped',
+  payload: z.object({ gate: z.string() }),
+  timeout: '2m',
+  limit: defineLimit({ name: 'fleet.cap', concurrency: 2 }),
 })
 
 /** Fails for good at the head of its ordering key. */
