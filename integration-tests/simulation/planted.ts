@@ -425,8 +425,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A key that is closed lets jobs go.',
     ['limit'],
     'core/src/engine/admit.ts',
-    'if (closed && closed.until > now) return',
-    'if (closed && key === undefined && closed.until > now) return',
+    'const closedUntil = closed && closed.until > now ?',
+    'const closedUntil = closed && key === undefined && closed.until > now ?',
   ),
   bug(
     'full-key-forgotten',

@@ -1,5 +1,5 @@
 import type { QueueName } from '../job/ticket.ts'
-import type { LimitPlace, LimitValues } from '../ports/limits.ts'
+import type { LimitPlace, LimitValues, Rate } from '../ports/limits.ts'
 import { withRow } from './damaged-row.ts'
 import { move, readyFrom } from './moves.ts'
 import { listPaused } from './places.ts'
@@ -18,10 +18,16 @@ interface Place {
   readonly key?: string | undefined
 }
 
-/** What may be let go, and when it may be more; undefined: as soon as one of its jobs has ended. */
+/** What a limit, or a key, has left. It is counted once, before its jobs go. */
 interface Room {
-  readonly jobs: number
-  readonly moreAt: number | undefined
+  /** Ms since the epoch. Undefined: it is open. */
+  readonly closedUntil: number | undefined
+  /** Jobs that are ready or running. Undefined: they were not counted. */
+  readonly held: number | undefined
+  readonly places: number
+  readonly tokens: number
+  /** How many may be let go before those that were have started. */
+  readonly starts: number
 }
 
 /**
@@ -143,7 +149,8 @@ function admitOf(
   const limit: LimitRow = { ...before, admitAt: undefined }
   const admitted: JobRow[] = []
   const paused = listPaused(store)
-  let free = Math.min(findRoom(store, now, limit).jobs, mostAdmitted)
+  const room = findRoom(store, now, limit)
+  let free = Math.min(countRoom(room, 0), mostAdmitted)
   while (free > 0) {
     const keys = store.waitingKeys(name, mostKeys)
     if (keys.length === 0) break
@@ -157,7 +164,8 @@ function admitOf(
     }
   }
   if (rate && admitted.length > 0) limit.tat = takeTokens(rate, limit.tat, now, admitted.length)
-  if (free === 0 && store.waitingKeys(name, 1).length > 0) limit.admitAt = findRoom(store, now, limit).moreAt
+  if (free === 0 && store.waitingKeys(name, 1).length > 0)
+    limit.admitAt = findRoomAgain(room, admitted.length, now, rate, limit.tat)
   store.saveLimit(limit)
   return admitted
 }
@@ -174,8 +182,8 @@ function admitOfKey(
 ): JobRow[] {
   const { perKey, keyRate } = limit.values ?? {}
   const key = { ...before }
-  const room = (): Room => findRoom(store, now, { ...key, values: { total: perKey, rate: keyRate } })
-  const wanted = Math.min(most, room().jobs)
+  const room = findRoom(store, now, { ...key, values: { total: perKey, rate: keyRate } })
+  const wanted = Math.min(most, countRoom(room, 0))
   const rows = wanted === 0 ? [] : store.atLimit(key, paused, wanted)
   for (const row of rows) {
     withRow(store, row.id, () => {
@@ -188,34 +196,30 @@ function admitOfKey(
     key.turn = limit.turn
     if (keyRate) key.tat = takeTokens(keyRate, key.tat, now, rows.length)
   }
-  const { jobs, moreAt } = room()
-  key.waits = rows.length === wanted && jobs > 0
-  key.admitAt = key.waits
-    ? undefined
-    : rows.length < wanted
-      ? paused.length > 0
-        ? now + lookAgainMs
-        : undefined
-      : moreAt
-  saveKey(store, now, key)
+  const isThrough = rows.length < wanted
+  key.waits = !isThrough && countRoom(room, rows.length) > 0
+  if (key.waits) key.admitAt = undefined
+  else if (isThrough) key.admitAt = paused.length > 0 ? now + lookAgainMs : undefined
+  else key.admitAt = findRoomAgain(room, rows.length, now, keyRate, key.tat)
+  saveKey(store, now, key, room.held === undefined ? undefined : room.held + rows.length)
   return rows
 }
 
 /** A key that has no job, and whose tokens are all there, is forgotten. */
-function saveKey(store: JobStore, now: number, key: LimitKeyRow): void {
+function saveKey(store: JobStore, now: number, key: LimitKeyRow, held: number | undefined): void {
   const keptUntil = Math.max(key.tat ?? 0, key.closed?.until ?? 0)
   const isIdle = !key.waits && key.admitAt === undefined
   if (isIdle && keptUntil > now) store.saveLimitKey({ ...key, admitAt: keptUntil })
-  else if (isIdle && !hasHeld(store, key)) store.removeLimitKey(key)
+  else if (isIdle && (held ?? countHeld(store, key)) === 0) store.removeLimitKey(key)
   else store.saveLimitKey(key)
 }
 
-function hasHeld(store: JobStore, { name, key }: LimitPlace): boolean {
+function countHeld(store: JobStore, { name, key }: LimitPlace): number {
   const { ready, running } = store.heldOf(name, key)
-  return ready + running > 0
+  return ready + running
 }
 
-/** The room of a limit, or of a key with its own values. */
+/** Counts the room of a limit, or of a key with its own values. */
 function findRoom(
   store: JobStore,
   now: number,
@@ -227,16 +231,34 @@ function findRoom(
     closed,
   }: Pick<LimitRow, 'name' | 'values' | 'tat' | 'closed'> & { readonly key?: string },
 ): Room {
-  if (closed && closed.until > now) return { jobs: 0, moreAt: closed.until }
+  const closedUntil = closed && closed.until > now ? closed.until : undefined
   const { total, rate } = values ?? {}
-  if (total === undefined && !rate) return { jobs: Infinity, moreAt: now }
+  if (closedUntil !== undefined || (total === undefined && !rate))
+    return { closedUntil, held: undefined, places: Infinity, tokens: Infinity, starts: Infinity }
   const { ready, running } = store.heldOf(name, key)
   const places = (total ?? Infinity) - ready - running
   const tokens = rate ? countTokens(rate, tat, now) : Infinity
   // Those that were let go and have not started: an outage must not pile them up.
   const starts = rate ? rate.burst - ready : Infinity
-  const jobs = Math.max(0, Math.min(places, tokens, starts))
-  if (jobs > 0) return { jobs, moreAt: now }
-  if (places <= 0) return { jobs, moreAt: undefined }
-  return { jobs, moreAt: rate && tokens <= 0 ? nextTokens(rate, tat ?? now) : now + lookAgainMs }
+  return { closedUntil, held: ready + running, places, tokens, starts }
+}
+
+/** How many more jobs may go when so many have gone. */
+function countRoom({ closedUntil, places, tokens, starts }: Room, gone: number): number {
+  return closedUntil === undefined ? Math.max(0, Math.min(places, tokens, starts) - gone) : 0
+}
+
+/** When there may be room again; undefined: as soon as one of its jobs has ended. @param tat after so many have gone */
+function findRoomAgain(
+  room: Room,
+  gone: number,
+  now: number,
+  rate: Rate | undefined,
+  tat: number | undefined,
+): number | undefined {
+  const { closedUntil, places, tokens } = room
+  if (closedUntil !== undefined) return closedUntil
+  if (countRoom(room, gone) > 0) return now
+  if (places <= gone) return undefined
+  return rate && tokens <= gone ? nextTokens(rate, tat ?? now) : now + lookAgainMs
 }
