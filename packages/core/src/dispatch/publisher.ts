@@ -171,6 +171,14 @@ export async function publishWithin(
   await inTime(answered, waitMs, clock, () => undefined)
 }
 
+/** Wakes workers for jobs that the log has made ready, and publishes their tickets. Nobody waits for it. */
+export function publishAndWake(log: JobLog, publisher: Publisher, tickets: readonly Ticket[]): void {
+  if (tickets.length === 0) return
+  // Waiters also poll.
+  void log.notify(['events', ...listQueueTopics(tickets)]).catch(() => undefined)
+  void publisher.publish(tickets, true)
+}
+
 export function listQueueTopics(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
   return [...new Set(jobs.map(({ queue }) => queue))].map((queue): Topic => `queue:${queue}`)
 }

@@ -1,5 +1,5 @@
-import { publishAdmitted } from './publish-admitted.ts'
 import type { ResolvedLimit } from '../define/limit.ts'
+import { publishAndWake } from '../dispatch/publisher.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import { isSameJson } from '../json.ts'
 import type { Logger } from '../logging.ts'
@@ -65,7 +65,7 @@ export class LimitDeclarations {
       [...limits.values()].map((limit) => this.#change(limit, records.get(limit.name))),
     )
     const made = changes.filter((change) => change !== undefined)
-    if (made.length > 0) publishAdmitted(log, publisher, (await log.saveLimits(made)).tickets)
+    if (made.length > 0) publishAndWake(log, publisher, (await log.saveLimits(made)).tickets)
   }
 
   async #change(

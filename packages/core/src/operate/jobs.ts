@@ -1,4 +1,3 @@
-import { publishWithin } from '../dispatch/publisher.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
@@ -16,6 +15,7 @@ import { jobDetails } from './job-details.ts'
 import type { JobDetails } from './job-details.ts'
 import { toChange } from './job-edit.ts'
 import type { JobEdit } from './job-edit.ts'
+import { publishTickets } from './publish-tickets.ts'
 
 /** Who does it, and why. The job's history records both. */
 export interface By {
@@ -96,14 +96,9 @@ const mostListed = 1_000_000
 const mostCollected = 10_000
 
 export function createJobs(deps: OperateDeps): Jobs {
-  const { codec, settings, clock } = deps
+  const { codec, settings } = deps
 
-  async function publish(tickets: readonly Ticket[]): Promise<void> {
-    const { log, publisher, route } = await deps.connected()
-    route.look()
-    void log.notify(['events']).catch(() => undefined)
-    await publishWithin(publisher, tickets, settings.publishWaitMs, clock)
-  }
+  const publish = (tickets: readonly Ticket[]): Promise<void> => publishTickets(deps, tickets)
 
   return {
     async get(id) {

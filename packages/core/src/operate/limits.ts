@@ -1,7 +1,6 @@
 import { limitOptionNames, resolveValues } from '../define/limit.ts'
 import type { RateOptions } from '../define/limit.ts'
 import { checkKey } from '../dispatch/keys.ts'
-import { publishWithin } from '../dispatch/publisher.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
@@ -15,6 +14,7 @@ import type { Note } from '../ports/operations.ts'
 import type { OperateDeps } from './connection.ts'
 import { noteFrom } from './filter.ts'
 import type { By } from './jobs.ts'
+import { publishTickets } from './publish-tickets.ts'
 
 /** Until when a limit or key is closed, and who has closed it. */
 export interface ClosedInfo {
@@ -111,12 +111,9 @@ const mostKeys = 10_000
 const mostTries = 20
 
 export function createLimits(deps: OperateDeps): Limits {
+  /** Where nothing may go, the driver need not be loaded. */
   async function publish(tickets: readonly Ticket[]): Promise<void> {
-    if (tickets.length === 0) return
-    const { log, publisher, route } = await deps.connected()
-    route.look()
-    void log.notify(['events']).catch(() => undefined)
-    await publishWithin(publisher, tickets, deps.settings.publishWaitMs, deps.clock)
+    if (tickets.length > 0) await publishTickets(deps, tickets)
   }
 
   /** Reads and writes it until nobody else was faster. */
@@ -140,10 +137,11 @@ export function createLimits(deps: OperateDeps): Limits {
   }
 
   async function closeFor(name: string, key: string | undefined, forMs: number, note: Note): Promise<void> {
-    const { limits } = await (await deps.connectedLog()).readLimits([checkLimitName(name)])
+    const log = await deps.connectedLog()
+    const { limits } = await log.readLimits([checkLimitName(name)])
     if (!limits[0]) throw notFound(name)
     const target = { name, key: key === undefined ? undefined : checkKey('key', key) }
-    const { tickets } = await (await deps.connectedLog()).closeLimit(target, forMs, note)
+    const { tickets } = await log.closeLimit(target, forMs, note)
     if (key === undefined && readLimitBody(limits[0]))
       await change(name, (body, at) =>
         addLimitAct(body, { what: forMs === 0 ? 'opened' : 'closed', ...note, at }),

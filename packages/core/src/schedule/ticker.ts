@@ -4,7 +4,7 @@ import { resolvedJob } from '../define/job.ts'
 import type { AnyJob } from '../define/job.ts'
 import type { ResolvedSchedule, Tick } from '../define/schedule.ts'
 import { prepare } from '../dispatch/prepare.ts'
-import { listQueueTopics } from '../dispatch/publisher.ts'
+import { publishAndWake } from '../dispatch/publisher.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import { crypto } from '../crypto.ts'
 import { ErrandError, isErrandError, toError } from '../errors.ts'
@@ -168,11 +168,7 @@ export class Ticker {
     const tickets = saved.flatMap(({ appended }) =>
       appended?.status === 'added' && appended.ticket ? [appended.ticket] : [],
     )
-    if (tickets.length > 0) {
-      // Waiters also poll.
-      void log.notify(['events', ...listQueueTopics(tickets)]).catch(() => undefined)
-      void publisher.publish(tickets, true)
-    }
+    publishAndWake(log, publisher, tickets)
     const times = changes.flatMap(({ to }, index) =>
       saved[index]?.saved === true && to?.dueAt !== undefined ? [to.dueAt] : [],
     )
