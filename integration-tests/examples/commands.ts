@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { expect } from 'vitest'
 
 export const examples = fileURLToPath(new URL('../../examples', import.meta.url))
 
@@ -82,6 +83,16 @@ export function node(
       await ended
     },
   }
+}
+
+/** Runs a command that ends well, and returns what it printed. */
+export async function runToEnd(
+  args: readonly string[],
+  options: Parameters<typeof node>[1],
+): Promise<string> {
+  await using command = node(args, options)
+  expect(await command.exitCode, command.output()).toBe(0)
+  return command.stdout()
 }
 
 export function isAlive(pid: number): boolean {

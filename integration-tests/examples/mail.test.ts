@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { until } from '@errand/testkit'
 import { describe, expect, test } from 'vitest'
 import { logs, makeLog } from '../fleet/shared.ts'
-import { errandCommand, examples, node } from './commands.ts'
+import { errandCommand, examples, node, runToEnd } from './commands.ts'
 
 const cwd = join(examples, 'mail')
 
@@ -17,11 +17,7 @@ describe.each(logs)('the example of a mail API with limits on %s', (name) => {
     const [, port] = await api.says(/listens on port (\d+)/)
     const url = `http://127.0.0.1:${port}`
     const env = { ERRAND_LOG: makeLog(name), ERRAND_LOG_LEVEL: 'warn', MAIL_API: url }
-    const run = async (args: readonly string[]): Promise<string> => {
-      await using command = node(args, { cwd, env })
-      expect(await command.exitCode, command.output()).toBe(0)
-      return command.stdout()
-    }
+    const run = (args: readonly string[]): Promise<string> => runToEnd(args, { cwd, env })
     const seen = async (): Promise<Seen> => (await (await fetch(url)).json()) as Seen
     await run([errandCommand, 'migrate'])
     await run(['app.ts', 'acme', '30'])

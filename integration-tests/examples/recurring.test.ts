@@ -2,18 +2,14 @@ import { join } from 'node:path'
 import { until } from '@errand/testkit'
 import { describe, expect, test } from 'vitest'
 import { logs, makeLog } from '../fleet/shared.ts'
-import { errandCommand, examples, node } from './commands.ts'
+import { errandCommand, examples, node, runToEnd } from './commands.ts'
 
 const cwd = join(examples, 'recurring')
 
 describe.each(logs)('the example of recurring work on %s', (name) => {
   test('does what its README says: two workers, two tenants, one job for each tick', async () => {
     const env = { ERRAND_LOG: makeLog(name), ERRAND_LOG_LEVEL: 'warn' }
-    const run = async (args: readonly string[]): Promise<string> => {
-      await using command = node(args, { cwd, env })
-      expect(await command.exitCode, command.output()).toBe(0)
-      return command.stdout()
-    }
+    const run = (args: readonly string[]): Promise<string> => runToEnd(args, { cwd, env })
     await run([errandCommand, 'migrate'])
     await using one = node([errandCommand, 'work'], { cwd, env })
     await using two = node([errandCommand, 'work'], { cwd, env })

@@ -3,18 +3,14 @@ import { until } from '@errand/testkit'
 import { describe, expect, test } from 'vitest'
 import { lasts } from '../fleet/looks.ts'
 import { logs, makeLog } from '../fleet/shared.ts'
-import { errandCommand, examples, node } from './commands.ts'
+import { errandCommand, examples, node, runToEnd } from './commands.ts'
 
 const cwd = join(examples, 'search')
 
 describe.each(logs)('the example of a search index on %s', (name) => {
   test('does what its README says: five edits are indexed once, and a small tenant goes second', async () => {
     const env = { ERRAND_LOG: makeLog(name), ERRAND_LOG_LEVEL: 'warn' }
-    const run = async (args: readonly string[]): Promise<string> => {
-      await using command = node(args, { cwd, env })
-      expect(await command.exitCode, command.output()).toBe(0)
-      return command.stdout()
-    }
+    const run = (args: readonly string[]): Promise<string> => runToEnd(args, { cwd, env })
     await run([errandCommand, 'migrate'])
     expect(await run(['app.ts', 'edit', 'acme', 'notes'])).toMatch(
       /version 1 of notes: added\n(version \d of notes: replaced\n){4}/,
