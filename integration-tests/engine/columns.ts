@@ -46,6 +46,7 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     uniqueKey: job['unique_key'] ?? undefined,
     uniqueUntil: job['unique_mode'] === uniqueCode.untilStarted ? 'started' : 'finished',
     uniqueForMs: job['unique_for_ms'] ?? undefined,
+    flow: job['flow'] ?? undefined,
     shareKey: job['share'] ?? undefined,
     turn: live?.['turn'] ?? undefined,
     tags: job['tags'] ?? [],

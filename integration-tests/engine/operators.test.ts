@@ -142,7 +142,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
         claims.map((claim) => settlement(claim, oneOf(ends))),
         worker,
       )
-      if (recorded(settled).some(({ keyPending }) => keyPending)) await log.passKeys(100)
+      if (recorded(settled).some(({ pending }) => pending)) await log.passNotes(100)
       await log.sweep({ limit: 100, republish: false, queues: [], skipQueues: [] })
     }
     const startWorker = async (): Promise<WorkerRef> => {
@@ -164,7 +164,7 @@ describe.skipIf(url === undefined)("operators' calls on PostgreSQL, by the rules
       await runSome(last, [outcomes.succeed()])
       return (await log.unfinished(ids)).length === 0
     })
-    await until(async () => (await log.passKeys(100)).length === 0)
+    await until(async () => (await log.passNotes(100)).length === 0)
     expect(await sql('select queue, key from errand.keys')).toEqual([])
     expect(await sql('select id, state from errand.live')).toEqual([])
     expect(await sql('select name, key from errand.unique_keys where free_at is null')).toEqual([])

@@ -48,7 +48,7 @@ async function lineGoesOn(stage: Stage, honest: readonly NewJob[]): Promise<void
       if (!wanted.delete(id)) continue
       expect(answers[index]).toMatchObject({ result: 'settled', state: 'succeeded' })
     }
-    await log.passKeys(100)
+    await log.passNotes(100)
   }
   await log.list({}, { limit: 50 })
   await log.queues()

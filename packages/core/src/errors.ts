@@ -5,6 +5,8 @@ import { isError, listCauses, read } from './failure/thrown.ts'
 export const errorCodes = {
   E_BATCH_REFUSED:
     'One request of a dispatchMany was refused, so none was stored; `requests` says which and why.',
+  E_CALL_DEADLOCK: 'A job called one that would have to wait for its caller.',
+  E_CALL_FAILED: 'A job that a handler called has failed or was cancelled; its error is the cause.',
   E_CANCELLED: 'The job was cancelled.',
   E_CLAIM_LOST:
     'The log has granted this job to another run, or taken it back; the result of this run does not count.',
@@ -20,6 +22,11 @@ export const errorCodes = {
   E_DUPLICATE_JOB: 'Two job definitions, or two handlers, have one name.',
   E_DURATION: 'Not a duration, or a negative one.',
   E_FAKE: 'fakeErrand was used wrongly: twice on one instance, or after its scope had ended.',
+  E_FLOW_DEPTH: 'Flows are nested more than 8 deep.',
+  E_FLOW_DUPLICATE:
+    'Members of a flow are duplicates of live jobs, so none of the flow was stored; `ids` are those jobs.',
+  E_FLOW_ENDED: 'The flow has ended, is being cancelled, or is not there, so nothing can be added to it.',
+  E_FLOW_TOO_LARGE: 'The flow has more jobs than one commit may store; let a first member add the rest.',
   E_HOOK_TIMEOUT: 'A hook took longer than its deadline.',
   E_ID: 'A job id is not a UUID.',
   E_KEY:
@@ -33,7 +40,12 @@ export const errorCodes = {
   E_LOST:
     'A run ended without an outcome: its worker was killed or lost its lease, or the run passed its deadline.',
   E_MISSING_LOG: 'No job log is configured and NODE_ENV is production.',
+  E_MESSAGE:
+    'A message cannot be sent: the job has ended or is not there, or has too many that nobody has read.',
   E_NAME: 'A name is empty or malformed.',
+  E_NEED_CYCLE: 'A job needs itself, also by way of others.',
+  E_NEED_LIMIT: 'A job has more than 1,000 needs; let it need a batch.',
+  E_NEED_UNKNOWN: 'The log has no job or flow with the id that a job needs.',
   E_NOT_FOUND: 'There is no such job, queue or worker.',
   E_NOT_ALLOWED: "The job's state or key does not allow this.",
   E_OPTION: 'An option is unknown, or its value is wrong.',
@@ -51,6 +63,11 @@ export const errorCodes = {
   E_RIGHTS: 'The database user of the job log lacks a right; the message names it.',
   E_SCHEDULE: 'A schedule has times that cannot be read, or that never come.',
   E_SHUTDOWN: 'The worker is stopping.',
+  E_STEP_LIMIT: 'A job has more steps, waits or text than it may remember.',
+  E_STEP_NAME: 'The name of a step is malformed, or stands twice in one run.',
+  E_STEP_NESTED: 'A step or a wait was begun inside a step.',
+  E_STEP_RESULT: 'The stored result of a step does not fit here, or cannot be stored.',
+  E_STEP_TOO_LARGE: 'The result of a step is larger than 64 KiB.',
   E_TIMEOUT: 'The run took longer than its timeout.',
   E_TRANSACTION: 'The value given as `tx` is not a transaction that Errand knows, or is a pool.',
   E_TYPESCRIPT: 'The file uses TypeScript that Node cannot strip, and the project has no tsx.',

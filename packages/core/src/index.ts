@@ -49,6 +49,7 @@ export type { Finding } from './doctor/finding.ts'
 export type { Unreadable } from './operate/decode.ts'
 export type { JobDetails } from './operate/job-details.ts'
 export type { EventBase, JobEvent } from './operate/job-event.ts'
+export type { FlowCounts, FlowState } from './job/flow.ts'
 export type { JobEdit } from './operate/job-edit.ts'
 export type { Batched, BlockedKey, By, JobList, Jobs } from './operate/jobs.ts'
 export type {

@@ -101,6 +101,13 @@ export type {
   LimitValues,
   Rate,
 } from './ports/limits.ts'
+export type { FlowFilter, FlowMember, FlowRecord, Flows, MemberEnd, NeedRecord } from './ports/flows.ts'
+export type { Memory, Remembered, Sent } from './ports/memory.ts'
+export type { FlowCounts, FlowState, NewFlow } from './job/flow.ts'
+export { longestMemory, longestStepResult, mostSteps, mostUnread, mostWaits } from './job/memory.ts'
+export type { NewMessage, NewStep, NewWait, StoredStep, UnreadMessage } from './job/memory.ts'
+export { mostNeeds } from './job/need.ts'
+export type { CancelCause, NeedMode, NewNeed } from './job/need.ts'
 export type {
   KnownSchedules,
   ScheduleChange,

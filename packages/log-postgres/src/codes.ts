@@ -10,6 +10,7 @@ export const stateCode: Readonly<Record<JobState, number>> = {
   succeeded: 5,
   failed: 6,
   cancelled: 7,
+  suspended: 8,
 }
 
 /** How types of events are stored. A number is never used again. */
@@ -31,6 +32,13 @@ export const eventCode: Readonly<Record<EventType, number>> = {
   changed: 15,
   skipped: 16,
   replayed: 17,
+  suspended: 18,
+  resumed: 19,
+  received: 20,
+  flow_dispatched: 21,
+  flow_cancel_requested: 22,
+  flow_ended: 23,
+  flow_replayed: 24,
 }
 
 /** What a settlement asks for, as a number. */
@@ -44,6 +52,7 @@ export const settleCode = {
   releaseBegun: 7,
   cancel: 8,
   completed: 9,
+  suspend: 10,
 } as const
 
 /** How a unique key is held. */

@@ -65,6 +65,8 @@ function toParts(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>)
         body: outcome.error,
         extra: jsonMembers({ why: outcome.why }),
       }
+    case 'suspend':
+      throw new RangeError('not built yet')
     default:
       return outcome satisfies never
   }

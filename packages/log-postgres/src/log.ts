@@ -8,6 +8,8 @@ import { Database } from './database.ts'
 import { debounce } from './debounce.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
+import { flows } from './flows.ts'
+import { memory } from './memory.ts'
 import { Limits } from './limits.ts'
 import { Listener } from './listener.ts'
 import { inspect, migrate } from './migrate.ts'
@@ -112,7 +114,7 @@ export function openPostgresLog(
         return { settled, claims: await taking.elsewhere(taken) }
       }),
     complete: (fence, result, by, tx) => connected(() => settler.complete(fence, result, by, tx)),
-    passKeys: (limit) => connected(() => sweeps.passKeys(limit)),
+    passNotes: (limit) => connected(() => sweeps.passNotes(limit)),
     beat: (by, report) => connected(() => beats.beat(by, report)),
     served: () => connected(() => beats.served()),
     leave: (by) => connected(() => beats.leave(by)),
@@ -139,6 +141,9 @@ export function openPostgresLog(
     saveLimits: (changes) => connected(() => limits.save(changes)),
     readLimitKeys: (name, given) => connected(() => limits.readKeys(name, given)),
     closeLimit: (target, forMs, note) => connected(() => limits.close(target, forMs, note)),
+
+    ...flows(database),
+    ...memory(database),
 
     readSchedules: (names, tx) => connected(() => schedules.read(names, tx)),
     saveSchedules: (changes, tx) => connected(() => schedules.save(changes, tx)),

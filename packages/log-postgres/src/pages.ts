@@ -92,6 +92,7 @@ export function pageOf(
       ),
     scheduled: () => held('scheduled'),
     blocked: () => held('blocked'),
+    suspended: () => held('suspended'),
     // Those that hold a key have a row in `live`.
     failed: () => `${held('failed')} union all ${ended()}`,
     cancelled: ended,

@@ -231,6 +231,8 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     uniqueKey: maybe(uniqueKey),
     shareKey: maybe(shareKey),
     limit: typeof lim === 'string' ? { name: lim, key: limitKey ?? '', waits: atLimit === 't' } : undefined,
+    flow: undefined,
+    waitsForNeeds: false,
     progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
     result: now === 'succeeded' ? findBody([eventCode.succeeded]) : undefined,
     error: now === 'succeeded' ? undefined : findBody(errors),

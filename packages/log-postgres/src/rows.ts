@@ -154,6 +154,9 @@ class ClaimRow implements Claim {
   get crashes(): number {
     return number(this.row[this.at + claimed.crashes])
   }
+  get flow(): string | undefined {
+    return undefined
+  }
   get replays(): number {
     return number(this.row[this.at + claimed.replays])
   }

@@ -60,7 +60,7 @@ export class SettledFacts {
       event: 'fenced',
       state: 'failed',
       tickets: [],
-      keyPending: false,
+      pending: false,
     }
   }
 
@@ -77,7 +77,7 @@ export class SettledFacts {
       state: fact.state,
       runAt: fact.runAt,
       tickets: this.#tickets.get(id) ?? noTickets,
-      keyPending: this.#pending.has(id),
+      pending: this.#pending.has(id),
     }
   }
 

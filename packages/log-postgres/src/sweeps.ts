@@ -27,7 +27,7 @@ const nothing: SweepReport = {
   nextDueInMs: undefined,
 }
 
-/** What relays do: `sweep`, `published`, `expedite` and `passKeys` of the port. */
+/** What relays do: `sweep`, `published`, `expedite` and `passNotes` of the port. */
 export class Sweeps {
   readonly #database: Database
   readonly #logger: Logger
@@ -94,7 +94,7 @@ export class Sweeps {
     return { jobs, more: jobs === limit }
   }
 
-  async passKeys(limit: number): Promise<readonly Ticket[]> {
+  async passNotes(limit: number): Promise<readonly Ticket[]> {
     const { schema } = this.#database
     const rows = await this.#despiteData(limit, () =>
       this.#database.query(

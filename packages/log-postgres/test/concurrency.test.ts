@@ -97,7 +97,7 @@ describeOnPostgres('many connections at once', ({ stage, log }) => {
     expect(rows[0]?.answer.split('\n').map((line) => line.split('\t')[0])).toEqual(['settled', 'pending'])
     await client.query('commit')
 
-    expect((await log.passKeys(10)).map(({ id }) => id)).toEqual([next!.id])
+    expect((await log.passNotes(10)).map(({ id }) => id)).toEqual([next!.id])
     expect((await log.take(['late'], 9, by, randomUUID())).map(({ id }) => id).toSorted()).toEqual(
       [next!.id, plain!.id].toSorted(),
     )
@@ -281,7 +281,7 @@ describeOnPostgres('many connections at once', ({ stage, log }) => {
               ),
             )
             left -= claims.length
-            if (settled.some(({ keyPending }) => keyPending)) await each.passKeys(100)
+            if (settled.some(({ pending }) => pending)) await each.passNotes(100)
             return left === 0
           },
           { withinMs: 20_000 },

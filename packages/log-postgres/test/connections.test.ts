@@ -77,7 +77,7 @@ describe.skipIf(url === undefined)('lost connections', () => {
         expect(result).not.toBe('claim-lost')
         done.add(id)
       }
-      await insist(() => log.passKeys(100))
+      await insist(() => log.passNotes(100))
     }
     await dispatching
     kills.abort()

@@ -65,7 +65,7 @@ describeOnPostgres('limits under many transactions at a time', ({ stage, log }) 
     }
     const sweeper = async (own: JobLog): Promise<void> => {
       while (!over.signal.aborted) {
-        await own.passKeys(100)
+        await own.passNotes(100)
         await own.sweep({ limit: 100, republish: false, queues: ['q'], skipQueues: [] })
         await sleep(10)
       }
@@ -114,7 +114,7 @@ describeOnPostgres('limits under many transactions at a time', ({ stage, log }) 
     expect(most.looks).toBeGreaterThan(50)
     expect(most).toMatchObject({ all: total, key: perKey })
     // The last ones to end may have left notes.
-    await log.passKeys(1_000)
+    await log.passNotes(1_000)
     expect(await stage.sql('select * from errand.limit_notes')).toEqual([])
     expect(await stage.sql('select name, key, waits from errand.limit_keys')).toEqual([])
   })

@@ -76,7 +76,16 @@ describeOnPostgres('with a hundred thousand jobs in each of three states', ({ st
 
   /** A job with as many matching ones before it as behind it. */
   async function middle({ state, queue }: JobFilter): Promise<string | undefined> {
-    const code = { ready: 3, running: 4, scheduled: 1, blocked: 2, failed: 6, cancelled: 7, succeeded: 5 }
+    const code = {
+      ready: 3,
+      running: 4,
+      scheduled: 1,
+      blocked: 2,
+      failed: 6,
+      cancelled: 7,
+      succeeded: 5,
+      suspended: 8,
+    }
     const which = state === undefined ? 'true' : `coalesce(l.state, x.state) = ${code[state]}`
     const rows = await stage.sql(
       `select j.id from errand.jobs j left join errand.live l on l.id = j.id left join errand.ended x on x.id = j.id

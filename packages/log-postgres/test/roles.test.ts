@@ -87,7 +87,7 @@ const calls: readonly (readonly [
     ['worker'],
     async ({ log, me, claimed, begin }) => log.complete(await claimed(), undefined, me, await begin()),
   ],
-  ['pass keys', ['worker'], ({ log }) => log.passKeys(10)],
+  ['pass notes', ['worker'], ({ log }) => log.passNotes(10)],
   ['sweep', ['worker'], ({ log }) => log.sweep({ limit: 10, republish: true, queues: [], skipQueues: [] })],
   ['note what was published', ['worker', 'operator'], ({ log }) => log.published([newTicket()])],
   ['expedite', ['worker', 'operator'], ({ log }) => log.expedite(['default'], { limit: 10 })],

@@ -66,6 +66,7 @@ function checkedJobRow(row: Row): JobRow {
     tags: list(row.tags),
     dispatchedAt: count(row.dispatched_at),
     expiresAt: optionalCount(row.expires_at),
+    flow: undefined,
     limit: row.limit_name == null ? undefined : { name: text(row.limit_name), key: text(row.limit_key) },
     atLimit: row.at_limit === 1,
     maxAttempts: count(row.max_attempts),

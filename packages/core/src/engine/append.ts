@@ -98,6 +98,7 @@ function newRow(job: NewJob, now: number): Omit<JobRow, 'sequence'> {
     dispatchedAt: now,
     expiresAt: job.expiresMs === undefined ? undefined : now + job.expiresMs,
     limit: job.limit,
+    flow: job.flow,
     atLimit: false,
     queue: job.queue,
     lane: job.lane,

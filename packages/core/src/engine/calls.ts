@@ -96,7 +96,7 @@ export const calls = {
     ],
     locks: ending,
   }),
-  passKeys: (limit: number): Call => ({
+  passNotes: (limit: number): Call => ({
     asks: () => [
       ['notes', limit],
       ['limitNotes', limit],

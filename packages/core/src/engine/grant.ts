@@ -182,5 +182,6 @@ function toClaim(store: JobStore, now: number, row: JobRow): Claim {
     expiresInMs: row.expiresAt === undefined ? undefined : row.expiresAt - now,
     parkedForMs: row.parkedSince === undefined ? undefined : now - row.parkedSince,
     replays: row.replays,
+    flow: row.flow,
   }
 }

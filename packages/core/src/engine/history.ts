@@ -118,6 +118,8 @@ function toRecord(store: JobStore, row: JobRow): JobRecord {
     uniqueKey: row.uniqueKey,
     shareKey: row.shareKey,
     limit: row.limit && { ...row.limit, waits: row.atLimit },
+    flow: row.flow,
+    waitsForNeeds: false,
     progress: row.progress === undefined ? undefined : { value: row.progress, message: row.progressMessage },
     result,
     error,

@@ -11,8 +11,10 @@ import type { Call } from './calls.ts'
 import { DamagedRow } from './damaged-row.ts'
 import { debounce } from './debounce.ts'
 import { claim, leaseholder, take } from './grant.ts'
+import { flowCalls } from './flow-calls.ts'
 import * as history from './history.ts'
 import * as limits from './limits.ts'
+import { memoryCalls } from './memory-calls.ts'
 import { passNotes } from './notes.ts'
 import { toTicket } from './moves.ts'
 import * as operate from './operate.ts'
@@ -115,10 +117,10 @@ export function engineLog(given: EngineHost): JobLog {
       ),
     complete: (fence, result, by, tx) =>
       host.inside(tx, (store, now) => complete(store, now, fence, result, by), calls.settle([fence])),
-    passKeys: (limit) =>
+    passNotes: (limit) =>
       host.write(
         (store, now) => passNotes(store, now, limit).map((row) => toTicket(store, row)),
-        calls.passKeys(limit),
+        calls.passNotes(limit),
       ),
 
     beat: (by, report) => host.write((store, now) => beat(store, now, by, report), calls.beat(by, report)),
@@ -150,6 +152,9 @@ export function engineLog(given: EngineHost): JobLog {
       const call = calls.saveSchedules(changes)
       return tx ? host.inside(tx, rules, call) : host.write(rules, call)
     },
+
+    ...flowCalls(host),
+    ...memoryCalls(host),
 
     readLimits: (names) =>
       host.read((store, now) => limits.readLimits(store, now, names), calls.readLimits(names)),

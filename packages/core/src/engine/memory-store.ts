@@ -255,7 +255,7 @@ export class MemoryStore implements JobStore {
   counts(): ReadonlyMap<QueueName, QueueCounts> {
     const counts = new Map<QueueName, QueueCounts>()
     for (const { queue, state } of this.#live.values()) {
-      if (isFinal(state)) continue
+      if (isFinal(state) || state === 'suspended') continue
       const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
       count[state] += 1
       counts.set(queue, count)

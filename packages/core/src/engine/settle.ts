@@ -44,7 +44,7 @@ function letGo(
     return {
       ...answer,
       tickets: [...answer.tickets, ...next.map((row) => toTicket(store, row))],
-      keyPending: answer.keyPending || store.contention?.isLimitNoted(name) === true,
+      pending: answer.pending || store.contention?.isLimitNoted(name) === true,
     }
   })
 }
@@ -89,7 +89,7 @@ function settleOne(
   const { id, run } = settlement
   const row = store.row(id)
   if (!row)
-    return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], keyPending: false }
+    return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], pending: false }
   if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
 
   const outcome = storableOutcome(settlement.outcome)
@@ -102,8 +102,8 @@ function settleOne(
   if (row.limit && row.state !== 'ready') left.push(row)
   const event = findLastEvent(row, outcome)
   const key = toQueueKey(row)
-  const keyPending = key !== undefined && store.contention?.isNoted(key) === true
-  return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, keyPending }
+  const pending = key !== undefined && store.contention?.isNoted(key) === true
+  return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, pending }
 }
 
 function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {
@@ -184,6 +184,8 @@ function end(
       readyFrom(store, row, now)
       move(store, now, row, 'released', 'ready', { worker, data: { ...base, why: outcome.why } })
       return
+    case 'suspend':
+      throw new RangeError('not built yet')
     default:
       outcome satisfies never
   }
@@ -220,13 +222,13 @@ function refuse(store: JobStore, now: number, row: JobRow, settlement: Settlemen
       state: ending.state,
       runAt: ending.data.runAt,
       tickets: completed ? successors(store, row) : [],
-      keyPending: false,
+      pending: false,
     }
   }
   if (!events.some((event) => event.type === 'fenced' && event.data.fencedRun === run)) {
     move(store, now, row, 'fenced', row.state, { worker: by.id, data: { fencedRun: run } })
   }
-  return { id, run, result: 'claim-lost', event: 'fenced', state: row.state, tickets: [], keyPending: false }
+  return { id, run, result: 'claim-lost', event: 'fenced', state: row.state, tickets: [], pending: false }
 }
 
 /** The tickets after a completion: of the job that now holds the key, if it is ready. */

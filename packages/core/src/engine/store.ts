@@ -27,6 +27,8 @@ export interface JobRow extends StoredPolicy {
   readonly dispatchedAt: number
   readonly expiresAt: number | undefined
   readonly limit: LimitPlace | undefined
+  /** The flow that it is a member of. */
+  readonly flow: string | undefined
   /** Blocked because of its limit. */
   atLimit: boolean
   queue: QueueName

@@ -20,6 +20,8 @@ export interface Claim extends Fence, StoredPolicy {
   readonly parkedForMs: number | undefined
   /** How often the job was replayed after it had succeeded. A part of the idempotency key. */
   readonly replays: number
+  /** The flow that it is a member of. */
+  readonly flow: string | undefined
 }
 
 /** A worker process, as the log knows it. Its id is made at process start. The label is only for people. */

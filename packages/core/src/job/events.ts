@@ -1,4 +1,6 @@
 import type { Encoded } from '../ports/codec.ts'
+import type { FlowCounts } from './flow.ts'
+import type { CancelCause } from './need.ts'
 import type { FailureCause } from './outcome.ts'
 import type { ReleaseReason } from './release.ts'
 import type { StoredEventType, StoredState } from './state.ts'
@@ -38,7 +40,7 @@ export interface EventData {
   readonly reason?: string | undefined
   /** Who did it: an operator's name, as given. */
   readonly by?: string | undefined
-  readonly cause?: FailureCause | undefined
+  readonly cause?: FailureCause | CancelCause | undefined
   /** `released`: why. */
   readonly why?: ReleaseReason | undefined
   readonly progress?: number | undefined
@@ -49,6 +51,14 @@ export interface EventData {
   readonly limit?: string | undefined
   readonly limitKey?: string | undefined
   readonly parentId?: string | undefined
+  /** `dispatched`: the flow that it is a member of. */
+  readonly flow?: string | undefined
+  /** `dispatched`: the jobs and flows that it needs, the first 32. `cancelled` because of a need: that one. */
+  readonly needs?: readonly string[] | undefined
+  /** `suspended`: the names of its waits. `resumed`: of those that were over. `received`: that of the message. */
+  readonly waits?: readonly string[] | undefined
+  /** `flow_dispatched`, `flow_ended`: of its members. */
+  readonly counts?: FlowCounts | undefined
   /** `changed`: what was edited. */
   readonly changed?: readonly string[] | undefined
   /** `fenced`: the run that was refused. */

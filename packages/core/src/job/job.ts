@@ -1,6 +1,7 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { LimitPlace } from '../ports/limits.ts'
 import type { Lane } from './lane.ts'
+import type { NewNeed } from './need.ts'
 import type { QueueName } from './ticket.ts'
 
 export type OnCrash = 'retry' | 'fail'
@@ -51,6 +52,12 @@ export interface NewJob extends StoredPolicy {
   /** Retries end this long after the dispatch. */
   readonly expiresMs?: number | undefined
   readonly parentId?: string | undefined
+  /** The flow that it is a member of: one of the same call, or one that runs. */
+  readonly flow?: string | undefined
+  /** What must have ended before it may start; each is older than the job. At most 1,000. */
+  readonly needs?: readonly NewNeed[] | undefined
+  /** As a member: it does not count if it fails. */
+  readonly mayFail?: boolean | undefined
   /** How long after it became ready the job counts as overdue, if no ticket has fetched it. 0: publish at the next sweep. */
   readonly publishGraceMs: number
 }

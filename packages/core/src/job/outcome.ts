@@ -1,6 +1,7 @@
 import type { Encoded } from '../ports/codec.ts'
 import type { Fence } from './claim.ts'
 import type { ReleaseReason } from './release.ts'
+import type { NewWait } from './memory.ts'
 import type { StoredEventType, StoredState } from './state.ts'
 import type { Ticket } from './ticket.ts'
 
@@ -39,6 +40,16 @@ export type SettledOutcome =
       readonly why: ReleaseReason
       readonly error: Encoded
     }
+  /**
+   * The handler waits, and holds no slot meanwhile; the attempt does not count. The job goes on when the first of the waits is over.
+   * At most 100 waits.
+   */
+  | {
+      readonly kind: 'suspend'
+      readonly waits: readonly NewWait[]
+      /** The version of the handler's memory. */
+      readonly memoryVersion: number
+    }
   /** The handler completed the job in its own transaction. It has succeeded if the log has that, else it errored with this. */
   | { readonly kind: 'completed'; readonly error: Encoded; readonly retryInMs: number | undefined }
 
@@ -56,6 +67,6 @@ export type Settled = Fence & {
   readonly runAt?: number | undefined
   /** Successors that became ready, and the job itself if it became ready. */
   readonly tickets: readonly Ticket[]
-  /** The row of its key, or of its limit, was locked. `passKeys` passes it on a few milliseconds later, or the sweep does. */
-  readonly keyPending: boolean
+  /** A row of another job, key, limit or flow was locked. `passNotes` goes on a few milliseconds later, or the sweep does. */
+  readonly pending: boolean
 }

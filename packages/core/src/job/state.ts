@@ -4,6 +4,7 @@ export const jobStates = [
   'blocked',
   'ready',
   'running',
+  'suspended',
   'succeeded',
   'failed',
   'cancelled',
@@ -44,6 +45,13 @@ export type EventType =
   | 'changed'
   | 'skipped'
   | 'replayed'
+  | 'suspended'
+  | 'resumed'
+  | 'received'
+  | 'flow_dispatched'
+  | 'flow_cancel_requested'
+  | 'flow_ended'
+  | 'flow_replayed'
 
 /** A type of event as it is read: a newer build may have written one that this build does not know. */
 export type StoredEventType = EventType | 'unknown'
@@ -62,7 +70,7 @@ export interface Transition {
   readonly interim?: true
 }
 
-const live: readonly JobState[] = ['scheduled', 'blocked', 'ready', 'running']
+const live: readonly JobState[] = ['scheduled', 'blocked', 'ready', 'running', 'suspended']
 const waiting: readonly JobState[] = ['scheduled', 'blocked', 'ready']
 
 /** The life of a job. Docs, SQL checks, the history checker and the model test are derived from this table. */
@@ -84,6 +92,14 @@ export const transitions: Readonly<Record<EventType, Transition>> = {
   changed: { from: waiting, to: waiting },
   skipped: { from: ['failed'], to: 'same' },
   replayed: { from: finalStates, to: ['ready', 'blocked'] },
+  suspended: { from: ['running'], to: ['suspended'] },
+  resumed: { from: ['suspended'], to: ['ready', 'blocked'] },
+  received: { from: live, to: 'same' },
+  // Those of flows, under the id of the flow.
+  flow_dispatched: { from: [], to: ['running', 'succeeded'] },
+  flow_cancel_requested: { from: ['running'], to: 'same' },
+  flow_ended: { from: ['running'], to: finalStates },
+  flow_replayed: { from: finalStates, to: ['running'] },
 }
 
 export const eventTypes: readonly EventType[] = Object.keys(transitions) as EventType[]

@@ -2,6 +2,8 @@ import { unseal } from '../codec/sealed-text.ts'
 import type { Maybe } from '../define/handler.ts'
 import type { Failure } from '../failure/failure.ts'
 import type { EventRecord } from '../job/events.ts'
+import type { FlowCounts } from '../job/flow.ts'
+import type { CancelCause } from '../job/need.ts'
 import type { FailureCause } from '../job/outcome.ts'
 import type { ReleaseReason } from '../job/release.ts'
 import type { StoredState } from '../job/state.ts'
@@ -46,6 +48,10 @@ export type JobEvent = EventBase &
         readonly runAt: Date | undefined
         /** The job whose handler dispatched it. */
         readonly parentId: string | undefined
+        /** The flow that it is a member of. */
+        readonly flow: string | undefined
+        /** What it needs: ids of jobs and flows, the first 32. */
+        readonly needs: readonly string[]
       }
     | { readonly type: 'due' | 'unblocked' }
     /** A newer build wrote it, and this one does not know the type. */
@@ -85,7 +91,33 @@ export type JobEvent = EventBase &
         readonly fencedRun: number | undefined
       } & ByWorker)
     | { readonly type: 'failed'; readonly error: Failure; readonly cause: FailureCause | undefined }
-    | ({ readonly type: 'cancel_requested' | 'cancelled' | 'skipped' | 'replayed' } & ByOperator)
+    | ({ readonly type: 'cancel_requested' | 'skipped' | 'replayed' } & ByOperator)
+    | ({
+        readonly type: 'cancelled'
+        /** Undefined: somebody, or its handler, did it. */
+        readonly cause: CancelCause | undefined
+        /** The id of what it needed and did not get. */
+        readonly need: string | undefined
+      } & ByOperator)
+    | ({
+        readonly type: 'suspended'
+        /** The names of what it waits for. */
+        readonly waits: readonly string[]
+        /** When it goes on at the latest. */
+        readonly until: Date | undefined
+      } & ByWorker)
+    | {
+        readonly type: 'resumed'
+        /** The names of the waits that were over. */ readonly waits: readonly string[]
+      }
+    | {
+        readonly type: 'received'
+        /** The name of the message. */ readonly message: string
+        readonly by: string | undefined
+      }
+    /** Of a flow: `jobId` and `name` are the flow's, and `queue` is empty. */
+    | { readonly type: 'flow_dispatched' | 'flow_ended'; readonly counts: FlowCounts }
+    | ({ readonly type: 'flow_cancel_requested' | 'flow_replayed' } & ByOperator)
     | ({
         readonly type: 'changed'
         /** What was edited. */
@@ -94,6 +126,7 @@ export type JobEvent = EventBase &
       } & ByOperator)
   )
 
+const noCounts: FlowCounts = { total: 0, succeeded: 0, failed: 0, cancelled: 0, forgiven: 0 }
 const noError: Failure = { name: 'Error', message: 'no error was recorded' }
 
 /** What is decoded of an event. */
@@ -145,7 +178,15 @@ function toEvent(record: EventRecord, texts: Texts): JobEvent {
   const { type } = record
   switch (type) {
     case 'dispatched':
-      return { ...base, type, orderingKey: data.orderingKey, runAt, parentId: data.parentId }
+      return {
+        ...base,
+        type,
+        orderingKey: data.orderingKey,
+        runAt,
+        parentId: data.parentId,
+        flow: data.flow,
+        needs: data.needs ?? [],
+      }
     case 'due':
     case 'unblocked':
     case 'unknown':
@@ -173,12 +214,30 @@ function toEvent(record: EventRecord, texts: Texts): JobEvent {
     case 'fenced':
       return { ...base, type, worker, fencedRun: data.fencedRun }
     case 'failed':
-      return { ...base, type, error, cause: data.cause }
+      return { ...base, type, error, cause: data.cause as FailureCause | undefined }
     case 'cancel_requested':
-    case 'cancelled':
     case 'skipped':
     case 'replayed':
+    case 'flow_cancel_requested':
+    case 'flow_replayed':
       return { ...base, type, ...operator }
+    case 'cancelled':
+      return {
+        ...base,
+        type,
+        ...operator,
+        cause: data.cause as CancelCause | undefined,
+        need: data.needs?.[0],
+      }
+    case 'suspended':
+      return { ...base, type, worker, waits: data.waits ?? [], until: runAt }
+    case 'resumed':
+      return { ...base, type, waits: data.waits ?? [] }
+    case 'received':
+      return { ...base, type, message: data.waits?.[0] ?? '', by: data.by }
+    case 'flow_dispatched':
+    case 'flow_ended':
+      return { ...base, type, counts: data.counts ?? noCounts }
     case 'changed':
       return { ...base, type, ...operator, changed: data.changed ?? [], runAt }
     default:

@@ -73,6 +73,10 @@ export interface JobRecord extends StoredJob {
   readonly shareKey: string | undefined
   /** Its limit, and whether it is blocked because of it. */
   readonly limit: (LimitPlace & { readonly waits: boolean }) | undefined
+  /** The flow that it is a member of. */
+  readonly flow: string | undefined
+  /** Whether it waits for something that it needs. */
+  readonly waitsForNeeds: boolean
   readonly progress: { readonly value: number; readonly message: string | undefined } | undefined
   readonly result: Encoded | undefined
   /** The last error, also while the job waits for its retry. */

@@ -2,13 +2,16 @@ import type { Claim, Fence, RequestId, Verdict, WorkerRef } from '../job/claim.t
 import type { Debounce, NewJob, StoredJob } from '../job/job.ts'
 import type { FailureCause, Refused, Settled, Settlement } from '../job/outcome.ts'
 import type { Lane } from '../job/lane.ts'
+import type { NewFlow } from '../job/flow.ts'
 import type { JobState } from '../job/state.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { Logger } from '../logging.ts'
 import type { Encoded } from './codec.ts'
 import type { Clock } from './clock.ts'
+import type { Flows } from './flows.ts'
 import type { History } from './history.ts'
 import type { Limits } from './limits.ts'
+import type { Memory } from './memory.ts'
 import type { Operations } from './operations.ts'
 import type { KnownSchedules, Schedules } from './schedules.ts'
 import type { Transaction } from './transaction.ts'
@@ -20,7 +23,7 @@ import type { Transfer } from './transfer.ts'
  * effect), `E_RIGHTS` for a missing right, `E_LOG` for everything else.
  * The log's own clock gives all times that decide anything.
  */
-export interface JobLog extends History, Operations, Schedules, Limits {
+export interface JobLog extends History, Operations, Schedules, Limits, Flows, Memory {
   /** Version of this interface. */
   readonly port: 1
   readonly name: string
@@ -39,6 +42,10 @@ export interface JobLog extends History, Operations, Schedules, Limits {
    * Stores jobs, in the order given. A job that cannot be stored is refused alone. With `atomic` the call then throws
    * `E_BATCH_REFUSED` and stores none. An id that the log already has, or a unique key that is held, answers `duplicate`.
    * With `tx` it is a statement of the caller's transaction, and always atomic.
+   *
+   * A call with `flows`, or with jobs that have `flow` or `needs`, stores all or nothing. It does not throw for what is in the way: each
+   * job at fault says what (a unique key that another job holds: `duplicate`; `unknown-need`; `flow-ended`), and the others are
+   * `withheld`. An id that is stored is in nobody's way. If the first flow is stored already, every job answers `duplicate`.
    */
   append(jobs: readonly NewJob[], options?: AppendOptions): Promise<readonly Appended[]>
 
@@ -90,8 +97,11 @@ export interface JobLog extends History, Operations, Schedules, Limits {
   ): Promise<SettledAndTaken>
   /** Succeeds a run inside the caller's transaction. Throws `E_CLAIM_LOST` when the fence does not match, so that the transaction rolls back. */
   complete(fence: Fence, result: Encoded | undefined, by: WorkerRef, tx: Transaction): Promise<void>
-  /** Passes on at most `limit` ordering keys and limits whose row was locked when one of their jobs ended. */
-  passKeys(limit: number): Promise<readonly Ticket[]>
+  /**
+   * Does at most `limit` of each kind of thing that were noted instead of done, because a row was locked or because it was much: keys
+   * and limits to pass on, jobs to look at again, ends to tell those that need them. Returns the tickets of jobs that are ready now.
+   */
+  passNotes(limit: number): Promise<readonly Ticket[]>
 
   /** Renews the lease of the whole process, records progress, and returns what the worker must know. The first call registers the worker. */
   beat(by: WorkerRef, report: BeatReport): Promise<BeatReply>
@@ -155,6 +165,8 @@ export interface MigrationReport {
 export interface AppendOptions {
   readonly tx?: Transaction | undefined
   readonly atomic?: boolean | undefined
+  /** Flows to store before the jobs; an inner one after its outer one. One without members ends at once. */
+  readonly flows?: readonly NewFlow[] | undefined
   /**
    * Wakes the listeners of these topics once the jobs are stored. It is faster than `notify`, because nothing waits for the
    * answer in between. Not with `tx`: the log does not learn of its commit.
@@ -176,6 +188,12 @@ export type Appended =
   | { readonly id: string; readonly status: 'refused'; readonly why: string }
   /** Not stored, with `passLocked`: another transaction holds its ordering or unique key. Ask again. */
   | { readonly id: string; readonly status: 'locked' }
+  /** Not stored: the log has no such job or flow. */
+  | { readonly id: string; readonly status: 'unknown-need'; readonly need: string }
+  /** Not stored: its flow has ended, is being cancelled, or is not there. */
+  | { readonly id: string; readonly status: 'flow-ended'; readonly flow: string }
+  /** Not stored, because of another job of the call. */
+  | { readonly id: string; readonly status: 'withheld' }
 
 export type Debounced =
   /** The ticket of a job that is ready now and was not before. */

@@ -183,6 +183,7 @@ function makeClaim(
     crashes: 0,
     expiresInMs: undefined,
     parkedForMs: undefined,
+    flow: undefined,
     replays: 0,
     job: {
       ...stored,

@@ -170,7 +170,7 @@ describe('rows that another transaction has locked', () => {
     expect(await log.take(['a'], 9, worker, 's')).toMatchObject([{ id: jobs[0]!.id }])
   })
 
-  it.each(['passKeys', 'sweep'] as const)(
+  it.each(['passNotes', 'sweep'] as const)(
     'a locked ordering key is noted when its holder ends, and %s passes it on',
     async (later) => {
       const { log, database, worker } = await openWithWorker()
@@ -178,14 +178,12 @@ describe('rows that another transaction has locked', () => {
       const [claim] = await log.take(['a'], 1, worker, 'r')
       database.lockedKeys.add('k')
       const settled = await log.settle([settlement(claim!, outcomes.succeed())], worker)
-      expect(settled).toMatchObject([
-        { result: 'settled', event: 'succeeded', keyPending: true, tickets: [] },
-      ])
+      expect(settled).toMatchObject([{ result: 'settled', event: 'succeeded', pending: true, tickets: [] }])
       expect((await log.get(first!.id))?.state).toBe('succeeded')
 
       const pass = async (): Promise<readonly Ticket[]> =>
-        later === 'passKeys'
-          ? log.passKeys(10)
+        later === 'passNotes'
+          ? log.passNotes(10)
           : (await log.sweep({ limit: 10, republish: false, queues: [], skipQueues: [] })).tickets
       expect(await pass()).toEqual([])
       expect(database.notes).toHaveLength(1)
@@ -205,7 +203,7 @@ describe('rows that another transaction has locked', () => {
       { queue: 'a', key: 'k' },
       { queue: 'a', key: 'unknown' },
     ]
-    expect(await log.passKeys(10)).toEqual([])
+    expect(await log.passNotes(10)).toEqual([])
     expect(database.store.holder({ queue: 'a', key: 'k' })).toBe(first!.id)
     expect((await log.get(second!.id))?.state).toBe('blocked')
   })

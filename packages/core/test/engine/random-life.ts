@@ -249,7 +249,7 @@ const relay = [
       (log) =>
         log.expedite(from, { limit }),
   ),
-  step('passKeys', fc.constant(10), (_life, limit) => (log) => log.passKeys(limit)),
+  step('passNotes', fc.constant(10), (_life, limit) => (log) => log.passNotes(limit)),
   step('leave', worker, (_life, by) => (log) => log.leave(by)),
 ]
 const looks = [

@@ -15,7 +15,7 @@ const settled = (id: string, next?: string): Settled => ({
   event: 'succeeded',
   state: 'succeeded',
   tickets: next === undefined ? [] : [{ id: next, queue: 'q', lane: 'normal', log: 'here' }],
-  keyPending: false,
+  pending: false,
 })
 const claim = (id: string): Claim => ({ id, run: 1 }) as Claim
 const none: ReadonlySet<QueueName> = new Set()

@@ -19,7 +19,7 @@ const settled = (id: string, more: Partial<Settled> = {}): Settled => ({
   event: 'succeeded',
   state: 'succeeded',
   tickets: [],
-  keyPending: false,
+  pending: false,
   ...more,
 })
 
@@ -78,9 +78,9 @@ test('the successor of a key is published at once; one whose row was locked a fe
   const { settler, published } = settlerOn({
     settle: async (settlements) =>
       settlements.map(({ id }) =>
-        settled(id, id === 'a' ? { tickets: [ticket('next of a')] } : { keyPending: true }),
+        settled(id, id === 'a' ? { tickets: [ticket('next of a')] } : { pending: true }),
       ),
-    passKeys: async () => {
+    passNotes: async () => {
       asked += 1
       return asked === 1 ? [] : [ticket('next of b')]
     },
@@ -97,8 +97,8 @@ test('the successor of a key is published at once; one whose row was locked a fe
 test('keys that stay locked are left to the sweep', async () => {
   let asked = 0
   const { settler } = settlerOn({
-    settle: async (settlements) => settlements.map(({ id }) => settled(id, { keyPending: true })),
-    passKeys: async () => {
+    settle: async (settlements) => settlements.map(({ id }) => settled(id, { pending: true })),
+    passNotes: async () => {
       asked += 1
       return []
     },

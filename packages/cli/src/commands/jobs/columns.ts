@@ -41,6 +41,7 @@ function note(job: JobDetails, now: number): string {
     case 'blocked':
       return job.limit?.waits ? `limit ${placeText(job.limit.name, job.limit.key)}` : (key ?? '')
     case 'ready':
+    case 'suspended':
       return key ?? ''
     case 'succeeded':
     case 'cancelled':

@@ -35,9 +35,9 @@ const asideMs = 60_000
 /** After this many more offers its run is given up: a run without a timeout has no deadline that would do so. */
 const mostAsides = 10
 /** Keys with a locked row are tried this often, then left to the sweep. */
-const passKeysTries = 5
-const passKeysMs = 10
-const passKeysLimit = 500
+const passNotesTries = 5
+const passNotesMs = 10
+const passNotesLimit = 500
 
 /**
  * Records outcomes in batches. A settlement is offered until the log has answered it: even if the lease has run out or
@@ -160,7 +160,7 @@ export class Settler {
       if (isRefused(answer)) continue
       recorded(settlements[index]!, answer)
       for (const ticket of answer.tickets) tickets.push(ticket)
-      isKeyPending ||= answer.keyPending
+      isKeyPending ||= answer.pending
       count += 1
     }
     if (count === 0) return
@@ -168,7 +168,7 @@ export class Settler {
     // Not awaited: followers also poll.
     void log.notify(['events']).catch(() => undefined)
     this.#publish(tickets)
-    if (isKeyPending) this.#passKeysSoon()
+    if (isKeyPending) this.#passNotesSoon()
   }
 
   /** Offers separately what the log refuses. If the log records nothing else either, the settlement is not at fault. */
@@ -229,18 +229,18 @@ export class Settler {
     if (tickets.length > 0) void this.#options.publisher.publish(tickets)
   }
 
-  #passKeysSoon(): void {
-    this.#passes ??= this.#passKeys().finally(() => {
+  #passNotesSoon(): void {
+    this.#passes ??= this.#passNotes().finally(() => {
       this.#passes = undefined
     })
   }
 
-  async #passKeys(): Promise<void> {
+  async #passNotes(): Promise<void> {
     const { log, clock, logger } = this.#options
-    for (let tries = 1; tries <= passKeysTries && !this.#passing.signal.aborted; tries += 1) {
-      await clock.sleep(passKeysMs * 2 ** (tries - 1), this.#passing.signal)
+    for (let tries = 1; tries <= passNotesTries && !this.#passing.signal.aborted; tries += 1) {
+      await clock.sleep(passNotesMs * 2 ** (tries - 1), this.#passing.signal)
       try {
-        const tickets = await log.passKeys(passKeysLimit)
+        const tickets = await log.passNotes(passNotesLimit)
         this.#publish(tickets)
         if (tickets.length > 0) return
       } catch (error) {

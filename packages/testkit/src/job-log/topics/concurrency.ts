@@ -182,7 +182,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
         jobs.push(next)
         // At once, or a little later if the dispatch had locked the key.
         await on.until(async () => {
-          if ((await on.state(next)) !== 'ready') await on.log.passKeys(10)
+          if ((await on.state(next)) !== 'ready') await on.log.passNotes(10)
           return (await on.state(next)) === 'ready'
         }, 'the next job is ready')
       }
@@ -270,7 +270,7 @@ export function describeConcurrency(harness: JobLogHarness): void {
             ),
           )
           expect(settled.every(({ result }) => result === 'settled')).toBe(true)
-          if (settled.some(({ keyPending }) => keyPending)) await log.passKeys(50)
+          if (settled.some(({ pending }) => pending)) await log.passNotes(50)
           return claims.length === 0 && (await done())
         }, 'all jobs have run')
       await Promise.all([dispatch(), ...workers.map(work)])

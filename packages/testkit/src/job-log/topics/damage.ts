@@ -139,7 +139,7 @@ export function describeDamage(harness: JobLogHarness): void {
       const [bad, next] = await on.addAll([{ unique, ordering }, { ordering }])
       await on.damage(bad!)
       await on.until(async () => {
-        await on.log.passKeys(100)
+        await on.log.passNotes(100)
         await on.sweep()
         return (await on.take(worker)).some(({ id }) => id === next!.id)
       })
@@ -157,7 +157,7 @@ export function describeDamage(harness: JobLogHarness): void {
       expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ state: 'succeeded' })
       expect(await on.state(holder!)).toBe('succeeded')
       await on.until(async () => {
-        await on.log.passKeys(100)
+        await on.log.passNotes(100)
         await on.sweep()
         return (await on.state(next!)) === 'ready'
       })
@@ -178,7 +178,7 @@ export function describeDamage(harness: JobLogHarness): void {
           await on.damage(bad!)
           await on.log[act]([holder!.id], { by: 'ada' })
           await on.until(async () => {
-            await on.log.passKeys(100)
+            await on.log.passNotes(100)
             await on.sweep()
             return (await on.state(next!)) === 'ready'
           }, `the next one is ready after ${act}`)

@@ -225,8 +225,8 @@ export function describeLimits(harness: JobLogHarness): void {
       ])
       expect(await on.states([holder!, behind!, other!])).toEqual(['ready', 'blocked', 'ready'])
       const worker = await on.worker()
-      const { tickets, keyPending } = await on.finish(worker, holder!)
-      const passed = keyPending ? await on.log.passKeys(100) : []
+      const { tickets, pending } = await on.finish(worker, holder!)
+      const passed = pending ? await on.log.passNotes(100) : []
       expect([...tickets, ...passed]).toEqual([])
       expect(await on.state(behind!)).toBe('blocked')
       expect((await on.finish(worker, other!)).tickets).toEqual([on.ticket(behind!)])
@@ -239,8 +239,8 @@ export function describeLimits(harness: JobLogHarness): void {
       const limit = await declare(on, { total: 1 })
       const ordering = { key: newName(), onFailure: 'skip' } as const
       const [holder, behind] = await on.addAll([limit.of('', { ordering }), limit.of('', { ordering })])
-      const { tickets, keyPending } = await on.finish(await on.worker(), holder!)
-      const passed = keyPending ? await on.log.passKeys(100) : []
+      const { tickets, pending } = await on.finish(await on.worker(), holder!)
+      const passed = pending ? await on.log.passNotes(100) : []
       expect([...tickets, ...passed].map(({ id }) => id)).toEqual([behind!.id])
       await on.finish(await on.worker(), behind!)
     })
@@ -562,8 +562,8 @@ export function describeLimits(harness: JobLogHarness): void {
         await on.log.complete(claim, undefined, worker, open.tx)
         await open.commit()
         // The worker offers its outcome again, and is told if there is something to pass on.
-        const { keyPending } = await on.settle(worker, claim, outcomes.completed())
-        if (keyPending) expect(await on.log.passKeys(100)).toEqual([on.ticket(second!)])
+        const { pending } = await on.settle(worker, claim, outcomes.completed())
+        if (pending) expect(await on.log.passNotes(100)).toEqual([on.ticket(second!)])
         expect(await on.state(second!)).toBe('ready')
         await on.finish(worker, second!)
       },

@@ -74,7 +74,7 @@ export function describeSettleAndTake(harness: JobLogHarness): void {
       const seen = [claim!.id]
       while (claim) {
         const { settled, claims } = await ask(on, worker, [[claim, outcomes.succeed()]])
-        expect(settled[0]).toMatchObject({ result: 'settled', keyPending: false })
+        expect(settled[0]).toMatchObject({ result: 'settled', pending: false })
         ;[claim] = claims
         if (claim) seen.push(claim.id)
       }
@@ -214,7 +214,7 @@ export function describeSettleAndTake(harness: JobLogHarness): void {
         const open = await on.begin()
         await on.log.append([on.newJob({ ordering })], { tx: open.tx })
         const { settled, claims } = await ask(on, worker, [[claim, outcomes.succeed()]])
-        expect(settled[0]).toMatchObject({ result: 'settled', keyPending: true })
+        expect(settled[0]).toMatchObject({ result: 'settled', pending: true })
         expect(idsOf(claims)).toEqual([next.id])
         await open.commit()
       })

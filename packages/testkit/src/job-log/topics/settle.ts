@@ -20,7 +20,7 @@ export function describeSettle(harness: JobLogHarness): void {
         event: 'succeeded',
         state: 'succeeded',
         tickets: [],
-        keyPending: false,
+        pending: false,
       })
       const record = await on.record(job)
       expect(record).toMatchObject({

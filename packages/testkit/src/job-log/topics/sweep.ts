@@ -261,7 +261,7 @@ export function describeSweep(harness: JobLogHarness): void {
 
     it('passing on keys where none is pending is nothing', async () => {
       const on = await scene()
-      expect(await on.log.passKeys(100)).toEqual([])
+      expect(await on.log.passNotes(100)).toEqual([])
     })
   })
 }

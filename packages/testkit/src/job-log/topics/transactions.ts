@@ -332,10 +332,10 @@ export function describeTransactions(harness: JobLogHarness): void {
       const next = on.newJob({ ordering })
       await on.log.append([next], { tx })
       const settled = await on.settle(worker, claim, outcomes.succeed())
-      expect(settled).toMatchObject({ result: 'settled', state: 'succeeded', keyPending: true, tickets: [] })
+      expect(settled).toMatchObject({ result: 'settled', state: 'succeeded', pending: true, tickets: [] })
       await commit()
       const tickets = await on.until(async () => {
-        const passed = await on.log.passKeys(10)
+        const passed = await on.log.passNotes(10)
         return passed.length > 0 && passed
       }, 'the key is passed on')
       expect(tickets).toEqual([on.ticket(next)])
@@ -348,7 +348,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const { tx, commit } = await begin(on)
       const next = on.newJob({ ordering })
       await on.log.append([next], { tx })
-      expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ keyPending: true })
+      expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ pending: true })
       await commit()
       const { tickets } = await on.sweepUntil(async () => (await on.state(next)) === 'ready')
       expect(tickets).toEqual([on.ticket(next)])
