@@ -133,6 +133,7 @@ export class PostgresStore implements AsyncDatabase {
         return one && key(one, jobs)
       },
       unique: (name, text) => uniques.get(formatKey({ queue: name, key: text })),
+      endedFlows: () => [],
       finished: (...given) => readRows(finished.get(JSON.stringify(given)) ?? []),
       // Events of the day stay: on PostgreSQL they go by whole days.
       oldEvents: () => 0,

@@ -83,6 +83,7 @@ export class Operations {
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
       duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
+      unmet: [],
       tickets: rows.filter(([kind]) => kind === 'ticket' || kind === 'next').map((row) => this.#ticket(row)),
     }
   }

@@ -53,7 +53,11 @@ const jobs = `create table errand_jobs (
   parent_id text,
   limit_name text,
   limit_key text,
-  at_limit integer
+  at_limit integer,
+  flow text,
+  may_fail integer,
+  has_needs integer,
+  needed integer
 ) strict`
 
 const payloads = `create table errand_payloads (
@@ -128,6 +132,19 @@ export const migrations: readonly Migration[] = [
         tat real, admit_at real, closed text, primary key (name, key)) strict`,
       `create index errand_limit_keys_line on errand_limit_keys (name, waits desc, turn)`,
       `create index errand_limit_keys_due on errand_limit_keys (admit_at) where admit_at is not null`,
+      // What jobs need, flows with their members, and what is left for later. The rules of a flow are JSON.
+      `create table errand_needs (child text not null, place integer not null, parent text not null, is_flow integer not null,
+        mode text not null, name text, state text, codec text, body text, primary key (child, place)) strict, without rowid`,
+      `create index errand_needs_parent on errand_needs (parent, state)`,
+      `create table errand_flows (sequence integer primary key autoincrement, id text not null unique, name text, flow text,
+        dispatched_at integer not null, state text not null, version integer not null, ended_at integer, total integer not null,
+        succeeded integer not null, failed integer not null, cancelled integer not null, forgiven integer not null,
+        rules text not null) strict`,
+      `create index errand_flows_ended on errand_flows (ended_at) where ended_at is not null and flow is null`,
+      `create table errand_members (place integer primary key autoincrement, flow text not null, member text not null,
+        is_flow integer not null) strict`,
+      `create index errand_members_flow on errand_members (flow, place)`,
+      `create table errand_work (id integer primary key autoincrement, work text not null) strict`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
         pruned_through integer not null, transfer text) strict`,

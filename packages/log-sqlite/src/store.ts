@@ -3,6 +3,7 @@ import { parseTransfer } from './rows.ts'
 import type { Statements } from './statements.ts'
 import { eventTable } from './store/events.ts'
 import { jobTables } from './store/jobs.ts'
+import { flowTables } from './store/flows.ts'
 import { keyTables } from './store/keys.ts'
 import { jobPages } from './store/pages.ts'
 import { limitTables } from './store/limits.ts'
@@ -24,6 +25,7 @@ export function sqliteStore(sql: Statements): JobStore {
     ...workerTables(sql),
     ...scheduleTable(sql),
     ...limitTables(sql),
+    ...flowTables(sql),
     ...eventTable(sql),
   }
 }

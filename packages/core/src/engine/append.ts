@@ -1,22 +1,64 @@
+import type { NewFlow } from '../job/flow.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Appended } from '../ports/job-log.ts'
 import type { Ticket } from '../job/ticket.ts'
+import { advance } from './advance.ts'
+import { appendFlows, findObstacles, isWhole } from './append-whole.ts'
+import { afterEnds } from './ends.ts'
 import { passGates } from './gates.ts'
 import { uniqueHolder } from './keys.ts'
 import { admit } from './admit.ts'
 import { enter, note, toTicket } from './moves.ts'
+import { linkNeeds } from './needs.ts'
 import { isStorable, refuseWhole, unstorablePayload } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 
-/** @param inside the caller's transaction: it must not hold the row of a limit for long, so it leaves a note */
+/** How many needs the first event of a job names. */
+const mostNeedsTold = 32
+
+interface How {
+  readonly atomic: boolean
+  /** In the caller's transaction: it must not hold rows that others need for long, so it leaves notes. */
+  readonly inside: boolean
+  readonly flows?: readonly NewFlow[] | undefined
+}
+
 export function append(
   store: JobStore,
   now: number,
   jobs: readonly NewJob[],
-  { atomic, inside }: { readonly atomic: boolean; readonly inside: boolean },
+  { atomic, inside, flows = [] }: How,
 ): Appended[] {
-  if (atomic) refuseWhole(jobs)
-  const appended = jobs.map((job) => appendOne(store, now, job))
+  const whole = isWhole(jobs, flows)
+  if (atomic || whole) refuseWhole(jobs)
+  if (!whole) {
+    const appended = jobs.map((job) => appendOne(store, now, job))
+    return admitNew(store, now, jobs, appended, inside)
+  }
+  const obstacles = findObstacles(store, now, jobs, flows)
+  if (obstacles) return obstacles
+  appendFlows(store, now, jobs, flows)
+  const needed = new Set(jobs.flatMap(({ needs = [] }) => needs.map(({ on }) => on)))
+  const appended = jobs.map((job) => appendOne(store, now, job, { needed, inside }))
+  return admitNew(store, now, jobs, appended, inside)
+}
+
+/** What jobs know of the others of their call. */
+interface Call {
+  /** Ids that jobs of the call need. */
+  readonly needed: ReadonlySet<string>
+  readonly inside: boolean
+}
+const alone: Call = { needed: new Set(), inside: false }
+
+/** Lets go the new jobs that may pass their limits. */
+function admitNew(
+  store: JobStore,
+  now: number,
+  jobs: readonly NewJob[],
+  appended: Appended[],
+  inside: boolean,
+): Appended[] {
   const atLimit = jobs.filter((job, index) => job.limit && appended[index]?.status === 'added')
   if (atLimit.length === 0) return appended
   if (inside && store.contention) {
@@ -44,7 +86,7 @@ export function append(
   })
 }
 
-function appendOne(store: JobStore, now: number, job: NewJob): Appended {
+function appendOne(store: JobStore, now: number, job: NewJob, { needed, inside }: Call = alone): Appended {
   if (store.row(job.id)) return { id: job.id, status: 'duplicate' }
   if (job.unique) {
     const holder = uniqueHolder(store, now, job.name, job.unique.key, job.id)
@@ -54,6 +96,8 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
   if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: job.id, freeAt: undefined })
 
   const row = newRow(job, now)
+  row.needed = needed.has(job.id)
+  if (job.needs) linkNeeds(store, job, needed, inside)
   const runAt = dueAt(job, now)
   // The grace of the dispatch counts only for a job that is ready at once.
   const state = passGates(store, row, { runAt, now, publishAfter: now + job.publishGraceMs })
@@ -65,8 +109,14 @@ function appendOne(store: JobStore, now: number, job: NewJob): Appended {
       ...(row.limit === undefined ? {} : { limit: row.limit.name, limitKey: row.limit.key }),
       ...(state === 'scheduled' ? { runAt } : {}),
       ...(job.parentId === undefined ? {} : { parentId: job.parentId }),
+      ...(job.flow === undefined ? {} : { flow: job.flow }),
+      ...(row.hasNeeds ? { needs: job.needs?.slice(0, mostNeedsTold).map(({ on }) => on) } : {}),
     },
   })
+  if (row.hasNeeds && advance(store, now, stored, now) === 'cancelled') {
+    afterEnds(store, now, [stored], now, inside)
+    return { id: row.id, status: 'added', state: stored.state, ticket: undefined }
+  }
   return {
     id: row.id,
     status: 'added',
@@ -99,6 +149,9 @@ function newRow(job: NewJob, now: number): Omit<JobRow, 'sequence'> {
     expiresAt: job.expiresMs === undefined ? undefined : now + job.expiresMs,
     limit: job.limit,
     flow: job.flow,
+    mayFail: job.mayFail === true,
+    hasNeeds: job.needs !== undefined && job.needs.length > 0,
+    needed: false,
     atLimit: false,
     queue: job.queue,
     lane: job.lane,

@@ -56,13 +56,21 @@ function askForTake(
 export const calls = {
   append: (jobs: readonly NewJob[]): Call => ({
     asks: () =>
-      jobs.flatMap(({ id, name, queue, lane, ordering, unique, shareKey, limit }): Question[] => [
-        ['row', id],
-        ...(limit ? [['limit', limit.name] as const, ['limitKey', limit.name, limit.key] as const] : []),
-        ...(unique ? [['unique', name, unique.key] as const] : []),
-        ...(shareKey === undefined ? [] : [['turns', queue, lane, shareKey] as const]),
-        ...(ordering ? [['key', { queue, key: ordering.key }, 0] as const] : []),
-      ]),
+      jobs.flatMap(
+        ({ id, name, queue, lane, ordering, unique, shareKey, limit, flow, needs = [] }): Question[] => [
+          ['row', id],
+          ...(limit ? [['limit', limit.name] as const, ['limitKey', limit.name, limit.key] as const] : []),
+          ...(unique ? [['unique', name, unique.key] as const] : []),
+          ...(shareKey === undefined ? [] : [['turns', queue, lane, shareKey] as const]),
+          ...(ordering ? [['key', { queue, key: ordering.key }, 0] as const] : []),
+          ...(flow === undefined ? [] : [['flow', flow] as const]),
+          ...(needs.length === 0 ? [] : [['needsOf', id] as const]),
+          ...needs.flatMap(({ on }): Question[] => [
+            ['row', on],
+            ['flow', on],
+          ]),
+        ],
+      ),
   }),
   claim: (tickets: readonly Ticket[], by: WorkerRef): Call => ({
     asks: () => [
@@ -100,6 +108,7 @@ export const calls = {
     asks: () => [
       ['notes', limit],
       ['limitNotes', limit],
+      ['work', limit],
     ],
     locks: passing,
   }),
@@ -137,6 +146,7 @@ export const calls = {
       ['lost', now, limit],
       ['notes', limit],
       ['limitNotes', limit],
+      ['work', limit],
       ['dueLimits', now, limit],
       ['nextDue', now],
       ['nextLimit', now],
@@ -167,6 +177,7 @@ export const calls = {
   list: (filter: JobFilter, limit: number, after: string | undefined): Call => ({
     asks: () => [['list', filter, limit, after]],
   }),
+  flow: (id: string): Call => ({ asks: () => [['flow', id]], locks: { flows: 'wait' } }),
   readHistory: (id: string): Call => ({ asks: () => [['eventsOf', id]] }),
   span: (): Call => ({ asks: () => [['span']] }),
   /** What operators do to jobs by their ids. */

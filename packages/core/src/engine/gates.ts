@@ -1,5 +1,6 @@
 import { takeKey } from './keys.ts'
 import { readyFrom } from './moves.ts'
+import { waitsForNeeds } from './needs.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 interface Waiting {
@@ -11,8 +12,8 @@ interface Waiting {
 }
 
 /**
- * Lets a live job pass the gates before it, always in this order: its time (else it is `scheduled`), then its ordering key, then its
- * limit (else it is `blocked`). Its key is taken at once if nobody holds it, also while the job waits for its time. At its limit every
+ * Lets a live job pass the gates before it, always in this order: its time (else it is `scheduled`), then what it needs, then its
+ * ordering key, then its limit (else it is `blocked`). Its key is taken at once if nobody holds it, also while the job waits for its time. At its limit every
  * job waits: the caller calls `admit` at its end. Sets what belongs to the state, and returns it.
  */
 export function passGates(
@@ -25,8 +26,9 @@ export function passGates(
     row.runAt = runAt
     return 'scheduled'
   }
-  row.atLimit = isHolder && row.limit !== undefined
-  if (!isHolder || row.atLimit) return 'blocked'
+  const waits = waitsForNeeds(store, row)
+  row.atLimit = isHolder && !waits && row.limit !== undefined
+  if (!isHolder || waits || row.atLimit) return 'blocked'
   readyFrom(store, row, publishAfter)
   return 'ready'
 }

@@ -2,6 +2,7 @@ import { ErrandError } from '../errors.ts'
 import type { Cursor, EventRecord } from '../job/events.ts'
 import { knownState } from '../job/state.ts'
 import type { JobFilter, JobRecord, Places, ReadOptions } from '../ports/history.ts'
+import { waitsForNeeds } from './needs.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
 
 export function get(store: JobStore, id: string): JobRecord | undefined {
@@ -94,6 +95,10 @@ function eventRecord({ position, ...event }: StoredEvent, epoch: number): EventR
   return { ...event, cursor: toCursor(position, epoch) }
 }
 
+function isWaiting({ state }: JobRow): boolean {
+  return state === 'blocked' || state === 'scheduled'
+}
+
 function toRecord(store: JobStore, row: JobRow): JobRecord {
   const events = store.eventsOf(row.id)
   const result =
@@ -119,7 +124,7 @@ function toRecord(store: JobStore, row: JobRow): JobRecord {
     shareKey: row.shareKey,
     limit: row.limit && { ...row.limit, waits: row.atLimit },
     flow: row.flow,
-    waitsForNeeds: false,
+    waitsForNeeds: isWaiting(row) && waitsForNeeds(store, row),
     progress: row.progress === undefined ? undefined : { value: row.progress, message: row.progressMessage },
     result,
     error,

@@ -5,6 +5,7 @@ import type { Logger } from '../logging.ts'
 import type { ScheduleRecord, ScheduleSaved } from '../ports/schedules.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { append } from './append.ts'
+import { isWhole } from './append-whole.ts'
 import { beat } from './beat.ts'
 import { calls } from './calls.ts'
 import type { Call } from './calls.ts'
@@ -18,6 +19,7 @@ import { memoryCalls } from './memory-calls.ts'
 import { passNotes } from './notes.ts'
 import { toTicket } from './moves.ts'
 import * as operate from './operate.ts'
+import { prune } from './prune.ts'
 import * as schedules from './schedules.ts'
 import { damageError, despiteDamage } from './set-aside.ts'
 import { complete, settle } from './settle.ts'
@@ -76,16 +78,20 @@ export function engineLog(given: EngineHost): JobLog {
     close: () => host.close(),
 
     append: async (jobs, options: AppendOptions = {}) => {
-      const { tx, atomic = false, wake } = options
+      const { tx, atomic = false, wake, flows } = options
+      const whole = atomic || isWhole(jobs, flows ?? [])
       if (tx)
         return host.inside(
           tx,
-          (store, now) => append(store, now, jobs, { atomic: true, inside: true }),
+          (store, now) => append(store, now, jobs, { atomic: true, inside: true, flows }),
           calls.append(jobs),
         )
       const write = (some: readonly NewJob[]): Promise<Appended[]> =>
-        host.write((store, now) => append(store, now, some, { atomic, inside: false }), calls.append(some))
-      const appended = await (atomic ? write(jobs) : inChunks(jobs, write))
+        host.write(
+          (store, now) => append(store, now, some, { atomic, inside: false, flows }),
+          calls.append(some),
+        )
+      const appended = await (whole ? write(jobs) : inChunks(jobs, write))
       if (wake) await host.notify(wake)
       return appended
     },
@@ -196,7 +202,7 @@ export function engineLog(given: EngineHost): JobLog {
     transfer: () => host.read((store) => store.facts().transfer, {}),
     setTransfer: (transfer, after) =>
       host.write((store, now) => operate.setTransfer(store, now, transfer, after), calls.setTransfer()),
-    prune: (options) => host.write((store, now) => operate.prune(store, now, options), calls.prune(options)),
+    prune: (options) => host.write((store, now) => prune(store, now, options), calls.prune(options)),
   }
 }
 

@@ -2,6 +2,7 @@ import type { QueueKey } from '../job/claim.ts'
 import { isFinal } from '../job/state.ts'
 import { withRow } from './damaged-row.ts'
 import { move, readyFrom } from './moves.ts'
+import { waitsForNeeds } from './needs.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 type Keyed = Pick<JobRow, 'id' | 'queue' | 'orderingKey'>
@@ -59,7 +60,7 @@ export function passNotedKeys(store: JobStore, now: number, limit: number, publi
 function giveKey(store: JobStore, now: number, key: QueueKey, publishAfter: number): JobRow | undefined {
   const next = store.firstOfKey(key)
   store.setHolder(key, next?.id)
-  if (next?.state !== 'blocked') return undefined
+  if (next?.state !== 'blocked' || waitsForNeeds(store, next)) return undefined
   withRow(store, next.id, () => {
     if (next.limit) {
       next.atLimit = true
@@ -92,17 +93,7 @@ export function uniqueHolder(
   return held.freeAt === undefined || held.freeAt > now ? held.jobId : undefined
 }
 
-/** Frees and passes on the keys of a job that has ended. `failed` under `block` stays holder. Returns the job that became ready, or has come to its limit. */
-export function afterEnd(
-  store: JobStore,
-  now: number,
-  row: JobRow,
-  publishAfter: number,
-): JobRow | undefined {
-  freeUnique(store, now, row, row.state === 'succeeded')
-  return keepsKey(row) ? undefined : passKey(store, now, row, publishAfter)
-}
-
-function keepsKey(row: JobRow): boolean {
+/** `failed` under `block` stays holder. */
+export function keepsKey(row: JobRow): boolean {
   return row.state === 'failed' && row.onFailure === 'block'
 }

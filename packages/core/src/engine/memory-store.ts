@@ -1,5 +1,6 @@
 import type { JobRow, JobStore, LogFacts, NewEvent, StoredEvent, UniqueRow, WorkerRow } from './store.ts'
 import type { LimitKeyRow, LimitRow } from './store.ts'
+import { MemoryFlows } from './memory-flows.ts'
 import type { QueueKey } from '../job/claim.ts'
 import type { NewJob, StoredJob } from '../job/job.ts'
 import { laneRank } from '../job/lane.ts'
@@ -25,7 +26,7 @@ const byTurn = (a: JobRow, b: JobRow): number => (a.turn ?? 0) - (b.turn ?? 0) |
 const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
 
 /** The reference store: plain maps, every question a scan. Small enough to be read in one sitting. */
-export class MemoryStore implements JobStore {
+export class MemoryStore extends MemoryFlows implements JobStore {
   #facts: LogFacts
   #sequence = 0
   readonly #rows = new Map<string, JobRow>()
@@ -44,6 +45,7 @@ export class MemoryStore implements JobStore {
   readonly #limitKeys = new Map<string, LimitKeyRow>()
 
   constructor(logId: string) {
+    super()
     this.#facts = { logId, epoch: 1, lastSweepAt: undefined, holdUntil: undefined, transfer: undefined }
   }
 
@@ -397,7 +399,7 @@ export class MemoryStore implements JobStore {
   finished(states: readonly FinalState[], until: number, limit: number): JobRow[] {
     const holders = new Set([...this.#holders.values()].map((holder) => holder.id))
     return [...this.#rows.values()]
-      .filter((row) => isFinal(row.state) && states.includes(row.state))
+      .filter((row) => row.flow === undefined && isFinal(row.state) && states.includes(row.state))
       .filter((row) => (row.finishedAt ?? Infinity) <= until && !holders.has(row.id))
       .toSorted(bySequence)
       .slice(0, limit)

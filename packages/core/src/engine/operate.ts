@@ -5,7 +5,6 @@ import type {
   CancelReport,
   JobChange,
   Note,
-  PruneOptions,
   QueueRecord,
   ReplayReport,
   WorkerRecord,
@@ -15,62 +14,32 @@ import type { ServedQueue } from '../ports/job-log.ts'
 import type { NewTransfer, Transfer } from '../ports/transfer.ts'
 import { withRow } from './damaged-row.ts'
 import { passGates } from './gates.ts'
-import { afterEnd, freeUnique, passKey, uniqueHolder } from './keys.ts'
+import { cancelRows } from './cancel.ts'
+import type { Cancelled } from './cancel.ts'
+import { passKey } from './keys.ts'
 import { admitAfter, admitOwn } from './admit.ts'
+import { replayRows, uncount } from './replay.ts'
 import { move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
 export function cancel(store: JobStore, now: number, ids: readonly string[], note: Note): CancelReport {
-  const workers = new Set<string>()
-  const ended: JobRow[] = []
-  let requested = 0
-  for (const row of findRows(store, ids)) {
-    if (isFinal(row.state)) continue
-    const data = { by: note.by, reason: note.reason }
-    if (row.state === 'running') {
-      if (row.worker !== undefined) workers.add(row.worker)
-      if (row.cancelBy !== undefined) continue
-      row.cancelBy = note.by
-      row.cancelReason = note.reason
-      withRow(store, row.id, () => move(store, now, row, 'cancel_requested', 'running', { data }))
-      requested += 1
-    } else {
-      withRow(store, row.id, () => move(store, now, row, 'cancelled', 'cancelled', { data }))
-      ended.push(row)
-    }
-  }
-  // Keys pass on last: the next job of a key may be one of those that were cancelled.
-  const next = ended.flatMap((row) => afterEnd(store, now, row, now) ?? [])
-  const tickets = findTickets(store, now, next, ended)
+  const data = { by: note.by, reason: note.reason }
+  return toCancelReport(store, now, cancelRows(store, now, findRows(store, ids), data, now))
+}
+
+export function toCancelReport(
+  store: JobStore,
+  now: number,
+  { ended, requested, workers, moved }: Cancelled,
+): CancelReport {
+  const tickets = findTickets(store, now, moved, ended)
   return { cancelled: ended.length, requested, workers: [...workers], tickets }
 }
 
 export function replay(store: JobStore, now: number, ids: readonly string[], note: Note): ReplayReport {
-  const moved: JobRow[] = []
-  const duplicates: string[] = []
-  for (const row of findRows(store, ids)) {
-    if (!isFinal(row.state)) continue
-    if (row.uniqueKey !== undefined) {
-      if (uniqueHolder(store, now, row.name, row.uniqueKey, row.id) !== undefined) {
-        duplicates.push(row.id)
-        continue
-      }
-      store.setUnique(row.name, row.uniqueKey, { jobId: row.id, freeAt: undefined })
-    }
-    if (row.state === 'succeeded') row.replays += 1
-    row.attempt = 0
-    row.crashes = 0
-    row.streak = 0
-    row.parkedSince = undefined
-    row.cancelBy = undefined
-    row.cancelReason = undefined
-    const state = passGates(store, row, { runAt: now, now, publishAfter: now })
-    withRow(store, row.id, () =>
-      move(store, now, row, 'replayed', state, { data: { by: note.by, reason: note.reason } }),
-    )
-    moved.push(row)
-  }
-  return { replayed: moved.length, duplicates, tickets: findTickets(store, now, moved) }
+  const rows = findRows(store, ids).filter(({ state }) => isFinal(state))
+  for (const row of rows) if (row.flow !== undefined) uncount(store, now, row)
+  return replayRows(store, now, rows, note)
 }
 
 export function skip(
@@ -206,22 +175,10 @@ export function setTransfer(
   return transfer
 }
 
-export function prune(store: JobStore, now: number, options: PruneOptions): { jobs: number; more: boolean } {
-  const gone = store.finished(['succeeded', 'cancelled'], now - options.succeededMs, options.limit)
-  if (gone.length < options.limit)
-    gone.push(...store.finished(['failed'], now - options.failedMs, options.limit - gone.length))
-  for (const row of gone) {
-    freeUnique(store, now, row, false)
-    store.remove(row.id)
-  }
-  const events = store.removeEvents(now - Math.max(options.succeededMs, options.failedMs), options.limit)
-  return { jobs: gone.length, more: [gone.length, events].includes(options.limit) }
-}
-
 /**
  * The tickets after a change: of those of the jobs that are ready, and of jobs that their limits, or those of `left`, let go now.
  */
-function findTickets(
+export function findTickets(
   store: JobStore,
   now: number,
   moved: readonly JobRow[],

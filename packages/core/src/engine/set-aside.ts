@@ -5,7 +5,7 @@ import type { Encoded } from '../ports/codec.ts'
 import { calls } from './calls.ts'
 import type { Call } from './calls.ts'
 import { DamagedRow } from './damaged-row.ts'
-import { afterEnd } from './keys.ts'
+import { afterEnds } from './ends.ts'
 import { move } from './moves.ts'
 import type { JobStore } from './store.ts'
 
@@ -61,7 +61,7 @@ function setAside(store: JobStore, now: number, id: string, why: string): string
   row.streak = 0
   row.parkedSince = undefined
   move(store, now, row, 'failed', 'failed', { worker, data: { cause: 'error' }, body: encodeReason(why) })
-  afterEnd(store, now, row, now)
+  afterEnds(store, now, [row], now)
   return row.name
 }
 

@@ -7,7 +7,8 @@ import type { Ticket } from '../job/ticket.ts'
 import { ErrandError } from '../errors.ts'
 import type { Encoded } from '../ports/codec.ts'
 import { withRow } from './damaged-row.ts'
-import { afterEnd, toQueueKey } from './keys.ts'
+import { afterEnds } from './ends.ts'
+import { toQueueKey } from './keys.ts'
 import { admitAfter } from './admit.ts'
 import { move, readyFrom, toTicket } from './moves.ts'
 import { isStorable, storableOutcome } from './storable.ts'
@@ -71,8 +72,7 @@ export function complete(
     )
   }
   end(store, now, row, by, { kind: 'succeed', result }, {})
-  const next = afterEnd(store, now, row, now)
-  const left = [row, ...(next ? [next] : [])]
+  const left = [row, ...afterEnds(store, now, [row], now, true)]
   if (!store.contention) admitAfter(store, now, left, now)
   // The row of a limit must not be locked until the caller commits.
   else for (const { limit } of left) if (limit) store.contention.noteLimit(limit)
@@ -95,14 +95,15 @@ function settleOne(
   const outcome = storableOutcome(settlement.outcome)
   end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
   const tickets = row.state === 'ready' ? [toTicket(store, row)] : []
-  const next = isFinal(row.state) ? afterEnd(store, now, row, now) : undefined
-  if (next?.state === 'ready') tickets.push(toTicket(store, next))
-  if (next?.limit) left.push(next)
+  for (const next of isFinal(row.state) ? afterEnds(store, now, [row], now) : []) {
+    if (next.state === 'ready') tickets.push(toTicket(store, next))
+    if (next.limit) left.push(next)
+  }
   // A job that goes back to ready keeps its place.
   if (row.limit && row.state !== 'ready') left.push(row)
   const event = findLastEvent(row, outcome)
   const key = toQueueKey(row)
-  const pending = key !== undefined && store.contention?.isNoted(key) === true
+  const pending = (key !== undefined && store.contention?.isNoted(key) === true) || store.hasAddedWork()
   return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, pending }
 }
 

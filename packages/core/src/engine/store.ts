@@ -1,14 +1,17 @@
 import type { EventData, EventRecord } from '../job/events.ts'
 import type { QueueKey } from '../job/claim.ts'
+import type { FlowCounts, FlowState } from '../job/flow.ts'
 import type { NewJob, OnFailure, StoredJob, StoredPolicy } from '../job/job.ts'
 import type { Lane } from '../job/lane.ts'
+import type { NeedMode } from '../job/need.ts'
 import type { EventType, FinalState, JobState } from '../job/state.ts'
 import type { QueueName } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
+import type { FlowFilter, FlowRecord } from '../ports/flows.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { Closing, LimitPlace, LimitState } from '../ports/limits.ts'
 import type { KnownSchedules, ScheduleRecord } from '../ports/schedules.ts'
-import type { QueueLimit } from '../ports/operations.ts'
+import type { Note, QueueLimit } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
@@ -29,6 +32,12 @@ export interface JobRow extends StoredPolicy {
   readonly limit: LimitPlace | undefined
   /** The flow that it is a member of. */
   readonly flow: string | undefined
+  /** As a member: it does not count if it fails. */
+  readonly mayFail: boolean
+  /** Whether it was dispatched with needs. */
+  readonly hasNeeds: boolean
+  /** Whether others need it. */
+  needed: boolean
   /** Blocked because of its limit. */
   atLimit: boolean
   queue: QueueName
@@ -153,6 +162,55 @@ export interface LimitKeyRow extends LimitPlace {
   closed: Closing | undefined
 }
 
+/** Something that a job needs, as it is stored. */
+export interface NeedRow {
+  readonly child: string
+  /** Its place among the needs of the child, from 0 on. */
+  readonly index: number
+  readonly on: string
+  readonly isFlow: boolean
+  readonly mode: NeedMode
+  readonly name: string | undefined
+  /** How it has ended. Undefined: it has not. */
+  state: FinalState | undefined
+  /** If it has a name: the result or error of the job. */
+  body: Encoded | undefined
+}
+
+/** A flow as it is stored. */
+export interface FlowRow extends FlowRecord {
+  readonly mayFail: boolean
+  state: FlowState
+  /** The version of its newest event. */
+  version: number
+  total: number
+  succeeded: number
+  failed: number
+  cancelled: number
+  forgiven: number
+  cancel: Note | undefined
+  endedAt: number | undefined
+}
+
+export interface MemberRow {
+  /** Its place in the flow: it grows. */
+  readonly index: number
+  readonly id: string
+  readonly isFlow: boolean
+}
+
+/** What changes in the counts of a flow. */
+export type FlowCount = Partial<FlowCounts>
+
+/**
+ * Something that is left for later, because a row is locked or because it is much. `job`: look at it again. `ended`: tell those that need
+ * it, if it has ended. `flow`: cancel its members after this place. `count`: add to its counts.
+ */
+export type Work =
+  | { readonly kind: 'job' | 'ended'; readonly id: string }
+  | { readonly kind: 'flow'; readonly id: string; readonly after: number }
+  | { readonly kind: 'count'; readonly id: string; readonly count: FlowCount }
+
 export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
 
 /** What other transactions have locked. */
@@ -172,6 +230,7 @@ export interface Contention {
   isLimitNoted(name: string): boolean
   /** As `takeNotes`. */
   takeLimitNotes(limit: number): LimitPlace[]
+  flowIsLocked(id: string): boolean
 }
 
 /** Facts of the log as a whole. */
@@ -282,6 +341,30 @@ export interface JobStore {
   /** Jobs that wait at this limit, or at one of its keys, counted up to `most`. */
   countAtLimit(name: string, key: string | undefined, most: number): number
 
+  /** In their order. */
+  needsOf(child: string): NeedRow[]
+  /** Open needs on a job or a flow, in any order. */
+  openNeeds(on: string, limit: number): NeedRow[]
+  /** Jobs that need this one or this flow. */
+  childrenOf(on: string, limit: number): string[]
+  saveNeed(need: NeedRow): void
+  removeNeeds(child: string): void
+  flow(id: string): FlowRow | undefined
+  /** Newest first, after the flow with this id. */
+  flows(filter: FlowFilter, limit: number, after: string | undefined): FlowRow[]
+  saveFlow(flow: FlowRow): void
+  addMember(flow: string, member: Omit<MemberRow, 'index'>): void
+  members(flow: string, after: number, limit: number): MemberRow[]
+  /** Flows that are in no other, have ended in one of these states until a moment, and that no unfinished job needs. */
+  endedFlows(states: readonly FinalState[], until: number, limit: number): FlowRow[]
+  /** With the places of its members. */
+  removeFlow(id: string): void
+  addWork(work: Work): void
+  /** Whether this call has added work. */
+  hasAddedWork(): boolean
+  /** Returns at most `limit` of what earlier calls have added, the oldest first, and forgets it. */
+  takeWork(limit: number): Work[]
+
   addEvent(event: NewEvent): void
   /** Removes at most `limit` of the oldest events before a moment: a prefix of the log, so no reader skips events. */
   removeEvents(before: number, limit: number): number
@@ -297,6 +380,6 @@ export interface JobStore {
 
   /** Newest dispatch first, starting after the job with this id. */
   list(filter: JobFilter, limit: number, after: string | undefined): JobRow[]
-  /** Final jobs that ended at a moment or before it, and hold no key. */
+  /** Final jobs that ended at a moment or before it, hold no key, and are in no flow. */
   finished(states: readonly FinalState[], until: number, limit: number): JobRow[]
 }

@@ -3,7 +3,9 @@ import type { Expedited, ExpediteOptions, LostForGood, SweepOptions, SweepReport
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import { withRow } from './damaged-row.ts'
 import { listPaused } from './places.ts'
-import { afterEnd, isKeyLocked, passNotedKeys } from './keys.ts'
+import { afterEnds } from './ends.ts'
+import { isKeyLocked } from './keys.ts'
+import { doWork } from './work.ts'
 import { passGates } from './gates.ts'
 import { admitAfter, admitDue } from './admit.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
@@ -43,12 +45,15 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     })
     if (row.state === 'ready') list(row)
     else moved.push(row)
-    const next = row.finishedAt === undefined ? undefined : afterEnd(store, now, row, now + publishGraceMs)
-    if (next) moved.push(next)
-    if (next?.state === 'ready') list(next)
+    if (row.finishedAt === undefined) continue
+    for (const next of afterEnds(store, now, [row], now + publishGraceMs)) {
+      moved.push(next)
+      if (next.state === 'ready') list(next)
+    }
   }
 
-  for (const row of passNotedKeys(store, now, options.limit, now + publishGraceMs)) {
+  const work = doWork(store, now, options.limit, now + publishGraceMs)
+  for (const row of work.moved) {
     moved.push(row)
     if (row.state === 'ready') list(row)
   }
@@ -83,7 +88,7 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     republished,
     failed,
     lost: lost.length - failed.length,
-    full: [due, lost, unpublished].some((rows) => rows.length === options.limit),
+    full: work.full || [due, lost, unpublished].some((rows) => rows.length === options.limit),
     schedules: ticks.due,
     nextDueInMs: nextTimes.length === 0 ? undefined : Math.max(0, Math.min(...nextTimes) - now),
   }

@@ -80,6 +80,8 @@ export interface ReplayReport {
   readonly replayed: number
   /** Refused: their unique key is held by another job. */
   readonly duplicates: readonly string[]
+  /** Refused: something that they need has not ended as it must, and was not replayed with them. */
+  readonly unmet: readonly string[]
   readonly tickets: readonly Ticket[]
 }
 

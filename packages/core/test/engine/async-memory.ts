@@ -24,6 +24,7 @@ export class AsyncMemory implements AsyncDatabase {
   readonly lockedLimits = new Set<string>()
   notes: QueueKey[] = []
   limitNotes: LimitPlace[] = []
+  readonly lockedFlows = new Set<string>()
   /** Reads and writes since the test began to count. */
   roundTrips = 0
   #last: Promise<unknown> = Promise.resolve()
@@ -124,6 +125,14 @@ export class AsyncMemory implements AsyncDatabase {
       heldOf: (name, text) => store.heldOf(name, text),
       atLimit: (...given) => store.atLimit(...given).filter(isFree),
       countAtLimit: (...given) => store.countAtLimit(...given),
+      needsOf: (child) => store.needsOf(child),
+      openNeeds: (...given) => store.openNeeds(...given),
+      childrenOf: (...given) => store.childrenOf(...given),
+      flow: (id) => ({ row: store.flow(id), locked: locks && this.lockedFlows.has(id) }),
+      flows: (...given) => store.flows(...given),
+      members: (...given) => store.members(...given),
+      endedFlows: (...given) => store.endedFlows(...given),
+      work: (limit) => store.firstWork(limit),
       firstSchedules: (...given) => store.firstSchedules(...given),
       eventsOf: (id) => store.eventsOf(id),
       events: (...given) => store.events(...given),
@@ -167,6 +176,15 @@ export class AsyncMemory implements AsyncDatabase {
     }
     const handled = new Set(changes.limitNotesTaken.map(({ name }) => name))
     this.limitNotes = [...this.limitNotes.filter(({ name }) => !handled.has(name)), ...changes.limitNotes]
+    for (const need of changes.needs.values()) store.saveNeed(need)
+    for (const child of changes.needsRemoved) store.removeNeeds(child)
+    for (const [id, flow] of changes.flows) {
+      if (flow) store.saveFlow(flow)
+      else store.removeFlow(id)
+    }
+    for (const { flow, ...member } of changes.members) store.addMember(flow, member)
+    store.takeWork(changes.workTaken.length)
+    for (const work of changes.work) store.addWork(work)
     for (const [queue, limit] of changes.queueLimits) store.setQueueLimit(queue, limit)
     for (const [queue, by] of changes.paused) store.setPaused(queue, by)
     if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)

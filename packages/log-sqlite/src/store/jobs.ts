@@ -24,6 +24,7 @@ const common: Columns = {
   replays: (row) => row.replays,
   turn: (row) => or(row.turn),
   at_limit: (row) => (row.atLimit ? 1 : null),
+  needed: (row) => (row.needed ? 1 : null),
 }
 const inserted: Columns = {
   ...common,
@@ -44,6 +45,9 @@ const inserted: Columns = {
   expires_at: (row) => or(row.expiresAt),
   limit_name: (row) => or(row.limit?.name),
   limit_key: (row) => or(row.limit?.key),
+  flow: (row) => or(row.flow),
+  may_fail: (row) => (row.mayFail ? 1 : null),
+  has_needs: (row) => (row.hasNeeds ? 1 : null),
 }
 const updated: Columns = {
   ...common,
@@ -163,7 +167,7 @@ export function jobTables(
     isRefusedData,
     finished(states: readonly FinalState[], until: number, limit: number): JobRow[] {
       return rows(
-        `select j.* from errand_jobs j where j.state in (${marks(states.length)}) and j.finished_at <= ?
+        `select j.* from errand_jobs j where j.state in (${marks(states.length)}) and j.finished_at <= ? and j.flow is null
          and not exists (select 1 from errand_keys k where k.queue = j.queue and k.key = j.ordering_key and k.holder = j.id)
        limit ?`,
         ...states,

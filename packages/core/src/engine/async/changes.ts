@@ -5,13 +5,17 @@ import type { QueueLimit } from '../../ports/operations.ts'
 import type { Encoded } from '../../ports/codec.ts'
 import type { LimitPlace } from '../../ports/limits.ts'
 import type {
+  FlowRow,
   JobRow,
   LimitKeyRow,
   LimitRow,
   LogFacts,
+  MemberRow,
+  NeedRow,
   NewEvent,
   ScheduleRow,
   UniqueRow,
+  Work,
   WorkerRow,
 } from '../store.ts'
 
@@ -41,6 +45,16 @@ export interface Changes {
   readonly limitNotes: LimitPlace[]
   /** Notes to delete: those that `limitNotes` was answered with. */
   readonly limitNotesTaken: LimitPlace[]
+  readonly needs: Map<string, NeedRow>
+  /** Jobs whose needs are deleted. */
+  readonly needsRemoved: Set<string>
+  readonly flows: Map<string, FlowRow | undefined>
+  /** New places of members, behind all others of their flows, in this order. */
+  readonly members: (Omit<MemberRow, 'index'> & { readonly flow: string })[]
+  /** What is left for later. */
+  readonly work: Work[]
+  /** To delete: what `work` was answered with. */
+  readonly workTaken: Work[]
   /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
   /** The limit of each queue; undefined: none. */
@@ -70,6 +84,12 @@ export function createChanges(): Changes {
     limitKeys: new Map(),
     limitNotes: [],
     limitNotesTaken: [],
+    needs: new Map(),
+    needsRemoved: new Set(),
+    flows: new Map(),
+    members: [],
+    work: [],
+    workTaken: [],
     paused: new Map(),
     queueLimits: new Map(),
     republish: undefined,

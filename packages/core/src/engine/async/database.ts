@@ -14,6 +14,8 @@ export interface Locks {
   readonly keys: 'wait' | 'pass'
   /** Limits by their names, as jobs. One that a transaction waits for is locked before everything else. */
   readonly limits: 'wait' | 'pass'
+  /** Flows by their ids: the same, after jobs. */
+  readonly flows: 'wait' | 'pass'
   /** Whether the facts are locked. */
   readonly facts: boolean
   /** Whether workers are locked. */

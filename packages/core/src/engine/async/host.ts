@@ -9,7 +9,14 @@ import { Miss, createWorkingSet } from './working-set.ts'
 /** No rule needs more reads than this. If one does, the database does not answer what it is asked. */
 const mostReads = 20
 
-const patient: Locks = { jobs: 'wait', keys: 'wait', limits: 'pass', facts: false, workers: false }
+const patient: Locks = {
+  jobs: 'wait',
+  keys: 'wait',
+  limits: 'pass',
+  flows: 'pass',
+  facts: false,
+  workers: false,
+}
 
 /**
  * Runs the engine's rules on a database that answers asynchronously. It reads what a call will ask for, runs the rules on that,

@@ -1,6 +1,6 @@
 import type { QueueKey } from '../../job/claim.ts'
 import type { LimitPlace } from '../../ports/limits.ts'
-import type { JobRow } from '../store.ts'
+import type { JobRow, MemberRow, NeedRow } from '../store.ts'
 import { listings } from './questions.ts'
 import type { Answer, Answers, KeyFound, Question, QuestionKind, QuestionOf } from './questions.ts'
 
@@ -21,6 +21,8 @@ export class Known {
   readonly keys: Map<string, KeyFound & { readonly limit: number }> = new Map()
   /** By the question without its limit. */
   readonly lists: Map<string, { readonly limit: number; readonly ids: readonly string[] }> = new Map()
+  /** Jobs and flows that the rules may go through one after another. */
+  readonly related: Set<string> = new Set()
   /** Places of limits that the rules may go through one after another. */
   readonly places: Map<string, LimitPlace> = new Map()
   readonly #answers = new Map<string, Answer>()
@@ -40,6 +42,9 @@ export class Known {
     if (placing.includes(kind))
       for (const { name, key = '' } of answer as readonly Partial<LimitPlace>[])
         if (name !== undefined) this.places.set(formatQuestion([name, key]), { name, key })
+    if (kind === 'openNeeds') for (const { child } of answer as NeedRow[]) this.related.add(child)
+    if (kind === 'members') for (const { id } of answer as MemberRow[]) this.related.add(id)
+    if (kind === 'childrenOf') for (const id of answer as string[]) this.related.add(id)
     const mayChange = kind !== 'list' && kind !== 'claimsOf'
     const addRows = (rows: readonly JobRow[]): void =>
       rows.forEach((row) => this.#addRow({ row, foundBy: kind, mayChange }))

@@ -1,7 +1,7 @@
 import type { QueueKey } from '../../job/claim.ts'
 import type { StoredJob } from '../../job/job.ts'
 import type { LimitPlace } from '../../ports/limits.ts'
-import type { JobRow, JobStore, LimitRow } from '../store.ts'
+import type { FlowRow, JobRow, JobStore, LimitRow, Work } from '../store.ts'
 
 /** Methods of `JobStore` that return jobs, at most `limit` of them; that is their last argument. */
 export const listings = [
@@ -30,6 +30,9 @@ export const answeredAsRead = [
   'firstSchedules',
   'limits',
   'dueLimits',
+  'childrenOf',
+  'flows',
+  'endedFlows',
 ] as const
 
 /** Methods of `JobStore` that are questions as they are. */
@@ -49,6 +52,9 @@ type Same =
   | 'limitKeys'
   | 'heldOf'
   | 'countAtLimit'
+  | 'needsOf'
+  | 'openNeeds'
+  | 'members'
   | 'mend'
   | 'eventsOf'
 
@@ -59,6 +65,13 @@ export interface KeyFound extends QueueKey {
   readonly holder: string | undefined
   /** Its jobs that have not ended, by sequence, at most as many as were asked for. */
   readonly jobs: readonly JobRow[]
+}
+
+/** A flow as it is stored. */
+export interface FlowFound {
+  readonly row: FlowRow | undefined
+  /** Another transaction has locked its row, and this one does not wait. Then the row may be read, and not changed. */
+  readonly locked: boolean
 }
 
 /** The answer to each kind of question. */
@@ -75,6 +88,8 @@ export type Answers = { [K in Same]: ReturnType<JobStore[K]> } & {
   limit: LimitRow | 'locked' | undefined
   nextLimit: number | undefined
   limitNotes: LimitPlace[]
+  flow: FlowFound
+  work: Work[]
 }
 
 /** The arguments of each kind of question. */
@@ -96,6 +111,9 @@ type ArgumentsOf = { [K in Same]: Parameters<JobStore[K]> } & {
   nextLimit: [after: number]
   /** Places that were noted with `Changes.limitNotes`, the oldest first. */
   limitNotes: [limit: number]
+  flow: [id: string]
+  /** What was left for later with `Changes.work`, the oldest first. */
+  work: [limit: number]
 }
 
 export type QuestionKind = keyof Answers

@@ -7,6 +7,7 @@ import { createChanges } from './changes.ts'
 import type { Changes } from './changes.ts'
 import { formatKey, formatQuestion } from './known.ts'
 import type { Known } from './known.ts'
+import { flowsOf } from './working-flows.ts'
 import { answeredAsRead, listings } from './questions.ts'
 import type { Answers, KeyFound, Question, QuestionKind, QuestionOf } from './questions.ts'
 
@@ -104,6 +105,14 @@ export function createWorkingSet(
   const setLimitKey = ({ name, key }: LimitPlace, row: LimitKeyRow | undefined): void =>
     void changing().limitKeys.set(formatQuestion([name, key]), { name, key, row })
 
+  /** Jobs that need the same, members of a flow: the rules go through them one after another. */
+  const related = (): Question[] =>
+    [...known.related].flatMap((id): Question[] => [
+      ['row', id],
+      ['flow', id],
+      ['needsOf', id],
+    ])
+
   const isChanged = (id: string): boolean => made.updated.has(id) || made.removed.has(id)
   /** A job of the list that was changed may have left it, and let in one that was not read. */
   const checkList = (question: readonly unknown[], limit: number): void => {
@@ -138,7 +147,7 @@ export function createWorkingSet(
     ...(listed as Pick<JobStore, (typeof listings)[number]>),
 
     contention: {
-      jobIsLocked: (id) => ask(['row', id]) === 'locked',
+      jobIsLocked: (id) => ask(['row', id], related) === 'locked',
       keyIsLocked: (key) => keyFound(key).locked === true,
       noteKey: (key) => void changing().notes.push(key),
       isNoted: (key) => made.notes.some((noted) => formatKey(noted) === formatKey(key)),
@@ -147,6 +156,7 @@ export function createWorkingSet(
         if (notes.length > 0) changing().notesTaken.push(...notes)
         return notes
       },
+      flowIsLocked: (id) => !made.flows.has(id) && ask(['flow', id], related).locked,
       limitIsLocked: (name) =>
         !made.limits.has(name) &&
         ask(['limit', name], () => places().map((place) => ['limit', place.name])) === 'locked',
@@ -165,7 +175,7 @@ export function createWorkingSet(
     },
 
     row: (id) => {
-      if (!known.rows.has(id) && !made.inserted.has(id)) ask(['row', id])
+      if (!known.rows.has(id) && !made.inserted.has(id)) ask(['row', id], related)
       return rows.row(id)
     },
     stored: ({ id, queue, lane }) => {
@@ -314,6 +324,8 @@ export function createWorkingSet(
           ['countAtLimit', place.name, place.key, most],
         ]),
       ),
+
+    ...flowsOf(ask, made, changing, related),
 
     setQueueLimit: (queue, limit) => void changing().queueLimits.set(queue, limit),
     running: (queue) => {

@@ -444,7 +444,12 @@ export function describeLimits(harness: JobLogHarness): void {
       const limit = await declare(on, { total: 1 })
       const old = await on.ended(outcomes.fail(), limit.of())
       const [running, waiting] = await on.addAll([limit.of(), limit.of()])
-      expect(await on.log.replay([old.id], ada)).toEqual({ replayed: 1, duplicates: [], tickets: [] })
+      expect(await on.log.replay([old.id], ada)).toEqual({
+        replayed: 1,
+        duplicates: [],
+        unmet: [],
+        tickets: [],
+      })
       expect(await on.state(old)).toBe('blocked')
       const worker = await on.worker()
       expect((await on.finish(worker, running!)).tickets).toEqual([on.ticket(old)])

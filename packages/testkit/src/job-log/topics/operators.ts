@@ -20,6 +20,7 @@ export function describeOperators(harness: JobLogHarness): void {
       expect(await on.log.replay([job.id], ada)).toEqual({
         replayed: 1,
         duplicates: [],
+        unmet: [],
         tickets: [on.ticket(job)],
       })
       expect(await on.record(job)).toMatchObject({
@@ -77,6 +78,7 @@ export function describeOperators(harness: JobLogHarness): void {
       expect(await on.log.replay([running.id, waiting.id, randomUUID()], ada)).toEqual({
         replayed: 0,
         duplicates: [],
+        unmet: [],
         tickets: [],
       })
       expect(await on.story(waiting)).toEqual(['dispatched'])
@@ -87,7 +89,12 @@ export function describeOperators(harness: JobLogHarness): void {
       const unique = { key: 'cat.png', until: 'finished' } as const
       const old = await on.ended(outcomes.fail(), { unique })
       const live = await on.add({ unique })
-      expect(await on.log.replay([old.id], ada)).toEqual({ replayed: 0, duplicates: [old.id], tickets: [] })
+      expect(await on.log.replay([old.id], ada)).toEqual({
+        replayed: 0,
+        duplicates: [old.id],
+        unmet: [],
+        tickets: [],
+      })
       expect(await on.story(old)).toEqual(['dispatched', 'started', 'failed'])
       await on.log.cancel([live.id], ada)
       expect(await on.log.replay([old.id], ada)).toMatchObject({ replayed: 1 })
@@ -109,7 +116,12 @@ export function describeOperators(harness: JobLogHarness): void {
       const first = await on.ended(outcomes.succeed(), { ordering })
       const { worker, claim } = await on.start({ ordering })
       const third = await on.add({ ordering })
-      expect(await on.log.replay([first.id], ada)).toEqual({ replayed: 1, duplicates: [], tickets: [] })
+      expect(await on.log.replay([first.id], ada)).toEqual({
+        replayed: 1,
+        duplicates: [],
+        unmet: [],
+        tickets: [],
+      })
       expect(await on.states([first, third])).toEqual(['blocked', 'blocked'])
       expect((await on.settle(worker, claim, outcomes.succeed())).tickets).toEqual([on.ticket(first)])
       expect(await on.states([first, third])).toEqual(['ready', 'blocked'])
