@@ -39,7 +39,8 @@ export function append(
   if (obstacles) return obstacles
   appendFlows(store, now, jobs, flows)
   const needed = new Set(jobs.flatMap(({ needs = [] }) => needs.map(({ on }) => on)))
-  const appended = jobs.map((job) => appendOne(store, now, job, { needed, inside }))
+  const call: Call = { needed, stored: new Set(), inside }
+  const appended = jobs.map((job) => appendOne(store, now, job, call))
   return admitNew(store, now, jobs, appended, inside)
 }
 
@@ -47,9 +48,11 @@ export function append(
 interface Call {
   /** Ids that jobs of the call need. */
   readonly needed: ReadonlySet<string>
+  /** Ids of jobs that the call has stored. */
+  readonly stored: Set<string>
   readonly inside: boolean
 }
-const alone: Call = { needed: new Set(), inside: false }
+const alone: Call = { needed: new Set(), stored: new Set(), inside: false }
 
 /** Lets go the new jobs that may pass their limits. */
 function admitNew(
@@ -86,7 +89,7 @@ function admitNew(
   })
 }
 
-function appendOne(store: JobStore, now: number, job: NewJob, { needed, inside }: Call = alone): Appended {
+function appendOne(store: JobStore, now: number, job: NewJob, call: Call = alone): Appended {
   if (store.row(job.id)) return { id: job.id, status: 'duplicate' }
   if (job.unique) {
     const holder = uniqueHolder(store, now, job.name, job.unique.key, job.id)
@@ -96,13 +99,14 @@ function appendOne(store: JobStore, now: number, job: NewJob, { needed, inside }
   if (job.unique) store.setUnique(job.name, job.unique.key, { jobId: job.id, freeAt: undefined })
 
   const row = newRow(job, now)
-  row.needed = needed.has(job.id)
-  if (job.needs) linkNeeds(store, job, needed, inside)
+  row.needed = call.needed.has(job.id)
+  if (job.needs) linkNeeds(store, job, call.stored, call.inside)
   const runAt = dueAt(job, now)
   // The grace of the dispatch counts only for a job that is ready at once.
   const state = passGates(store, row, { runAt, now, publishAfter: now + job.publishGraceMs })
   enter(now, row, state)
   const stored = store.insert(row, job)
+  if (call !== alone) call.stored.add(job.id)
   note(store, now, stored, 'dispatched', {
     data: {
       ...(row.orderingKey === undefined ? {} : { orderingKey: row.orderingKey }),
@@ -114,7 +118,7 @@ function appendOne(store: JobStore, now: number, job: NewJob, { needed, inside }
     },
   })
   if (row.hasNeeds && advance(store, now, stored, now) === 'cancelled') {
-    afterEnds(store, now, [stored], now, inside)
+    afterEnds(store, now, [stored], now, call.inside)
     return { id: row.id, status: 'added', state: stored.state, ticket: undefined }
   }
   return {

@@ -11,10 +11,12 @@ import { describeData } from './topics/data.ts'
 import { describeDelays } from './topics/delays.ts'
 import { describeExpedite } from './topics/expedite.ts'
 import { describeFence } from './topics/fence.ts'
+import { describeFlows } from './topics/flows.ts'
 import { describeFollow } from './topics/follow.ts'
 import { describeHistory } from './topics/history.ts'
 import { describeLeases } from './topics/leases.ts'
 import { describeLimitedQueues } from './topics/limited-queues.ts'
+import { describeNeeds } from './topics/needs.ts'
 import { describeNewer } from './topics/newer.ts'
 import { describeLimits } from './topics/limits.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
@@ -60,6 +62,8 @@ export type JobLogTopic =
   | 'transfer'
   | 'schedules'
   | 'limits'
+  | 'needs'
+  | 'flows'
   | 'history'
   | 'follow'
   | 'retention'
@@ -95,6 +99,8 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   transfer: describeTransfer,
   schedules: describeSchedules,
   limits: describeLimits,
+  needs: describeNeeds,
+  flows: describeFlows,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,
