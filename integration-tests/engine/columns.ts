@@ -79,6 +79,7 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     cancelReason: cancel['reason'],
     parkedSince: parseTime(live?.['parked_since'] ?? undefined),
     replays: job['replays'],
+    resumedAt: undefined,
     finishedAt: parseTime(ended?.['at']),
     progress: undefined,
     progressMessage: undefined,

@@ -24,3 +24,4 @@ export type {
   Work,
   WorkerRow,
 } from './engine/store.ts'
+export type { StepRow, StepTotals } from './engine/step-store.ts'

@@ -215,6 +215,7 @@ export class Operations {
         pausedBy: maybe(by),
         limit: toLimit(concurrency, limitedBy),
         ...counts,
+        suspended: 0,
         running: number(running),
         estimated,
       }

@@ -6,7 +6,7 @@ import type { Row, Value } from './statements.ts'
 // This package wrote these values into strict tables, so a cast is enough. Numbers of a job are checked all the same,
 // because rules calculate with them. Broken JSON is read as empty, as on PostgreSQL.
 const text = (value: Value | undefined): string => String(value)
-const optionalText = (value: Value | undefined): string | undefined =>
+export const optionalText = (value: Value | undefined): string | undefined =>
   value == null ? undefined : String(value)
 const number = (value: Value | undefined): number => Number(value)
 const optionalNumber = (value: Value | undefined): number | undefined =>
@@ -41,13 +41,13 @@ export function jobRow(row: Row): JobRow {
   }
 }
 
-function count(value: Value | undefined): number {
+export function count(value: Value | undefined): number {
   const found = Number(value)
   if (!Number.isSafeInteger(found)) throw new RangeError(`the number ${found} is out of bounds`)
   return found
 }
 
-function optionalCount(value: Value | undefined): number | undefined {
+export function optionalCount(value: Value | undefined): number | undefined {
   return value == null ? undefined : count(value)
 }
 
@@ -94,6 +94,7 @@ function checkedJobRow(row: Row): JobRow {
     cancelReason: optionalText(row.cancel_reason),
     parkedSince: optionalCount(row.parked_since),
     replays: count(row.replays),
+    resumedAt: optionalCount(row.resumed_at),
     finishedAt: optionalCount(row.finished_at),
     progress: optionalNumber(row.progress),
     progressMessage: optionalText(row.progress_message),
@@ -143,7 +144,7 @@ export function storedEvent(row: Row): StoredEvent {
   }
 }
 
-function encoded(row: Row): Encoded | undefined {
+export function encoded(row: Row): Encoded | undefined {
   return row.body == null ? undefined : { codec: text(row.codec), text: text(row.body) }
 }
 

@@ -34,6 +34,7 @@ const jobs = `create table errand_jobs (
   parked_since integer,
   replays integer not null,
   finished_at integer,
+  resumed_at integer,
   progress real,
   progress_message text,
   max_attempts integer not null,
@@ -97,15 +98,16 @@ export const migrations: readonly Migration[] = [
       `create index errand_jobs_turns on errand_jobs (queue, lane, turn, sequence) where turn is not null`,
       `create index errand_jobs_shares on errand_jobs (queue, lane, share_key, turn) where turn is not null`,
       `create index errand_jobs_unpublished on errand_jobs (queue, publish_after) where state = 'ready'`,
-      `create index errand_jobs_due on errand_jobs (run_at) where state = 'scheduled'`,
+      // Scheduled jobs, and suspended ones that wait for a time.
+      `create index errand_jobs_due on errand_jobs (run_at) where run_at is not null`,
       `create index errand_jobs_running on errand_jobs (worker) where state = 'running'`,
       `create index errand_jobs_key on errand_jobs (queue, ordering_key, sequence)
-        where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running')`,
+        where ordering_key is not null and state in ('scheduled', 'blocked', 'ready', 'running', 'suspended')`,
       // `finished_at` implies these states. With states as parameters, SQLite could not use the index.
       `create index errand_jobs_finished on errand_jobs (state, finished_at) where finished_at is not null`,
       // For operators. With `in`, SQLite could not use the index. A job that is ready at once and succeeds has no entry.
       `create index errand_jobs_held on errand_jobs (state, queue, sequence)
-        where state = 'scheduled' or state = 'blocked' or state = 'failed' or state = 'cancelled'`,
+        where state = 'scheduled' or state = 'blocked' or state = 'suspended' or state = 'failed' or state = 'cancelled'`,
       `create index errand_jobs_places on errand_jobs (limit_name, limit_key, state)
         where limit_name is not null and state in ('ready', 'running')`,
       `create index errand_jobs_at_limit on errand_jobs (limit_name, limit_key, lane, sequence) where at_limit = 1`,
@@ -145,6 +147,14 @@ export const migrations: readonly Migration[] = [
         is_flow integer not null) strict`,
       `create index errand_members_flow on errand_members (flow, place)`,
       `create table errand_work (id integer primary key autoincrement, work text not null) strict`,
+      // Steps, and waits: `ord` is null until they are over. With the length of all bodies up to each.
+      `create table errand_steps (id integer primary key, job_id text not null, name text not null, kind text not null, ord integer,
+        run integer not null, memory_version integer not null, at integer, duration_ms integer, until integer, waits_on text,
+        ended_by text, codec text, body text, message_id text, characters integer not null, unique (job_id, name)) strict`,
+      `create index errand_steps_order on errand_steps (job_id, ord, characters)`,
+      `create index errand_steps_messages on errand_steps (job_id, message_id) where message_id is not null`,
+      `create table errand_messages (seq integer primary key autoincrement, job_id text not null, id text not null, name text not null,
+        sent_by text not null, at integer not null, codec text not null, body text not null, unique (job_id, id)) strict`,
       `create table errand_log (one integer primary key check (one = 1), log_id text not null, epoch integer not null,
         schema_version integer not null, oldest_code integer not null, last_sweep_at integer, hold_until integer,
         pruned_through integer not null, transfer text) strict`,

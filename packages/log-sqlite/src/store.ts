@@ -6,6 +6,7 @@ import { jobTables } from './store/jobs.ts'
 import { flowTables } from './store/flows.ts'
 import { keyTables } from './store/keys.ts'
 import { jobPages } from './store/pages.ts'
+import { memoryTables } from './store/memory.ts'
 import { limitTables } from './store/limits.ts'
 import { or } from './store/sql.ts'
 import { scheduleTable } from './store/schedules.ts'
@@ -26,6 +27,7 @@ export function sqliteStore(sql: Statements): JobStore {
     ...scheduleTable(sql),
     ...limitTables(sql),
     ...flowTables(sql),
+    ...memoryTables(sql),
     ...eventTable(sql),
   }
 }

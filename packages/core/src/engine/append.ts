@@ -176,6 +176,7 @@ function newRow(job: NewJob, now: number): Omit<JobRow, 'sequence'> {
     cancelReason: undefined,
     parkedSince: undefined,
     replays: 0,
+    resumedAt: undefined,
     finishedAt: undefined,
     progress: undefined,
     progressMessage: undefined,

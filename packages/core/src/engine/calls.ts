@@ -1,5 +1,7 @@
 import type { Fence, WorkerRef } from '../job/claim.ts'
 import type { NewJob } from '../job/job.ts'
+import type { NewMessage, NewStep } from '../job/memory.ts'
+import type { Settlement } from '../job/outcome.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobFilter } from '../ports/history.ts'
 import type { BeatReport, ExpediteOptions, SweepOptions, TakeOptions } from '../ports/job-log.ts'
@@ -31,6 +33,33 @@ function askForKeyedRows(ids: readonly string[]): Question[] {
     ['row', id],
     ['keyOf', id, 2],
   ])
+}
+
+function askForStep({ id }: Fence, name: string): Question[] {
+  return [
+    ['row', id],
+    ['step', id, name],
+    ['stepTotals', id],
+  ]
+}
+
+/** A run that ends, and how. */
+type Ended = Fence & Partial<Settlement>
+
+/** Runs that end, with what is known of the waits of those that are suspended. */
+function askForEnded(ended: readonly Ended[]): Question[] {
+  return [
+    ...askForKeyedRows(ended.map(({ id }) => id)),
+    ...ended.flatMap(({ id, outcome }): Question[] =>
+      outcome?.kind === 'suspend'
+        ? [
+            ...outcome.waits.map(({ name }): Question => ['step', id, name]),
+            ['stepTotals', id],
+            ['openWaits', id],
+          ]
+        : [],
+    ),
+  ]
 }
 
 function askForTake(
@@ -87,22 +116,40 @@ export const calls = {
     asks: (now) => askForTake(now, queues, max, by, options),
     locks: passing,
   }),
-  settle: (fences: readonly Fence[]): Call => ({
-    asks: () => askForKeyedRows(fences.map(({ id }) => id)),
+  settle: (fences: readonly Ended[]): Call => ({
+    asks: () => askForEnded(fences),
     locks: ending,
   }),
   settleAndTake: (
-    fences: readonly Fence[],
+    fences: readonly Ended[],
     queues: readonly QueueName[],
     max: number,
     by: WorkerRef,
     options?: TakeOptions,
   ): Call => ({
-    asks: (now) => [
-      ...askForKeyedRows(fences.map(({ id }) => id)),
-      ...askForTake(now, queues, max, by, options),
-    ],
+    asks: (now) => [...askForEnded(fences), ...askForTake(now, queues, max, by, options)],
     locks: ending,
+  }),
+  remember: (steps: readonly NewStep[]): Call => ({
+    asks: () => steps.flatMap((step) => askForStep(step, step.name)),
+    locks: passing,
+  }),
+  /** Inside the caller's transaction. */
+  recall: (fence: Fence, name: string): Call => ({ asks: () => askForStep(fence, name) }),
+  memory: (job: string): Call => ({
+    asks: () => [
+      ['steps', job],
+      ['unread', job, undefined, Number.MAX_SAFE_INTEGER],
+    ],
+  }),
+  send: (messages: readonly NewMessage[]): Call => ({
+    asks: () =>
+      messages.flatMap(({ job, id }): Question[] => [
+        ['row', job],
+        ['hasMessage', job, id],
+        ['countUnread', job],
+      ]),
+    locks: passing,
   }),
   passNotes: (limit: number): Call => ({
     asks: () => [

@@ -83,3 +83,27 @@ export function cancelMembers(
   const { by = 'flow', reason } = flow?.cancel ?? {}
   return { ...cancelRows(store, now, jobs, { by, reason, cause: 'flow' }, publishAfter), more }
 }
+
+/** Cancels what a cancelled job has called. A job that somebody else has dispatched, and that was only joined, goes on. */
+export function cancelCalled(
+  store: JobStore,
+  now: number,
+  id: string,
+  caller: string,
+  publishAfter: number,
+): JobRow[] {
+  const { contention } = store
+  const data = { by: 'caller', cause: 'caller' } as const
+  if (store.flow(id)) {
+    if (contention?.flowIsLocked(id)) store.addWork({ kind: 'caller', id, caller })
+    else if (requestEnd(store, now, id, { by: data.by })) store.addWork({ kind: 'flow', id, after: 0 })
+    return []
+  }
+  if (contention?.jobIsLocked(id)) {
+    store.addWork({ kind: 'caller', id, caller })
+    return []
+  }
+  const row = store.row(id)
+  if (!row || isFinal(row.state) || store.stored(row).parentId !== caller) return []
+  return cancelRows(store, now, [row], data, publishAfter).moved
+}

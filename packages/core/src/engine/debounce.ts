@@ -15,7 +15,8 @@ export function debounce(
   { waitMs, atMostMs }: Debounce,
 ): Debounced {
   const row = store.row(id)
-  if (!row || row.state === 'running' || isFinal(row.state)) return { status: 'started' }
+  if (!row || row.state === 'running' || row.state === 'suspended' || isFinal(row.state))
+    return { status: 'started' }
   store.savePayload(id, payload)
   const before = row.state
   let state = before

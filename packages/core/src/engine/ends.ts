@@ -97,6 +97,13 @@ class Ends {
     if (!isFinal(state)) return
     if (row.flow !== undefined) this.count(row.flow, countEnd(this.#store, row))
     if (row.needed) this.tell({ id: row.id, state })
+    if (row.hasNeeds && state === 'cancelled') this.#cancelCalled(row.id)
+  }
+
+  /** What a cancelled job has called is of use to nobody. */
+  #cancelCalled(caller: string): void {
+    for (const { on, mode, state } of this.#store.needsOf(caller))
+      if (mode === 'called' && state === undefined) this.#store.addWork({ kind: 'caller', id: on, caller })
   }
 
   ofFlow(flow: FlowRow): void {

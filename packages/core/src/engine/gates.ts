@@ -26,9 +26,21 @@ export function passGates(
     row.runAt = runAt
     return 'scheduled'
   }
-  const waits = waitsForNeeds(store, row)
-  row.atLimit = isHolder && !waits && row.limit !== undefined
-  if (!isHolder || waits || row.atLimit) return 'blocked'
+  if (!isHolder || waitsForNeeds(store, row)) {
+    row.atLimit = false
+    return 'blocked'
+  }
+  return passLimit(store, row, publishAfter)
+}
+
+/** The last gate. A job that was suspended has only this one before it: it holds its ordering key all the time. */
+export function passLimit(
+  store: JobStore,
+  row: Omit<JobRow, 'sequence'>,
+  publishAfter: number,
+): 'blocked' | 'ready' {
+  row.atLimit = row.limit !== undefined
+  if (row.atLimit) return 'blocked'
   readyFrom(store, row, publishAfter)
   return 'ready'
 }

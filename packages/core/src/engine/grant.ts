@@ -68,7 +68,8 @@ export function claim(
     // A state that only a newer build knows is none from which this one starts a job.
     if (isFinal(row.state) || knownState(row.state) === 'unknown')
       return { ticket, verdict: 'drop', why: 'finished' }
-    if (row.state === 'blocked') return { ticket, verdict: 'drop', why: 'blocked' }
+    if (row.state === 'blocked' || row.state === 'suspended')
+      return { ticket, verdict: 'drop', why: 'blocked' }
     if (row.state === 'scheduled') return { ticket, verdict: 'later', at: row.runAt ?? now }
     if (paused.has(row.queue)) return { ticket, verdict: 'drop', why: 'paused' }
     if (!worker.queues.includes(row.queue)) return { ticket, verdict: 'drop', why: 'elsewhere' }
@@ -179,9 +180,17 @@ function toClaim(store: JobStore, now: number, row: JobRow): Claim {
     maxCrashes: row.maxCrashes,
     onCrash: row.onCrash,
     timeoutMs: row.timeoutMs,
-    expiresInMs: row.expiresAt === undefined ? undefined : row.expiresAt - now,
+    expiresInMs: expiresIn(row, now),
     parkedForMs: row.parkedSince === undefined ? undefined : now - row.parkedSince,
     replays: row.replays,
     flow: row.flow,
   }
+}
+
+/** A job that was suspended may be tried again for as long as a new one. */
+function expiresIn(
+  { expiresAt, dispatchedAt, resumedAt = dispatchedAt }: JobRow,
+  now: number,
+): number | undefined {
+  return expiresAt === undefined ? undefined : expiresAt - dispatchedAt + resumedAt - now
 }

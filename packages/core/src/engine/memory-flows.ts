@@ -1,10 +1,11 @@
 import { isFinal } from '../job/state.ts'
 import type { FinalState } from '../job/state.ts'
 import type { FlowFilter } from '../ports/flows.ts'
+import { MemorySteps } from './memory-steps.ts'
 import type { FlowRow, JobRow, MemberRow, NeedRow, Work } from './store.ts'
 
 /** The part of the reference store that has needs, flows and what is left for later. */
-export abstract class MemoryFlows {
+export abstract class MemoryFlows extends MemorySteps {
   readonly #needs = new Map<string, NeedRow[]>()
   readonly #flows = new Map<string, FlowRow>()
   readonly #members = new Map<string, MemberRow[]>()

@@ -22,6 +22,8 @@ const toKey = (...parts: readonly string[]): string => JSON.stringify(parts)
 const byRank = (a: JobRow, b: JobRow): number =>
   laneRank[a.lane] - laneRank[b.lane] || a.sequence - b.sequence
 const sound = (count: unknown): number => (Number.isSafeInteger(count) ? Number(count) : 0)
+const waitsForTime = ({ state, runAt }: JobRow): boolean =>
+  state === 'scheduled' || (state === 'suspended' && runAt !== undefined)
 const byTurn = (a: JobRow, b: JobRow): number => (a.turn ?? 0) - (b.turn ?? 0) || a.sequence - b.sequence
 const bySequence = (a: JobRow, b: JobRow): number => a.sequence - b.sequence
 
@@ -98,6 +100,10 @@ export class MemoryStore extends MemoryFlows implements JobStore {
     this.#payloads.delete(id)
   }
 
+  stateOf(id: string): JobState | undefined {
+    return this.#rows.get(id)?.state
+  }
+
   mend(id: string): JobRow | undefined {
     const row = this.#rows.get(id)
     if (!row) return undefined
@@ -163,12 +169,12 @@ export class MemoryStore extends MemoryFlows implements JobStore {
       .slice(0, limit)
   }
   due(now: number, limit: number): JobRow[] {
-    return this.#where((row) => row.state === 'scheduled' && (row.runAt ?? 0) <= now)
+    return this.#where((row) => waitsForTime(row) && (row.runAt ?? 0) <= now)
       .toSorted((a, b) => (a.runAt ?? 0) - (b.runAt ?? 0) || bySequence(a, b))
       .slice(0, limit)
   }
   nextDue(): number | undefined {
-    const times = this.#where((row) => row.state === 'scheduled').map((row) => row.runAt ?? 0)
+    const times = this.#where(waitsForTime).map((row) => row.runAt ?? 0)
     return times.length === 0 ? undefined : Math.min(...times)
   }
   lost(now: number, limit: number): JobRow[] {
@@ -257,8 +263,8 @@ export class MemoryStore extends MemoryFlows implements JobStore {
   counts(): ReadonlyMap<QueueName, QueueCounts> {
     const counts = new Map<QueueName, QueueCounts>()
     for (const { queue, state } of this.#live.values()) {
-      if (isFinal(state) || state === 'suspended') continue
-      const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+      if (isFinal(state)) continue
+      const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, suspended: 0, running: 0 }
       count[state] += 1
       counts.set(queue, count)
     }

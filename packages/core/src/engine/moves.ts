@@ -39,7 +39,7 @@ export function enter(now: number, row: Omit<JobRow, 'sequence'>, to: JobState):
     row.request = undefined
     row.deadline = undefined
   }
-  if (to !== 'scheduled') row.runAt = undefined
+  if (to !== 'scheduled' && to !== 'suspended') row.runAt = undefined
   if (to !== 'ready') row.publishAfter = undefined
   if (to !== 'ready' && to !== 'running') row.turn = undefined
   if (to !== 'blocked') row.atLimit = false

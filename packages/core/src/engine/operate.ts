@@ -77,6 +77,12 @@ export function change(
   if (row.state === 'running' || isFinal(row.state)) {
     throw new ErrandError('E_NOT_ALLOWED', `job ${id} is ${row.state}; only a job that waits can be changed`)
   }
+  if (row.state === 'suspended' && (to.queue ?? to.runAt ?? to.payload) !== undefined) {
+    throw new ErrandError(
+      'E_NOT_ALLOWED',
+      `job ${id} is suspended: it has begun, so only its lane can be changed`,
+    )
+  }
   if (to.queue !== undefined && to.queue !== row.queue && row.orderingKey !== undefined) {
     throw new ErrandError(
       'E_NOT_ALLOWED',
@@ -104,6 +110,7 @@ export function change(
       ...(state === 'scheduled' ? { runAt: row.runAt } : {}),
     },
   })
+  if (state === 'suspended') return { state, ticket: undefined }
   const admitted = admitOwn(store, now, row, publishAfter)
   if (admitted) return { state: admitted.state, ticket: toTicket(store, admitted) }
   return { state, ticket: state === 'ready' ? toTicket(store, row) : undefined }
@@ -114,7 +121,7 @@ export function queues(store: JobStore): QueueRecord[] {
   const held = new Map(store.heldQueues().map((queue) => [queue.name, queue]))
   const served = store.workers().flatMap((worker) => worker.queues)
   const names = new Set([...counts.keys(), ...held.keys(), ...served])
-  const none = { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+  const none = { ready: 0, scheduled: 0, blocked: 0, suspended: 0, running: 0 }
   return [...names].toSorted().map((name) => ({
     name,
     paused: held.get(name)?.pausedBy !== undefined,

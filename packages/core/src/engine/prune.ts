@@ -17,7 +17,7 @@ export function prune(
   for (const [states, until] of past) {
     if (jobs >= options.limit) break
     const gone = store.finished(states, until, options.limit - jobs)
-    for (const row of gone) remove(store, now, row)
+    remove(store, now, gone)
     jobs += gone.length
   }
   for (const [states, until] of past)
@@ -30,27 +30,32 @@ export function prune(
 
 /** At most `limit` jobs of the flow; the flow itself once none is left. Returns how many. */
 function removeMembers(store: JobStore, now: number, id: string, limit: number): number {
+  const gone: JobRow[] = []
   let jobs = 0
   let after = 0
   for (let left = true; left;) {
     const members = store.members(id, after, limit)
-    left = members.length === limit
+    left = members.length === limit && jobs < limit
     for (const member of members) {
-      if (jobs >= limit) return jobs
+      if (jobs >= limit) break
       after = member.index
       const row = member.isFlow ? undefined : store.row(member.id)
       if (row) {
-        remove(store, now, row)
+        gone.push(row)
         jobs += 1
       } else if (member.isFlow) jobs += removeMembers(store, now, member.id, limit - jobs)
     }
   }
+  remove(store, now, gone)
   if (jobs < limit) store.removeFlow(id)
   return jobs
 }
 
-function remove(store: JobStore, now: number, row: JobRow): void {
-  freeUnique(store, now, row, false)
-  if (row.hasNeeds) store.removeNeeds(row.id)
-  store.remove(row.id)
+function remove(store: JobStore, now: number, rows: readonly JobRow[]): void {
+  for (const row of rows) {
+    freeUnique(store, now, row, false)
+    if (row.hasNeeds) store.removeNeeds(row.id)
+    store.remove(row.id)
+  }
+  if (rows.length > 0) store.forget(rows.map(({ id }) => id))
 }

@@ -14,6 +14,7 @@ export function replayRows(store: JobStore, now: number, rows: readonly JobRow[]
   const moved: JobRow[] = []
   const duplicates: string[] = []
   const unmet: string[] = []
+  const forgotten: string[] = []
   const together = new Set(rows.map(({ id }) => id))
   // What is needed goes before what needs it.
   for (const row of rows.toSorted((a, b) => a.sequence - b.sequence)) {
@@ -30,7 +31,10 @@ export function replayRows(store: JobStore, now: number, rows: readonly JobRow[]
       }
       store.setUnique(row.name, row.uniqueKey, { jobId: row.id, freeAt: undefined })
     }
-    if (row.state === 'succeeded') row.replays += 1
+    if (row.state === 'succeeded') {
+      row.replays += 1
+      forgotten.push(row.id)
+    }
     row.attempt = 0
     row.crashes = 0
     row.streak = 0
@@ -44,6 +48,8 @@ export function replayRows(store: JobStore, now: number, rows: readonly JobRow[]
     )
     moved.push(row)
   }
+  // They do everything anew. What failed goes on where it failed.
+  if (forgotten.length > 0) store.forget(forgotten)
   return { replayed: moved.length, duplicates, unmet, tickets: findTickets(store, now, moved) }
 }
 

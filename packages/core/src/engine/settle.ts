@@ -10,9 +10,11 @@ import { withRow } from './damaged-row.ts'
 import { afterEnds } from './ends.ts'
 import { toQueueKey } from './keys.ts'
 import { admitAfter } from './admit.ts'
+import { holdsRun } from './holds-run.ts'
 import { move, readyFrom, toTicket } from './moves.ts'
 import { isStorable, storableOutcome } from './storable.ts'
 import type { JobRow, JobStore, StoredEvent } from './store.ts'
+import { boundedOutcome, suspend } from './suspend.ts'
 
 export function settle(
   store: JobStore,
@@ -42,8 +44,11 @@ function letGo(
     if (name === undefined || answered.has(name)) return answer
     answered.add(name)
     const next = admitted.filter(({ limit }) => limit?.name === name)
+    // A job that was resumed at once may be among them.
+    const own = next.find(({ id }) => id === answer.id)
     return {
       ...answer,
+      ...(own ? { event: 'unblocked', state: own.state } : {}),
       tickets: [...answer.tickets, ...next.map((row) => toTicket(store, row))],
       pending: answer.pending || store.contention?.isLimitNoted(name) === true,
     }
@@ -59,7 +64,7 @@ export function complete(
   by: WorkerRef,
 ): void {
   const row = store.row(fence.id)
-  if (!row || !holds(row, fence, by)) {
+  if (!row || !holdsRun(row, fence, by)) {
     throw new ErrandError(
       'E_CLAIM_LOST',
       `job ${fence.id} is no longer run ${fence.run} of this worker; roll the transaction back`,
@@ -90,9 +95,9 @@ function settleOne(
   const row = store.row(id)
   if (!row)
     return { id, run, result: 'claim-lost', event: 'fenced', state: 'failed', tickets: [], pending: false }
-  if (!holds(row, settlement, by)) return refuse(store, now, row, settlement, by)
+  if (!holdsRun(row, settlement, by)) return refuse(store, now, row, settlement, by)
 
-  const outcome = storableOutcome(settlement.outcome)
+  const outcome = boundedOutcome(store, row, storableOutcome(settlement.outcome))
   end(store, now, row, by, outcome, { durationMs: settlement.durationMs })
   const tickets = row.state === 'ready' ? [toTicket(store, row)] : []
   for (const next of isFinal(row.state) ? afterEnds(store, now, [row], now) : []) {
@@ -105,10 +110,6 @@ function settleOne(
   const key = toQueueKey(row)
   const pending = (key !== undefined && store.contention?.isNoted(key) === true) || store.hasAddedWork()
   return { id, run, result: 'settled', event, state: row.state, runAt: row.runAt, tickets, pending }
-}
-
-function holds(row: JobRow, fence: Fence, by: WorkerRef): boolean {
-  return row.state === 'running' && row.run === fence.run && row.worker === by.id
 }
 
 /** Writes the events of one outcome, and sets the row's state after them. */
@@ -186,7 +187,8 @@ function end(
       move(store, now, row, 'released', 'ready', { worker, data: { ...base, why: outcome.why } })
       return
     case 'suspend':
-      throw new RangeError('not built yet')
+      suspend(store, now, row, outcome, base)
+      return
     default:
       outcome satisfies never
   }
@@ -194,6 +196,7 @@ function end(
 
 function findLastEvent(row: JobRow, outcome: SettledOutcome): EventType {
   if (row.state === 'succeeded' || row.state === 'failed' || row.state === 'cancelled') return row.state
+  if (outcome.kind === 'suspend') return row.state === 'suspended' ? 'suspended' : 'resumed'
   if (row.state === 'ready') return 'released'
   return outcome.kind === 'snooze' ? 'snoozed' : 'errored'
 }
@@ -203,6 +206,7 @@ const endings: readonly StoredEventType[] = [
   'errored',
   'snoozed',
   'released',
+  'suspended',
   'failed',
   'cancelled',
 ]

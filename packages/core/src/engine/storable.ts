@@ -39,6 +39,6 @@ export function storableOutcome(outcome: SettledOutcome): SettledOutcome {
 }
 
 /** The log writes this error itself, so it is plain JSON for every codec of the workers. */
-function plainError(message: string, code: ErrorCode): Encoded {
+export function plainError(message: string, code: ErrorCode): Encoded {
   return { codec: 'json', text: JSON.stringify({ name: 'ErrandError', message, code }) }
 }

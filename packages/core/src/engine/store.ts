@@ -11,8 +11,9 @@ import type { FlowFilter, FlowRecord } from '../ports/flows.ts'
 import type { JobFilter, Unfinished } from '../ports/history.ts'
 import type { Closing, LimitPlace, LimitState } from '../ports/limits.ts'
 import type { KnownSchedules, ScheduleRecord } from '../ports/schedules.ts'
-import type { Note, QueueLimit } from '../ports/operations.ts'
+import type { Note, QueueLimit, WaitingState } from '../ports/operations.ts'
 import type { Transfer } from '../ports/transfer.ts'
+import type { StepStore } from './step-store.ts'
 
 /** A job without its payload: what the rules read and write. Times are milliseconds since the epoch. */
 export interface JobRow extends StoredPolicy {
@@ -35,7 +36,7 @@ export interface JobRow extends StoredPolicy {
   /** As a member: it does not count if it fails. */
   readonly mayFail: boolean
   /** Whether it was dispatched with needs. */
-  readonly hasNeeds: boolean
+  hasNeeds: boolean
   /** Whether others need it. */
   needed: boolean
   /** Blocked because of its limit. */
@@ -62,6 +63,8 @@ export interface JobRow extends StoredPolicy {
   cancelReason: string | undefined
   parkedSince: number | undefined
   replays: number
+  /** When it went on after its last suspension. */
+  resumedAt: number | undefined
   finishedAt: number | undefined
   progress: number | undefined
   progressMessage: string | undefined
@@ -204,14 +207,16 @@ export type FlowCount = Partial<FlowCounts>
 
 /**
  * Something that is left for later, because a row is locked or because it is much. `job`: look at it again. `ended`: tell those that need
- * it, if it has ended. `flow`: cancel its members after this place. `count`: add to its counts.
+ * it, if it has ended. `flow`: cancel its members after this place. `count`: add to its counts. `caller`: cancel it, because the job that called it was
+ * cancelled.
  */
 export type Work =
   | { readonly kind: 'job' | 'ended'; readonly id: string }
   | { readonly kind: 'flow'; readonly id: string; readonly after: number }
+  | { readonly kind: 'caller'; readonly id: string; readonly caller: string }
   | { readonly kind: 'count'; readonly id: string; readonly count: FlowCount }
 
-export type QueueCounts = Record<'ready' | 'scheduled' | 'blocked' | 'running', number>
+export type QueueCounts = Record<WaitingState | 'running', number>
 
 /** What other transactions have locked. */
 export interface Contention {
@@ -247,7 +252,7 @@ export interface LogFacts {
  * The rows that the engine's rules work on. It is synchronous, because every call happens inside one transaction.
  * The caller may change the rows that it returns, and writes them back with `update`.
  */
-export interface JobStore {
+export interface JobStore extends StepStore {
   /** Missing if transactions run one at a time. */
   readonly contention?: Contention | undefined
 
@@ -283,7 +288,7 @@ export interface JobStore {
   unpublished(except: readonly QueueName[], now: number, limit: number): JobRow[]
   /** Ready jobs whose grace ends later than `after`; the latest first. */
   published(queues: readonly QueueName[], after: number, limit: number): JobRow[]
-  /** Scheduled jobs that are due, by `runAt`. */
+  /** Scheduled jobs that are due, and suspended ones that have waited for as long as they may, by `runAt`. */
   due(now: number, limit: number): JobRow[]
   nextDue(): number | undefined
   /** Running jobs that are past their deadline, or whose worker has no row, or whose worker's lease is out. */

@@ -11,6 +11,7 @@ import { admitAfter, admitDue } from './admit.ts'
 import { longestPublishGraceMs, move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import { findDueSchedules } from './schedules.ts'
 import type { JobRow, JobStore } from './store.ts'
+import { resumeIfOver } from './suspend.ts'
 
 const defaultLeaseMs = 30_000
 const dayMs = 86_400_000
@@ -25,13 +26,12 @@ export function sweep(store: JobStore, now: number, options: SweepOptions): Swee
     if (!paused.includes(row.queue)) tickets.push(toTicket(store, row))
   }
 
-  const due = store.due(now, options.limit).filter((row) => !isKeyLocked(store, row))
+  const due = store
+    .due(now, options.limit)
+    .filter((row) => row.state === 'suspended' || !isKeyLocked(store, row))
   for (const row of due) {
-    withRow(store, row.id, () => {
-      const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })
-      move(store, now, row, 'due', state)
-      if (state === 'ready') list(row)
-    })
+    withRow(store, row.id, () => passTime(store, now, row))
+    if (row.state === 'ready') list(row)
   }
   const moved = [...due]
 
@@ -145,6 +145,18 @@ function noteSweep(store: JobStore, now: number): boolean {
   facts.lastSweepAt = now
   store.saveFacts(facts)
   return facts.holdUntil === undefined || facts.holdUntil <= now
+}
+
+/** The time of a job has come. */
+function passTime(store: JobStore, now: number, row: JobRow): void {
+  const publishAfter = now + publishGraceMs
+  if (row.state === 'scheduled')
+    move(store, now, row, 'due', passGates(store, row, { runAt: now, now, publishAfter }))
+  else if (!resumeIfOver(store, now, row, publishAfter)) {
+    // Its waits say otherwise, and every sweep would find it again.
+    row.runAt = undefined
+    store.update(row)
+  }
 }
 
 function loseRun(store: JobStore, now: number, row: JobRow): Encoded {

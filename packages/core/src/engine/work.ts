@@ -1,4 +1,4 @@
-import { cancelMembers } from './cancel.ts'
+import { cancelCalled, cancelMembers } from './cancel.ts'
 import { addCount, lookAgain, tellEnd } from './ends.ts'
 import { passNotedKeys } from './keys.ts'
 import type { JobRow, JobStore, Work } from './store.ts'
@@ -26,6 +26,8 @@ function doOne(store: JobStore, now: number, work: Work, publishAfter: number): 
       return tellEnd(store, now, work.id, publishAfter)
     case 'count':
       return addCount(store, now, work.id, work.count, publishAfter)
+    case 'caller':
+      return cancelCalled(store, now, work.id, work.caller, publishAfter)
     case 'flow':
       return cancelMembers(store, now, work.id, work.after, publishAfter).moved
     default:

@@ -89,7 +89,8 @@ export const transitions: Readonly<Record<EventType, Transition>> = {
   failed: { from: ['running'], to: ['failed'] },
   cancel_requested: { from: ['running'], to: 'same' },
   cancelled: { from: live, to: ['cancelled'] },
-  changed: { from: waiting, to: waiting },
+  // Of a suspended job only its lane.
+  changed: { from: [...waiting, 'suspended'], to: [...waiting, 'suspended'] },
   skipped: { from: ['failed'], to: 'same' },
   replayed: { from: finalStates, to: ['ready', 'blocked'] },
   suspended: { from: ['running'], to: ['suspended'] },

@@ -19,6 +19,7 @@ export interface QueueInfo {
   readonly ready: number
   readonly scheduled: number
   readonly blocked: number
+  readonly suspended: number
   readonly running: number
   /**
    * Which of these numbers are estimates, within some 20 %: counting a long queue would read all of it. With few queues a

@@ -16,7 +16,7 @@ export interface Operations {
     ids: readonly string[],
     note: Note,
   ): Promise<{ readonly skipped: number; readonly tickets: readonly Ticket[] }>
-  /** Edits a job that is live and not running. `E_NOT_FOUND`, `E_NOT_ALLOWED`. */
+  /** Edits a job that is live and not running; of a suspended one only its lane. `E_NOT_FOUND`, `E_NOT_ALLOWED`. */
   change(
     id: string,
     to: JobChange,
@@ -106,7 +106,7 @@ export interface QueueLimit {
 export const mostWaitingCounted = 10_000
 
 /** The states that may hold any number of jobs. */
-export type WaitingState = 'ready' | 'scheduled' | 'blocked'
+export type WaitingState = 'ready' | 'scheduled' | 'blocked' | 'suspended'
 
 export interface QueueRecord {
   readonly name: QueueName
@@ -117,6 +117,7 @@ export interface QueueRecord {
   readonly ready: number
   readonly scheduled: number
   readonly blocked: number
+  readonly suspended: number
   readonly running: number
   /** Which of the numbers are estimates, because the log does not count so many jobs. */
   readonly estimated: readonly WaitingState[]

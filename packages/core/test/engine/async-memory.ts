@@ -102,6 +102,14 @@ export class AsyncMemory implements AsyncDatabase {
       due: (...given) => store.due(...given).filter(isFree),
       lost: (...given) => store.lost(...given).filter(isFree),
       finished: (...given) => store.finished(...given).filter(isFree),
+      step: (job, name) => store.step(job, name),
+      stepTotals: (job) => store.stepTotals(job),
+      steps: (job) => store.steps(job),
+      openWaits: (job) => store.openWaits(job),
+      unread: (...given) => store.unread(...given),
+      countUnread: (job) => store.countUnread(job),
+      hasMessage: (job, id) => store.hasMessage(job, id),
+      stateOf: (id) => store.stateOf(id),
       nextDue: (after) => store.due(Infinity, Infinity).find(({ runAt }) => (runAt ?? 0) > after)?.runAt,
       claimsOf: (worker) => store.claimsOf(worker),
       unique: (name, key) => store.unique(name, key),
@@ -185,6 +193,10 @@ export class AsyncMemory implements AsyncDatabase {
     for (const { flow, ...member } of changes.members) store.addMember(flow, member)
     store.takeWork(changes.workTaken.length)
     for (const work of changes.work) store.addWork(work)
+    store.forget([...changes.forgotten])
+    for (const step of changes.steps.values()) store.saveStep(step)
+    for (const { message, at } of changes.messages) store.addMessage(message, at)
+    for (const { job, id } of changes.messagesTaken) store.takeMessage(job, id)
     for (const [queue, limit] of changes.queueLimits) store.setQueueLimit(queue, limit)
     for (const [queue, by] of changes.paused) store.setPaused(queue, by)
     if (changes.republish) store.republishQueue(changes.republish.queue, changes.republish.now)

@@ -4,6 +4,7 @@ import type { Encoded, FinalState, NewJob, StoredJob, Unfinished } from '@errand
 import { isRefusedData } from '../connection.ts'
 import { jobRow, storedJob } from '../rows.ts'
 import type { Statements, Value } from '../statements.ts'
+import { mendMemory } from './memory.ts'
 import { json, marks, or } from './sql.ts'
 
 type Columns = Readonly<Record<string, (row: Omit<JobRow, 'sequence'>) => Value>>
@@ -25,6 +26,7 @@ const common: Columns = {
   turn: (row) => or(row.turn),
   at_limit: (row) => (row.atLimit ? 1 : null),
   needed: (row) => (row.needed ? 1 : null),
+  has_needs: (row) => (row.hasNeeds ? 1 : null),
 }
 const inserted: Columns = {
   ...common,
@@ -47,7 +49,6 @@ const inserted: Columns = {
   limit_key: (row) => or(row.limit?.key),
   flow: (row) => or(row.flow),
   may_fail: (row) => (row.mayFail ? 1 : null),
-  has_needs: (row) => (row.hasNeeds ? 1 : null),
 }
 const updated: Columns = {
   ...common,
@@ -58,6 +59,7 @@ const updated: Columns = {
   cancel_reason: (row) => or(row.cancelReason),
   parked_since: (row) => or(row.parkedSince),
   finished_at: (row) => or(row.finishedAt),
+  resumed_at: (row) => or(row.resumedAt),
   progress: (row) => or(row.progress),
   progress_message: (row) => or(row.progressMessage),
 }
@@ -82,7 +84,16 @@ const mended = [
   ...['run', 'attempt', 'crashes', 'streak', 'publishes', 'replays', 'max_attempts', 'max_crashes'].map(
     within,
   ),
-  ...['deadline', 'run_at', 'publish_after', 'parked_since', 'finished_at', 'timeout_ms', 'turn'].map(orNone),
+  ...[
+    'deadline',
+    'run_at',
+    'publish_after',
+    'parked_since',
+    'finished_at',
+    'timeout_ms',
+    'turn',
+    'resumed_at',
+  ].map(orNone),
   ...['unique_for_ms', 'expires_at'].map(orNone),
   `dispatched_at = max(0, min(dispatched_at, ${most}))`,
   `lane = case when lane in (${lanes.map((lane) => laneRank[lane]).join(', ')}) then lane else ${laneRank.low} end`,
@@ -162,6 +173,7 @@ export function jobTables(
     mend(id: string): JobRow | undefined {
       sql.run(mendJob, id)
       sql.run(mendPayload, id)
+      mendMemory(sql, id)
       return rows('select * from errand_jobs where id = ?', id)[0]
     },
     isRefusedData,

@@ -1,6 +1,6 @@
 import type { Value } from '../statements.ts'
 
-export const live = `state in ('scheduled', 'blocked', 'ready', 'running')`
+export const live = `state in ('scheduled', 'blocked', 'ready', 'running', 'suspended')`
 
 /** Placeholders for `count` values. */
 export const marks = (count: number): string => Array.from({ length: count }, () => '?').join(', ')

@@ -104,14 +104,14 @@ export function waitingJobs(
     },
     due(now: number, limit: number): JobRow[] {
       return rows(
-        `select * from errand_jobs indexed by errand_jobs_due where state = 'scheduled' and run_at <= ? order by run_at, sequence limit ?`,
+        `select * from errand_jobs indexed by errand_jobs_due where run_at <= ? order by run_at, sequence limit ?`,
         now,
         limit,
       )
     },
     nextDue(): number | undefined {
       const next = sql.one(
-        `select min(run_at) as at from errand_jobs indexed by errand_jobs_due where state = 'scheduled'`,
+        `select min(run_at) as at from errand_jobs indexed by errand_jobs_due where run_at is not null`,
       )?.at
       return next == null ? undefined : Number(next)
     },
@@ -137,10 +137,10 @@ export function waitingJobs(
     counts(): ReadonlyMap<string, QueueCounts> {
       const counts = new Map<string, QueueCounts>()
       const add = (queue: string, state: keyof QueueCounts, jobs: number): void => {
-        const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, running: 0 }
+        const count = counts.get(queue) ?? { ready: 0, scheduled: 0, blocked: 0, suspended: 0, running: 0 }
         counts.set(queue, { ...count, [state]: jobs })
       }
-      for (const state of ['ready', 'scheduled', 'blocked'] as const)
+      for (const state of ['ready', 'scheduled', 'blocked', 'suspended'] as const)
         for (const queue of queuesWith(sql, state)) {
           // Reads an index only: 30 ms for a million jobs.
           const row = sql.one(

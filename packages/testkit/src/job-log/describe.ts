@@ -17,6 +17,8 @@ import { describeHistory } from './topics/history.ts'
 import { describeLeases } from './topics/leases.ts'
 import { describeLimitedQueues } from './topics/limited-queues.ts'
 import { describeNeeds } from './topics/needs.ts'
+import { describeMemory } from './topics/memory.ts'
+import { describeMessages } from './topics/messages.ts'
 import { describeNewer } from './topics/newer.ts'
 import { describeLimits } from './topics/limits.ts'
 import { describeOnCrash } from './topics/on-crash.ts'
@@ -28,6 +30,7 @@ import { describeRetention } from './topics/retention.ts'
 import { describeSchedules } from './topics/schedules.ts'
 import { describeSettle } from './topics/settle.ts'
 import { describeSettleAndTake } from './topics/settle-and-take.ts'
+import { describeSuspended } from './topics/suspended.ts'
 import { describeSweep } from './topics/sweep.ts'
 import { describeTake } from './topics/take.ts'
 import { describeTransactions } from './topics/transactions.ts'
@@ -64,6 +67,9 @@ export type JobLogTopic =
   | 'limits'
   | 'needs'
   | 'flows'
+  | 'memory'
+  | 'suspended'
+  | 'messages'
   | 'history'
   | 'follow'
   | 'retention'
@@ -101,6 +107,9 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   limits: describeLimits,
   needs: describeNeeds,
   flows: describeFlows,
+  memory: describeMemory,
+  suspended: describeSuspended,
+  messages: describeMessages,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

@@ -1,5 +1,6 @@
 import type { QueueKey } from '../../job/claim.ts'
 import type { NewJob } from '../../job/job.ts'
+import type { NewMessage } from '../../job/memory.ts'
 import type { QueueName } from '../../job/ticket.ts'
 import type { QueueLimit } from '../../ports/operations.ts'
 import type { Encoded } from '../../ports/codec.ts'
@@ -18,6 +19,7 @@ import type {
   Work,
   WorkerRow,
 } from '../store.ts'
+import type { StepRow } from '../step-store.ts'
 
 /** What one call changes, to be written at once. If a value is undefined, its row is deleted. */
 export interface Changes {
@@ -55,6 +57,14 @@ export interface Changes {
   readonly work: Work[]
   /** To delete: what `work` was answered with. */
   readonly workTaken: Work[]
+  /** Steps and waits to store, or to replace those of the same job and name. */
+  readonly steps: Map<string, StepRow>
+  /** Messages to store, in the order in which they came. */
+  readonly messages: { readonly message: NewMessage; readonly at: number }[]
+  /** Messages that are not unread any more. Some of them may be among `messages`: those need not be stored. */
+  readonly messagesTaken: { readonly job: string; readonly id: string }[]
+  /** Jobs whose steps, waits and messages are deleted, before any others are stored. */
+  readonly forgotten: Set<string>
   /** Who has paused each queue; undefined: nobody. */
   readonly paused: Map<QueueName, string | undefined>
   /** The limit of each queue; undefined: none. */
@@ -90,6 +100,10 @@ export function createChanges(): Changes {
     members: [],
     work: [],
     workTaken: [],
+    steps: new Map(),
+    messages: [],
+    messagesTaken: [],
+    forgotten: new Set(),
     paused: new Map(),
     queueLimits: new Map(),
     republish: undefined,

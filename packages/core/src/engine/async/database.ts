@@ -4,7 +4,7 @@ import type { Answer, Question } from './questions.ts'
 
 /**
  * Which of the rows that it reads a writing transaction locks. Three things are always the same. Jobs of a list (`ready`,
- * `due` and so on) are locked, and those that others have locked are left out. Unique keys and schedules by their names are locked. `running` locks the limit of its queue, and counts in a later statement. `claimsOf` locks
+ * `due` and so on) are locked, and those that others have locked are left out. Unique keys and schedules by their names are locked. `running` locks the limit of its queue, and counts in a later statement. What jobs remember is read in a later statement than the jobs are locked, and so is `stateOf`, which locks nothing. `claimsOf` locks
  * nothing and leaves nothing out.
  */
 export interface Locks {

@@ -33,6 +33,7 @@ export const answeredAsRead = [
   'childrenOf',
   'flows',
   'endedFlows',
+  'steps',
 ] as const
 
 /** Methods of `JobStore` that are questions as they are. */
@@ -57,6 +58,13 @@ type Same =
   | 'members'
   | 'mend'
   | 'eventsOf'
+  | 'step'
+  | 'stepTotals'
+  | 'openWaits'
+  | 'unread'
+  | 'countUnread'
+  | 'hasMessage'
+  | 'stateOf'
 
 /** An ordering key as it is stored. */
 export interface KeyFound extends QueueKey {
@@ -100,7 +108,7 @@ type ArgumentsOf = { [K in Same]: Parameters<JobStore[K]> } & {
   key: [key: QueueKey, jobs: number]
   /** The ordering key of a job, if it has one. */
   keyOf: [id: string, jobs: number]
-  /** The earliest `runAt` after this moment, of scheduled jobs. */
+  /** The earliest `runAt` after this moment, of scheduled and suspended jobs. */
   nextDue: [after: number]
   /** How many events `removeEvents` would remove. */
   oldEvents: [before: number, limit: number]

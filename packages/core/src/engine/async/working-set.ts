@@ -8,6 +8,7 @@ import type { Changes } from './changes.ts'
 import { formatKey, formatQuestion } from './known.ts'
 import type { Known } from './known.ts'
 import { flowsOf } from './working-flows.ts'
+import { createStepSet } from './step-set.ts'
 import { answeredAsRead, listings } from './questions.ts'
 import type { Answers, KeyFound, Question, QuestionKind, QuestionOf } from './questions.ts'
 
@@ -145,6 +146,15 @@ export function createWorkingSet(
   const store: JobStore = {
     ...(asRead as Pick<JobStore, (typeof answeredAsRead)[number]>),
     ...(listed as Pick<JobStore, (typeof listings)[number]>),
+
+    ...createStepSet({
+      known,
+      ask,
+      made,
+      changing,
+      suspended: () => knownRows().flatMap(({ id, state }) => (state === 'suspended' ? id : [])),
+    }),
+    stateOf: (id) => made.inserted.get(id)?.row.state ?? ask(['stateOf', id]),
 
     contention: {
       jobIsLocked: (id) => ask(['row', id], related) === 'locked',

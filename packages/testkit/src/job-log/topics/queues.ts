@@ -47,7 +47,7 @@ export function describeQueues(harness: JobLogHarness): void {
       const done = await on.add({ queue: past })
       await on.log.take([past], 1, worker, randomUUID())
       await on.settle(worker, { id: done.id, run: 1 }, outcomes.succeed())
-      const none = { ready: 0, scheduled: 0, blocked: 0, running: 0, estimated: [] }
+      const none = { ready: 0, scheduled: 0, blocked: 0, suspended: 0, running: 0, estimated: [] }
       const empty = { paused: false, pausedBy: undefined, ...none }
       const expected = [
         { ...empty, name: on.queue, ready: 3, scheduled: 1, blocked: 2, running: 1 },
