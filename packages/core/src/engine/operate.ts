@@ -17,8 +17,9 @@ import { passGates } from './gates.ts'
 import { cancelRows } from './cancel.ts'
 import type { Cancelled } from './cancel.ts'
 import { passKey } from './keys.ts'
-import { admitAfter, admitOwn } from './admit.ts'
+import { admitOwn } from './admit.ts'
 import { replayRows, uncount } from './replay.ts'
+import { findTickets } from './tickets.ts'
 import { move, publishGraceMs, readyFrom, toTicket } from './moves.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -180,20 +181,6 @@ export function setTransfer(
   const transfer = { ...next, revision: after + 1, at: now }
   store.saveFacts({ ...facts, transfer })
   return transfer
-}
-
-/**
- * The tickets after a change: of those of the jobs that are ready, and of jobs that their limits, or those of `left`, let go now.
- */
-export function findTickets(
-  store: JobStore,
-  now: number,
-  moved: readonly JobRow[],
-  left: readonly JobRow[] = [],
-): Ticket[] {
-  const ready = moved.filter(({ state }) => state === 'ready')
-  const admitted = admitAfter(store, now, [...moved, ...left], now)
-  return [...ready, ...admitted].map((row) => toTicket(store, row))
 }
 
 function findRows(store: JobStore, ids: readonly string[]): JobRow[] {

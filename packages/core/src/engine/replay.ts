@@ -6,7 +6,7 @@ import { passGates } from './gates.ts'
 import { toQueueKey, uniqueHolder } from './keys.ts'
 import { move } from './moves.ts'
 import { findViolated, waitsForNeeds } from './needs.ts'
-import { findTickets } from './operate.ts'
+import { findTickets } from './tickets.ts'
 import type { FlowCount, FlowRow, JobRow, JobStore } from './store.ts'
 
 /** Starts final jobs anew. The caller has taken them out of the counts of their flows. */

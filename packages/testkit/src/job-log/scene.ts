@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type {
   BeatReply,
   BeatReport,
@@ -17,11 +17,18 @@ import type {
   SweepOptions,
   SweepReport,
   Ticket,
+  Transaction,
   WorkerRef,
 } from '@errand/core/ports'
 import { newJob, outcomes, recorded, settlement, workerRef } from '../fixtures.ts'
 import { realPause, until } from '../until.ts'
-import type { LogUnderTest, OpenTransaction } from './harness.ts'
+import type { LogUnderTest } from './harness.ts'
+
+interface SceneTransaction {
+  readonly tx: Transaction
+  readonly commit: () => Promise<void>
+  readonly rollback: () => Promise<void>
+}
 
 type JobLike = string | { readonly id: string }
 const toId = (job: JobLike): string => (typeof job === 'string' ? job : job.id)
@@ -95,9 +102,19 @@ export class Scene {
     await this.#opened.freeze(toId(job))
   }
 
-  begin(): Promise<OpenTransaction> {
+  /** A transaction of the application. It is rolled back at the end of the test if it is still open. */
+  async begin(): Promise<SceneTransaction> {
     if (!this.#opened.begin) throw new Error('this log is under test without transactions')
-    return this.#opened.begin()
+    const open = await this.#opened.begin()
+    let over = false
+    const end = (how: () => Promise<void>) => async (): Promise<void> => {
+      if (over) return
+      over = true
+      await how()
+    }
+    const rollback = end(() => open.rollback())
+    onTestFinished(rollback)
+    return { tx: open.tx, commit: end(() => open.commit()), rollback }
   }
 
   newQueue(): QueueName {

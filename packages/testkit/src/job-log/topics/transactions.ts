@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { ScheduleState, Transaction } from '@errand/core/ports'
 import { encoded, outcomes } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
-import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
 
 const ordering = { key: 'account-7', onFailure: 'block' } as const
@@ -21,27 +20,10 @@ export function describeTransactions(harness: JobLogHarness): void {
   const { transactions } = harness.capabilities
 
   /** A transaction of the application. It is ended after the test, whatever the test does. */
-  const begin = async (on: Scene) => {
-    const open = await on.begin()
-    let over = false
-    const end = (how: () => Promise<void>) => async () => {
-      if (over) return
-      over = true
-      await how()
-    }
-    const transaction = {
-      tx: open.tx,
-      commit: end(() => open.commit()),
-      rollback: end(() => open.rollback()),
-    }
-    onTestFinished(transaction.rollback)
-    return transaction
-  }
-
   describe.runIf(transactions !== 'none')("the application's own transactions", () => {
     it('a job that is dispatched inside a transaction exists once it has committed, not before', async () => {
       const on = await scene()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const job = on.newJob({ publishGraceMs: 0 })
       const [answer] = await on.log.append([job], { tx })
       expect(answer).toMatchObject({ id: job.id, status: 'added' })
@@ -57,11 +39,11 @@ export function describeTransactions(harness: JobLogHarness): void {
       const job = await on.add({ due: { delayMs: 3_600_000 } })
       const newer = { codec: 'json', text: '{"text":"newer"}' }
       const times = { waitMs: 7_200_000, atMostMs: 7_200_000 }
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       expect(await on.log.debounce(job.id, newer, times, tx)).toMatchObject({ status: 'replaced' })
       await rollback()
       expect((await on.record(job)).payload).toEqual(job.payload)
-      const second = await begin(on)
+      const second = await on.begin()
       await on.log.debounce(job.id, newer, times, second.tx)
       expect((await on.record(job)).payload).toEqual(job.payload)
       await second.commit()
@@ -70,7 +52,7 @@ export function describeTransactions(harness: JobLogHarness): void {
 
     it('a job that is dispatched inside a transaction that rolls back never was', async () => {
       const on = await scene()
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       const job = on.newJob({ ordering, unique: { key: 'u', until: 'finished' } })
       await on.log.append([job], { tx })
       await rollback()
@@ -83,7 +65,7 @@ export function describeTransactions(harness: JobLogHarness): void {
 
     it('several dispatches of one transaction commit together, in their order', async () => {
       const on = await scene()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const jobs = [on.newJob({ ordering }), on.newJob({ ordering }), on.newJob()]
       await on.log.append([jobs[0]!], { tx })
       await on.log.append([jobs[1]!, jobs[2]!], { tx })
@@ -95,7 +77,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const on = await scene()
       const unique = { key: 'u', until: 'finished' } as const
       const held = await on.add({ unique })
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const added = on.newJob()
       const answers = await on.log.append([on.newJob({ unique }), { ...held }, added], { tx })
       expect(answers.map(({ id, status }) => [id, status])).toEqual([
@@ -109,7 +91,7 @@ export function describeTransactions(harness: JobLogHarness): void {
 
     it('a batch inside a transaction that holds a job which cannot be stored throws, so that it rolls back', async () => {
       const on = await scene()
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       const jobs = [on.newJob(), on.newJob({ payload: { codec: 'raw', text: 'a\0b' } })]
       const stored = await on.log.append(jobs, { tx }).then(
         () => true,
@@ -126,7 +108,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a handler’s own transaction completes its job: both commit together', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       await on.log.complete(claim, encoded('paid'), worker, tx)
       expect(await on.state(job)).toBe('running')
       await commit()
@@ -142,7 +124,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a completion that was rolled back is never settled as a success', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       await on.log.complete(claim, encoded('paid'), worker, tx)
       await rollback()
       expect(await on.settle(worker, claim, outcomes.completed(0))).toMatchObject({
@@ -157,7 +139,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('whose fate is not yet known when the handler has ended, it is waited for: succeeded, if it commits', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       await on.log.complete(claim, undefined, worker, tx)
       const settling = on.settle(worker, claim, outcomes.completed())
       await commit()
@@ -170,7 +152,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const { job, worker, claim } = await on.start()
       await on.vanish(worker)
       await on.sweepUntil(async () => (await on.state(job)) === 'ready')
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       await expect(on.log.complete(claim, undefined, worker, tx)).rejects.toMatchObject({
         code: 'E_CLAIM_LOST',
       })
@@ -190,7 +172,7 @@ export function describeTransactions(harness: JobLogHarness): void {
         [{ id: crypto.randomUUID(), run: 1 }, worker],
       ] as const
       for (const [fence, by] of attempts) {
-        const { tx, rollback } = await begin(on)
+        const { tx, rollback } = await on.begin()
         await expect(on.log.complete(fence, undefined, by, tx)).rejects.toMatchObject({
           code: 'E_CLAIM_LOST',
         })
@@ -202,7 +184,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const on = await scene()
       const { worker, claim } = await on.start({ ordering })
       const next = await on.add({ ordering })
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       await on.log.complete(claim, undefined, worker, tx)
       await commit()
       await on.sweepUntil(async () => (await on.state(next)) === 'ready')
@@ -214,7 +196,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const on = await scene()
       const { worker, claim } = await on.start({ ordering })
       const next = await on.add({ ordering })
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       await on.log.complete(claim, undefined, worker, tx)
       await rollback()
       await on.sweep()
@@ -226,7 +208,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a handler may dispatch and complete in one transaction', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const child = on.newJob({ parentId: job.id })
       await on.log.append([child], { tx })
       await on.log.complete(claim, undefined, worker, tx)
@@ -237,7 +219,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a follower misses nothing that a long transaction commits late, and sees it once', async () => {
       const on = await scene()
       const from = await on.log.end()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const late = on.newJob()
       await on.log.append([late], { tx })
       // On a log with one writer nobody else can write during a transaction. There the commit comes first.
@@ -265,7 +247,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const on = await scene()
       const name = newName()
       const read = async (tx?: Transaction) => (await on.log.readSchedules([name], tx)).schedules[0]
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       expect(await read(tx)).toBeUndefined()
       expect(await on.log.saveSchedules([{ name, after: 0, to: schedule }], tx)).toEqual([{ saved: true }])
       const made = await read(tx)
@@ -288,7 +270,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const [changed, made] = [newName(), newName()]
       await on.log.saveSchedules([{ name: changed, after: 0, to: schedule }])
       const { schedules: before } = await on.log.readSchedules([changed, made])
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       const saved = await on.log.saveSchedules(
         [
           { name: changed, after: before[0]?.revision ?? 0, to: undefined },
@@ -318,7 +300,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a job whose completion is not committed yet is to be asked for again, not refused', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start()
-      const { tx, rollback } = await begin(on)
+      const { tx, rollback } = await on.begin()
       await on.log.complete(claim, undefined, worker, tx)
       const answer = await on.verdict(await on.worker(), job)
       expect(['again', 'busy']).toContain(answer)
@@ -328,7 +310,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a settlement does not wait for a dispatcher’s open transaction: its key is passed on a little later', async () => {
       const on = await scene()
       const { job, worker, claim } = await on.start({ ordering })
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const next = on.newJob({ ordering })
       await on.log.append([next], { tx })
       const settled = await on.settle(worker, claim, outcomes.succeed())
@@ -345,7 +327,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a key that was left pending and forgotten is passed on by the sweep', async () => {
       const on = await scene()
       const { worker, claim } = await on.start({ ordering })
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const next = on.newJob({ ordering })
       await on.log.append([next], { tx })
       expect(await on.settle(worker, claim, outcomes.succeed())).toMatchObject({ pending: true })
@@ -361,7 +343,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const revision = async (name: string) =>
         (await on.log.readSchedules([name])).schedules[0]?.revision ?? 0
       const after = await revision(changed)
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       await on.log.saveSchedules(
         [
           { name: changed, after, to: schedule },
@@ -386,7 +368,7 @@ export function describeTransactions(harness: JobLogHarness): void {
       const on = await scene()
       const name = newName()
       await on.log.saveSchedules([{ name, after: 0, to: schedule }])
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const after = (await on.log.readSchedules([name], tx)).schedules[0]?.revision ?? 0
       await on.log.saveSchedules([{ name, after, to: schedule }])
       expect(await on.log.saveSchedules([{ name, after, to: undefined }], tx)).toEqual([{ saved: false }])
@@ -401,7 +383,7 @@ export function describeTransactions(harness: JobLogHarness): void {
     it('a batch passes over the keys that an open transaction holds: they are told, and the rest is stored', async () => {
       const on = await scene()
       const unique = { key: 'invoice-9', until: 'finished' } as const
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const held = [on.newJob({ ordering }), on.newJob({ unique })]
       await on.log.append(held, { tx })
       const batch = [
@@ -439,7 +421,7 @@ export function describeTransactions(harness: JobLogHarness): void {
 
     it('a dispatch that waits for an open transaction of its key does not hold up others', async () => {
       const on = await scene()
-      const { tx, commit } = await begin(on)
+      const { tx, commit } = await on.begin()
       const [first, second] = [on.newJob({ ordering }), on.newJob({ ordering })]
       await on.log.append([first], { tx })
       const waiting = on.log.append([second])
