@@ -16,13 +16,15 @@ export {
 } from './fixtures.ts'
 export { checkHistory, describeViolations } from './history/check.ts'
 export { checkProcesses } from './history/processes.ts'
-export { readDispatched, readHistory } from './history/read.ts'
+export { readDispatched, readFlows, readHistory, readNeeds } from './history/read.ts'
 export type {
   DispatchedJob,
   DispatchedTick,
+  FlowToCheck,
   HistoryToCheck,
   Invariant,
   LedgerLine,
+  NeedToCheck,
   ProcessRecord,
   ProcessViolation,
   Recovery,

@@ -1,6 +1,8 @@
 import type { EventRecord } from '@errand/core/ports'
 import { checkClaims } from './claims.ts'
+import { checkFlows } from './flows.ts'
 import { checkLedger } from './ledger.ts'
+import { checkNeeds } from './needs.ts'
 import { checkOrder } from './order.ts'
 import { checkPath } from './path.ts'
 import { checkPresence } from './presence.ts'
@@ -8,7 +10,7 @@ import { checkTicks } from './ticks.ts'
 import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './types.ts'
 
 /**
- * Checks what a log has recorded, and what handlers did, against the invariants I1–I7 and I16. Pure: it reads only its argument.
+ * Checks what a log has recorded, and what handlers did, against the invariants I1–I7, I9–I11 and I16. Pure: it reads only its argument.
  * An empty answer means that nothing is wrong.
  * @example
  * const dispatched = await readDispatched(log)
@@ -16,6 +18,7 @@ import type { HistoryToCheck, JobHistory, ProcessViolation, Violation } from './
  */
 export function checkHistory(history: HistoryToCheck): Violation[] {
   const jobs = groupHistories(history)
+  const eventsOf = (id: string): readonly EventRecord[] => jobs.get(id)?.events ?? []
   const dispatched = history.dispatched.flatMap(
     (job) => jobs.get(typeof job === 'string' ? job : job.id) ?? [],
   )
@@ -24,6 +27,8 @@ export function checkHistory(history: HistoryToCheck): Violation[] {
     ...[...jobs.values()].flatMap((job) => [...checkPath(job), ...checkClaims(job)]),
     ...checkOrder(dispatched),
     ...checkTicks(dispatched),
+    ...checkNeeds(dispatched, eventsOf),
+    ...checkFlows(history.flows ?? [], dispatched, eventsOf),
     ...(history.ledger ? checkLedger(jobs, dispatched, history.ledger) : []),
   ]
 }
@@ -38,7 +43,7 @@ export function describeViolations(violations: readonly (Violation | ProcessViol
     .join('\n')
 }
 
-function groupHistories({ events, dispatched }: HistoryToCheck): Map<string, JobHistory> {
+function groupHistories({ events, dispatched, needs }: HistoryToCheck): Map<string, JobHistory> {
   const eventsOf = new Map<string, EventRecord[]>()
   for (const event of events) {
     const ofJob = eventsOf.get(event.jobId)
@@ -52,7 +57,7 @@ function groupHistories({ events, dispatched }: HistoryToCheck): Map<string, Job
     [...ids].map((id) => {
       const { onFailure, onCrash, tick } = policyOf.get(id) ?? {}
       const ofJob = (eventsOf.get(id) ?? []).toSorted((a, b) => a.version - b.version)
-      return [id, { id, events: ofJob, onFailure, onCrash, tick }]
+      return [id, { id, events: ofJob, onFailure, onCrash, tick, needs: needs?.get(id) ?? [] }]
     }),
   )
 }

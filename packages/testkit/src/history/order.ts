@@ -95,8 +95,8 @@ function overtakingsOfReplayed(key: string, jobs: readonly JobHistory[]): Violat
   if (replayed.length === 0) return []
   return jobs.flatMap((job, index) =>
     job.events
-      // A job with a limit was given its key before, without an event: it is unblocked when it passes its last gate.
-      .filter((event) => event.type === 'unblocked' && job.events[0]?.data.limit === undefined)
+      // A job with a limit or needs was given its key before, without an event: it is unblocked when it passes its last gate.
+      .filter(({ type }) => type === 'unblocked' && !hasOtherGates(job))
       .flatMap(({ at }) =>
         replayed.filter((other) => other.index < index && other.life.from < at && at < other.life.to),
       )
@@ -141,4 +141,8 @@ function listRuns(job: JobHistory): Run[] {
     }
   }
   return runs
+}
+
+function hasOtherGates({ events: [first] }: JobHistory): boolean {
+  return first?.data.limit !== undefined || first?.data.needs !== undefined
 }

@@ -60,15 +60,15 @@ function isInterim(event: EventRecord): boolean {
 /** A log may return any value. */
 const isReason = (why: unknown): boolean => typeof why === 'string' && Object.hasOwn(releaseReasons, why)
 
-const waiting: readonly StoredState[] = ['ready', 'scheduled', 'blocked']
+const waiting: readonly StoredState[] = ['ready', 'scheduled', 'blocked', 'suspended']
 const goesOnLiving = (event: EventRecord): boolean => waiting.includes(event.state)
 
-const givesAttemptBack: readonly StoredEventType[] = ['snoozed', 'released', 'lost']
+const givesAttemptBack: readonly StoredEventType[] = ['snoozed', 'released', 'lost', 'suspended']
 
 function counterFaults(before: EventRecord, event: EventRecord): string[] {
   const run = before.run + (event.type === 'started' ? 1 : 0)
   const attempt =
-    event.type === 'replayed'
+    event.type === 'replayed' || event.type === 'resumed'
       ? 0
       : before.attempt + (event.type === 'started' ? 1 : 0) - (givesAttemptBack.includes(event.type) ? 1 : 0)
   const at = `${event.type} (version ${event.version})`

@@ -1,4 +1,5 @@
 import type { EventRecord, JobFilter, JobLog, ReadOptions } from '@errand/core/ports'
+import type { FlowToCheck, NeedToCheck } from './types.ts'
 
 /**
  * All events of a log, read page by page as a follower would read them, in the order of the log.
@@ -31,5 +32,37 @@ export async function readDispatched(log: Pick<JobLog, 'list'>, filter: JobFilte
     const page = await log.list(filter, { limit: 500, after })
     if (page.length === 0) return newestFirst.toReversed()
     newestFirst.push(...page.map(({ id }) => id))
+  }
+}
+
+/** What the jobs need whose dispatch says that they need something, as `checkHistory` wants it. */
+export async function readNeeds(
+  log: Pick<JobLog, 'needs'>,
+  events: readonly EventRecord[],
+): Promise<Map<string, readonly NeedToCheck[]>> {
+  const needs = new Map<string, readonly NeedToCheck[]>()
+  for (const { jobId, type, data } of events)
+    if (type === 'dispatched' && data.needs) needs.set(jobId, await log.needs(jobId))
+  return needs
+}
+
+/** Every flow of a log with its members, as `checkHistory` wants them. */
+export async function readFlows(log: Pick<JobLog, 'listFlows' | 'flowMembers'>): Promise<FlowToCheck[]> {
+  const flows: FlowToCheck[] = []
+  for (;;) {
+    const page = await log.listFlows({}, { limit: 500, after: flows.at(-1)?.id })
+    if (page.length === 0) return flows
+    for (const { id } of page) flows.push({ id, members: await readMembers(log, id) })
+  }
+}
+
+async function readMembers(log: Pick<JobLog, 'flowMembers'>, flow: string): Promise<string[]> {
+  const members: string[] = []
+  let after: number | undefined
+  for (;;) {
+    const page = await log.flowMembers(flow, { limit: 500, after })
+    if (page.length === 0) return members
+    members.push(...page.map(({ id }) => id))
+    after = page.at(-1)?.index
   }
 }

@@ -1,4 +1,4 @@
-import type { EventRecord, OnCrash, OnFailure } from '@errand/core/ports'
+import type { EventRecord, NeedMode, OnCrash, OnFailure } from '@errand/core/ports'
 
 /** What is checked. Leave out what is unknown: then less is checked, and nothing is called wrong because of it. */
 export interface HistoryToCheck {
@@ -6,6 +6,10 @@ export interface HistoryToCheck {
   readonly events: readonly EventRecord[]
   /** Every job whose dispatch was answered, in the order of dispatch (`readDispatched` reads it from a log). */
   readonly dispatched: readonly (string | DispatchedJob)[]
+  /** What jobs need, by their ids (`readNeeds` reads it). Default nothing. */
+  readonly needs?: ReadonlyMap<string, readonly NeedToCheck[]> | undefined
+  /** The flows of the log (`readFlows` reads them). Default none. */
+  readonly flows?: readonly FlowToCheck[] | undefined
   /** What the handlers wrote down themselves, in the order of their writing. */
   readonly ledger?: readonly LedgerLine[] | undefined
   /** The jobs that the log shows as live at the end. Every other job must have ended. */
@@ -43,6 +47,18 @@ export interface DispatchedJob {
   readonly tick?: DispatchedTick | undefined
 }
 
+export interface NeedToCheck {
+  /** The id of a job or a flow. */
+  readonly on: string
+  readonly mode: NeedMode
+}
+
+export interface FlowToCheck {
+  readonly id: string
+  /** The ids of its jobs and inner flows. */
+  readonly members: readonly string[]
+}
+
 export interface DispatchedTick {
   /** What tells the schedule from all others of the log: its name, if none of that name was removed and set again. */
   readonly schedule: string
@@ -62,9 +78,10 @@ export interface LedgerLine {
 
 /**
  * I1 no job is lost · I2 one success · I3 one start per run, one live claim · I4 a finished job never starts again ·
- * I5 the order of keys · I6 `onCrash: 'fail'` · I7 every history is a legal path, with nothing missing · I16 each tick once.
+ * I5 the order of keys · I6 `onCrash: 'fail'` · I7 every history is a legal path, with nothing missing · I9 needs before their
+ * jobs · I10 flows end once, after their members · I11 nothing is cancelled for nothing · I16 each tick once.
  */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I16'
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I9' | 'I10' | 'I11' | 'I16'
 
 export interface Violation {
   readonly invariant: Invariant
@@ -88,4 +105,5 @@ export interface JobHistory {
   readonly onFailure: OnFailure | undefined
   readonly onCrash: OnCrash | undefined
   readonly tick: DispatchedTick | undefined
+  readonly needs: readonly NeedToCheck[]
 }
