@@ -21,7 +21,10 @@ export function linkCall(store: JobStore, row: JobRow, name: string, on: string)
 }
 
 /** The calls of a suspended job that have ended, by the names of their waits. */
-export function endedCalls(store: JobStore, row: JobRow): ReadonlyMap<string, NeedRow & { state: FinalState }> {
+export function endedCalls(
+  store: JobStore,
+  row: JobRow,
+): ReadonlyMap<string, NeedRow & { state: FinalState }> {
   return new Map(
     store
       .needsOf(row.id)
@@ -31,6 +34,20 @@ export function endedCalls(store: JobStore, row: JobRow): ReadonlyMap<string, Ne
           : [],
       ),
   )
+}
+
+/**
+ * For a job that did not succeed and is started anew. If a call that failed is the last thing that it remembers, that is why it ended: it
+ * waits for that call again, because what it called may have been started anew as well.
+ */
+export function askCallAgain(store: JobStore, row: JobRow): void {
+  if (!row.hasNeeds) return
+  for (const [name, { state }] of endedCalls(store, row)) {
+    const step = state === 'succeeded' ? undefined : store.step(row.id, name)
+    if (step?.order === undefined || step.order < store.stepTotals(row.id).order) continue
+    const open = { order: undefined, at: undefined, by: undefined, body: undefined }
+    store.saveStep({ ...step, ...open, job: row.id })
+  }
 }
 
 function findEnd(store: JobStore, on: string, name: string): CallEnd {

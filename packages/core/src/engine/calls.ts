@@ -62,6 +62,13 @@ function askForEnded(ended: readonly Ended[]): Question[] {
   ]
 }
 
+function askForMessages(messages: readonly NewMessage[]): Question[] {
+  return messages.flatMap(({ job, id }): Question[] => [
+    ['hasMessage', job, id],
+    ['countUnread', job],
+  ])
+}
+
 function askForTake(
   now: number,
   queues: readonly QueueName[],
@@ -143,13 +150,11 @@ export const calls = {
     ],
   }),
   send: (messages: readonly NewMessage[]): Call => ({
-    asks: () =>
-      messages.flatMap(({ job, id }): Question[] => [
-        ['row', job],
-        ['hasMessage', job, id],
-        ['countUnread', job],
-      ]),
+    asks: () => [...askForRows(messages.map(({ job }) => ({ id: job }))), ...askForMessages(messages)],
     locks: passing,
+  }),
+  sendInside: (messages: readonly NewMessage[]): Call => ({
+    asks: () => [...messages.map(({ job }): Question => ['stateOf', job]), ...askForMessages(messages)],
   }),
   passNotes: (limit: number): Call => ({
     asks: () => [

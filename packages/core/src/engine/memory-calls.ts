@@ -16,8 +16,9 @@ export function memoryCalls(host: EngineHost): Memory {
       host.inside(tx, (store, now) => rememberInside(store, now, step, by), calls.recall(step, step.name)),
     memory: (job) => host.read((store) => memoryOf(store, job), calls.memory(job)),
     send: (messages, { tx } = {}) => {
-      const rules: Rules<{ sent: Sent[]; tickets: Ticket[] }> = (store, now) => send(store, now, messages)
-      return tx ? host.inside(tx, rules, calls.send(messages)) : host.write(rules, calls.send(messages))
+      const rules: Rules<{ sent: Sent[]; tickets: Ticket[] }> = (store, now) =>
+        send(store, now, messages, tx !== undefined)
+      return tx ? host.inside(tx, rules, calls.sendInside(messages)) : host.write(rules, calls.send(messages))
     },
   }
 }

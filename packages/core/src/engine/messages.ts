@@ -11,23 +11,34 @@ import { isStorable } from './storable.ts'
 import type { JobRow, JobStore } from './store.ts'
 import { resumeIfOver } from './suspend.ts'
 
-/** Stores messages. A job that waits for one takes it and goes on; any other finds it when it waits. */
+/**
+ * Stores messages. A job that waits for one takes it and goes on; any other finds it when it waits.
+ * @param inside the caller's transaction: it must not hold the rows of jobs for long, so it leaves notes
+ */
 export function send(
   store: JobStore,
   now: number,
   messages: readonly NewMessage[],
+  inside: boolean,
 ): { sent: Sent[]; tickets: Ticket[] } {
-  const sent = messages.map((message) => sendOne(store, now, message))
+  const isOut = (job: string): boolean =>
+    store.contention !== undefined && (inside || store.contention.jobIsLocked(job))
+  const sent = messages.map((message) => sendOne(store, now, message, isOut(message.job)))
   const told = new Set(messages.filter((_, index) => sent[index] === 'sent').map(({ job }) => job))
-  const resumed = [...told].flatMap((job) => resumeByMessage(store, now, job) ?? [])
+  const resumed = [...told].flatMap((job) => {
+    if (!isOut(job)) return resumeByMessage(store, now, job) ?? []
+    store.addWork({ kind: 'job', id: job })
+    return []
+  })
   const ready = resumed.filter(({ state }) => state === 'ready')
   const admitted = admitAfter(store, now, resumed, now)
   return { sent, tickets: [...ready, ...admitted].map((row) => toTicket(store, row)) }
 }
 
-function sendOne(store: JobStore, now: number, message: NewMessage): Sent {
+/** @param isOut whether the row of the job is somebody else's: then it is only read */
+function sendOne(store: JobStore, now: number, message: NewMessage, isOut: boolean): Sent {
   const { job, id, payload } = message
-  const state: StoredState | undefined = store.row(job)?.state
+  const state: StoredState | undefined = isOut ? store.stateOf(job) : store.row(job)?.state
   if (state === undefined) return 'unknown'
   // A sender that repeats itself has been answered before.
   if (store.hasMessage(job, id)) return 'duplicate'

@@ -1,5 +1,6 @@
 import { isFinal } from '../job/state.ts'
 import type { Note, ReplayReport } from '../ports/operations.ts'
+import { askCallAgain } from './called.ts'
 import { withRow } from './damaged-row.ts'
 import { countEnd, countIn } from './flows.ts'
 import { passGates } from './gates.ts'
@@ -34,7 +35,7 @@ export function replayRows(store: JobStore, now: number, rows: readonly JobRow[]
     if (row.state === 'succeeded') {
       row.replays += 1
       forgotten.push(row.id)
-    }
+    } else askCallAgain(store, row)
     row.attempt = 0
     row.crashes = 0
     row.streak = 0

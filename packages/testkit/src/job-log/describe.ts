@@ -3,6 +3,7 @@ import type { JobLogHarness } from './harness.ts'
 import { describeAppend } from './topics/append.ts'
 import { describeBeat } from './topics/beat.ts'
 import { describeCancel } from './topics/cancel.ts'
+import { describeCalls } from './topics/calls.ts'
 import { describeClaim } from './topics/claim.ts'
 import { describeConcurrency } from './topics/concurrency.ts'
 import { describeConnect } from './topics/connect.ts'
@@ -70,6 +71,7 @@ export type JobLogTopic =
   | 'memory'
   | 'suspended'
   | 'messages'
+  | 'calls'
   | 'history'
   | 'follow'
   | 'retention'
@@ -110,6 +112,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   memory: describeMemory,
   suspended: describeSuspended,
   messages: describeMessages,
+  calls: describeCalls,
   history: describeHistory,
   follow: describeFollow,
   retention: describeRetention,

@@ -34,6 +34,11 @@ export const waits = {
   call: (name: string, on: string): NewWait => ({ kind: 'call', name, on }),
 } as const
 
+/** What a handler waits for when it has called these, by the names `call/0`, `call/1` and so on. */
+export function callsOf(called: readonly { readonly id: string }[]): NewWait[] {
+  return called.map(({ id }, at) => waits.call(`call/${at}`, id))
+}
+
 export function newMessage(job: { readonly id: string }, overrides: Partial<NewMessage> = {}): NewMessage {
   const id = randomUUID()
   return { id, job: job.id, name: 'approved', payload: encoded({ message: id }), by: 'ada', ...overrides }
