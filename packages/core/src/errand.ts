@@ -1,10 +1,12 @@
 import { resolveConfig } from './config/resolve.ts'
 import type { Config } from './define/config.ts'
-import type { JobRequest } from './define/job.ts'
+import { findBody } from './define/flow.ts'
+import type { AnyJob, JobRequest } from './define/job.ts'
 import { resolveWorker } from './define/worker.ts'
 import type { Worker, WorkerSource, WorkOptions } from './define/worker.ts'
-import type { Dispatch, Receipt } from './dispatch/request.ts'
+import type { Dispatch, DispatchRequest, FlowReceipt, Receipt } from './dispatch/request.ts'
 import { ErrandError } from './errors.ts'
+import type { FlowCounts } from './job/flow.ts'
 import { createInstance } from './instance.ts'
 import type { Instance } from './instance.ts'
 import { holding, holdUntil } from './keep-alive.ts'
@@ -13,6 +15,8 @@ import { examine } from './doctor/doctor.ts'
 import type { DoctorOptions, DoctorReport } from './doctor/doctor.ts'
 import { createEvents } from './operate/events.ts'
 import type { Events } from './operate/events.ts'
+import { createFlows } from './operate/flows.ts'
+import type { Flows } from './operate/flows.ts'
 import { createJobs } from './operate/jobs.ts'
 import type { Jobs } from './operate/jobs.ts'
 import { createQueues } from './operate/queues.ts'
@@ -21,6 +25,7 @@ import { createLimits } from './operate/limits.ts'
 import type { Limits } from './operate/limits.ts'
 import { createSchedules } from './operate/schedules.ts'
 import type { Schedules } from './operate/schedules.ts'
+import { waitForFlow } from './operate/flow-result.ts'
 import { waitForResult } from './operate/result.ts'
 import { createTransfers } from './transfer/transfer.ts'
 import type { Transfers } from './transfer/transfer.ts'
@@ -36,11 +41,12 @@ import type { Transaction } from './ports/transaction.ts'
 /** An application's way to its jobs: dispatch them, run them, look after them. */
 export interface Errand extends AsyncDisposable {
   /**
-   * Creates a job. Resolves once the log has stored it (with `tx`: as a part of your transaction), whatever happens to
-   * the broker: after that it waits for the broker's confirm, at most `publishWait` (1 s).
+   * Creates a job, or all jobs of a flow (`chain`, `batch`, `flow`): all or none. Resolves once the log has stored it (with `tx`: as a
+   * part of your transaction), whatever happens to the broker: after that it waits for the broker's confirm, at most `publishWait` (1 s).
    *
    * @throws before anything is sent: `E_PAYLOAD_INVALID`, `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_KEY`,
-   * `E_ID`, `E_NAME`, `E_DURATION`, `E_OPTION`, `E_TRANSACTION`. Then: `E_LOG_UNREACHABLE` (nothing was stored),
+   * `E_ID`, `E_NAME`, `E_DURATION`, `E_OPTION`, `E_TRANSACTION`, `E_NEED_LIMIT`; for a flow `E_BATCH_REFUSED` with the reason for each job,
+   * `E_NEED_CYCLE`, `E_FLOW_DEPTH`, `E_FLOW_TOO_LARGE`. Then, with nothing stored: `E_NEED_UNKNOWN`, `E_FLOW_DUPLICATE`. Then: `E_LOG_UNREACHABLE` (nothing was stored),
    * `E_DISPATCH_UNKNOWN` (nobody knows), `E_RIGHTS`, `E_LOG`; these carry the job's id in `ids`, and dispatching again with
    * `{ id }` is safe.
    * @example const receipt = await errand.dispatch(makeThumbnail, { file: 'a.jpg' }, { lane: 'high' })
@@ -62,6 +68,11 @@ export interface Errand extends AsyncDisposable {
    */
   work(worker: WorkerSource, options?: WorkOptions): Worker
   /**
+   * Waits for the end of a flow, and resolves with its counts. Throws as it does for a job.
+   * @example const { succeeded } = await errand.result(flowReceipt, { timeout: '1h' })
+   */
+  result(flow: Pick<FlowReceipt<unknown>, 'kind' | 'id'>, options?: ResultOptions): Promise<FlowCounts>
+  /**
    * Waits for the end of a job, in whatever process it runs, and resolves with its result.
    * @throws `E_RESULT_FAILED` when it failed (its error is the `cause`) or was cancelled, `E_RESULT_TIMEOUT`,
    * `E_NOT_FOUND`, `E_CLOSED`, `E_LOG_UNREACHABLE` when the log goes away (the job goes on: ask again); the signal's
@@ -72,6 +83,7 @@ export interface Errand extends AsyncDisposable {
   /** "I have just committed": jobs that were dispatched with `tx` start at once instead of after the next sweep. */
   wake(): void
   readonly jobs: Jobs
+  readonly flows: Flows
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
@@ -124,6 +136,7 @@ export function createErrand(config: Config = {}): Errand {
 interface Parts {
   readonly instance: Instance
   readonly jobs: Jobs
+  readonly flows: Flows
   readonly events: Events
   readonly queues: Queues
   readonly workers: Workers
@@ -144,16 +157,22 @@ export function errandOver(real: Instance): Errand {
   }
 
   const functions: Omit<Errand, keyof Parts | 'wake' | 'work'> = {
-    dispatch: (async (job, payload, options) =>
-      open().dispatcher.dispatch({ job, payload, options })) as Dispatch,
+    dispatch: (async (what: AnyJob, payload?: unknown, options?: DispatchRequest['options']) => {
+      const { dispatcher } = open()
+      const body = findBody(what)
+      return body
+        ? dispatcher.dispatchFlow(body, payload ?? {})
+        : dispatcher.dispatch({ job: what, payload, options })
+    }) as Dispatch,
     dispatchMany: (async (requests: readonly JobRequest<unknown>[], options: { tx?: Transaction } = {}) => {
       checkOptions('dispatchMany() options', options, ['tx'])
       return open().dispatcher.dispatchMany(requests, options.tx)
     }) as Errand['dispatchMany'],
-    result: (async (receipt, options) => {
+    result: (async (receipt: Receipt<unknown> | FlowReceipt<unknown>, options?: ResultOptions) => {
       if (typeof receipt !== 'object' || receipt === null) {
         throw new ErrandError('E_OPTION', `result() takes what dispatch() returned, not ${describe(receipt)}`)
       }
+      if ('kind' in receipt && receipt.kind === 'flow') return waitForFlow(open(), receipt.id, options)
       return waitForResult(open(), receipt.id, options)
     }) as Errand['result'],
     migrate: async (options = {}) => {
@@ -181,6 +200,9 @@ export function errandOver(real: Instance): Errand {
     wake: () => holdUntil(open().dispatcher.wake()),
     get jobs() {
       return parts.jobs
+    },
+    get flows() {
+      return parts.flows
     },
     get events() {
       return parts.events
@@ -230,6 +252,7 @@ function createParts(instance: Instance): Parts {
   return {
     instance,
     jobs: holding(jobs),
+    flows: holding(createFlows(instance)),
     events: holding(createEvents(instance)),
     queues: holding(createQueues(instance, jobs)),
     workers: holding(createWorkers(instance)),

@@ -4,9 +4,12 @@ export type { Errand } from './errand.ts'
 
 export { defineConfig } from './define/config.ts'
 export type { Config } from './define/config.ts'
+export { batch, chain, flow } from './define/flow.ts'
+export type { FlowBuilder, FlowOptions, FlowRequest, InnerFlowOptions, MemberOptions } from './define/flow.ts'
 export { handle } from './define/handler.ts'
 export type {
   Context,
+  ContextFlow,
   ContextLimit,
   HandleOptions,
   Handler,
@@ -18,6 +21,19 @@ export type {
 export type { AttemptInfo, Ended, FailedInfo, Hooks } from './define/hooks.ts'
 export { defineJob } from './define/job.ts'
 export type { AnyJob, JobDefinition, JobOptions, JobPolicy, JobRequest } from './define/job.ts'
+export { ended, many } from './define/need.ts'
+export type {
+  Needed,
+  EndedNeed,
+  Many,
+  ManyRef,
+  NeedEnd,
+  NeedReaders,
+  NeedRefs,
+  Needs,
+  NoNeeds,
+  Ref,
+} from './define/need.ts'
 export { defineLimit } from './define/limit.ts'
 export type { LimitDefinition, LimitOptions, RateOptions } from './define/limit.ts'
 export { defineSchedule } from './define/schedule.ts'
@@ -26,7 +42,15 @@ export type { JobView } from './define/view.ts'
 export { defineWorker } from './define/worker.ts'
 export type { Worker, WorkerDefinition, WorkerHealth, WorkerSource, WorkOptions } from './define/worker.ts'
 
-export type { ChildOptions, Dispatch, DispatchOptions, Receipt } from './dispatch/request.ts'
+export type {
+  ChildFlowOptions,
+  ChildOptions,
+  Dispatch,
+  DispatchFlowOptions,
+  DispatchOptions,
+  FlowReceipt,
+  Receipt,
+} from './dispatch/request.ts'
 export type { Duration } from './duration.ts'
 export { ErrandError, errorCodes, isErrandError, PermanentError } from './errors.ts'
 export type { ErrorCode, ErrorDetails } from './errors.ts'
@@ -50,6 +74,10 @@ export type { Unreadable } from './operate/decode.ts'
 export type { JobDetails } from './operate/job-details.ts'
 export type { EventBase, JobEvent } from './operate/job-event.ts'
 export type { FlowCounts, FlowState } from './job/flow.ts'
+export type { FlowInfo } from './operate/flow-info.ts'
+export type { FlowMemberInfo, Flows } from './operate/flows.ts'
+export type { Listing } from './operate/listing.ts'
+export type { NeedInfo } from './operate/need-info.ts'
 export type { JobEdit } from './operate/job-edit.ts'
 export type { Batched, BlockedKey, By, JobList, Jobs } from './operate/jobs.ts'
 export type {

@@ -93,7 +93,7 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
     const wakeups = createEventWakeups({ log, clock, logger })
     const watch = createJobWatch({ log, clock, wakeups, settings })
     const feed = createEventFeed({ log, clock, wakeups, settings })
-    return { log, driver, route: driver, publisher, feed, watch }
+    return { log, driver, route: driver, publisher, feed, watch, wakeups }
   })
 
   const connectedLog = onFirstUse<Pick<Connection, 'log' | 'info'>>(async () => {
@@ -178,6 +178,8 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
         publisher,
         recorded: (settlement, settled) => watch.recorded(settlement, settled),
         dispatch: (request, parent) => dispatcher.dispatch(request, parent),
+        dispatchFlow: (body, options, parent) => dispatcher.dispatchFlow(body, options, parent),
+        addToFlow: (flow, requests, tx, parentOf) => dispatcher.addToFlow(flow, requests, tx, parentOf),
         connect: async () => (await connected.get()).info,
       }
     },

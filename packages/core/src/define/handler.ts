@@ -1,12 +1,13 @@
 import type { Duration } from '../duration.ts'
 import type { Failure } from '../failure/failure.ts'
 import { ErrandError } from '../errors.ts'
-import type { ChildOptions, Dispatch } from '../dispatch/request.ts'
+import type { ChildFlowOptions, ChildOptions, Dispatch, Receipt } from '../dispatch/request.ts'
 import type { Logger } from '../logging.ts'
 import { checkFunction, checkOptions, describe } from '../options.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { resolvedJob } from './job.ts'
-import type { AnyJob, JobDefinition } from './job.ts'
+import type { AnyJob, JobDefinition, JobRequest } from './job.ts'
+import type { NeedReaders, NoNeeds } from './need.ts'
 import type { Tick } from './schedule.ts'
 import type { JobView } from './view.ts'
 
@@ -16,14 +17,24 @@ export type Maybe<T> = T | Promise<T>
  * How a job is done. Payload first, as in dispatch. It returns nothing, or the value if the job has `returns`, or
  * an outcome made by `ctx`. A throw is an error and follows the job's retry policy.
  */
-export type Handler<Out, Result> = (
+export type Handler<Out, Result, N = NoNeeds> = (
   payload: Out,
-  ctx: Context<Result>,
+  ctx: Context<Result, N>,
 ) => [Result] extends [undefined] ? unknown : Maybe<Result | Outcome>
 
 /** What a handler knows about its run, and may do with it. Its functions need no `this`, so you may destructure it. */
-export interface Context<Result = unknown> {
+export interface Context<Result = unknown, N = NoNeeds> {
   readonly job: JobView
+  /**
+   * Reads what the job needs, by the names of its definition: the result of one, the results of the members of a flow (`many`), or how
+   * one ended (`ended`).
+   * @throws `E_CODEC` for a result that this process cannot read
+   * @example const { cents } = await ctx.needs.sales()
+   * @example for await (const { index, result } of ctx.needs.pages()) add(index, result.url)
+   */
+  readonly needs: NeedReaders<N>
+  /** The flow that it is a member of, if it is. */
+  readonly flow: ContextFlow | undefined
   /** The moment for which it was dispatched, if a schedule did it. */
   readonly tick: Tick | undefined
   /** The limit of the job, if it has one. */
@@ -53,7 +64,7 @@ export interface Context<Result = unknown> {
    * `once` names a child whose payload differs from run to run. `each: 'run'` makes a new child in each run.
    * @example await ctx.dispatch(sendReport, { at: new Date().toISOString() }, { once: 'report' })
    */
-  readonly dispatch: Dispatch<ChildOptions>
+  readonly dispatch: Dispatch<ChildOptions, ChildFlowOptions>
   /**
    * Completes the job inside a transaction of your own, so that your writes and the completion commit together. It
    * throws `E_CLAIM_LOST`, and so rolls the transaction back, when this run's claim is no longer valid.
@@ -76,6 +87,21 @@ export interface Context<Result = unknown> {
   readonly cancel: (reason?: string) => Outcome
   /** Gives the job back, ready for another worker; it does not count as an attempt. */
   readonly release: () => Outcome
+}
+
+/** What a handler may do with the flow of its job. */
+export interface ContextFlow {
+  readonly id: string
+  /**
+   * Adds members to the flow, which cannot end while this job runs. A later run of this job that adds the same members again gets
+   * `duplicate`, as with `dispatch`. Receipts come in the order of the requests.
+   * @throws `E_FLOW_ENDED` if it is being cancelled; `E_FLOW_DUPLICATE`, `E_FLOW_TOO_LARGE` (20,000 in one call), and as `dispatch`
+   * @example await ctx.flow?.add(rows.map((row) => importRow.with(row)))
+   */
+  readonly add: (
+    requests: readonly JobRequest<unknown>[],
+    options?: { readonly tx?: Transaction | undefined },
+  ) => Promise<readonly Receipt<unknown>[]>
 }
 
 /** What a handler may do with the limit of its job. */
@@ -130,9 +156,9 @@ const resolvedKey: unique symbol = Symbol.for('@errand/core:handler') as never
  * @throws `E_OPTION` when `job` was not made by `defineJob`, the handler is not a function, or an option is unknown.
  * @example handle(makeThumbnail, async ({ file, width }, ctx) => ({ path: await resize(file, width, ctx.signal) }))
  */
-export function handle<In, Out, Result>(
-  job: JobDefinition<In, Out, Result>,
-  handler: Handler<NoInfer<Out>, NoInfer<Result>>,
+export function handle<In, Out, Result, N>(
+  job: JobDefinition<In, Out, Result, N>,
+  handler: Handler<NoInfer<Out>, NoInfer<Result>, NoInfer<N>>,
   options?: HandleOptions<NoInfer<Out>>,
 ): JobHandler {
   const { name } = resolvedJob(job)

@@ -8,22 +8,46 @@ import { checkOptions, describe } from '../options.ts'
 import type { Backoff } from '../retry/backoff.ts'
 import type { Carried, CarriedResult, InputOf, OutputOf } from './carried.ts'
 import type { LimitDefinition } from './limit.ts'
+import type { Needed, EndedNeed, NeedRefs, Needs, NoNeeds } from './need.ts'
 import { resolvePolicy } from './policy.ts'
 import type { ResolvedJob } from './policy.ts'
 
 declare const types: unique symbol
 
-/** What may be done: a name, the payload and result, and the policy. No handler, no connection. */
-export interface JobDefinition<In, Out, Result> {
+/** What may be done: a name, the payload and result, what it needs, and the policy. No handler, no connection. */
+export interface JobDefinition<In, Out, Result, N = NoNeeds> {
   readonly name: string
   readonly queue: string
-  readonly [types]?: { readonly out: Out; readonly result: Result }
-  /** The job as a value, with its payload and options: for `dispatchMany`. */
-  with(payload: In, options?: JobOptions): JobRequest<Result>
+  readonly [types]?: {
+    readonly in: (payload: In) => void
+    readonly out: Out
+    readonly result: Result
+    readonly needs: N
+  }
+  /** The job as a value, with its payload and options: for `dispatchMany`, `chain` and `batch`. */
+  with(payload: In, ...options: OptionsWithNeeds<N, JobOptions>): JobRequest<Result>
 }
 
-/** A definition with any payload and result. */
-export type AnyJob = JobDefinition<never, unknown, unknown>
+/** The options of a job with needs are not left out: they say what it needs. */
+export type OptionsWithNeeds<N, Options> = [keyof N] extends [never]
+  ? [options?: Options]
+  : [options: Options & { readonly needs: NeedRefs<N> }]
+
+/** A definition with any payload, result and needs. */
+export interface AnyJob {
+  readonly name: string
+  readonly queue: string
+  readonly [types]?: {
+    readonly in: (payload: never) => void
+    readonly out: unknown
+    readonly result: unknown
+    readonly needs: unknown
+  }
+  with(...args: never): JobRequest<unknown>
+}
+
+/** What a job of this definition returns. */
+export type ResultOf<J> = J extends { readonly [types]?: { readonly result: infer Result } } ? Result : never
 
 /** A job as a value: made by `job.with(payload, options)`. */
 export interface JobRequest<Result> {
@@ -118,6 +142,11 @@ export type JobOptions = {
   readonly tags?: readonly string[] | undefined
   /** For example trace, tenant or locale. The jobs that its handler dispatches get it too. */
   readonly meta?: Readonly<Record<string, string>> | undefined
+  /**
+   * It starts after these have succeeded, and is cancelled if one fails or is cancelled; `ended(…)` waits for the end alone. Jobs and
+   * flows of the same flow, receipts, or ids. (Handlers get no results of them; the `after` hook of a worker is something else.)
+   */
+  readonly after?: readonly (Needed | EndedNeed<Needed>)[] | undefined
 } & (
   | {
       /** Due this long after the dispatch, by the log's clock. */
@@ -134,7 +163,7 @@ export type JobOptions = {
 /** What `with()` keeps; only core reads it. */
 export interface RequestOfJob extends JobRequest<unknown> {
   readonly payload: unknown
-  readonly options: JobOptions | undefined
+  readonly options: (JobOptions & { readonly needs?: Readonly<Record<string, unknown>> }) | undefined
 }
 
 // A registered symbol, not a WeakMap: two copies of this package in one application still know each other's jobs.
@@ -145,7 +174,8 @@ const resolvedKey: unique symbol = Symbol.for('@errand/core:job') as never
  *
  * The payload's schema is any Standard Schema (zod, valibot, arktype, …). Its *input* is what is stored, validated at
  * dispatch and parsed again in the worker; an input that JSON cannot carry (Date, Map, bigint) does not compile.
- * `returns` is the schema of the handler's result.
+ * `returns` is the schema of the handler's result. `needs` names jobs that must have succeeded before it starts; its handler reads their
+ * results with `ctx.needs`, and every dispatch says which ones: `many(job)` is a flow of them, `ended(job)` one that may fail.
  *
  * @throws `E_NAME` for an empty or malformed name or queue, `E_DURATION` for a bad duration, `E_OPTION` for an unknown
  * option or a wrong value.
@@ -163,17 +193,18 @@ const resolvedKey: unique symbol = Symbol.for('@errand/core:job') as never
 export function defineJob<
   const S extends StandardSchemaV1 | undefined = undefined,
   const R extends StandardSchemaV1 | undefined = undefined,
+  const N extends Needs = NoNeeds,
 >(
-  job: { readonly payload?: S; readonly returns?: R } & JobPolicy<NoInfer<InputOf<S>>> &
+  job: { readonly payload?: S; readonly returns?: R; readonly needs?: N } & JobPolicy<NoInfer<InputOf<S>>> &
     (S extends StandardSchemaV1 ? Carried<S> : unknown) &
     (R extends StandardSchemaV1 ? CarriedResult<R> : unknown),
-): JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>> {
+): JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>, N> {
   const resolved = resolvePolicy(job)
   const definition = {
     name: resolved.name,
     queue: resolved.queue,
     with: (payload: InputOf<S>, options?: JobOptions) => makeRequest(definition, payload, options),
-  } as JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>>
+  } as JobDefinition<InputOf<S>, OutputOf<S>, OutputOf<R, undefined>, N>
   Object.defineProperty(definition, resolvedKey, { value: resolved })
   return Object.freeze(definition)
 }
@@ -196,6 +227,8 @@ export const jobOptionNames: readonly string[] = [
   'meta',
   'delay',
   'at',
+  'after',
+  'needs',
 ]
 
 /** The definition with every default applied. @throws `E_OPTION` when it was not made by `defineJob`. */

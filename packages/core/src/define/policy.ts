@@ -15,6 +15,8 @@ import { checkSchema } from '../schema.ts'
 import type { JobPolicy } from './job.ts'
 import { resolvedLimit } from './limit.ts'
 import type { ResolvedLimit } from './limit.ts'
+import { resolveNeeds } from './need.ts'
+import type { ResolvedNeed } from './need.ts'
 
 /** A definition with every default applied, checked and frozen. */
 export interface ResolvedJob {
@@ -46,9 +48,15 @@ export interface ResolvedJob {
   readonly share: ((payload: unknown) => string) | undefined
   readonly limit: ResolvedLimit | undefined
   readonly tags: ((payload: unknown) => readonly string[]) | undefined
+  /** Undefined: it needs nothing by name. */
+  readonly needs: readonly ResolvedNeed[] | undefined
 }
 
-type AnyPolicy = JobPolicy<never> & { readonly payload?: unknown; readonly returns?: unknown }
+type AnyPolicy = JobPolicy<never> & {
+  readonly payload?: unknown
+  readonly returns?: unknown
+  readonly needs?: unknown
+}
 
 const known: readonly string[] = [
   'name',
@@ -65,6 +73,7 @@ const known: readonly string[] = [
   'share',
   'limit',
   'tags',
+  'needs',
 ]
 const mostAttempts = 1_000_000
 
@@ -91,6 +100,7 @@ export function resolvePolicy(policy: AnyPolicy): ResolvedJob {
     share: checkOptionalFunction(`${at} share`, policy.share) as ResolvedJob['share'],
     limit: policy.limit === undefined ? undefined : resolvedLimit(policy.limit),
     tags: checkOptionalFunction(`${at} tags`, policy.tags) as ResolvedJob['tags'],
+    needs: resolveNeeds(at, policy.needs),
   })
 }
 

@@ -1,13 +1,25 @@
 import { createHash } from 'node:crypto'
+import type { FlowBody } from '../define/flow-body.ts'
+import type { JobRequest } from '../define/job.ts'
 import { ErrandError } from '../errors.ts'
 import { idBeside } from '../ids.ts'
 import type { Claim } from '../job/claim.ts'
 import { canonicalJson } from '../json.ts'
-import { checkOneOf } from '../options.ts'
+import { checkOneOf, describe } from '../options.ts'
 import type { Codec } from '../ports/codec.ts'
+import type { Transaction } from '../ports/transaction.ts'
 import { splitMeta } from '../schedule/tick-meta.ts'
 import { checkKey } from './keys.ts'
-import type { Child, ChildOptions, DispatchRequest, Parent, Receipt } from './request.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type {
+  Child,
+  ChildFlowOptions,
+  ChildOptions,
+  DispatchRequest,
+  FlowReceipt,
+  Parent,
+  Receipt,
+} from './request.ts'
 
 export interface ChildrenParts {
   /** The claim of the parent's run. */
@@ -15,7 +27,14 @@ export interface ChildrenParts {
   /** Runs with the same key have the same children. */
   readonly idempotencyKey: string
   readonly codec: Codec
-  readonly dispatch: (request: DispatchRequest, parent: Parent) => Promise<Receipt<unknown>>
+  readonly dispatcher: Pick<Dispatcher, 'dispatch' | 'dispatchFlow' | 'addToFlow'>
+}
+
+/** What `dispatch` of a job and of a flow have in common. */
+interface ChildCall<Answer> {
+  readonly what: string
+  readonly options: { readonly id?: string | undefined; readonly tx?: object | undefined } | undefined
+  readonly dispatch: (parent: Parent) => Promise<Answer>
 }
 
 /** The repetitions of the same dispatch in this run: the first, the second, … */
@@ -48,38 +67,103 @@ export class Children {
   }
 
   async dispatch(request: DispatchRequest): Promise<Receipt<unknown>> {
-    const { once, each } = checkChild(request)
-    const { claim, dispatch } = this.#parts
-    const parent: Parent = { id: claim.id, meta: splitMeta(claim.job.meta).meta }
-    if (each === 'run') return dispatch(request, parent)
-    if (once !== undefined) {
-      return dispatch(request, { ...parent, childId: ({ name }) => this.#id(this.#digest([name, once])) })
+    const { job, options } = request
+    return this.#dispatch({
+      what: `ctx.dispatch(${job.name})`,
+      options,
+      dispatch: (parent) => this.#parts.dispatcher.dispatch(request, parent),
+    })
+  }
+
+  async dispatchFlow(body: FlowBody, options: ChildFlowOptions): Promise<FlowReceipt<unknown>> {
+    return this.#dispatch({
+      what: 'ctx.dispatch(flow)',
+      options,
+      dispatch: (parent) => this.#parts.dispatcher.dispatchFlow(body, options, parent),
+    })
+  }
+
+  /** Adds members to a flow. */
+  async add(
+    flow: string,
+    requests: readonly JobRequest<unknown>[],
+    tx: Transaction | undefined,
+  ): Promise<readonly Receipt<unknown>[]> {
+    if (!Array.isArray(requests))
+      throw new ErrandError('E_OPTION', `ctx.flow.add() takes a list, not ${describe(requests)}`)
+    const receipts: Receipt<unknown>[] = []
+    let left = requests.map((request: JobRequest<unknown>, index) => ({ request, index }))
+    while (left.length > 0) {
+      const places: (Place | undefined)[] = []
+      const parentOf = (index: number): Parent => ({
+        ...this.#parent,
+        childId: (child) => (places[index] = this.#take({ ...child, name: `member ${child.name}` }, tx)).id,
+      })
+      const answer = this.#parts.dispatcher.addToFlow(
+        flow,
+        left.map(({ request }) => request),
+        tx,
+        parentOf,
+      )
+      const answers = await this.#answered(answer, () => places)
+      const again: typeof left = []
+      for (const [at, one] of left.entries()) {
+        const receipt = answers[at] as Receipt<unknown>
+        if (this.#isTaken(places[at], receipt, tx)) again.push(one)
+        else receipts[one.index] = receipt
+      }
+      left = again
     }
-    const tx = request.options?.tx
+    return receipts
+  }
+
+  async #dispatch<Answer extends { readonly id: string; readonly status: string }>(
+    call: ChildCall<Answer>,
+  ): Promise<Answer> {
+    const { once, each } = checkChild(call.what, call.options)
+    const parent = this.#parent
+    if (each === 'run') return call.dispatch(parent)
+    if (once !== undefined) {
+      return call.dispatch({ ...parent, childId: ({ name }) => this.#id(this.#digest([name, once])) })
+    }
+    const tx = call.options?.tx
     for (;;) {
       let place: Place | undefined
       const childId = (child: Child): string => {
         place = this.#take(child, tx)
         return place.id
       }
-      const receipt = await this.#answered(dispatch(request, { ...parent, childId }), () => place)
-      if (!place) return receipt
-      const { before } = place
-      if (tx !== undefined && receipt.status === 'added') doubt(place, tx)
-      // The transaction before this one has committed after all, so this is the next of its kind.
-      else if (before !== undefined && receipt.id === place.id) continue
-      return receipt
+      const receipt = await this.#answered(call.dispatch({ ...parent, childId }), () => [place])
+      if (!this.#isTaken(place, receipt, tx)) return receipt
     }
   }
 
+  get #parent(): Parent {
+    const { claim } = this.#parts
+    return { id: claim.id, meta: splitMeta(claim.job.meta).meta }
+  }
+
+  /** Whether the transaction before this one has committed after all, so that this is the next of its kind. */
+  #isTaken(
+    place: Place | undefined,
+    { id, status }: { readonly id: string; readonly status: string },
+    tx: object | undefined,
+  ): boolean {
+    if (!place) return false
+    if (tx !== undefined && status === 'added') doubt(place, tx)
+    else return place.before !== undefined && id === place.id
+    return false
+  }
+
   /** A refused dispatch gives its number back. */
-  async #answered<T>(answer: Promise<T>, getPlace: () => Place | undefined): Promise<T> {
+  async #answered<T>(answer: Promise<T>, getPlaces: () => readonly (Place | undefined)[]): Promise<T> {
     try {
       return await answer
     } catch (error) {
-      const place = getPlace()
-      if (place?.before !== undefined) doubt(place, place.before)
-      else if (place) (place.of.free ??= []).push(place.index)
+      for (const place of getPlaces()) {
+        if (place?.before !== undefined) doubt(place, place.before)
+        else if (place) (place.of.free ??= []).push(place.index)
+      }
       throw error
     }
   }
@@ -121,10 +205,9 @@ function doubt({ of, index }: Place, tx: object): void {
   of.uncertain.set(index, tx)
 }
 
-function checkChild({ job, options }: DispatchRequest): Pick<ChildOptions, 'once' | 'each'> {
+function checkChild(what: string, options: unknown): Pick<ChildOptions, 'once' | 'each'> {
   if (typeof options !== 'object' || options === null) return {}
-  const what = `ctx.dispatch(${job.name})`
-  const { once, each, id } = options
+  const { once, each, id } = options as Pick<ChildOptions, 'once' | 'each' | 'id'>
   if (each !== undefined) checkOneOf(`each of ${what}`, each, ['run'])
   if (once !== undefined) checkKey(`once of ${what}`, once)
   if ([once, each, id].filter((one) => one !== undefined).length > 1) {

@@ -1,4 +1,5 @@
 import { batcher } from '../batching.ts'
+import type { FlowBody } from '../define/flow-body.ts'
 import type { AnyJob, JobRequest, RequestOfJob } from '../define/job.ts'
 import { resolvedJob } from '../define/job.ts'
 import { ErrandError, isErrandError } from '../errors.ts'
@@ -10,12 +11,16 @@ import type { Driver } from '../ports/driver.ts'
 import type { Appended, AppendOptions, JobLog, Topic } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { isObserved, trace } from '../telemetry/channels.ts'
+import { addToFlow, dispatchFlow, pickTickets, storeMany } from './flows.ts'
+import type { FlowDispatchParts } from './flows.ts'
 import { keyedLine } from './keyed.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
+import { checkRequest, prepareAll } from './prepare-all.ts'
 import { listQueueTopics, publishWithin } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
-import type { DispatchRequest, Parent, Receipt } from './request.ts'
+import type { DispatchFlowOptions, DispatchRequest, FlowReceipt, Parent, Receipt } from './request.ts'
+import { checkStored } from './together.ts'
 import { checkTransaction } from './transaction.ts'
 import { uncommittedTickets } from './uncommitted.ts'
 
@@ -42,6 +47,15 @@ export interface Dispatcher {
   dispatchMany(
     requests: readonly JobRequest<unknown>[],
     tx?: Transaction,
+  ): Promise<readonly Receipt<unknown>[]>
+  /** All of a flow, or none of it. */
+  dispatchFlow(body: FlowBody, options: DispatchFlowOptions, parent?: Parent): Promise<FlowReceipt<unknown>>
+  /** Members for a flow that runs; all or none. Each has the parent that gives it its id. */
+  addToFlow(
+    flow: string,
+    requests: readonly JobRequest<unknown>[],
+    tx: Transaction | undefined,
+    parentOf: (index: number) => Parent,
   ): Promise<readonly Receipt<unknown>[]>
   /** Publishes what was dispatched inside transactions: one of them has committed. Never rejects. */
   wake(): Promise<void>
@@ -90,6 +104,12 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     }
   }
 
+  const flowParts: FlowDispatchParts = {
+    append: (jobs, options) => withIds(idsOf(jobs, options), () => append(jobs, options)),
+    announceIn: (tx, tickets) => announceIn(tx, tickets),
+    log: async () => (await deps.connected()).log,
+  }
+
   async function publish(tickets: readonly Ticket[]): Promise<void> {
     const { driver, publisher } = await deps.publishing()
     // Workers that take straight from the log need no ticket. They were woken when the jobs were stored.
@@ -128,6 +148,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     const tx = request.options?.tx
     const appended = await withIds([job.id], async () => {
       if (tx !== undefined) return (await append([job], { tx }))[0]
+      if (job.needs) return (await append([job], {}))[0]
       if (job.ordering || job.unique) return keyed.add(job)
       return (job.parentId === undefined ? plain : children).add(job)
     })
@@ -171,8 +192,9 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     meta?: PrepareDeps['meta'],
   ): Promise<readonly Receipt<unknown>[]> {
     if (tx !== undefined) checkTransaction(tx)
-    const jobs = await prepareAll(requests, tx, meta ? { ...deps, meta } : deps)
+    const jobs = await prepareMany(requests, tx, meta ? { ...deps, meta } : deps)
     if (jobs.length === 0) return []
+    if (jobs.some(({ needs }) => needs)) return storeMany(jobs, tx, true, flowParts)
     const ids = jobs.map(({ id }) => id)
     const appended = await withIds(ids, () => append(jobs, tx === undefined ? { atomic: true } : { tx }))
     const receipts = await eachInTurn(jobs, (job, index) => {
@@ -193,6 +215,22 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         ])
         return receipt as Receipt<unknown>
       }),
+
+    dispatchFlow: (body, options, parent) =>
+      open(async () => {
+        const run = (meta?: PrepareDeps['meta']): Promise<FlowReceipt<unknown>> =>
+          dispatchFlow(body, options, parent, meta ? { ...deps, meta } : deps, flowParts)
+        if (!isObserved('dispatch')) return run()
+        const names = [body.name ?? 'flow']
+        return trace('dispatch', { names, parentId: parent?.id, meta: {} }, async (context) => {
+          const receipt = await run(context.meta)
+          context.receipts = [receipt]
+          return receipt
+        })
+      }),
+
+    addToFlow: (flow, requests, tx, parentOf) =>
+      open(async () => addToFlow(flow, requests as readonly RequestOfJob[], tx, parentOf, deps, flowParts)),
 
     dispatchMany: (requests, tx) =>
       open(async () => {
@@ -250,7 +288,7 @@ function nameIn(request: { readonly job: AnyJob }): string {
   }
 }
 
-async function prepareAll(
+async function prepareMany(
   requests: readonly JobRequest<unknown>[],
   tx: Transaction | undefined,
   deps: PrepareDeps,
@@ -261,53 +299,16 @@ async function prepareAll(
       `dispatchMany() takes a list of job.with(payload), not ${describe(requests)}`,
     )
   }
-  const prepared = (requests as readonly RequestOfJob[]).map((request, index) => {
-    try {
-      if (typeof request !== 'object' || request === null || !('job' in request)) {
-        throw new ErrandError(
-          'E_OPTION',
-          `request ${index} is ${describe(request)}; use job.with(payload, options)`,
-        )
-      }
-      const { job, payload, options } = request
-      const all = tx === undefined ? options : { ...options, tx }
-      const one = prepare({ job, payload, options: all }, undefined, deps)
-      return one instanceof Promise ? one.catch(refusal) : one
-    } catch (error) {
-      return refusal(error)
-    }
+  return prepareAll(requests as readonly RequestOfJob[], (request, index) => {
+    const { job, payload, options } = checkRequest(`request ${index}`, request)
+    const all = tx === undefined ? options : { ...options, tx }
+    return prepare({ job, payload, options: all }, undefined, deps)
   })
-  // Awaited only if one is a promise: see `prepare`.
-  const results = prepared.some((each) => each instanceof Promise)
-    ? await Promise.all(prepared.map(async (each) => each))
-    : (prepared as readonly (NewJob | ErrandError)[])
-  checkNames((requests as readonly RequestOfJob[]).filter((_, index) => !(results[index] instanceof Error)))
-  const refused = results.map((each) => (each instanceof Error ? each : undefined))
-  const first = refused.findIndex((each) => each !== undefined)
-  if (first === -1) return results as readonly NewJob[]
-  throw new ErrandError(
-    'E_BATCH_REFUSED',
-    `none of ${requests.length} requests was stored, because request ${first} was refused: ${refused[first]?.message}`,
-    { cause: refused[first], requests: refused },
-  )
 }
 
-/** Why a request was refused. Rethrows every other error. */
-function refusal(error: unknown): ErrandError {
-  if (isErrandError(error)) return error
-  throw error
-}
-
-/** Two definitions of one name in one call can only be a mistake; one worker could not serve both. */
-function checkNames(requests: readonly RequestOfJob[]): void {
-  const seen = new Map<string, AnyJob>()
-  for (const { job } of requests) {
-    const { name } = resolvedJob(job)
-    if ((seen.get(name) ?? job) !== job) {
-      throw new ErrandError('E_DUPLICATE_JOB', `two job definitions of this call are named '${name}'`)
-    }
-    seen.set(name, job)
-  }
+/** A flow is dispatched again with its own id: those of its jobs do not matter. */
+function idsOf(jobs: readonly NewJob[], { flows: [flow] = [] }: AppendOptions): readonly string[] {
+  return flow ? [flow.id] : jobs.map(({ id }) => id)
 }
 
 /** An append without an answer may have been committed. If the log knows that it was not, it says so. */
@@ -333,12 +334,8 @@ async function withIds<T>(ids: readonly string[], work: () => Promise<T>): Promi
 }
 
 function toReceipt(job: NewJob, appended: Appended | undefined): Receipt<unknown> {
-  if (appended?.status === 'added' || appended?.status === 'duplicate')
-    return { id: appended.id, status: appended.status }
-  const why = appended?.status === 'refused' ? appended.why : 'it gave no answer'
-  throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${why}`, {
-    ids: [job.id],
-  })
+  checkStored(job, appended)
+  return { id: appended.id, status: appended.status }
 }
 
 /** The job whose payload a dispatch of this job and id replaces, if it is a debounced one and one waits. */
@@ -356,8 +353,4 @@ function isReady({ due }: NewJob): boolean {
 /** What a dispatch wakes: followers of events, and workers that take these queues straight from the log. */
 function listTopics(jobs: readonly { readonly queue: QueueName }[]): readonly Topic[] {
   return ['events', ...listQueueTopics(jobs)]
-}
-
-function pickTickets(appended: readonly (Appended | undefined)[]): readonly Ticket[] {
-  return appended.flatMap((each) => (each?.status === 'added' && each.ticket ? [each.ticket] : []))
 }

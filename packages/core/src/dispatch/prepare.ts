@@ -1,11 +1,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Settings } from '../config/defaults.ts'
+import { toEdges } from '../define/flow-body.ts'
 import { jobOptionNames, resolvedJob } from '../define/job.ts'
 import type { ResolvedJob } from '../define/policy.ts'
 import { durationMs } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
 import type { Debounce, NewJob } from '../job/job.ts'
+import type { NewNeed } from '../job/need.ts'
 import { lanes } from '../job/lane.ts'
 import { toJson } from '../json.ts'
 import { momentMs } from '../moment.ts'
@@ -29,7 +31,7 @@ export interface PrepareDeps {
 
 const optionNames: readonly string[] = [...jobOptionNames, 'tx']
 const childOptionNames: readonly string[] = [...optionNames, 'once', 'each']
-const noOptions: DispatchOptions = Object.freeze({})
+const noOptions: NonNullable<DispatchRequest['options']> = Object.freeze({})
 /** The JSON of a job without a payload. */
 const nothing = 'null'
 
@@ -37,12 +39,14 @@ const nothing = 'null'
  * Checks a request and turns it into what the log takes. It is synchronous unless the schema or the codec is asynchronous, so
  * that dispatches that are not awaited one by one reach the log in the order of their calls.
  * @throws `E_OPTION`, `E_ID`, `E_NAME`, `E_KEY`, `E_DURATION`, `E_TRANSACTION`, `E_PAYLOAD_INVALID`,
- * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`
+ * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_NEED_LIMIT`
+ * @param planned its needs are known: it is a job of a flow
  */
 export function prepare(
   { job, payload, options = noOptions }: DispatchRequest,
   parent: Parent | undefined,
   { settings, codec, newId, meta }: PrepareDeps,
+  planned = false,
 ): NewJob | Promise<NewJob> {
   const policy = resolvedJob(job)
   const what = policy.name
@@ -87,6 +91,7 @@ export function prepare(
     // With `tx` only the sweep sees the commit, and it then publishes at once.
     publishGraceMs: options.tx === undefined ? settings.publishGraceMs : 0,
   }
+  if (!planned && (policy.needs || options !== noOptions)) addNeeds(prepared, policy, options)
   const validated = validate(policy, json)
   const encoded = validated ?? codec.encode(json, asPayload(prepared))
   if (encoded instanceof Promise) return finishLater(prepared, json, codec, encoded)
@@ -95,8 +100,21 @@ export function prepare(
 }
 
 /** One object from the beginning: a copy with the payload would be as much garbage as all the rest. */
-type Prepared = Omit<NewJob, 'payload'> & { payload: Encoded }
+type Prepared = Omit<NewJob, 'payload' | 'needs'> & { payload: Encoded; needs?: readonly NewNeed[] }
 const notEncoded: Encoded = { codec: '', text: '' }
+
+/** Most jobs have none, and then nothing is set. */
+function addNeeds(prepared: Prepared, { name, needs }: ResolvedJob, options: NeedOptions): void {
+  if (!needs && options.after === undefined && options.needs === undefined) return
+  const edges = toEdges(name, needs, options, undefined)
+  // Refs are refused where no flow is built, so each is an id.
+  if (edges.length > 0) prepared.needs = edges.map((edge) => ({ ...edge, on: edge.on as string }))
+}
+
+interface NeedOptions {
+  readonly after?: unknown
+  readonly needs?: unknown
+}
 
 /** @param coming the encoded payload, or nothing once the payload has been validated */
 async function finishLater(

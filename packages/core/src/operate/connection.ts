@@ -7,6 +7,7 @@ import type { Driver, DriverFactory } from '../ports/driver.ts'
 import type { JobLog, LogInfo } from '../ports/job-log.ts'
 import type { Closing } from './closing.ts'
 import type { EventFeed } from './event-feed.ts'
+import type { EventWakeups } from './event-wakeups.ts'
 import type { JobWatch } from './job-watch.ts'
 import type { Route } from '../transfer/route.ts'
 
@@ -19,6 +20,7 @@ export interface Connection {
   readonly info: LogInfo
   readonly feed: EventFeed
   readonly watch: JobWatch
+  readonly wakeups: EventWakeups
 }
 
 export interface OperateDeps {

@@ -28,6 +28,10 @@ export interface JobDetails extends JobView {
   readonly shareKey?: string
   /** Its limit, with its key if the limit has keys, and whether it waits for its turn there. */
   readonly limit?: { readonly name: string; readonly key?: string; readonly waits: boolean }
+  /** The flow that it is a member of. */
+  readonly flow?: string
+  /** Whether it waits for something that it needs: `errand.jobs.needs` says for what. */
+  readonly waitsForNeeds: boolean
   /** The job whose handler dispatched it. */
   readonly parentId?: string
   readonly progress?: { readonly value: number; readonly message: string | undefined }
@@ -38,7 +42,7 @@ export interface JobDetails extends JobView {
 
 /** Texts that this process cannot read become `Unreadable`, and never an error. */
 export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDetails> {
-  const { state, run, attempt, maxAttempts, crashes, cancelRequested } = record
+  const { state, run, attempt, maxAttempts, crashes, cancelRequested, flow, waitsForNeeds } = record
   const { worker, runAt, finishedAt, uniqueKey, shareKey, limit, parentId, progress, result, error } = record
   return {
     ...jobView(record, await readable(codec, record.payload, asPayload(record))),
@@ -48,6 +52,8 @@ export async function jobDetails(record: JobRecord, codec: Codec): Promise<JobDe
     maxAttempts,
     crashes,
     cancelRequested,
+    waitsForNeeds,
+    ...(flow === undefined ? {} : { flow }),
     ...(worker === undefined ? {} : { worker }),
     ...(runAt === undefined ? {} : { runAt: new Date(runAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: new Date(finishedAt) }),

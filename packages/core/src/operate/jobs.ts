@@ -15,6 +15,11 @@ import { jobDetails } from './job-details.ts'
 import type { JobDetails } from './job-details.ts'
 import { toChange } from './job-edit.ts'
 import type { JobEdit } from './job-edit.ts'
+import { listing, mostListed } from './listing.ts'
+import type { Listing } from './listing.ts'
+import { needInfo } from './need-info.ts'
+import type { NeedInfo } from './need-info.ts'
+import { notifyWorkers } from './notify-workers.ts'
 import { publishTickets } from './publish-tickets.ts'
 
 /** Who does it, and why. The job's history records both. */
@@ -40,7 +45,7 @@ export interface BlockedKey {
 }
 
 /** `await` gives an array, as with other lists; `for await` reads it page by page. */
-export interface JobList extends AsyncIterable<JobDetails>, PromiseLike<readonly JobDetails[]> {}
+export interface JobList extends Listing<JobDetails> {}
 
 /** The nouns and verbs of the command line: `errand jobs cancel` is `errand.jobs.cancel`. */
 export interface Jobs {
@@ -54,6 +59,10 @@ export interface Jobs {
   list(
     filter?: Filter & { readonly limit?: number | undefined; readonly after?: string | undefined },
   ): JobList
+  /** What the job needs, in the order of its dispatch; `[]` for one that needs nothing, or an unknown one. @throws `E_ID` */
+  needs(id: string): Promise<readonly NeedInfo[]>
+  /** The ids of jobs that need this job or flow and have not ended. Default `limit`: 200. @throws `E_ID`, `E_OPTION` */
+  neededBy(id: string, options?: { readonly limit?: number | undefined }): Promise<readonly string[]>
   /**
    * Cancels waiting jobs at once, and asks running ones to end: their `ctx.signal` aborts. Resolves with
    * how many there were. Ended jobs are not changed.
@@ -63,7 +72,8 @@ export interface Jobs {
   /**
    * Runs ended jobs again: same id and history, attempts from the start. A filter without a `state` means
    * failed jobs. Resolves with how many; `dryRun` only counts.
-   * @throws `E_NOT_ALLOWED` if one job was named and cannot be replayed, because another job holds its unique key.
+   * @throws `E_NOT_ALLOWED` if one job was named and cannot be replayed: another job holds its unique key, or one that it needs has not
+   * succeeded.
    */
   replay(
     which: string | Filter,
@@ -91,9 +101,6 @@ const waiting = ['blocked', 'scheduled', 'ready'] as const satisfies readonly Jo
 const live: readonly JobState[] = [...waiting, 'running']
 /** Jobs in one call to the log. */
 const chunk = 200
-const mostListed = 1_000_000
-/** The most jobs in one array without a limit. */
-const mostCollected = 10_000
 
 export function createJobs(deps: OperateDeps): Jobs {
   const { codec, settings } = deps
@@ -113,12 +120,17 @@ export function createJobs(deps: OperateDeps): Jobs {
       const checked = jobFilter(which)
       const most = checkInteger('limit', limit, 1, mostListed)
       const from = after && checkId(after)
-      const iterate = (): AsyncGenerator<JobDetails, void> => listed(deps, checked, most, from)
-      return {
-        [Symbol.asyncIterator]: iterate,
-        // oxlint-disable-next-line unicorn/no-thenable -- it is awaited where its neighbours are, and was `{}` then
-        then: (kept, refused) => collected(iterate(), filter.limit).then(kept, refused),
-      }
+      return listing('jobs', () => listed(deps, checked, most, from), filter.limit)
+    },
+
+    async needs(id) {
+      const log = await deps.connectedLog()
+      return Promise.all((await log.needs(checkId(id))).map((record) => needInfo(record, codec)))
+    },
+
+    async neededBy(id, { limit = chunk } = {}) {
+      const log = await deps.connectedLog()
+      return log.neededBy(checkId(id), checkInteger('limit', limit, 1, mostListed))
     },
 
     async cancel(which, options) {
@@ -149,6 +161,12 @@ export function createJobs(deps: OperateDeps): Jobs {
           throw new ErrandError(
             'E_NOT_ALLOWED',
             `job ${which} cannot be replayed: another job holds its unique key`,
+          )
+        }
+        if (typeof which === 'string' && report.unmet.length > 0) {
+          throw new ErrandError(
+            'E_NOT_ALLOWED',
+            `job ${which} cannot be replayed: something that it needs has not ended as it must; replay that first, or its flow`,
           )
         }
         count += report.replayed
@@ -215,25 +233,6 @@ async function* listed(
     left -= page.length
     if (left <= 0) return
   }
-}
-
-async function collected(jobs: AsyncIterable<JobDetails>, limit: number | undefined): Promise<JobDetails[]> {
-  const all: JobDetails[] = []
-  for await (const job of jobs) {
-    if (limit === undefined && all.length === mostCollected) {
-      throw new ErrandError(
-        'E_OPTION',
-        `there are more than ${mostCollected} such jobs; give list() a limit, or read them with: for await (const job of errand.jobs.list(…))`,
-      )
-    }
-    all.push(job)
-  }
-  return all
-}
-
-/** Workers that run a cancelled job beat at once, and abort it. */
-async function notifyWorkers(log: JobLog, workers: readonly string[]): Promise<void> {
-  if (workers.length > 0) await log.notify(workers.map((id) => `worker:${id}` as const))
 }
 
 async function replayable(log: JobLog, ids: readonly string[]): Promise<number> {

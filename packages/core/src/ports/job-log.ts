@@ -27,6 +27,8 @@ export interface JobLog extends History, Operations, Schedules, Limits, Flows, M
   /** Version of this interface. */
   readonly port: 1
   readonly name: string
+  /** The most jobs and flows that one call of `append` with flows may store. Default 20,000. */
+  readonly mostInFlow?: number | undefined
 
   /** Connects and checks the schema: `E_LOG_VERSION` outside the range that this code can use. Idempotent. */
   connect(): Promise<LogInfo>

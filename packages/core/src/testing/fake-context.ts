@@ -3,7 +3,8 @@ import { jsonCodec } from '../codec/json-codec.ts'
 import { settingsDefaults } from '../config/defaults.ts'
 import type { Context } from '../define/handler.ts'
 import { resolvedJob } from '../define/job.ts'
-import type { AnyJob, JobDefinition } from '../define/job.ts'
+import type { FlowBody } from '../define/flow-body.ts'
+import type { AnyJob, JobDefinition, RequestOfJob } from '../define/job.ts'
 import type { Tick } from '../define/schedule.ts'
 import type { JobView } from '../define/view.ts'
 import type { ChildOptions } from '../dispatch/request.ts'
@@ -130,6 +131,15 @@ export function fakeContext<In, Out, Result>(
         dispatched.push(request)
         return { id: newId(), status: 'added' }
       },
+      dispatchFlow: async (body) => {
+        for (const request of listRequests(body)) dispatched.push(request)
+        return { kind: 'flow', id: newId(), status: 'added', skipped: [] }
+      },
+      addToFlow: async (_flow, requests) =>
+        (requests as readonly RequestOfJob[]).map(({ job, payload, options }) => {
+          dispatched.push({ job, payload, options })
+          return { id: newId(), status: 'added' }
+        }),
     },
   })
   return {
@@ -147,6 +157,11 @@ export function fakeContext<In, Out, Result>(
     abort: (reason = cancelledError('cancelled by the test')) => signal.abort(reason),
     stop: () => stopping.abort(),
   }
+}
+
+function listRequests({ nodes, callbacks }: FlowBody): readonly RequestOfJob[] {
+  const all = [...nodes, ...callbacks]
+  return all.flatMap((node) => (node.kind === 'job' ? [node.request] : listRequests(node.body)))
 }
 
 function makeView(job: AnyJob, options: FakeContextOptions<unknown>): JobView {

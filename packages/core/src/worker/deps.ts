@@ -1,4 +1,5 @@
 import type { Settings } from '../config/defaults.ts'
+import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { DispatchRequest, Parent, Receipt } from '../dispatch/request.ts'
 import type { Publisher } from '../dispatch/publisher.ts'
 import type { Logger } from '../logging.ts'
@@ -24,6 +25,8 @@ export interface WorkerDeps {
   readonly settings: Settings
   /** `ctx.dispatch`. */
   dispatch(request: DispatchRequest, parent?: Parent): Promise<Receipt<unknown>>
+  readonly dispatchFlow: Dispatcher['dispatchFlow']
+  readonly addToFlow: Dispatcher['addToFlow']
   readonly publisher: Publisher
   /** Tells waiters in this process how a run ended. */
   readonly recorded: JobWatch['recorded']

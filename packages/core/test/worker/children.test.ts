@@ -184,13 +184,17 @@ function startRun(
     claim: { id: randomUUID(), job: { meta: {}, payload: { codec: 'json', text: '1' } }, ...claim } as Claim,
     idempotencyKey: claim.id ?? 'the parent',
     codec,
-    async dispatch(request, of) {
-      const { id } = await prepare(request, of, { settings: settingsDefaults, codec, newId: randomUUID })
-      const error = refuse()
-      if (error !== undefined) throw error
-      const status = stored.has(id) ? 'duplicate' : 'added'
-      stored.add(id)
-      return { id, status }
+    dispatcher: {
+      async dispatch(request, of) {
+        const { id } = await prepare(request, of, { settings: settingsDefaults, codec, newId: randomUUID })
+        const error = refuse()
+        if (error !== undefined) throw error
+        const status = stored.has(id) ? 'duplicate' : 'added'
+        stored.add(id)
+        return { id, status }
+      },
+      dispatchFlow: () => Promise.reject(new Error('no flow is dispatched here')),
+      addToFlow: () => Promise.reject(new Error('nothing is added here')),
     },
   })
   return (n, options) => children.dispatch({ job: child, payload: { n }, options })

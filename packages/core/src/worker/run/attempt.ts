@@ -31,7 +31,10 @@ export interface AttemptParts {
   readonly hooks: HookRunner
   readonly ref: WorkerRef
   readonly stopping: AbortSignal
-  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'clock' | 'logger' | 'settings' | 'dispatch'>
+  readonly deps: Pick<
+    WorkerDeps,
+    'log' | 'codec' | 'clock' | 'logger' | 'settings' | 'dispatch' | 'dispatchFlow' | 'addToFlow'
+  >
   readonly progress: Pick<ProgressReports, 'add' | 'tell'>
 }
 

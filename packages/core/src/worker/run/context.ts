@@ -1,19 +1,23 @@
-import type { Context, ContextLimit, Maybe } from '../../define/handler.ts'
+import type { Context, ContextFlow, ContextLimit, Maybe } from '../../define/handler.ts'
 import { seal } from '../../codec/sealed-text.ts'
+import { findBody } from '../../define/flow.ts'
+import type { AnyJob } from '../../define/job.ts'
 import type { ResolvedLimit } from '../../define/limit.ts'
 import type { ResolvedJob } from '../../define/policy.ts'
 import type { JobView } from '../../define/view.ts'
 import { Children } from '../../dispatch/children.ts'
-import type { ChildOptions, Dispatch } from '../../dispatch/request.ts'
+import type { ChildFlowOptions, ChildOptions, Dispatch, DispatchRequest } from '../../dispatch/request.ts'
 import { checkTransaction } from '../../dispatch/transaction.ts'
 import { durationMs } from '../../duration.ts'
 import { toFailure } from '../../failure/to-failure.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
 import type { Logger } from '../../logging.ts'
+import { checkOptions } from '../../options.ts'
 import { asResult } from '../../ports/codec.ts'
 import type { Progress } from '../../ports/job-log.ts'
 import { freeText } from '../../text.ts'
 import type { WorkerDeps } from '../deps.ts'
+import { makeNeeds, noNeeds } from './needs.ts'
 import type { Outcomes } from './outcome.ts'
 import { checkResult } from './result.ts'
 
@@ -36,7 +40,7 @@ export interface ContextRun {
 export interface ContextParts {
   readonly ref: WorkerRef
   readonly stopping: AbortSignal
-  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'settings' | 'dispatch'>
+  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'settings' | 'dispatch' | 'dispatchFlow' | 'addToFlow'>
 }
 
 const runKey = Symbol('errand.run')
@@ -84,6 +88,11 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
   let children: Children | undefined
   const made: Made = {
     [runKey]: run,
+    needs: job.needs ? makeNeeds(claim.job, job.needs, deps) : noNeeds,
+    flow:
+      claim.flow === undefined
+        ? undefined
+        : contextFlow(claim.flow, () => (children ??= makeChildren(claim, idempotencyKey, deps))),
     limit: job.limit && contextLimit(job.limit, claim, parts),
     run: claim.run,
     attempt: claim.attempt,
@@ -102,10 +111,13 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
         run.progress(text instanceof Promise ? text.then(made) : made(text))
       } else run.log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
-    dispatch: (async (child, payload, options) => {
-      children ??= new Children({ claim, idempotencyKey, codec: deps.codec, dispatch: deps.dispatch })
-      return children.dispatch({ job: child, payload, options })
-    }) as Dispatch<ChildOptions>,
+    dispatch: (async (what: AnyJob, payload?: unknown, options?: DispatchRequest['options']) => {
+      children ??= makeChildren(claim, idempotencyKey, deps)
+      const body = findBody(what)
+      return body
+        ? children.dispatchFlow(body, payload ?? {})
+        : children.dispatch({ job: what, payload, options })
+    }) as Dispatch<ChildOptions, ChildFlowOptions>,
     async complete(completion: { readonly tx: unknown; readonly result?: unknown }) {
       const { tx } = completion
       checkTransaction(tx)
@@ -141,6 +153,20 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
   Object.defineProperty(made, 'tick', lateMembers.tick)
   Object.defineProperty(made, 'signal', lateMembers.signal)
   return Object.defineProperty(made, 'log', lateMembers.log) as unknown as Context
+}
+
+function makeChildren(claim: Claim, idempotencyKey: string, deps: ContextParts['deps']): Children {
+  return new Children({ claim, idempotencyKey, codec: deps.codec, dispatcher: deps })
+}
+
+function contextFlow(id: string, getChildren: () => Children): ContextFlow {
+  return {
+    id,
+    add: async (requests, options = {}) => {
+      checkOptions('ctx.flow.add()', options, ['tx'])
+      return getChildren().add(id, requests, options.tx)
+    },
+  }
 }
 
 function contextLimit(
