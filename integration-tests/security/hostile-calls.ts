@@ -97,6 +97,17 @@ const plain: Readonly<Record<string, string | null>> = {
   'append_alike.p_crash_fails': 'false',
   'append_alike.p_timeout': '60000',
   'append_alike.p_data': '"a":1',
+  // A message to it, and a step of it.
+  'send.p_ids': '{00000000-0000-4000-8000-000000000000}',
+  'send.p_names': '{approved}',
+  p_senders: '{eve}',
+  'remember.p_names': '{a step}',
+  'remember_inside.p_name': 'a step',
+  'recall.p_name': 'a step',
+  'remember.p_durations': '{1}',
+  p_versions: '{1}',
+  p_version: '1',
+  p_duration: '1',
   // A worker.
   p_worker: worker,
   p_max: '1',
@@ -259,7 +270,16 @@ export async function call(
   )
 }
 
-const ofRuns = new Set(['settle', 'settle_succeeded', 'complete', 'beat', 'set_aside_unsettled'])
+const ofRuns = new Set([
+  'settle',
+  'settle_succeeded',
+  'complete',
+  'beat',
+  'set_aside_unsettled',
+  'remember',
+  'remember_inside',
+  'recall',
+])
 
 /** A job that waits, one that its worker runs, or one that has ended, as the function needs it. */
 async function prepare({ log, sql }: Called, name: string, id: string): Promise<void> {

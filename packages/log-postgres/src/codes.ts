@@ -7,10 +7,10 @@ export const stateCode: Readonly<Record<JobState, number>> = {
   blocked: 2,
   ready: 3,
   running: 4,
+  suspended: 8,
   succeeded: 5,
   failed: 6,
   cancelled: 7,
-  suspended: 8,
 }
 
 /** How types of events are stored. A number is never used again. */
@@ -54,6 +54,12 @@ export const settleCode = {
   completed: 9,
   suspend: 10,
 } as const
+
+/** What a job remembers: the results of steps, and waits. */
+export const stepCode = { step: 1, sleep: 2, message: 3, call: 4 } as const
+
+/** What ended a wait. For a call it is the state of what was called. */
+export const overCode = { time: 1, message: 2 } as const
 
 /** How a unique key is held. */
 export const uniqueCode = { none: 0, untilFinished: 1, untilStarted: 2 } as const

@@ -1,6 +1,6 @@
-import type { Encoded, ErrorCode, SettledOutcome, Settlement, WorkerRef } from '@errand/core/ports'
+import type { Encoded, ErrorCode, NewWait, SettledOutcome, Settlement, WorkerRef } from '@errand/core/ports'
 import { splitIntoBatches } from './batches.ts'
-import { settleCode } from './codes.ts'
+import { settleCode, stepCode } from './codes.ts'
 import type { Value } from './database.ts'
 import type { JointCall } from './joint-statements.ts'
 import { arrayLiteral, isStorable, isUuid, jsonMembers } from './literals.ts'
@@ -21,14 +21,11 @@ export interface EncodedOutcome {
  * same.
  */
 export function unstorable(one: EncodedOutcome): EncodedOutcome {
-  if (one.kind !== settleCode.succeed) return { ...one, body: failureBody('error not storable', 'E_LOG') }
-  return {
-    ...one,
-    kind: settleCode.error,
-    delayMs: undefined,
-    body: failureBody('result not storable', 'E_RESULT_INVALID'),
-    extra: jsonMembers({ cause: 'error' }),
-  }
+  const fails = { ...one, kind: settleCode.error, delayMs: undefined, extra: jsonMembers({ cause: 'error' }) }
+  if (one.kind === settleCode.succeed)
+    return { ...fails, body: failureBody('result not storable', 'E_RESULT_INVALID') }
+  if (one.kind === settleCode.suspend) return { ...fails, body: failureBody('waits not storable', 'E_LOG') }
+  return { ...one, body: failureBody('error not storable', 'E_LOG') }
 }
 
 /** What text cannot store is replaced. */
@@ -66,11 +63,30 @@ function toParts(outcome: Exclude<SettledOutcome, { readonly kind: 'succeed' }>)
         extra: jsonMembers({ why: outcome.why }),
       }
     case 'suspend':
-      throw new RangeError('not built yet')
+      return { kind: settleCode.suspend, body: { codec: 'json', text: encodeWaits(outcome) } }
     default:
       return outcome satisfies never
   }
 }
+
+/** As the rule `suspend` reads it. */
+function encodeWaits({
+  waits,
+  memoryVersion,
+}: Extract<SettledOutcome, { readonly kind: 'suspend' }>): string {
+  const encode = (wait: NewWait): Readonly<Record<string, string | number | undefined>> => {
+    const { name } = wait
+    const kind = stepCode[wait.kind]
+    if (wait.kind === 'call') return { name, kind, on: wait.on }
+    if (wait.kind === 'message') return { name, kind, on: wait.message, delay: round(wait.timeoutMs) }
+    return 'at' in wait.until
+      ? { name, kind, at: round(wait.until.at) }
+      : { name, kind, delay: round(wait.until.delayMs) }
+  }
+  return JSON.stringify({ memoryVersion, waits: waits.map(encode) })
+}
+
+const round = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.round(ms))
 
 function toErrorParts(
   kind: number,

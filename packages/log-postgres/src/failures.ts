@@ -1,4 +1,4 @@
-import { ErrandError, isErrandError } from '@errand/core/ports'
+import { ErrandError, isErrandError, longestMemory, mostSteps } from '@errand/core/ports'
 import type { ErrorCode } from '@errand/core/ports'
 import { HostError } from './hosts.ts'
 import { classify } from './sqlstates.ts'
@@ -6,6 +6,7 @@ import { classify } from './sqlstates.ts'
 /** SQLSTATEs that the log's own functions raise. */
 const leaseOutState = 'ERR01'
 const claimLostState = 'ERR02'
+const stepLimitState = 'ERR04'
 
 /**
  * The SQLSTATE, or the system's code, of an error: its own or that of what it wraps, because every library of a caller's
@@ -150,6 +151,11 @@ export function logError(error: unknown, place: string, undone = false): ErrandE
     return say(
       'E_CLAIM_LOST',
       'this run has lost its claim, so its transaction cannot commit; let it roll back',
+    )
+  if (state === stepLimitState)
+    return say(
+      'E_STEP_LIMIT',
+      `a job remembers at most ${mostSteps} steps and waits, and ${longestMemory} characters; dispatch another job for the rest`,
     )
   if (isReadOnly(error))
     return say(

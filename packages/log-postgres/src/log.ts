@@ -9,7 +9,7 @@ import { debounce } from './debounce.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
 import { flows } from './flows.ts'
-import { memory } from './memory.ts'
+import { JobMemory } from './memory.ts'
 import { Limits } from './limits.ts'
 import { Listener } from './listener.ts'
 import { inspect, migrate } from './migrate.ts'
@@ -70,6 +70,7 @@ export function openPostgresLog(
   const sweeps = new Sweeps(database, logger, logId)
   const schedules = new Schedules(database, appender)
   const limits = new Limits(database, logId)
+  const memory = new JobMemory(database, logId)
   const oneJob = new OneJob(database)
   const events = new Events(database)
   const records = new Records(database, oneJob)
@@ -143,7 +144,12 @@ export function openPostgresLog(
     closeLimit: (target, forMs, note) => connected(() => limits.close(target, forMs, note)),
 
     ...flows(database),
-    ...memory(database),
+
+    remember: (steps, by) => connected(() => memory.remember(steps, by)),
+    recall: (fence, name, by, tx) => connected(() => memory.recall(fence, name, by, tx)),
+    rememberInside: (step, by, tx) => connected(() => memory.rememberInside(step, by, tx)),
+    memory: (job) => connected(() => memory.memory(job)),
+    send: (messages, given) => connected(() => memory.send(messages, given)),
 
     readSchedules: (names, tx) => connected(() => schedules.read(names, tx)),
     saveSchedules: (changes, tx) => connected(() => schedules.save(changes, tx)),

@@ -38,7 +38,7 @@ const fewestExact = 100
 const pagesSampled = 600
 /** Jobs that a line of the log names. */
 const mostNamed = 10
-const waitingStates = ['ready', 'scheduled', 'blocked'] as const
+const waitingStates = ['ready', 'scheduled', 'blocked', 'suspended'] as const
 
 interface Pruned {
   readonly jobs: number
@@ -135,6 +135,11 @@ export class Operations {
         'E_NOT_ALLOWED',
         `job ${id} has an ordering key, which belongs to its queue; cancel it and dispatch it again`,
       )
+    if (verdict === 'suspended')
+      throw new ErrandError(
+        'E_NOT_ALLOWED',
+        `job ${id} is suspended: it has begun, so only its lane can be changed`,
+      )
     if (verdict !== 'ok')
       throw new ErrandError(
         'E_NOT_ALLOWED',
@@ -181,12 +186,14 @@ export class Operations {
 
   async queues(): Promise<readonly QueueRecord[]> {
     const s = this.#schema
-    const some = (state: 'scheduled' | 'blocked'): string =>
+    const some = (state: 'scheduled' | 'blocked' | 'suspended'): string =>
       `(select from ${s}.live l where l.held = ${stateCode[state]} and l.queue = n.name order by l.seq limit b.most + 1)`
     const rows = await this.#database.readInOrder(
       `with recursive ${openLanes(s)}, ${heldQueues(s, 'scheduled', 'scheduled')}, ${heldQueues(s, 'blocked', 'blocked')},
+         ${heldQueues(s, 'suspended', 'suspended')},
          named (name) as (
            select queue from open union select queue from scheduled union select queue from blocked
+           union select queue from suspended
            union select name from ${s}.paused_queues union select name from ${s}.limited_queues
            union select unnest(queues) from ${s}.workers),
          bound (most) as materialized (
@@ -197,7 +204,7 @@ export class Operations {
             group by l.queue)
        select n.name, p.name is not null, p.paused_by, (select count(*) from ${someReady(s, 'n.name', 'b.most + 1')} c),
               (select count(*) from ${some('scheduled')} c), (select count(*) from ${some('blocked')} c),
-              coalesce(r.jobs, 0), b.most, q.concurrency, q.limited_by
+              (select count(*) from ${some('suspended')} c), coalesce(r.jobs, 0), b.most, q.concurrency, q.limited_by
          from named n
         cross join bound b
          left join ${s}.paused_queues p on p.name = n.name
@@ -206,8 +213,14 @@ export class Operations {
         order by n.name`,
     )
     const found = rows.map((row) => {
-      const [name, paused, by, ready, scheduled, blocked, running, most, concurrency, limitedBy] = row
-      const counts = { ready: number(ready), scheduled: number(scheduled), blocked: number(blocked) }
+      const [name, paused, by, ready, scheduled, blocked, suspended, running, most, concurrency, limitedBy] =
+        row
+      const counts = {
+        ready: number(ready),
+        scheduled: number(scheduled),
+        blocked: number(blocked),
+        suspended: number(suspended),
+      }
       const estimated = waitingStates.filter((state) => counts[state] > number(most))
       return {
         name: name!,
@@ -215,7 +228,6 @@ export class Operations {
         pausedBy: maybe(by),
         limit: toLimit(concurrency, limitedBy),
         ...counts,
-        suspended: 0,
         running: number(running),
         estimated,
       }

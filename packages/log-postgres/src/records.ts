@@ -180,12 +180,15 @@ function toPast(events: readonly Row[]): Past {
   const [last] = events
   const replay = events.findIndex((event) => number(event[1]) === eventCode.replayed)
   const since = replay < 0 ? events : events.slice(0, replay)
+  // They are counted anew when it goes on after a suspension.
+  const goesOn = since.findIndex((event) => number(event[1]) === eventCode.resumed)
+  const sinceBegun = goesOn < 0 ? since : since.slice(0, goesOn)
   const end = since.find((event) => ends.includes(number(event[1])))
   return {
     state: last ? toStoredState(last[2]) : 'failed',
     run: number(last?.[3] ?? '0'),
     attempt: number(last?.[4] ?? '0'),
-    crashes: since.filter((event) => number(event[1]) === eventCode.lost).length,
+    crashes: sinceBegun.filter((event) => number(event[1]) === eventCode.lost).length,
     finishedAt: end && number(end[5]),
     cancelRequested: since.some((event) => number(event[1]) === eventCode.cancel_requested),
   }

@@ -32,7 +32,7 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  rules: ['append', 'append_alike', 'debounce', 'locked_keys', 'events_of', 'served'],
+  rules: ['append', 'append_alike', 'debounce', 'locked_keys', 'events_of', 'served', 'send'],
   tables: [],
 }
 
@@ -47,6 +47,10 @@ const rights: Readonly<Record<RoleName, Rights>> = {
       'locked_keys',
       'events_of',
       'served',
+      'send',
+      'remember',
+      'remember_inside',
+      'recall',
       'claim',
       'take',
       'settle',
@@ -68,7 +72,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, limited_queues, sweeps',
-      'select on schedules, limits, limit_keys',
+      'select on schedules, limits, limit_keys, steps, messages',
       // Its own row, when it stops.
       'delete on workers',
     ],
@@ -78,6 +82,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     rules: [
       'events_of',
       'served',
+      'send',
       'cancel',
       'replay',
       'skip',
@@ -94,7 +99,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
       'select on succeeded_ranges, grants, runs, paused_queues, limited_queues, sweeps, prunes, unpruned, schedules',
-      'select on limits, limit_keys, limit_notes',
+      'select on limits, limit_keys, limit_notes, steps, messages, message_notes',
       'insert, update, delete on paused_queues, limited_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

@@ -30,7 +30,7 @@ export class SettledFacts {
       const [word, id = '', ...rest] = line.split('\t')
       if (word === '') continue
       if (word === 'settled' || word === 'already' || word === 'claim-lost') this.#settled(word, id, rest)
-      else if (word === 'next') this.#ticket(id, rest[0]!, lane(rest[1]), rest[2]!)
+      else if (word === 'next') this.#next(id, rest[0]!, lane(rest[1]), rest[2]!)
       else if (word === 'pending') this.#pending.add(id)
       else if (word === 'locked') this.locked.add(id)
     }
@@ -92,6 +92,13 @@ export class SettledFacts {
       runAt: runAt ? maybeNumber(runAt) : undefined,
     })
     if (result === 'settled' && toStoredState(state) === 'ready') this.#ticket(id, id, lane(rank), queue!)
+  }
+
+  /** It may be one of those that were settled: it went on at once, and its limit let it go. */
+  #next(of: string, id: string, rank: Ticket['lane'], queue: string): void {
+    const fact = this.#facts.get(id)
+    if (fact?.state === 'blocked') this.#facts.set(id, { ...fact, event: 'unblocked', state: 'ready' })
+    this.#ticket(of, id, rank, queue)
   }
 
   #ticket(of: string, id: string, lane: Ticket['lane'], queue: string): void {

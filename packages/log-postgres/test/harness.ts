@@ -47,7 +47,7 @@ export const harness: JobLogHarness = {
         const wrong = await stage
           .sql(
             `select id, state, held from errand.live
-              where held is distinct from case when state in (1, 2, 6) then state end
+              where held is distinct from case when state in (1, 2, 6, 8) then state end
              union all
              select x.id, x.state, null from errand.ended x
               where x.state = 5 and not exists (

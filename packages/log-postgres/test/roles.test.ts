@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
-import type { Claim, JobLog, LogRoles, WorkerRef } from '@errand/core/ports'
+import type { Claim, Fence, JobLog, LogRoles, NewMessage, NewStep, WorkerRef } from '@errand/core/ports'
 import { newJob, newTicket, outcomes, settlement, workerRef } from '@errand/testkit'
 import { openStage, url } from './stage.ts'
 
@@ -21,6 +21,22 @@ interface Scene {
   /** A claim of `me`, had by the owner. */
   readonly claimed: () => Promise<Claim>
 }
+
+const newMessage = (job: string): NewMessage => ({
+  id: randomUUID(),
+  job,
+  name: 'approved',
+  payload: { codec: 'json', text: '1' },
+  by: 'mia',
+})
+const newStep = ({ id, run }: Fence): NewStep => ({
+  id,
+  run,
+  name: 'charge',
+  memoryVersion: 0,
+  durationMs: 1,
+  result: undefined,
+})
 
 /** Everything that a log can do, and who may. */
 const calls: readonly (readonly [
@@ -87,6 +103,48 @@ const calls: readonly (readonly [
     ['worker'],
     async ({ log, me, claimed, begin }) => log.complete(await claimed(), undefined, me, await begin()),
   ],
+  [
+    'send a message',
+    roleNames,
+    async ({ log, jobId }) =>
+      expect(await log.send([newMessage(jobId)])).toEqual({ sent: ['sent'], tickets: [] }),
+  ],
+  [
+    'send a message in a transaction of its own',
+    roleNames,
+    async ({ log, jobId, begin }) => log.send([newMessage(jobId)], { tx: await begin() }),
+  ],
+  [
+    'keep a step',
+    ['worker'],
+    async ({ log, me, claimed }) =>
+      expect(await log.remember([newStep(await claimed())], me)).toEqual(['kept']),
+  ],
+  [
+    'recall and keep a step in a transaction of its own',
+    ['worker'],
+    async ({ log, me, claimed, begin }) => {
+      const [claim, tx] = [await claimed(), await begin()]
+      expect(await log.recall(claim, 'charge', me, tx)).toBeUndefined()
+      await log.rememberInside(newStep(claim), me, tx)
+    },
+  ],
+  [
+    'suspend a job',
+    ['worker'],
+    async ({ log, me, claimed }) =>
+      log.settle(
+        [
+          settlement(await claimed(), {
+            kind: 'suspend',
+            waits: [{ kind: 'sleep', name: 'rest', until: { delayMs: 0 } }],
+            memoryVersion: 0,
+          }),
+        ],
+        me,
+      ),
+  ],
+  ['read what a job remembers', ['worker', 'operator'], ({ log, jobId }) => log.memory(jobId)],
   ['pass notes', ['worker'], ({ log }) => log.passNotes(10)],
   ['sweep', ['worker'], ({ log }) => log.sweep({ limit: 10, republish: true, queues: [], skipQueues: [] })],
   ['note what was published', ['worker', 'operator'], ({ log }) => log.published([newTicket()])],

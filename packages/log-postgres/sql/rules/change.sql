@@ -30,6 +30,9 @@ begin
     verdict := case when exists (select from errand.known j where j.id = p_id) then 'final' else 'unknown' end;
   elsif v_live.state = 4 /* running */ then
     verdict := 'running';
+  -- It has begun with its payload, and goes on by its waits.
+  elsif v_live.state = 8 /* suspended */ and (p_queue is not null or p_run_at_ms is not null or p_payload is not null) then
+    verdict := 'suspended';
   elsif p_queue <> v_live.queue and v_live.key is not null then
     verdict := 'key';
   else
@@ -75,7 +78,7 @@ begin
       update errand.live l
          set state = v_state, held = nullif(v_state, 3 /* ready */), at_limit = v_at_limit, lane = coalesce(p_lane, l.lane), queue = coalesce(p_queue, l.queue), version = l.version + 1,
              before = l.last, last = nextval('errand.events_seq'),
-             run_at = case when v_state = 1 /* scheduled */ then coalesce(v_run_at, l.run_at) end, publishes = 0,
+             run_at = case when v_state in (1 /* scheduled */, 8 /* suspended */) then coalesce(v_run_at, l.run_at) end, publishes = 0,
              publish_after = case when v_state = 3 /* ready */ then v_now + p_publish_grace_ms * interval '1 millisecond' end,
              turn = case when v_state = 3 /* ready */ and l.share is not null
                          then errand.turn_of(coalesce(p_queue, l.queue), coalesce(p_lane, l.lane), l.share,
@@ -85,7 +88,8 @@ begin
     noted as (
       insert into errand.events (
         seq, link, jobs, befores, version, type, state, name, queue, tags, run, attempt, run_at, data)
-      select m.last, m.last, array[m.id], array[m.before], m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt, m.run_at, p_data
+      select m.last, m.last, array[m.id], array[m.before], m.version, 15 /* changed event */, m.state, m.name, m.queue, m.tags, m.run, m.attempt,
+             case when m.state = 1 /* scheduled */ then m.run_at end, p_data
         from moved m)
     select m.state, m.queue, m.lane into state, queue, lane from moved m;
   -- Other jobs that may go now are due for publishing at once.

@@ -122,7 +122,7 @@ begin
     select case
              when l.id is null then case when x.seq is not null then 'finished' else 'unknown' end
              when l.state = 4 /* running */ then 'busy'
-             when l.state = 2 /* blocked */ then 'blocked'
+             when l.state in (2 /* blocked */, 8 /* suspended */) then 'blocked'
              when l.state = 1 /* scheduled */ then 'later'
              when l.state <> 3 /* ready */ then 'finished'
              when l.queue = any (v_paused) then 'paused'

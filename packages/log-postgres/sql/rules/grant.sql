@@ -63,9 +63,12 @@ create function errand.granted_jobs(p_now timestamptz) returns table (
   parent_id text, dispatched_ms bigint
 ) language sql stable as $$
   select l.ctid, l.seq, l.id, l.run, l.attempt, coalesce(l.crashes, 0), j.replays, errand.ms(p_now) - errand.ms(l.parked_since),
-         errand.ms(j.expires_at) - errand.ms(p_now), j.max_attempts, j.max_crashes, l.fails_on_crash,
-         case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end, l.name,
-         j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
+         -- A job that was suspended may be tried again for as long as a new one.
+         case when j.expires_at is not null
+              then errand.ms(j.expires_at) - errand.ms(p_now)
+                   + case when l.resumed_at is not null then errand.ms(l.resumed_at) - errand.ms(j.dispatched_at) else 0 end end,
+         j.max_attempts, j.max_crashes, l.fails_on_crash, case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
+         l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
          errand.ms(j.dispatched_at)
     from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
 $$;

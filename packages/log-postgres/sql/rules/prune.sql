@@ -188,6 +188,8 @@ begin
   delete from errand.jobs j where j.seq = any (v_seqs);
   delete from errand.ended x where x.id = any (v_ids);
   delete from errand.progress p where p.job_id = any (v_ids);
+  delete from errand.steps s where s.job_id = any (v_ids);
+  delete from errand.messages m where m.job_id = any (v_ids);
   delete from errand.unique_keys u using unnest(v_names, v_keys, v_ids) as t (name, key, id)
    where u.name = any (array[t.name]) and u.key = t.key and u.job_id = t.id;
   -- A dispatch that cannot be seen yet may have put a job into an empty range. So its row goes in two steps.

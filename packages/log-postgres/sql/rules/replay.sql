@@ -76,6 +76,7 @@ begin
              coalesce(l.run, x.run, 1) as run,
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
              j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
+             coalesce(l.state, x.state) = 5 /* succeeded */ as forgets,
              case when (j.key is null or j.id = any (v_mine)) and j.lim is null then 3 /* ready */
                   else 2 /* blocked */ end::smallint as becomes,
              case when (j.key is null or j.id = any (v_mine)) and j.lim is not null then true end as at_limit
@@ -88,6 +89,9 @@ begin
              events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
         from final f
        where j.seq = any (array[f.seq]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
+    -- After a success it is a new life. Else it goes on where it failed.
+    forgotten as (delete from errand.steps s using final f where s.job_id = any (array[f.id]) and f.forgets),
+    forgotten_too as (delete from errand.messages m using final f where m.job_id = any (array[f.id]) and f.forgets),
     begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),
     put as (
       insert into errand.live as l (

@@ -79,6 +79,7 @@ begin
   case p_rule
     when 'claim' then perform errand.grant_trial(p_id, v_now, p_worker, p_grace_ms);
     when 'due' then perform errand.sweep_due(1, v_now, array[p_id]);
+    when 'message' then perform errand.receive(array[p_id], v_now);
     when 'lost' then perform errand.sweep_lost(1, v_now, array[p_id]);
     when 'key' then
       perform errand.pass_keys(array[l.queue], array[l.key], v_now) from errand.live l where l.id = p_id;
@@ -137,12 +138,16 @@ declare
   v_id uuid;
 begin
   for v_id in
-    select l.id from errand.live l where l.run_at <= v_now and l.state = 1 /* scheduled */ order by l.run_at limit p_limit
+    select l.id from errand.live l
+     where l.run_at <= v_now and l.state in (1 /* scheduled */, 8 /* suspended */) order by l.run_at limit p_limit
   loop
     return query select * from errand.try_or_set_aside(v_id, 'due');
   end loop;
   foreach v_id in array errand.lost_runs(p_limit, v_now) loop
     return query select * from errand.try_or_set_aside(v_id, 'lost');
+  end loop;
+  for v_id in select distinct n.job_id from errand.message_notes n limit p_limit loop
+    return query select * from errand.try_or_set_aside(v_id, 'message');
   end loop;
   for v_id in
     select first.id

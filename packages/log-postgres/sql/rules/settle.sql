@@ -24,6 +24,9 @@ declare
   v_limited uuid[];
   v_lims text[];
   v_lim_keys text[];
+  v_suspended uuid[];
+  v_waits text[];
+  v_durations text[];
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -40,7 +43,7 @@ begin
            f.kind in (2 /* error */, 9 /* completed */) and f.becomes <> 1 /* scheduled */ as two,
            f.attempts - (f.kind in (4 /* snooze */, 5 /* park */, 7 /* release begun */, 6 /* release unbegun */)
                          and f.becomes in (1 /* scheduled */, 3 /* ready */))::integer as attempt,
-           f.becomes in (1 /* scheduled */, 3 /* ready */)
+           f.becomes in (1 /* scheduled */, 3 /* ready */, 8 /* suspended */)
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.lim, l.lim_key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
@@ -52,6 +55,7 @@ begin
     when s.kind in (2 /* error */, 9 /* completed */) then case when s.delay is null then 6 /* failed */ else 1 /* scheduled */ end
     when s.kind = 3 /* fail */ then 6 /* failed */
     when s.kind in (4 /* snooze */, 5 /* park */) then 1 /* scheduled */
+    when s.kind = 10 /* suspend */ then 8 /* suspended */
     -- The run has begun and nobody knows what it did, so it must not start again.
     when s.kind = 7 /* release begun */ and l.fails_on_crash then 6 /* failed */
     else 3 /* ready */
@@ -86,7 +90,8 @@ begin
                        then errand.turn_of(l.queue, l.lane, l.share, l.turn) end,
            parked_since = case when c.kind = 5 /* park */ then coalesce(l.parked_since, v_now) end,
            worker = null, deadline = null
-      from told c where l.id = any (array[c.id]) and c.stays),
+      -- Those that are suspended have a rule of their own.
+      from told c where l.id = any (array[c.id]) and c.stays and c.becomes <> 8 /* suspended */),
   noted as (
     insert into errand.events (
       seq, link, at, jobs, befores, version, type, state, name, queue, tags, run, attempt, worker, run_at, data, codec, bodies)
@@ -104,7 +109,7 @@ begin
                   when c.becomes = 7 /* cancelled */ then c.cancel end) || '}', '{}'),
            case when c.two or c.becomes not in (7 /* cancelled */, 3 /* ready */) then c.codec end,
            case when c.two or c.becomes not in (7 /* cancelled */, 3 /* ready */) and c.body is not null then array[c.body] end
-      from c
+      from c where c.becomes <> 8 /* suspended */
     union all
     select c.second, c.second, v_now, array[c.id], array[c.link], c.version + 2, case when c.becomes = 6 /* failed */ then 12 /* failed event */ else 14 /* cancelled event */ end,
            c.becomes, c.name, c.queue, c.tags, c.run, c.attempt, p_worker, null,
@@ -120,7 +125,8 @@ begin
                 when c.becomes = 3 /* ready */ then 9 /* released event */
                 when c.kind in (4 /* snooze */, 5 /* park */) then 8 /* snoozed event */
                 else 7 /* errored event */ end,
-           c.becomes, coalesce(errand.ms(c.run_at)::text, ''), c.queue, c.lane), E'\n'),
+           c.becomes, coalesce(errand.ms(c.run_at)::text, ''), c.queue, c.lane), E'\n')
+           filter (where c.becomes <> 8 /* suspended */),
          array_agg(c.queue) filter (where c.key is not null and not c.stays),
          array_agg(c.key) filter (where c.key is not null and not c.stays),
          array_agg(c.id) filter (where c.key is not null and not c.stays),
@@ -129,10 +135,16 @@ begin
          -- A job that goes back to ready keeps its place.
          array_agg(c.id) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
          array_agg(c.lim) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
-         array_agg(c.lim_key) filter (where c.lim is not null and c.becomes <> 3 /* ready */)
-    into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed, v_limited, v_lims, v_lim_keys
+         array_agg(c.lim_key) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
+         array_agg(c.id) filter (where c.becomes = 8 /* suspended */), array_agg(c.body) filter (where c.becomes = 8 /* suspended */),
+         array_agg(c.duration) filter (where c.becomes = 8 /* suspended */)
+    into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed, v_limited, v_lims, v_lim_keys, v_suspended, v_waits,
+         v_durations
     from c;
 
+  if v_suspended is not null then
+    v_answer := concat_ws(E'\n', v_answer, errand.suspend(v_suspended, v_waits, v_durations, v_now, p_worker));
+  end if;
   if v_kept is not null then perform errand.free_unique(v_kept, true); end if;
   if v_freed is not null then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
@@ -188,7 +200,7 @@ begin
     from errand.events_of(array[p_id], null) e
    where e.run = p_run and e.worker = p_worker
      and e.type in (6 /* succeeded event */, 7 /* errored event */, 8 /* snoozed event */, 9 /* released event */,
-                    12 /* failed event */, 14 /* cancelled event */)
+                    12 /* failed event */, 14 /* cancelled event */, 18 /* suspended event */)
    order by e.version desc limit 1;
   if found then
     if p_kind = 9 /* completed */ and v_found.type = 6 /* succeeded event */ then

@@ -54,6 +54,8 @@ begin
   note := null;
   for id, queue, lane in
     select k.id, k.queue, k.lane from errand.pass_noted_keys(p_limit, v_now + interval '30 seconds') k
+    union all
+    select r.id, r.queue, r.lane from errand.receive_noted(p_limit, v_now + interval '30 seconds') r
   loop
     if not queue = any (v_paused) then return next; end if;
   end loop;
@@ -114,7 +116,7 @@ begin
     return next;
   end if;
   v_next := least(v_next, (
-    select min(l.run_at) from errand.live l where l.run_at is not null and l.state = 1 /* scheduled */),
+    select min(l.run_at) from errand.live l where l.run_at is not null and l.state in (1 /* scheduled */, 8 /* suspended */)),
     (select min(m.admit_at) from errand.limits m), (select min(k.admit_at) from errand.limit_keys k where k.admit_at is not null));
   if v_next is not null then
     kind := 'next';

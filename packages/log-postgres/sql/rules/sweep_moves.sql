@@ -2,7 +2,7 @@
 
 /*
  * Due jobs become ready, or blocked where another job holds their key: key rows are locked first, in their order, and
- * jobs whose key somebody else has locked wait for the next sweep. Rows of kind `ticket` and `blocked`.
+ * jobs whose key somebody else has locked wait for the next sweep. Suspended ones go on. Rows of kind `ticket` and `blocked`.
  */
 create function errand.sweep_due(p_limit integer, p_now timestamptz, p_ids uuid[] default null)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
@@ -15,13 +15,17 @@ declare
   v_queues text[];
   v_keys text[];
   v_holders uuid[];
+  v_suspended uuid[];
 begin
-  select array_agg(d.id), array_agg(d.queue) filter (where d.key is not null),
-         array_agg(d.key) filter (where d.key is not null)
-    into v_ids, v_queues, v_keys
-    from (select l.id, l.queue, l.key from errand.live l
-           where l.run_at <= p_now and l.state = 1 /* scheduled */ and (p_ids is null or l.id = any (p_ids))
+  select array_agg(d.id) filter (where not d.is_suspended),
+         array_agg(d.queue) filter (where d.key is not null and not d.is_suspended),
+         array_agg(d.key) filter (where d.key is not null and not d.is_suspended),
+         array_agg(d.id) filter (where d.is_suspended)
+    into v_ids, v_queues, v_keys, v_suspended
+    from (select l.id, l.queue, l.key, l.state = 8 /* suspended */ as is_suspended from errand.live l
+           where l.run_at <= p_now and l.state in (1 /* scheduled */, 8 /* suspended */) and (p_ids is null or l.id = any (p_ids))
            order by l.run_at limit p_limit) d;
+  if v_suspended is not null then return query select w.* from errand.wake_due(v_suspended, p_now) w; end if;
   if v_ids is null then return; end if;
 
   if v_keys is not null then

@@ -84,6 +84,8 @@ create table errand.live (
   -- When a ticket is to be published that a ready job may lack; a job that runs keeps the time.
   publish_after timestamptz,
   parked_since timestamptz,
+  -- When it went on after its last suspension.
+  resumed_at timestamptz,
   timeout_ms bigint,
   -- Null: none.
   crashes integer,
@@ -93,8 +95,8 @@ create table errand.live (
   unique_mode smallint not null,
   fails_on_crash boolean not null,
   skips_on_failure boolean not null,
-  -- What the indexes below know of the state: 1 (scheduled), 2 (blocked) or 6 (failed); null: ready or running. A claim does
-  -- not change it, so that it writes a row and no entry of an index. Each rule writes it with the state: a generated column would
+  -- What the indexes below know of the state: 1 (scheduled), 2 (blocked), 6 (failed) or 8 (suspended); null: ready or running. A claim
+  -- does not change it, so that it writes a row and no entry of an index. Each rule writes it with the state: a generated column would
   -- be parsed again by each statement, which is a twentieth of what a request for one job costs.
   held smallint,
   queue text not null,
@@ -262,6 +264,51 @@ create table errand.progress (
   value double precision not null,
   message text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+-- What jobs remember: the results of their steps, and what they wait for or have waited for. A plain job has no row here.
+create sequence errand.steps_seq;
+create table errand.steps (
+  job_id uuid not null,
+  name text not null,
+  -- Grows in the order in which they are over; of those that wait, in which they have begun.
+  ord bigint not null default nextval('errand.steps_seq'),
+  -- Null: it waits.
+  done_at timestamptz,
+  until timestamptz,
+  message_id uuid,
+  duration_ms bigint,
+  run integer not null,
+  memory_version integer not null,
+  -- Characters of its body, so that nobody has to read that to add them up.
+  size integer not null default 0,
+  kind smallint not null,
+  -- What ended the wait: time, a message, or the state of what it called.
+  ended_by smallint,
+  -- The name of the message, or the id of what it calls.
+  called text,
+  codec text,
+  body text,
+  primary key (job_id, name)
+) with (autovacuum_vacuum_scale_factor = 0.02);
+-- Messages to jobs. One that a wait has taken stays until its job goes, without its text: another one with its id is no new one.
+create table errand.messages (
+  job_id uuid not null,
+  id uuid not null,
+  -- Of the same sequence as the order of steps.
+  seq bigint not null,
+  at timestamptz not null,
+  taken boolean not null default false,
+  name text not null,
+  sent_by text not null,
+  codec text,
+  body text,
+  primary key (job_id, id)
+) with (autovacuum_vacuum_scale_factor = 0.02);
+-- Jobs whose messages are to be looked at, because their row was locked. No unique index: a note never waits for another one.
+create table errand.message_notes (
+  id bigint generated always as identity primary key,
+  job_id uuid not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 create table errand.keys (
   queue text not null,
