@@ -12,7 +12,7 @@ export interface Stored {
   /** What was stored, with the log's answers. */
   readonly jobs: readonly NewJob[]
   readonly appended: readonly Appended[]
-  /** Of those that were left out. */
+  /** Of those that were not stored. */
   readonly holders: Holders
 }
 
@@ -34,9 +34,10 @@ export async function storeTogether({ without, append, skip }: TogetherParts): P
     const jobs = without(holders)
     const appended = await append(jobs)
     const found = findHolders(jobs, appended)
-    if (found.size === 0) return { jobs, appended, holders }
-    if (!skip || tries === mostTries) throw duplicateError(jobs, found)
+    const isStored = !isInTheWay(jobs, appended, found)
+    if (!isStored && (!skip || tries === mostTries)) throw duplicateError(jobs, found)
     for (const [id, holder] of found) holders.set(id, holder)
+    if (isStored) return { jobs, appended, holders }
   }
 }
 
@@ -73,6 +74,14 @@ export function checkStored(
   }
   const why = appended?.status === 'refused' ? appended.why : 'it gave no answer'
   throw new ErrandError('E_LOG', `the job log refused ${job.name}: ${why}`, { ids: [job.id] })
+}
+
+/** A job that is no member is a duplicate alone, as in any dispatch: the others are stored. */
+function isInTheWay(jobs: readonly NewJob[], appended: readonly Appended[], holders: Holders): boolean {
+  return (
+    appended.some(({ status }) => status === 'withheld') ||
+    jobs.some(({ id, flow }) => flow !== undefined && holders.has(id))
+  )
 }
 
 function duplicateError(jobs: readonly NewJob[], holders: Holders): ErrandError {

@@ -33,21 +33,27 @@ export async function waitForFlow(
         )
   const ends = AbortSignal.any([over.signal, ...(signal ? [signal] : [])])
   const any = AbortSignal.any([ends, deps.closing.signal])
+  const giveUp = (): never => {
+    if (ends.aborted) throw ends.reason
+    throw new ErrandError('E_CLOSED', 'the instance was closed; the flow goes on')
+  }
   try {
-    return await unlessAborted(untilEnded(deps, flow, any), any, () => {
-      if (ends.aborted) throw ends.reason
-      throw new ErrandError('E_CLOSED', 'the instance was closed; the flow goes on')
-    })
+    const last = await unlessAborted(untilEnded(deps, flow, any), any, giveUp)
+    return last && last.state !== 'running' ? toCounts(last) : giveUp()
   } finally {
     over.abort()
     stop?.()
   }
 }
 
-async function untilEnded(deps: OperateDeps, id: string, signal: AbortSignal): Promise<FlowCounts> {
+/** The flow as it was last seen: it has ended, unless the signal aborted. */
+async function untilEnded(deps: OperateDeps, id: string, signal: AbortSignal): Promise<FlowInfo | undefined> {
   let last: FlowInfo | undefined
   for await (const now of followFlow(deps, id, signal)) last = now
-  const { name, state, total = 0, succeeded = 0, failed = 0, cancelled = 0, forgiven = 0 } = last ?? {}
+  return last
+}
+
+function toCounts({ id, name, state, total, succeeded, failed, cancelled, forgiven }: FlowInfo): FlowCounts {
   if (state === 'succeeded') return { total, succeeded, failed, cancelled, forgiven }
   const what = name === undefined ? `flow ${id}` : `flow "${name}" (${id})`
   throw new ErrandError(
