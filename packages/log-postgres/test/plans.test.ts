@@ -3,12 +3,24 @@ import type { Client } from 'pg'
 import { beforeAll, expect, it } from 'vitest'
 import type { NewJob } from '@errand/core/ports'
 import { newJob, workerRef } from '@errand/testkit'
-import { settleCode } from '../src/codes.ts'
+import { settleCode, stepCode } from '../src/codes.ts'
 import { countReads } from './reads.ts'
 import { describeOnPostgres } from './stage.ts'
 
 type Run = Readonly<Record<string, unknown>>
-const tables = ['live', 'jobs', 'keys', 'unique_keys', 'progress', 'limits', 'limit_keys', 'limit_notes']
+const tables = [
+  'live',
+  'jobs',
+  'keys',
+  'unique_keys',
+  'progress',
+  'limits',
+  'limit_keys',
+  'limit_notes',
+  'steps',
+  'messages',
+  'message_notes',
+]
 
 /**
  * Plans are made once for each connection, from the statistics of that moment. That may be the moment after a long queue was
@@ -30,6 +42,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
     await fill(backlog)
     const last = `(select id from errand.jobs order by seq desc limit 1)`
     for (const table of ['live', 'jobs']) await stage.sql(`delete from errand.${table} where id <> ${last}`)
+    await stage.sql('delete from errand.steps; delete from errand.messages')
     for (const table of ['keys', 'unique_keys'])
       await stage.sql(`delete from errand.${table} where key <> ''`)
     await stage.sql(`vacuum (analyze) ${tables.map((table) => `errand.${table}`).join(', ')}`)
@@ -51,6 +64,16 @@ describeOnPostgres('plans that were made while the tables were large and all but
       ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
       ...jobs(limited),
     ])
+    await stage.sql(
+      `insert into errand.steps (job_id, name, done_at, run, memory_version, kind)
+       select gen_random_uuid(), 'step', now(), 1, 0, 1 from generate_series(1, $1)`,
+      [count],
+    )
+    await stage.sql(
+      `insert into errand.messages (job_id, id, seq, at, name, sent_by)
+       select gen_random_uuid(), gen_random_uuid(), 1, now(), 'approved', 'ada' from generate_series(1, $1)`,
+      [count],
+    )
   }
 
   let nextKey = 0
@@ -127,11 +150,36 @@ describeOnPostgres('plans that were made while the tables were large and all but
   /** Claims this many jobs of those that `which` names, and settles them in this way. */
   async function settle(count: number, which: string, kind: number): Promise<void> {
     const runs = await claimSome(count, which)
-    await call(`select errand.settle_v1($1, $2, $3, null, null, null, null, null, $4, null)`, [
+    const body = kind === settleCode.suspend ? suspension : 'null'
+    await call(`select errand.settle_v1($1, $2, $3, null, null, $5, null, null, $4, null)`, [
       array(runs.map(({ id }) => id)),
       array(runs.map(({ run }) => run)),
       array(runs.map(() => kind)),
       by.id,
+      array(runs.map(() => body)),
+    ])
+  }
+
+  const wait = { kind: stepCode.message, name: 'approval', on: 'approved', delay: 3_600_000 }
+  const suspension = JSON.stringify(JSON.stringify({ memoryVersion: 0, waits: [wait] }))
+
+  async function remember(runs: readonly Run[]): Promise<void> {
+    await call(`select errand.remember_v1($1, $2, $3, $4, $4, null, null, $5)`, [
+      array(runs.map(({ id }) => id)),
+      array(runs.map(({ run }) => run)),
+      array(runs.map(() => 'charge')),
+      array(runs.map(() => 0)),
+      by.id,
+    ])
+  }
+
+  async function send(ids: readonly string[], inside: boolean): Promise<void> {
+    await call(`select errand.send_v1($1, $2, $3, $3, $4, $3, $5)`, [
+      array(ids.map(id)),
+      array(ids),
+      array(ids.map(() => 'approved')),
+      array(ids.map(() => 1)),
+      inside,
     ])
   }
 
@@ -141,6 +189,8 @@ describeOnPostgres('plans that were made while the tables were large and all but
   const plain = 'key is null and unique_mode = 0 and lim is null'
   const unique = 'unique_mode <> 0'
   const keyed = 'key is not null'
+
+  const suspended = 'state = 8'
 
   /** In an order in which each finds what it needs. */
   const calls: readonly { readonly name: string; readonly act: (count: number) => Promise<unknown> }[] = [
@@ -177,6 +227,34 @@ describeOnPostgres('plans that were made while the tables were large and all but
     {
       name: 'a success with an outcome of another kind',
       act: (count) => settle(count, keyed, settleCode.succeed),
+    },
+    {
+      name: 'steps of many jobs',
+      act: async (count) => remember(await claimSome(count, plain)),
+    },
+    {
+      name: 'a suspension',
+      act: (count) => settle(count, plain, settleCode.suspend),
+    },
+    {
+      name: 'messages to suspended jobs',
+      act: async (count) => send(await waiting(count / 2, suspended), false),
+    },
+    {
+      name: 'messages in a transaction, and their notes',
+      act: async (count) => {
+        await send(await waiting(count / 2, suspended), true)
+        await call(`select * from errand.receive_noted_v1($1, clock_timestamp())`, [count])
+      },
+    },
+    {
+      name: 'a sweep of suspended jobs',
+      act: async (count) => {
+        await settle(count, plain, settleCode.suspend)
+        await call(`select * from errand.sweep_due_v1($1, clock_timestamp() + interval '90 minutes')`, [
+          count,
+        ])
+      },
     },
     { name: 'a release', act: (count) => settle(count, plain, settleCode.releaseUnbegun) },
     {
