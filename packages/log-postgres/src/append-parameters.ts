@@ -1,11 +1,15 @@
 import { laneRank } from '@errand/core/ports'
 import type { NewJob } from '@errand/core/ports'
-import { uniqueCode } from './codes.ts'
+import { needCode, uniqueCode } from './codes.ts'
 import type { Value } from './database.ts'
 import { arrayLiteral, jsonMembers } from './literals.ts'
 import type { Cell } from './literals.ts'
+import type { Whole } from './whole.ts'
 
 type Column = (job: NewJob) => Cell
+
+/** How many needs the first event of a job names. */
+const mostNeedsTold = 32
 
 /** The parameters of `append`, in the order of its definition in SQL. */
 const of = {
@@ -40,6 +44,9 @@ const of = {
       limit: job.limit?.name,
       limitKey: job.limit?.key,
       parentId: job.parentId,
+      flow: job.flow,
+      needs:
+        job.needs && job.needs.length > 0 ? job.needs.slice(0, mostNeedsTold).map(({ on }) => on) : undefined,
     }),
   limit: (job) => job.limit?.name,
   limitKey: (job) => job.limit?.key,
@@ -64,22 +71,47 @@ const common: readonly Column[] = [
 ]
 
 /** `$1, $2, …` for each function. */
-const placeholders = (count: number): string =>
-  Array.from({ length: count }, (_, index) => `$${index + 1}`).join(', ')
+export const placeholders = (count: number, behind = 0): string =>
+  Array.from({ length: count }, (_, index) => `$${behind + index + 1}`).join(', ')
+
+/** Those of flows and needs, and those of the call. */
+const wholeColumns = 8
+export const appendCount: number = columns.length + wholeColumns + 2
 
 /** The calls of both functions, by their names in the database. */
 export const appendCall = (append: string): string =>
-  `select ${append}(${placeholders(columns.length + 2)}) as answer`
+  `select ${append}(${placeholders(appendCount)}) as answer`
 export const appendAlikeCall = (appendAlike: string): string =>
   `select ${appendAlike}(${placeholders(own.length + common.length + 1)})`
 
-/** Of `append`. @param inside the caller's transaction */
+/** Of `append`. @param inside the caller's transaction @param whole of a call that stores all or nothing */
 export function appendParameters(
   jobs: readonly NewJob[],
   lockTimeout: string | null,
-  inside = false,
+  { inside = false, whole }: { readonly inside?: boolean; readonly whole?: Whole | undefined } = {},
 ): (string | null)[] {
-  return [...columns.map((column) => arrayLiteral(jobs.map(column))), lockTimeout, inside ? 't' : null]
+  return [
+    ...columns.map((column) => arrayLiteral(jobs.map(column))),
+    ...(whole ? wholeParameters(jobs, whole) : noWholeParameters),
+    lockTimeout,
+    inside ? 't' : null,
+  ]
+}
+
+const noWholeParameters: readonly null[] = Array.from({ length: wholeColumns }, () => null)
+
+function wholeParameters(jobs: readonly NewJob[], whole: Whole): (string | null)[] {
+  const needs = jobs.flatMap((job, index) => (job.needs ?? []).map((need) => ({ ...need, job: index + 1 })))
+  return [
+    arrayLiteral(jobs.map(({ flow }) => flow)),
+    arrayLiteral(jobs.map(({ id }) => whole.places.get(id))),
+    arrayLiteral(jobs.map(({ mayFail }) => (mayFail === true ? true : null))),
+    arrayLiteral(jobs.map(({ id }) => (whole.needed.has(id) ? true : null))),
+    arrayLiteral(needs.map(({ job }) => job)),
+    arrayLiteral(needs.map(({ on }) => on)),
+    arrayLiteral(needs.map(({ mode }) => needCode[mode])),
+    arrayLiteral(needs.map(({ name }) => name)),
+  ]
 }
 
 /** Of `append_alike`; undefined when the jobs are not ready at once, take turns, or differ in more than their ids, payloads, tags and meta. */

@@ -4,8 +4,10 @@ import {
   alikeParameters,
   appendAlikeCall,
   appendCall,
+  appendCount,
   appendParameters,
   mayWait,
+  placeholders,
 } from './append-parameters.ts'
 import { halving, splitIntoBatches } from './batches.ts'
 import { toState } from './codes.ts'
@@ -13,6 +15,8 @@ import type { Behind, Database, Row, Run, Value } from './database.ts'
 import { insideError, isDuplicateId, isLockTimeout, isRefusedData } from './failures.ts'
 import { arrayLiteral, isStorable, isUuid } from './literals.ts'
 import { recognizeTransaction } from './transaction.ts'
+import { appendFlowsCount, appendFlowsParameters, findImpossible, toWhole, unstorableFlow } from './whole.ts'
+import type { Whole } from './whole.ts'
 
 /** How long an append waits for a key that another transaction holds. Halves of a batch only look for the culprit. */
 const keyWaitMs = 3_000
@@ -39,6 +43,8 @@ export class Appender {
   readonly #database: Database
   readonly #append: string
   readonly #appendAlike: string
+  readonly #appendFlows: string
+  readonly #appendWhole: string
   readonly #lockedKeys: string
   readonly #logId: () => string
 
@@ -46,6 +52,12 @@ export class Appender {
     this.#database = database
     this.#append = appendCall(database.rule('append'))
     this.#appendAlike = appendAlikeCall(database.rule('append_alike'))
+    const [flows, append] = [database.rule('append_flows'), database.rule('append')]
+    this.#appendFlows = `select coalesce(${flows}(${placeholders(appendFlowsCount)}), '') as answer`
+    // Its second part is called only if nothing is in the way, and sees what the first one has written.
+    this.#appendWhole =
+      `select coalesce(${flows}(${placeholders(appendFlowsCount)}),` +
+      ` ${append}(${placeholders(appendCount, appendFlowsCount)})) as answer`
     this.#lockedKeys = `select ${database.rule('locked_keys')}($1, $2, $3, $4)`
     this.#logId = logId
   }
@@ -66,16 +78,19 @@ export class Appender {
       if (why === undefined) fit.push(job)
       else answers.set(job.id, { id: job.id, status: 'refused', why })
     }
-    const atomic = options.atomic === true || options.tx !== undefined
+    const whole = toWhole(fit, options.flows ?? [])
+    const atomic = options.atomic === true || options.tx !== undefined || whole !== undefined
     if (atomic && answers.size > 0) throw refusedBatch(jobs, answers)
 
-    const appended = options.tx
-      ? await this.#inside(fit, options.tx)
-      : atomic
-        ? await this.#atomic(fit, behind)
-        : options.passLocked === true
-          ? await this.#passing(fit, behind)
-          : await this.#lines(fit, behind)
+    const appended = whole
+      ? await this.#whole(fit, whole, options, behind)
+      : options.tx
+        ? await this.#inside(fit, options.tx)
+        : atomic
+          ? await this.#atomic(fit, behind)
+          : options.passLocked === true
+            ? await this.#passing(fit, behind)
+            : await this.#lines(fit, behind)
     if (fit.length === jobs.length) return appended
     for (const [index, job] of fit.entries()) answers.set(job.id, appended[index]!)
 
@@ -245,7 +260,7 @@ export class Appender {
   }
 
   /** Finds the jobs of a refused batch that the database does not take. Tries halves and keeps nothing. */
-  async #culprits(jobs: readonly NewJob[]): Promise<Map<string, Appended>> {
+  async #culprits(jobs: readonly NewJob[], whole?: Whole): Promise<Map<string, Appended>> {
     const found = new Map<string, Appended>()
     const tried = new Error('tried')
     await halving<NewJob, undefined>(jobs, {
@@ -253,7 +268,7 @@ export class Appender {
         await this.#database
           .transaction(async (run) => {
             for (const batch of splitIntoBatches(part, weigh))
-              await run(this.#append, appendParameters(batch, `${halfKeyWaitMs}ms`))
+              await run(this.#append, appendParameters(batch, `${halfKeyWaitMs}ms`, { whole }))
             throw tried
           })
           .catch((error: unknown) => {
@@ -267,13 +282,84 @@ export class Appender {
     return found
   }
 
+  /** Stores all or nothing, and tells what is in the way. One statement, if one is enough for the jobs. */
+  async #whole(
+    jobs: readonly NewJob[],
+    whole: Whole,
+    { tx, passLocked }: AppendOptions,
+    behind?: Behind,
+  ): Promise<readonly Appended[]> {
+    const impossible = findImpossible(jobs)
+    if (impossible) return impossible
+    for (const flow of whole.flows) {
+      const why = unstorableFlow(flow)
+      if (why !== undefined) throw refusedBatch(jobs, new Map(), new Error(`flow ${flow.id}: ${why}`))
+    }
+    const inside = tx !== undefined
+    const wait = inside ? null : `${passLocked === true ? passWaitMs : keyWaitMs}ms`
+    const batches = splitIntoBatches(jobs, weigh)
+    const own = batches.length > 1 ? [] : jobs
+    const first = {
+      text: own.length === 0 ? this.#appendFlows : this.#appendWhole,
+      values: [
+        ...appendFlowsParameters(jobs, whole, wait),
+        ...(own.length === 0 ? [] : appendParameters(own, wait, { inside, whole })),
+      ],
+    }
+    const store = async (
+      ask: (text: string, values: readonly (string | null)[]) => Promise<string>,
+    ): Promise<readonly Appended[]> => {
+      const answer = await ask(first.text, first.values)
+      if (batches.length <= 1 || answer !== '') return this.#readWhole(jobs, answer)
+      const appended: Appended[] = []
+      for (const batch of batches) {
+        const values = appendParameters(batch, wait, { inside, whole })
+        appended.push(...this.#read(batch, await ask(this.#append, values)))
+      }
+      return appended
+    }
+    try {
+      if (tx) return await store(recognizeTransaction(tx))
+      if (batches.length > 1)
+        return await this.#database.transaction((run) =>
+          store(async (text, values) => (await run(text, values))[0]?.[0] ?? ''),
+        )
+      return await store(async (text, values) => {
+        const name = own.length === 0 ? 'errand_append_flows' : 'errand_append_whole'
+        const [row] = await this.#database.query(name, text, values, { repeatable: false, behind })
+        return row?.[0] ?? ''
+      })
+    } catch (error) {
+      if (tx) throw insideError(error, this.#database.place)
+      if (passLocked === true && isLockTimeout(error)) return jobs.map(({ id }) => ({ id, status: 'locked' }))
+      if (!isRefusedData(error)) throw error
+      throw refusedBatch(jobs, await this.#culprits(jobs, whole), error)
+    }
+  }
+
+  #readWhole(jobs: readonly NewJob[], answer: string): readonly Appended[] {
+    if (answer === 's') return jobs.map(({ id }) => ({ id, status: 'duplicate' }))
+    if (jobs.length === 0) return []
+    const words = answer.split(',')
+    if (!words.some((word) => 'ufw'.includes(word.slice(0, 1)))) return this.#read(jobs, answer)
+    return jobs.map(({ id }, index): Appended => {
+      const word = words[index] ?? ''
+      const rest = word.slice(1)
+      if (word.startsWith('u')) return { id, status: 'unknown-need', need: rest }
+      if (word.startsWith('f')) return { id, status: 'flow-ended', flow: rest }
+      return word.startsWith('d') ? { id: rest, status: 'duplicate' } : { id, status: 'withheld' }
+    })
+  }
+
   async #inside(jobs: readonly NewJob[], tx: NonNullable<AppendOptions['tx']>): Promise<readonly Appended[]> {
     const inside = recognizeTransaction(tx)
     const appended: Appended[] = []
     try {
       // Here the caller's own setting says how long to wait for a key.
       for (const batch of splitIntoBatches(jobs, weigh))
-        appended.push(...this.#read(batch, await inside(this.#append, appendParameters(batch, null, true))))
+        appended.push(
+          ...this.#read(batch, await inside(this.#append, appendParameters(batch, null, { inside: true }))),
+        )
     } catch (error) {
       throw insideError(error, this.#database.place)
     }
@@ -297,8 +383,11 @@ export class Appender {
   }
 }
 
+/** So many needs as a row may have must not come to a statement from hundreds of jobs. */
+const weightOfNeed = 200
+
 function weigh(job: NewJob): number {
-  return job.payload.text.length + 300
+  return job.payload.text.length + 300 + (job.needs?.length ?? 0) * weightOfNeed
 }
 
 /**

@@ -1,5 +1,5 @@
 import { jobStates } from '@errand/core/ports'
-import type { EventType, JobState, StoredEventType, StoredState } from '@errand/core/ports'
+import type { EventType, JobState, NeedMode, StoredEventType, StoredState } from '@errand/core/ports'
 
 /** How states are stored: two bytes instead of a word, in every row and index. A number is never used again. */
 export const stateCode: Readonly<Record<JobState, number>> = {
@@ -60,6 +60,17 @@ export const stepCode = { step: 1, sleep: 2, message: 3, call: 4 } as const
 
 /** What ended a wait. For a call it is the state of what was called. */
 export const overCode = { time: 1, message: 2 } as const
+
+/** How what a job needs must end. */
+export const needCode: Readonly<Record<NeedMode, number>> = {
+  succeeded: 1,
+  ended: 2,
+  unsuccessful: 3,
+  called: 4,
+}
+
+/** What a note is about. */
+export const noteCode = { job: 1, ended: 2, count: 3, flow: 4, member: 5 } as const
 
 /** How a unique key is held. */
 export const uniqueCode = { none: 0, untilFinished: 1, untilStarted: 2 } as const

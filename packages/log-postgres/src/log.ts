@@ -8,7 +8,7 @@ import { Database } from './database.ts'
 import { debounce } from './debounce.ts'
 import { diagnose } from './diagnose.ts'
 import { Events } from './events.ts'
-import { flows } from './flows.ts'
+import { FlowCalls } from './flows.ts'
 import { JobMemory } from './memory.ts'
 import { Limits } from './limits.ts'
 import { Listener } from './listener.ts'
@@ -72,6 +72,7 @@ export function openPostgresLog(
   const limits = new Limits(database, logId)
   const memory = new JobMemory(database, logId)
   const oneJob = new OneJob(database)
+  const flows = new FlowCalls(database, oneJob, logId)
   const events = new Events(database)
   const records = new Records(database, oneJob)
   const operations = new Operations(database, logger, logId, sweeps)
@@ -94,7 +95,7 @@ export function openPostgresLog(
 
     append: (jobs, given = {}) =>
       connected(async () => {
-        if (jobs.length === 0) return []
+        if (jobs.length === 0 && (given.flows ?? []).length === 0) return []
         const { wake = [] } = given
         const behind = notifier.behind(wake)
         const appended = await appender.append(jobs, given, behind)
@@ -143,7 +144,14 @@ export function openPostgresLog(
     readLimitKeys: (name, given) => connected(() => limits.readKeys(name, given)),
     closeLimit: (target, forMs, note) => connected(() => limits.close(target, forMs, note)),
 
-    ...flows(database),
+    readFlow: (id) => connected(() => flows.readFlow(id)),
+    listFlows: (filter, page) => connected(() => flows.listFlows(filter, page)),
+    flowMembers: (flow, page) => connected(() => flows.flowMembers(flow, page)),
+    memberEnds: (flow, page) => connected(() => flows.memberEnds(flow, page)),
+    needs: (job) => connected(() => flows.needs(job)),
+    neededBy: (id, limit) => connected(() => flows.neededBy(id, limit)),
+    cancelFlow: (id, note) => connected(() => flows.cancelFlow(id, note)),
+    replayFlow: (id, note) => connected(() => flows.replayFlow(id, note)),
 
     remember: (steps, by) => connected(() => memory.remember(steps, by)),
     recall: (fence, name, by, tx) => connected(() => memory.recall(fence, name, by, tx)),

@@ -11,7 +11,7 @@ export interface Source {
   selectRows(table: keyof typeof idColumns, ids: string): string
 }
 
-const idColumns = { known: 'id', live: 'id', progress: 'job_id' } as const
+const idColumns = { known: 'id', live: 'id', progress: 'job_id', flows: 'id' } as const
 
 /**
  * Reads about one job. A dispatcher's role may not read the tables, where everybody's payloads lie; it has functions

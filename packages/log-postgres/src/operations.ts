@@ -83,7 +83,7 @@ export class Operations {
     return {
       replayed: rows.filter(([kind]) => kind === 'replayed' || kind === 'ticket').length,
       duplicates: rows.filter(([kind]) => kind === 'duplicate').map((row) => row[1]!),
-      unmet: [],
+      unmet: rows.filter(([kind]) => kind === 'unmet').map((row) => row[1]!),
       tickets: rows.filter(([kind]) => kind === 'ticket' || kind === 'next').map((row) => this.#ticket(row)),
     }
   }
@@ -380,8 +380,16 @@ export class Operations {
     const succeeded = await ended([eventCode.succeeded, eventCode.cancelled], succeededMs, limit)
     if (succeeded.more || succeeded.jobs >= limit) return { ...succeeded, more: true }
     const failed = await ended([eventCode.failed, eventCode.skipped], failedMs, limit - succeeded.jobs)
-    const jobs = succeeded.jobs + failed.jobs
+    let jobs = succeeded.jobs + failed.jobs
     if (failed.more) return { jobs, more: true }
+    for (const [states, ms] of [
+      [[stateCode.succeeded, stateCode.cancelled], succeededMs],
+      [[stateCode.failed], failedMs],
+    ] as const) {
+      const pruned = await this.#pruneFlows(states, ms, limit - jobs)
+      jobs += pruned.jobs
+      if (pruned.more || jobs >= limit) return { jobs, more: true }
+    }
     // Events are pruned when no job can need them any more: jobs first, and events only when no old job is left.
     const [row] = await this.#database.query(
       'errand_drop_events',
@@ -389,6 +397,22 @@ export class Operations {
       [Math.round(Math.max(succeededMs, failedMs)), limit],
     )
     return { jobs, more: number(row?.[0]) >= limit }
+  }
+
+  /** With their members. */
+  async #pruneFlows(states: readonly number[], ms: number, limit: number): Promise<Pruned> {
+    const ask = (keep: boolean): Promise<readonly Row[]> =>
+      this.#database.query(
+        'errand_prune_flows',
+        `select gone, more
+           from ${this.#database.rule('prune_flows')}($1, ${this.#schema}.clock() - $2::bigint * interval '1 millisecond', $3, $4)`,
+        [arrayLiteral(states), Math.round(ms), limit, keep],
+      )
+    const [row] = await ask(false).catch((error: unknown) => {
+      if (!isRefusedData(error)) throw error
+      return ask(true)
+    })
+    return { jobs: number(row?.[0]), more: row?.[1] === 't' }
   }
 
   get #schema(): string {

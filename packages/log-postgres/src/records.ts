@@ -119,7 +119,9 @@ export class Records {
     return `select ${storedColumns(schema, 'j', 'l')},
                    l.state, l.run, l.attempt, coalesce(l.crashes, 0), l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
                    j.max_attempts, j.unique_key, j.share, p.value, p.message, l.version,
-                   ${schema}.ms(coalesce(j.events_since, j.dispatched_at)), j.lim, j.lim_key, l.at_limit
+                   ${schema}.ms(coalesce(j.events_since, j.dispatched_at)), j.lim, j.lim_key, l.at_limit, j.flow,
+                   case when l.has_needs and l.state in (${stateCode.scheduled}, ${stateCode.blocked})
+                        then ${this.#database.rule('unmet')}(array[l.id]) <> '{}' end
               from ${from}`
   }
 
@@ -213,6 +215,8 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     lim,
     limitKey,
     atLimit,
+    flow,
+    waitsForNeeds,
   ] = row.slice(storedCount)
   const past = toPast(events)
   const now = state ? toStoredState(state) : past.state
@@ -234,8 +238,8 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     uniqueKey: maybe(uniqueKey),
     shareKey: maybe(shareKey),
     limit: typeof lim === 'string' ? { name: lim, key: limitKey ?? '', waits: atLimit === 't' } : undefined,
-    flow: undefined,
-    waitsForNeeds: false,
+    flow: maybe(flow),
+    waitsForNeeds: waitsForNeeds === 't',
     progress: typeof value === 'string' ? { value: Number(value), message: maybe(message) } : undefined,
     result: now === 'succeeded' ? findBody([eventCode.succeeded]) : undefined,
     error: now === 'succeeded' ? undefined : findBody(errors),

@@ -20,6 +20,7 @@ const grantedTables: Readonly<Record<string, string>> = {
   known: 'id',
   live: 'id',
   progress: 'job_id',
+  flows: 'id',
 }
 
 /** What connecting needs, and every read as well. */
@@ -32,7 +33,17 @@ const connecting = {
 
 const dispatching: Rights = {
   does: 'dispatches, and waits for jobs whose ids it knows',
-  rules: ['append', 'append_alike', 'debounce', 'locked_keys', 'events_of', 'served', 'send'],
+  rules: [
+    'append',
+    'append_alike',
+    'append_flows',
+    'debounce',
+    'locked_keys',
+    'events_of',
+    'unmet',
+    'served',
+    'send',
+  ],
   tables: [],
 }
 
@@ -43,9 +54,12 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     rules: [
       'append',
       'append_alike',
+      'append_flows',
       'debounce',
       'locked_keys',
       'events_of',
+      'unmet',
+      'ends_of',
       'served',
       'send',
       'remember',
@@ -72,7 +86,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     ],
     tables: [
       'select on jobs, known, live, ended, events, job_events, progress, workers, grants, runs, paused_queues, limited_queues, sweeps',
-      'select on schedules, limits, limit_keys, steps, messages',
+      'select on schedules, limits, limit_keys, needs, flows, members, steps, messages',
       // Its own row, when it stops.
       'delete on workers',
     ],
@@ -81,15 +95,20 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     does: 'looks at everything, and acts on jobs, queues and workers',
     rules: [
       'events_of',
+      'unmet',
+      'ends_of',
       'served',
       'send',
       'cancel',
+      'cancel_flow',
+      'replay_flow',
       'replay',
       'skip',
       'change',
       'published',
       'expedite',
       'prune',
+      'prune_flows',
       'drop_events',
       'save_schedules',
       'save_limits',
@@ -99,7 +118,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
       'select on succeeded_ranges, grants, runs, paused_queues, limited_queues, sweeps, prunes, unpruned, schedules',
-      'select on limits, limit_keys, limit_notes, steps, messages, message_notes',
+      'select on limits, limit_keys, limit_notes, needs, flows, members, notes, kept, steps, messages, message_notes',
       'insert, update, delete on paused_queues, limited_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

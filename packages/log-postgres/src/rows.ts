@@ -30,7 +30,7 @@ export function lane(column: Column | undefined): Lane {
   return laneOf.get(Number(column)) ?? 'low'
 }
 
-function parseObject(json: Column | undefined): Readonly<Record<string, unknown>> {
+export function parseObject(json: Column | undefined): Readonly<Record<string, unknown>> {
   if (!json) return {}
   try {
     const value: unknown = JSON.parse(json)
@@ -46,7 +46,7 @@ export function strings(column: Column | undefined): readonly string[] {
   return column === null || column === undefined ? [] : parseArray(column)
 }
 
-function parseMeta(column: Column | undefined): Readonly<Record<string, string>> {
+export function parseMeta(column: Column | undefined): Readonly<Record<string, string>> {
   const entries = Object.entries(parseObject(column))
   return Object.fromEntries(
     entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
@@ -107,6 +107,7 @@ const claimNames = [
   'key',
   'parent_id',
   'dispatched_ms',
+  'flow',
 ] as const
 type ClaimName = (typeof claimNames)[number]
 
@@ -155,7 +156,7 @@ class ClaimRow implements Claim {
     return number(this.row[this.at + claimed.crashes])
   }
   get flow(): string | undefined {
-    return undefined
+    return maybe(this.row[this.at + claimed.flow])
   }
   get replays(): number {
     return number(this.row[this.at + claimed.replays])

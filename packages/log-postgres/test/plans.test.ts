@@ -119,7 +119,17 @@ describeOnPostgres('plans that were made while the tables were large and all but
     ]
     const given = Object.keys(cells).map((name, at) => `${name} => $${at + 1}`)
     const rest = ['p_expires', 'p_parents', 'p_lims', 'p_lim_keys', 'p_lock_timeout', 'p_inside']
-    const none = [...nulls, ...rest].filter((name) => !(name in cells))
+    const whole = [
+      'flows',
+      'places',
+      'may_fails',
+      'needed',
+      'need_jobs',
+      'need_ids',
+      'need_modes',
+      'need_names',
+    ]
+    const none = [...nulls, ...rest, ...whole.map((each) => `p_${each}`)].filter((name) => !(name in cells))
     return call(
       `select errand.append_v1(${[...given, ...none.map((name) => `${name} => null`)].join(', ')})`,
       Object.values(cells).map((cell) => array(Array.from({ length: count }, cell))),

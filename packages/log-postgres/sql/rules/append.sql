@@ -1,13 +1,15 @@
 -- Appends jobs, in the order of the arrays. Every parameter is the text of an array, so that any client library can send
 -- it; a column that no job uses is null. Answers per job: the code of its state, or `d`, or `d` and the id of the job
--- that it duplicates. p_inside is set in the caller's transaction: it must not lock the row of a limit.
+-- that it duplicates. p_inside is set in the caller's transaction: it must not lock the row of a limit, or of another job. A need has the
+-- place of its job. Members have the places that they have in a flow of the same call, and none in one that was stored before.
 
 create function errand.append(
   p_ids text, p_names text, p_payload_versions text, p_queues text, p_lanes text, p_codecs text, p_payloads text,
   p_tags text, p_metas text, p_keys text, p_skips text, p_unique_keys text, p_unique_modes text, p_unique_fors text, p_shares text,
   p_delays text, p_ats text, p_expires text, p_parents text, p_graces text, p_attempts text,
-  p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lims text, p_lim_keys text, p_lock_timeout text,
-  p_inside text
+  p_crashes text, p_crash_fails text, p_timeouts text, p_data text, p_lims text, p_lim_keys text,
+  p_flows text, p_places text, p_may_fails text, p_needed text, p_need_jobs text, p_need_ids text, p_need_modes text,
+  p_need_names text, p_lock_timeout text, p_inside text
 ) returns text language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
@@ -38,6 +40,11 @@ declare
   v_limit_keys text[] := p_lim_keys::text[];
   v_at_limit boolean[];
   v_admitted uuid[];
+  v_flows uuid[] := p_flows::uuid[];
+  v_need_jobs integer[] := p_need_jobs::integer[];
+  v_children uuid[];
+  v_unmet uuid[] := '{}';
+  v_cancelled uuid[] := '{}';
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -51,7 +58,21 @@ begin
   end if;
 
   v_states := array_fill(3 /* ready */::smallint, array[v_count]);
-  if v_keys is not null or p_delays is not null or p_ats is not null or v_limits is not null then
+  if v_need_jobs is not null then
+    select array_agg(distinct t.id) into v_children
+      from unnest(v_ids, v_holders) with ordinality as t (id, holder, ord) where t.holder is null and t.ord = any (v_need_jobs);
+  end if;
+  if v_children is not null then
+    perform errand.link_needs(
+      array_agg(v_ids[t.job] order by t.ord), array_agg(t.parent order by t.ord), array_agg(t.mode order by t.ord),
+      array_agg(t.name order by t.ord),
+      array(select u.id from unnest(v_ids, v_holders) as u (id, holder) where u.holder is null), p_inside is not null)
+      from unnest(v_need_jobs, p_need_ids::uuid[], p_need_modes::smallint[], p_need_names::text[]) with ordinality
+        as t (job, parent, mode, name, ord)
+     where v_ids[t.job] = any (v_children);
+    v_unmet := errand.unmet(v_children);
+  end if;
+  if v_keys is not null or p_delays is not null or p_ats is not null or v_limits is not null or v_unmet <> '{}' then
     if v_keys is not null then
       with wanted as (
         select distinct on (t.queue, t.key) t.queue, t.key, t.id
@@ -67,10 +88,11 @@ begin
     end if;
     select array_agg(
              (case when t.due > v_now then 1 /* scheduled */
-                   when (t.key is null or t.id = any (v_added)) and t.lim is null then 3 /* ready */
+                   when (t.key is null or t.id = any (v_added)) and t.lim is null and not t.id = any (v_unmet) then 3 /* ready */
                    else 2 /* blocked */ end)::smallint order by t.ord),
            array_agg(t.due order by t.ord),
-           array_agg(case when t.lim is not null and coalesce(t.due <= v_now, true) and (t.key is null or t.id = any (v_added)) then true end
+           array_agg(case when t.lim is not null and coalesce(t.due <= v_now, true) and (t.key is null or t.id = any (v_added))
+                            and not t.id = any (v_unmet) then true end
                      order by t.ord)
       into v_states, v_due, v_at_limit
       from (select u.id, u.key, u.lim, u.ord,
@@ -98,7 +120,7 @@ begin
   with alive as (
     insert into errand.live (
       id, seq, run_at, publish_after, timeout_ms, lane, state, held, last, unique_mode, fails_on_crash, skips_on_failure, queue,
-      name, tags, key, share, turn, lim, lim_key, at_limit)
+      name, tags, key, share, turn, lim, lim_key, at_limit, has_needs, needed, flow, may_fail)
     select t.id, t.seq, case when t.state = 1 /* scheduled */ then t.due end,
            case when t.state = 3 /* ready */ then v_now + case when t.grace not between 0 and 3153600000000
                                                                then errand.out_of_bounds('a duration', t.grace)
@@ -108,11 +130,13 @@ begin
                                                     case when t.state = 1 /* scheduled */ then t.due end, t.tags))),
            coalesce(t.unique_mode, 0 /* not unique */),
            coalesce(t.crash_fails, false), coalesce(t.skips, false), t.queue, t.name, t.tags::text[], t.key, t.share, t.turn,
-           t.lim, case when t.lim is not null then coalesce(t.lim_key, '') end, t.at_limit
+           t.lim, case when t.lim is not null then coalesce(t.lim_key, '') end, t.at_limit,
+           case when t.id = any (v_children) then true end, nullif(t.needed, false), t.flow, nullif(t.may_fail, false)
       from unnest(v_ids, v_seqs, v_states, v_due, p_graces::bigint[], v_timeouts, v_lanes, v_unique_modes, v_crash_fails,
-                  v_skips, v_queues, v_names, v_tags, v_keys, v_shares, v_turns, v_limits, v_limit_keys, v_at_limit, v_holders)
+                  v_skips, v_queues, v_names, v_tags, v_keys, v_shares, v_turns, v_limits, v_limit_keys, v_at_limit, v_holders,
+                  p_needed::boolean[], v_flows, p_may_fails::boolean[])
         as t (id, seq, state, due, grace, timeout, lane, unique_mode, crash_fails, skips, queue, name, tags, key, share, turn,
-              lim, lim_key, at_limit, holder)
+              lim, lim_key, at_limit, holder, needed, flow, may_fail)
      where t.holder is null
      order by t.seq
     on conflict (id) do nothing
@@ -121,7 +145,7 @@ begin
 
   if coalesce(cardinality(v_added), 0) < v_count - cardinality(array_remove(v_holders, null)) then
     -- Another transaction has stored the same id, and this one may have taken keys for it: the caller must start over.
-    if v_keys is not null or v_unique_keys is not null then
+    if v_keys is not null or v_unique_keys is not null or v_flows is not null or v_children is not null then
       raise exception 'errand: the same job was appended by another transaction' using errcode = '40001';
     end if;
     select array_agg(case when not t.id = any (v_added) or t.nth > 1 then t.id end order by t.ord) into v_holders
@@ -140,8 +164,8 @@ begin
 
   insert into errand.jobs (
     id, seq, dispatched_at, expires_at, timeout_ms, unique_for_ms, payload_version, max_attempts, max_crashes, lane,
-    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent_id, tags, meta, codec,
-    payload)
+    fails_on_crash, skips_on_failure, unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent_id, flow, may_fail, tags,
+    meta, codec, payload)
   select t.id, t.seq, v_now,
          v_now + case when t.expires not between 0 and 3153600000000
                       then errand.out_of_bounds('a duration', t.expires)
@@ -174,6 +198,7 @@ begin
               when t.lim is not null then coalesce(t.lim_key, '') end,
          case when octet_length(t.parent) > 128
               then errand.out_of_bounds('an id or codec', t.parent) else t.parent end,
+         t.flow, nullif(t.may_fail, false),
          case when t.tags is not null then errand.tags_of(t.tags) end,
          case when octet_length(t.meta) > 2097152 then errand.out_of_bounds('meta', t.meta) else t.meta end,
          case when octet_length(t.codec) > 128 then errand.out_of_bounds('an id or codec', t.codec) else t.codec end,
@@ -182,9 +207,10 @@ begin
     from unnest(v_ids, v_seqs, p_expires::bigint[], v_timeouts, p_unique_fors::bigint[], p_payload_versions::integer[],
                 p_attempts::integer[], p_crashes::integer[], v_lanes, v_crash_fails, v_skips, v_unique_modes, v_names, v_queues,
                 v_keys, v_unique_keys, v_shares, v_limits, v_limit_keys, p_parents::text[], v_tags, p_metas::text[],
-                p_codecs::text[], p_payloads::text[], v_holders)
+                p_codecs::text[], p_payloads::text[], v_holders, v_flows, p_may_fails::boolean[])
       as t (id, seq, expires, timeout, unique_for, payload_version, attempts, crashes, lane, crash_fails, skips,
-            unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent, tags, meta, codec, payload, holder)
+            unique_mode, name, queue, key, unique_key, share, lim, lim_key, parent, tags, meta, codec, payload, holder, flow,
+            may_fail)
    where t.holder is null
    order by t.seq;
 
@@ -206,9 +232,18 @@ begin
                                       p_inside is not null);
   end if;
 
+  if v_flows is not null then
+    perform errand.add_members(array_agg(t.flow order by t.ord), array_agg(t.place order by t.ord), array_agg(t.id order by t.ord))
+      from unnest(v_flows, p_places::bigint[], v_ids, v_holders) with ordinality as t (flow, place, id, holder, ord)
+     where t.holder is null and t.flow is not null;
+  end if;
+  -- Something that they need has ended otherwise already.
+  if v_unmet <> '{}' then v_cancelled := errand.cancel_appended(v_unmet, v_now, p_inside is not null); end if;
+
   return (
     select string_agg(
-             case when t.holder is null and t.id = any (v_admitted) then '3' /* ready */
+             case when t.id = any (v_cancelled) and t.holder is null then '7' /* cancelled */
+                  when t.holder is null and t.id = any (v_admitted) then '3' /* ready */
                   when t.holder is null then t.state::text
                   when t.holder = t.id then 'd'
                   else 'd' || t.holder end, ',' order by t.ord)
@@ -245,6 +280,28 @@ begin
     from unnest(p_ids, p_graces) as t (id, grace)
    where l.id = any (array[t.id]) and t.id = any (v_admitted);
   return v_admitted;
+end $$;
+
+-- Of new jobs, those that need what has ended otherwise: they are cancelled at once.
+create function errand.cancel_appended(p_ids uuid[], p_now timestamptz, p_inside boolean) returns uuid[] language plpgsql as $$
+declare
+  v_ids uuid[] := array(
+    select u.id from unnest(p_ids) as u (id)
+     where exists (
+       select from errand.needs n where n.child = any (array[u.id]) and n.done is not null and not errand.is_met(n.mode, n.done)));
+  v_flows uuid[];
+  v_cancelled uuid[];
+begin
+  if v_ids = '{}' then return v_ids; end if;
+  select array_agg(a.id) filter (where a.kind = 'cancelled'), array_agg(a.id) filter (where a.kind = 'count')
+    into v_cancelled, v_flows
+    from errand.advance(v_ids, p_now) a;
+  if v_flows is not null and not p_inside then
+    perform errand.follow(null, null, null, v_flows, array_fill(0, array[cardinality(v_flows)]),
+      array_fill(0, array[cardinality(v_flows)]), array_fill(0, array[cardinality(v_flows)]),
+      array_fill(0, array[cardinality(v_flows)]), p_now);
+  end if;
+  return coalesce(v_cancelled, '{}');
 end $$;
 
 -- Adds to the duplicates found so far those whose unique key another job holds.

@@ -57,6 +57,7 @@ begin
       returning k.holder into v_holder;
       if v_holder <> p_id then v_state := 2 /* blocked */; end if;
     end if;
+    if v_live.has_needs and errand.unmet(array[p_id]) <> '{}' then v_state := 2 /* blocked */; end if;
     if v_state = 3 /* ready */ and v_live.lim is not null then
       v_state := 2 /* blocked */;
       v_at_limit := true;

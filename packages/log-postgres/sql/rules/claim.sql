@@ -13,7 +13,7 @@ create function errand.claim(
   place tid, seq bigint, id uuid, run integer, attempt integer, crashes integer, replays integer, parked_ms bigint,
   expires_ms bigint, max_attempts integer, max_crashes integer, fails_on_crash boolean, timeout_ms bigint, name text,
   payload_version integer, queue text, lane smallint, codec text, payload text, tags text[], meta text, key text,
-  parent_id text, dispatched_ms bigint
+  parent_id text, dispatched_ms bigint, flow uuid
 ) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off

@@ -43,6 +43,7 @@ begin
         returning k.holder into v_holder;
         if v_holder <> p_id then v_state := 2 /* blocked */; end if;
       end if;
+      if v_live.has_needs and errand.unmet(array[p_id]) <> '{}' then v_state := 2 /* blocked */; end if;
       if v_state = 3 /* ready */ and v_live.lim is not null then
         v_state := 2 /* blocked */;
         v_live.at_limit := true;
@@ -68,7 +69,7 @@ begin
          case when v_live.state = 1 /* scheduled */ then '{"by":"debounce","changed":["runAt","payload"]}'
               else '{"by":"debounce","changed":["payload"]}' end
     from moved m;
-  if v_live.lim is not null and v_live.state = 1 /* scheduled */ and v_state <> 1 /* scheduled */ then
+  if v_live.lim is not null and v_live.state = 1 /* scheduled */ and v_state <> 1 /* scheduled */ and v_live.at_limit then
     if p_lock_timeout is null then
       insert into errand.limit_notes (lim, lim_key) values (v_live.lim, v_live.lim_key);
     elsif exists (select from errand.admit(array[v_live.lim], array[v_live.lim_key], v_now) a where a.id = p_id) then

@@ -26,10 +26,12 @@ begin
              null::timestamptz as run_at, null::integer as version, null::integer as run, null::integer as attempt,
              null::smallint as type, null::smallint as state, null::text as name, null::text as queue, null::text as worker,
              null::text[] as tags, null::text as data, null::text as codec, null::text as body,
-             coalesce(l.last, x.last) as link
+             coalesce(l.last, x.last, f.last) as link
         from unnest(p_ids) as u (id)
         left join errand.live l on l.id = any (array[u.id])
         left join errand.ended x on x.id = any (array[u.id])
+        left join lateral (
+          select f.last from errand.flows f where l.id is null and x.id is null and f.id = any (array[u.id])) f on true
       union all
       select e.tx, e.seq, p.place, t.job_id, e.at, e.run_at, e.version, e.run, e.attempt, e.type, e.state, e.name, e.queue,
              e.worker, e.tags, coalesce('{"durationMs":' || e.durations_ms[least(p.place, cardinality(e.durations_ms))] || '}', e.data),

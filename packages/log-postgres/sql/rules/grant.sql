@@ -60,7 +60,7 @@ create function errand.granted_jobs(p_now timestamptz) returns table (
   place tid, seq bigint, id uuid, run integer, attempt integer, crashes integer, replays integer, parked_ms bigint,
   expires_ms bigint, max_attempts integer, max_crashes integer, fails_on_crash boolean, timeout_ms bigint, name text,
   payload_version integer, queue text, lane smallint, codec text, payload text, tags text[], meta text, key text,
-  parent_id text, dispatched_ms bigint
+  parent_id text, dispatched_ms bigint, flow uuid
 ) language sql stable as $$
   select l.ctid, l.seq, l.id, l.run, l.attempt, coalesce(l.crashes, 0), j.replays, errand.ms(p_now) - errand.ms(l.parked_since),
          -- A job that was suspended may be tried again for as long as a new one.
@@ -69,7 +69,7 @@ create function errand.granted_jobs(p_now timestamptz) returns table (
                    + case when l.resumed_at is not null then errand.ms(l.resumed_at) - errand.ms(j.dispatched_at) else 0 end end,
          j.max_attempts, j.max_crashes, l.fails_on_crash, case when l.timeout_ms is not null then least(greatest(l.timeout_ms, 0), 3153600000000) end,
          l.name, j.payload_version, l.queue, l.lane, j.codec, j.payload, l.tags, j.meta, l.key, j.parent_id,
-         errand.ms(j.dispatched_at)
+         errand.ms(j.dispatched_at), j.flow
     from errand.live l join errand.jobs j on j.seq = any (array[l.seq])
 $$;
 

@@ -69,6 +69,7 @@ declare
   v_queues text[];
   v_keys text[];
   v_number bigint := nextval('errand.events_seq');
+  v_heirs uuid[] := '{}';
 begin
   select array_agg(locked.queue), array_agg(locked.key) into v_queues, v_keys
     from (select k.queue, k.key
@@ -89,17 +90,18 @@ begin
     if v_keys is null then return; end if;
   end if;
 
-  return query
+  for queue, key, id, lane, pending in
     with ended as materialized (
       select k.queue, k.key
         from unnest(v_queues, v_keys) as t (queue, key)
         join errand.keys k on k.queue = any (array[t.queue]) and k.key = t.key
        where not exists (select from errand.live l where l.id = any (array[k.holder]))),
     heir as materialized (
-      select ended.queue, ended.key, next.id, next.state, next.is_late, next.lim, next.lim_key
+      select ended.queue, ended.key, next.id, next.state, next.is_late, next.has_needs, next.lim, next.lim_key
         from ended
         left join lateral (
-          select l.id, l.state, not age(l.xmin) >= 0 as is_late, l.lim, l.lim_key from errand.live l
+          select l.id, l.state, not age(l.xmin) >= 0 as is_late, coalesce(l.has_needs, false) as has_needs, l.lim, l.lim_key
+            from errand.live l
            where l.queue = ended.queue and l.key = ended.key
              and l.state in (1 /* scheduled */, 2 /* blocked */)
            order by l.seq limit 1) next on true),
@@ -115,11 +117,12 @@ begin
     gated as (
       update errand.live l set at_limit = true
         from heir
-       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is not null),
+       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and not heir.has_needs
+         and heir.lim is not null),
     told as (
       insert into errand.limit_notes (lim, lim_key)
       select distinct heir.lim, heir.lim_key from heir
-       where heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is not null),
+       where heir.state = 2 /* blocked */ and not heir.is_late and not heir.has_needs and heir.lim is not null),
     woken as (
       update errand.live l
          set state = 3 /* ready */, held = null, version = l.version + 1, publish_after = p_publish_after, publishes = 0,
@@ -127,7 +130,8 @@ begin
              before = l.last,
              last = errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0))
         from heir
-       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and heir.lim is null
+       where l.id = any (array[heir.id]) and heir.state = 2 /* blocked */ and not heir.is_late and not heir.has_needs
+         and heir.lim is null
       returning l.*),
     noted as (
       insert into errand.events (link, jobs, befores, version, type, state, name, queue, tags, run, attempt)
@@ -139,7 +143,24 @@ begin
     select w.queue, w.key, w.id, w.lane, false from woken w
     union all
     select heir.queue, heir.key, null::uuid, null::smallint, true from heir
-     where heir.is_late or (heir.state = 2 /* blocked */ and heir.lim is not null);
+     where heir.is_late or (heir.state = 2 /* blocked */ and not heir.has_needs and heir.lim is not null)
+    union all
+    select heir.queue, heir.key, heir.id, null::smallint, null from heir
+     where heir.has_needs and heir.state = 2 /* blocked */ and not heir.is_late
+  loop
+    if pending is null then v_heirs := v_heirs || id;
+    else return next;
+    end if;
+  end loop;
+  -- Those hold their keys now, and may have to wait for what they need. That is read with their rows locked, which may be locked by
+  -- whoever ends it: then there is a note.
+  if v_heirs <> '{}' then
+    return query
+      select coalesce(l.queue, v_queues[1]), coalesce(l.key, v_keys[1]), a.id, a.lane, a.kind <> 'ticket'
+        from errand.advance(v_heirs, p_publish_after) a
+        left join errand.live l on a.kind = 'ticket' and l.id = any (array[a.id])
+       where a.kind <> 'cancelled';
+  end if;
 end $$;
 
 /* Passes on the keys of jobs that have just ended. Answers a line for each: `next id its-successor lane queue`, `pending id`. */

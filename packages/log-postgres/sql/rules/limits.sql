@@ -265,7 +265,7 @@ begin
     select a.id, a.queue, a.lane from errand.admit(v_lims, v_keys, p_publish_after) a where not a.pending;
 end $$;
 
--- What was noted because a row was locked: ordering keys, messages and limits.
+-- What was noted because a row was locked, or because it was much.
 create function errand.pass_notes(p_limit integer, p_publish_after timestamptz)
 returns table (queue text, id uuid, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
@@ -273,7 +273,7 @@ set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin
 set jit to off as $$
 #variable_conflict use_column
 begin
-  return query select k.queue, k.id, k.lane from errand.pass_noted_keys(p_limit, p_publish_after) k;
+  return query select k.queue, k.id, k.lane from errand.pass_noted(p_limit, p_publish_after) k where k.kind = 'ticket';
   return query select r.queue, r.id, r.lane from errand.receive_noted(p_limit, p_publish_after) r;
   return query select a.queue, a.id, a.lane from errand.admit_noted(p_limit, p_publish_after, false) a;
 end $$;

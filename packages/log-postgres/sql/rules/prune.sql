@@ -68,6 +68,17 @@ begin
     gone := gone + errand.prune_or_keep(v_ids, v_ats, v_type, v_try_at);
     v_left := v_left - v_read;
 
+    -- Those that were needed. They do not count against the limit before they go: all of them may be needed for long.
+    with tried as (
+      delete from errand.kept k
+       where k.job_id = any (array(
+         select t.job_id from errand.kept t where t.type = v_type order by t.looked_at limit p_limit))
+      returning k.job_id, k.at)
+    select array_agg(t.job_id), array_agg(t.at) into v_ids, v_ats from tried t;
+    v_read := errand.prune_or_keep(v_ids, v_ats, v_type, v_try_at);
+    gone := gone + v_read;
+    v_left := v_left - v_read;
+
     foreach v_tx in array v_row.open loop
       exit when v_left <= 0;
       continue when not pg_visible_in_snapshot(v_tx, v_snapshot);
@@ -140,8 +151,9 @@ end $$;
  * Deletes those of the jobs that can be deleted. It tries halves of what is refused, until the culprit is alone: that one is
  * tried again at p_try_at. Null: what is refused fails the call.
  */
-create function errand.prune_or_keep(p_ids uuid[], p_ats timestamptz[], p_type smallint, p_try_at timestamptz)
-returns integer language plpgsql set search_path to pg_catalog, pg_temp as $$
+create function errand.prune_or_keep(
+  p_ids uuid[], p_ats timestamptz[], p_type smallint, p_try_at timestamptz, p_of_flow boolean default false
+) returns integer language plpgsql set search_path to pg_catalog, pg_temp as $$
 declare
   v_count integer := coalesce(cardinality(p_ids), 0);
   v_middle integer := v_count / 2;
@@ -150,15 +162,15 @@ declare
   v_table text;
 begin
   if v_count = 0 then return 0; end if;
-  if p_try_at is null then return errand.prune_ended(p_ids, p_ats); end if;
+  if p_try_at is null then return errand.prune_ended(p_ids, p_ats, p_type, p_of_flow); end if;
   begin
-    return errand.prune_ended(p_ids, p_ats);
+    return errand.prune_ended(p_ids, p_ats, p_type, p_of_flow);
   exception when integrity_constraint_violation then
     get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_table = table_name;
   end;
   if v_count > 1 then
-    return errand.prune_or_keep(p_ids[:v_middle], p_ats[:v_middle], p_type, p_try_at)
-         + errand.prune_or_keep(p_ids[v_middle + 1:], p_ats[v_middle + 1:], p_type, p_try_at);
+    return errand.prune_or_keep(p_ids[:v_middle], p_ats[:v_middle], p_type, p_try_at, p_of_flow)
+         + errand.prune_or_keep(p_ids[v_middle + 1:], p_ats[v_middle + 1:], p_type, p_try_at, p_of_flow);
   end if;
   insert into errand.unpruned (job_id, type, at, try_at, constraint_name)
   values (p_ids[1], p_type, p_ats[1], p_try_at, format('%s on %s.%s', v_constraint, v_schema, v_table))
@@ -167,8 +179,12 @@ begin
   return 0;
 end $$;
 
--- Deletes those of the jobs whose last end was at this time. Checks it after locking the rows: a replay may be under way.
-create function errand.prune_ended(p_ids uuid[], p_ats timestamptz[]) returns integer language plpgsql
+/*
+ * Deletes those of the jobs whose last end was at this time. Checks it after locking the rows: a replay may be under way. Members go
+ * with their flow (p_of_flow). What an unfinished job needs is kept, and written down.
+ */
+create function errand.prune_ended(p_ids uuid[], p_ats timestamptz[], p_type smallint, p_of_flow boolean) returns integer
+language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
 set jit to off as $$
@@ -177,14 +193,26 @@ declare
   v_seqs bigint[];
   v_names text[];
   v_keys text[];
+  v_needed uuid[];
 begin
   perform 1 from (select from errand.ended x where x.id = any (p_ids) order by x.id for update) locked;
   select array_agg(x.id), array_agg(x.seq), array_agg(j.name), array_agg(j.unique_key)
     into v_ids, v_seqs, v_names, v_keys
     from unnest(p_ids, p_ats) as t (id, at)
     join errand.ended x on x.id = any (array[t.id]) and x.at = t.at
-    join errand.jobs j on j.seq = any (array[x.seq]);
+    join errand.jobs j on j.seq = any (array[x.seq])
+   where p_of_flow or j.flow is null or not exists (select from errand.flows f where f.id = any (array[j.flow]));
   if v_ids is null then return 0; end if;
+  v_needed := array(select u.id from unnest(v_ids) as u (id) where errand.is_needed(u.id));
+  if v_needed <> '{}' then
+    insert into errand.kept (job_id, type, at, looked_at)
+    select x.id, p_type, x.at, errand.clock() from errand.ended x where x.id = any (v_needed)
+    on conflict (job_id) do update set type = excluded.type, at = excluded.at, looked_at = excluded.looked_at;
+    select array_agg(t.id), array_agg(t.seq), array_agg(t.name), array_agg(t.key) into v_ids, v_seqs, v_names, v_keys
+      from unnest(v_ids, v_seqs, v_names, v_keys) as t (id, seq, name, key) where not t.id = any (v_needed);
+    if v_ids is null then return 0; end if;
+  end if;
+  delete from errand.needs n where n.child = any (v_ids);
   delete from errand.jobs j where j.seq = any (v_seqs);
   delete from errand.ended x where x.id = any (v_ids);
   delete from errand.progress p where p.job_id = any (v_ids);
@@ -198,4 +226,65 @@ begin
    where r.start = any (array[s.start]) and not r.leaving
      and not exists (select from errand.jobs j where j.seq >= s.start and j.seq < errand.range_end(s.start));
   return cardinality(v_ids);
+end $$;
+
+-- Whether a job that has not ended needs this job or flow.
+create function errand.is_needed(p_id uuid) returns boolean language plpgsql stable as $$
+begin
+  return exists (
+    select from errand.needs n
+     where n.parent = any (array[p_id])
+       and exists (select from errand.live l where l.id = any (array[n.child]) and l.state <> 6 /* failed */));
+end $$;
+
+/*
+ * Deletes flows that have ended in one of these states by that time, with their members and the flows in them; not those that an
+ * unfinished job needs. p_limit and p_keep: as in prune.
+ */
+create function errand.prune_flows(p_states smallint[], p_before timestamptz, p_limit integer, p_keep boolean default false)
+returns table (gone integer, more boolean) language plpgsql
+set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
+set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
+set jit to off
+set lock_timeout to '2s' as $$
+declare
+  v_id uuid;
+  v_flows uuid[];
+  v_chunk record;
+  v_type smallint := case when 6 /* failed */ = any (p_states) then 12 /* failed event */ else 6 /* succeeded event */ end;
+  v_try_at timestamptz := case when p_keep then errand.clock() + interval '1 day' end;
+begin
+  gone := 0;
+  more := false;
+  if p_keep then set constraints all immediate; end if;
+  for v_id in
+    select f.id from errand.flows f
+     where f.ended_at is not null and f.flow is null and f.ended_at <= p_before and f.state = any (p_states)
+     order by f.ended_at
+  loop
+    perform 1 from (select from errand.flows f where f.id = v_id and f.ended_at <= p_before for update skip locked) locked;
+    continue when not found;
+    with recursive inner_flows (id) as (
+      select v_id
+      union all
+      select f.id from inner_flows i join errand.flows f on f.flow = any (array[i.id]))
+    select array_agg(i.id) into v_flows from inner_flows i;
+    continue when exists (select from unnest(v_flows) as u (id) where errand.is_needed(u.id));
+    for v_chunk in
+      select m.flow, m.start, m.ids from errand.members m where m.flow = any (v_flows) order by m.flow, m.start
+    loop
+      if gone >= p_limit then
+        more := true;
+        return next;
+        return;
+      end if;
+      gone := gone + errand.prune_or_keep(
+        array(select x.id from errand.ended x where x.id = any (v_chunk.ids) order by x.id),
+        array(select x.at from errand.ended x where x.id = any (v_chunk.ids) order by x.id), v_type, v_try_at, true);
+      delete from errand.members m where m.flow = v_chunk.flow and m.start = v_chunk.start;
+    end loop;
+    delete from errand.notes n where n.kind = 3 /* count note */ and n.target = any (v_flows);
+    delete from errand.flows f where f.id = any (v_flows);
+  end loop;
+  return next;
 end $$;

@@ -27,6 +27,11 @@ declare
   v_suspended uuid[];
   v_waits text[];
   v_durations text[];
+  v_ended uuid[];
+  v_states smallint[];
+  v_needed boolean[];
+  v_flows uuid[];
+  v_may_fail boolean[];
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -47,6 +52,7 @@ begin
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.lim, l.lim_key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
+               l.needed, l.flow, l.may_fail,
                l.skips_on_failure, l.cancel, l.last, l.seq, l.share, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
@@ -137,10 +143,14 @@ begin
          array_agg(c.lim) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
          array_agg(c.lim_key) filter (where c.lim is not null and c.becomes <> 3 /* ready */),
          array_agg(c.id) filter (where c.becomes = 8 /* suspended */), array_agg(c.body) filter (where c.becomes = 8 /* suspended */),
-         array_agg(c.duration) filter (where c.becomes = 8 /* suspended */)
+         array_agg(c.duration) filter (where c.becomes = 8 /* suspended */),
+         array_agg(c.id) filter (where c.matters), array_agg(c.becomes) filter (where c.matters),
+         array_agg(c.needed) filter (where c.matters), array_agg(c.flow) filter (where c.matters),
+         array_agg(c.may_fail) filter (where c.matters)
     into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed, v_limited, v_lims, v_lim_keys, v_suspended, v_waits,
-         v_durations
-    from c;
+         v_durations, v_ended, v_states, v_needed, v_flows, v_may_fail
+    from (select c.*, c.becomes in (5 /* succeeded */, 6 /* failed */, 7 /* cancelled */) and (c.needed or c.flow is not null) as matters
+            from c) c;
 
   if v_suspended is not null then
     v_answer := concat_ws(E'\n', v_answer, errand.suspend(v_suspended, v_waits, v_durations, v_now, p_worker));
@@ -149,6 +159,10 @@ begin
   if v_freed is not null then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
     v_answer := concat_ws(E'\n', v_answer, errand.pass_ended(v_holders, v_queues, v_keys, v_now));
+  end if;
+  if v_ended is not null then
+    v_answer := concat_ws(E'\n', v_answer,
+      errand.lines_after_end(v_ended, v_states, v_needed, v_flows, v_may_fail, v_now, p_inside));
   end if;
   if v_lims is not null then
     v_answer := concat_ws(E'\n', v_answer, errand.admit_after(v_limited, v_lims, v_lim_keys, v_now, p_inside));
@@ -215,7 +229,9 @@ begin
         select from errand.known j
          where j.id = p_id
            and (exists (select from errand.key_notes n where n.queue = j.queue and n.key = j.key)
-                or exists (select from errand.limit_notes n where n.lim = j.lim and n.lim_key = j.lim_key)))
+                or exists (select from errand.limit_notes n where n.lim = j.lim and n.lim_key = j.lim_key)
+                or exists (select from errand.notes n where n.kind <> 3 /* count note */ and n.target = p_id)
+                or exists (select from errand.notes n where n.kind = 3 /* count note */ and n.target = j.flow)))
       then
         v_next := concat_ws(E'\t', 'pending', p_id);
       end if;

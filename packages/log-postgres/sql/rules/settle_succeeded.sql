@@ -1,7 +1,7 @@
 -- Settles succeeded runs: most runs. It deletes a row without locking it first, so that the row
 -- is written once. `settle` never waits for a row. This one waits as long as another transaction may lock a row just to read
--- it, and then leaves the batch to `settle`. Answers null if it has settled all runs, and none of them had a key or a limit. Else its first line
--- has the ids of those that it has settled, and the others go to `settle`; the lines after it are those of `settle` about keys and limits.
+-- it, and then leaves the batch to `settle`. Answers null if it has settled all runs, and nothing else is to be told. Else its first line
+-- has the ids of those that it has settled, and the others go to `settle`; the lines after it are those of `settle` about other jobs.
 
 create function errand.settle_succeeded(
   p_ids text, p_runs text, p_codecs text, p_bodies text, p_durations text, p_worker text
@@ -23,6 +23,9 @@ declare
   v_limited uuid[];
   v_lims text[];
   v_lim_keys text[];
+  v_ended uuid[];
+  v_needed boolean[];
+  v_flows uuid[];
   v_one record;
 begin
   if cardinality(v_ids) = 1 then
@@ -44,9 +47,11 @@ begin
             v_one.version + 1, 6 /* succeeded event */, 5 /* succeeded */, v_one.name, v_one.queue, v_one.tags, v_one.run,
             v_one.attempt, p_worker, (p_codecs::text[])[1]);
     if v_one.unique_mode <> 0 /* not unique */ then perform errand.free_unique(v_ids, true); end if;
-    if v_one.key is null and v_one.lim is null then return null; end if;
+    if v_one.key is null and v_one.lim is null and v_one.needed is null and v_one.flow is null then return null; end if;
     return concat_ws(E'\n', v_one.id,
       case when v_one.key is not null then errand.pass_ended(v_ids, array[v_one.queue], array[v_one.key], v_now) end,
+      case when v_one.needed or v_one.flow is not null
+           then errand.lines_after_end(v_ids, '{5}' /* succeeded */, array[v_one.needed], array[v_one.flow], null, v_now, false) end,
       case when v_one.lim is not null then errand.admit_after(v_ids, array[v_one.lim], array[v_one.lim_key], v_now, false) end);
   end if;
 
@@ -58,7 +63,7 @@ begin
              order by u.id) r
      where l.id = any (array[r.id]) and l.run = r.run and l.state = 4 /* running */ and l.worker = p_worker
        and age(l.xmin) >= 0
-    returning l.id, l.seq, l.key, l.share, l.lim, l.lim_key, l.unique_mode, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
+    returning l.id, l.seq, l.key, l.share, l.lim, l.lim_key, l.needed, l.flow, l.unique_mode, l.version + 1 as version, l.name, l.queue, l.tags, l.run, l.attempt, r.codec, r.body, r.duration_ms,
               -- A large result has its own row, so that nobody has to read it together with others.
               case when octet_length(r.body) > 1000 then l.id end as own, l.last as before,
               errand.link_of(v_number, hashtext(l.name) # l.version # coalesce(hash_array(l.tags), 0)
@@ -85,17 +90,24 @@ begin
   select array_agg(g.id), array_agg(g.id) filter (where g.key is not null),
          array_agg(g.queue) filter (where g.key is not null), array_agg(g.key) filter (where g.key is not null),
          array_agg(g.id) filter (where g.unique_mode <> 0 /* not unique */), array_agg(g.id) filter (where g.lim is not null),
-         array_agg(g.lim) filter (where g.lim is not null), array_agg(g.lim_key) filter (where g.lim is not null)
-    into v_settled, v_holders, v_queues, v_keys, v_unique, v_limited, v_lims, v_lim_keys
+         array_agg(g.lim) filter (where g.lim is not null), array_agg(g.lim_key) filter (where g.lim is not null),
+         array_agg(g.id) filter (where g.needed or g.flow is not null),
+         array_agg(g.needed) filter (where g.needed or g.flow is not null),
+         array_agg(g.flow) filter (where g.needed or g.flow is not null)
+    into v_settled, v_holders, v_queues, v_keys, v_unique, v_limited, v_lims, v_lim_keys, v_ended, v_needed, v_flows
     from gone g;
 
   if v_unique is not null then perform errand.free_unique(v_unique, true); end if;
   if v_keys is not null then
     v_passed := errand.pass_ended(v_holders, v_queues, v_keys, v_now);
   end if;
+  if v_ended is not null then
+    v_passed := concat_ws(E'\n', v_passed, errand.lines_after_end(
+      v_ended, array_fill(5 /* succeeded */::smallint, array[cardinality(v_ended)]), v_needed, v_flows, null, v_now, false));
+  end if;
   if v_lims is not null then
     v_passed := concat_ws(E'\n', v_passed, errand.admit_after(v_limited, v_lims, v_lim_keys, v_now, false));
   end if;
-  if v_keys is null and v_lims is null and cardinality(v_settled) = cardinality(v_ids) then return null; end if;
+  if coalesce(v_passed, '') = '' and cardinality(v_settled) = cardinality(v_ids) then return null; end if;
   return concat_ws(E'\n', coalesce(array_to_string(v_settled, ','), ''), v_passed);
 end $$;

@@ -20,6 +20,7 @@ declare
   v_ticks integer := 0;
   v_next timestamptz;
   v_due_at timestamptz;
+  v_full boolean := false;
 begin
   if not pg_try_advisory_xact_lock(hashtext('errand sweep'), hashtext('errand')) then return; end if;
   kind := 'ran';
@@ -50,15 +51,17 @@ begin
     end loop;
   end if;
 
-  kind := 'ticket';
   note := null;
-  for id, queue, lane in
-    select k.id, k.queue, k.lane from errand.pass_noted_keys(p_limit, v_now + interval '30 seconds') k
+  for kind, id, queue, lane in
+    select k.kind, k.id, k.queue, k.lane from errand.pass_noted(p_limit, v_now + interval '30 seconds') k
     union all
-    select r.id, r.queue, r.lane from errand.receive_noted(p_limit, v_now + interval '30 seconds') r
+    select 'ticket', r.id, r.queue, r.lane from errand.receive_noted(p_limit, v_now + interval '30 seconds') r
   loop
-    if not queue = any (v_paused) then return next; end if;
+    if kind = 'full' then v_full := true;
+    elsif not queue = any (v_paused) then return next;
+    end if;
   end loop;
+  kind := 'ticket';
   for id, queue, lane in
     select a.id, a.queue, a.lane from errand.admit_noted(p_limit, v_now + interval '30 seconds', true) a
   loop
@@ -107,7 +110,7 @@ begin
     end loop;
   end if;
   note := null;
-  if p_limit in (v_due, v_lost, v_unpublished) then
+  if v_full or p_limit in (v_due, v_lost, v_unpublished) then
     kind := 'full';
     return next;
   end if;

@@ -16,13 +16,15 @@ declare
   v_keys text[];
   v_holders uuid[];
   v_suspended uuid[];
+  v_children uuid[];
+  v_unmet uuid[] := '{}';
 begin
   select array_agg(d.id) filter (where not d.is_suspended),
          array_agg(d.queue) filter (where d.key is not null and not d.is_suspended),
          array_agg(d.key) filter (where d.key is not null and not d.is_suspended),
-         array_agg(d.id) filter (where d.is_suspended)
-    into v_ids, v_queues, v_keys, v_suspended
-    from (select l.id, l.queue, l.key, l.state = 8 /* suspended */ as is_suspended from errand.live l
+         array_agg(d.id) filter (where d.is_suspended), array_agg(d.id) filter (where d.has_needs and not d.is_suspended)
+    into v_ids, v_queues, v_keys, v_suspended, v_children
+    from (select l.id, l.queue, l.key, l.has_needs, l.state = 8 /* suspended */ as is_suspended from errand.live l
            where l.run_at <= p_now and l.state in (1 /* scheduled */, 8 /* suspended */) and (p_ids is null or l.id = any (p_ids))
            order by l.run_at limit p_limit) d;
   if v_suspended is not null then return query select w.* from errand.wake_due(v_suspended, p_now) w; end if;
@@ -49,14 +51,23 @@ begin
                for update of k skip locked) k;
   end if;
 
+  if v_children is not null then
+    -- What they need is read in a later statement than they are locked.
+    v_children := array(
+      select l.id from errand.live l
+       where l.id = any (v_children) and l.state = 1 /* scheduled */ and age(l.xmin) >= 0 order by l.id for update skip locked);
+    v_unmet := errand.unmet(v_children);
+  end if;
+
   return query
     with due as materialized (
-      select l.id, l.key is null or k.holder = l.id as mine, l.lim is not null as limited
+      select l.id, (l.key is null or k.holder = l.id) and not l.id = any (v_unmet) as mine, l.lim is not null as limited
         from errand.live l
         left join unnest(v_queues, v_keys, v_holders) as k (queue, key, holder) on k.queue = l.queue and k.key = l.key
        -- The index on ids must find it. `coalesce` prevents the use of the index on due jobs.
        where l.id = any (v_ids) and l.state = 1 /* scheduled */ and coalesce(l.run_at, 'infinity') <= p_now
          and (l.key is null or k.holder is not null) and age(l.xmin) >= 0
+         and (l.has_needs is null or l.id = any (v_children))
        order by l.id
          for update of l skip locked),
     moved as (
@@ -111,13 +122,22 @@ declare
   v_queues text[] := '{}';
   v_keys text[] := '{}';
   v_freed uuid[] := '{}';
+  v_state smallint;
+  v_needed boolean;
+  v_flow uuid;
+  v_may_fail boolean;
+  v_final uuid[] := '{}';
+  v_states smallint[] := '{}';
+  v_neededs boolean[] := '{}';
+  v_flows uuid[] := '{}';
+  v_may_fails boolean[] := '{}';
 begin
   v_ids := coalesce(p_ids, errand.lost_runs(p_limit, p_now));
   if v_ids = '{}' then return; end if;
 
-  for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode in
+  for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode, v_state, v_needed, v_flow, v_may_fail in
     with found as materialized (
-      select l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
+      select l.needed, l.flow, l.may_fail, l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
              l.last, l.seq, l.share, l.lim, l.lim_key,
              l.attempt - 1 as attempt, coalesce(l.crashes, 0) + 1 as crashes, coalesce(l.streak, 0) + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
@@ -178,9 +198,16 @@ begin
         from c where c.two)
     select case c.becomes when 6 /* failed */ then 'failed' when 3 /* ready */ then 'ready' else 'lost' end,
            c.id, c.queue, c.lane, concat_ws(E'\t', c.run, c.attempt, c.why), not c.stays, c.key,
-           case when c.two then c.unique_mode else 0 end
+           case when c.two then c.unique_mode else 0 end, c.becomes, c.needed, c.flow, c.may_fail
       from c
   loop
+    if v_state in (6 /* failed */, 7 /* cancelled */) and (v_needed or v_flow is not null) then
+      v_final := v_final || id;
+      v_states := v_states || v_state;
+      v_neededs := v_neededs || v_needed;
+      v_flows := v_flows || v_flow;
+      v_may_fails := v_may_fails || v_may_fail;
+    end if;
     if v_ended and v_key is not null then
       v_queues := v_queues || queue;
       v_keys := v_keys || v_key;
@@ -193,5 +220,10 @@ begin
   if v_keys <> '{}' then
     return query select 'next', p.id, p.queue, p.lane, null::text
                    from errand.pass_keys(v_queues, v_keys, p_now + interval '30 seconds') p where not p.pending;
+  end if;
+  if v_final <> '{}' then
+    return query select 'next', a.id, a.queue, a.lane, null::text
+                   from errand.after_end(v_final, v_states, v_neededs, v_flows, v_may_fails, p_now + interval '30 seconds', false) a
+                  where a.kind = 'ticket';
   end if;
 end $$;

@@ -70,6 +70,9 @@ create table errand.jobs (
   lim text,
   lim_key text,
   parent_id text,
+  -- The flow that it is a member of, and whether it counts there if it fails (null: it does).
+  flow uuid,
+  may_fail boolean,
   tags text[],
   meta text,
   codec text not null,
@@ -110,6 +113,12 @@ create table errand.live (
   lim_key text,
   -- True: it is blocked because of its limit; null otherwise.
   at_limit boolean,
+  -- True: it was dispatched with needs; others need it. Null otherwise.
+  has_needs boolean,
+  needed boolean,
+  -- The flow that counts its end; as in jobs.
+  flow uuid,
+  may_fail boolean,
   -- Who asked for its end while it runs, and why: members of a JSON object.
   cancel text,
   -- The link of its newest event, and of the one before, where that event is shared.
@@ -206,7 +215,8 @@ alter table errand.succeeded_ranges replica identity full;
 create view errand.known as
   select k.id, k.seq, j.dispatched_at, j.events_since, j.expires_at, j.timeout_ms, j.unique_for_ms, j.payload_version,
          j.max_attempts, j.max_crashes, j.replays, j.lane, j.fails_on_crash, j.skips_on_failure, j.unique_mode, j.name,
-         j.queue, j.key, j.unique_key, j.share, j.lim, j.lim_key, j.parent_id, j.tags, j.meta, j.codec, j.payload
+         j.queue, j.key, j.unique_key, j.share, j.lim, j.lim_key, j.parent_id, j.flow, j.may_fail, j.tags, j.meta, j.codec,
+         j.payload
     from (select l.id, l.seq from errand.live l union all select x.id, x.seq from errand.ended x) k
    -- From the id to the job, never the other way.
    cross join lateral (select * from errand.jobs j where j.seq = any (array[k.seq]) offset 0) j;
@@ -322,6 +332,94 @@ create table errand.key_notes (
   queue text not null,
   key text not null
 );
+
+-- Who needs what: a child is a job, and a parent a job or a flow. Whoever ends the parent writes how it has ended; until then that is
+-- null. There is no counter: who looks at a child has locked its row, and asks in a later statement for what is left.
+create table errand.needs (
+  child uuid not null,
+  -- Its place among the needs of the child.
+  ord integer not null,
+  parent uuid not null,
+  is_flow boolean not null,
+  -- How it must end: 1 succeeded, 2 ended, 3 unsuccessful, 4 called (the child is suspended until then).
+  mode smallint not null,
+  done smallint,
+  name text,
+  -- If it has a name and is a job: its result or its error, bound to that job.
+  codec text,
+  body text,
+  primary key (child, ord)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+create index needs_parent on errand.needs (parent, child);
+
+create sequence errand.flows_seq;
+create table errand.flows (
+  id uuid primary key,
+  seq bigint not null default nextval('errand.flows_seq'),
+  -- The flow that it is a member of; as in jobs.
+  flow uuid,
+  may_fail boolean,
+  dispatched_at timestamptz not null,
+  ended_at timestamptz,
+  -- So many may fail. Null: any number.
+  allowed integer,
+  -- Whether the rest is cancelled once more have failed.
+  stops boolean not null,
+  name text,
+  tags text[],
+  meta text,
+  -- Who asked for its end, and why: members of a JSON object.
+  cancel text,
+  -- The link of its newest event.
+  last bigint not null,
+  version integer not null default 1,
+  total integer not null default 0,
+  succeeded integer not null default 0,
+  failed integer not null default 0,
+  cancelled integer not null default 0,
+  forgiven integer not null default 0,
+  -- 4: it runs.
+  state smallint not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create unique index flows_order on errand.flows (seq);
+create index flows_state on errand.flows (state, seq);
+create index flows_ended on errand.flows (ended_at) where ended_at is not null and flow is null;
+create index flows_inner on errand.flows (flow) where flow is not null;
+
+-- The members of flows, many in a row: jobs, and inner flows.
+create sequence errand.members_seq;
+create table errand.members (
+  flow uuid not null,
+  -- The place of the first one. Those that were added later begin behind all places that the first call can have given.
+  start bigint not null,
+  ids uuid[] not null,
+  primary key (flow, start)
+);
+alter table errand.members alter ids set storage main;
+
+-- What is to be looked at again, because a row was locked or because it was much. No unique index, as with key_notes.
+create table errand.notes (
+  id bigint generated always as identity primary key,
+  -- Not before this: what met a lock often must not delay the others.
+  at timestamptz not null default errand.clock(),
+  tries smallint not null default 0,
+  -- 1 a job; 2 those that need something that has ended; 3 the counts of a flow; 4 the members of a flow that is cancelled; 5 one of them.
+  kind smallint not null,
+  target uuid not null,
+  -- 2: from this child on. 5: that member.
+  other uuid,
+  -- 4: members behind this place.
+  place bigint,
+  -- 3: what is added.
+  total integer,
+  succeeded integer,
+  failed integer,
+  cancelled integer,
+  forgiven integer
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create index notes_at on errand.notes (at) where kind <> 3 /* count note */;
+-- Only who has locked the row of a flow takes away its counts.
+create index notes_counts on errand.notes (target) where kind = 3 /* count note */;
 
 create table errand.unique_keys (
   name text not null,
@@ -473,3 +571,12 @@ create table errand.unpruned (
   constraint_name text not null
 );
 create index unpruned_due on errand.unpruned (type, try_at);
+-- Ended jobs that prune has passed over, because a job that has not ended needs them. It looks at them first.
+create table errand.kept (
+  job_id uuid primary key,
+  -- As in unpruned.
+  type smallint not null,
+  at timestamptz not null,
+  looked_at timestamptz not null
+);
+create index kept_looked on errand.kept (type, looked_at);
