@@ -19,6 +19,7 @@ import { describeLeases } from './topics/leases.ts'
 import { describeLimitedQueues } from './topics/limited-queues.ts'
 import { describeNeeds } from './topics/needs.ts'
 import { describeMemory } from './topics/memory.ts'
+import { describeMemoryTransactions } from './topics/memory-transactions.ts'
 import { describeMessages } from './topics/messages.ts'
 import { describeNewer } from './topics/newer.ts'
 import { describeLimits } from './topics/limits.ts'
@@ -69,6 +70,7 @@ export type JobLogTopic =
   | 'needs'
   | 'flows'
   | 'memory'
+  | 'memory in transactions'
   | 'suspended'
   | 'messages'
   | 'calls'
@@ -110,6 +112,7 @@ const topics: Readonly<Record<JobLogTopic, (harness: JobLogHarness) => void>> = 
   needs: describeNeeds,
   flows: describeFlows,
   memory: describeMemory,
+  'memory in transactions': describeMemoryTransactions,
   suspended: describeSuspended,
   messages: describeMessages,
   calls: describeCalls,

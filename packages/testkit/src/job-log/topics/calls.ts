@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { NewJob, WorkerRef } from '@errand/core/ports'
 import { encoded, failure, outcomes } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
-import { callsOf, remember, stepsOf, suspend, told, waits } from '../memory.ts'
+import { callsOf, newStep, remember, stepsOf, suspend, told, waits } from '../memory.ts'
 import type { Scene } from '../scene.ts'
 import { scenes } from '../scenes.ts'
 import { becomes } from './needs.ts'
@@ -21,6 +21,7 @@ interface Call {
 /** Handlers that wait for the ends of other jobs. */
 export function describeCalls(harness: JobLogHarness): void {
   const { scene } = scenes(harness)
+  const { transactions } = harness.capabilities
 
   const call = async (on: Scene, count = 1, overrides: Partial<NewJob> = {}): Promise<Call> => {
     const { job: caller, worker, claim } = await on.start(overrides)
@@ -289,5 +290,23 @@ export function describeCalls(harness: JobLogHarness): void {
       })
       expect(await stepsOf(on, caller)).toMatchObject([{ body: encoded({ of: called[0]!.id }) }])
     })
+
+    it.runIf(transactions === 'row-locks')(
+      'a call is not held up by a transaction that holds the row of what is called',
+      async () => {
+        const on = await scene()
+        const { job: caller, worker, claim } = await on.start()
+        const called = await on.start({ parentId: caller.id }, worker)
+        const { tx, commit } = await on.begin()
+        await on.log.rememberInside(newStep(called.claim, 'book'), worker, tx)
+        expect(await suspend(on, worker, claim, waits.call('print', called.job.id))).toMatchObject({
+          state: 'suspended',
+        })
+        await commit()
+        await on.settle(worker, called.claim, outcomes.succeed())
+        await becomes(on, caller, 'ready')
+        expect(await told(on, caller)).toEqual(['print by succeeded'])
+      },
+    )
   })
 }
