@@ -1,7 +1,8 @@
 /** For applications' own tests, and the reference log and driver. No test runner is imported. */
 export { fakeContext, silentLogger } from './testing/fake-context.ts'
-export type { FakeContext, FakeContextOptions } from './testing/fake-context.ts'
+export type { FakeContext, FakeContextOptions, NeedValues } from './testing/fake-context.ts'
 export type { Wish } from './worker/run/outcome.ts'
+export type { Dispatched, DispatchedFlow, DispatchedWhere } from './testing/dispatched.ts'
 export { fakeErrand } from './testing/fake-errand.ts'
 export type { FakeErrand, FakeErrandOptions, FakeRun } from './testing/fake-errand.ts'
 export { memoryDriver } from './testing/memory-driver.ts'

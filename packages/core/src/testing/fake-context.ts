@@ -4,16 +4,20 @@ import { settingsDefaults } from '../config/defaults.ts'
 import type { Context } from '../define/handler.ts'
 import { resolvedJob } from '../define/job.ts'
 import type { FlowBody } from '../define/flow-body.ts'
-import type { AnyJob, JobDefinition, RequestOfJob } from '../define/job.ts'
+import type { AnyJob, JobDefinition, RequestOfJob, ResultOf } from '../define/job.ts'
+import type { EndedNeed, Many, NeedEnd, NoNeeds, ResolvedNeed } from '../define/need.ts'
 import type { Tick } from '../define/schedule.ts'
 import type { JobView } from '../define/view.ts'
 import type { ChildOptions } from '../dispatch/request.ts'
 import { idMaker } from '../ids.ts'
+import { toFailure } from '../failure/to-failure.ts'
 import type { Claim } from '../job/claim.ts'
 import { childLogger } from '../logging.ts'
 import { checkOptions } from '../options.ts'
 import type { Logger } from '../logging.ts'
 import { systemClock } from '../ports/system-clock.ts'
+import type { Encoded } from '../ports/codec.ts'
+import type { NeedRecord } from '../ports/flows.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { cancelledError } from '../errors.ts'
@@ -23,7 +27,16 @@ import { Outcomes } from '../worker/run/outcome.ts'
 import type { Wish } from '../worker/run/outcome.ts'
 import { memoryLog } from './memory-log.ts'
 
-export interface FakeContextOptions<In> {
+/** What `ctx.needs` gives: a result, a list of results for `many`, or how it ended for `ended`. */
+export type NeedValues<N> = {
+  readonly [K in keyof N]?: N[K] extends Many<infer J>
+    ? readonly ResultOf<J>[]
+    : N[K] extends EndedNeed<infer J>
+      ? NeedEnd<ResultOf<J>>
+      : ResultOf<N[K]>
+}
+
+export interface FakeContextOptions<In, N = NoNeeds> {
   readonly payload?: In | undefined
   /** Default 1. */
   readonly attempt?: number | undefined
@@ -31,6 +44,10 @@ export interface FakeContextOptions<In> {
   readonly meta?: Readonly<Record<string, string>> | undefined
   readonly tags?: readonly string[] | undefined
   readonly orderingKey?: string | undefined
+  /** What it needs. One that is not given is `E_NEED_UNKNOWN` where the handler reads it. */
+  readonly needs?: NeedValues<N> | undefined
+  /** The id of a flow that it is a member of. */
+  readonly flow?: string | undefined
   /** The tick of a schedule. Default: it was dispatched by hand. */
   readonly tick?: Tick | undefined
   /** Where `ctx.log` writes. Default: nowhere. */
@@ -38,10 +55,10 @@ export interface FakeContextOptions<In> {
 }
 
 /** A context for calling a handler by hand. It keeps what the handler did with it. */
-export interface FakeContext<Result> extends Context<Result> {
+export interface FakeContext<Result, N = NoNeeds> extends Context<Result, N> {
   /** What the handler reported with `ctx.progress`. */
   readonly progressed: readonly { readonly value: number; readonly message: string | undefined }[]
-  /** What it dispatched; nothing is stored. */
+  /** What it dispatched, also in flows, or added to its flow; nothing is stored. */
   readonly dispatched: readonly {
     readonly job: AnyJob
     readonly payload: unknown
@@ -59,7 +76,7 @@ export interface FakeContext<Result> extends Context<Result> {
   stop(): void
 }
 
-const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'tick', 'logger']
+const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'needs', 'flow', 'tick', 'logger']
 
 /** A logger that says nothing. */
 export const silentLogger: Logger = {
@@ -76,10 +93,10 @@ export const silentLogger: Logger = {
  * const returned = await thumbnail({ file: 'a.jpg', width: 320 }, ctx)
  * ctx.readOutcome(returned) // { kind: 'snooze', delayMs: 60_000, … }
  */
-export function fakeContext<In, Out, Result>(
-  job: JobDefinition<In, Out, Result>,
-  options: FakeContextOptions<NoInfer<In>> = {},
-): FakeContext<Result> {
+export function fakeContext<In, Out, Result, N>(
+  job: JobDefinition<In, Out, Result, N>,
+  options: FakeContextOptions<NoInfer<In>, NoInfer<N>> = {},
+): FakeContext<Result, N> {
   checkOptions('fakeContext()', options, known)
   const resolved = resolvedJob(job)
   const logger = options.logger ?? silentLogger
@@ -96,6 +113,7 @@ export function fakeContext<In, Out, Result>(
   const newId = idMaker(systemClock)
   const log: JobLog = {
     ...memoryLog().open({ logger, clock: systemClock }),
+    ...fakeNeeds(resolved.needs ?? [], options.needs ?? {}),
     complete: async (_fence, _result, _by, tx) => {
       completed = { tx, result: completing }
     },
@@ -105,7 +123,10 @@ export function fakeContext<In, Out, Result>(
     },
   }
   const run: ContextRun = {
-    claim: makeClaim(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
+    claim: {
+      ...makeClaim(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
+      flow: options.flow,
+    },
     view,
     outcomes,
     signal: signal.signal,
@@ -143,7 +164,7 @@ export function fakeContext<In, Out, Result>(
     },
   })
   return {
-    ...(context as Context<Result>),
+    ...(context as unknown as Context<Result, N>),
     progressed,
     dispatched,
     limitClosed,
@@ -162,6 +183,43 @@ export function fakeContext<In, Out, Result>(
 function listRequests({ nodes, callbacks }: FlowBody): readonly RequestOfJob[] {
   const all = [...nodes, ...callbacks]
   return all.flatMap((node) => (node.kind === 'job' ? [node.request] : listRequests(node.body)))
+}
+
+/** What a log would say of its needs. */
+function fakeNeeds(
+  definition: readonly ResolvedNeed[],
+  values: object,
+): Pick<JobLog, 'needs' | 'memberEnds'> {
+  const given = definition.flatMap((need) => {
+    const value: unknown = Reflect.get(values, need.name)
+    return value === undefined ? [] : [{ ...need, on: randomUUID(), value }]
+  })
+  return {
+    needs: async () =>
+      given.map(({ name, kind, mode, on, value }) => ({ ...toEnd(kind, value), on, name, mode })),
+    memberEnds: async (flow) => {
+      const many = given.find(({ on }) => on === flow)?.value
+      const results = Array.isArray(many) ? (many as readonly unknown[]) : []
+      const ends = results.map((result, index) => ({
+        index,
+        id: randomUUID(),
+        state: 'succeeded' as const,
+        body: encode(result),
+      }))
+      return { ends, next: undefined }
+    },
+  }
+}
+
+function toEnd(kind: ResolvedNeed['kind'], value: unknown): Pick<NeedRecord, 'isFlow' | 'state' | 'body'> {
+  if (kind !== 'ended') return { isFlow: kind === 'many', state: 'succeeded', body: encode(value) }
+  const end = value as NeedEnd<unknown>
+  if (end.state === 'succeeded') return { isFlow: false, state: end.state, body: encode(end.result) }
+  return { isFlow: false, state: end.state, body: end.error && encode(toFailure(end.error)) }
+}
+
+function encode(value: unknown): Encoded | undefined {
+  return value === undefined ? undefined : { codec: 'json', text: JSON.stringify(value) }
 }
 
 function makeView(job: AnyJob, options: FakeContextOptions<unknown>): JobView {

@@ -1,5 +1,5 @@
 import { resolveConfig } from '../config/resolve.ts'
-import type { JobDefinition } from '../define/job.ts'
+import type { AnyJob, JobDefinition } from '../define/job.ts'
 import type { WorkerSource } from '../define/worker.ts'
 import { durationMs } from '../duration.ts'
 import type { Duration } from '../duration.ts'
@@ -10,10 +10,11 @@ import type { Failure } from '../failure/failure.ts'
 import { createInstance } from '../instance.ts'
 import type { Instance } from '../instance.ts'
 import { jobEvent } from '../operate/job-event.ts'
-import type { NewJob } from '../job/job.ts'
 import type { Logger } from '../logging.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, LogFactory } from '../ports/job-log.ts'
+import { Recorded } from './dispatched.ts'
+import type { Dispatched, DispatchedFlow, DispatchedWhere } from './dispatched.ts'
 import { silentLogger } from './fake-context.ts'
 import { memoryDriver } from './memory-driver.ts'
 import { memoryLog } from './memory-log.ts'
@@ -32,10 +33,21 @@ export interface FakeRun {
 /** An instance without servers, for applications' own tests: the reference log and driver, and a clock that you move. */
 export interface FakeErrand extends Disposable {
   readonly errand: Errand
-  /** What was dispatched of this job, in order; duplicates are not in it. */
-  dispatched<In>(
-    job: JobDefinition<In, unknown, unknown>,
-  ): readonly { readonly id: string; readonly payload: In }[]
+  /**
+   * What was dispatched of this job, in order, also in flows; duplicates are not in it. `where` asks for a queue, a delay or a flow.
+   * @example expect(fake.dispatched(sendReceipt, { queue: 'mail', delay: '10m' })).toHaveLength(1)
+   */
+  dispatched<In, N>(
+    job: JobDefinition<In, unknown, unknown, N>,
+    where?: DispatchedWhere,
+  ): readonly Dispatched<In>[]
+  /**
+   * All that was dispatched, of every job: so a test says that nothing else was.
+   * @example expect(fake.dispatched().map(({ name }) => name)).toEqual(['mail.receipt'])
+   */
+  dispatched(): readonly Dispatched[]
+  /** The flows that were dispatched, in order, with the jobs that are their members; inner flows are flows of their own. */
+  flows(name?: string): readonly DispatchedFlow[]
   /** Runs all that is due, with the worker's real code, until nothing is left. What waits for its time is left for `advance`. */
   run(worker: WorkerSource): Promise<FakeRun>
   /** Moves the clock: delays and retries become due, and the next `run` finds them. */
@@ -67,8 +79,9 @@ const pageSize = 500
 export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): FakeErrand {
   checkOptions('fakeErrand()', options, ['logger'])
   const clock = virtualClock(Date.now())
-  const recorded: NewJob[] = []
-  const log = recordingLog(recorded)
+  const recorded = new Recorded()
+  const factory = memoryLog()
+  const log: LogFactory = { ...factory, open: (context) => recorded.keepFrom(factory.open(context)) }
   const driver = memoryDriver()
   const config = resolveConfig({ log, driver, logger: options.logger ?? silentLogger })
   const instance = createInstance(config, clock)
@@ -82,11 +95,14 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
 
   return {
     errand: faked,
-    dispatched(job) {
+    dispatched(job?: AnyJob, where?: DispatchedWhere) {
       checkOpen()
-      return recorded
-        .filter(({ name }) => name === job.name)
-        .map(({ id, payload }) => ({ id, payload: JSON.parse(payload.text) as never }))
+      // A recorded payload is what its dispatch was given.
+      return recorded.jobs(job, where) as readonly Dispatched<never>[]
+    },
+    flows(name) {
+      checkOpen()
+      return recorded.flows(name)
     },
     async run(worker) {
       checkOpen()
@@ -105,23 +121,6 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
   }
 }
 
-/** The reference log, which also keeps what was appended. */
-function recordingLog(recorded: NewJob[]): LogFactory {
-  const factory = memoryLog()
-  return {
-    ...factory,
-    open(context) {
-      const log = factory.open(context)
-      const append: JobLog['append'] = async (jobs, appendOptions) => {
-        const appended = await log.append(jobs, appendOptions)
-        recorded.push(...jobs.filter((_, index) => appended[index]?.status === 'added'))
-        return appended
-      }
-      return { ...log, append }
-    },
-  }
-}
-
 async function runUntilIdle(
   errand: Errand,
   instance: Instance,
@@ -133,9 +132,9 @@ async function runUntilIdle(
   // What is due: the worker's own relay would need time to pass.
   const sweep = async (): Promise<boolean> => {
     const queues = (await log.workers()).flatMap((each) => each.queues)
-    const { tickets } = await log.sweep({ limit: pageSize, republish: true, queues, skipQueues: [] })
+    const { tickets, full } = await log.sweep({ limit: pageSize, republish: true, queues, skipQueues: [] })
     await publisher.publish(tickets)
-    return tickets.length > 0
+    return tickets.length > 0 || full
   }
   await sweep()
 
