@@ -16,6 +16,8 @@ import { RoutedDriver } from './transfer/routed-driver.ts'
 import type { JobLog, LogFactory, LogRoles } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
+import { realWaiting } from './worker/steps/waiting.ts'
+import type { Waiting } from './worker/steps/waiting.ts'
 
 /** The parts of one instance, opened together and closed together. */
 export interface Instance extends OperateDeps {
@@ -42,7 +44,11 @@ interface OpenedLog {
   readonly log: JobLog
 }
 
-export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
+export function createInstance(
+  config: ResolvedConfig,
+  clock: Clock,
+  waiting: Waiting = realWaiting(clock),
+): Instance {
   const { settings, codec, logger } = config
   const closing = new Closing()
   const workers = new Set<Worker>()
@@ -176,6 +182,7 @@ export function createInstance(config: ResolvedConfig, clock: Clock): Instance {
         logger,
         settings,
         publisher,
+        waiting,
         recorded: (settlement, settled) => watch.recorded(settlement, settled),
         dispatch: (request, parent) => dispatcher.dispatch(request, parent),
         dispatchFlow: (body, options, parent) => dispatcher.dispatchFlow(body, options, parent),

@@ -1,4 +1,5 @@
 import { ErrandError } from './errors.ts'
+import type { ErrorCode } from './errors.ts'
 import { describe } from './options.ts'
 
 const long = {
@@ -30,10 +31,25 @@ export function checkQueueName(name: unknown): string {
   return check('queue', name, short)
 }
 
-function check(what: string, name: unknown, { pattern, told }: typeof long): string {
+/** As names of jobs. @throws `E_NAME` */
+export function checkMessageName(name: unknown): string {
+  return check('message', name, long)
+}
+
+/** As names of jobs. @throws `E_STEP_NAME` */
+export function checkStepName(name: unknown): string {
+  return check('step', name, long, 'E_STEP_NAME')
+}
+
+function check(
+  what: string,
+  name: unknown,
+  { pattern, told }: typeof long,
+  code: ErrorCode = 'E_NAME',
+): string {
   if (typeof name === 'string' && pattern.test(name)) return name
   throw new ErrandError(
-    'E_NAME',
+    code,
     `${describe(name)} is not a name for a ${what}; use ${told} that begin with a letter or digit`,
   )
 }

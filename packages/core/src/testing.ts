@@ -1,6 +1,7 @@
 /** For applications' own tests, and the reference log and driver. No test runner is imported. */
 export { fakeContext, silentLogger } from './testing/fake-context.ts'
 export type { FakeContext, FakeContextOptions, NeedValues } from './testing/fake-context.ts'
+export type { FakeStep } from './testing/fake-steps.ts'
 export type { Wish } from './worker/run/outcome.ts'
 export type { Dispatched, DispatchedFlow, DispatchedWhere } from './testing/dispatched.ts'
 export { fakeErrand } from './testing/fake-errand.ts'

@@ -8,6 +8,7 @@ const commands: Commands = {
   cancel: async () => (await import('./jobs/cancel.ts')).cancel,
   replay: async () => (await import('./jobs/replay.ts')).replay,
   skip: async () => (await import('./jobs/skip.ts')).skip,
+  send: async () => (await import('./jobs/send.ts')).send,
   change: async () => (await import('./jobs/change.ts')).change,
 }
 

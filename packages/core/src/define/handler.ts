@@ -3,12 +3,13 @@ import type { Failure } from '../failure/failure.ts'
 import { ErrandError } from '../errors.ts'
 import type { ChildFlowOptions, ChildOptions, Dispatch, Receipt } from '../dispatch/request.ts'
 import type { Logger } from '../logging.ts'
-import { checkFunction, checkOptions, describe } from '../options.ts'
+import { checkFunction, checkInteger, checkOptions, describe } from '../options.ts'
 import type { Transaction } from '../ports/transaction.ts'
 import { resolvedJob } from './job.ts'
 import type { AnyJob, JobDefinition, JobRequest } from './job.ts'
 import type { NeedReaders, NoNeeds } from './need.ts'
 import type { Tick } from './schedule.ts'
+import type { Call, Receive, RunStep, Sleep } from './step.ts'
 import type { JobView } from './view.ts'
 
 export type Maybe<T> = T | Promise<T>
@@ -75,6 +76,15 @@ export interface Context<Result = unknown, N = NoNeeds> {
       ? unknown
       : { readonly result: Result }),
   ): Promise<void>
+  readonly step: RunStep
+  readonly sleep: Sleep
+  readonly receive: Receive
+  readonly call: Call
+  /**
+   * For middleware: what `next()` resolves with when the handler waits, and the run ends as `suspended`. Its `finally` runs
+   * then as always; a later run calls it anew.
+   */
+  readonly suspended: Outcome
   /** Ends this attempt as an error: the job runs again after `after`, or after the policy's backoff. It counts as an attempt. */
   readonly retry: (options?: {
     readonly after?: Duration | undefined
@@ -134,6 +144,11 @@ export interface HandleOptions<Out> {
   readonly middleware?: readonly Middleware[] | undefined
   /** Called once when the job has failed for good, also if another process recorded it. */
   readonly failed?: ((payload: Out, error: Failure, job: JobView) => Maybe<void>) | undefined
+  /**
+   * A whole number. Raise it when the code can no longer go on from what older code has remembered. A worker whose number is
+   * lower leaves a job alone that a higher one has remembered something of. Default 0.
+   */
+  readonly memoryVersion?: number | undefined
 }
 
 /** A job with the function that does it. */
@@ -147,6 +162,7 @@ export interface ResolvedHandler {
   readonly handler: (payload: unknown, ctx: Context) => unknown
   readonly middleware: readonly Middleware[]
   readonly failed: ((payload: unknown, error: Failure, job: JobView) => Maybe<void>) | undefined
+  readonly memoryVersion: number | undefined
 }
 
 const resolvedKey: unique symbol = Symbol.for('@errand/core:handler') as never
@@ -163,13 +179,19 @@ export function handle<In, Out, Result, N>(
 ): JobHandler {
   const { name } = resolvedJob(job)
   checkFunction(`handle('${name}') handler`, handler)
-  if (options !== undefined) checkOptions(`handle('${name}')`, options, ['middleware', 'failed'])
+  if (options !== undefined)
+    checkOptions(`handle('${name}')`, options, ['middleware', 'failed', 'memoryVersion'])
   if (options?.failed !== undefined) checkFunction(`handle('${name}') failed`, options.failed)
+  const memoryVersion =
+    options?.memoryVersion === undefined
+      ? undefined
+      : checkInteger(`handle('${name}') memoryVersion`, options.memoryVersion, 0, 32_767)
   const resolved: ResolvedHandler = Object.freeze({
     job,
     handler: handler as ResolvedHandler['handler'],
     middleware: checkMiddleware(`handle('${name}')`, options?.middleware),
     failed: options?.failed as ResolvedHandler['failed'],
+    memoryVersion,
   })
   return Object.freeze(Object.defineProperty({ job }, resolvedKey, { value: resolved }))
 }

@@ -18,6 +18,8 @@ export type Ended = { readonly durationMs: number } & (
   | { readonly outcome: 'errored'; readonly error: Failure; readonly retryAt: Date }
   | { readonly outcome: 'failed'; readonly error: Failure }
   | { readonly outcome: 'snoozed'; readonly until: Date }
+  /** It waits for these steps or messages, and a later run goes on. */
+  | { readonly outcome: 'suspended'; readonly waits: readonly string[] }
   | { readonly outcome: 'released'; readonly why: ReleaseReason | undefined }
   | { readonly outcome: 'cancelled' | 'fenced' }
 )

@@ -75,6 +75,7 @@ export const noneEnded: WorkerHealth['ended'] = {
   errored: 0,
   failed: 0,
   snoozed: 0,
+  suspended: 0,
   released: 0,
   cancelled: 0,
   fenced: 0,

@@ -1,26 +1,32 @@
 import { durationMs } from '../duration.ts'
+import type { MessageDefinition } from '../define/message.ts'
 import type { Duration } from '../duration.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId } from '../ids.ts'
 import { finalStates } from '../job/state.ts'
 import type { JobState } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
-import { checkInteger, checkOptions } from '../options.ts'
+import { checkFlag, checkInteger, checkOptions } from '../options.ts'
 import type { JobLog } from '../ports/job-log.ts'
 import { removeForgotten } from '../schedule/forgotten.ts'
 import type { OperateDeps } from './connection.ts'
 import { filterNames, jobFilter, pages, readIds, toNote } from './filter.ts'
 import type { Filter } from './filter.ts'
 import { jobDetails } from './job-details.ts'
+import { readJobMemory } from './job-memory.ts'
+import type { JobMemory } from './job-memory.ts'
 import type { JobDetails } from './job-details.ts'
 import { toChange } from './job-edit.ts'
 import type { JobEdit } from './job-edit.ts'
+import { knownJob } from './known-job.ts'
 import { listing, mostListed } from './listing.ts'
 import type { Listing } from './listing.ts'
 import { needInfo } from './need-info.ts'
 import type { NeedInfo } from './need-info.ts'
 import { notifyWorkers } from './notify-workers.ts'
 import { publishTickets } from './publish-tickets.ts'
+import { sendMessage } from './send.ts'
+import type { SendOptions, SendReceipt } from './send.ts'
 
 /** Who does it, and why. The job's history records both. */
 export interface By {
@@ -51,6 +57,21 @@ export interface JobList extends Listing<JobDetails> {}
 export interface Jobs {
   /** The job, or undefined. @throws `E_ID` */
   get(id: string): Promise<JobDetails | undefined>
+  /** What the job remembers of its steps, what it waits for, and the messages that it has not received. @throws `E_ID`, `E_NOT_FOUND` */
+  memory(id: string): Promise<JobMemory>
+  /**
+   * Sends a message to a job, for its `ctx.receive`. If the job does not wait for it yet, it is kept until then.
+   * @throws `E_MESSAGE` if the job has ended, is not there, or has 1,000 messages that it has not read; `E_PAYLOAD_INVALID`,
+   * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_ID`, `E_OPTION`, `E_TRANSACTION`
+   * @example await errand.jobs.send(receipt.id, approved, { by: 'ada' }, { id: webhook.id, tx })
+   */
+  send<In>(
+    id: string,
+    message: MessageDefinition<In, unknown>,
+    ...args: [In] extends [void]
+      ? [payload?: undefined, options?: SendOptions]
+      : [payload: NoInfer<In>, options?: SendOptions]
+  ): Promise<SendReceipt>
   /**
    * Jobs, newest dispatch first. `after` is the id of the last one seen. Iterate over any number, or await an array.
    * Without a `limit` an array of more than 10,000 is refused.
@@ -71,13 +92,15 @@ export interface Jobs {
   cancel(which: string | Filter, options: By & Batched): Promise<number>
   /**
    * Runs ended jobs again: same id and history, attempts from the start. A filter without a `state` means
-   * failed jobs. Resolves with how many; `dryRun` only counts.
+   * failed jobs. Resolves with how many; `dryRun` only counts. A job that had failed or was cancelled goes on where it was: it
+   * keeps what its steps returned. With `forget` it begins anew, and has another idempotency key. One that had succeeded
+   * always does.
    * @throws `E_NOT_ALLOWED` if one job was named and cannot be replayed: another job holds its unique key, or one that it needs has not
    * succeeded.
    */
   replay(
     which: string | Filter,
-    options: By & Batched & { readonly dryRun?: boolean | undefined },
+    options: By & Batched & { readonly dryRun?: boolean | undefined; readonly forget?: boolean | undefined },
   ): Promise<number>
   /** Gives the ordering key of failed jobs to the next one in line. Resolves with how many were skipped. */
   skip(which: string | Filter, options: By & Batched): Promise<number>
@@ -98,7 +121,7 @@ export interface Jobs {
 }
 
 const waiting = ['blocked', 'scheduled', 'ready'] as const satisfies readonly JobState[]
-const live: readonly JobState[] = [...waiting, 'running']
+const live: readonly JobState[] = [...waiting, 'running', 'suspended']
 /** Jobs in one call to the log. */
 const chunk = 200
 
@@ -113,6 +136,19 @@ export function createJobs(deps: OperateDeps): Jobs {
       const record = await log.get(checkId(id))
       return record && jobDetails(record, codec)
     },
+
+    async memory(id) {
+      const log = await deps.connectedLog()
+      await knownJob(log, checkId(id))
+      return readJobMemory(log, checkId(id), codec)
+    },
+
+    send: async (
+      id: string,
+      message: MessageDefinition<never, unknown>,
+      payload?: unknown,
+      options?: SendOptions,
+    ) => sendMessage(deps, id, message, payload, options),
 
     list(filter = {}) {
       const { limit = mostListed, after, ...which } = filter
@@ -148,7 +184,9 @@ export function createJobs(deps: OperateDeps): Jobs {
     },
 
     async replay(which, options) {
-      const note = toNote('replay()', options, ['dryRun', 'onProgress'])
+      const note = toNote('replay()', options, ['dryRun', 'onProgress', 'forget'])
+      checkFlag('forget of replay()', options.forget)
+      const forget = options.forget === true
       const { log } = await deps.connected()
       let count = 0
       for await (const ids of readIds(log, which, ['failed'])) {
@@ -156,7 +194,7 @@ export function createJobs(deps: OperateDeps): Jobs {
           count += typeof which === 'string' ? await replayable(log, ids) : ids.length
           continue
         }
-        const report = await log.replay(ids, note)
+        const report = await log.replay(ids, note, { forget })
         if (typeof which === 'string' && report.duplicates.length > 0) {
           throw new ErrandError(
             'E_NOT_ALLOWED',

@@ -6,9 +6,9 @@ export interface Encoded {
 
 /** What a text belongs to. A codec may bind the text to it, so that nobody can move the text to another place. */
 export interface Belongs {
-  /** The job's id. */
+  /** The job's id; of a message, its own. */
   readonly job: string
-  /** `payload of NAME`, `result` or `error`. */
+  /** `payload of NAME`, `result`, `error`, `step NAME` or `message NAME`. */
   readonly as: string
 }
 
@@ -40,4 +40,14 @@ export function asResult(job: string): Belongs {
 
 export function asError(job: string): Belongs {
   return { job, as: 'error' }
+}
+
+/** What a step returned belongs to its job and to the name of the step. */
+export function asStep(job: string, name: string): Belongs {
+  return { job, as: `step ${name}` }
+}
+
+/** The payload of a message belongs to the message: it is encoded before the job is looked at. */
+export function asMessage(id: string, name: string): Belongs {
+  return { job: id, as: `message ${name}` }
 }

@@ -9,8 +9,15 @@ import type { NewTransfer, Transfer } from './transfer.ts'
 export interface Operations {
   /** Cancels waiting jobs at once, and asks running ones to end. Ignores ids that are unknown or final. */
   cancel(ids: readonly string[], note: Note): Promise<CancelReport>
-  /** Starts final jobs again: same id, sequence and run counter, attempt 0. */
-  replay(ids: readonly string[], note: Note): Promise<ReplayReport>
+  /**
+   * Starts final jobs again: same id, sequence and run counter, attempt 0. What a job remembers stays if it has not succeeded. With
+   * `forget` it goes too, and counts as a replay for the idempotency key.
+   */
+  replay(
+    ids: readonly string[],
+    note: Note,
+    options?: { readonly forget?: boolean | undefined },
+  ): Promise<ReplayReport>
   /** Gives the ordering key of failed holders to the next job. */
   skip(
     ids: readonly string[],

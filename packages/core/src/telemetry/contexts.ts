@@ -39,7 +39,14 @@ export interface ClaimContext {
 }
 
 /** How a run ended, as far as the worker decides it. */
-export type RunOutcome = 'succeeded' | 'errored' | 'failed' | 'snoozed' | 'cancelled' | 'released'
+export type RunOutcome =
+  | 'succeeded'
+  | 'errored'
+  | 'failed'
+  | 'snoozed'
+  | 'suspended'
+  | 'cancelled'
+  | 'released'
 
 /** `errand:run`: one run of a handler with its `before` hooks and middleware. The handler runs inside what is bound to `start`. */
 export interface RunContext {

@@ -25,6 +25,9 @@ import { makeContext } from '../worker/run/context.ts'
 import type { ContextRun } from '../worker/run/context.ts'
 import { Outcomes } from '../worker/run/outcome.ts'
 import type { Wish } from '../worker/run/outcome.ts'
+import { toIdempotencyKey } from '../worker/steps/steps.ts'
+import { FakeSteps } from './fake-steps.ts'
+import type { FakeStep } from './fake-steps.ts'
 import { memoryLog } from './memory-log.ts'
 
 /** What `ctx.needs` gives: a result, a list of results for `many`, or how it ended for `ended`. */
@@ -50,6 +53,11 @@ export interface FakeContextOptions<In, N = NoNeeds> {
   readonly flow?: string | undefined
   /** The tick of a schedule. Default: it was dispatched by hand. */
   readonly tick?: Tick | undefined
+  /**
+   * What steps, sleeps, messages and calls give, by name; an error is thrown. Steps that are not named run, and sleeps are over
+   * at once.
+   */
+  readonly memory?: Readonly<Record<string, unknown>> | undefined
   /** Where `ctx.log` writes. Default: nowhere. */
   readonly logger?: Logger | undefined
 }
@@ -68,6 +76,8 @@ export interface FakeContext<Result, N = NoNeeds> extends Context<Result, N> {
   readonly completed: { readonly tx: Transaction; readonly result: unknown } | undefined
   /** How often it closed its limit with `ctx.limit.close`, and for how long, in milliseconds. */
   readonly limitClosed: readonly { readonly forMs: number; readonly reason: string | undefined }[]
+  /** The steps and waits that it came to, in order, and what it got. */
+  readonly steps: readonly FakeStep[]
   /** What an outcome that the handler returned asks for; undefined for any other value. */
   readOutcome(returned: unknown): Wish | undefined
   /** Aborts `ctx.signal`, as a cancellation would unless another reason is given. */
@@ -76,7 +86,7 @@ export interface FakeContext<Result, N = NoNeeds> extends Context<Result, N> {
   stop(): void
 }
 
-const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'needs', 'flow', 'tick', 'logger']
+const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'needs', 'flow', 'tick', 'memory', 'logger']
 
 /** A logger that says nothing. */
 export const silentLogger: Logger = {
@@ -122,11 +132,15 @@ export function fakeContext<In, Out, Result, N>(
       return { found: true, tickets: [] }
     },
   }
+  const claim: Claim = {
+    ...makeClaim(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
+    flow: options.flow,
+  }
+  const steps = new FakeSteps(options.memory ?? {}, toIdempotencyKey(claim))
   const run: ContextRun = {
-    claim: {
-      ...makeClaim(view, options.attempt ?? 1, resolved.retry.attempts, resolved),
-      flow: options.flow,
-    },
+    claim,
+    steps,
+    isAbandoned: false,
     view,
     outcomes,
     signal: signal.signal,
@@ -165,9 +179,15 @@ export function fakeContext<In, Out, Result, N>(
   })
   return {
     ...(context as unknown as Context<Result, N>),
+    step: steps.step,
+    sleep: steps.sleep,
+    receive: steps.receive,
+    call: steps.call,
+    suspended: outcomes.suspended,
     progressed,
     dispatched,
     limitClosed,
+    steps: steps.done,
     get completed() {
       return completed
     },

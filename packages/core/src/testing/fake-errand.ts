@@ -13,6 +13,7 @@ import { jobEvent } from '../operate/job-event.ts'
 import type { Logger } from '../logging.ts'
 import { checkOptions } from '../options.ts'
 import type { JobLog, LogFactory } from '../ports/job-log.ts'
+import type { Waiting } from '../worker/steps/waiting.ts'
 import { Recorded } from './dispatched.ts'
 import type { Dispatched, DispatchedFlow, DispatchedWhere } from './dispatched.ts'
 import { silentLogger } from './fake-context.ts'
@@ -50,7 +51,7 @@ export interface FakeErrand extends Disposable {
   flows(name?: string): readonly DispatchedFlow[]
   /** Runs all that is due, with the worker's real code, until nothing is left. What waits for its time is left for `advance`. */
   run(worker: WorkerSource): Promise<FakeRun>
-  /** Moves the clock: delays and retries become due, and the next `run` finds them. */
+  /** Moves the clock: delays, retries and sleeps are over, and the next `run` goes on with them. */
   advance(by: Duration): Promise<void>
 }
 
@@ -62,6 +63,17 @@ export interface FakeErrandOptions {
 /** So long the clock stands still while jobs run; then they wait for something real, and time goes on as it does. */
 const stillMs = 50
 const lookEveryMs = 2
+/**
+ * A run that only waits suspends soon, in real time: nothing else moves the clock, and a test is not to wait a quarter of a
+ * second. Every sleep suspends, as every delay waits: `advance` ends it.
+ */
+const fakeWaiting: Waiting = {
+  quiet: (callback) => {
+    const timer = setTimeout(callback, 5)
+    return () => clearTimeout(timer)
+  },
+  longestInSlotMs: 0,
+}
 const pageSize = 500
 
 /**
@@ -84,7 +96,7 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
   const log: LogFactory = { ...factory, open: (context) => recorded.keepFrom(factory.open(context)) }
   const driver = memoryDriver()
   const config = resolveConfig({ log, driver, logger: options.logger ?? silentLogger })
-  const instance = createInstance(config, clock)
+  const instance = createInstance(config, clock, fakeWaiting)
   const restore = errand && swappable(errand).swap(instance)
   const faked = errand ?? errandOver(instance)
   let ended = false

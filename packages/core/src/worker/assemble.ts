@@ -28,6 +28,7 @@ import { Service } from './intake/service.ts'
 import { Settler } from './run/settler.ts'
 import { ExclusiveRun } from './run/exclusive-run.ts'
 import { OutcomeCounts } from './run/outcome-counts.ts'
+import { Remembering } from './steps/remembering.ts'
 
 /** A worker's parts, which exist once its definition is known. */
 export interface Parts {
@@ -140,6 +141,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
   })
   const outcomeCounts = new OutcomeCounts()
   const progress = new ProgressReports(beats, clock)
+  const remembering = new Remembering({ log, ref, clock, logger, settings })
   const runner = new Runner({
     outcomeCounts,
     worker,
@@ -151,6 +153,7 @@ export function assemble(worker: ResolvedWorker, surroundings: Surroundings): Pa
     exclusive: new ExclusiveRun(gate, runs, clock),
     beats,
     progress,
+    remembering,
     stopping,
     dueIn: (ms) => relay.dueIn(ms),
     placeFree: (queue) => {

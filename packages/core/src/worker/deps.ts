@@ -9,6 +9,7 @@ import type { Driver } from '../ports/driver.ts'
 import type { JobLog, LogFactory, LogInfo } from '../ports/job-log.ts'
 import type { JobWatch } from '../operate/job-watch.ts'
 import type { Route } from '../transfer/route.ts'
+import type { Waiting } from './steps/waiting.ts'
 
 /** What a worker needs of its instance. */
 export interface WorkerDeps {
@@ -28,6 +29,7 @@ export interface WorkerDeps {
   readonly dispatchFlow: Dispatcher['dispatchFlow']
   readonly addToFlow: Dispatcher['addToFlow']
   readonly publisher: Publisher
+  readonly waiting: Waiting
   /** Tells waiters in this process how a run ended. */
   readonly recorded: JobWatch['recorded']
   /** Connects the log, once for the whole instance. */

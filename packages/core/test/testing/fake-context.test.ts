@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineJob } from '../../src/index.ts'
+import { defineJob, defineMessage } from '../../src/index.ts'
 import type { Context } from '../../src/index.ts'
 import { fakeContext } from '../../src/testing.ts'
 import { catchRefusal } from '../catch-refusal.ts'
@@ -73,4 +73,38 @@ test('a handler of a schedule is told its tick', () => {
   const ctx = fakeContext(resize, { tick, payload: { file: 'a' } })
   expect(ctx.tick).toEqual(tick)
   expect(fakeContext(resize).tick).toBeUndefined()
+})
+
+test('steps run, sleeps are over at once, and what else a handler waits for is given', async () => {
+  const approved = defineMessage({ name: 'approved', payload: z.object({ by: z.string() }) })
+  const handler = async (ctx: Context): Promise<unknown> => {
+    const paid = await ctx.step('pay', ({ idempotencyKey }) => ({ key: idempotencyKey }))
+    await ctx.sleep('nap', '14d')
+    const late = await ctx.receive('late', approved, { timeout: '1d' })
+    const { by } = await ctx.receive('approval', approved)
+    const { path } = await ctx.call('small', resize, { file: 'a' })
+    const book = await ctx.step('book', () => Promise.reject<string>(new Error('no'))).catch(String)
+    return [paid, late, by, path, book]
+  }
+  const memory = { approval: { by: 'ada' }, small: { path: 'a.png' }, book: new Error('full') }
+  const ctx = fakeContext(resize, { memory })
+  const key = `${ctx.idempotencyKey}/pay`
+  expect(await handler(ctx)).toEqual([{ key }, undefined, 'ada', 'a.png', 'Error: full'])
+  expect(ctx.steps).toEqual([
+    { name: 'pay', kind: 'step', result: { key } },
+    { name: 'nap', kind: 'sleep', result: undefined },
+    { name: 'late', kind: 'receive', result: undefined },
+    { name: 'approval', kind: 'receive', result: { by: 'ada' } },
+    { name: 'small', kind: 'call', result: { path: 'a.png' } },
+  ])
+})
+
+test('a step by hand is checked as a real one, and what is not given is asked for', async () => {
+  const ctx = fakeContext(resize)
+  await ctx.step('a', () => 1)
+  expect((await catchRefusal(() => ctx.step('a', () => 1))).code).toBe('E_STEP_NAME')
+  expect((await catchRefusal(() => ctx.step('b', () => new Date()))).code).toBe('E_STEP_RESULT')
+  expect((await catchRefusal(() => ctx.step('c', () => ctx.sleep('d', '1s')))).code).toBe('E_STEP_NESTED')
+  expect((await catchRefusal(() => ctx.sleep('e', 'x' as '1s'))).code).toBe('E_DURATION')
+  expect((await catchRefusal(() => ctx.call('f', resize, { file: 'a' }))).code).toBe('E_FAKE')
 })

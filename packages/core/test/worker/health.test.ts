@@ -29,7 +29,16 @@ test('a worker tells how many of its runs have ended, by what was recorded', asy
       taking: true,
       running: 0,
       prefetched: 0,
-      ended: { succeeded: 2, failed: 1, cancelled: 1, errored: 0, snoozed: 0, released: 0, fenced: 0 },
+      ended: {
+        succeeded: 2,
+        failed: 1,
+        cancelled: 1,
+        errored: 0,
+        snoozed: 0,
+        suspended: 0,
+        released: 0,
+        fenced: 0,
+      },
     })
   })
 })

@@ -11,6 +11,7 @@ const marks: Readonly<Record<Ended['outcome'], readonly [mark: string, style: St
   errored: ['↻', 'warn'],
   failed: ['✗', 'bad'],
   snoozed: ['z', 'faint'],
+  suspended: ['…', 'faint'],
   released: ['<', 'faint'],
   cancelled: ['-', 'faint'],
   fenced: ['!', 'bad'],
@@ -88,6 +89,8 @@ function whatNext(attempt: Ended): string {
       return `  ${describeFailure(attempt.error)}`
     case 'snoozed':
       return `  again ${relative(attempt.until.getTime(), Date.now())}`
+    case 'suspended':
+      return `  waits for ${attempt.waits.join(', ')}`
     case 'fenced':
       return '  its claim was lost: this result does not count'
     case 'released':

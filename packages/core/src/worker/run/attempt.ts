@@ -6,6 +6,7 @@ import { jobView } from '../../define/view.ts'
 import type { JobView } from '../../define/view.ts'
 import { ErrandError, isErrandError, timeoutError } from '../../errors.ts'
 import type { Claim, WorkerRef } from '../../job/claim.ts'
+import type { NewWait } from '../../job/memory.ts'
 import { childLogger } from '../../logging.ts'
 import type { Logger } from '../../logging.ts'
 import { asPayload } from '../../ports/codec.ts'
@@ -24,6 +25,9 @@ import { checkResult } from './result.ts'
 import type { ProgressReports } from './progress.ts'
 import { toKey } from './runs.ts'
 import type { Run } from './runs.ts'
+import type { Remembering } from '../steps/remembering.ts'
+import { Steps } from '../steps/steps.ts'
+import type { StepsRun } from '../steps/steps.ts'
 
 /** What all runs of a worker have in common. */
 export interface AttemptParts {
@@ -33,8 +37,9 @@ export interface AttemptParts {
   readonly stopping: AbortSignal
   readonly deps: Pick<
     WorkerDeps,
-    'log' | 'codec' | 'clock' | 'logger' | 'settings' | 'dispatch' | 'dispatchFlow' | 'addToFlow'
+    'log' | 'codec' | 'clock' | 'logger' | 'settings' | 'dispatch' | 'dispatchFlow' | 'addToFlow' | 'waiting'
   >
+  readonly remembering: Remembering
   readonly progress: Pick<ProgressReports, 'add' | 'tell'>
 }
 
@@ -56,7 +61,7 @@ export interface Attempted {
 const graceShare = 0.8
 
 /** One run of a job: payload, hooks, middleware and handler, under a deadline and a signal. It ends in a decision. */
-export class Attempt implements Run, ContextRun {
+export class Attempt implements Run, ContextRun, StepsRun {
   readonly claim: Claim
   readonly key: string
   readonly grantedMs: number
@@ -84,6 +89,11 @@ export class Attempt implements Run, ContextRun {
   #begun = false
   #completed = false
   #over = false
+  #steps: Steps | undefined
+  /** How the run ends, once its handler has been left behind. */
+  #dropped: End | undefined
+  /** Ends the innermost `next()` of the middleware, if there is any. */
+  #frame: PromiseWithResolvers<unknown> | undefined
 
   constructor(claim: Claim, handler: ResolvedHandler | undefined, parts: AttemptParts) {
     this.claim = claim
@@ -113,9 +123,44 @@ export class Attempt implements Run, ContextRun {
     return (this.#log ??= childLogger(this.#parts.deps.logger, { job: id, jobName: job.name, attempt }))
   }
 
+  /** The handler's steps and waits. Made when they are asked for. */
+  get steps(): Steps {
+    return (this.#steps ??= new Steps(this, this.#parts))
+  }
+
+  get memoryVersion(): number {
+    return this.#handler?.memoryVersion ?? 0
+  }
+
+  get isAbandoned(): boolean {
+    return this.#over && this.#dropped !== undefined
+  }
+
   /** Aborts the handler's signal; the first reason stays. */
   abort(reason: Error): void {
     this.#late.abort(reason)
+    if (isErrandError(reason, 'E_CLAIM_LOST')) this.#steps?.frame.lost(reason)
+  }
+
+  suspend(waits: readonly NewWait[]): void {
+    this.#drop({ kind: 'suspended', waits, memoryVersion: this.memoryVersion })
+  }
+
+  park(error: ErrandError): void {
+    this.#drop({ kind: 'parked', cause: 'payload', error })
+  }
+
+  drop(error: Error): void {
+    this.#drop({ kind: 'threw', error })
+  }
+
+  /** The handler goes no further. Its middleware ends as always: what it has opened is closed. */
+  #drop(end: End): void {
+    if (this.#over || this.#dropped) return
+    this.#dropped = end
+    if (!this.#frame) this.#leave?.(end)
+    else if (end.kind === 'threw') this.#frame.reject(end.error)
+    else this.#frame.resolve(this.outcomes.suspended)
   }
 
   /** Stops waiting for the handler. What it does from now on does not count. */
@@ -180,6 +225,7 @@ export class Attempt implements Run, ContextRun {
 
   #attempted(end: End, body: Maybe<End>): Attempted {
     this.#over = true
+    this.#steps?.frame.end(end.kind === 'returned')
     this.#cancelTimer?.()
     const endedMs = this.#parts.deps.clock.monotonicMs()
     return {
@@ -232,7 +278,9 @@ export class Attempt implements Run, ContextRun {
     try {
       const reading = this.#readPayload()
       const { precedesRuns } = this.#parts.hooks
-      return reading instanceof Promise || precedesRuns ? this.#bodyLater(reading) : this.#handle(reading)
+      return reading instanceof Promise || precedesRuns || this.#needsVersion
+        ? this.#bodyLater(reading)
+        : this.#handle(reading)
     } catch (error) {
       return threw(error)
     }
@@ -240,10 +288,18 @@ export class Attempt implements Run, ContextRun {
 
   async #bodyLater(reading: Maybe<ErrandError | undefined>): Promise<End> {
     try {
-      return await this.#handle(await reading)
+      const unreadable = await reading
+      const newer = this.#needsVersion && !unreadable ? await this.steps.findNewer() : undefined
+      if (newer) return { kind: 'parked', cause: 'payload', error: newer }
+      return await this.#handle(unreadable)
     } catch (error) {
       return threw(error)
     }
+  }
+
+  /** Whether the version of what the job remembers is to be looked at before anything runs. */
+  get #needsVersion(): boolean {
+    return this.claim.run > 1 && this.#handler?.memoryVersion !== undefined
   }
 
   #handle(unreadable: ErrandError | undefined): Maybe<End> {
@@ -275,8 +331,27 @@ export class Attempt implements Run, ContextRun {
     const { middleware } = this.#parts
     if (middleware.length + handler.middleware.length === 0) return handler.handler(payload, ctx)
     const layers = [...middleware, ...handler.middleware]
-    const innermost = (given: Context): unknown => handler.handler(payload, given)
+    const innermost = (given: Context): unknown => this.#framed(handler.handler(payload, given))
     return onion(layers, innermost, (value) => this.outcomes.returned(value), ctx)
+  }
+
+  /** The handler's end, or that it was left behind. */
+  #framed(running: unknown): unknown {
+    if (!isThenable(running)) return running
+    const frame = (this.#frame = Promise.withResolvers())
+    void this.#follow(running, frame)
+    return frame.promise
+  }
+
+  async #follow(running: PromiseLike<unknown>, frame: PromiseWithResolvers<unknown>): Promise<void> {
+    try {
+      const value = await running
+      this.#frame = undefined
+      frame.resolve(value)
+    } catch (error) {
+      this.#frame = undefined
+      frame.reject(error)
+    }
   }
 
   async #returnedLater(job: ResolvedJob, running: PromiseLike<unknown>): Promise<End> {
@@ -300,7 +375,15 @@ export class Attempt implements Run, ContextRun {
         `the handler of '${job.name}' made ctx.${forgotten.kind}(…) and did not return it; write: return ctx.${forgotten.kind}(…)`,
       )
     }
-    if (wish) return { kind: 'returned', wish }
+    if (wish?.kind === 'suspend' && !this.#dropped) {
+      throw new ErrandError(
+        'E_OUTCOME',
+        `the handler of '${job.name}' returned ctx.suspended and waits for nothing; await ctx.sleep, ctx.receive or ctx.call instead`,
+      )
+    }
+    // Whatever a middleware made of it: the handler has not ended.
+    if (this.#dropped && (!wish || wish.kind === 'suspend')) return this.#dropped
+    if (wish && wish.kind !== 'suspend') return { kind: 'returned', wish }
     // If it was completed in the handler's own transaction, the result was given there.
     const keeps = job.returns && !this.#completed
     return keeps ? this.#keepResult(job, job.returns, value) : returnedPlain

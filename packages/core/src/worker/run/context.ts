@@ -17,6 +17,9 @@ import { asResult } from '../../ports/codec.ts'
 import type { Progress } from '../../ports/job-log.ts'
 import { freeText } from '../../text.ts'
 import type { WorkerDeps } from '../deps.ts'
+import { never } from '../steps/awaitable.ts'
+import { toIdempotencyKey } from '../steps/steps.ts'
+import type { Steps } from '../steps/steps.ts'
 import { makeNeeds, noNeeds } from './needs.ts'
 import type { Outcomes } from './outcome.ts'
 import { checkResult } from './result.ts'
@@ -33,6 +36,10 @@ export interface ContextRun {
   progress(progress: Maybe<Progress>): void
   /** Resolves when the log knows the newest progress, or does not answer. */
   tellProgress(): Promise<void>
+  /** The handler's steps and waits. */
+  readonly steps: Pick<Steps, 'step' | 'sleep' | 'receive' | 'call'>
+  /** It was left behind, and has ended: what its code does now is not to settle. */
+  readonly isAbandoned: boolean
   /** `ctx.complete` is about to write: from now on only the log knows whether the run has succeeded. */
   completing(result: unknown): void
 }
@@ -45,7 +52,8 @@ export interface ContextParts {
 
 const runKey = Symbol('errand.run')
 
-type Made = Omit<Context, 'job' | 'tick' | 'signal' | 'log'> & { readonly [runKey]: ContextRun }
+type Inherited = 'step' | 'sleep' | 'receive' | 'call' | 'suspended'
+type Made = Omit<Context, 'job' | 'tick' | 'signal' | 'log' | Inherited> & { readonly [runKey]: ContextRun }
 
 /**
  * These members are made when they are asked for: most handlers never ask, and making them costs more than the
@@ -79,14 +87,34 @@ const lateMembers = {
   },
 } as const
 
+/** The same for what few handlers use. They inherit it, because each member of an object of its own costs every job 150 ns. */
+const inherited: Pick<Context, Inherited> & ThisType<Made> = {
+  get step() {
+    return this[runKey].steps.step
+  },
+  get sleep() {
+    return this[runKey].steps.sleep
+  },
+  get receive() {
+    return this[runKey].steps.receive
+  },
+  get call() {
+    return this[runKey].steps.call
+  },
+  get suspended() {
+    return this[runKey].outcomes.suspended
+  },
+}
+
 /** What a handler gets. Its functions need no `this`, so they may be destructured. */
 export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextParts): Context {
   const { claim, outcomes } = run
   const { ref, stopping, deps } = parts
-  const idempotencyKey = claim.replays === 0 ? claim.id : `${claim.id}#${claim.replays}`
+  const idempotencyKey = toIdempotencyKey(claim)
   // Made with the first child: most runs dispatch none.
   let children: Children | undefined
-  const made: Made = {
+  const made: Made & { readonly __proto__: unknown } = {
+    __proto__: inherited,
     [runKey]: run,
     needs: job.needs ? makeNeeds(claim.job, job.needs, deps) : noNeeds,
     flow:
@@ -112,6 +140,7 @@ export function makeContext(job: ResolvedJob, run: ContextRun, parts: ContextPar
       } else run.log.warn({ value: String(value) }, 'ctx.progress was called with a value that is no number')
     },
     dispatch: (async (what: AnyJob, payload?: unknown, options?: DispatchRequest['options']) => {
+      if (run.isAbandoned) return never
       children ??= makeChildren(claim, idempotencyKey, deps)
       const body = findBody(what)
       return body

@@ -6,6 +6,7 @@ import { shutdownError } from '../../errors.ts'
 import { toFailure } from '../../failure/to-failure.ts'
 import type { Failure } from '../../failure/failure.ts'
 import type { Claim } from '../../job/claim.ts'
+import type { NewWait } from '../../job/memory.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../../job/outcome.ts'
 import { releaseReasons } from '../../job/release.ts'
 import type { ReleaseReason } from '../../job/release.ts'
@@ -25,6 +26,9 @@ export function toEnded(decision: Decision, result: unknown, settled: Settled): 
   if (outcome === 'errored') return { outcome, error: pickFailure(decision), retryAt: again }
   if (outcome === 'failed') return { outcome, error: pickFailure(decision) }
   if (outcome === 'snoozed') return { outcome, until: again }
+  if (outcome === 'suspended') {
+    return { outcome, waits: decision.kind === 'suspend' ? decision.waits.map(({ name }) => name) : [] }
+  }
   if (outcome === 'released') return { outcome, why: decision.kind === 'release' ? decision.why : undefined }
   return { outcome }
 }
@@ -32,6 +36,8 @@ export function toEnded(decision: Decision, result: unknown, settled: Settled): 
 /** How the run ended. */
 export function toOutcome({ result, event }: Settled): Ended['outcome'] {
   if (result === 'claim-lost') return 'fenced'
+  // It waited for something that was over already.
+  if (event === 'resumed') return 'suspended'
   return isOutcome(event) ? event : 'fenced'
 }
 
@@ -55,19 +61,27 @@ export function pickCause(decision: Decision): FailureCause {
 
 /** Whether the job may fail finally by this, so that hooks follow. */
 export function mayFail(decision: Decision): boolean {
-  return decision.kind !== 'succeed' && decision.kind !== 'snooze' && decision.kind !== 'cancel'
+  return 'failure' in decision
 }
 
 /** Whether the job may end by this, and pass its ordering key on. */
 export function mayEnd(outcome: SettledOutcome): boolean {
-  const goesOn = outcome.kind === 'snooze' || outcome.kind === 'release'
+  const goesOn = outcome.kind === 'snooze' || outcome.kind === 'release' || outcome.kind === 'suspend'
   return !goesOn && !('retryInMs' in outcome && outcome.retryInMs !== undefined)
 }
 
-/** How long the job waits for its next run. */
-export function pickDelay(decision: Decision): number {
+/** How long the job waits for its next run, at the longest. */
+export function pickDelay(decision: Decision, nowMs: number): number {
   if (decision.kind === 'snooze') return decision.delayMs
+  if (decision.kind === 'suspend')
+    return Math.min(...decision.waits.map((wait) => longestWaitMs(wait, nowMs)))
   return 'retryInMs' in decision ? (decision.retryInMs ?? 0) : 0
+}
+
+function longestWaitMs(wait: NewWait, nowMs: number): number {
+  if (wait.kind === 'message') return wait.timeoutMs ?? Number.POSITIVE_INFINITY
+  if (wait.kind === 'call') return Number.POSITIVE_INFINITY
+  return 'at' in wait.until ? Math.max(0, wait.until.at - nowMs) : wait.until.delayMs
 }
 
 /** A run whose handler was never called: it goes back as if it had not been granted. */
@@ -85,13 +99,14 @@ export function encode(
   json: string | undefined,
 ): SettledOutcome | Promise<SettledOutcome> {
   if (decision.kind === 'succeed' && json === undefined) return plainSuccess
+  if (decision.kind === 'suspend') return decision
   return encodeTexts(codec, claim, decision, json)
 }
 
 async function encodeTexts(
   codec: Codec,
   claim: Pick<Claim, 'id' | 'attempt' | 'maxAttempts'>,
-  decision: Decision,
+  decision: Exclude<Decision, { kind: 'suspend' }>,
   json: string | undefined,
 ): Promise<SettledOutcome> {
   try {
@@ -113,7 +128,7 @@ async function encodeTexts(
 async function encoded(
   codec: Codec,
   job: string,
-  decision: Decision,
+  decision: Exclude<Decision, { kind: 'suspend' }>,
   json: string | undefined,
 ): Promise<SettledOutcome> {
   if (decision.kind === 'succeed') {

@@ -12,13 +12,18 @@ export async function onion(
   ctx: Context,
 ): Promise<unknown> {
   const [layer, ...inner] = layers
+  if (!layer) {
+    const value = await handler(ctx)
+    returned(value)
+    return value
+  }
   let called = false
   const next = async (): Promise<unknown> => {
     if (called) throw new ErrandError('E_OPTION', 'a middleware called next() twice')
     called = true
     return onion(inner, handler, returned, ctx)
   }
-  const value = await (layer ? layer(ctx, next) : handler(ctx))
+  const value = await layer(ctx, next)
   returned(value)
   return value
 }

@@ -20,6 +20,7 @@ const outcomes: Readonly<Record<Exclude<Decision['kind'], 'error'>, RunOutcome>>
   completed: 'succeeded',
   fail: 'failed',
   snooze: 'snoozed',
+  suspend: 'suspended',
   cancel: 'cancelled',
   release: 'released',
 }

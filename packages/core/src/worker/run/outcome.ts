@@ -5,6 +5,7 @@ import { toFailure } from '../../failure/to-failure.ts'
 import type { ErrandError } from '../../errors.ts'
 import type { Failure } from '../../failure/failure.ts'
 import type { Claim } from '../../job/claim.ts'
+import type { NewWait } from '../../job/memory.ts'
 import type { FailureCause } from '../../job/outcome.ts'
 import type { ReleaseReason } from '../../job/release.ts'
 import type { ResolvedJob } from '../../define/policy.ts'
@@ -18,6 +19,8 @@ export type Wish =
   | { readonly kind: 'fail'; readonly failure: Failure }
   | { readonly kind: 'cancel'; readonly reason: string | undefined }
   | { readonly kind: 'release' }
+  /** The handler waits. Only middleware sees it. */
+  | { readonly kind: 'suspend' }
 
 class Made {
   readonly wish: Wish
@@ -36,6 +39,12 @@ const none: readonly Made[] = []
  */
 export class Outcomes {
   #open: readonly Made[] = none
+  #suspended: Outcome | undefined
+
+  /** What `next()` resolves with when the handler waits. It need not be returned. */
+  get suspended(): Outcome {
+    return (this.#suspended ??= new Made({ kind: 'suspend' }, this) as unknown as Outcome)
+  }
 
   make(wish: Wish): Outcome {
     const made = new Made(wish, this)
@@ -62,10 +71,12 @@ export class Outcomes {
 
 /** How the handler ended. */
 export type End =
-  | { readonly kind: 'returned'; readonly wish: Wish | undefined }
+  | { readonly kind: 'returned'; readonly wish: Exclude<Wish, { kind: 'suspend' }> | undefined }
   | { readonly kind: 'threw'; readonly error: unknown }
   /** No handler ran: this worker does not know the name, or the payload does not fit. */
   | { readonly kind: 'parked'; readonly cause: 'unknown-job' | 'payload'; readonly error: ErrandError }
+  /** The handler waits, and was left behind. */
+  | { readonly kind: 'suspended'; readonly waits: readonly NewWait[]; readonly memoryVersion: number }
 
 /** The end of nearly every run. */
 export const returnedPlain: End = { kind: 'returned', wish: undefined }
@@ -93,6 +104,7 @@ export type Decision =
       readonly why: ReleaseReason
       readonly failure: Failure
     }
+  | { readonly kind: 'suspend'; readonly waits: readonly NewWait[]; readonly memoryVersion: number }
   | { readonly kind: 'completed'; readonly failure: Failure; readonly retryInMs: number | undefined }
 
 export interface Facts {
@@ -129,10 +141,11 @@ export function decide(end: End, facts: Facts): Decision {
     }
     return errored(end.error, 'error', facts)
   }
+  if (end.kind === 'suspended') return { ...end, kind: 'suspend' }
   return end.wish ? granted(end.wish, facts) : succeeded
 }
 
-function granted(wish: Wish, facts: Facts): Decision {
+function granted(wish: Exclude<Wish, { kind: 'suspend' }>, facts: Facts): Decision {
   switch (wish.kind) {
     case 'retry': {
       const failure = { name: 'Retry', message: wish.reason ?? 'the handler asked to be run again' }
@@ -191,9 +204,23 @@ function park(end: Extract<End, { kind: 'parked' }>, { claim }: Facts): Decision
   }
 }
 
+/** Faults of steps and calls that another run would only meet again. After the mend, a replay goes on where the job was. */
+const futile = [
+  'E_CALL_DEADLOCK',
+  'E_CALL_FAILED',
+  'E_STEP_LIMIT',
+  'E_STEP_NAME',
+  'E_STEP_NESTED',
+  'E_STEP_RESULT',
+  'E_STEP_TOO_LARGE',
+] as const
+
 function retryAfter(error: unknown, facts: Facts): number | undefined {
   // If the result cannot be stored, another run would only do the same work again.
-  const isFutile = isPermanent(error) || isErrandError(error, 'E_RESULT_INVALID')
+  const isFutile =
+    isPermanent(error) ||
+    isErrandError(error, 'E_RESULT_INVALID') ||
+    listCauses(error).some((each) => futile.some((code) => isErrandError(each, code)))
   if (isFutile || facts.retry === undefined) return undefined
   const { when } = facts.retry
   try {

@@ -49,6 +49,9 @@ export function reportEnd(
       if (decision.kind === 'snooze' && decision.parked) reportParked(logger, claim, facts, decision.reason)
       else logger.debug({ ...facts, again: again(settled) }, 'a job was snoozed')
       return
+    case 'suspended':
+      logger.debug({ ...facts, until: again(settled) }, 'a job waits, and goes on later')
+      return
     case 'cancelled':
       // An operator's request ended the job with this run.
       if (decision.kind === 'error')

@@ -20,6 +20,7 @@ import { isObserved } from '../../telemetry/channels.ts'
 import { aloneFromCrashes } from './exclusive-run.ts'
 import type { ExclusiveRun } from './exclusive-run.ts'
 import type { OutcomeCounts } from './outcome-counts.ts'
+import type { Remembering } from '../steps/remembering.ts'
 
 export interface RunnerParts {
   readonly worker: ResolvedWorker
@@ -32,6 +33,7 @@ export interface RunnerParts {
   readonly outcomeCounts: OutcomeCounts
   readonly beats: Beats
   readonly progress: ProgressReports
+  readonly remembering: Remembering
   readonly stopping: AbortSignal
   /** A job of this worker is due again in this many milliseconds. */
   readonly dueIn: (ms: number) => void
@@ -49,7 +51,7 @@ export class Runner {
   readonly #attempts: AttemptParts
 
   constructor(parts: RunnerParts) {
-    const { worker, hooks, ref, stopping, deps, progress } = parts
+    const { worker, hooks, ref, stopping, deps, progress, remembering } = parts
     this.#parts = parts
     this.#attempts = {
       middleware: worker.middleware,
@@ -57,6 +59,7 @@ export class Runner {
       ref,
       stopping,
       deps,
+      remembering,
       progress,
     }
   }
@@ -162,7 +165,10 @@ export class Runner {
     outcomeCounts.add(toOutcome(settled))
     placeFree(run.claim.job.queue)
     if (settled.event !== 'succeeded') reportEnd(deps, run.claim, decision, settled)
-    if (settled.state === 'scheduled') dueIn(pickDelay(decision))
+    if (settled.state === 'scheduled') dueIn(pickDelay(decision, deps.clock.now()))
+    // One that waits for a message or a job without an end in time is due at no time.
+    else if (settled.state === 'suspended' && settled.runAt !== undefined)
+      dueIn(pickDelay(decision, deps.clock.now()))
     // A result that cannot be stored may fail a job that has succeeded.
     if (this.#isFollowed(attempted) || settled.event === 'failed')
       return this.#follow(run, attempted, settled)

@@ -1,0 +1,80 @@
+import type { ResolvedMessage } from '../../define/message.ts'
+import { ErrandError, isErrandError } from '../../errors.ts'
+import { summarize } from '../../failure/failure.ts'
+import { errorFrom } from '../../failure/from-failure.ts'
+import type { StoredStep } from '../../job/memory.ts'
+import { decoded, decodedFailure } from '../../operate/decode.ts'
+import { asError, asMessage, asResult, asStep } from '../../ports/codec.ts'
+import type { Belongs, Codec, Encoded } from '../../ports/codec.ts'
+import { describeIssues, parseWith } from '../../schema.ts'
+
+/** The JSON text of what a step returned. @throws `E_STEP_RESULT` if this process cannot read it. */
+export async function readStepJson(
+  codec: Codec,
+  job: string,
+  { name, body }: StoredStep,
+): Promise<string | undefined> {
+  if (!body) return undefined
+  try {
+    return await codec.decode(body, asStep(job, name))
+  } catch (error) {
+    throw unreadable(`step '${name}'`, error)
+  }
+}
+
+/** The payload of a message that has come; undefined: the time was over first. @throws `E_STEP_RESULT` */
+export async function readMessage(
+  codec: Codec,
+  { name, by, body, messageId }: StoredStep,
+  message: ResolvedMessage,
+): Promise<unknown> {
+  if (by === 'time') return undefined
+  const { payload } = message
+  if (!payload) return true
+  const value = await read(codec, `message '${message.name}'`, body, asMessage(messageId ?? '', message.name))
+  const parsed = await parseWith(payload, value)
+  if (!parsed.issues) return parsed.value
+  throw new ErrandError(
+    'E_STEP_RESULT',
+    `the message '${message.name}' that '${name}' received does not fit its schema here: ${describeIssues(parsed.issues)}; mend the schema and replay the job, which goes on where it was`,
+  )
+}
+
+/** The result of a job that was called. @throws `E_CALL_FAILED` if it has none, and `E_STEP_RESULT` */
+export async function readCalled(codec: Codec, stored: StoredStep): Promise<unknown> {
+  const { name, by, body } = stored
+  const on = stored.on ?? ''
+  if (by === 'succeeded') return body && read(codec, `call '${name}'`, body, asResult(on))
+  const failure = body && (await readFailure(codec, body, on))
+  const why =
+    by === 'cancelled' ? 'was cancelled' : `failed: ${failure ? summarize(failure) : 'no error is known'}`
+  throw new ErrandError(
+    'E_CALL_FAILED',
+    `job ${on}, which '${name}' called, ${why}; catch this error where the handler can do without it, or replay that job first and then this one`,
+    { ids: [on], cause: failure && errorFrom(failure) },
+  )
+}
+
+async function readFailure(codec: Codec, body: Encoded, job: string) {
+  try {
+    return await decodedFailure(codec, body, asError(job))
+  } catch {
+    // That it failed is what counts.
+    return undefined
+  }
+}
+
+async function read(codec: Codec, what: string, body: Encoded | undefined, of: Belongs): Promise<unknown> {
+  if (!body) return undefined
+  try {
+    return await decoded(codec, body, of)
+  } catch (error) {
+    throw unreadable(what, error)
+  }
+}
+
+/** Without a parser's message, which quotes the text. */
+function unreadable(what: string, error: unknown): ErrandError {
+  const why = isErrandError(error, 'E_CODEC') ? error.message : 'it is not JSON'
+  return new ErrandError('E_STEP_RESULT', `what ${what} left cannot be read here: ${why}`, { cause: error })
+}

@@ -1,0 +1,193 @@
+import type { AnyJob } from '../../define/job.ts'
+import { resolvedMessage } from '../../define/message.ts'
+import type { MessageDefinition } from '../../define/message.ts'
+import type { CallOptions } from '../../define/step.ts'
+import type { DispatchRequest, Parent, Receipt } from '../../dispatch/request.ts'
+import { durationMs } from '../../duration.ts'
+import type { Duration } from '../../duration.ts'
+import { ErrandError } from '../../errors.ts'
+import type { Claim } from '../../job/claim.ts'
+import { mostWaits } from '../../job/memory.ts'
+import type { NewWait, StoredStep } from '../../job/memory.ts'
+import { momentMs } from '../../moment.ts'
+import { checkOptions } from '../../options.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Codec } from '../../ports/codec.ts'
+import { splitMeta } from '../../schedule/tick-meta.ts'
+import type { Awaitable } from './awaitable.ts'
+import { calledId } from './called-id.ts'
+import { isWaiting } from './frame.ts'
+import type { Frame, OpenCall, Wait } from './frame.ts'
+import { insist } from './insist.ts'
+import { readCalled, readMessage } from './read-stored.ts'
+import type { Recollection } from './recollection.ts'
+import type { StepCalls } from './step-calls.ts'
+
+export interface WaitCallsParts {
+  readonly claim: Claim
+  readonly idempotencyKey: string
+  readonly frame: Frame
+  readonly recollection: Recollection
+  readonly steps: Pick<StepCalls, 'keepWait'>
+  readonly longestInSlotMs: number
+  readonly codec: Codec
+  readonly clock: Clock
+  readonly dispatch: (request: DispatchRequest, parent: Parent) => Promise<Receipt<unknown>>
+}
+
+/** How to wait for something that is not remembered. */
+interface Plan {
+  /** So short that the handler waits in its slot. */
+  readonly inSlotMs?: number | undefined
+  /** What must be done before the run may suspend, once the handler waits for it. */
+  readonly start?: (() => Promise<void>) | undefined
+  readonly describe: () => NewWait
+}
+
+/** Waits of a handler: what is over gives its outcome, everything else settles in a later run. */
+export class WaitCalls {
+  readonly #parts: WaitCallsParts
+
+  constructor(parts: WaitCallsParts) {
+    this.#parts = parts
+  }
+
+  sleep(name: string, how: Duration | { readonly until: Date }): Awaitable<void> {
+    const { clock, longestInSlotMs: longestMs } = this.#parts
+    return this.#wait(
+      name,
+      'sleep',
+      async () => undefined,
+      () => {
+        const what = `ctx.sleep('${name}')`
+        if (typeof how === 'object' && how !== null) {
+          checkOptions(what, how, ['until'])
+          const at = momentMs(`until of ${what}`, how.until)
+          const leftMs = at - clock.now()
+          return {
+            inSlotMs: leftMs <= longestMs ? leftMs : undefined,
+            describe: () => ({ kind: 'sleep', name, until: { at } }),
+          }
+        }
+        const waitMs = durationMs(how, what)
+        const left = countdown(clock, waitMs)
+        return {
+          inSlotMs: waitMs <= longestMs ? waitMs : undefined,
+          describe: () => ({ kind: 'sleep', name, until: { delayMs: left() } }),
+        }
+      },
+    )
+  }
+
+  receive(
+    name: string,
+    definition: MessageDefinition<never, unknown>,
+    options: { readonly timeout?: Duration | undefined } = {},
+  ): Awaitable<unknown> {
+    const { clock, codec } = this.#parts
+    return this.#wait(
+      name,
+      'message',
+      (stored) => readMessage(codec, stored, resolvedMessage(definition)),
+      () => {
+        const what = `ctx.receive('${name}')`
+        const { name: message } = resolvedMessage(definition)
+        checkOptions(what, options, ['timeout'])
+        const { timeout } = options
+        const left =
+          timeout === undefined ? undefined : countdown(clock, durationMs(timeout, `timeout of ${what}`))
+        return { describe: () => ({ kind: 'message', name, message, timeoutMs: left?.() }) }
+      },
+    )
+  }
+
+  call(name: string, job: AnyJob, payload: unknown, options: CallOptions | undefined): Awaitable<unknown> {
+    const { codec } = this.#parts
+    return this.#wait(
+      name,
+      'call',
+      (stored) => readCalled(codec, stored),
+      (stored) => {
+        if (options !== undefined && 'id' in options) {
+          throw new ErrandError('E_OPTION', `ctx.call('${name}') takes no id: it follows from the call`)
+        }
+        // An earlier run has dispatched it.
+        let on = stored?.on
+        return {
+          start: async () => {
+            on ??= (await this.#dispatch(name, { job, payload, options })).id
+          },
+          describe: () => ({ kind: 'call', name, on: on ?? '' }),
+        }
+      },
+    )
+  }
+
+  #dispatch(name: string, request: DispatchRequest): Promise<Receipt<unknown>> {
+    const { claim, idempotencyKey, clock, dispatch, frame } = this.#parts
+    const parent: Parent = {
+      id: claim.id,
+      meta: splitMeta(claim.job.meta).meta,
+      childId: () => calledId(claim.id, idempotencyKey, name),
+    }
+    return insist(
+      () => dispatch(request, parent),
+      clock,
+      () => frame.isClosed,
+    )
+  }
+
+  #wait<T>(
+    name: string,
+    kind: 'sleep' | 'message' | 'call',
+    read: (stored: StoredStep) => Promise<T>,
+    plan: (stored: StoredStep | undefined) => Plan,
+  ): Awaitable<T> {
+    const { frame, recollection, steps, clock } = this.#parts
+    return frame.begin<T>(name, async (open, fail) => {
+      // What is wrong with the call is told in every run.
+      plan(undefined)
+      const stored = await recollection.find(name, kind)
+      if (stored?.order !== undefined) return recollection.release(stored, () => read(stored))
+      const planned = plan(stored)
+      if (!stored && planned.inSlotMs !== undefined) {
+        await clock.sleep(planned.inSlotMs)
+        return (await steps.keepWait(name)) as T
+      }
+      this.#open(name, planned, open, fail)
+      return isWaiting
+    })
+  }
+
+  #open(name: string, { describe, start }: Plan, open: OpenCall, fail: (error: unknown) => void): void {
+    const { suspension } = this.#parts.frame
+    if (suspension.open.size >= mostWaits) {
+      throw new ErrandError(
+        'E_STEP_LIMIT',
+        `the handler waits for more than ${mostWaits} things at once; call a batch of jobs instead: it is one wait`,
+      )
+    }
+    const wait: Wait = { name, describe }
+    suspension.wait(wait)
+    const begin = async (): Promise<void> => {
+      suspension.begin()
+      try {
+        await start?.()
+        suspension.await(wait)
+      } catch (error) {
+        suspension.drop(wait)
+        fail(error)
+      }
+      suspension.end()
+    }
+    const awaited = (): void => void (start ? begin() : suspension.await(wait))
+    if (open.isAwaited) awaited()
+    else open.onAwaited = awaited
+  }
+}
+
+/** What is left of a time that begins now. */
+function countdown(clock: Clock, ms: number): () => number {
+  const sinceMs = clock.monotonicMs()
+  return () => Math.max(0, Math.round(ms - (clock.monotonicMs() - sinceMs)))
+}
