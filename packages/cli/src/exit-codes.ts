@@ -8,7 +8,7 @@ export const exitCodes = {
   failure: 1,
   /** Wrong use: an unknown option, a payload that does not fit, a missing `--yes`. */
   usage: 2,
-  /** No such job, queue, schedule, limit, worker or job definition. */
+  /** No such job, flow, queue, schedule, limit, worker or job definition. */
   notFound: 3,
   /** The job log or the broker cannot be reached. Trying again may help. */
   unreachable: 4,
@@ -37,6 +37,7 @@ const byErrorCode: Partial<Record<ErrorCode, ExitCode>> = {
   E_PAYLOAD_TOO_LARGE: exitCodes.usage,
   E_NOT_FOUND: exitCodes.notFound,
   E_UNKNOWN_JOB: exitCodes.notFound,
+  E_NEED_UNKNOWN: exitCodes.notFound,
   E_LOG_UNREACHABLE: exitCodes.unreachable,
   E_DISPATCH_UNKNOWN: exitCodes.unreachable,
   E_DRIVER: exitCodes.unreachable,

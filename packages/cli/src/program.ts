@@ -12,6 +12,7 @@ const commands: Commands = {
   dispatch: async () => (await import('./commands/dispatch.ts')).dispatch,
   run: async () => (await import('./commands/run.ts')).run,
   jobs: async () => (await import('./commands/jobs.ts')).jobs,
+  flows: async () => (await import('./commands/flows.ts')).flows,
   events: async () => (await import('./commands/events.ts')).events,
   queues: async () => (await import('./commands/queues.ts')).queues,
   schedules: async () => (await import('./commands/schedules.ts')).schedules,

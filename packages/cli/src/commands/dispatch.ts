@@ -23,6 +23,7 @@ interface Options {
   readonly uniqueKey?: string | undefined
   readonly shareKey?: string | undefined
   readonly limitKey?: string | undefined
+  readonly after?: readonly string[] | undefined
   readonly tag?: readonly string[] | undefined
   readonly meta?: Readonly<Record<string, string>> | undefined
   /** In ms; true means without a limit. */
@@ -59,6 +60,12 @@ export function dispatch(program: Command): void {
     .addOption(new Option('--unique-key <key>', 'a duplicate while the key is held'))
     .addOption(new Option('--share-key <key>', 'jobs of one queue and lane take turns by it'))
     .addOption(new Option('--limit-key <key>', 'its key at the limit of the job'))
+    .addOption(
+      new Option(
+        '--after <ids>',
+        'it starts after these jobs and flows have succeeded; may be repeated',
+      ).argParser(list),
+    )
     .addOption(new Option('--tag <tags>', 'words to find it by; may be repeated').argParser(list))
     .addOption(
       new Option('--meta <name=value>', 'passed on to its children; may be repeated').argParser(pairs),
@@ -139,10 +146,11 @@ function toOptions({
   uniqueKey,
   shareKey,
   limitKey,
+  after,
   tag,
   meta,
 }: Options): DispatchOptions {
-  const rest = { id, lane, queue, orderingKey, uniqueKey, shareKey, limitKey, tags: tag, meta }
+  const rest = { id, lane, queue, orderingKey, uniqueKey, shareKey, limitKey, after, tags: tag, meta }
   return at === undefined ? { ...rest, delay } : { ...rest, at }
 }
 

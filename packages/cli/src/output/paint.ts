@@ -24,6 +24,7 @@ const stateStyles: Readonly<Record<string, Style>> = {
   blocked: 'waiting',
   ready: 'strong',
   running: 'busy',
+  suspended: 'waiting',
   succeeded: 'good',
   failed: 'bad',
   cancelled: 'faint',

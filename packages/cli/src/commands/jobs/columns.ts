@@ -39,6 +39,7 @@ function note(job: JobDetails, now: number): string {
     case 'failed':
       return job.error?.message ?? ''
     case 'blocked':
+      if (job.waitsForNeeds) return 'waits for what it needs'
       return job.limit?.waits ? `limit ${placeText(job.limit.name, job.limit.key)}` : (key ?? '')
     case 'ready':
     case 'suspended':

@@ -1,5 +1,5 @@
 import { describeFailure } from '@errand/core'
-import type { JobDetails, JobEvent } from '@errand/core'
+import type { JobDetails, JobEvent, NeedInfo } from '@errand/core'
 import { ErrandError } from '@errand/core/ports'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
@@ -7,10 +7,15 @@ import type { Command } from '../../command.ts'
 import { eventText } from '../../output/event-text.ts'
 import { failureText } from '../../output/failure-text.ts'
 import { jobLimitText } from '../../output/limit-text.ts'
+import { listNeeds } from '../flows/tree.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
 import { harmless } from '../../output/text.ts'
 import { moment, relative, spanText } from '../../output/times.ts'
+
+/** So many are shown. */
+const mostNeeds = 20
+const mostNeededBy = 20
 
 export function show(jobs: Command): void {
   const command = jobs
@@ -26,9 +31,11 @@ export function show(jobs: Command): void {
           `there is no job ${id} in this log; finished jobs are pruned after their retention`,
         )
       const history = await errand.events.of(id)
-      if (terminal.json) return terminal.value({ ...job, history })
+      const needs = await errand.jobs.needs(id)
+      const neededBy = await errand.jobs.neededBy(id, { limit: mostNeededBy })
+      if (terminal.json) return terminal.value({ ...job, needs, neededBy, history })
       const limit = job.limit && (await jobLimitText(errand, job.limit))
-      for (const [name, value] of facts(terminal, job, limit)) {
+      for (const [name, value] of facts(terminal, job, limit, { needs, neededBy })) {
         if (value !== undefined) terminal.print(`${terminal.paint('faint', name.padEnd(11))} ${value}`)
       }
       terminal.print('')
@@ -42,6 +49,7 @@ function facts(
   terminal: Terminal,
   job: JobDetails,
   limit: string | undefined,
+  { needs, neededBy }: { readonly needs: readonly NeedInfo[]; readonly neededBy: readonly string[] },
 ): readonly (readonly [string, string | undefined])[] {
   const now = Date.now()
   const when = (date: Date | undefined): string | undefined =>
@@ -66,12 +74,27 @@ function facts(
     ['tags', job.tags.length > 0 ? harmless(job.tags.join(', ')) : undefined],
     ['meta', meta.length > 0 ? harmless(meta.join(', ')) : undefined],
     ['parent', text(job.parentId)],
+    ['flow', job.flow],
+    ...needs
+      .slice(0, mostNeeds)
+      .map((need, index) => [index === 0 ? 'needs' : '', needText(terminal, need)] as const),
+    ['', needs.length > mostNeeds ? `and ${needs.length - mostNeeds} more` : undefined],
+    ['waits for', job.waitsForNeeds ? listNeeds(needs, new Map()) : undefined],
+    ['needed by', neededBy.length > 0 ? neededBy.join(', ') : undefined],
     ['dispatched', when(job.dispatchedAt)],
     ['finished', when(job.finishedAt)],
     ['payload', text(JSON.stringify(job.payload))],
     ['result', text(JSON.stringify(job.result))],
     ['error', job.error && terminal.paint('bad', harmless(describeFailure(job.error)))],
   ]
+}
+
+/** `sales: succeeded 0199f3c2-…`, `flow 0199f3c2-… however it ends: running`. */
+function needText(terminal: Terminal, { on, isFlow, mode, name, state }: NeedInfo): string {
+  const of = name === undefined ? '' : `${harmless(name)}: `
+  const how = { succeeded: '', called: '', ended: ', however it ends', unsuccessful: ', unless it succeeds' }
+  const now = state === undefined ? terminal.paint('waiting', 'open') : paintState(terminal.paint, state)
+  return `${of}${isFlow ? 'flow ' : ''}${on}${how[mode]} · ${now}`
 }
 
 function printHistory(terminal: Terminal, history: readonly JobEvent[]): void {
