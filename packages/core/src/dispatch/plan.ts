@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { checkCount } from '../define/flow-body.ts'
 import type { CallbackNode, Edge, FlowBody, FlowNode, JobNode } from '../define/flow-body.ts'
 import { resolvedJob } from '../define/job.ts'
 import type { RequestOfJob } from '../define/job.ts'
+import { crypto } from '../crypto.ts'
 import { ErrandError } from '../errors.ts'
 import { checkId, idBeside } from '../ids.ts'
 import type { NewFlow } from '../job/flow.ts'
@@ -47,7 +47,7 @@ export function idsFrom(flow: string): Ids {
   let count = 0
   return {
     flow,
-    next: () => idBeside(flow, createHash('sha256').update(`${flow} ${count++}`).digest()),
+    next: () => idBeside(flow, crypto().createHash('sha256').update(`${flow} ${count++}`).digest()),
   }
 }
 
