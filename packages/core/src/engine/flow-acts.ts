@@ -2,11 +2,13 @@ import { isFinal } from '../job/state.ts'
 import type { FlowRecord, Flows } from '../ports/flows.ts'
 import type { Note } from '../ports/operations.ts'
 import { cancelMembers, requestEnd } from './cancel.ts'
-import { countEnd, countIn, noteFlow } from './flows.ts'
+import { afterFlow } from './ends.ts'
+import { countEnd, look, noteFlow } from './flows.ts'
 import { toRecord } from './flow-pages.ts'
 import { toCancelReport } from './operate.ts'
 import { replayRows, uncount } from './replay.ts'
-import type { FlowCount, FlowRow, JobRow, JobStore, MemberRow } from './store.ts'
+import { findTickets } from './tickets.ts'
+import type { FlowCount, FlowRow, JobRow, JobStore } from './store.ts'
 
 type Answer<K extends keyof Flows> = Awaited<ReturnType<Flows[K]>>
 
@@ -46,12 +48,14 @@ export function replayFlow(store: JobStore, now: number, id: string, note: Note)
   const again = findAgain(store, flow, { flows: [], jobs: [] })
   if (flow.flow !== undefined) uncount(store, now, flow)
   for (const each of again.flows) restart(store, now, each, note)
-  for (const each of again.flows) recount(store, now, each, again)
   for (const row of dependants) if (row.atLimit) store.update(Object.assign(row, { atLimit: false }))
   const ended = dependants.filter(({ state }) => isFinal(state))
   for (const row of ended) if (row.flow !== undefined) uncount(store, now, row)
   const { replayed, tickets } = replayRows(store, now, [...again.jobs, ...ended], note)
-  return { status: 'replayed', replayed: replayed - ended.length, tickets }
+  // Inner ones first. One in which nothing starts anew ends again at once.
+  const moved = again.flows.toReversed().flatMap((each) => recount(store, now, each))
+  const more = findTickets(store, now, moved)
+  return { status: 'replayed', replayed: replayed - ended.length, tickets: [...tickets, ...more] }
 }
 
 /** Jobs outside of the flow that need it, such as its callbacks. */
@@ -80,23 +84,17 @@ function restart(store: JobStore, now: number, flow: FlowRow, note: Note): void 
       if (need.on === flow.id) store.saveNeed({ ...need, state: undefined, body: undefined })
 }
 
-/** Counts are taken anew: a member may have been replayed alone since the flow ended. */
-function recount(store: JobStore, now: number, { id }: FlowRow, again: Again): void {
-  const starts = new Set([...again.jobs, ...again.flows].map((each) => each.id))
-  const sum: Record<keyof FlowCount, number> = {
-    total: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    forgiven: 0,
-  }
-  const find = ({ id: member, isFlow }: MemberRow) => (isFlow ? store.flow(member) : store.row(member))
+/** Counts are taken anew: a member may have been replayed alone since the flow ended. Returns the jobs that its end lets go. */
+function recount(store: JobStore, now: number, { id }: FlowRow): JobRow[] {
+  const flow = store.flow(id)
+  if (!flow) return []
+  const sum = { succeeded: 0, failed: 0, cancelled: 0, forgiven: 0 }
   for (const member of store.members(id, 0, everyMember)) {
-    const found = find(member)
-    if (!found || starts.has(member.id)) continue
-    const count = countEnd(store, found)
+    const found = member.isFlow ? store.flow(member.id) : store.row(member.id)
+    const count: FlowCount = found ? countEnd(store, found) : {}
     for (const what of ['succeeded', 'failed', 'cancelled', 'forgiven'] as const)
       sum[what] += count[what] ?? 0
   }
-  countIn(store, now, id, sum)
+  Object.assign(flow, sum)
+  return look(store, now, flow) ? afterFlow(store, now, flow, now) : []
 }

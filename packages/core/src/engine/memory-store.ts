@@ -82,7 +82,7 @@ export class MemoryStore extends MemoryFlows implements JobStore {
     const inserted = { ...row, sequence: ++this.#sequence }
     const { payload, payloadVersion, meta, parentId } = job
     this.#rows.set(row.id, inserted)
-    this.#live.set(row.id, inserted)
+    this.update(inserted)
     this.#payloads.set(row.id, { payload, payloadVersion, meta, parentId })
     return inserted
   }

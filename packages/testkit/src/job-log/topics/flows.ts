@@ -339,6 +339,21 @@ export function describeFlows(harness: JobLogHarness): void {
       expect(await on.log.replayFlow(randomUUID(), ada)).toMatchObject({ status: 'unknown' })
     })
 
+    it('a replayed flow in which nothing has failed ends again at once, and its callbacks run again', async () => {
+      const on = await scene()
+      const worker = await on.worker()
+      for (const members of [[], [{}]]) {
+        const { flow, jobs, onSuccess, onEnd } = await dispatch(on, members)
+        for (const job of jobs) await on.finish(worker, job)
+        await ends(on, flow)
+        for (const job of [onSuccess, onEnd]) await becomes(on, job, 'ready')
+        for (const job of [onSuccess, onEnd]) await on.finish(worker, job)
+        expect(await on.log.replayFlow(flow.id, ada)).toMatchObject({ status: 'replayed', replayed: 0 })
+        expect(await ends(on, flow)).toMatchObject({ state: 'succeeded', succeeded: members.length })
+        for (const job of [onSuccess, onEnd]) await becomes(on, job, 'ready')
+      }
+    })
+
     it('a member that is replayed while the flow runs counts once', async () => {
       const on = await scene()
       const worker = await on.worker()
