@@ -44,9 +44,9 @@ function checkCascades(
     .filter(({ type, data }) => type === 'cancelled' && data.cause === 'need')
     .flatMap(({ at, data }): Violation[] => {
       const on = data.needs?.[0]
-      const need = needs.find((each) => each.on === on)
-      if (on !== undefined && need && hasEnded(eventsOf(on), at, (state) => !isAllowed(need.mode, state)))
-        return []
+      const modes = needs.flatMap((need) => (need.on === on ? need.mode : []))
+      const isWrong = (state: FinalState): boolean => modes.some((mode) => !isAllowed(mode, state))
+      if (on !== undefined && modes.length > 0 && hasEnded(eventsOf(on), at, isWrong)) return []
       const text = `was cancelled because of ${on ?? 'nothing'}, which had not ended otherwise than it must`
       return [{ invariant: 'I11', jobId: id, text }]
     })

@@ -1,4 +1,11 @@
-import type { EventType, JobState, NewJob } from '@errand/core/ports'
+import type { EventType, FinalState, JobState, NeedMode, NewJob } from '@errand/core/ports'
+
+export interface ModelNeed {
+  readonly on: string
+  readonly mode: NeedMode
+  /** How it has ended. Undefined: it has not. */
+  state: FinalState | undefined
+}
 
 export interface ModelJob {
   readonly job: NewJob
@@ -17,6 +24,7 @@ export interface ModelJob {
   runAt: number | undefined
   deadline: number | undefined
   cancelling: boolean
+  readonly needs: ModelNeed[]
   /** Every event so far. */
   readonly story: EventType[]
   /** The event of each run that its own worker ended. */
@@ -44,6 +52,7 @@ export function newModelJob(job: NewJob, order: number, now: number): ModelJob {
     runAt: undefined,
     deadline: undefined,
     cancelling: false,
+    needs: [],
     story: [],
     endings: new Map(),
     fenced: new Set(),

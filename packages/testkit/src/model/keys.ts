@@ -1,6 +1,7 @@
 import { isFinal } from '@errand/core/ports'
 import type { NewJob } from '@errand/core/ports'
 import type { ModelJob } from './job.ts'
+import { judgeNeeds } from './needs.ts'
 
 /** Which job holds which ordering key, and which unique key. */
 export class ModelKeys {
@@ -20,6 +21,15 @@ export class ModelKeys {
   take({ job }: ModelJob): void {
     const key = toOrderingKey(job)
     if (key !== undefined && !this.#holders.has(key)) this.#holders.set(key, job.id)
+  }
+
+  /** A replayed job goes before a newer holder that waits for what it needs. */
+  takeOver({ job, order }: ModelJob, jobs: readonly ModelJob[]): void {
+    const key = toOrderingKey(job)
+    const holder = jobs.find((other) => key !== undefined && this.#holders.get(key) === other.job.id)
+    if (key === undefined || !holder || holder.order < order) return
+    const waits = holder.state === 'blocked' || holder.state === 'scheduled'
+    if (waits && judgeNeeds(holder) === 'open') this.#holders.set(key, job.id)
   }
 
   /** Passes the key to its live job that was dispatched first, whatever its state. Returns that job. */

@@ -29,9 +29,10 @@ class Replay extends JobCommand {
     const { job } = this.job(rules)
     const report = await world.log.replay([job.id], ada)
     const expected = rules.replay(job.id)
-    expect([report.replayed, report.duplicates]).toEqual([
+    expect([report.replayed, report.duplicates, report.unmet]).toEqual([
       expected === 'replayed' ? 1 : 0,
       expected === 'duplicate' ? [job.id] : [],
+      expected === 'unmet' ? [job.id] : [],
     ])
   }
 

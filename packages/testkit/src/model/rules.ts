@@ -3,6 +3,7 @@ import type { EventType, JobState, NewJob, SettledOutcome } from '@errand/core/p
 import { newModelJob } from './job.ts'
 import type { ModelJob } from './job.ts'
 import { ModelKeys } from './keys.ts'
+import { findNeeds, judgeNeeds } from './needs.ts'
 
 interface ModelWorker {
   readonly leaseMs: number
@@ -41,10 +42,12 @@ export class LifecycleRules {
     this.#keys.holdUnique(job)
     const runAt = job.due && 'delayMs' in job.due ? this.now + job.due.delayMs : this.now
     const added = newModelJob(job, this.jobs.length, this.now)
+    added.needs.push(...findNeeds(job, this.jobs))
     this.jobs.push(added)
     this.#keys.take(added)
     if (runAt > this.now) this.#schedule(added, 'dispatched', runAt - this.now)
-    else this.#enter(added, 'dispatched', this.#keys.decideTurn(added))
+    else this.#enter(added, 'dispatched', this.#decide(added))
+    this.#look(added)
     return { id: job.id, status: 'added', state: added.state }
   }
 
@@ -150,9 +153,10 @@ export class LifecycleRules {
     return 'requested'
   }
 
-  replay(id: string): 'replayed' | 'duplicate' | undefined {
+  replay(id: string): 'replayed' | 'duplicate' | 'unmet' | undefined {
     const found = this.find(id)
     if (!found || !isFinal(found.state)) return undefined
+    if (judgeNeeds(found) === 'never') return 'unmet'
     const held = this.#keys.uniqueHolder(found.job, this.now)
     if (held !== undefined && held !== id) return 'duplicate'
     this.#keys.holdUnique(found.job)
@@ -161,7 +165,8 @@ export class LifecycleRules {
     found.streak = 0
     found.cancelling = false
     this.#keys.take(found)
-    this.#enter(found, 'replayed', this.#keys.decideTurn(found))
+    this.#keys.takeOver(found, this.jobs)
+    this.#enter(found, 'replayed', this.#decide(found))
     return 'replayed'
   }
 
@@ -186,7 +191,7 @@ export class LifecycleRules {
     let { state, runAt } = found
     if (to.runAt === 'now') {
       this.#keys.take(found)
-      state = this.#keys.decideTurn(found)
+      state = this.#decide(found)
       runAt = undefined
     } else if (to.runAt !== undefined) {
       state = 'scheduled'
@@ -211,7 +216,7 @@ export class LifecycleRules {
     )
     for (const job of due.toSorted((a, b) => a.runAt! - b.runAt! || a.order - b.order)) {
       this.#keys.take(job)
-      this.#enter(job, 'due', this.#keys.decideTurn(job))
+      this.#enter(job, 'due', this.#decide(job))
     }
     if (!this.#mayCallLost()) return
     for (const job of this.jobs.filter((running) => running.state === 'running')) {
@@ -261,11 +266,27 @@ export class LifecycleRules {
     this.#enter(job, end, end)
     this.#keys.freeUnique(job, this.now, end === 'succeeded')
     if (end !== 'failed' || job.job.ordering?.onFailure === 'skip') this.#passKey(job)
+    for (const child of this.jobs) {
+      const open = child.needs.filter(({ on, state }) => on === job.job.id && state === undefined)
+      for (const need of open) need.state = end
+      if (open.length > 0) this.#look(child)
+    }
+  }
+
+  /** A job that waits may have what it needs now, or never. */
+  #look(job: ModelJob): void {
+    if (job.state !== 'blocked' && job.state !== 'scheduled') return
+    if (judgeNeeds(job) === 'never') this.#finish(job, 'cancelled')
+    else if (job.state === 'blocked' && this.#decide(job) === 'ready') this.#enter(job, 'unblocked', 'ready')
+  }
+
+  #decide(job: ModelJob): 'ready' | 'blocked' {
+    return judgeNeeds(job) === 'met' ? this.#keys.decideTurn(job) : 'blocked'
   }
 
   #passKey(from: ModelJob): void {
     const next = this.#keys.pass(from, this.jobs)
-    if (next?.state === 'blocked') this.#enter(next, 'unblocked', 'ready')
+    if (next?.state === 'blocked' && judgeNeeds(next) === 'met') this.#enter(next, 'unblocked', 'ready')
   }
 
   #enter(job: ModelJob, event: EventType, state: JobState): void {
