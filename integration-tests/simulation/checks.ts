@@ -1,7 +1,7 @@
 import { isFinal } from '@errand/core/ports'
 import type { JobRow } from '@errand/core/engine'
 import type { EventRecord } from '@errand/core/ports'
-import { checkHistory, readDispatched, readHistory } from '@errand/testkit/history'
+import { checkHistory, readDispatched, readFlows, readHistory, readNeeds } from '@errand/testkit/history'
 import type { Answered } from './dispatching.ts'
 import { runOfReason } from './jobs.ts'
 import type { Stage } from './stage.ts'
@@ -20,7 +20,14 @@ export async function check(stage: Stage, answered: readonly Answered[]): Promis
     onCrash,
     tick: stage.story.findTick(id),
   }))
-  for (const { invariant, jobId, text } of checkHistory({ events, dispatched, ledger: ledger.lines, live })) {
+  for (const { invariant, jobId, text } of checkHistory({
+    events,
+    dispatched,
+    ledger: ledger.lines,
+    live,
+    needs: await readNeeds(log.direct, events),
+    flows: await readFlows(log.direct),
+  })) {
     stage.found(invariant, `job ${jobId} ${text}`)
   }
   checkOutcomes(stage, events)
@@ -29,6 +36,7 @@ export async function check(stage: Stage, answered: readonly Answered[]): Promis
   for (const text of uniqueOverlaps(rows, eventsOf)) stage.found('unique', text)
   checkLeftovers(stage, rows)
   stage.limits.check(log.store, rows)
+  if (stage.scenario.flows) checkFlowsAtRest(stage, rows)
 }
 
 /** The recorded outcome of a run must be what its own handler said. */
@@ -55,6 +63,22 @@ function checkAnswers(
       stage.found('unique', `a dispatch was a duplicate of job ${id}, which held nothing then`)
     }
   }
+}
+
+/** Nothing that has ended is waited for, every flow has ended, and nothing is left for later. */
+function checkFlowsAtRest(stage: Stage, rows: readonly JobRow[]): void {
+  const { store } = stage.log
+  for (const { id } of rows.filter(({ hasNeeds }) => hasNeeds)) {
+    for (const { on, state } of store.needsOf(id)) {
+      const ended = store.flow(on)?.state ?? store.row(on)?.state
+      if (state === undefined && ended !== undefined && ended !== 'running' && isFinal(ended))
+        stage.found('leftover', `job ${id} waits for ${on}, which is ${ended}`)
+    }
+  }
+  for (const { id, state } of store.flows({}, 1_000, undefined))
+    if (state === 'running') stage.found('flow', `flow ${id} has not ended`)
+  for (const work of store.takeWork(10))
+    stage.found('leftover', `this was left for later: ${JSON.stringify(work)}`)
 }
 
 /** Ended jobs must hold no claim and no key. */

@@ -1,5 +1,5 @@
-import { defineJob, exponential, handle, PermanentError } from '@errand/core'
-import type { AnyJob, Context, JobDefinition, JobHandler, JobPolicy, LimitDefinition } from '@errand/core'
+import { defineJob, exponential, handle, isErrandError, PermanentError } from '@errand/core'
+import type { Context, JobDefinition, JobHandler, JobPolicy, LimitDefinition } from '@errand/core'
 import { lanes } from '@errand/core/ports'
 import type { Chance } from './chance.ts'
 import type { Ledger } from './ledger.ts'
@@ -24,6 +24,7 @@ interface Act {
     | 'complete'
     | 'completeAndThrow'
     | 'dispatchChild'
+    | 'addToFlow'
     | 'progress'
     | 'forgetOutcome'
     | 'killProcess'
@@ -144,6 +145,10 @@ export function runOfReason(text: string): number | undefined {
   return match ? Number(match[1]) : undefined
 }
 
+function childPayload(parent: string): Payload {
+  return { key: 'child', unique: parent, acts: [{ does: 'succeed', ms: 0 }] }
+}
+
 /** The handlers of these jobs in one process. */
 export function makeHandlers(
   jobs: readonly SimulatedJob[],
@@ -171,7 +176,7 @@ async function run(
   act: Act,
   ctx: Context<undefined>,
   { clock }: SimulatedProcess,
-  child: AnyJob | undefined,
+  child: SimulatedJob | undefined,
   done: () => Promise<void>,
 ): Promise<never> {
   if (act.does === 'ignoreSignal') await clock.sleep(act.ms * 4)
@@ -185,7 +190,7 @@ async function run(
 async function chooseOutcome(
   { does, ms }: Act,
   ctx: Context<undefined>,
-  child: AnyJob | undefined,
+  child: SimulatedJob | undefined,
   done: () => Promise<void>,
 ): Promise<unknown> {
   const why = makeReason(ctx.run)
@@ -220,12 +225,14 @@ async function chooseOutcome(
       ctx.progress(1)
       return done()
     case 'dispatchChild':
+      if (child) await ctx.dispatch(child, childPayload(ctx.job.id))
+      return done()
+    case 'addToFlow':
       if (child)
-        await ctx.dispatch(child, {
-          key: 'child',
-          unique: ctx.job.id,
-          acts: [{ does: 'succeed', ms: 0 }],
-        } as never)
+        await ctx.flow?.add([child.with(childPayload(ctx.job.id))]).catch((error: unknown) => {
+          // Somebody cancels the flow.
+          if (!isErrandError(error, 'E_FLOW_ENDED')) throw error
+        })
       return done()
     case 'killProcess':
       return undefined

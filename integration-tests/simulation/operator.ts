@@ -1,6 +1,7 @@
 import { isErrandError } from '@errand/core'
 import { lanes } from '@errand/core/ports'
 import type { Dispatching } from './dispatching.ts'
+import type { FlowKeeper } from './flow-keeper.ts'
 import { Peer } from './peer.ts'
 import { driverUrls } from './scenario.ts'
 import type { Stage } from './stage.ts'
@@ -20,33 +21,38 @@ const meddling = [
 ] as const
 const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set', 'remove'] as const
 const limiting = ['setLimit', 'setLimit', 'resetLimit', 'closeLimit', 'openLimit'] as const
+const flowing = ['cancelFlow', 'replayFlow', 'replayFlow'] as const
 const moving = ['move', 'move', 'cancelMove'] as const
 type Action =
   | (typeof meddling)[number]
   | (typeof moving)[number]
   | (typeof scheduling)[number]
   | (typeof limiting)[number]
+  | (typeof flowing)[number]
 const longestPauseMs = 2_000
 
 /** An operator who changes jobs, queues and workers with Errand's own functions. */
 export class Operator {
   readonly #stage: Stage
   readonly #apps: Dispatching
+  readonly #flows: FlowKeeper
   readonly #actions: readonly Action[]
   /** How often schedules were triggered, by name. */
   readonly triggers = new Map<string, { asked: number; answered: number }>()
   #active = 0
   #isOver = false
 
-  constructor(stage: Stage, apps: Dispatching) {
+  constructor(stage: Stage, apps: Dispatching, flows: FlowKeeper) {
     this.#stage = stage
     this.#apps = apps
-    const { operated, moves, schedules, isLimited } = stage.scenario
+    this.#flows = flows
+    const { operated, moves, schedules, isLimited, flows: planned } = stage.scenario
     this.#actions = [
       ...(operated ? meddling : []),
       ...(moves ? moving : []),
       ...(schedules ? scheduling : []),
       ...(isLimited && operated ? limiting : []),
+      ...(planned && operated ? flowing : []),
     ]
     if (this.#actions.length > 0) this.#next()
   }
@@ -125,6 +131,14 @@ export class Operator {
         case 'openLimit':
           await this.#changeLimit(errand, action)
           break
+        case 'cancelFlow':
+        case 'replayFlow': {
+          const flow = this.#flows.answered.length > 0 ? chance.pick(this.#flows.answered) : undefined
+          if (flow === undefined) break
+          if (action === 'cancelFlow') await errand.flows.cancel(flow, by)
+          else await errand.flows.replay(flow, by)
+          break
+        }
         case 'repair':
           await errand.doctor({ repair: true })
           break

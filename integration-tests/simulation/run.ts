@@ -3,6 +3,7 @@ import { readDispatched, readHistory } from '@errand/testkit/history'
 import { check } from './checks.ts'
 import { Dispatching } from './dispatching.ts'
 import { Fleet } from './fleet.ts'
+import { FlowKeeper } from './flow-keeper.ts'
 import { Follower } from './follower.ts'
 import { enterWorld } from './globals.ts'
 import { Operator } from './operator.ts'
@@ -78,7 +79,8 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   const probe = new Probe(stage)
   const fleet = new Fleet(stage, probe)
   const follower = new Follower(stage)
-  const operator = new Operator(stage, apps)
+  const flows = new FlowKeeper(stage, apps)
+  const operator = new Operator(stage, apps, flows)
   const trouble = new Trouble(stage, fleet, apps, follower)
   const keeper = new ScheduleKeeper(stage)
   await world.until(() => false, scenario.troubleMs)
@@ -89,6 +91,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   fleet.upgrade()
   keepResumed(stage)
   keepOpen(stage)
+  keepSkipping(stage)
   await keeper.run()
   const endMs = world.nowMs
   let lookMs = 0
@@ -97,7 +100,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   const isOver = (): boolean => {
     if (world.nowMs < lookMs) return false
     lookMs = world.nowMs + lookEveryMs
-    isDone = apps.isDone && operator.isDone && keeper.isDone && isQuiet(stage)
+    isDone = apps.isDone && flows.isDone && operator.isDone && keeper.isDone && isQuiet(stage)
     const position = String(log.store.span()[1])
     if (position !== last.position) last = { position, ms: world.nowMs }
     return isDone || (scenario.unreadable !== undefined && world.nowMs - last.ms > nextEventWithinMs)
@@ -149,15 +152,24 @@ function keepOpen(stage: Stage): void {
   world.at(1_000, () => keepOpen(stage))
 }
 
-/** True if nothing is left to do: every job has ended, or waits behind one that has failed and blocks its key. */
-function isQuiet({ log, servedBrokers }: Stage): boolean {
+/** A job may need one that waits behind a failed holder of its key: nobody else would let that go. */
+function keepSkipping(stage: Stage): void {
+  const { world, log, scenario } = stage
+  if (!scenario.flows) return
+  const holders = log.store.blockedKeys(1_000).map(({ holder }) => holder)
+  if (holders.length > 0) void log.direct.skip(holders, { by: 'the simulation' })
+  world.at(1_000, () => keepSkipping(stage))
+}
+
+/** True if nothing is left to do: every job has ended, or waits behind one that has failed and blocks its key (which is skipped where there are flows). */
+function isQuiet({ log, servedBrokers, scenario }: Stage): boolean {
   let blocked = 0
   for (const counts of log.store.counts().values()) {
     if (counts.ready + counts.running + counts.scheduled > 0) return false
     blocked += counts.blocked
   }
   if (!log.isIdle || servedBrokers.some((broker) => !broker.isEmpty)) return false
-  return blocked === 0 || blocked === waitingBehindFailed(log)
+  return blocked === 0 || (!scenario.flows && blocked === waitingBehindFailed(log))
 }
 
 function waitingBehindFailed({ store }: Stage['log']): number {

@@ -3,6 +3,8 @@ import type { JobOptions } from '@errand/core'
 import type { Chance } from './chance.ts'
 import { briefPayload, defineJobs, newPayload } from './jobs.ts'
 import type { Payload, SimulatedJob } from './jobs.ts'
+import { planFlows } from './flow-plan.ts'
+import type { FlowPlan } from './flow-plan.ts'
 import { planLimits } from './limit-plan.ts'
 import { planSchedules } from './schedule-plan.ts'
 import type { SchedulePlan } from './schedule-plan.ts'
@@ -59,6 +61,7 @@ export class Scenario {
   readonly schedules: SchedulePlan | undefined
   /** Some of its jobs have limits. */
   readonly isLimited: boolean
+  readonly flows: FlowPlan | undefined
   /** How long things go wrong. */
   readonly troubleMs: number
 
@@ -85,6 +88,7 @@ export class Scenario {
       ...Array.from({ length: count }, () => planned(chance, this.jobs, this.troubleMs)),
       ...(hasBrief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
     ]
+    this.flows = planFlows(seed, this.jobs, this.troubleMs)
     this.schedules = planSchedules(seed, chance, this.jobs)
     const hasVersions = this.schedules !== undefined && chance.happens(0.6)
     this.rolling = rolling || hasVersions

@@ -86,7 +86,19 @@ export interface FakeContext<Result, N = NoNeeds> extends Context<Result, N> {
   stop(): void
 }
 
-const known = ['payload', 'attempt', 'id', 'meta', 'tags', 'orderingKey', 'needs', 'flow', 'tick', 'memory', 'logger']
+const known = [
+  'payload',
+  'attempt',
+  'id',
+  'meta',
+  'tags',
+  'orderingKey',
+  'needs',
+  'flow',
+  'tick',
+  'memory',
+  'logger',
+]
 
 /** A logger that says nothing. */
 export const silentLogger: Logger = {
