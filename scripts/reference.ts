@@ -40,8 +40,8 @@ ${rows.join('\n')}
 
 ## What a job waits for
 
-A job passes its gates in this order, and \`ready\` is behind the last one: its time (\`scheduled\`), its ordering key (\`blocked\`), its limit
-(\`blocked\`). A job with a limit always waits there first, so it has an \`unblocked\` event also where there is room. \`errand jobs show\` says what
+A job passes its gates in this order, and \`ready\` is behind the last one: its time (\`scheduled\`), what it needs (\`blocked\`), its
+ordering key (\`blocked\`), its limit (\`blocked\`). A job with a limit always waits there first, so it has an \`unblocked\` event also where there is room. \`errand jobs show\` says what
 a job waits for.
 
 ## Why a run was given back

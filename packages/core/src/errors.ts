@@ -4,7 +4,7 @@ import { isError, listCauses, read } from './failure/thrown.ts'
 /** Every code that Errand throws, with what it means. `docs/errors.md` is made from this table. */
 export const errorCodes = {
   E_BATCH_REFUSED:
-    'One request of a dispatchMany was refused, so none was stored; `requests` says which and why.',
+    'One request of a dispatchMany, or one job of a flow, was refused, so none was stored; `requests` says which and why.',
   E_CALL_DEADLOCK: 'A job called one that would have to wait for its caller.',
   E_CALL_FAILED: 'A job that a handler called has failed or was cancelled; its error is the cause.',
   E_CANCELLED: 'The job was cancelled.',
@@ -28,7 +28,7 @@ export const errorCodes = {
   E_FLOW_ENDED: 'The flow has ended, is being cancelled, or is not there, so nothing can be added to it.',
   E_FLOW_TOO_LARGE: 'The flow has more jobs than one commit may store; let a first member add the rest.',
   E_HOOK_TIMEOUT: 'A hook took longer than its deadline.',
-  E_ID: 'A job id is not a UUID.',
+  E_ID: 'The id of a job or flow is not a UUID.',
   E_KEY:
     'An ordering key, unique key, share key, limit key, tag or meta entry is empty, too long, or holds a character that no log can store.',
   E_LEASE_OUT: "This worker's lease is out: nothing is granted until a heartbeat has been answered.",
@@ -46,7 +46,7 @@ export const errorCodes = {
   E_NEED_CYCLE: 'A job needs itself, also by way of others.',
   E_NEED_LIMIT: 'A job has more than 1,000 needs; let it need a batch.',
   E_NEED_UNKNOWN: 'The log has no job or flow with the id that a job needs.',
-  E_NOT_FOUND: 'There is no such job, queue or worker.',
+  E_NOT_FOUND: 'There is no such job, flow, queue or worker.',
   E_NOT_ALLOWED: "The job's state or key does not allow this.",
   E_OPTION: 'An option is unknown, or its value is wrong.',
   E_OUTCOME: 'An outcome was made with ctx.retry, snooze, fail, cancel or release, and not returned.',
@@ -57,9 +57,9 @@ export const errorCodes = {
   E_PAYLOAD_TOO_LARGE: 'The payload is over the limit.',
   E_PERMANENT: 'The handler said that a retry is useless.',
   E_READ_ONLY: 'The SQLite file, or its folder, cannot be written.',
-  E_RESULT_FAILED: 'The job whose result was awaited has failed or was cancelled.',
+  E_RESULT_FAILED: 'The job or flow whose result was awaited has failed or was cancelled.',
   E_RESULT_INVALID: "The handler's result does not fit the job's schema, is too large, or cannot be stored.",
-  E_RESULT_TIMEOUT: 'The job did not end within the time given.',
+  E_RESULT_TIMEOUT: 'The job or flow did not end within the time given.',
   E_RIGHTS: 'The database user of the job log lacks a right; the message names it.',
   E_SCHEDULE: 'A schedule has times that cannot be read, or that never come.',
   E_SHUTDOWN: 'The worker is stopping.',
