@@ -59,7 +59,7 @@ function findEnd(store: JobStore, on: string, name: string): CallEnd {
     return { isFlow: true }
   }
   // A transaction may keep the row of what was called for long: nobody waits for it here.
-  const row = store.contention ? undefined : store.row(on)
+  const row = store.contention ? store.contention.freeRow(on) : store.row(on)
   const state = row ? row.state : store.stateOf(on)
   // One that is gone was not kept for its caller.
   if (state === undefined) return { isFlow: false, state: 'cancelled' }

@@ -1,6 +1,6 @@
 import type { Fence, WorkerRef } from '../job/claim.ts'
 import type { NewJob } from '../job/job.ts'
-import type { NewMessage, NewStep } from '../job/memory.ts'
+import type { NewMessage, NewStep, NewWait } from '../job/memory.ts'
 import type { Settlement } from '../job/outcome.ts'
 import type { QueueName, Ticket } from '../job/ticket.ts'
 import type { JobFilter } from '../ports/history.ts'
@@ -52,14 +52,15 @@ function askForEnded(ended: readonly Ended[]): Question[] {
     ...askForKeyedRows(ended.map(({ id }) => id)),
     ...ended.flatMap(({ id, outcome }): Question[] =>
       outcome?.kind === 'suspend'
-        ? [
-            ...outcome.waits.map(({ name }): Question => ['step', id, name]),
-            ['stepTotals', id],
-            ['openWaits', id],
-          ]
+        ? [...outcome.waits.flatMap((wait) => askForWait(id, wait)), ['stepTotals', id], ['openWaits', id]]
         : [],
     ),
   ]
+}
+
+function askForWait(id: string, wait: NewWait): Question[] {
+  const step = ['step', id, wait.name] as const
+  return wait.kind === 'call' ? [step, ['flow', wait.on], ['freeRow', wait.on], ['needsOf', id]] : [step]
 }
 
 function askForMessages(messages: readonly NewMessage[]): Question[] {

@@ -221,6 +221,8 @@ export type QueueCounts = Record<WaitingState | 'running', number>
 /** What other transactions have locked. */
 export interface Contention {
   jobIsLocked(id: string): boolean
+  /** A job, unless another transaction has locked it. Never waits for it. */
+  freeRow(id: string): JobRow | undefined
   keyIsLocked(key: QueueKey): boolean
   /** Remembers an ordering key that could not be passed on, because its row is locked. */
   noteKey(key: QueueKey): void

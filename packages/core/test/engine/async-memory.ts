@@ -25,6 +25,8 @@ export class AsyncMemory implements AsyncDatabase {
   notes: QueueKey[] = []
   limitNotes: LimitPlace[] = []
   readonly lockedFlows = new Set<string>()
+  /** Jobs whose rows a call was given to change. */
+  readonly locked = new Set<string>()
   /** Reads and writes since the test began to count. */
   roundTrips = 0
   #last: Promise<unknown> = Promise.resolve()
@@ -54,7 +56,7 @@ export class AsyncMemory implements AsyncDatabase {
         this.roundTrips += 1
         await Promise.resolve()
         const answers = structuredClone(await this.#answer(questions, locks !== undefined))
-        if (locks) held.add(questions, answers)
+        if (locks) for (const id of held.add(questions, answers)) this.locked.add(id)
         return answers
       },
       write: async (changes) => {
@@ -80,6 +82,7 @@ export class AsyncMemory implements AsyncDatabase {
     return answerEach(questions, {
       facts: () => store.facts(),
       row: (id) => (locks && this.lockedJobs.has(id) ? 'locked' : store.row(id)),
+      freeRow: (id) => (locks && this.lockedJobs.has(id) ? 'locked' : store.row(id)),
       stored: (id) => {
         const row = store.row(id)
         return row && store.stored(row)
@@ -210,11 +213,13 @@ class Held {
   readonly #jobs = new Set<string>()
   readonly #others = new Set<string>()
 
-  add(questions: readonly Question[], answers: readonly Answer[]): void {
+  /** Returns the ids of the jobs. */
+  add(questions: readonly Question[], answers: readonly Answer[]): string[] {
     const rows: readonly JobRow[] = questions.flatMap(([kind], at) => {
       const answer = answers[at] as never
       if (kind === 'key' || kind === 'keyOf') return (answer as KeyFound | undefined)?.jobs ?? []
-      if (kind === 'row' || kind === 'mend') return typeof answer === 'object' ? [answer] : []
+      if (kind === 'row' || kind === 'freeRow' || kind === 'mend')
+        return typeof answer === 'object' ? [answer] : []
       return (listings as readonly string[]).includes(kind) ? answer : []
     })
     for (const { id } of rows) this.#jobs.add(id)
@@ -223,6 +228,7 @@ class Held {
       const found = kind === 'key' || kind === 'keyOf' ? (answers[at] as KeyFound | undefined) : undefined
       if (found && found.locked !== true) this.#others.add(JSON.stringify([found.queue, found.key]))
     }
+    return rows.map(({ id }) => id)
   }
 
   check(changes: Changes): void {

@@ -1,7 +1,16 @@
 import * as fc from 'fast-check'
 import { newJob, outcomes, settlement, workerRef } from '@errand/testkit'
 import { finalStates, lanes } from '@errand/core/ports'
-import type { JobLog, NewJob, Settlement, Ticket, WorkerRef } from '@errand/core/ports'
+import type {
+  JobLog,
+  NewJob,
+  NewStep,
+  NewWait,
+  SettledOutcome,
+  Settlement,
+  Ticket,
+  WorkerRef,
+} from '@errand/core/ports'
 
 export const queues = ['a', 'b', 'c']
 export const keys = ['k0', 'k1']
@@ -77,6 +86,38 @@ const outcome = fc.constantFrom(
   outcomes.completed(),
 )
 
+const stepName = fc.constantFrom('s0', 's1', 's2', 's3')
+const messageName = fc.constantFrom('m0', 'm1')
+
+/** Waits of a suspension. Which job is called depends on the calls so far. */
+const suspension = fc.array(
+  fc.oneof(
+    fc.record({
+      kind: fc.constant('sleep' as const),
+      name: stepName,
+      until: fc.record({ delayMs: fc.constantFrom(0, 500, 2_000) }),
+    }),
+    fc.record({
+      kind: fc.constant('message' as const),
+      name: stepName,
+      message: messageName,
+      timeoutMs: fc.constantFrom(undefined, 1_000),
+    }),
+    fc.record({ kind: fc.constant('call' as const), name: stepName, on: pick }),
+  ),
+  { minLength: 1, maxLength: 4 },
+)
+type Suspension = typeof suspension extends fc.Arbitrary<infer T> ? T : never
+
+function toOutcome(life: Life, how: SettledOutcome | Suspension): SettledOutcome {
+  if (!Array.isArray(how)) return how as SettledOutcome
+  const waits = how.map((wait): NewWait =>
+    wait.kind === 'call' ? { ...wait, on: findId(life, wait.on) } : wait,
+  )
+  const unique = [...new Map(waits.map((wait) => [wait.name, wait])).values()]
+  return { kind: 'suspend', waits: unique, memoryVersion: 1 }
+}
+
 let number = 0
 const uuid = (): string => `00000000-0000-4000-8000-${String((number += 1)).padStart(12, '0')}`
 
@@ -142,16 +183,46 @@ const take = step(
 )
 const settle = step(
   'settle',
-  fc.array(fc.tuple(pick, outcome, fc.nat(9)), { minLength: 1, maxLength: 6 }),
+  fc.array(fc.tuple(pick, fc.oneof(outcome, suspension), fc.nat(9)), { minLength: 1, maxLength: 6 }),
   (life, some) => {
     const by = life.runs.length === 0 ? workers[0]! : life.runs[some[0]![0] % life.runs.length]!.worker
     const own = life.runs.filter((run) => run.worker === by)
     const settlements = some.flatMap(([number, how, twist]): Settlement[] => {
       const run = own[number % Math.max(own.length, 1)]
       if (!run) return []
-      return [settlement(twist === 0 ? { id: run.id, run: run.run + 1 } : run, how)]
+      return [settlement(twist === 0 ? { id: run.id, run: run.run + 1 } : run, toOutcome(life, how))]
     })
     return (log) => log.settle(settlements, by)
+  },
+)
+const remember = step(
+  'remember',
+  fc.array(fc.tuple(pick, stepName, fc.nat(9)), { minLength: 1, maxLength: 6 }),
+  (life, some) => {
+    const by = life.runs.length === 0 ? workers[0]! : life.runs[some[0]![0] % life.runs.length]!.worker
+    const own = life.runs.filter((run) => run.worker === by)
+    const steps = some.flatMap(([number, name, twist]): NewStep[] => {
+      const fence = own[number % Math.max(own.length, 1)]
+      if (!fence) return []
+      const { id, run } = fence
+      const result = twist === 1 ? undefined : { codec: 'json', text: `${twist}` }
+      return [{ id, run: twist === 0 ? run + 1 : run, name, memoryVersion: 1, durationMs: 1, result }]
+    })
+    return (log) => log.remember(steps, by)
+  },
+)
+const send = step(
+  'send',
+  fc.array(fc.tuple(pick, messageName, fc.nat(9)), { minLength: 1, maxLength: 4 }),
+  (life, some) => {
+    const messages = some.map(([number, name, twist]) => ({
+      id: twist === 0 ? '00000000-0000-4000-9000-000000000000' : uuid(),
+      job: findId(life, number),
+      name,
+      payload: { codec: 'json', text: `${twist}` },
+      by: 'somebody',
+    }))
+    return (log) => log.send(messages)
   },
 )
 const beat = step(
@@ -265,6 +336,7 @@ const looks = [
       (log) =>
         log.list(filter, { limit }),
   ),
+  step('memory', pick, (life, number) => (log) => log.memory(findId(life, number))),
   step('readHistory', pick, (life, number) => (log) => log.readHistory(findId(life, number))),
   step('read', fc.integer({ min: 1, max: 9 }), (_life, limit) => (log) => log.read({ limit, queue: 'a' })),
   step('end', fc.constant(0), () => (log) => log.end()),
@@ -283,6 +355,8 @@ export const randomLife: fc.Arbitrary<Step[]> = fc.array(
     { weight: 6, arbitrary: claim },
     { weight: 8, arbitrary: take },
     { weight: 10, arbitrary: settle },
+    { weight: 5, arbitrary: remember },
+    { weight: 5, arbitrary: send },
     { weight: 5, arbitrary: beat },
     { weight: 6, arbitrary: sweep },
     { weight: 9, arbitrary: fc.oneof(...operators) },

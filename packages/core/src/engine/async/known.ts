@@ -25,6 +25,8 @@ export class Known {
   readonly related: Set<string> = new Set()
   /** Places of limits that the rules may go through one after another. */
   readonly places: Map<string, LimitPlace> = new Map()
+  /** Jobs whose open waits were read. */
+  readonly waiting: Set<string> = new Set()
   readonly #answers = new Map<string, Answer>()
 
   has(question: readonly unknown[]): boolean {
@@ -39,6 +41,7 @@ export class Known {
     this.#answers.set(formatQuestion(question), answer)
     const [kind, ...args] = question
     const limit = args.at(-1) as number
+    if (kind === 'openWaits') this.waiting.add(question[1])
     if (placing.includes(kind))
       for (const { name, key = '' } of answer as readonly Partial<LimitPlace>[])
         if (name !== undefined) this.places.set(formatQuestion([name, key]), { name, key })
@@ -48,7 +51,7 @@ export class Known {
     const mayChange = kind !== 'list' && kind !== 'claimsOf'
     const addRows = (rows: readonly JobRow[]): void =>
       rows.forEach((row) => this.#addRow({ row, foundBy: kind, mayChange }))
-    if (kind === 'row' || kind === 'mend') {
+    if (kind === 'row' || kind === 'freeRow' || kind === 'mend') {
       if (typeof answer === 'object') addRows([answer as JobRow])
     } else if (kind === 'key' || kind === 'keyOf') {
       const found = answer as KeyFound | undefined

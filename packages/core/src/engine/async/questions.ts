@@ -86,6 +86,8 @@ export interface FlowFound {
 export type Answers = { [K in Same]: ReturnType<JobStore[K]> } & {
   /** `locked`: another transaction has locked it, and this one does not wait. */
   row: JobRow | 'locked' | undefined
+  /** The same. */
+  freeRow: JobRow | 'locked' | undefined
   stored: StoredJob | undefined
   key: KeyFound
   keyOf: KeyFound | undefined
@@ -103,6 +105,8 @@ export type Answers = { [K in Same]: ReturnType<JobStore[K]> } & {
 /** The arguments of each kind of question. */
 type ArgumentsOf = { [K in Same]: Parameters<JobStore[K]> } & {
   row: [id: string]
+  /** Never waits for those that others have locked, whatever the locks of the call. */
+  freeRow: [id: string]
   /** The payload part of a job. */
   stored: [id: string]
   key: [key: QueueKey, jobs: number]

@@ -32,13 +32,21 @@ export function createStepSet({ known, ask, made, changing, suspended }: Parts):
       ['openWaits', job],
       ['stepTotals', job],
     ])
+  /** Messages for the waits of all jobs whose waits were read. */
+  const ofOpenWaits = (): Question[] =>
+    [...known.waiting].flatMap((job) => {
+      const names = Map.groupBy(store.openWaits(job), ({ kind, on }) => (kind === 'message' ? on : undefined))
+      return [...names].flatMap(([name, waits]): Question[] =>
+        name === undefined ? [] : [['unread', job, name, waits.length]],
+      )
+    })
   const readWaits = (job: string): StoredStep[] => ask(['openWaits', job], ofSuspended)
   const readStep = (job: string, name: string): StoredStep | undefined =>
     known.has(['step', job, name])
       ? known.get(['step', job, name])
       : readWaits(job).find((wait) => wait.name === name)
 
-  return {
+  const store: Omit<StepStore, 'stateOf'> = {
     step: (job, name) => made.steps.get(formatQuestion([job, name])) ?? ask(['step', job, name]),
     stepTotals(job): StepTotals {
       const read = ask(['stepTotals', job], ofSuspended)
@@ -67,7 +75,7 @@ export function createStepSet({ known, ask, made, changing, suspended }: Parts):
       const added = made.messages.flatMap(({ message, at }) =>
         message.job === job ? toUnread(message, at) : [],
       )
-      return [...ask(['unread', job, name, limit + taken.length]), ...added]
+      return [...ask(['unread', job, name, limit + taken.length], ofOpenWaits), ...added]
         .filter((message) => !taken.includes(message.id))
         .filter((message) => name === undefined || message.name === name)
         .slice(0, limit)
@@ -81,6 +89,7 @@ export function createStepSet({ known, ask, made, changing, suspended }: Parts):
       for (const job of jobs) changing().forgotten.add(job)
     },
   }
+  return store
 }
 
 function toUnread({ id, name, by, payload }: NewMessage, at: number): UnreadMessage {

@@ -158,6 +158,10 @@ export function createWorkingSet(
 
     contention: {
       jobIsLocked: (id) => ask(['row', id], related) === 'locked',
+      freeRow: (id) => {
+        const isOurs = known.rows.get(id)?.mayChange || made.inserted.has(id)
+        return isOurs || ask(['freeRow', id]) !== 'locked' ? rows.row(id) : undefined
+      },
       keyIsLocked: (key) => keyFound(key).locked === true,
       noteKey: (key) => void changing().notes.push(key),
       isNoted: (key) => made.notes.some((noted) => formatKey(noted) === formatKey(key)),
