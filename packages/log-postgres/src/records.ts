@@ -71,6 +71,7 @@ export class Records {
           `${source.selectRows('known', '$1::uuid[]')} j
              left join ${source.selectRows('live', '$1::uuid[]')} l on l.id = j.id
              left join ${source.selectRows('progress', '$1::uuid[]')} p on p.job_id = j.id`,
+          'j.ended_as',
         ),
         [arrayLiteral(ids)],
       )
@@ -106,22 +107,24 @@ export class Records {
            cross join lateral (select * from ${schema}.jobs j where j.seq = any (array[found.seq]) offset 0) j
            left join lateral (select * from ${schema}.live l where l.id = any (array[j.id]) offset 0) l on true
            left join lateral (select * from ${schema}.progress p where p.job_id = any (array[j.id]) offset 0) p on true
+           left join lateral (select * from ${schema}.ended x where x.id = any (array[j.id]) offset 0) x on true
           order by j.seq desc`,
+        'x.state',
       ),
       values,
     )
     return this.#records(rows)
   }
 
-  /** @param from the tables as `j`, `l` and `p`, and which of their rows */
-  #select(from: string): string {
+  /** @param from the tables as `j`, `l` and `p`, and which of their rows @param endedAs the state of one that has ended */
+  #select(from: string, endedAs: string): string {
     const { schema } = this.#database
     return `select ${storedColumns(schema, 'j', 'l')},
                    l.state, l.run, l.attempt, coalesce(l.crashes, 0), l.worker, ${schema}.ms(l.run_at), l.cancel is not null,
                    j.max_attempts, j.unique_key, j.share, p.value, p.message, l.version,
                    ${schema}.ms(coalesce(j.events_since, j.dispatched_at)), j.lim, j.lim_key, l.at_limit, j.flow,
                    case when l.has_needs and l.state in (${stateCode.scheduled}, ${stateCode.blocked})
-                        then ${this.#database.rule('unmet')}(array[l.id]) <> '{}' end
+                        then ${this.#database.rule('unmet')}(array[l.id]) <> '{}' end, ${endedAs}
               from ${from}`
   }
 
@@ -217,9 +220,11 @@ function toRecord(row: Row, events: readonly Row[]): JobRecord {
     atLimit,
     flow,
     waitsForNeeds,
+    endedAs,
   ] = row.slice(storedCount)
   const past = toPast(events)
-  const now = state ? toStoredState(state) : past.state
+  // The events of a job that others need may have gone before it.
+  const now = state ? toStoredState(state) : events.length > 0 ? past.state : toStoredState(endedAs)
   const findBody = (types: readonly number[]): JobRecord['result'] => {
     const event = events.find((one) => types.includes(number(one[1])) && typeof one[7] === 'string')
     return event ? { codec: event[6] ?? '', text: event[7] ?? '' } : undefined

@@ -23,7 +23,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '5e4f02dfa922359037ff0691b68aff717fdddfd878cd69f7e16467ed40179081',
+  'tables/0001.sql': '8d7f4677d21d01adb67828052e9f9dc086d71c41c8d952d6530765e5fca02fd3',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

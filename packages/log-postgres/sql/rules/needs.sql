@@ -29,8 +29,10 @@ set jit to off as $$
 begin
   return query
     select distinct on (e.job_id) e.job_id, e.codec, e.body
-      from errand.events_of(p_ids, null) e
-     where e.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */)
+      from (select e.job_id, e.codec, e.body, e.version from errand.events_of(p_ids, null) e
+             where e.type in (6 /* succeeded event */, 12 /* failed event */, 14 /* cancelled event */)
+            union all
+            select k.job_id, k.codec, k.body, 0 from errand.kept_ends k where k.job_id = any (p_ids)) e
      order by e.job_id, e.version desc;
 end $$;
 

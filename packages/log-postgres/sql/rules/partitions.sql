@@ -45,6 +45,7 @@ begin
        and (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC' <= p_before
      order by c.relname
   loop
+    perform errand.keep_ends(p_before);
     v_tx := null;
     execute format('select tx, seq from errand.%I order by tx desc, seq desc limit 1', v_part.name) into v_tx, v_seq;
     if v_tx is not null then
@@ -54,6 +55,7 @@ begin
     execute format('drop table errand.%I', v_part.name);
   end loop;
 
+  perform errand.keep_ends(p_before) where exists (select from errand.events_default where at < p_before);
   -- Events in the default partition are deleted row by row.
   with old as materialized (
     select tx, seq from errand.events_default where at < p_before order by tx, seq limit p_limit),
@@ -65,4 +67,24 @@ begin
      where (m.dropped_tx, m.dropped_seq) < (n.tx, n.seq))
   select count(*) into v_gone from gone;
   return v_gone;
+end $$;
+
+-- Before the events of these times go: what members returned whose flow an unfinished job needs, to read their results.
+create function errand.keep_ends(p_before timestamptz) returns void language plpgsql set search_path to pg_catalog, pg_temp as $$
+declare
+  v_ids uuid[];
+begin
+  select array_agg(x.id) into v_ids
+    from (select distinct n.parent as id
+            from errand.needs n
+           where n.is_flow and n.name is not null
+             and exists (select from errand.live l where l.id = any (array[n.child]) and l.state <> 6 /* failed */)) f
+    join errand.members m on m.flow = f.id
+   cross join lateral unnest(m.ids) as u (id)
+    join errand.ended x on x.id = u.id
+   where x.at < p_before and not exists (select from errand.kept_ends k where k.job_id = x.id);
+  if v_ids is null then return; end if;
+  insert into errand.kept_ends (job_id, codec, body)
+  select e.id, e.codec, e.body from errand.ends_of(v_ids) e
+  on conflict do nothing;
 end $$;

@@ -213,6 +213,7 @@ begin
     if v_ids is null then return 0; end if;
   end if;
   delete from errand.needs n where n.child = any (v_ids);
+  delete from errand.kept_ends k where k.job_id = any (v_ids);
   delete from errand.jobs j where j.seq = any (v_seqs);
   delete from errand.ended x where x.id = any (v_ids);
   delete from errand.progress p where p.job_id = any (v_ids);

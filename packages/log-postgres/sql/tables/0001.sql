@@ -216,8 +216,9 @@ create view errand.known as
   select k.id, k.seq, j.dispatched_at, j.events_since, j.expires_at, j.timeout_ms, j.unique_for_ms, j.payload_version,
          j.max_attempts, j.max_crashes, j.replays, j.lane, j.fails_on_crash, j.skips_on_failure, j.unique_mode, j.name,
          j.queue, j.key, j.unique_key, j.share, j.lim, j.lim_key, j.parent_id, j.flow, j.may_fail, j.tags, j.meta, j.codec,
-         j.payload
-    from (select l.id, l.seq from errand.live l union all select x.id, x.seq from errand.ended x) k
+         j.payload, k.ended_as
+    from (select l.id, l.seq, null::smallint as ended_as from errand.live l
+          union all select x.id, x.seq, x.state from errand.ended x) k
    -- From the id to the job, never the other way.
    cross join lateral (select * from errand.jobs j where j.seq = any (array[k.seq]) offset 0) j;
 
@@ -351,6 +352,8 @@ create table errand.needs (
   primary key (child, ord)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 create index needs_parent on errand.needs (parent, child);
+-- Jobs that read the results of the members of a flow.
+create index needs_results on errand.needs (parent) where is_flow and name is not null;
 
 create sequence errand.flows_seq;
 create table errand.flows (
@@ -580,3 +583,9 @@ create table errand.kept (
   looked_at timestamptz not null
 );
 create index kept_looked on errand.kept (type, looked_at);
+-- Results and errors of members that a job is still to read, of days whose events were dropped.
+create table errand.kept_ends (
+  job_id uuid primary key,
+  codec text,
+  body text
+);
