@@ -40,7 +40,17 @@ export { defineMessage } from './define/message.ts'
 export type { MessageDefinition } from './define/message.ts'
 export { defineSchedule } from './define/schedule.ts'
 export type { ScheduleDefinition, ScheduleOptions, Tick, TickOptions } from './define/schedule.ts'
-export type { Call, CallOptions, Receive, RunStep, Sleep, Step, StepOptions } from './define/step.ts'
+export type {
+  Call,
+  CalledOf,
+  CallFlowOptions,
+  CallOptions,
+  Receive,
+  RunStep,
+  Sleep,
+  Step,
+  StepOptions,
+} from './define/step.ts'
 export type { JobView } from './define/view.ts'
 export { defineWorker } from './define/worker.ts'
 export type { Worker, WorkerDefinition, WorkerHealth, WorkerSource, WorkOptions } from './define/worker.ts'

@@ -1,8 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Duration } from '../duration.ts'
 import type { Transaction } from '../ports/transaction.ts'
-import type { JobDefinition, JobOptions } from './job.ts'
+import type { DispatchArgs, DispatchFlowOptions } from '../dispatch/request.ts'
+import type { FlowRequest } from './flow.ts'
+import type { AnyJob, JobOptions, ResultOf } from './job.ts'
 import type { MessageDefinition } from './message.ts'
+import type { NeedEnd } from './need.ts'
 
 /** What the function of a step gets. */
 export interface Step {
@@ -61,18 +64,32 @@ export interface Receive {
 /** Options of a job that a handler calls. Its id follows from the call. */
 export type CallOptions = JobOptions & { readonly id?: never }
 
+/** Options of a flow that a handler calls. */
+export interface CallFlowOptions extends Pick<DispatchFlowOptions, 'onDuplicate'> {
+  /** Gives how each member has ended, also if the flow has failed. Default false. */
+  readonly settled?: boolean | undefined
+}
+
+/** What a call gives: the result of a job; those of the members of a flow that have succeeded, in their order. */
+export type CalledOf<What> = What extends FlowRequest<infer Result> ? readonly Result[] : ResultOf<What>
+
 /**
- * Dispatches a job and waits for its result, without a slot. It is made once, however often the code runs.
+ * Dispatches a job, or a flow, and waits for its end, without a slot. It is made once, however often the code runs. A flow is
+ * one wait, however many members it has.
  * @throws `E_CALL_FAILED` if it failed or was cancelled: uncaught, this job fails for good. Otherwise as `dispatch`; and
  * `E_STEP_NAME`, `E_STEP_NESTED`, `E_STEP_LIMIT`, `E_STEP_RESULT`
  * @example const { url } = await ctx.call('label', printLabel, { order })
+ * @example const mails = await ctx.call('mails', batch(people.map((to) => sendMail.with({ to }))), { settled: true })
  */
 export interface Call {
-  <In, Result>(
+  <Result>(
     name: string,
-    job: JobDefinition<In, unknown, Result>,
-    ...args: [In] extends [void]
-      ? [payload?: undefined, options?: CallOptions]
-      : [payload: NoInfer<In>, options?: CallOptions]
-  ): Promise<Result>
+    flow: FlowRequest<Result>,
+    options: CallFlowOptions & { readonly settled: true },
+  ): Promise<readonly NeedEnd<Result>[]>
+  <What extends AnyJob | FlowRequest<unknown>>(
+    name: string,
+    what: What,
+    ...args: DispatchArgs<What, CallOptions, CallFlowOptions>
+  ): Promise<CalledOf<What>>
 }

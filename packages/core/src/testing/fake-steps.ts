@@ -1,3 +1,4 @@
+import type { FlowRequest } from '../define/flow.ts'
 import type { AnyJob } from '../define/job.ts'
 import { resolvedMessage } from '../define/message.ts'
 import type { Call, Receive, RunStep, Sleep, Step } from '../define/step.ts'
@@ -60,9 +61,9 @@ export class FakeSteps implements Pick<Steps, 'step' | 'sleep' | 'receive' | 'ca
       durationMs(options.timeout, `timeout of ctx.receive('${name}')`)
     })) as Receive
 
-  readonly call = (async (name: string, job: AnyJob) =>
+  readonly call = (async (name: string, what: AnyJob | FlowRequest<unknown>) =>
     this.#once(name, 'call', () => {
-      throw notGiven(name, `the result of ${job.name}`)
+      throw notGiven(name, `the result of ${what.name ?? 'the flow'}`)
     })) as Call
 
   async #once(name: string, kind: FakeStep['kind'], otherwise: () => unknown): Promise<unknown> {

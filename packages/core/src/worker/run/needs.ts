@@ -50,11 +50,15 @@ export function makeNeeds(
   )
 }
 
-async function readOne({ on, body }: NeedRecord, codec: Codec): Promise<unknown> {
+async function readOne({ on, body }: Pick<NeedRecord, 'on' | 'body'>, codec: Codec): Promise<unknown> {
   return body && decoded(codec, body, asResult(on))
 }
 
-async function readEnd(record: NeedRecord, codec: Codec): Promise<NeedEnd<unknown>> {
+/** How something that was needed or called has ended. */
+export async function readEnd(
+  record: Pick<NeedRecord, 'on' | 'state' | 'body'>,
+  codec: Codec,
+): Promise<NeedEnd<unknown>> {
   const { on, state, body } = record
   if (state === 'failed' || state === 'cancelled') {
     return body ? { state, error: errorFrom(await decodedFailure(codec, body, asError(on))) } : { state }

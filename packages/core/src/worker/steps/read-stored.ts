@@ -1,10 +1,8 @@
 import type { ResolvedMessage } from '../../define/message.ts'
 import { ErrandError, isErrandError } from '../../errors.ts'
-import { summarize } from '../../failure/failure.ts'
-import { errorFrom } from '../../failure/from-failure.ts'
 import type { StoredStep } from '../../job/memory.ts'
-import { decoded, decodedFailure } from '../../operate/decode.ts'
-import { asError, asMessage, asResult, asStep } from '../../ports/codec.ts'
+import { decoded } from '../../operate/decode.ts'
+import { asMessage, asStep } from '../../ports/codec.ts'
 import type { Belongs, Codec, Encoded } from '../../ports/codec.ts'
 import { describeIssues, parseWith } from '../../schema.ts'
 
@@ -40,31 +38,13 @@ export async function readMessage(
   )
 }
 
-/** The result of a job that was called. @throws `E_CALL_FAILED` if it has none, and `E_STEP_RESULT` */
-export async function readCalled(codec: Codec, stored: StoredStep): Promise<unknown> {
-  const { name, by, body } = stored
-  const on = stored.on ?? ''
-  if (by === 'succeeded') return body && read(codec, `call '${name}'`, body, asResult(on))
-  const failure = body && (await readFailure(codec, body, on))
-  const why =
-    by === 'cancelled' ? 'was cancelled' : `failed: ${failure ? summarize(failure) : 'no error is known'}`
-  throw new ErrandError(
-    'E_CALL_FAILED',
-    `job ${on}, which '${name}' called, ${why}; catch this error where the handler can do without it, or replay that job first and then this one`,
-    { ids: [on], cause: failure && errorFrom(failure) },
-  )
-}
-
-async function readFailure(codec: Codec, body: Encoded, job: string) {
-  try {
-    return await decodedFailure(codec, body, asError(job))
-  } catch {
-    // That it failed is what counts.
-    return undefined
-  }
-}
-
-async function read(codec: Codec, what: string, body: Encoded | undefined, of: Belongs): Promise<unknown> {
+/** @throws `E_STEP_RESULT` if this process cannot read it. */
+export async function read(
+  codec: Codec,
+  what: string,
+  body: Encoded | undefined,
+  of: Belongs,
+): Promise<unknown> {
   if (!body) return undefined
   try {
     return await decoded(codec, body, of)

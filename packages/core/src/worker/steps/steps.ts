@@ -1,7 +1,8 @@
 import type { Maybe } from '../../define/handler.ts'
+import type { FlowRequest } from '../../define/flow.ts'
 import type { AnyJob } from '../../define/job.ts'
 import type { MessageDefinition } from '../../define/message.ts'
-import type { Call, CallOptions, Receive, RunStep, Sleep, Step, StepOptions } from '../../define/step.ts'
+import type { Call, Receive, RunStep, Sleep, Step, StepOptions } from '../../define/step.ts'
 import { checkTransaction } from '../../dispatch/transaction.ts'
 import type { Duration } from '../../duration.ts'
 import type { ErrandError } from '../../errors.ts'
@@ -28,7 +29,7 @@ export interface StepsParts {
   readonly ref: WorkerRef
   readonly stopping: AbortSignal
   readonly remembering: Remembering
-  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'clock' | 'dispatch' | 'waiting'>
+  readonly deps: Pick<WorkerDeps, 'log' | 'codec' | 'clock' | 'dispatch' | 'dispatchFlow' | 'waiting'>
 }
 
 /** The steps and waits of one run. Made when its handler asks for one: most never do. */
@@ -40,7 +41,7 @@ export class Steps {
 
   constructor(run: StepsRun, { ref, stopping, remembering, deps }: StepsParts) {
     const { claim, memoryVersion } = run
-    const { log, codec, clock, dispatch, waiting } = deps
+    const { log, codec, clock, waiting } = deps
     const frame = new Frame({ run, quiet: waiting.quiet, stopping })
     const idempotencyKey = toIdempotencyKey(claim)
     const recollection = new Recollection({ id: claim.id, run: claim.run, memoryVersion, frame, log, clock })
@@ -70,7 +71,8 @@ export class Steps {
       longestInSlotMs: waiting.longestInSlotMs,
       codec,
       clock,
-      dispatch: (request, parent) => dispatch(request, parent),
+      log,
+      dispatcher: deps,
     })
   }
 
@@ -101,8 +103,14 @@ export class Steps {
     options?: { readonly timeout: Duration },
   ) => this.#waits.receive(name, message, options)) as Receive
 
-  readonly call = ((name: string, job: AnyJob, payload?: unknown, options?: CallOptions) =>
-    this.#waits.call(name, job, payload, options)) as Call
+  readonly call: Call = (
+    name: string,
+    what: AnyJob | FlowRequest<unknown>,
+    payload?: unknown,
+    options?: object,
+  ): Promise<never> =>
+    // What it is shows at run time; its result, in the types of `Call`.
+    this.#waits.call(name, what as AnyJob, payload, options)
 
   /** Why this handler must not begin: a newer one has remembered something. */
   findNewer(): Promise<ErrandError | undefined> {

@@ -1,8 +1,10 @@
+import { findBody } from '../../define/flow.ts'
+import type { FlowBody } from '../../define/flow-body.ts'
 import type { AnyJob } from '../../define/job.ts'
 import { resolvedMessage } from '../../define/message.ts'
 import type { MessageDefinition } from '../../define/message.ts'
-import type { CallOptions } from '../../define/step.ts'
-import type { DispatchRequest, Parent, Receipt } from '../../dispatch/request.ts'
+import type { CallFlowOptions } from '../../define/step.ts'
+import type { DispatchRequest, Parent } from '../../dispatch/request.ts'
 import { durationMs } from '../../duration.ts'
 import type { Duration } from '../../duration.ts'
 import { ErrandError } from '../../errors.ts'
@@ -10,16 +12,19 @@ import type { Claim } from '../../job/claim.ts'
 import { mostWaits } from '../../job/memory.ts'
 import type { NewWait, StoredStep } from '../../job/memory.ts'
 import { momentMs } from '../../moment.ts'
-import { checkOptions } from '../../options.ts'
+import { checkFlag, checkOptions } from '../../options.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Codec } from '../../ports/codec.ts'
+import type { JobLog } from '../../ports/job-log.ts'
 import { splitMeta } from '../../schedule/tick-meta.ts'
+import type { WorkerDeps } from '../deps.ts'
 import type { Awaitable } from './awaitable.ts'
 import { calledId } from './called-id.ts'
 import { isWaiting } from './frame.ts'
 import type { Frame, OpenCall, Wait } from './frame.ts'
 import { insist } from './insist.ts'
-import { readCalled, readMessage } from './read-stored.ts'
+import { readCalledFlow, readCalledJob } from './called.ts'
+import { readMessage } from './read-stored.ts'
 import type { Recollection } from './recollection.ts'
 import type { StepCalls } from './step-calls.ts'
 
@@ -32,7 +37,8 @@ export interface WaitCallsParts {
   readonly longestInSlotMs: number
   readonly codec: Codec
   readonly clock: Clock
-  readonly dispatch: (request: DispatchRequest, parent: Parent) => Promise<Receipt<unknown>>
+  readonly log: Pick<JobLog, 'memberEnds' | 'readFlow'>
+  readonly dispatcher: Pick<WorkerDeps, 'dispatch' | 'dispatchFlow'>
 }
 
 /** How to wait for something that is not remembered. */
@@ -101,39 +107,75 @@ export class WaitCalls {
     )
   }
 
-  call(name: string, job: AnyJob, payload: unknown, options: CallOptions | undefined): Awaitable<unknown> {
-    const { codec } = this.#parts
-    return this.#wait(
+  /** @param what a job, or a flow: its body says so. */
+  call(name: string, what: AnyJob, payload: unknown, options: DispatchRequest['options']): Awaitable<never> {
+    const body = findBody(what)
+    return body
+      ? this.#callFlow(name, body, payload ?? {})
+      : this.#callJob(name, { job: what, payload, options })
+  }
+
+  #callJob(name: string, request: DispatchRequest): Awaitable<never> {
+    const { codec, dispatcher } = this.#parts
+    return this.#called(
       name,
-      'call',
-      (stored) => readCalled(codec, stored),
-      (stored) => {
-        if (options !== undefined && 'id' in options) {
+      (stored) => readCalledJob(codec, stored),
+      (parent) => dispatcher.dispatch(request, parent),
+      () => {
+        if (request.options && 'id' in request.options)
           throw new ErrandError('E_OPTION', `ctx.call('${name}') takes no id: it follows from the call`)
-        }
-        // An earlier run has dispatched it.
-        let on = stored?.on
-        return {
-          start: async () => {
-            on ??= (await this.#dispatch(name, { job, payload, options })).id
-          },
-          describe: () => ({ kind: 'call', name, on: on ?? '' }),
-        }
       },
     )
   }
 
-  #dispatch(name: string, request: DispatchRequest): Promise<Receipt<unknown>> {
-    const { claim, idempotencyKey, clock, dispatch, frame } = this.#parts
+  #callFlow(name: string, body: FlowBody, options: CallFlowOptions): Awaitable<never> {
+    const { codec, log, dispatcher } = this.#parts
+    const { settled, ...rest } = options
+    return this.#called(
+      name,
+      (stored) => readCalledFlow(codec, log, stored, settled === true),
+      (parent) => dispatcher.dispatchFlow(body, rest, parent),
+      () => {
+        checkOptions(`ctx.call('${name}') options of a flow`, options, ['settled', 'onDuplicate'])
+        checkFlag(`settled of ctx.call('${name}')`, settled)
+      },
+    )
+  }
+
+  #called(
+    name: string,
+    readIt: (stored: StoredStep) => Promise<unknown>,
+    dispatch: (parent: Parent) => Promise<{ readonly id: string }>,
+    check: () => void,
+  ): Awaitable<never> {
+    const { claim, idempotencyKey, clock, frame } = this.#parts
     const parent: Parent = {
       id: claim.id,
       meta: splitMeta(claim.job.meta).meta,
       childId: () => calledId(claim.id, idempotencyKey, name),
     }
-    return insist(
-      () => dispatch(request, parent),
-      clock,
-      () => frame.isClosed,
+    // What it gives is in the types of `Call`.
+    return this.#wait(
+      name,
+      'call',
+      (stored) => readIt(stored) as Promise<never>,
+      (stored) => {
+        check()
+        // An earlier run has dispatched it.
+        let on = stored?.on
+        return {
+          start: async () => {
+            on ??= (
+              await insist(
+                () => dispatch(parent),
+                clock,
+                () => frame.isClosed,
+              )
+            ).id
+          },
+          describe: () => ({ kind: 'call', name, on: on ?? '' }),
+        }
+      },
     )
   }
 
