@@ -163,7 +163,7 @@ export function openPostgresLog(
     saveSchedules: (changes, tx) => connected(() => schedules.save(changes, tx)),
 
     cancel: (ids, note) => connected(() => operations.cancel(ids, note)),
-    replay: (ids, note) => connected(() => operations.replay(ids, note)),
+    replay: (ids, note, options) => connected(() => operations.replay(ids, note, options)),
     skip: (ids, note) => connected(() => operations.skip(ids, note)),
     change: (id, to, note) => connected(() => operations.change(id, to, note)),
     pause: (queue, note) => connected(() => operations.pause(queue, note)),

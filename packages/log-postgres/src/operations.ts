@@ -74,10 +74,14 @@ export class Operations {
     }
   }
 
-  async replay(ids: readonly string[], note: Note): Promise<ReplayReport> {
+  async replay(
+    ids: readonly string[],
+    note: Note,
+    { forget = false }: { readonly forget?: boolean | undefined } = {},
+  ): Promise<ReplayReport> {
     const rows = await this.#each(
       ids,
-      `select * from ${this.#database.rule('replay')}($1, $2, '${rowWait}')`,
+      `select * from ${this.#database.rule('replay')}($1, $2, ${forget}, '${rowWait}')`,
       [toData(note)],
     )
     return {

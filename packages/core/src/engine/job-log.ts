@@ -179,8 +179,8 @@ export function engineLog(given: EngineHost): JobLog {
 
     cancel: (ids, note) =>
       host.write((store, now) => operate.cancel(store, now, ids, note), calls.operate(ids)),
-    replay: (ids, note) =>
-      host.write((store, now) => operate.replay(store, now, ids, note), calls.operate(ids)),
+    replay: (ids, note, options) =>
+      host.write((store, now) => operate.replay(store, now, ids, note, options), calls.operate(ids)),
     skip: (ids, note) => host.write((store, now) => operate.skip(store, now, ids, note), calls.operate(ids)),
     change: (id, to, note) =>
       host.write((store, now) => operate.change(store, now, id, to, note), calls.operate([id])),

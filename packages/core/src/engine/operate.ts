@@ -37,10 +37,16 @@ export function toCancelReport(
   return { cancelled: ended.length, requested, workers: [...workers], tickets }
 }
 
-export function replay(store: JobStore, now: number, ids: readonly string[], note: Note): ReplayReport {
+export function replay(
+  store: JobStore,
+  now: number,
+  ids: readonly string[],
+  note: Note,
+  { forget = false }: { readonly forget?: boolean | undefined } = {},
+): ReplayReport {
   const rows = findRows(store, ids).filter(({ state }) => isFinal(state))
   for (const row of rows) if (row.flow !== undefined) uncount(store, now, row)
-  return replayRows(store, now, rows, note)
+  return replayRows(store, now, rows, note, forget)
 }
 
 export function skip(

@@ -11,7 +11,13 @@ import { findTickets } from './tickets.ts'
 import type { FlowCount, FlowRow, JobRow, JobStore } from './store.ts'
 
 /** Starts final jobs anew. The caller has taken them out of the counts of their flows. */
-export function replayRows(store: JobStore, now: number, rows: readonly JobRow[], note: Note): ReplayReport {
+export function replayRows(
+  store: JobStore,
+  now: number,
+  rows: readonly JobRow[],
+  note: Note,
+  forget = false,
+): ReplayReport {
   const moved: JobRow[] = []
   const duplicates: string[] = []
   const unmet: string[] = []
@@ -32,7 +38,7 @@ export function replayRows(store: JobStore, now: number, rows: readonly JobRow[]
       }
       store.setUnique(row.name, row.uniqueKey, { jobId: row.id, freeAt: undefined })
     }
-    if (row.state === 'succeeded') {
+    if (forget || row.state === 'succeeded') {
       row.replays += 1
       forgotten.push(row.id)
     } else askCallAgain(store, row)

@@ -110,7 +110,7 @@ const suspension = fc.array(
 type Suspension = typeof suspension extends fc.Arbitrary<infer T> ? T : never
 
 function toOutcome(life: Life, how: SettledOutcome | Suspension): SettledOutcome {
-  if (!Array.isArray(how)) return how as SettledOutcome
+  if (!Array.isArray(how)) return how
   const waits = how.map((wait): NewWait =>
     wait.kind === 'call' ? { ...wait, on: findId(life, wait.on) } : wait,
   )

@@ -18,7 +18,7 @@ end $$;
  * Starts final jobs again. Rows of kind `replayed`, `ticket`, `duplicate`, `next` (a ticket of another job), and `unmet`: something that
  * it needs has ended otherwise, and is not among these jobs.
  */
-create function errand.replay(p_ids uuid[], p_data text, p_lock_timeout text)
+create function errand.replay(p_ids uuid[], p_data text, p_forgets boolean, p_lock_timeout text)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql
 set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan set enable_seqscan to off
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
@@ -26,7 +26,7 @@ set jit to off as $$
 #variable_conflict use_column
 begin
   perform set_config('lock_timeout', p_lock_timeout, true);
-  return query select * from errand.replay_jobs(p_ids, p_data, '{}');
+  return query select * from errand.replay_jobs(p_ids, p_data, '{}', p_forgets);
 end $$;
 
 -- Of these final jobs, those that may start again: what they need has ended as it must, or starts again with them.
@@ -48,7 +48,7 @@ begin
 end $$;
 
 -- p_recounted: flows whose counts are taken anew by the caller. Other flows that run take the ends of these jobs out of their counts.
-create function errand.replay_jobs(p_ids uuid[], p_data text, p_recounted uuid[])
+create function errand.replay_jobs(p_ids uuid[], p_data text, p_recounted uuid[], p_forgets boolean default false)
 returns table (kind text, id uuid, queue text, lane smallint) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -123,8 +123,8 @@ begin
              coalesce(l.version, x.version) + 1 as version,
              coalesce(l.run, x.run, 1) as run,
              coalesce(l.last, x.last) as before, nextval('errand.events_seq') as link,
-             j.replays + (coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
-             coalesce(l.state, x.state) = 5 /* succeeded */ as forgets,
+             j.replays + (p_forgets or coalesce(l.state, x.state) = 5 /* succeeded */)::integer as replays,
+             p_forgets or coalesce(l.state, x.state) = 5 /* succeeded */ as forgets,
              case when (j.key is null or j.id = any (v_mine)) and j.lim is null and not j.id = any (v_unmet) then 3 /* ready */
                   else 2 /* blocked */ end::smallint as becomes,
              case when (j.key is null or j.id = any (v_mine)) and j.lim is not null and not j.id = any (v_unmet) then true end as at_limit
@@ -137,7 +137,7 @@ begin
              events_since = least(j.events_since, nullif(least(v_now, j.dispatched_at), j.dispatched_at))
         from final f
        where j.seq = any (array[f.seq]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
-    -- After a success it is a new life. Else it goes on where it failed.
+    -- After a success, or if it is asked for, it is a new life. Else it goes on where it failed.
     forgotten as (delete from errand.steps s using final f where s.job_id = any (array[f.id]) and f.forgets),
     forgotten_too as (delete from errand.messages m using final f where m.job_id = any (array[f.id]) and f.forgets),
     begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),

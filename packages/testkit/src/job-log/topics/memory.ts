@@ -4,7 +4,7 @@ import type { NewStep } from '@errand/core/ports'
 import { longestMemory, longestStepResult, mostSteps } from '@errand/core/ports'
 import { encoded, outcomes } from '../../fixtures.ts'
 import type { JobLogHarness } from '../harness.ts'
-import { newStep, remember, stepsOf, suspended, told, waits } from '../memory.ts'
+import { newMessage, newStep, remember, send, stepsOf, suspended, told, waits } from '../memory.ts'
 import { scenes } from '../scenes.ts'
 
 /** What handlers have done is kept with their jobs. */
@@ -228,6 +228,21 @@ export function describeMemory(harness: JobLogHarness): void {
       expect(await remember(on, worker, next, 'charge')).toEqual(['kept'])
       expect(await stepsOf(on, job)).toMatchObject([{ order: 1, run: 2 }])
       expect(await told(on, other.job)).toEqual(['charge'])
+    })
+
+    it('a failed job begins anew if whoever replays it says so', async () => {
+      const on = await scene()
+      const { job, worker, claim } = await on.start()
+      const message = newMessage(job)
+      await remember(on, worker, claim, 'charge')
+      await send(on, message)
+      await on.settle(worker, claim, outcomes.fail())
+      await on.log.replay([job.id], { by: 'ada' }, { forget: true })
+      expect(await on.log.memory(job.id)).toEqual({ steps: [], messages: [] })
+      const next = await on.claim(worker, job)
+      expect(next).toMatchObject({ run: 2, attempt: 1, replays: 1 })
+      expect(await remember(on, worker, next, 'charge')).toEqual(['kept'])
+      expect((await send(on, message)).sent).toBe('sent')
     })
 
     it('the memory of a job goes with it', async () => {
