@@ -56,7 +56,10 @@ begin
   then
     perform errand.out_of_bounds('a need', p_parents);
   end if;
-  -- Nobody else can see what this transaction has stored.
+  -- Nobody else can see what this transaction has stored, so its rows are free; an earlier call of it did not know that others need them.
+  update errand.live l set needed = true
+   where l.id = any (p_parents) and not l.id = any (p_new) and l.needed is null
+     and l.xmin::text = pg_current_xact_id_if_assigned()::xid::text;
   v_others := array(
     select distinct u.id
       from unnest(p_parents) as u (id)
