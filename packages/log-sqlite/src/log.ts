@@ -19,6 +19,9 @@ interface Opened {
   readonly info: LogInfo
 }
 
+/** All of a flow is one transaction, and while it is written nobody else writes: so much takes about 50 ms. */
+const mostInFlow = 2_000
+
 /** The job log on one SQLite file: the engine's rules over the tables of `schema.ts`. */
 export function openSqliteLog(
   file: string,
@@ -66,6 +69,7 @@ export function openSqliteLog(
   }
   const log = engineLog({
     name: 'sqlite',
+    mostInFlow,
     logger,
     write: (rules) =>
       using(({ transactor, sql }) => transactor.write(() => rules(sqliteStore(sql), clock.now()))),

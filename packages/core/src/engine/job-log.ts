@@ -33,6 +33,8 @@ export type Rules<T> = (store: JobStore, now: number) => T
 export interface EngineHost {
   readonly name: string
   readonly logger: Logger
+  /** See `JobLog`. */
+  readonly mostInFlow?: number | undefined
   /** Runs the rules alone in one write transaction. If they throw, it rolls everything back. */
   write<T>(rules: Rules<T>, call: Call): Promise<T>
   /** Runs them on one snapshot. */
@@ -70,6 +72,7 @@ export function engineLog(given: EngineHost): JobLog {
   return {
     port: 1,
     name: host.name,
+    mostInFlow: host.mostInFlow,
     connect: () => host.connect(),
     migrate: (options) => host.migrate(options),
     notify: (topics) => host.notify(topics),

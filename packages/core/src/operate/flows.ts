@@ -53,8 +53,8 @@ export interface Flows {
    */
   follow(id: string, options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<FlowInfo>
   /**
-   * Cancels what waits in it and in its inner flows, and asks what runs to end. Resolves with how many jobs there were so far: of a
-   * large flow the rest follows by itself. A flow that has ended is not changed.
+   * Cancels what waits in it and in its inner flows, and asks what runs to end. Resolves with how many jobs there were, as far as it
+   * has seen. A flow that has ended is not changed.
    * @throws `E_NOT_FOUND`, `E_OPTION` without `by`
    */
   cancel(id: string, options: By): Promise<number>
@@ -104,13 +104,12 @@ export function createFlows(deps: OperateDeps): Flows {
     async cancel(id, options) {
       const note = toNote('flows.cancel()', options)
       const { log } = await deps.connected()
-      const { status, cancelled, requested, workers, tickets, more } = await log.cancelFlow(checkId(id), note)
-      if (status === 'unknown') throw unknownFlow(id)
+      const flow = checkId(id)
+      const { status, cancelled, requested, workers, tickets, more } = await log.cancelFlow(flow, note)
+      if (status === 'unknown') throw unknownFlow(flow)
       await notifyWorkers(log, workers)
       await publishTickets(deps, tickets)
-      // The rest is noted, and a sweep would do it as well.
-      if (more) await publishTickets(deps, await log.passNotes(pageSize))
-      return cancelled + requested
+      return cancelled + requested + (more ? await cancelRest(deps, flow) : 0)
     },
 
     async replay(id, options) {
@@ -131,6 +130,26 @@ export function createFlows(deps: OperateDeps): Flows {
       return replayed
     },
   }
+}
+
+/** The log has noted the rest. Sweeps would do it, a pass each; this one does not wait for them. Resolves with how many jobs. */
+async function cancelRest(deps: OperateDeps, flow: string): Promise<number> {
+  const { log } = await deps.connected()
+  const countEnded = async (): Promise<number | undefined> => {
+    const record = await log.readFlow(flow)
+    return record?.state === 'running' ? record.cancelled : undefined
+  }
+  let count = 0
+  for (let before = await countEnded(); before !== undefined;) {
+    await publishTickets(deps, await log.passNotes(pageSize))
+    const after = await countEnded()
+    if (after === undefined) return count + ((await log.readFlow(flow))?.cancelled ?? before) - before
+    // Nothing is left but what runs, or another process does it.
+    if (after === before) break
+    count += after - before
+    before = after
+  }
+  return count
 }
 
 function flowFilter({ state, name }: FlowFilter): FlowFilter {

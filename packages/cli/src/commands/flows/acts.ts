@@ -24,7 +24,8 @@ export function cancel(flows: Command): void {
       const count = await errand.flows.cancel(flow.id, { by: operator(by), reason })
       const after = await knownFlow(errand, flow.id)
       if (terminal.json) return terminal.value({ cancelled: count, flow: after })
-      if (flow.state !== 'running') return terminal.print(`left as it is: the flow has ended, and is ${flow.state}`)
+      if (flow.state !== 'running')
+        return terminal.print(`left as it is: the flow has ended, and is ${flow.state}`)
       terminal.print(`${counted(count, 'job')} cancelled or asked to end`)
       if (after.state === 'running')
         terminal.note(
