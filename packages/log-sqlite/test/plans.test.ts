@@ -1,9 +1,11 @@
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
+import type { StepRow } from '@errand/core/engine'
 import type { JobState } from '@errand/core/ports'
 import { migrations } from '../src/schema.ts'
 import { Statements } from '../src/statements.ts'
 import { jobTables } from '../src/store/jobs.ts'
+import { memoryTables } from '../src/store/memory.ts'
 import { jobPages } from '../src/store/pages.ts'
 import { waitingJobs } from '../src/store/waiting.ts'
 
@@ -36,7 +38,7 @@ function openPlans() {
         .prepare(`explain query plan ${sql}`)
         .all()
         .map(({ detail }) => String(detail))
-        .filter((detail) => detail.includes('errand_jobs'))
+        .filter((detail) => /errand_(jobs|steps|messages)/.test(detail))
         .map((detail) => detail.replace(/^.*INDEX /, '')),
     )
   }
@@ -57,12 +59,53 @@ test('what grants, sweeps and prunes ask for is found along an index, whatever w
   expect(explainPlans(() => jobs.claimsOf('worker'))).toEqual([plans.running])
 })
 
+test('what a job remembers is found by its id, however many others remember something', () => {
+  const { statements, explainPlans } = openPlans()
+  const memory = memoryTables(statements)
+  const step: StepRow = {
+    job: 'a',
+    name: 's',
+    kind: 'step',
+    order: 1,
+    run: 1,
+    memoryVersion: 0,
+    at: 1,
+    durationMs: 1,
+    until: undefined,
+    on: undefined,
+    by: undefined,
+    body: { codec: 'json', text: '1' },
+    messageId: undefined,
+  }
+  // Totals are not added up from the texts.
+  expect(explainPlans(() => memory.stepTotals('a'))).toEqual([
+    'errand_steps_order (job_id=? AND ord>?)',
+    'errand_steps_order (job_id=? AND ord=?)',
+  ])
+  const asked = explainPlans(() => {
+    memory.step('a', 's')
+    memory.steps('a')
+    memory.openWaits('a')
+    memory.saveStep(step)
+    memory.unread('a', undefined, 9)
+    memory.unread('a', 'approved', 9)
+    memory.countUnread('a')
+    memory.hasMessage('a', 'm')
+    memory.takeMessage('a', 'm')
+    memory.forget(['a', 'b'])
+    memory.stateOf('a')
+  })
+  expect(asked.filter((plan) => !/\((job_id|id)=\?/.test(plan))).toEqual([])
+  expect(asked.length).toBeGreaterThan(10)
+})
+
 const lists = {
   ready: 'errand_jobs_ready (queue=? AND lane=? AND sequence<?)',
   running: 'errand_jobs_running',
   scheduled: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
   blocked: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
   failed: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
+  suspended: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
   cancelled: 'errand_jobs_held (state=? AND queue=? AND sequence<?)',
 }
 
@@ -82,7 +125,9 @@ test('jobs are counted along indexes, without a look at the jobs', () => {
   statements.run(`insert into errand_jobs (id, name, queue, lane, state, run, attempt, crashes, streak, version, publishes,
     replays, max_attempts, max_crashes, on_crash, on_failure, unique_until, tags, dispatched_at)
     select value, 'n', 'q', 300, value, 0, 0, 0, 0, 1, 0, 0, 1, 1, 'retry', 'skip', 'finished', '[]', 1
-      from json_each('["ready", "scheduled", "blocked", "running"]')`)
-  expect([...jobs.counts()]).toEqual([['q', { ready: 1, scheduled: 1, blocked: 1, running: 1 }]])
+      from json_each('["ready", "scheduled", "blocked", "suspended", "running"]')`)
+  expect([...jobs.counts()]).toEqual([
+    ['q', { ready: 1, scheduled: 1, blocked: 1, suspended: 1, running: 1 }],
+  ])
   expect(explainPlans(() => jobs.counts()).filter((one) => one.startsWith('SCAN'))).toEqual([])
 })

@@ -5,7 +5,7 @@ import { bulkOptions, runBulk } from './bulk.ts'
 import type { BulkAct, BulkOptions } from './bulk.ts'
 
 // In the order in which a job passes them, so that a job which moves on while they are listed is met again.
-const live = ['scheduled', 'blocked', 'ready', 'running'] as const satisfies readonly JobState[]
+const live = ['suspended', 'scheduled', 'blocked', 'ready', 'running'] as const satisfies readonly JobState[]
 
 const cancelling: BulkAct = {
   verb: 'cancel',

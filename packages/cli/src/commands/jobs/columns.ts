@@ -41,8 +41,9 @@ function note(job: JobDetails, now: number): string {
     case 'blocked':
       if (job.waitsForNeeds) return 'waits for what it needs'
       return job.limit?.waits ? `limit ${placeText(job.limit.name, job.limit.key)}` : (key ?? '')
-    case 'ready':
     case 'suspended':
+      return job.runAt ? `goes on ${relative(job.runAt.getTime(), now)} at the latest` : (key ?? '')
+    case 'ready':
       return key ?? ''
     case 'succeeded':
     case 'cancelled':

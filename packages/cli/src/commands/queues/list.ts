@@ -21,6 +21,7 @@ export function list(queues: Command): void {
           { title: 'READY', value: count('ready'), align: 'right' },
           { title: 'SCHEDULED', value: count('scheduled'), align: 'right' },
           { title: 'BLOCKED', value: count('blocked'), align: 'right' },
+          { title: 'SUSPENDED', value: count('suspended'), align: 'right' },
           { title: 'RUNNING', value: (queue) => queue.running, align: 'right' },
           {
             title: '',
