@@ -65,7 +65,8 @@ begin
            cancelled = f.cancelled + a.cancelled, forgiven = f.forgiven + a.forgiven
       from added a
      where f.id = any (array[a.target]) and f.state = 4 /* running */
-       and (a.total, a.succeeded, a.failed, a.cancelled) is distinct from (0, 0, 0, 0)
+       -- One without members was started again.
+       and (f.total = 0 or (a.total, a.succeeded, a.failed, a.cancelled) is distinct from (0, 0, 0, 0))
     returning f.id, f.total, f.succeeded + f.failed + f.cancelled as ended, f.failed + f.cancelled - f.forgiven > f.allowed as fails,
               f.stops and f.cancel is null as may_stop)
   select array_agg(c.id) into v_ids from counted c where c.ended = c.total or (c.fails and c.may_stop);
