@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import type { Claim, Fence, NewMessage, NewStep, NewWait, WorkerRef } from '@errand/core/ports'
 import { checkHistory, encoded, newJob, outcomes, settlement, until, workerRef } from '@errand/testkit'
 import { describeOnPostgres } from './stage.ts'
@@ -60,11 +60,13 @@ describeOnPostgres('memory and messages among open transactions', ({ stage, log 
   /** A transaction of the application. */
   const begin = async (): Promise<{ readonly tx: Client; readonly waits: () => Promise<unknown> }> => {
     const tx = await stage.client()
+    // One that is left open by a story that fails must not hold up the next.
+    onTestFinished(() => tx.end())
     await tx.query('begin')
     const { rows } = await tx.query<{ pid: number }>('select pg_backend_pid() as pid')
     const looks = async (): Promise<boolean> =>
       (await stage.sql('select from pg_locks where pid = $1 and not granted', [rows[0]!.pid])).length > 0
-    return { tx, waits: () => until(looks, { what: 'the transaction waits' }) }
+    return { tx, waits: () => until(looks, { what: 'the transaction waits', withinMs: 3_000 }) }
   }
   const act = (tx: Client, { id }: Fence, effect: string) =>
     tx.query(`insert into ${stage.schema}.ledger values ($1, $2)`, [id, effect])
