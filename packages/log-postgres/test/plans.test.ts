@@ -260,7 +260,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
     {
       name: 'a sweep of suspended jobs',
       act: async (count) => {
-        await settle(count, plain, settleCode.suspend)
+        await settle(count / 2, plain, settleCode.suspend)
         await call(`select * from errand.sweep_due_v1($1, clock_timestamp() + interval '90 minutes')`, [
           count,
         ])
