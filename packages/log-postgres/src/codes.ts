@@ -70,7 +70,7 @@ export const needCode: Readonly<Record<NeedMode, number>> = {
 }
 
 /** What a note is about. */
-export const noteCode = { job: 1, ended: 2, count: 3, flow: 4, member: 5 } as const
+export const noteCode = { job: 1, ended: 2, count: 3, flow: 4, member: 5, caller: 6 } as const
 
 /** How a unique key is held. */
 export const uniqueCode = { none: 0, untilFinished: 1, untilStarted: 2 } as const

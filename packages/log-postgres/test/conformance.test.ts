@@ -5,7 +5,7 @@ import { harness } from './harness.ts'
 import { url } from './stage.ts'
 
 /** Topics whose rules are not written in SQL yet. */
-const later: readonly JobLogTopic[] = ['calls']
+const later: readonly JobLogTopic[] = []
 
 describe.skipIf(url === undefined)('on PostgreSQL', () => {
   describeJobLog('postgres', harness, { topics: jobLogTopics.filter((topic) => !later.includes(topic)) })

@@ -23,7 +23,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '8d7f4677d21d01adb67828052e9f9dc086d71c41c8d952d6530765e5fca02fd3',
+  'tables/0001.sql': '85a2e33477657a2110212f58bf6510da896c4b6eb43110b6099c673e78422404',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

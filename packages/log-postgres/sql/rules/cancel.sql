@@ -43,12 +43,14 @@ declare
   v_flow uuid;
   v_may_fail boolean;
   v_needed boolean;
+  v_has_needs boolean;
+  v_callers uuid[] := '{}';
   v_ended uuid[] := '{}';
   v_flows uuid[] := '{}';
   v_may_fails boolean[] := '{}';
   v_neededs boolean[] := '{}';
 begin
-  for kind, id, queue, lane, worker, v_unique_mode, v_key, v_lim, v_lim_key, v_flow, v_may_fail, v_needed in
+  for kind, id, queue, lane, worker, v_unique_mode, v_key, v_lim, v_lim_key, v_flow, v_may_fail, v_needed, v_has_needs in
     with found as materialized (
       select l.*, nextval('errand.events_seq') as link
         from errand.live l where l.id = any (p_ids) and l.state <> 6 /* failed */ order by l.id),
@@ -69,7 +71,8 @@ begin
              f.name, f.queue, f.tags, f.run, f.attempt, '{' || p_data || '}'
         from found f where f.state <> 4 /* running */ or f.cancel is null)
     select case when f.state <> 4 /* running */ then 'cancelled' when f.cancel is null then 'requested' else 'asked' end,
-           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.key, f.lim, f.lim_key, f.flow, f.may_fail, f.needed
+           f.id, f.queue, f.lane, f.worker, f.unique_mode, f.key, f.lim, f.lim_key, f.flow, f.may_fail, f.needed,
+           f.has_needs
       from found f
   loop
     if kind = 'cancelled' then
@@ -82,6 +85,7 @@ begin
         v_lims := v_lims || v_lim;
         v_lim_keys := v_lim_keys || v_lim_key;
       end if;
+      if v_has_needs then v_callers := v_callers || id; end if;
       if v_flow is not null or v_needed then
         v_ended := v_ended || id;
         v_flows := v_flows || v_flow;
@@ -91,6 +95,7 @@ begin
     end if;
     return next;
   end loop;
+  if v_callers <> '{}' then perform errand.leave_calls(v_callers); end if;
   if v_freed <> '{}' then perform errand.free_unique(v_freed, false); end if;
   if v_keys is not null then
     return query select 'ticket', p.id, p.queue, p.lane, null::text

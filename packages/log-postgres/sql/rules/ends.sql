@@ -170,6 +170,15 @@ begin
               p_publish_after) f
            where f.kind = 'ticket';
       end if;
+      if 6 /* caller note */ = any (v_kinds) then
+        for v_i in 1 .. cardinality(v_kinds) loop
+          if v_kinds[v_i] = 6 /* caller note */ then
+            return query
+              select c.kind, c.id, c.queue, c.lane
+                from errand.cancel_called(v_targets[v_i], v_others[v_i], v_tries[v_i], p_publish_after) c where c.kind = 'ticket';
+          end if;
+        end loop;
+      end if;
       if 4 /* flow note */ = any (v_kinds) or 5 /* member note */ = any (v_kinds) then
         for v_i in 1 .. cardinality(v_kinds) loop
           if v_kinds[v_i] in (4 /* flow note */, 5 /* member note */) then

@@ -162,7 +162,13 @@ declare
   v_needs uuid[];
   v_spoilt uuid[];
 begin
-  -- A suspended job that waits for a call is looked at by the rules of its memory.
+  -- A job that was suspended may have called what has ended.
+  if exists (
+    select from errand.live l
+     where l.id = any (p_ids) and l.state in (3 /* ready */, 4 /* running */, 8 /* suspended */) and l.has_needs)
+  then
+    return query select * from errand.return_calls(p_ids, p_publish_after, p_tries);
+  end if;
   select array_agg(l.id), array_agg(l.id) filter (where l.version = 2147483647) into v_ids, v_spoilt
     from (select l.id, l.version from errand.live l
            where l.id = any (p_ids) and l.state in (1 /* scheduled */, 2 /* blocked */) and age(l.xmin) >= 0

@@ -229,12 +229,12 @@ begin
   return cardinality(v_ids);
 end $$;
 
--- Whether a job that has not ended needs this job or flow.
+-- Whether a job that has not ended needs this job or flow. Its caller has a copy of the end of a job, and reads those of a flow's members.
 create function errand.is_needed(p_id uuid) returns boolean language plpgsql stable as $$
 begin
   return exists (
     select from errand.needs n
-     where n.parent = any (array[p_id])
+     where n.parent = any (array[p_id]) and (n.done is null or n.mode <> 4 /* called need */ or n.is_flow)
        and exists (select from errand.live l where l.id = any (array[n.child]) and l.state <> 6 /* failed */));
 end $$;
 

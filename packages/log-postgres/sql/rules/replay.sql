@@ -139,6 +139,14 @@ begin
        where j.seq = any (array[f.seq]) and (j.replays <> f.replays or v_now < j.dispatched_at)),
     -- After a success, or if it is asked for, it is a new life. Else it goes on where it failed.
     forgotten as (delete from errand.steps s using final f where s.job_id = any (array[f.id]) and f.forgets),
+    -- If a call that failed is the last thing that it remembers, that is why it ended: it waits for that call again.
+    asked as (
+      update errand.steps s set done_at = null, ended_by = null, codec = null, body = null, size = 0
+        from final f
+        join errand.needs n on n.child = any (array[f.id]) and n.mode = 4 /* called need */ and n.done in (6 /* failed */, 7 /* cancelled */)
+       where s.job_id = any (array[f.id]) and s.name = n.name and s.done_at is not null and not f.forgets
+         and not exists (
+           select from errand.steps d where d.job_id = any (array[f.id]) and d.done_at is not null and d.ord > s.ord)),
     forgotten_too as (delete from errand.messages m using final f where m.job_id = any (array[f.id]) and f.forgets),
     begun as (delete from errand.ended x using final f where x.id = any (array[f.id])),
     put as (

@@ -32,6 +32,7 @@ declare
   v_needed boolean[];
   v_flows uuid[];
   v_may_fail boolean[];
+  v_callers uuid[];
 begin
   if p_lock_timeout is not null then
     perform set_config('lock_timeout', p_lock_timeout, true);
@@ -52,7 +53,7 @@ begin
              or (f.becomes = 6 /* failed */ and f.key is not null and not f.skips_on_failure) as stays
       from (
         select l.id, l.key, l.lim, l.lim_key, l.queue, l.lane, l.name, l.tags, l.run, l.version, l.attempt as attempts, l.unique_mode,
-               l.needed, l.flow, l.may_fail,
+               l.needed, l.flow, l.may_fail, l.has_needs,
                l.skips_on_failure, l.cancel, l.last, l.seq, l.share, s.kind, s.delay, s.codec, s.body, s.duration, s.extra,
 
   case
@@ -146,14 +147,18 @@ begin
          array_agg(c.duration) filter (where c.becomes = 8 /* suspended */),
          array_agg(c.id) filter (where c.matters), array_agg(c.becomes) filter (where c.matters),
          array_agg(c.needed) filter (where c.matters), array_agg(c.flow) filter (where c.matters),
-         array_agg(c.may_fail) filter (where c.matters)
+         array_agg(c.may_fail) filter (where c.matters),
+         array_agg(c.id) filter (where c.has_needs and c.becomes = 7 /* cancelled */)
     into v_settled, v_answer, v_queues, v_keys, v_holders, v_kept, v_freed, v_limited, v_lims, v_lim_keys, v_suspended, v_waits,
-         v_durations, v_ended, v_states, v_needed, v_flows, v_may_fail
+         v_durations, v_ended, v_states, v_needed, v_flows, v_may_fail, v_callers
     from (select c.*, c.becomes in (5 /* succeeded */, 6 /* failed */, 7 /* cancelled */) and (c.needed or c.flow is not null) as matters
             from c) c;
 
   if v_suspended is not null then
     v_answer := concat_ws(E'\n', v_answer, errand.suspend(v_suspended, v_waits, v_durations, v_now, p_worker));
+  end if;
+  if v_callers is not null and errand.leave_calls(v_callers) then
+    v_answer := concat_ws(E'\n', v_answer, concat_ws(E'\t', 'pending', v_callers[1]));
   end if;
   if v_kept is not null then perform errand.free_unique(v_kept, true); end if;
   if v_freed is not null then perform errand.free_unique(v_freed, false); end if;

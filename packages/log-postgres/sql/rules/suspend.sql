@@ -19,6 +19,9 @@ declare
   v_runs integer[];
   v_spans text[];
   v_failed text;
+  v_callers uuid[];
+  v_targets text[];
+  v_called text[];
 begin
   -- More waits, or more in all, than a job may have fail it: another run would end the same.
   select array_agg(t.id), array_agg(t.run), array_agg(t.duration) into v_too_many, v_runs, v_spans
@@ -69,6 +72,13 @@ begin
     into v_jobs, v_names
     from asked;
 
+  select array_agg(s.job_id order by u.ord), array_agg(s.called order by u.ord), array_agg(s.name order by u.ord)
+    into v_callers, v_targets, v_called
+    from unnest(v_jobs, v_names) with ordinality as u (job_id, name, ord)
+    join errand.steps s on s.job_id = any (array[u.job_id]) and s.name = u.name
+   where s.kind = 4 /* call */ and s.done_at is null;
+  if v_callers is not null then perform errand.link_calls(v_callers, v_targets::uuid[], v_called); end if;
+
   with c as materialized (
     select l.*, nextval('errand.events_seq') as link, t.duration, w.names, o.until
       from unnest(p_ids, p_durations) as t (id, duration)
@@ -82,7 +92,7 @@ begin
   moved as (
     update errand.live l
        set state = 8 /* suspended */, held = 8 /* suspended */, run_at = c.until, attempt = l.attempt - 1, version = l.version + 1,
-           last = c.link, streak = null, publish_after = null, publishes = 0, turn = null, parked_since = null, worker = null,
+           has_needs = coalesce(l.has_needs, nullif(l.id = any (v_callers), false)), last = c.link, streak = null, publish_after = null, publishes = 0, turn = null, parked_since = null, worker = null,
            deadline = null
       from c where l.id = any (array[c.id])),
   noted as (
@@ -102,8 +112,8 @@ begin
 end $$;
 
 /*
- * Lets go on those of these suspended jobs that have a wait which is over: a message is there for it, or its time has come. The caller
- * has locked their rows, and none of them is from a later transaction. p_jobs and p_names: waits that were over before. Answers the
+ * Lets go on those of these suspended jobs that have a wait which is over: a message is there for it, its time has come, or what it
+ * called has ended. The caller has locked their rows, and none of them is from a later transaction. p_jobs and p_names: waits that were over before. Answers the
  * jobs that went on: they are ready, or blocked at their limit, which the caller must tell.
  */
 create function errand.go_on(
@@ -137,21 +147,25 @@ begin
   over as materialized (
     select o.*, nextval('errand.steps_seq') as place
       from (
-        select s.job_id, s.name, m.id, m.name as message, m.sent_by, m.codec, m.body
+        select s.job_id, s.name, m.id, m.name as message, m.sent_by, coalesce(m.codec, n.codec) as codec,
+               coalesce(m.body, n.body) as body, n.done
           from open s
           left join lateral (
             select m.* from errand.messages m
              where m.job_id = any (array[s.job_id]) and m.name = s.called and not m.taken and s.kind = 3 /* message */
              order by m.seq offset s.nth - 1 limit 1) m on true
-         where m.id is not null or s.until <= p_now
-         order by coalesce(m.at, s.until), s.ord) o),
+          left join errand.needs n
+            on n.child = any (array[s.job_id]) and n.mode = 4 /* called need */ and n.name = s.name and n.done is not null
+           and s.kind = 4 /* call */
+         where m.id is not null or n.done is not null or s.until <= p_now
+         order by coalesce(m.at, case when n.done is not null then p_now end, s.until), s.ord) o),
   taken as (
     update errand.messages m set taken = true, codec = null, body = null
       from over o where m.job_id = any (array[o.job_id]) and m.id = o.id),
   kept as (
     update errand.steps s
        set done_at = p_now, ord = o.place, message_id = o.id, codec = o.codec, body = o.body, size = coalesce(length(o.body), 0),
-           ended_by = case when o.id is not null then 2 /* by message */ else 1 /* by time */ end
+           ended_by = case when o.id is not null then 2 /* by message */ else coalesce(o.done, 1 /* by time */) end
       from over o where s.job_id = any (array[o.job_id]) and s.name = o.name)
   select v_jobs || array_agg(o.job_id order by o.place), v_names || array_agg(o.name order by o.place),
          v_messages || array_agg(o.message order by o.place), v_senders || array_agg(o.sent_by order by o.place)

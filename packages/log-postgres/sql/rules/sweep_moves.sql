@@ -126,6 +126,7 @@ declare
   v_needed boolean;
   v_flow uuid;
   v_may_fail boolean;
+  v_has_needs boolean;
   v_final uuid[] := '{}';
   v_states smallint[] := '{}';
   v_neededs boolean[] := '{}';
@@ -135,9 +136,9 @@ begin
   v_ids := coalesce(p_ids, errand.lost_runs(p_limit, p_now));
   if v_ids = '{}' then return; end if;
 
-  for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode, v_state, v_needed, v_flow, v_may_fail in
+  for kind, id, queue, lane, note, v_ended, v_key, v_unique_mode, v_state, v_needed, v_flow, v_may_fail, v_has_needs in
     with found as materialized (
-      select l.needed, l.flow, l.may_fail, l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
+      select l.needed, l.flow, l.may_fail, l.has_needs, l.id, l.key, l.queue, l.lane, l.name, l.tags, l.run, l.worker, l.cancel, l.unique_mode, l.version,
              l.last, l.seq, l.share, l.lim, l.lim_key,
              l.attempt - 1 as attempt, coalesce(l.crashes, 0) + 1 as crashes, coalesce(l.streak, 0) + 1 as streak,
              case when l.deadline < p_now then '{"name":"LostError","message":"the run passed its deadline","code":"E_LOST"}'
@@ -198,9 +199,11 @@ begin
         from c where c.two)
     select case c.becomes when 6 /* failed */ then 'failed' when 3 /* ready */ then 'ready' else 'lost' end,
            c.id, c.queue, c.lane, concat_ws(E'\t', c.run, c.attempt, c.why), not c.stays, c.key,
-           case when c.two then c.unique_mode else 0 end, c.becomes, c.needed, c.flow, c.may_fail
+           case when c.two then c.unique_mode else 0 end, c.becomes, c.needed, c.flow, c.may_fail,
+           c.has_needs
       from c
   loop
+    if v_state = 7 /* cancelled */ and v_has_needs then perform errand.leave_calls(array[id]); end if;
     if v_state in (6 /* failed */, 7 /* cancelled */) and (v_needed or v_flow is not null) then
       v_final := v_final || id;
       v_states := v_states || v_state;

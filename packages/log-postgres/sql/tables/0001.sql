@@ -406,10 +406,11 @@ create table errand.notes (
   -- Not before this: what met a lock often must not delay the others.
   at timestamptz not null default errand.clock(),
   tries smallint not null default 0,
-  -- 1 a job; 2 those that need something that has ended; 3 the counts of a flow; 4 the members of a flow that is cancelled; 5 one of them.
+  -- 1 a job; 2 those that need something that has ended; 3 the counts of a flow; 4 the members of a flow that is cancelled; 5 one of them; 6 what a
+  -- cancelled job has called.
   kind smallint not null,
   target uuid not null,
-  -- 2: from this child on. 5: that member.
+  -- 2: from this child on. 5: that member. 6: that job.
   other uuid,
   -- 4: members behind this place.
   place bigint,

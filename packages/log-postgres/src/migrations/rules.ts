@@ -17,6 +17,7 @@ const files = [
   'memory',
   'suspend',
   'messages',
+  'calls',
   'append',
   'append_alike',
   'grant',
