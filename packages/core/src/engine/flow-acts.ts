@@ -42,10 +42,10 @@ export function replayFlow(store: JobStore, now: number, id: string, note: Note)
   const nothing = { replayed: 0, tickets: [] }
   if (!flow) return { ...nothing, status: 'unknown' }
   if (flow.state === 'running') return { ...nothing, status: 'running' }
-  const dependants = findDependants(store, id)
+  const again = findAgain(store, flow, { flows: [], jobs: [] })
+  const dependants = findDependants(store, again)
   if (dependants.some(({ state }) => !isFinal(state) && state !== 'blocked' && state !== 'scheduled'))
     return { ...nothing, status: 'callbacks-run' }
-  const again = findAgain(store, flow, { flows: [], jobs: [] })
   if (flow.flow !== undefined) uncount(store, now, flow)
   for (const each of again.flows) restart(store, now, each, note)
   for (const row of dependants) if (row.atLimit) store.update(Object.assign(row, { atLimit: false }))
@@ -58,9 +58,11 @@ export function replayFlow(store: JobStore, now: number, id: string, note: Note)
   return { status: 'replayed', replayed: replayed - ended.length, tickets: [...tickets, ...more] }
 }
 
-/** Jobs outside of the flow that need it, such as its callbacks. */
-function findDependants(store: JobStore, id: string): JobRow[] {
-  return store.childrenOf(id, everyMember).flatMap((child) => store.row(child) ?? [])
+/** Jobs that need one of the flows and are a member of none of them, such as callbacks. */
+function findDependants(store: JobStore, { flows }: Again): JobRow[] {
+  const own = new Set<string | undefined>(flows.map(({ id }) => id))
+  const ids = new Set(flows.flatMap(({ id }) => store.childrenOf(id, everyMember)))
+  return [...ids].flatMap((id) => store.row(id) ?? []).filter((row) => !own.has(row.flow))
 }
 
 function findAgain(store: JobStore, flow: FlowRow, again: Again): Again {
@@ -87,7 +89,8 @@ function restart(store: JobStore, now: number, flow: FlowRow, note: Note): void 
 /** Counts are taken anew: a member may have been replayed alone since the flow ended. Returns the jobs that its end lets go. */
 function recount(store: JobStore, now: number, { id }: FlowRow): JobRow[] {
   const flow = store.flow(id)
-  if (!flow) return []
+  // It may have ended with an inner one.
+  if (flow?.state !== 'running') return []
   const sum = { succeeded: 0, failed: 0, cancelled: 0, forgiven: 0 }
   for (const member of store.members(id, 0, everyMember)) {
     const found = member.isFlow ? store.flow(member.id) : store.row(member.id)
