@@ -21,7 +21,7 @@ const meddling = [
 ] as const
 const scheduling = ['pauseSchedule', 'resumeSchedule', 'trigger', 'trigger', 'set', 'remove'] as const
 const limiting = ['setLimit', 'setLimit', 'resetLimit', 'closeLimit', 'openLimit'] as const
-const flowing = ['cancelFlow', 'replayFlow', 'replayFlow'] as const
+const flowing = ['cancelFlow', 'replayFlow', 'replayMember', 'replayMember'] as const
 const moving = ['move', 'move', 'cancelMove'] as const
 type Action =
   | (typeof meddling)[number]
@@ -52,7 +52,7 @@ export class Operator {
       ...(moves ? moving : []),
       ...(schedules ? scheduling : []),
       ...(isLimited && operated ? limiting : []),
-      ...(planned && operated ? flowing : []),
+      ...(planned ? flowing : []),
     ]
     if (this.#actions.length > 0) this.#next()
   }
@@ -132,11 +132,13 @@ export class Operator {
           await this.#changeLimit(errand, action)
           break
         case 'cancelFlow':
-        case 'replayFlow': {
+        case 'replayFlow':
+        case 'replayMember': {
           const flow = this.#flows.answered.length > 0 ? chance.pick(this.#flows.answered) : undefined
           if (flow === undefined) break
           if (action === 'cancelFlow') await errand.flows.cancel(flow, by)
-          else await errand.flows.replay(flow, by)
+          else if (action === 'replayFlow') await errand.flows.replay(flow, by)
+          else await this.#replayMember(errand, flow)
           break
         }
         case 'repair':
@@ -175,6 +177,12 @@ export class Operator {
     else if (action === 'resetLimit') await limits.reset(name, by)
     else if (action === 'closeLimit') await limits.close(name, { key, for: chance.whole(1, 5_000) }, by)
     else await limits.open(name, { key }, by)
+  }
+
+  async #replayMember({ jobs }: Peer['errand'], flow: string): Promise<void> {
+    const { log, world } = this.#stage
+    const failed = log.store.members(flow, 0, 100).filter(({ id }) => log.store.row(id)?.state === 'failed')
+    if (failed.length > 0) await jobs.replay(world.chance.pick(failed).id, by)
   }
 
   #pickSchedule(): string | undefined {

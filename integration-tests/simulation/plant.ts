@@ -1,5 +1,5 @@
 import { registerHooks } from 'node:module'
-import type { Edit, PlantedBug } from './planted.ts'
+import type { Edit, PlantedBug } from './planted-bug.ts'
 
 const packages = new URL('../../packages/', import.meta.url).href
 

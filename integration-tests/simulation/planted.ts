@@ -1,30 +1,6 @@
-export interface Edit {
-  /** In `packages/`. */
-  readonly file: string
-  /** A text that is there exactly once. */
-  readonly find: string
-  readonly replace: string
-}
-
-export interface PlantedBug {
-  readonly name: string
-  /** What is wrong with the changed code, for people. */
-  readonly what: string
-  /** Invariants that break: the simulation must find one of these. */
-  readonly breaks: readonly string[]
-  readonly edits: readonly Edit[]
-}
-
-function bug(
-  name: string,
-  what: string,
-  breaks: readonly string[],
-  file: string,
-  find: string,
-  replace: string,
-): PlantedBug {
-  return { name, what, breaks, edits: [{ file, find, replace }] }
-}
+import { bug } from './planted-bug.ts'
+import type { PlantedBug } from './planted-bug.ts'
+import { plantedInFlows } from './planted-flows.ts'
 
 /** Bugs that the simulation must find: each is planted in the real code, as it is loaded. */
 export const plantedBugs: readonly PlantedBug[] = [
@@ -108,8 +84,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'unique-never-freed',
     'A unique key stays with a job that has ended.',
     ['leftover', 'unique'],
-    'core/src/engine/keys.ts',
-    "  freeUnique(store, now, row, row.state === 'succeeded')\n",
+    'core/src/engine/ends.ts',
+    "    freeUnique(this.#store, this.#now, row, state === 'succeeded')\n",
     '',
   ),
   bug(
@@ -377,8 +353,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A job whose time has come, or that is replayed, becomes ready past its limit.',
     ['limit'],
     'core/src/engine/gates.ts',
-    'row.atLimit = isHolder && row.limit !== undefined',
-    'row.atLimit = isHolder && row.limit !== undefined && row.version === 0',
+    '  row.atLimit = row.limit !== undefined\n',
+    '  row.atLimit = row.limit !== undefined && row.version === 0\n',
   ),
   bug(
     'heir-without-limit',
@@ -436,4 +412,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     'if (!row.waits) store.saveLimitKey(',
     'if (!row.waits && store.heldOf(name, key).running === 0) store.saveLimitKey(',
   ),
+  ...plantedInFlows,
 ]

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 // Imported by file, because the package would load the code that bugs are planted in.
 import { scaleLimit } from '../../packages/testkit/src/slowness.ts'
 import { plantedBugs } from './planted.ts'
-import type { PlantedBug } from './planted.ts'
+import type { PlantedBug } from './planted-bug.ts'
 
 /** What a search for a planted bug has found. */
 export interface Found {

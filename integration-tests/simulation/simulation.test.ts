@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { checkLogLines, scaleLimit } from '@errand/testkit'
 import { describe, expect, it } from 'vitest'
 import { plantedBugs } from './planted.ts'
-import type { PlantedBug } from './planted.ts'
+import type { PlantedBug } from './planted-bug.ts'
 import { search } from './search-planted.ts'
 
 const command = fileURLToPath(new URL('simulate.ts', import.meta.url))
