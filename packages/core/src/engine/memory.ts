@@ -3,6 +3,7 @@ import { longestMemory, mostSteps } from '../job/memory.ts'
 import type { NewStep, StoredStep, UnreadMessage } from '../job/memory.ts'
 import { ErrandError } from '../errors.ts'
 import type { Remembered } from '../ports/memory.ts'
+import { withRow } from './damaged-row.ts'
 import { holdsRun } from './holds-run.ts'
 import { isStorable } from './storable.ts'
 import type { JobStore } from './store.ts'
@@ -18,7 +19,7 @@ export function remember(
     if (store.contention?.jobIsLocked(step.id)) return 'again'
     const row = store.row(step.id)
     if (!row || !holdsRun(row, step, by)) return 'claim-lost'
-    return rememberOne(store, now, step)
+    return withRow(store, row.id, () => rememberOne(store, now, step))
   })
 }
 

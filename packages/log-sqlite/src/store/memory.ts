@@ -64,8 +64,8 @@ export function memoryTables(
         job,
       )
       const open = sql.one('select count(*) as n from errand_steps where job_id = ? and ord is null', job)
-      const order = Number(last?.ord ?? 0)
-      return { steps: order + Number(open?.n), order, characters: Number(last?.characters ?? 0) }
+      const [order, characters] = sound(job, () => [count(last?.ord ?? 0), count(last?.characters ?? 0)])
+      return { steps: order + Number(open?.n), order, characters }
     },
     steps: (job) => steps('order by ord is null, ord, id', job),
     openWaits: (job) => steps('and ord is null order by id', job),
@@ -137,38 +137,38 @@ export function mendMemory(sql: Statements, job: string): void {
   sql.run(`update errand_messages set ${within('at', Number.MAX_SAFE_INTEGER)} where job_id = ?`, job)
 }
 
-/** @throws DamagedRow for one that no rule can work with. */
-function storedStep(row: Row): StoredStep {
+/** @throws DamagedRow for a row that no rule can work with */
+function sound<T>(job: string, read: () => T): T {
   try {
-    return {
-      name: String(row.name),
-      kind: row.kind as StoredStep['kind'],
-      order: optionalCount(row.ord),
-      run: count(row.run),
-      memoryVersion: count(row.memory_version),
-      at: optionalCount(row.at),
-      durationMs: optionalCount(row.duration_ms),
-      until: optionalCount(row.until),
-      on: optionalText(row.waits_on),
-      by: (row.ended_by ?? undefined) as StoredStep['by'],
-      body: encoded(row),
-      messageId: optionalText(row.message_id),
-    }
+    return read()
   } catch (error) {
-    throw new DamagedRow(String(row.job_id), error)
+    throw new DamagedRow(job, error)
   }
 }
 
+function storedStep(row: Row): StoredStep {
+  return sound(String(row.job_id), () => ({
+    name: String(row.name),
+    kind: row.kind as StoredStep['kind'],
+    order: optionalCount(row.ord),
+    run: count(row.run),
+    memoryVersion: count(row.memory_version),
+    at: optionalCount(row.at),
+    durationMs: optionalCount(row.duration_ms),
+    until: optionalCount(row.until),
+    on: optionalText(row.waits_on),
+    by: (row.ended_by ?? undefined) as StoredStep['by'],
+    body: encoded(row),
+    messageId: optionalText(row.message_id),
+  }))
+}
+
 function unreadMessage(row: Row): UnreadMessage {
-  try {
-    return {
-      id: String(row.id),
-      name: String(row.name),
-      by: String(row.sent_by),
-      at: count(row.at),
-      payload: { codec: String(row.codec), text: String(row.body) },
-    }
-  } catch (error) {
-    throw new DamagedRow(String(row.job_id), error)
-  }
+  return sound(String(row.job_id), () => ({
+    id: String(row.id),
+    name: String(row.name),
+    by: String(row.sent_by),
+    at: count(row.at),
+    payload: { codec: String(row.codec), text: String(row.body) },
+  }))
 }
