@@ -269,7 +269,7 @@ begin
             left join errand.flows f on f.id = any (array[u.id])
            where not u.id = any (v_bound)) t;
   insert into errand.notes (kind, target, other, tries, at)
-  select 2 /* ended note */, u.id, u.from_child, u.tries + 1, errand.try_again_at(errand.clock(), u.tries)
+  select 2 /* ended note */, u.id, u.from_child, least(u.tries + 1, 100), errand.try_again_at(errand.clock(), u.tries)
     from unnest(p_targets, p_from, p_tries) as u (id, from_child, tries)
    where not u.id = any (v_bound) and (v_parents is null or not u.id = any (v_parents));
   if v_parents is not null then

@@ -43,7 +43,7 @@ begin
     select f.id from errand.flows f
      where f.id = any (v_ids) and f.state = 4 /* running */ and f.cancel is null and not f.id = any (v_flows))
   insert into errand.notes (kind, target, other, tries, at)
-  select 5 /* member note */, p_flow, missed.id, p_tries + 1, errand.try_again_at(v_now, p_tries) from missed;
+  select 5 /* member note */, p_flow, missed.id, least(p_tries + 1, 100), errand.try_again_at(v_now, p_tries) from missed;
   if v_locked <> '{}' then
     return query
       select c.* from errand.cancel_rows(v_locked, v_note, v_note || ',"cause":"flow"', p_publish_after) c;

@@ -36,10 +36,14 @@ begin
   v_ids := array(
     select f.id from errand.flows f where f.id = any (p_flows) and age(f.xmin) >= 0 order by f.id for update skip locked);
   if exists (select from unnest(p_flows) as t (id) where not t.id = any (v_ids)) then
+    -- A flow that has been pruned counts nothing any more.
+    delete from errand.notes n
+     where n.kind = 3 /* count note */ and n.target = any (p_flows) and not n.target = any (v_ids)
+       and not exists (select from errand.flows f where f.id = any (array[n.target]));
     insert into errand.notes (kind, target, succeeded, failed, cancelled, forgiven)
     select 3 /* count note */, t.flow, sum(t.succeeded), sum(t.failed), sum(t.cancelled), sum(t.forgiven)
       from unnest(p_flows, p_succeeded, p_failed, p_cancelled, p_forgiven) as t (flow, succeeded, failed, cancelled, forgiven)
-     where not t.flow = any (v_ids)
+     where not t.flow = any (v_ids) and exists (select from errand.flows f where f.id = any (array[t.flow]))
      group by t.flow having sum(t.succeeded) + sum(t.failed) + sum(t.cancelled) > 0;
     return query select 'pending', null::uuid, null::smallint, null::uuid, null::boolean;
     if v_ids = '{}' then return; end if;

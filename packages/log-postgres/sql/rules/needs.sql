@@ -177,7 +177,7 @@ begin
     return query
       with missed as (
         insert into errand.notes (kind, target, tries, at)
-        select 1 /* job note */, t.id, t.tries + 1, errand.try_again_at(v_now, t.tries)
+        select 1 /* job note */, t.id, least(t.tries + 1, 100), errand.try_again_at(v_now, t.tries)
           from unnest(p_ids, p_tries) as u (id, tries)
          cross join lateral (select u.id, coalesce(u.tries, 0)) as t (id, tries)
          where (v_ids is null or not t.id = any (v_ids))
