@@ -184,8 +184,8 @@ describeOnPostgres('many connections at once', ({ stage, log }) => {
       ['running', `select * from errand.cancel_v1(array[$1::uuid], '', '1s')`],
       ['ready', `select * from errand.change_v1($1, 100::smallint, null, null, null, null, '{}', 0, '1s')`],
       ['failed', `select * from errand.skip_v1(array[$1::uuid], '{}', '1s')`],
-      ['failed', `select * from errand.replay_v1(array[$1::uuid], '{}', '1s')`],
-      ['succeeded', `select * from errand.replay_v1(array[$1::uuid], '{}', '1s')`],
+      ['failed', `select * from errand.replay_v1(array[$1::uuid], '{}', false, '1s')`],
+      ['succeeded', `select * from errand.replay_v1(array[$1::uuid], '{}', false, '1s')`],
       [
         'running',
         `select * from errand.beat_v1((select worker from errand.live where id = $1), 'h', 1, null, 120000,

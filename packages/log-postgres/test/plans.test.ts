@@ -20,6 +20,10 @@ const tables = [
   'steps',
   'messages',
   'message_notes',
+  'needs',
+  'flows',
+  'members',
+  'notes',
 ]
 
 /**
@@ -36,7 +40,8 @@ describeOnPostgres('plans that were made while the tables were large and all but
   let client: Client
 
   beforeAll(async () => {
-    await log.beat(by, { queues: ['q', 'shared'], taking: true, progress: [] })
+    await log.beat(by, { queues: ['q', 'shared', 'members', 'needed'], taking: true, progress: [] })
+    await log.append([newJob({ queue: 'elsewhere', flow: flow.id })], { flows: [flow] })
     const values = { total: 2 * batch, perKey: batch, keyRate: { everyMs: 1, burst: batch } }
     await log.saveLimits([{ name: 'limit', after: 0, to: { values, body: '{}' } }])
     await fill(backlog)
@@ -64,6 +69,11 @@ describeOnPostgres('plans that were made while the tables were large and all but
       ...jobs(() => ({ ordering: { key: randomUUID(), onFailure: 'block' }, due: { delayMs: 3_600_000 } })),
       ...jobs(limited),
     ])
+    const parents = jobs(() => ({ queue: 'needed' }))
+    const children = parents.map((parent) =>
+      newJob({ queue: 'children', needs: [{ on: parent.id, mode: 'succeeded', name: 'sales' }] }),
+    )
+    await log.append([...jobs(() => ({ queue: 'members', flow: flow.id })), ...parents, ...children])
     await stage.sql(
       `insert into errand.steps (job_id, name, done_at, run, memory_version, kind)
        select gen_random_uuid(), 'step', now(), 1, 0, 1 from generate_series(1, $1)`,
@@ -76,6 +86,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
     )
   }
 
+  const flow = { id: randomUUID(), allowFailures: null, stopOnFailure: false, tags: [], meta: {} }
   let nextKey = 0
   const limited = (): Partial<NewJob> => {
     nextKey += 1
@@ -196,7 +207,8 @@ describeOnPostgres('plans that were made while the tables were large and all but
   const claim = (ids: readonly string[]) =>
     call(`select * from errand.claim_v1($1, $2, $3, $4, 1000, '{}')`, [ids, ids.length, by.id, randomUUID()])
 
-  const plain = 'key is null and unique_mode = 0 and lim is null'
+  const plain =
+    'key is null and unique_mode = 0 and lim is null and flow is null and needed is null and has_needs is null'
   const unique = 'unique_mode <> 0'
   const keyed = 'key is not null'
 
@@ -266,6 +278,47 @@ describeOnPostgres('plans that were made while the tables were large and all but
         ])
       },
     },
+    {
+      name: 'a success of members of a flow',
+      act: async (count) => succeed(await claimSome(count, `queue = 'members'`)),
+    },
+    {
+      name: 'a success of jobs that others need',
+      act: async (count) => succeed(await claimSome(count, `queue = 'needed'`)),
+    },
+    {
+      name: 'a failure of jobs that others need',
+      act: (count) => settle(count, `queue = 'needed'`, settleCode.fail),
+    },
+    {
+      name: 'notes about jobs and flows',
+      act: async (count) => {
+        const ids = await waiting(count / 2, `queue = 'needed'`)
+        const waits = await waiting(count / 2, `queue = 'children' and state = 2`)
+        await call(
+          `insert into errand.notes (kind, target, failed)
+           select n.kind, n.id, 0
+             from (select 2 as kind, u.id from unnest($1::uuid[]) as u (id)
+                   union all select 1, u.id from unnest($2::uuid[]) as u (id)
+                   union all select 3, $3::uuid) n`,
+          [ids, waits, flow.id],
+        )
+        await call(`select * from errand.pass_noted_v1($1, clock_timestamp())`, [count])
+      },
+    },
+    {
+      name: 'a dispatch of members that need others',
+      act: async (count) => {
+        const parents = await waiting(count, `queue = 'needed'`)
+        let [job, parent] = [0, 0]
+        await dispatch(count, {
+          p_flows: () => flow.id,
+          p_need_jobs: () => (job += 1),
+          p_need_ids: () => parents[parent++],
+          p_need_modes: () => 1,
+        })
+      },
+    },
     { name: 'a release', act: (count) => settle(count, plain, settleCode.releaseUnbegun) },
     {
       name: 'a failure of jobs that keep their keys',
@@ -274,7 +327,9 @@ describeOnPostgres('plans that were made while the tables were large and all but
     {
       name: 'a replay of failed jobs',
       act: async (count) =>
-        call(`select * from errand.replay_v1($1, '{}', '1s')`, [await waiting(count / 2, 'state = 6')]),
+        call(`select * from errand.replay_v1($1, '{}', false, '1s')`, [
+          await waiting(count / 2, 'state = 6'),
+        ]),
     },
     {
       name: 'a skip of failed jobs',

@@ -159,7 +159,7 @@ describeOnPostgres('pruning what has ended a moment ago', ({ stage, log }) => {
     const [id] = await start(1)
     await log.settle([settlement({ id: id!, run: 1 }, outcomes.succeed())], by)
     const operator = await open()
-    await operator.query(`select * from ${stage.schema}.replay_v1($1, '{}', '10s')`, [[id]])
+    await operator.query(`select * from ${stage.schema}.replay_v1($1, '{}', false, '10s')`, [[id]])
     // Waiting for a row has a deadline, which a slow machine may reach before the replay ends.
     const pruning = until(() =>
       pruneAll(10).then(

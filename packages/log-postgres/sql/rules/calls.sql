@@ -77,7 +77,7 @@ begin
   return query
     with missed as (
       insert into errand.notes (kind, target, tries, at)
-      select 1 /* job note */, t.id, t.tries + 1, errand.try_again_at(v_now, t.tries)
+      select 1 /* job note */, t.id, least(t.tries + 1, 100), errand.try_again_at(v_now, t.tries)
         from unnest(p_ids, p_tries) as u (id, tries)
        cross join lateral (select u.id, coalesce(u.tries, 0)) as t (id, tries)
        where not t.id = any (v_ids)
@@ -146,5 +146,5 @@ begin
     end if;
   end if;
   insert into errand.notes (kind, target, other, tries, at)
-  values (6 /* caller note */, p_target, p_caller, p_tries + 1, errand.try_again_at(errand.clock(), p_tries));
+  values (6 /* caller note */, p_target, p_caller, least(p_tries + 1, 100), errand.try_again_at(errand.clock(), p_tries));
 end $$;
