@@ -3,10 +3,11 @@ import type { RequestOfJob } from '../define/job.ts'
 import { checkId } from '../ids.ts'
 import type { NewJob } from '../job/job.ts'
 import type { Ticket } from '../job/ticket.ts'
+import { toJson } from '../json.ts'
 import { checkOneOf, checkOptions } from '../options.ts'
 import type { Appended, AppendOptions, JobLog } from '../ports/job-log.ts'
 import type { Transaction } from '../ports/transaction.ts'
-import { checkSize, idsFrom, mostInFlow, planFlow, sortJobs } from './plan.ts'
+import { checkSize, mostInFlow, planFlow, sortJobs } from './plan.ts'
 import type { Plan, PlannedJob } from './plan.ts'
 import { prepare } from './prepare.ts'
 import type { PrepareDeps } from './prepare.ts'
@@ -81,14 +82,21 @@ function planFor(
     uniqueKey: undefined,
     json,
   })
-  return planFlow(body, idsFrom(flow), all)
+  // Only the flow's id says whether it is stored, so those of its jobs may be any.
+  return planFlow(body, { flow, next: newId }, all)
 }
 
 /** What makes one flow of a handler the same as that of an earlier run: its jobs and their payloads. */
 function listPayloads({ nodes }: FlowBody): readonly unknown[] {
   return nodes.map((node) =>
-    node.kind === 'flow' ? listPayloads(node.body) : [node.request.job.name, node.request.payload],
+    node.kind === 'flow' ? listPayloads(node.body) : [node.request.job.name, payloadText(node.request)],
   )
+}
+
+/** A payload that JSON cannot carry is refused later, with its index. */
+function payloadText({ payload }: RequestOfJob): string {
+  const json = payload === undefined ? undefined : toJson(payload, 'payload')
+  return json && 'text' in json ? json.text : ''
 }
 
 function preparePlanned(

@@ -2,9 +2,8 @@ import { checkCount } from '../define/flow-body.ts'
 import type { CallbackNode, Edge, FlowBody, FlowNode, JobNode } from '../define/flow-body.ts'
 import { resolvedJob } from '../define/job.ts'
 import type { RequestOfJob } from '../define/job.ts'
-import { crypto } from '../crypto.ts'
 import { ErrandError } from '../errors.ts'
-import { checkId, idBeside } from '../ids.ts'
+import { checkId } from '../ids.ts'
 import type { NewFlow } from '../job/flow.ts'
 import type { NewNeed } from '../job/need.ts'
 import { mergeMeta, mergeTags } from './keys.ts'
@@ -40,15 +39,6 @@ interface Ids {
   readonly flow: string
   /** Of each job and inner flow, in the order of their building. */
   next(): string
-}
-
-/** The same ids for the same flow id: for flows that a handler dispatches. */
-export function idsFrom(flow: string): Ids {
-  let count = 0
-  return {
-    flow,
-    next: () => idBeside(flow, crypto().createHash('sha256').update(`${flow} ${count++}`).digest()),
-  }
 }
 
 /** Where a body stands: what its refs mean there. The same body may stand at two places. */

@@ -327,6 +327,15 @@ describe('duplicates', () => {
     expect(done.at(-1)).toBe('z')
   })
 
+  test('a job with needs that is refused takes no other dispatch of the same moment with it', async () => {
+    await using on = stage()
+    const nobody = randomUUID()
+    const refused = catchRefusal(() => on.errand.dispatch(step, 'needs', { after: [nobody] }))
+    const plain = on.errand.dispatch(step, 'plain')
+    expect(await refused).toMatchObject({ code: 'E_NEED_UNKNOWN', ids: [nobody] })
+    expect((await plain).status).toBe('added')
+  })
+
   test('a job with needs whose unique key is held is a duplicate, as any job', async () => {
     await using on = stage()
     const held = await on.errand.dispatch(only, 'a')

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { encryptingCodec } from '../../src/codec/encrypting-codec.ts'
 import { jsonCodec } from '../../src/codec/json-codec.ts'
 import { Children } from '../../src/dispatch/children.ts'
+import type { RequestOfJob } from '../../src/define/job.ts'
 import { prepare } from '../../src/dispatch/prepare.ts'
 import type { ChildOptions, Receipt } from '../../src/dispatch/request.ts'
 import { settingsDefaults } from '../../src/config/defaults.ts'
@@ -259,4 +260,67 @@ test('a child’s id is a UUID that stands beside its parent’s', async () => {
   const id = '0190b5a0-1234-7000-8000-000000000000'
   const { id: made } = await startRun({ id }, new Set())(1)
   expect(made).toMatch(/^0190b5a0-1234-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+})
+
+/** Adds to a flow in a run whose dispatches are answered by `stored`, as a log does. Resolves with the ids. */
+function startAdding(
+  stored: Set<string>,
+  refuse: () => Error | undefined = () => undefined,
+): (labels: readonly number[], tx?: DatabaseSync) => Promise<readonly string[]> {
+  const nothing = () => Promise.reject(new Error('nothing is dispatched here'))
+  const children = new Children({
+    claim: { id: 'a run', job: { meta: {}, payload: { codec: 'json', text: '1' } } } as Claim,
+    idempotencyKey: 'the parent',
+    codec: jsonCodec,
+    dispatcher: {
+      dispatch: nothing,
+      dispatchFlow: nothing,
+      async addToFlow(_flow, requests, _tx, parentOf) {
+        const deps = { settings: settingsDefaults, codec: jsonCodec, newId: randomUUID }
+        const jobs = await Promise.all(
+          (requests as readonly RequestOfJob[]).map(async (request, index) =>
+            prepare(request, parentOf(index), deps),
+          ),
+        )
+        const error = refuse()
+        if (error !== undefined) throw error
+        return jobs.map(({ id }) => {
+          const status = stored.has(id) ? 'duplicate' : 'added'
+          stored.add(id)
+          return { id, status }
+        })
+      },
+    },
+  })
+  return async (labels, tx) => {
+    const requests = labels.map((n) => child.with({ n }))
+    return (await children.add(randomUUID(), requests, tx)).map(({ id }) => id)
+  }
+}
+
+test('members of a flow are named by what they are: the same in each run, and also after a refusal', async () => {
+  let failing = true
+  const first = startAdding(new Set(), () => (failing ? new Error('no answer') : undefined))
+  await expect(first([1, 1, 2])).rejects.toThrow('no answer')
+  failing = false
+  const ids = await first([1, 1, 2])
+  expect(new Set(ids).size).toBe(3)
+  expect(await startAdding(new Set())([2, 1, 1])).toEqual([ids[2], ids[0], ids[1]])
+  expect(await first([1])).not.toContain(ids[0])
+})
+
+test('members added again in a repeated transaction are the same, unless the one before has committed', async () => {
+  const [rolledBack, repeated] = [transaction(), transaction()]
+  using _one = rolledBack
+  using _two = repeated
+  const stored = new Set<string>()
+  const add = startAdding(stored)
+  const ids = await add([1, 2], rolledBack.tx)
+  stored.clear()
+  expect(await add([1, 2], repeated.tx)).toEqual(ids)
+
+  const committed = startAdding(new Set())
+  const before = await committed([1, 2], rolledBack.tx)
+  const after = await committed([1, 2], repeated.tx)
+  expect(new Set([...before, ...after]).size).toBe(4)
 })
