@@ -24,6 +24,7 @@ export interface StageOptions {
   readonly clock?: Clock
   readonly log?: LogFactory
   readonly driver?: DriverFactory
+  readonly encrypt?: { readonly keys: readonly string[] }
   /** Wraps the log that the instance works on: for faults. */
   readonly wrap?: (log: JobLog) => JobLog
 }
@@ -61,7 +62,8 @@ export function stage(options: StageOptions = {}): Stage {
   const logger = recordingLogger()
   const { wrap } = options
   const log: LogFactory = wrap ? { ...factory, open: (context) => wrap(factory.open(context)) } : factory
-  const config = resolveConfig({ log, driver: options.driver ?? memoryDriver(), logger })
+  const { encrypt } = options
+  const config = resolveConfig({ log, driver: options.driver ?? memoryDriver(), logger, encrypt })
   const errand = errandOver(createInstance(config, clock))
   const direct = factory.open({ clock, logger })
   const events = (id: string): Promise<readonly EventRecord[]> => direct.readHistory(id)

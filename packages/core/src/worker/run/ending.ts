@@ -6,7 +6,6 @@ import { shutdownError } from '../../errors.ts'
 import { toFailure } from '../../failure/to-failure.ts'
 import type { Failure } from '../../failure/failure.ts'
 import type { Claim } from '../../job/claim.ts'
-import type { NewWait } from '../../job/memory.ts'
 import type { FailureCause, Settled, SettledOutcome } from '../../job/outcome.ts'
 import { releaseReasons } from '../../job/release.ts'
 import type { ReleaseReason } from '../../job/release.ts'
@@ -70,18 +69,10 @@ export function mayEnd(outcome: SettledOutcome): boolean {
   return !goesOn && !('retryInMs' in outcome && outcome.retryInMs !== undefined)
 }
 
-/** How long the job waits for its next run, at the longest. */
-export function pickDelay(decision: Decision, nowMs: number): number {
+/** How long the job waits for its next run. */
+export function pickDelay(decision: Decision): number {
   if (decision.kind === 'snooze') return decision.delayMs
-  if (decision.kind === 'suspend')
-    return Math.min(...decision.waits.map((wait) => longestWaitMs(wait, nowMs)))
   return 'retryInMs' in decision ? (decision.retryInMs ?? 0) : 0
-}
-
-function longestWaitMs(wait: NewWait, nowMs: number): number {
-  if (wait.kind === 'message') return wait.timeoutMs ?? Number.POSITIVE_INFINITY
-  if (wait.kind === 'call') return Number.POSITIVE_INFINITY
-  return 'at' in wait.until ? Math.max(0, wait.until.at - nowMs) : wait.until.delayMs
 }
 
 /** A run whose handler was never called: it goes back as if it had not been granted. */

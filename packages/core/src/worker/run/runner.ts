@@ -165,10 +165,8 @@ export class Runner {
     outcomeCounts.add(toOutcome(settled))
     placeFree(run.claim.job.queue)
     if (settled.event !== 'succeeded') reportEnd(deps, run.claim, decision, settled)
-    if (settled.state === 'scheduled') dueIn(pickDelay(decision, deps.clock.now()))
-    // One that waits for a message or a job without an end in time is due at no time.
-    else if (settled.state === 'suspended' && settled.runAt !== undefined)
-      dueIn(pickDelay(decision, deps.clock.now()))
+    // A sleep is longer than the time between two sweeps, and they tell when it is over.
+    if (settled.state === 'scheduled') dueIn(pickDelay(decision))
     // A result that cannot be stored may fail a job that has succeeded.
     if (this.#isFollowed(attempted) || settled.event === 'failed')
       return this.#follow(run, attempted, settled)

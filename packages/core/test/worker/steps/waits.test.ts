@@ -217,6 +217,38 @@ test('a race of a wait and a sleep ends the same way in every run', async () => 
   expect(await on.state(id)).toBe('succeeded')
 })
 
+test('of two sleeps, the one that ended first wins in every later run', async () => {
+  using on = story(async (ctx, tell) => {
+    const first = await Promise.race([
+      ctx.sleep('long', '2d').then(() => 'long'),
+      ctx.sleep('short', '1d').then(() => 'short'),
+    ])
+    tell(first)
+    await ctx.sleep('end', '5d')
+  })
+  await on.begin()
+  for (const days of ['1d', '1d', '5d'] as const) {
+    await on.fake.advance(days)
+    await on.run()
+  }
+  expect(on.told).toEqual(['short', 'short', 'short'])
+})
+
+test('a step that ends only in a later run comes after what was remembered before', async () => {
+  using on = story(async (ctx, tell) => {
+    const first = await Promise.race([
+      ctx.step('slow', () => (ctx.run === 1 ? new Promise<string>(() => undefined) : 'slow')),
+      ctx.step('quick', () => 'quick'),
+    ])
+    tell(first)
+    if (ctx.run === 1) throw new Error('again')
+  })
+  await on.begin()
+  await on.fake.advance('1s')
+  await on.run()
+  expect(on.told).toEqual(['quick', 'quick'])
+})
+
 test('middleware ends at each suspension, and sees it; next() of a later run is another', async () => {
   const seen: string[] = []
   const tracing: Middleware = async (ctx, next) => {
@@ -332,8 +364,11 @@ test('a worker holds no slot for a job that sleeps, and takes it up when its tim
   })
   const { id } = await on.errand.dispatch(job)
   await asleep.promise
+  const beganMs = clock.now()
   await clock.advance(suspendAfterMs)
   await on.until(id, 'suspended')
+  // The hour counts from the call.
+  expect((await on.log.memory(id)).steps).toMatchObject([{ name: 'nap', until: beganMs + 3_600_000 }])
   await eventually(() => expect(worker.health()).toMatchObject({ running: 0, ended: { suspended: 1 } }))
   await on.errand.dispatch(other)
   await eventually(() => expect(done).toEqual(['other']))
