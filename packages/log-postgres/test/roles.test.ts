@@ -2,7 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { isErrandError } from '@errand/core/ports'
-import type { Claim, Fence, JobLog, LogRoles, NewMessage, NewStep, WorkerRef } from '@errand/core/ports'
+import type {
+  Claim,
+  Fence,
+  JobLog,
+  LogRoles,
+  NewMessage,
+  NewStep,
+  WorkerRef,
+  NewFlow,
+  NewNeed,
+} from '@errand/core/ports'
 import { newJob, newTicket, outcomes, settlement, workerRef } from '@errand/testkit'
 import { openStage, url } from './stage.ts'
 
@@ -59,6 +69,37 @@ const calls: readonly (readonly [
     ['dispatcher', 'worker'],
     async ({ log, begin }) => log.append([newJob()], { tx: await begin() }),
   ],
+  [
+    'append a flow, and a job that needs it and another',
+    ['dispatcher', 'worker'],
+    async ({ log, jobId }) => {
+      const flow = newFlow()
+      const jobs = [newJob({ flow: flow.id }), newJob({ needs: [flow.id, jobId].map(toNeed) })]
+      expect(await log.append(jobs, { flows: [flow] })).toMatchObject([
+        { state: 'ready' },
+        { state: 'blocked' },
+      ])
+      expect(await log.readFlow(flow.id)).toMatchObject({ total: 1 })
+      expect(await log.get(jobs[1]!.id)).toMatchObject({ state: 'blocked', waitsForNeeds: true })
+    },
+  ],
+  [
+    'append needs in a transaction of its own',
+    ['dispatcher', 'worker'],
+    async ({ log, jobId, begin }) => log.append([newJob({ needs: [toNeed(jobId)] })], { tx: await begin() }),
+  ],
+  ['look at one flow', roleNames, ({ log }) => log.readFlow(randomUUID())],
+  ['list flows', ['worker', 'operator'], ({ log }) => log.listFlows({}, { limit: 10 })],
+  ['list members', ['worker', 'operator'], ({ log }) => log.flowMembers(randomUUID(), { limit: 10 })],
+  [
+    'read the ends of members',
+    ['worker', 'operator'],
+    ({ log }) => log.memberEnds(randomUUID(), { limit: 10 }),
+  ],
+  ['read what a job needs', ['worker', 'operator'], ({ log, jobId }) => log.needs(jobId)],
+  ['know who needs a job', ['worker', 'operator'], ({ log, jobId }) => log.neededBy(jobId, 10)],
+  ['cancel a flow', ['operator'], ({ log }) => log.cancelFlow(randomUUID(), by)],
+  ['replay a flow', ['operator'], ({ log }) => log.replayFlow(randomUUID(), by)],
   [
     'get one job',
     roleNames,
@@ -170,6 +211,15 @@ const calls: readonly (readonly [
   ['tell that a backup was restored', [], ({ log }) => log.migrate({ restored: true })],
   ['give rights', [], ({ log, stranger }) => log.grants!({ worker: stranger }, { apply: true })],
 ]
+
+const newFlow = (): NewFlow => ({
+  id: randomUUID(),
+  allowFailures: 0,
+  stopOnFailure: true,
+  tags: [],
+  meta: {},
+})
+const toNeed = (on: string): NewNeed => ({ on, mode: 'succeeded' })
 
 describe.skipIf(url === undefined)('roles', () => {
   const tag = `errand_${randomUUID().slice(0, 8)}`
