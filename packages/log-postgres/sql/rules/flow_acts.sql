@@ -103,7 +103,17 @@ begin
     return next;
     return;
   end if;
-  v_children := array(select distinct n.child from errand.needs n where n.parent = any (array[p_id]));
+  with recursive again (id) as (
+    select p_id
+    union
+    select f.id from again a join errand.flows f on f.flow = any (array[a.id]) and f.state in (6 /* failed */, 7 /* cancelled */))
+  select array_agg(a.id) into v_flows from again a;
+  perform errand.lock_flows(v_flows || v_flow.flow);
+  -- Jobs outside of the flows that need one of them, such as callbacks.
+  v_children := array(
+    select distinct n.child
+      from errand.needs n join errand.known j on j.id = any (array[n.child])
+     where n.parent = any (v_flows) and (j.flow is null or not j.flow = any (v_flows)));
   perform errand.lock_jobs(v_children);
   if exists (
     select from errand.live l
@@ -116,12 +126,6 @@ begin
   kind := 'replayed';
   return next;
 
-  with recursive again (id) as (
-    select p_id
-    union
-    select f.id from again a join errand.flows f on f.flow = any (array[a.id]) and f.state in (6 /* failed */, 7 /* cancelled */))
-  select array_agg(a.id) into v_flows from again a;
-  perform errand.lock_flows(v_flows || v_flow.flow);
   v_members := array(
     select u.id
       from errand.members m cross join lateral unnest(m.ids) as u (id)
