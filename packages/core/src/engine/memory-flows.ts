@@ -56,8 +56,9 @@ export abstract class MemoryFlows extends MemorySteps {
     this.#flows.set(flow.id, { ...flow })
   }
   addMember(flow: string, member: Omit<MemberRow, 'index'>): void {
-    const members = this.#members.get(flow) ?? []
-    this.#members.set(flow, [...members, { ...member, index: (members.at(-1)?.index ?? 0) + 1 }])
+    let members = this.#members.get(flow)
+    if (!members) this.#members.set(flow, (members = []))
+    members.push({ ...member, index: (members.at(-1)?.index ?? 0) + 1 })
   }
   members(flow: string, after: number, limit: number): MemberRow[] {
     return (this.#members.get(flow) ?? []).filter(({ index }) => index > after).slice(0, limit)
