@@ -201,6 +201,7 @@ const plain: Readonly<Record<string, string | null>> = {
   'replay_flow.p_data': '{"by":"eve"}',
   p_states: '{5}',
   'replay.p_data': '{"by":"eve"}',
+  p_forgets: 'false',
   'skip.p_data': '{"by":"eve"}',
   'change.p_data': '"by":"eve"',
   'change.p_queue': 'theirs',
