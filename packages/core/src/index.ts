@@ -20,7 +20,15 @@ export type {
 } from './define/handler.ts'
 export type { AttemptInfo, Ended, FailedInfo, Hooks } from './define/hooks.ts'
 export { defineJob } from './define/job.ts'
-export type { AnyJob, JobDefinition, JobOptions, JobPolicy, JobRequest } from './define/job.ts'
+export type {
+  AnyJob,
+  JobDefinition,
+  JobOptions,
+  JobPolicy,
+  JobRequest,
+  OptionsWithNeeds,
+  ResultOf,
+} from './define/job.ts'
 export { ended, many } from './define/need.ts'
 export type {
   Needed,
@@ -59,10 +67,12 @@ export type {
   ChildFlowOptions,
   ChildOptions,
   Dispatch,
+  DispatchArgs,
   DispatchFlowOptions,
   DispatchOptions,
   FlowReceipt,
   Receipt,
+  ReceiptOf,
 } from './dispatch/request.ts'
 export type { Duration } from './duration.ts'
 export { ErrandError, errorCodes, isErrandError, PermanentError } from './errors.ts'

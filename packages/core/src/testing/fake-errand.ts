@@ -18,6 +18,7 @@ import { Recorded } from './dispatched.ts'
 import type { Dispatched, DispatchedFlow, DispatchedWhere } from './dispatched.ts'
 import { silentLogger } from './fake-context.ts'
 import { memoryDriver } from './memory-driver.ts'
+import { Only } from './only.ts'
 import { memoryLog } from './memory-log.ts'
 import { virtualClock } from './virtual-clock.ts'
 import type { VirtualClock } from './virtual-clock.ts'
@@ -50,9 +51,14 @@ export interface FakeErrand extends Disposable {
   /** The flows that were dispatched, in order, with the jobs that are their members; inner flows are flows of their own. */
   flows(name?: string): readonly DispatchedFlow[]
   /** Runs all that is due, with the worker's real code, until nothing is left. What waits for its time is left for `advance`. */
-  run(worker: WorkerSource): Promise<FakeRun>
+  run(worker: WorkerSource, options?: FakeRunOptions): Promise<FakeRun>
   /** Moves the clock: delays, retries and sleeps are over, and the next `run` goes on with them. */
   advance(by: Duration): Promise<void>
+}
+
+export interface FakeRunOptions {
+  /** Starts jobs of these definitions and no others, which wait for the next `run`. Default: all. */
+  readonly only?: readonly AnyJob[] | undefined
 }
 
 export interface FakeErrandOptions {
@@ -92,8 +98,12 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
   checkOptions('fakeErrand()', options, ['logger'])
   const clock = virtualClock(Date.now())
   const recorded = new Recorded()
+  const only = new Only()
   const factory = memoryLog()
-  const log: LogFactory = { ...factory, open: (context) => recorded.keepFrom(factory.open(context)) }
+  const log: LogFactory = {
+    ...factory,
+    open: (context) => only.keepFrom(recorded.keepFrom(factory.open(context))),
+  }
   const driver = memoryDriver()
   const config = resolveConfig({ log, driver, logger: options.logger ?? silentLogger })
   const instance = createInstance(config, clock, fakeWaiting)
@@ -116,9 +126,15 @@ export function fakeErrand(errand?: Errand, options: FakeErrandOptions = {}): Fa
       checkOpen()
       return recorded.flows(name)
     },
-    async run(worker) {
+    async run(worker, runOptions = {}) {
       checkOpen()
-      return runUntilIdle(faked, instance, clock, worker)
+      checkOptions('run()', runOptions, ['only'])
+      only.set(runOptions.only)
+      try {
+        return await runUntilIdle(faked, instance, clock, worker, only)
+      } finally {
+        only.set(undefined)
+      }
     },
     async advance(by) {
       checkOpen()
@@ -138,6 +154,7 @@ async function runUntilIdle(
   instance: Instance,
   clock: VirtualClock,
   source: WorkerSource,
+  only: Only,
 ): Promise<FakeRun> {
   const { log, publisher } = await instance.connected()
   const before = await log.end()
@@ -148,13 +165,15 @@ async function runUntilIdle(
     await publisher.publish(tickets)
     return tickets.length > 0 || full
   }
+  // A run of some jobs only has dropped the tickets of the others.
+  await log.expedite([...new Set((await log.queues()).map(({ name }) => name))], { limit: pageSize })
   await sweep()
 
   const worker = errand.work(source, { signals: false })
   try {
     await worker.ready
     const queues = (await log.workers()).find(({ id }) => id === worker.id)?.queues ?? []
-    await Promise.race([idle(log, queues, clock, sweep), worker.finished])
+    await Promise.race([idle(log, queues, clock, sweep, only), worker.finished])
   } finally {
     await worker.stop()
   }
@@ -167,13 +186,16 @@ async function idle(
   queues: readonly string[],
   clock: VirtualClock,
   sweep: () => Promise<boolean>,
+  only: Only,
 ): Promise<void> {
   const startedMs = performance.now()
   let lastMs = startedMs
   for (;;) {
     const counts = await log.queues()
+    const isChosenReady = await only.isReady(log)
     const busy = counts.some(({ name, paused, ready, running }) => {
-      return queues.includes(name) && (running > 0 || (ready > 0 && !paused))
+      const waits = ready > 0 && !paused && isChosenReady !== false
+      return queues.includes(name) && (running > 0 || waits)
     })
     if (!busy && !(await sweep())) return
     const nowMs = performance.now()

@@ -74,6 +74,31 @@ test('a flow runs, and waits for the clock where its jobs do', async () => {
   expect(await errand.result(receipt)).toMatchObject({ succeeded: 4 })
 })
 
+test('only some jobs run, really no others, and the next run goes on with the rest', async () => {
+  using fake = fakeErrand(errand)
+  const ran: string[] = []
+  const worker = defineWorker({
+    handlers: [
+      handle(step, (label) => void ran.push(label)),
+      handle(renderPage, ({ page }) => {
+        ran.push(`page ${page}`)
+        return { url: '' }
+      }),
+    ],
+  })
+  await errand.dispatch(step, 'a')
+  const receipt = await errand.dispatch(chain([renderPage.with({ page: 1 }), step.with('b'), step.with('c')]))
+  expect(await fake.run(worker, { only: [renderPage] })).toMatchObject({ succeeded: 1 })
+  expect(ran).toEqual(['page 1'])
+  expect(await fake.run(worker, { only: [] })).toMatchObject({ succeeded: 0 })
+  await fake.run(worker)
+  expect(ran.toSorted()).toEqual(['a', 'b', 'c', 'page 1'])
+  expect(await errand.result(receipt)).toMatchObject({ succeeded: 3 })
+  expect(await catchRefusal(() => fake.run(worker, { only: step as never }))).toMatchObject({
+    code: 'E_OPTION',
+  })
+})
+
 test('a large flow that fails is cancelled to its last member in one run', async () => {
   using fake = fakeErrand(errand)
   const worker = defineWorker({
