@@ -7,6 +7,7 @@ import type { Command } from '../../command.ts'
 import { eventText } from '../../output/event-text.ts'
 import { failureText } from '../../output/failure-text.ts'
 import { jobLimitText } from '../../output/limit-text.ts'
+import { printMemory } from '../../output/memory-text.ts'
 import { listNeeds } from '../flows/tree.ts'
 import { paintState } from '../../output/paint.ts'
 import type { Terminal } from '../../output/terminal.ts'
@@ -20,7 +21,7 @@ const mostNeededBy = 20
 export function show(jobs: Command): void {
   const command = jobs
     .command('show')
-    .description('show a job: what it is, and everything that happened to it')
+    .description('show a job: what it is, everything that happened to it, and what it remembers')
     .argument('<id>')
   action<object, [string]>(command, ({ terminal, global }, _options, id) =>
     withErrand(terminal, global, async ({ errand }) => {
@@ -33,13 +34,15 @@ export function show(jobs: Command): void {
       const history = await errand.events.of(id)
       const needs = await errand.jobs.needs(id)
       const neededBy = await errand.jobs.neededBy(id, { limit: mostNeededBy })
-      if (terminal.json) return terminal.value({ ...job, needs, neededBy, history })
+      const memory = await errand.jobs.memory(id)
+      if (terminal.json) return terminal.value({ ...job, needs, neededBy, memory, history })
       const limit = job.limit && (await jobLimitText(errand, job.limit))
       for (const [name, value] of facts(terminal, job, limit, { needs, neededBy })) {
         if (value !== undefined) terminal.print(`${terminal.paint('faint', name.padEnd(11))} ${value}`)
       }
       terminal.print('')
       printHistory(terminal, history)
+      printMemory(terminal, memory)
       if (job.error) terminal.print(`\n${terminal.paint('faint', harmless(failureText(job.error), 'many'))}`)
     }),
   )
