@@ -9,6 +9,8 @@ declare const types: unique symbol
 
 /** What may be sent to a job: made by `defineMessage`. */
 export interface MessageDefinition<In, Out> {
+  /** A job has none, so it does not pass for a message. */
+  readonly kind: 'message'
   readonly name: string
   readonly [types]?: { readonly in: (payload: In) => void; readonly out: Out }
 }
@@ -44,7 +46,9 @@ export function defineMessage<const S extends StandardSchemaV1 | undefined = und
   const payload: unknown = message.payload
   if (payload !== undefined) checkSchema(`payload of message '${name}'`, payload)
   const resolved: ResolvedMessage = Object.freeze({ name, payload })
-  return Object.freeze(Object.defineProperty({ name }, resolvedKey, { value: resolved }))
+  return Object.freeze(
+    Object.defineProperty({ kind: 'message' as const, name }, resolvedKey, { value: resolved }),
+  )
 }
 
 /** @throws `E_OPTION` when it was not made by `defineMessage`. */

@@ -123,7 +123,7 @@ const misuses: readonly Misuse[] = [
   {
     misuse: 'no message',
     code: 'E_OPTION',
-    run: (ctx) => ctx.receive('a', { name: 'x' }),
+    run: (ctx) => ctx.receive('a', { kind: 'message', name: 'x' }),
   },
   {
     misuse: 'a pool as tx',
