@@ -17,7 +17,13 @@ begin
      where f.id = any (p_targets) and f.state = 4 /* running */ order by f.id for share skip locked);
   update errand.live l set needed = true where l.id = any (v_bound) and l.needed is null;
 
-  -- A later statement than the one that has locked them.
+  -- A call that waits as before stays as it is. The others are locked in the order in which those who end what was called lock them.
+  perform 1 from (
+    select from unnest(p_callers, p_targets, p_names) as t (caller, target, name)
+      join errand.needs n on n.child = any (array[t.caller]) and n.mode = 4 /* called need */ and n.name = t.name
+     where n.parent <> t.target or n.done is not null
+     order by n.parent, n.child, n.ord for update of n) locked;
+  -- A later statement than the ones that have locked the rows.
   with calls as materialized (
     select t.caller, t.target, t.name, t.ord, f.id is not null as is_flow,
            case when f.id is not null then nullif(f.state, 4 /* running */)
@@ -31,8 +37,9 @@ begin
   -- It waits for it again: what it called may have been started anew.
   again as (
     update errand.needs n set parent = c.target, is_flow = c.is_flow, done = c.done, codec = null, body = null
-      from calls c where n.child = any (array[c.caller]) and n.mode = 4 /* called need */ and n.name = c.name
-    returning n.child, n.name),
+      from calls c
+     where n.child = any (array[c.caller]) and n.mode = 4 /* called need */ and n.name = c.name
+       and (n.parent <> c.target or n.done is distinct from c.done)),
   stored as (
     insert into errand.needs (child, ord, parent, is_flow, mode, done, name)
     select c.caller,
@@ -49,7 +56,8 @@ begin
   if v_ended is not null then
     update errand.needs n set codec = e.codec, body = e.body
       from errand.ends_of(v_ended) e
-     where n.parent = any (array[e.id]) and n.child = any (p_callers) and n.mode = 4 /* called need */ and n.done is not null;
+     where n.parent = any (array[e.id]) and n.child = any (p_callers) and n.mode = 4 /* called need */ and n.done is not null
+       and n.body is null;
   end if;
 end $$;
 

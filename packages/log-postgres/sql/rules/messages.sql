@@ -121,5 +121,9 @@ begin
   select array_agg(notes.id), array_agg(distinct notes.job_id) into v_notes, v_ids from notes;
   if v_notes is null then return; end if;
   delete from errand.message_notes n where n.id = any (v_notes);
+  -- The job was pruned before the sender's transaction was over.
+  delete from errand.messages m
+   where m.job_id = any (v_ids) and not exists (select from errand.live l where l.id = any (array[m.job_id]))
+     and not exists (select from errand.ended x where x.id = any (array[m.job_id]));
   return query select r.id, r.queue, r.lane from errand.receive(v_ids, p_publish_after) r;
 end $$;
