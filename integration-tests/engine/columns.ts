@@ -79,7 +79,7 @@ export function readRow({ job, live, ended }: JobColumns): JobRow {
     cancelReason: cancel['reason'],
     parkedSince: parseTime(live?.['parked_since'] ?? undefined),
     replays: job['replays'],
-    resumedAt: undefined,
+    resumedAt: parseTime(live?.['resumed_at']),
     finishedAt: parseTime(ended?.['at']),
     progress: undefined,
     progressMessage: undefined,
@@ -108,6 +108,7 @@ export function toLive(row: JobRow, last: number | undefined): Record<string, un
     share: row.shareKey ?? null,
     turn: row.turn ?? null,
     run_at: formatTime(row.runAt),
+    resumed_at: formatTime(row.resumedAt),
     publish_after: formatTime(row.publishAfter),
     parked_since: formatTime(row.parkedSince),
     attempt: row.attempt,
@@ -143,7 +144,7 @@ export function toEnded(row: JobRow, last: number | undefined, at: number): Reco
 
 /** What operators change of a job that lives. */
 const changing =
-  'run_at, publish_after, parked_since, attempt, crashes, streak, version, publishes, turn, lane, state, held, queue, cancel, last'
+  'run_at, resumed_at, publish_after, parked_since, attempt, crashes, streak, version, publishes, turn, lane, state, held, queue, cancel, last'
 const liveColumns = `id, seq, timeout_ms, run, unique_mode, fails_on_crash, skips_on_failure, name, tags, key, share, ${changing}`
 
 /** $1: rows of `toLive`. */
@@ -205,6 +206,8 @@ export const dump = `
                    || jsonb_build_object('tags', coalesce(l.tags, '{}'), 'publish_after', case when l.state = ${stateCode.ready} then l.publish_after end)
                    order by l.id) from errand.live l) as live,
          (select json_agg(to_jsonb(x) - 'last' order by x.id) from errand.ended x) as ended,
+         (select json_agg(to_jsonb(s) - 'ord' order by s.job_id, s.ord) from errand.steps s) as steps,
+         (select json_agg(to_jsonb(m) - 'seq' order by m.job_id, m.seq) from errand.messages m) as messages,
          (select json_agg(k order by k.queue, k.key) from errand.keys k) as keys,
          (select json_agg(n order by n.id) from errand.key_notes n) as notes,
          (select json_agg(u order by u.name, u.key) from errand.unique_keys u

@@ -12,6 +12,7 @@ import type {
   Question,
 } from '@errand/core/async-engine'
 import type { JobRow, UniqueRow } from '@errand/core/engine'
+import { isFinal } from '@errand/core/ports'
 import type { QueueKey } from '@errand/core/ports'
 import { stateCode } from '../../packages/log-postgres/src/codes.ts'
 import { isUuid } from '../../packages/log-postgres/src/literals.ts'
@@ -247,7 +248,7 @@ export class PostgresStore implements AsyncDatabase {
       return toEvent(event, link, before)
     })
     const updated = [...changes.updated.values()]
-    const live = updated.filter(({ state }) => stateCode[state] < stateCode.succeeded)
+    const live = updated.filter(({ state }) => !isFinal(state))
     const ended = updated.filter((row) => !live.includes(row))
     const last = (row: JobRow): number | undefined => this.#lasts.get(row.id)
     await this.#sql(writeLive, [JSON.stringify(live.map((row) => toLive(row, last(row))))])
@@ -256,6 +257,8 @@ export class PostgresStore implements AsyncDatabase {
     await this.#sql(writeEvents, [JSON.stringify(events)])
     for (const table of ['jobs', 'ended'])
       await this.#sql(`delete from errand.${table} where id = any ($1::uuid[])`, [[...changes.removed]])
+    for (const table of ['steps', 'messages'])
+      await this.#sql(`delete from errand.${table} where job_id = any ($1::uuid[])`, [[...changes.forgotten]])
     await this.#sql('delete from errand.progress where job_id = any ($1::uuid[])', [[...changes.removed]])
   }
 }

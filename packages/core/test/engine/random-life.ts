@@ -89,24 +89,27 @@ const outcome = fc.constantFrom(
 const stepName = fc.constantFrom('s0', 's1', 's2', 's3')
 const messageName = fc.constantFrom('m0', 'm1')
 
+const sleepOrMessage = [
+  fc.record({
+    kind: fc.constant('sleep' as const),
+    name: stepName,
+    until: fc.record({ delayMs: fc.constantFrom(0, 500, 2_000) }),
+  }),
+  fc.record({
+    kind: fc.constant('message' as const),
+    name: stepName,
+    message: messageName,
+    timeoutMs: fc.constantFrom(undefined, 1_000),
+  }),
+] as const
+const call = fc.record({ kind: fc.constant('call' as const), name: stepName, on: pick })
+
 /** Waits of a suspension. Which job is called depends on the calls so far. */
-const suspension = fc.array(
-  fc.oneof(
-    fc.record({
-      kind: fc.constant('sleep' as const),
-      name: stepName,
-      until: fc.record({ delayMs: fc.constantFrom(0, 500, 2_000) }),
-    }),
-    fc.record({
-      kind: fc.constant('message' as const),
-      name: stepName,
-      message: messageName,
-      timeoutMs: fc.constantFrom(undefined, 1_000),
-    }),
-    fc.record({ kind: fc.constant('call' as const), name: stepName, on: pick }),
-  ),
-  { minLength: 1, maxLength: 4 },
-)
+const suspension = fc.array(fc.oneof(...sleepOrMessage, call), { minLength: 1, maxLength: 4 })
+const suspensionWithoutCall: typeof suspension = fc.array(fc.oneof(...sleepOrMessage), {
+  minLength: 1,
+  maxLength: 4,
+})
 type Suspension = typeof suspension extends fc.Arbitrary<infer T> ? T : never
 
 function toOutcome(life: Life, how: SettledOutcome | Suspension): SettledOutcome {
@@ -181,20 +184,21 @@ const take = step(
       return claims
     },
 )
-const settle = step(
-  'settle',
-  fc.array(fc.tuple(pick, fc.oneof(outcome, suspension), fc.nat(9)), { minLength: 1, maxLength: 6 }),
-  (life, some) => {
-    const by = life.runs.length === 0 ? workers[0]! : life.runs[some[0]![0] % life.runs.length]!.worker
-    const own = life.runs.filter((run) => run.worker === by)
-    const settlements = some.flatMap(([number, how, twist]): Settlement[] => {
-      const run = own[number % Math.max(own.length, 1)]
-      if (!run) return []
-      return [settlement(twist === 0 ? { id: run.id, run: run.run + 1 } : run, toOutcome(life, how))]
-    })
-    return (log) => log.settle(settlements, by)
-  },
-)
+const settle = (waits: typeof suspension): fc.Arbitrary<Step> =>
+  step(
+    'settle',
+    fc.array(fc.tuple(pick, fc.oneof(outcome, waits), fc.nat(9)), { minLength: 1, maxLength: 6 }),
+    (life, some) => {
+      const by = life.runs.length === 0 ? workers[0]! : life.runs[some[0]![0] % life.runs.length]!.worker
+      const own = life.runs.filter((run) => run.worker === by)
+      const settlements = some.flatMap(([number, how, twist]): Settlement[] => {
+        const run = own[number % Math.max(own.length, 1)]
+        if (!run) return []
+        return [settlement(twist === 0 ? { id: run.id, run: run.run + 1 } : run, toOutcome(life, how))]
+      })
+      return (log) => log.settle(settlements, by)
+    },
+  )
 const remember = step(
   'remember',
   fc.array(fc.tuple(pick, stepName, fc.nat(9)), { minLength: 1, maxLength: 6 }),
@@ -256,12 +260,14 @@ const operators = [
   step('cancel', fc.constant(0), (life) => (log) => log.cancel(life.ids.slice(-8), by)),
   step(
     'replay',
-    picks,
-    (life, some) => (log) =>
-      log.replay(
-        some.map((each) => findId(life, each)),
-        by,
-      ),
+    fc.tuple(picks, fc.boolean()),
+    (life, [some, forget]) =>
+      (log) =>
+        log.replay(
+          some.map((each) => findId(life, each)),
+          by,
+          { forget },
+        ),
   ),
   step(
     'skip',
@@ -348,21 +354,26 @@ const looks = [
 const pass = fc
   .constantFrom(200, 600, 1_500, 4_000)
   .map((ms): Step => ({ name: ms, call: () => async () => ms }))
+const livesOf = (waits: typeof suspension): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.oneof(
+      { weight: 8, arbitrary: append },
+      { weight: 6, arbitrary: claim },
+      { weight: 8, arbitrary: take },
+      { weight: 10, arbitrary: settle(waits) },
+      { weight: 5, arbitrary: remember },
+      { weight: 5, arbitrary: send },
+      { weight: 5, arbitrary: beat },
+      { weight: 6, arbitrary: sweep },
+      { weight: 9, arbitrary: fc.oneof(...operators) },
+      { weight: 3, arbitrary: fc.oneof(...relay) },
+      { weight: 4, arbitrary: fc.oneof(...looks) },
+      { weight: 6, arbitrary: pass },
+    ),
+    { minLength: 20, maxLength: 120, size: 'max' },
+  )
+
 /** Random calls of a job log: one after another, or time that passes. */
-export const randomLife: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    { weight: 8, arbitrary: append },
-    { weight: 6, arbitrary: claim },
-    { weight: 8, arbitrary: take },
-    { weight: 10, arbitrary: settle },
-    { weight: 5, arbitrary: remember },
-    { weight: 5, arbitrary: send },
-    { weight: 5, arbitrary: beat },
-    { weight: 6, arbitrary: sweep },
-    { weight: 9, arbitrary: fc.oneof(...operators) },
-    { weight: 3, arbitrary: fc.oneof(...relay) },
-    { weight: 4, arbitrary: fc.oneof(...looks) },
-    { weight: 6, arbitrary: pass },
-  ),
-  { minLength: 20, maxLength: 120, size: 'max' },
-)
+export const randomLife: fc.Arbitrary<Step[]> = livesOf(suspension)
+/** The same; no job waits for the end of another one. */
+export const randomLifeWithoutCalls: fc.Arbitrary<Step[]> = livesOf(suspensionWithoutCall)
