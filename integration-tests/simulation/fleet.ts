@@ -6,6 +6,7 @@ import { Peer } from './peer.ts'
 import { workerSettings } from './scenario.ts'
 import type { Probe } from './probe.ts'
 import type { Stage } from './stage.ts'
+import { makeStepHandlers } from './step-handlers.ts'
 
 export interface Member extends Peer {
   readonly worker: Worker | undefined
@@ -117,7 +118,11 @@ export class Fleet {
     const settings = workerSettings(chance, queues)
     const handlers = makeHandlers(known, process, worker, ledger, (ctx) => this.#began(process, worker, ctx))
     return defineWorker({
-      handlers: [...handlers, ...this.#probe.handlersIn(process, worker)],
+      handlers: [
+        ...handlers,
+        ...(scenario.steps.length > 0 ? makeStepHandlers(process, worker, ledger, this.#stage.notes) : []),
+        ...this.#probe.handlersIn(process, worker),
+      ],
       ...settings,
       schedules: scenario.schedules?.[isOld ? 'older' : 'newer'] ?? [],
       ...(chance.happens(0.3) ? { after: () => undefined, failing: () => undefined } : {}),

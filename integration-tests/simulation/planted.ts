@@ -1,6 +1,7 @@
 import { bug } from './planted-bug.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { plantedInFlows } from './planted-flows.ts'
+import { plantedInSteps } from './planted-steps.ts'
 
 /** Bugs that the simulation must find: each is planted in the real code, as it is loaded. */
 export const plantedBugs: readonly PlantedBug[] = [
@@ -413,4 +414,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     'if (!row.waits && store.heldOf(name, key).running === 0) store.saveLimitKey(',
   ),
   ...plantedInFlows,
+  ...plantedInSteps,
 ]

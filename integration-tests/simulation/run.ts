@@ -11,6 +11,8 @@ import { Probe } from './probe.ts'
 import { ScheduleKeeper } from './schedule-keeper.ts'
 import { Stage } from './stage.ts'
 import type { Wrong } from './stage.ts'
+import { checkSteps } from './step-checks.ts'
+import { StepKeeper } from './step-keeper.ts'
 import type { StoreKind } from './store.ts'
 import { Trouble } from './trouble.ts'
 
@@ -80,6 +82,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   const fleet = new Fleet(stage, probe)
   const follower = new Follower(stage)
   const flows = new FlowKeeper(stage, apps)
+  const steps = new StepKeeper(stage)
   const operator = new Operator(stage, apps, flows)
   const trouble = new Trouble(stage, fleet, apps, follower)
   const keeper = new ScheduleKeeper(stage)
@@ -100,7 +103,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   const isOver = (): boolean => {
     if (world.nowMs < lookMs) return false
     lookMs = world.nowMs + lookEveryMs
-    isDone = apps.isDone && flows.isDone && operator.isDone && keeper.isDone && isQuiet(stage)
+    isDone = apps.isDone && flows.isDone && steps.isDone && operator.isDone && keeper.isDone && isQuiet(stage)
     const position = String(log.store.span()[1])
     if (position !== last.position) last = { position, ms: world.nowMs }
     return isDone || (scenario.unreadable !== undefined && world.nowMs - last.ms > nextEventWithinMs)
@@ -129,6 +132,7 @@ async function play(stage: Stage, quiet: (afterMs: number) => void): Promise<Dis
   if (!(await world.until(() => fleet.members.length === 0, stopWithinMs))) {
     stage.found('stop', `not stopped: ${fleet.members.map(({ process }) => process.name).join(', ')}`)
   }
+  await checkSteps(stage, steps, await readHistory(log.direct))
   return apps.answered
 }
 
@@ -165,7 +169,7 @@ function keepSkipping(stage: Stage): void {
 function isQuiet({ log, servedBrokers, scenario }: Stage): boolean {
   let blocked = 0
   for (const counts of log.store.counts().values()) {
-    if (counts.ready + counts.running + counts.scheduled > 0) return false
+    if (counts.ready + counts.running + counts.scheduled + counts.suspended > 0) return false
     blocked += counts.blocked
   }
   if (!log.isIdle || servedBrokers.some((broker) => !broker.isEmpty)) return false

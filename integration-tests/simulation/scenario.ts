@@ -7,6 +7,8 @@ import { planFlows } from './flow-plan.ts'
 import type { FlowPlan } from './flow-plan.ts'
 import { planLimits } from './limit-plan.ts'
 import { planSchedules } from './schedule-plan.ts'
+import { planSteps } from './step-plan.ts'
+import type { PlannedSteps } from './step-plan.ts'
 import type { SchedulePlan } from './schedule-plan.ts'
 
 export const driverUrls = ['simulated:a', 'simulated:b', 'database'] as const
@@ -62,6 +64,8 @@ export class Scenario {
   /** Some of its jobs have limits. */
   readonly isLimited: boolean
   readonly flows: FlowPlan | undefined
+  /** Jobs with steps. */
+  readonly steps: readonly PlannedSteps[]
   /** How long things go wrong. */
   readonly troubleMs: number
 
@@ -89,6 +93,7 @@ export class Scenario {
       ...(hasBrief ? briefOnes(chance, this.jobs, this.troubleMs) : []),
     ]
     this.flows = planFlows(seed, this.jobs, this.troubleMs)
+    this.steps = planSteps(seed, this.troubleMs)
     this.schedules = planSchedules(seed, chance, this.jobs)
     const hasVersions = this.schedules !== undefined && chance.happens(0.6)
     this.rolling = rolling || hasVersions

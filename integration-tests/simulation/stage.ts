@@ -5,6 +5,7 @@ import { LimitWatch } from './limit-watch.ts'
 import { LogServer } from './log-server.ts'
 import { Scenario } from './scenario.ts'
 import { ScheduleStory } from './schedule-story.ts'
+import { StepNotes } from './step-notes.ts'
 import { openRows } from './store.ts'
 import type { Rows, StoreKind } from './store.ts'
 import { World } from './world.ts'
@@ -27,6 +28,8 @@ export class Stage {
   readonly story = new ScheduleStory((text) => this.found('schedule', text))
   /** What became of the limits. */
   readonly limits = new LimitWatch((text) => this.found('limit', text))
+  /** What the handlers of jobs with steps have written down. */
+  readonly notes = new StepNotes(() => this.log.now())
   readonly wrong: Wrong[] = []
   readonly #rows: Rows
 
