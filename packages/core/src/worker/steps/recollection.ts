@@ -47,13 +47,8 @@ export class Recollection {
       return new Promise(() => undefined)
     }
     const stored = steps.get(name)
-    if (!stored || stored.kind === kind) return stored
-    // A short sleep is kept as a step without a result.
-    if (kind === 'sleep' && stored.kind === 'step' && !stored.body) return stored
-    throw new ErrandError(
-      'E_STEP_NAME',
-      `'${name}' is remembered as a ${stored.kind}, and is a ${kind} now; give what is new another name`,
-    )
+    if (stored) checkKind(stored, kind)
+    return stored
   }
 
   /** As another run, or a lost answer, has left it meanwhile. */
@@ -92,6 +87,17 @@ export class Recollection {
     )
     return steps
   }
+}
+
+/** @throws `E_STEP_NAME` if the name is that of something else. */
+export function checkKind(stored: StoredStep, kind: StoredStep['kind']): void {
+  if (stored.kind === kind) return
+  // A short sleep is kept as a step without a result.
+  if (kind === 'sleep' && stored.kind === 'step' && !stored.body) return
+  throw new ErrandError(
+    'E_STEP_NAME',
+    `'${stored.name}' is remembered as a ${stored.kind}, and is a ${kind} now; give what is new another name`,
+  )
 }
 
 function newest(steps: ReadonlyMap<string, StoredStep>, mine: number): ErrandError | undefined {

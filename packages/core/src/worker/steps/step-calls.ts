@@ -12,6 +12,7 @@ import type { JobLog } from '../../ports/job-log.ts'
 import type { Transaction } from '../../ports/transaction.ts'
 import type { Frame } from './frame.ts'
 import { readStepJson } from './read-stored.ts'
+import { checkKind } from './recollection.ts'
 import type { Recollection } from './recollection.ts'
 import type { Remembering } from './remembering.ts'
 import { stepScope } from './scope.ts'
@@ -66,7 +67,10 @@ export class StepCalls {
   async runInside(name: string, run: Run, tx: Transaction, returns: Returns): Promise<unknown> {
     const { log, ref, id, run: number } = this.#parts
     const stored = await log.recall({ id, run: number }, name, ref, tx)
-    if (stored) return this.#read(stored, returns)
+    if (stored) {
+      checkKind(stored, 'step')
+      return this.#read(stored, returns)
+    }
     const { step, json } = await this.#execute(name, run)
     const value = await parseStepJson(name, returns, json)
     await log.rememberInside(step, ref, tx)
