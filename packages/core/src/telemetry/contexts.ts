@@ -7,7 +7,7 @@ import type { SweepReport } from '../ports/job-log.ts'
 
 /** `errand:dispatch`: one call of `dispatch`, `dispatchMany` or `ctx.dispatch`, until the jobs are durable and published. */
 export interface DispatchContext {
-  /** The names of the jobs, in the order of the call. */
+  /** The names of the jobs, in the order of the call. Of a flow its own name alone, or `flow`. */
   readonly names: readonly string[]
   /** The job whose handler dispatches. */
   readonly parentId: string | undefined
