@@ -201,6 +201,7 @@ begin
     -- Flows that stay locked are tried once more, and not for ever.
     exit when v_left <= 0 or (v_notes is null and v_round > 2);
   end loop;
+  v_now := errand.clock();
   if exists (select from errand.notes n where n.kind <> 3 /* count note */ and n.at <= v_now) then
     return query select 'full', null::uuid, null::text, null::smallint;
   end if;

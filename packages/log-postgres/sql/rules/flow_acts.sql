@@ -92,6 +92,7 @@ declare
   v_flows uuid[];
   v_members uuid[];
   v_children uuid[];
+  v_chunk uuid[];
   v_counts record;
 begin
   if octet_length(p_data) > 32768 then perform errand.out_of_bounds('a note', p_data); end if;
@@ -132,7 +133,9 @@ begin
       left join errand.live l on l.id = any (array[u.id])
       left join errand.ended x on x.id = any (array[u.id])
      where m.flow = any (v_flows)
-       and (l.state = 6 /* failed */ or (l.id is null and x.state in (6 /* failed */, 7 /* cancelled */))));
+       and (l.state = 6 /* failed */ or (l.id is null and x.state in (6 /* failed */, 7 /* cancelled */)))
+     -- What is needed goes before what needs it.
+     order by coalesce(l.seq, x.seq));
 
   -- The outer flow counts it again when it ends again.
   update errand.flows o
@@ -149,22 +152,32 @@ begin
   update errand.needs n set done = null, codec = null, body = null where n.parent = any (v_flows);
   update errand.live l set at_limit = null where l.id = any (v_children) and l.at_limit;
 
-  for kind, id, queue, lane in
-    select r.kind, r.id, r.queue, r.lane
-      from errand.replay_jobs(v_members || array(
-        select u.id from unnest(v_children) as u (id)
-         where not u.id = any (v_members)
-           and (exists (select from errand.ended x where x.id = any (array[u.id]))
-                or exists (select from errand.live l where l.id = any (array[u.id]) and l.state = 6 /* failed */))),
-        p_data, v_flows) r
-  loop
-    if kind in ('ticket', 'next') then
-      return query select 'ticket', id, queue, lane;
-    end if;
-    if kind in ('ticket', 'replayed') and id = any (v_members) then
-      return query select 'member', id, queue, lane;
-    end if;
+  for v_from in 1 .. coalesce(cardinality(v_members), 0) by 500 loop
+    v_chunk := v_members[v_from:v_from + 499];
+    -- What starts again in a part before it has not ended.
+    with again as (
+      update errand.needs n set done = null, codec = null, body = null
+       where n.child = any (v_chunk) and n.done is not null
+         and exists (select from errand.live l where l.id = any (array[n.parent]) and l.state <> 6 /* failed */)
+      returning n.parent)
+    update errand.live l set needed = true
+      from (select distinct a.parent from again a) a where l.id = any (array[a.parent]) and l.needed is null;
+    for kind, id, queue, lane in select r.kind, r.id, r.queue, r.lane from errand.replay_jobs(v_chunk, p_data, v_flows) r loop
+      if kind in ('ticket', 'next') then
+        return query select 'ticket', id, queue, lane;
+      end if;
+      if kind in ('ticket', 'replayed') then
+        return query select 'member', id, queue, lane;
+      end if;
+    end loop;
   end loop;
+  return query
+    select 'ticket', r.id, r.queue, r.lane
+      from errand.replay_jobs(v_children, p_data, v_flows) r where r.kind in ('ticket', 'next');
+  v_members := array(
+    select u.id from unnest(v_members) as u (id)
+      left join errand.live l on l.id = any (array[u.id])
+     where l.id is null or l.state = 6 /* failed */);
 
   -- Counts are taken anew, because members may have been replayed alone since. What notes had to add is among them.
   for v_counts in
@@ -172,11 +185,14 @@ begin
       delete from errand.notes n where n.kind = 3 /* count note */ and n.target = any (v_flows)
       returning n.target, coalesce(n.total, 0) as total),
     ends as (
-      select m.flow, coalesce(e.state, i.state) as state, coalesce(e.forgiven, false) as forgiven
+      select m.flow, 5 /* succeeded */ as state, false as forgiven
         from errand.members m cross join lateral unnest(m.ids) as u (id)
         left join errand.flows i on i.id = any (array[u.id])
-        left join lateral (select e.state, e.forgiven from errand.member_ends(array[u.id]) e where i.id is null) e on true
-       where m.flow = any (v_flows))
+        left join errand.ended x on x.id = any (array[u.id])
+       where m.flow = any (v_flows) and coalesce(i.state, x.state) = 5 /* succeeded */
+      union all
+      -- Those that could not start again.
+      select e.flow, e.state, e.forgiven from errand.member_ends(v_members) e)
     select u.id, coalesce((select sum(d.total) from dropped d where d.target = u.id), 0)::integer as total,
            count(*) filter (where e.state = 5 /* succeeded */)::integer as succeeded,
            count(*) filter (where e.state = 6 /* failed */)::integer as failed,
