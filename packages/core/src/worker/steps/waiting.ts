@@ -11,7 +11,7 @@ export interface Waiting {
 /** A run that only waits suspends when nothing has been begun for so long. */
 export const suspendAfterMs = 250
 /** To suspend and to go on takes a few round trips. */
-export const longestInSlotMs = 1_000
+const longestInSlotMs = 1_000
 
 export function realWaiting(clock: Clock): Waiting {
   return { quiet: (callback) => clock.after(suspendAfterMs, callback), longestInSlotMs }
