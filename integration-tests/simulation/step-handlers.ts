@@ -1,43 +1,10 @@
-import { defineJob, defineMessage, fixed, handle } from '@errand/core'
+import { handle } from '@errand/core'
 import type { Context, JobHandler } from '@errand/core'
 import type { Ledger } from './ledger.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { StepNotes } from './step-notes.ts'
-import type { Part, StepPayload } from './step-plan.ts'
-
-interface Schema<T> {
-  readonly '~standard': {
-    readonly version: 1
-    readonly vendor: string
-    readonly validate: (value: unknown) => { readonly value: T }
-    readonly types?: { readonly input: T; readonly output: T }
-  }
-}
-const anything = <T>(): Schema<T> => ({
-  '~standard': { version: 1, vendor: 'simulation', validate: (value) => ({ value: value as T }) },
-})
-
-export const steppedJob = defineJob({
-  name: 'stepped',
-  queue: 'red',
-  payload: anything<StepPayload>(),
-  timeout: '2m',
-  crashes: 1_000,
-  retry: { attempts: 60, backoff: fixed(200) },
-})
-export const calledJob = defineJob({
-  name: 'called',
-  queue: 'red',
-  payload: anything<{ readonly from: string }>(),
-  returns: anything<{ readonly run: number }>(),
-  crashes: 1_000,
-})
-export const note = defineMessage({ name: 'note', payload: anything<{ readonly id: string }>() })
-
-/** What of a step is stored: the run that did it. */
-interface Made {
-  readonly run: number
-}
+import { calledJob, doPart, steppedJob } from './step-parts.ts'
+import type { PartPlace } from './step-parts.ts'
 
 export function makeStepHandlers(
   process: SimulatedProcess,
@@ -47,10 +14,17 @@ export function makeStepHandlers(
 ): readonly JobHandler[] {
   const mark = (ctx: Pick<Context, 'job' | 'run'>, what: 'began' | 'ended'): Promise<void> =>
     ledger.mark(process, { jobId: ctx.job.id, run: ctx.run, mark: what, worker })
+  const place: PartPlace = {
+    sleep: (ms) => process.clock.sleep(ms),
+    die: () => process.kill(),
+    act: (line) => notes.act(line),
+    saw: (line) => notes.saw(line),
+    inside: () => Promise.reject(new Error('a simulated application has no transactions')),
+  }
   return [
     handle(steppedJob, async ({ parts }, ctx) => {
       await mark(ctx, 'began')
-      for (const [index, part] of parts.entries()) await doPart(part, `part-${index}`, ctx, process, notes)
+      for (const [index, part] of parts.entries()) await doPart(part, `part-${index}`, ctx, place)
       await mark(ctx, 'ended')
     }),
     handle(calledJob, async (_payload, ctx) => {
@@ -59,58 +33,4 @@ export function makeStepHandlers(
       return { run: ctx.run }
     }),
   ]
-}
-
-async function doPart(
-  part: Part,
-  name: string,
-  ctx: Context<undefined>,
-  process: SimulatedProcess,
-  notes: StepNotes,
-): Promise<void> {
-  const { id } = ctx.job
-  const saw = (what: string, value: string): void => notes.saw({ job: id, run: ctx.run, name: what, value })
-  const step = async (what: string, ms: number, fails?: { throwsIn?: number; diesIn?: number }) => {
-    const made = await ctx.step(what, async (): Promise<Made> => {
-      notes.act({ job: id, run: ctx.run, name: what })
-      if (ms > 0) await process.clock.sleep(ms)
-      if (fails?.diesIn === ctx.run) process.kill()
-      if (fails?.throwsIn === ctx.run) throw new Error(`${what} throws in run ${ctx.run}`)
-      return { run: ctx.run }
-    })
-    saw(what, `made by run ${made.run}`)
-  }
-  switch (part.does) {
-    case 'step':
-      return step(name, part.ms, { throwsIn: part.throwsIn ?? -1, diesIn: part.diesIn ?? -1 })
-    case 'sleep':
-      return ctx.sleep(name, part.ms)
-    case 'receive': {
-      const message = await ctx.receive(name, note, { timeout: part.timeoutMs })
-      return saw(name, message ? `message ${message.id}` : 'nothing')
-    }
-    case 'call': {
-      const { run } = await ctx.call(name, calledJob, { from: id })
-      return saw(name, `run ${run}`)
-    }
-    case 'race': {
-      const first = await Promise.race([
-        ctx.receive(`${name}/message`, note, { timeout: part.ms + 2_500 }).then(() => 'message'),
-        ctx.sleep(`${name}/time`, part.ms + 1_100).then(() => 'time'),
-      ])
-      saw(name, first)
-      return step(`${name}/after-${first}`, 0)
-    }
-    case 'together':
-      await Promise.all([step(`${name}/a`, 30), step(`${name}/b`, 300), ctx.sleep(`${name}/c`, part.ms)])
-      return undefined
-    case 'beside':
-      await Promise.all([
-        ctx.sleep(name, part.ms + 1_100),
-        process.clock.sleep(900).then(() => step(`${name}/late`, 0)),
-      ])
-      return undefined
-    default:
-      return part satisfies never
-  }
 }

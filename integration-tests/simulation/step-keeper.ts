@@ -1,6 +1,6 @@
 import { isErrandError } from '@errand/core'
 import { Peer } from './peer.ts'
-import { note, steppedJob } from './step-handlers.ts'
+import { note, steppedJob } from './step-parts.ts'
 import type { PlannedSteps } from './step-plan.ts'
 import type { Stage } from './stage.ts'
 

@@ -24,6 +24,8 @@ export type Part =
   | { readonly does: 'together'; readonly ms: number }
   /** Work beside a wait that is no step: it is left behind, and done in a later run. */
   | { readonly does: 'beside'; readonly ms: number }
+  /** A step in a transaction of the application, of which the simulation has none. */
+  | { readonly does: 'inside' }
 
 export interface StepPayload {
   readonly parts: readonly Part[]
@@ -50,7 +52,7 @@ export function planSteps(seed: number, withinMs: number): readonly PlannedSteps
   }))
 }
 
-function drawPart(chance: Chance): Part {
+export function drawPart(chance: Chance): Part {
   const does = chance.pick([
     'step',
     'step',
