@@ -44,6 +44,9 @@ A job passes its gates in this order, and \`ready\` is behind the last one: its 
 ordering key (\`blocked\`), its limit (\`blocked\`). A job with a limit always waits there first, so it has an \`unblocked\` event also where there is room. \`errand jobs show\` says what
 a job waits for.
 
+A \`suspended\` job has begun, and its handler [waits](work-of-many-parts.md#when-a-run-suspends) for a time, a message or a call. When it is
+resumed it holds its key already, and passes only its limit again.
+
 ## Why a run was given back
 
 A \`released\` event says it as its \`why\`, and so does the worker's log.

@@ -93,7 +93,7 @@ describe.skipIf(url === undefined)('retention of flows, and of what jobs need', 
     expect(await rows()).toEqual(nothing)
   })
 
-  it('a flow stays with its results as long as an unfinished job needs them, also when their days are dropped', async () => {
+  it('a flow keeps its results while an unfinished job needs them, also when their days are dropped', async () => {
     const flow = newFlow()
     const jobs = Array.from({ length: 3 }, () => newJob({ queue, flow: flow.id }))
     const callback = newJob({ queue, needs: [need(flow, 'pages')] })
