@@ -16,7 +16,6 @@ import { RoutedDriver } from './transfer/routed-driver.ts'
 import type { JobLog, LogFactory, LogRoles } from './ports/job-log.ts'
 import type { Worker } from './define/worker.ts'
 import type { WorkerDeps } from './worker/deps.ts'
-import { realWaiting } from './worker/steps/waiting.ts'
 import type { Waiting } from './worker/steps/waiting.ts'
 
 /** The parts of one instance, opened together and closed together. */
@@ -47,7 +46,7 @@ interface OpenedLog {
 export function createInstance(
   config: ResolvedConfig,
   clock: Clock,
-  waiting: Waiting = realWaiting(clock),
+  waiting?: Waiting,
 ): Instance {
   const { settings, codec, logger } = config
   const closing = new Closing()

@@ -8,7 +8,7 @@ import { resumeCaller } from './suspend.ts'
 import type { FlowRow, JobRow, JobStore } from './store.ts'
 
 /** At most so many jobs that need one are told of its end at once. Notes do the rest. */
-export const mostTold = 500
+const mostTold = 500
 
 interface Ended {
   readonly id: string

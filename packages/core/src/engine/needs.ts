@@ -6,7 +6,7 @@ import type { Encoded } from '../ports/codec.ts'
 import type { JobRow, JobStore, NeedRow } from './store.ts'
 
 /** Whether what is needed has ended as it must. */
-export function isMet(mode: NeedMode, state: FinalState): boolean {
+function isMet(mode: NeedMode, state: FinalState): boolean {
   if (mode === 'succeeded') return state === 'succeeded'
   if (mode === 'unsuccessful') return state !== 'succeeded'
   return true

@@ -29,7 +29,8 @@ export interface WorkerDeps {
   readonly dispatchFlow: Dispatcher['dispatchFlow']
   readonly addToFlow: Dispatcher['addToFlow']
   readonly publisher: Publisher
-  readonly waiting: Waiting
+  /** Undefined: by the clock. */
+  readonly waiting: Waiting | undefined
   /** Tells waiters in this process how a run ended. */
   readonly recorded: JobWatch['recorded']
   /** Connects the log, once for the whole instance. */

@@ -76,7 +76,7 @@ export interface KeyFound extends QueueKey {
 }
 
 /** A flow as it is stored. */
-export interface FlowFound {
+interface FlowFound {
   readonly row: FlowRow | undefined
   /** Another transaction has locked its row, and this one does not wait. Then the row may be read, and not changed. */
   readonly locked: boolean

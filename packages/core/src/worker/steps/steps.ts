@@ -14,6 +14,7 @@ import type { FrameRun } from './frame.ts'
 import { Recollection } from './recollection.ts'
 import type { Remembering } from './remembering.ts'
 import { StepCalls } from './step-calls.ts'
+import { realWaiting } from './waiting.ts'
 import { WaitCalls } from './wait-calls.ts'
 
 /** The run that has the steps. */
@@ -41,7 +42,8 @@ export class Steps {
 
   constructor(run: StepsRun, { ref, stopping, remembering, deps }: StepsParts) {
     const { claim, memoryVersion } = run
-    const { log, codec, clock, waiting } = deps
+    const { log, codec, clock } = deps
+    const waiting = deps.waiting ?? realWaiting(clock)
     const frame = new Frame({ run, quiet: waiting.quiet, stopping })
     const idempotencyKey = toIdempotencyKey(claim)
     const recollection = new Recollection({ id: claim.id, run: claim.run, memoryVersion, frame, log, clock })
