@@ -1,6 +1,6 @@
-// Checks what a fleet has done since a mark, when it rests: the promises I1–I7 and I16, and the effects of jobs.
+// Checks what a fleet has done since a mark, when it rests: the promises I1–I7, I9–I11 and I16, and the effects of jobs.
 import type { EventRecord, EventType, JobLog, JobState } from '@errand/core/ports'
-import { checkHistory, describeViolations, readHistory, until } from '@errand/testkit'
+import { checkHistory, describeViolations, readFlows, readHistory, readNeeds, until } from '@errand/testkit'
 import type { DispatchedJob, LedgerLine } from '@errand/testkit'
 import { readEffects } from './app/effects.ts'
 import { blocking, heldOnce, once, ordered, paid, skipping } from './app/jobs.ts'
@@ -52,7 +52,14 @@ export async function checkSince(
   const look = async (): Promise<boolean> => {
     events = await readHistory(log, { after: since.cursor })
     const whole = await completed(log, events, ledger)
-    const found = checkHistory({ events: whole, dispatched: [...dispatched, ...missing], ledger, live: [] })
+    const found = checkHistory({
+      events: whole,
+      dispatched: [...dispatched, ...missing],
+      ledger,
+      live: [],
+      needs: await readNeeds(log, whole),
+      flows: await readFlows(log),
+    })
     violations = [
       ...describeViolations(found).split('\n').filter(Boolean),
       ...checkEffects(await readEffects(url), dispatched, whole),

@@ -12,7 +12,8 @@ export async function allEnded(log: JobLog, withinMs: number, before?: () => Pro
   const hasEnded = async (): Promise<boolean> => {
     await before?.()
     return (await log.queues()).every(
-      ({ ready, scheduled, blocked, running }) => ready + scheduled + blocked + running === 0,
+      ({ ready, scheduled, blocked, running, suspended }) =>
+        ready + scheduled + blocked + running + suspended === 0,
     )
   }
   await until(hasEnded, { what: 'every job has ended', withinMs, pause })

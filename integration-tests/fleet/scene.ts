@@ -9,7 +9,9 @@ import {
   checkHistory,
   describeViolations,
   quietLogger,
+  readFlows,
   readHistory,
+  readNeeds,
   scaleLimit,
   until,
 } from '@errand/testkit'
@@ -27,7 +29,7 @@ export interface Scene {
   readonly ledger: string
   readonly errand: Errand
   readonly log: JobLog
-  /** The violations of I1–I7 and I16, as text: over the log's events, and the handlers' own ledger. */
+  /** The violations of I1–I7, I9–I11 and I16, as text: over the log's events, and the handlers' own ledger. */
   readonly violations: () => Promise<string>
 }
 
@@ -75,12 +77,13 @@ export async function sceneOn(url: string, folder: string, options: SceneOptions
   }
 }
 
-/** The violations of I1–I7 and I16 in all of a log, as text. */
+/** The violations of I1–I7, I9–I11 and I16 in all of a log, as text. */
 export async function violationsIn(log: JobLog, ledger: readonly LedgerLine[]): Promise<string> {
   let found = ''
   const look = async (): Promise<boolean> => {
     const [events, dispatched] = [await readHistory(log), await jobsSince(log, undefined)]
-    found = describeViolations(checkHistory({ events, dispatched, ledger, live: [] }))
+    const whole = { needs: await readNeeds(log, events), flows: await readFlows(log) }
+    found = describeViolations(checkHistory({ events, dispatched, ledger, live: [], ...whole }))
     return found === ''
   }
   // PostgreSQL shows events to readers once no older transaction is open anywhere in the cluster, which other tests

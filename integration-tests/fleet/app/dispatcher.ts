@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, isErrandError } from '@errand/core'
 import { logFromUrl } from '../../services/logs.ts'
+import { answered } from './answered.ts'
 import { openDriver } from './driver.ts'
 import { withFailpoint } from './failpoint.ts'
 import { withGrace } from './grace.ts'
@@ -26,6 +27,7 @@ const errand = createErrand({
   createLog: env['CREATE_LOG'] !== 'false',
 })
 const stop = new AbortController()
+const asked = { isOver: () => stop.signal.aborted, refused: (text: string) => console.log(`refused ${text}`) }
 process.once('SIGTERM', () => stop.abort())
 /** Dispatches and cancellations that are under way. */
 const open = new Set<Promise<void>>()
@@ -42,23 +44,6 @@ async function allAnswered(): Promise<void> {
   while (open.size > 0) await Promise.all(open)
 }
 
-/** Asks until it gets an answer: the log may be away for a while, or not answer a commit. */
-async function answered<T>(ask: () => Promise<T>): Promise<T | undefined> {
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      const known = (['E_LOG_UNREACHABLE', 'E_DISPATCH_UNKNOWN', 'E_LOG', 'E_READ_ONLY'] as const).find(
-        (code) => isErrandError(error, code),
-      )
-      if (known === undefined) throw error
-      console.log(`refused ${known}: ${(error as Error).message}`)
-      if (stop.signal.aborted) return undefined
-      await sleep(100)
-    }
-  }
-}
-
 function track(doing: Promise<void>): Promise<void> {
   const tracked = doing.finally(() => open.delete(tracked))
   open.add(tracked)
@@ -69,14 +54,15 @@ async function dispatchOne(): Promise<void> {
   const id = randomUUID()
   const turn = (n += 1)
   const sinceMs = performance.now()
-  const dispatched = await answered(() => plan(errand, turn, id))
+  const dispatched = await answered(() => plan(errand, turn, id), asked)
   if (dispatched === undefined) return
   console.log(`dispatched ${dispatched.id} ${Math.round(performance.now() - sinceMs)}`)
   const { cancelAfterMs } = dispatched
   if (cancelAfterMs === undefined) return
   void track(
     sleep(cancelAfterMs).then(
-      async () => void (await answered(() => errand.jobs.cancel(dispatched.id, { by: 'the dispatcher' }))),
+      async () =>
+        void (await answered(() => errand.jobs.cancel(dispatched.id, { by: 'the dispatcher' }), asked)),
     ),
   )
 }

@@ -2,9 +2,18 @@ import type { JobLog, LogFactory } from '@errand/core/ports'
 
 /**
  * Where a process dies, by `ERRAND_FAILPOINT`: with a claim before it is used; with an outcome that is not recorded; with
- * one that is recorded; with a job that is stored and not published; before and after the tick of a schedule that has a job.
+ * one that is recorded; with a job that is not stored; with one that is stored and not published; with a step that has acted
+ * and is not recorded; before and after the tick of a schedule that has a job.
  */
-type Failpoint = 'claimed' | 'settling' | 'settled' | 'appended' | 'ticking' | 'ticked'
+type Failpoint =
+  | 'claimed'
+  | 'settling'
+  | 'settled'
+  | 'appending'
+  | 'appended'
+  | 'remembering'
+  | 'ticking'
+  | 'ticked'
 
 /**
  * A wrapper around the port, so that nothing of this is in the product.
@@ -42,7 +51,12 @@ function dying(log: JobLog, at: Failpoint, isArmed: () => boolean): JobLog {
       dieAt('settled')
       return settled
     },
+    async remember(...args) {
+      dieAt('remembering')
+      return log.remember(...args)
+    },
     async append(...args) {
+      dieAt('appending')
       const appended = await log.append(...args)
       dieAt('appended')
       return appended

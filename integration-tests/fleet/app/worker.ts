@@ -6,11 +6,14 @@ import { logFromUrl } from '../../services/logs.ts'
 import { openDriver } from './driver.ts'
 import { effectsIn } from './effects.ts'
 import { withFailpoint } from './failpoint.ts'
+import { flowHandlers } from './flow-handlers.ts'
 import { fleetHandlers } from './handlers.ts'
 import { onLine } from './leash.ts'
 
 const { env } = process
 const url = env['ERRAND_LOG'] ?? ''
+const ledger = env['LEDGER'] ?? ''
+const effects = effectsIn(url)
 const { driver, disturb } = await openDriver(env)
 onLine(disturb)
 
@@ -22,7 +25,7 @@ const worker = errand.work(
     concurrency: Number(env['CONCURRENCY'] ?? 10),
     lease: Number(env['LEASE_MS'] ?? 2_000),
     grace: Number(env['GRACE_MS'] ?? 5_000),
-    handlers: fleetHandlers(env['LEDGER'] ?? '', effectsIn(url), env['VERSION'] === '2'),
+    handlers: [...fleetHandlers(ledger, effects, env['VERSION'] === '2'), ...flowHandlers(ledger, effects)],
   }),
   { queues: (env['QUEUES'] ?? 'work').split(',') },
 )
