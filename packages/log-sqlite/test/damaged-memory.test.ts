@@ -48,14 +48,17 @@ async function open() {
 
 test('a job whose wait cannot be read fails, and the others are resumed', async () => {
   const { log, suspend, states, spoil } = await open()
-  const sleep: NewWait = { kind: 'sleep', name: 'rest', until: { at: Date.now() + 50 } }
+  const sleep: NewWait = { kind: 'sleep', name: 'rest', until: { at: Date.now() + 2_000 } }
   const jobs = [await suspend(sleep), await suspend(sleep), await suspend(sleep)]
   spoil('update errand_steps set until = ? where job_id = ?', jobs[1]!)
   await expect
-    .poll(async () => {
-      await log.sweep(sweeping)
-      return states(jobs)
-    })
+    .poll(
+      async () => {
+        await log.sweep(sweeping)
+        return states(jobs)
+      },
+      { timeout: 30_000 },
+    )
     .toEqual(['ready', 'failed', 'ready'])
   expect((await log.get(jobs[1]!.id))?.error?.text).toContain('its row in the job log cannot be worked with')
   expect((await log.memory(jobs[1]!.id)).steps).toMatchObject([{ name: 'rest' }])

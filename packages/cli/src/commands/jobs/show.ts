@@ -1,6 +1,6 @@
 import { describeFailure } from '@errand/core'
 import type { JobDetails, JobEvent, NeedInfo } from '@errand/core'
-import { ErrandError } from '@errand/core/ports'
+import { ErrandError, isErrandError } from '@errand/core/ports'
 import { withErrand } from '../../application/open.ts'
 import { action } from '../../command.ts'
 import type { Command } from '../../command.ts'
@@ -32,9 +32,9 @@ export function show(jobs: Command): void {
           `there is no job ${id} in this log; finished jobs are pruned after their retention`,
         )
       const history = await errand.events.of(id)
-      const needs = await errand.jobs.needs(id)
-      const neededBy = await errand.jobs.neededBy(id, { limit: mostNeededBy })
-      const memory = await errand.jobs.memory(id)
+      const needs = await orNoRight(errand.jobs.needs(id), [])
+      const neededBy = await orNoRight(errand.jobs.neededBy(id, { limit: mostNeededBy }), [])
+      const memory = await orNoRight(errand.jobs.memory(id), { steps: [], waits: [], messages: [] })
       if (terminal.json) return terminal.value({ ...job, needs, neededBy, memory, history })
       const limit = job.limit && (await jobLimitText(errand, job.limit))
       for (const [name, value] of facts(terminal, job, limit, { needs, neededBy })) {
@@ -46,6 +46,16 @@ export function show(jobs: Command): void {
       if (job.error) terminal.print(`\n${terminal.paint('faint', harmless(failureText(job.error), 'many'))}`)
     }),
   )
+}
+
+/** Who only dispatches may read a job, and not what stands around it. Then that is left out. */
+async function orNoRight<T>(asked: Promise<T>, none: T): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isErrandError(error, 'E_RIGHTS')) return none
+    throw error
+  }
 }
 
 function facts(
