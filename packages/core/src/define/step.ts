@@ -76,7 +76,8 @@ export type CalledOf<What> = What extends FlowRequest<infer Result> ? readonly R
 /**
  * Dispatches a job, or a flow, and waits for its end, without a slot. It is made once, however often the code runs. A flow is
  * one wait, however many members it has.
- * @throws `E_CALL_FAILED` if it failed or was cancelled: uncaught, this job fails for good. Otherwise as `dispatch`; and
+ * @throws `E_CALL_FAILED` if it failed or was cancelled, `E_CALL_DEADLOCK` if it would wait for this job: uncaught, this job fails
+ * for good. Otherwise as `dispatch`; and
  * `E_STEP_NAME`, `E_STEP_NESTED`, `E_STEP_LIMIT`, `E_STEP_RESULT`
  * @example const { url } = await ctx.call('label', printLabel, { order })
  * @example const mails = await ctx.call('mails', batch(people.map((to) => sendMail.with({ to }))), { settled: true })

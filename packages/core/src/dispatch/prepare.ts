@@ -39,7 +39,7 @@ const nothing = 'null'
  * Checks a request and turns it into what the log takes. It is synchronous unless the schema or the codec is asynchronous, so
  * that dispatches that are not awaited one by one reach the log in the order of their calls.
  * @throws `E_OPTION`, `E_ID`, `E_NAME`, `E_KEY`, `E_DURATION`, `E_TRANSACTION`, `E_PAYLOAD_INVALID`,
- * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_NEED_LIMIT`
+ * `E_PAYLOAD_NOT_SERIALIZABLE`, `E_PAYLOAD_TOO_LARGE`, `E_NEED_LIMIT`, `E_CALL_DEADLOCK`
  * @param planned its needs are known: it is a job of a flow
  */
 export function prepare(
@@ -91,12 +91,22 @@ export function prepare(
     // With `tx` only the sweep sees the commit, and it then publishes at once.
     publishGraceMs: options.tx === undefined ? settings.publishGraceMs : 0,
   }
+  if (parent?.waitingWith) checkCalled(prepared, parent.waitingWith)
   if (!planned && (policy.needs || options !== noOptions)) addNeeds(prepared, policy, options)
   const validated = validate(policy, json)
   const encoded = validated ?? codec.encode(json, asPayload(prepared))
   if (encoded instanceof Promise) return finishLater(prepared, json, codec, encoded)
   prepared.payload = encoded
   return prepared
+}
+
+/** @throws `E_CALL_DEADLOCK` if the job would stand behind the one that waits for it */
+function checkCalled({ name, queue, ordering }: Prepared, caller: NonNullable<Parent['waitingWith']>): void {
+  if (queue !== caller.queue || ordering?.key !== caller.orderingKey) return
+  throw new ErrandError(
+    'E_CALL_DEADLOCK',
+    `${name} has the ordering key of the job that calls it, which keeps that key while it waits, so neither would go on; pass another orderingKey or queue to ctx.call, or do the work in a step`,
+  )
 }
 
 /** One object from the beginning: a copy with the payload would be as much garbage as all the rest. */

@@ -111,6 +111,8 @@ export interface Parent {
   readonly meta: Readonly<Record<string, string>>
   /** The id for a child without an id of its own, instead of a new one. */
   readonly childId?: ((child: Child) => string) | undefined
+  /** The ordering key that it holds while it waits for the end of what it dispatches. */
+  readonly waitingWith?: { readonly queue: string; readonly orderingKey: string } | undefined
 }
 
 /** What makes one child of a job the same as another. Lane, time, tags and meta do not. */

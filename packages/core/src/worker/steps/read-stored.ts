@@ -34,7 +34,7 @@ export async function readMessage(
   if (!parsed.issues) return parsed.value
   throw new ErrandError(
     'E_STEP_RESULT',
-    `the message '${message.name}' that '${name}' received does not fit its schema here: ${describeIssues(parsed.issues)}; mend the schema and replay the job, which goes on where it was`,
+    `the message '${message.name}' that '${name}' received does not fit its schema here: ${describeIssues(parsed.issues)}; let the schema take it, or catch this and receive the next one by another name; then replay the job, which goes on where it was`,
   )
 }
 

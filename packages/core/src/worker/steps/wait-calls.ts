@@ -149,10 +149,12 @@ export class WaitCalls {
     check: () => void,
   ): Awaitable<never> {
     const { claim, idempotencyKey, clock, frame } = this.#parts
+    const { queue, orderingKey } = claim.job
     const parent: Parent = {
       id: claim.id,
       meta: splitMeta(claim.job.meta).meta,
       childId: () => calledId(claim.id, idempotencyKey, name),
+      waitingWith: orderingKey === undefined ? undefined : { queue, orderingKey },
     }
     // What it gives is in the types of `Call`.
     return this.#wait(
@@ -172,6 +174,7 @@ export class WaitCalls {
                 () => frame.isClosed,
               )
             ).id
+            if (on === claim.id) throw calledItself(name)
           },
           describe: () => ({ kind: 'call', name, on: on ?? '' }),
         }
@@ -226,6 +229,13 @@ export class WaitCalls {
     if (open.isAwaited) awaited()
     else open.onAwaited = awaited
   }
+}
+
+function calledItself(name: string): ErrandError {
+  return new ErrandError(
+    'E_CALL_DEADLOCK',
+    `what '${name}' calls has the unique key of this job, and so is this job, which would wait for its own end; pass another uniqueKey to ctx.call`,
+  )
 }
 
 /** What is left of a time that begins now. */

@@ -114,6 +114,35 @@ test('what is wrong with a called job is thrown where it is called', async () =>
   expect(on.told).toEqual(['E_PAYLOAD_INVALID', 'E_OPTION', 'E_OPTION'])
 })
 
+test('a call that would wait for its caller is refused, by its key, in a batch, and if it is the caller', async () => {
+  const ordered = { name: 'ordered', order: { key: () => 'k' }, queue: 'same' } as const
+  const inner = defineJob(ordered)
+  const outer = defineJob({ ...ordered, name: 'outer', unique: { key: () => 'u' } })
+  const elsewhere = { orderingKey: 'another' }
+  const told: unknown[] = []
+  using fake = fakeErrand()
+  const worker = defineWorker({
+    handlers: [
+      handle(inner, () => undefined),
+      handle(outer, async (_, ctx) => {
+        const calls = [
+          () => ctx.call('key', inner),
+          () => ctx.call('batch', batch([inner.with()])),
+          () => ctx.call('itself', outer, undefined, elsewhere),
+        ]
+        for (const call of calls) await call().catch((error: { code: string }) => told.push(error.code))
+        await ctx.call('elsewhere', inner, undefined, elsewhere)
+      }),
+    ],
+  })
+  const { id } = await fake.errand.dispatch(outer)
+  await fake.run(worker)
+  const refused = ['E_CALL_DEADLOCK', 'E_BATCH_REFUSED', 'E_CALL_DEADLOCK']
+  expect(told).toEqual([...refused, ...refused])
+  expect(await fake.errand.jobs.get(id)).toMatchObject({ state: 'succeeded' })
+  expect(fake.dispatched(inner)).toHaveLength(1)
+})
+
 test('a cancelled caller takes what it has called with it', async () => {
   using on = story(async (ctx) => ctx.call('label', label, { n: 1 }, { delay: '1d' }))
   const id = await on.begin()
