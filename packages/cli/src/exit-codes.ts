@@ -48,6 +48,7 @@ const byErrorCode: Partial<Record<ErrorCode, ExitCode>> = {
   E_READ_ONLY: exitCodes.project,
   E_TYPESCRIPT: exitCodes.project,
   E_URL: exitCodes.project,
+  E_MESSAGE: exitCodes.refused,
   E_NOT_ALLOWED: exitCodes.refused,
   E_RIGHTS: exitCodes.refused,
   E_LOG_VERSION: exitCodes.schema,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { batch } from '@errand/core'
 import { eventually } from '@errand/testkit'
 import { approved, fulfil } from './fixtures/jobs.ts'
 import { makeApplication } from './helpers/application.ts'
@@ -33,6 +34,14 @@ test('shows what a job remembers, what it waits for, and what it has not receive
   })
 })
 
+test('a member of a flow that waits in its handler says for what', async () => {
+  const app = makeApplication()
+  const { id } = await app.errand.dispatch(batch([fulfil.with()]))
+  await app.drain()
+  const { stdout } = await app.command('flows', 'show', id)
+  expect(stdout).toMatch(/ suspended .* waits for approval$/m)
+})
+
 test('a message that the command sends lets the job go on; the same id is sent once', async () => {
   const app = makeApplication()
   const id = await waitingOrder(app)
@@ -48,7 +57,7 @@ test('a message that the command sends lets the job go on; the same id is sent o
 test('a message to nobody is refused', async () => {
   const app = makeApplication()
   const ran = await app.command('jobs', 'send', nobody, approved.name, '{"by":"ada"}')
-  expect(ran.code).toBeGreaterThan(0)
+  expect(ran.code).toBe(6)
   expect(ran.stderr).toContain('E_MESSAGE')
 })
 

@@ -1,9 +1,9 @@
 import type { FlowInfo } from '@errand/core'
 
 /** `3 of 10, 1 failed, 2 cancelled`. */
-export function countsText({ ended, total, failed, cancelled }: FlowInfo): string {
+export function countsText({ ended, total, failed, cancelled }: FlowInfo, word = ''): string {
   return [
-    `${ended.toLocaleString('en')} of ${total.toLocaleString('en')}`,
+    `${ended.toLocaleString('en')} of ${total.toLocaleString('en')}${word}`,
     failed > 0 ? `${failed.toLocaleString('en')} failed` : undefined,
     cancelled > 0 ? `${cancelled.toLocaleString('en')} cancelled` : undefined,
   ]

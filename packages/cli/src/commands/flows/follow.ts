@@ -42,5 +42,5 @@ export function follow(flows: Command): void {
 
 function describe(flow: FlowInfo): string {
   const name = flow.name === undefined ? 'flow' : harmless(flow.name)
-  return `${name}: ${countsText(flow)} ended`
+  return `${name}: ${countsText(flow, ' ended')}`
 }

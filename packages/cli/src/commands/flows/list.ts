@@ -45,7 +45,7 @@ export function list(flows: Command): void {
             value: (flow) => flow.state,
             paint: (text, flow) => (text === flow.state ? paintState(paint, text) : text),
           },
-          { title: 'ENDED', value: countsText },
+          { title: 'ENDED', value: (flow) => countsText(flow) },
           {
             title: 'DISPATCHED',
             value: (flow) => relative(flow.dispatchedAt.getTime(), now),

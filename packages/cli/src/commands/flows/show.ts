@@ -49,7 +49,7 @@ function facts(terminal: Terminal, flow: FlowInfo): readonly (readonly [string, 
     ['id', terminal.paint('strong', flow.id)],
     ['flow', flow.name === undefined ? undefined : harmless(flow.name)],
     ['in flow', flow.flow],
-    ['state', `${paintState(terminal.paint, flow.state)} · ${countsText(flow)} ended`],
+    ['state', `${paintState(terminal.paint, flow.state)} · ${countsText(flow, ' ended')}`],
     ['cancel', asked === undefined ? undefined : harmless(asked)],
     [
       'may fail',

@@ -1,4 +1,4 @@
-import type { Errand, FlowMemberInfo, JobDetails, NeedInfo } from '@errand/core'
+import type { Errand, FlowMemberInfo, JobDetails, NeedInfo, WaitDetails } from '@errand/core'
 import { jobLimitText } from '../../output/limit-text.ts'
 import { relative } from '../../output/times.ts'
 
@@ -96,6 +96,7 @@ async function whyItWaits(
     case 'failed':
       return job.error?.message ?? ''
     case 'suspended':
+      return listWaits(job, (await errand.jobs.memory(job.id)).waits)
     case 'succeeded':
     case 'cancelled':
     case 'unknown':
@@ -106,6 +107,14 @@ async function whyItWaits(
 }
 
 const mostNamed = 3
+
+/** `approval and label · again in 2d`. */
+function listWaits({ runAt }: JobDetails, waits: readonly WaitDetails[]): string {
+  const named = waits.slice(0, mostNamed).map(({ name }) => name)
+  const rest = waits.length - named.length
+  const all = `waits for ${named.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
+  return runAt ? `${all} · again ${relative(runAt.getTime(), Date.now())}` : all
+}
 
 /** The needs that are open: `render-page, count-sales and 4 more`. */
 export function listNeeds(needs: readonly NeedInfo[], names: ReadonlyMap<string, string>): string {
