@@ -310,6 +310,22 @@ export const faults = {
     how: '`kill -9` while the limit is full',
     expected: 'its job keeps the place and runs again, and nobody else gets it',
   },
+  'dies before a step is kept': {
+    fault: "worker dies between a step's effect and its record",
+    how: 'failpoint before the record',
+    expected: 'that step acts again, and no other; one in a transaction has its effect once',
+  },
+  'dies while it adds to a flow': {
+    fault: 'worker dies while it adds jobs to a flow',
+    how: 'failpoints before and after they are stored',
+    expected: 'each is there once, and the flow ends after the last of them',
+  },
+  'database down over waits': {
+    fault: 'database down while jobs are suspended',
+    how: 'stop immediate, start after 15 s',
+    expected: 'those whose time is over go on, the others still wait; no step acts again',
+    needs: 'server',
+  },
   'rolling deploy': {
     fault: 'rolling deploy, old and new worker together',
     how: 'two versions; a schema of a newer one',

@@ -1,6 +1,7 @@
 import { brokerStories } from './stories/broker.ts'
 import { databaseStories } from './stories/database.ts'
 import { failoverStories } from './stories/failover.ts'
+import { flowStories } from './stories/flows.ts'
 import { handlerStories } from './stories/handlers.ts'
 import { jobStories } from './stories/jobs.ts'
 import { limitStories } from './stories/limits.ts'
@@ -20,4 +21,5 @@ export const stories: readonly Story[] = [
   ...jobStories,
   ...scheduleStories,
   ...limitStories,
+  ...flowStories,
 ]

@@ -17,8 +17,9 @@ export function newName(what: string): string {
 export async function diesAt(
   fleet: Fleet,
   failpoint: string,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly id: string; readonly atMs: number }> {
-  const worker = await fleet.start({ env: { ERRAND_FAILPOINT: failpoint }, expects: ['SIGKILL'] })
+  const worker = await fleet.start({ env: { ...env, ERRAND_FAILPOINT: failpoint }, expects: ['SIGKILL'] })
   expect(await worker.exited, worker.output()).toBe('SIGKILL')
   return { id: worker.id, atMs: performance.now() }
 }
