@@ -36,6 +36,16 @@ export const halve = defineJob({
   order: { key: ({ row }) => row },
 })
 
+/** What an order of prints is made of, in this order. */
+export const orderSteps = ['charge', 'print', 'ship'] as const
+
+export const orderPrints = defineJob({
+  name: 'pictures.order-prints',
+  queue,
+  timeout: '1m',
+  payload: z.object({ sheet: z.string() }),
+})
+
 export const makeContactSheet = defineJob({
   name: 'pictures.contact-sheet',
   queue,

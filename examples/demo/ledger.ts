@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
-import type { Middleware } from 'errand'
+import type { Context, Middleware } from 'errand'
 import { Unusable } from './unusable.ts'
 
 /**
@@ -8,42 +8,53 @@ import { Unusable } from './unusable.ts'
  * which they happened, whatever their clocks say.
  */
 export interface LedgerLine {
-  readonly mark: 'began' | 'ended' | 'threw'
+  /** `acted`: a step did to the outside what must not be done twice. */
+  readonly mark: 'began' | 'ended' | 'threw' | 'acted'
   readonly jobId: string
   readonly run: number
   readonly pid: number
   /** Milliseconds since the epoch, by the worker's clock: for people, not for the audit. */
   readonly at: number
   readonly key: string | null
+  /** The step that acted. */
+  readonly step?: string
 }
 
-/** Middleware around every handler of a worker. */
-export function ledger(path: string): Middleware {
+export interface Ledger {
+  /** Around every handler of a worker. */
+  readonly middleware: Middleware
+  readonly acted: (ctx: Pick<Context, 'job' | 'run'>, step: string) => void
+}
+
+export function openLedger(path: string): Ledger {
   const file = openSync(path, 'a')
   process.once('exit', () => closeSync(file))
 
-  return async (ctx, next) => {
+  const say = (ctx: Pick<Context, 'job' | 'run'>, what: Pick<LedgerLine, 'mark' | 'step'>): void => {
     const { id, orderingKey } = ctx.job
-    const say = (mark: LedgerLine['mark']): void => {
-      const line = {
-        mark,
-        jobId: id,
-        run: ctx.run,
-        pid: process.pid,
-        at: Date.now(),
-        key: orderingKey ?? null,
+    const line = {
+      ...what,
+      jobId: id,
+      run: ctx.run,
+      pid: process.pid,
+      at: Date.now(),
+      key: orderingKey ?? null,
+    }
+    writeSync(file, `${JSON.stringify(line satisfies LedgerLine)}\n`)
+  }
+  return {
+    acted: (ctx, step) => say(ctx, { mark: 'acted', step }),
+    middleware: async (ctx, next) => {
+      say(ctx, { mark: 'began' })
+      let mark: LedgerLine['mark'] = 'threw'
+      try {
+        const result = await next()
+        mark = 'ended'
+        return result
+      } finally {
+        say(ctx, { mark })
       }
-      writeSync(file, `${JSON.stringify(line satisfies LedgerLine)}\n`)
-    }
-    say('began')
-    let mark: LedgerLine['mark'] = 'threw'
-    try {
-      const result = await next()
-      mark = 'ended'
-      return result
-    } finally {
-      say(mark)
-    }
+    },
   }
 }
 

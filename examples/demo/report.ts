@@ -19,12 +19,13 @@ export function reportFound({ unreadable, leftOut, pictures }: Found): void {
 }
 
 export function reportAudit(audit: Audit): void {
-  const { dispatched, events, findings, lines, lostAndRunAgain, outOfOrder, succeededOnce } = audit
+  const { dispatched, events, findings, lines, lostAndRunAgain, outOfOrder, stepsOnce, succeededOnce } = audit
   const sentence = [
     `${dispatched} dispatched`,
     `${succeededOnce} succeeded once`,
     `${lostAndRunAgain} lost and run again`,
     `${outOfOrder} out of order`,
+    `${counted(stepsOnce, 'step')} done once`,
   ].join(' · ')
   print()
   print(paint(['bold', findings.length === 0 ? 'green' : 'red'], sentence))

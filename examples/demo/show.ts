@@ -3,7 +3,7 @@ import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Errand } from 'errand'
 import type { Dispatched } from './audit/audit.ts'
-import { makeContactSheet } from './jobs.ts'
+import { makeContactSheet, orderPrints, orderSteps } from './jobs.ts'
 import type { Image, Rendition } from './jobs.ts'
 import type { Place } from './place.ts'
 import { cover, plan } from './plan.ts'
@@ -11,9 +11,10 @@ import type { Planned } from './plan.ts'
 import type { Source } from './pictures.ts'
 import { Director } from './stage/director.ts'
 import type { Fleet } from './stage/fleet.ts'
+import { Order } from './stage/order.ts'
 import type { Story } from './stage/story.ts'
 import type { Swap } from './stage/swap.ts'
-import { counted } from './stage/style.ts'
+import { counted, listed } from './stage/style.ts'
 import type { Tally } from './stage/tally.ts'
 
 export interface Programme {
@@ -31,10 +32,10 @@ export interface Company {
   readonly swap: Swap
 }
 
-/** One run of the demo, from the first dispatch to the contact sheet. */
+/** One run of the demo, from the first dispatch to the order of prints. */
 export class Show {
   readonly director: Director
-  /** Jobs in all: the thumbnails, the cover and the contact sheet. */
+  /** Jobs in all: the thumbnails, the cover, the contact sheet and the order. */
   readonly total: number
   /** In the order of their dispatch. */
   readonly dispatched: Dispatched[] = []
@@ -46,13 +47,14 @@ export class Show {
   readonly #made = new Map<string, Rendition>()
   readonly #broken = Promise.withResolvers<never>()
   #sheetId: string | undefined
+  #order: { readonly id: string; readonly act: Order } | undefined
 
   constructor(programme: Programme, company: Company) {
     this.#programme = programme
     this.#company = company
     this.#broken.promise.catch(() => {})
     this.#jobs = plan(programme.pictures, programme.place.out)
-    this.total = this.#jobs.length + 2
+    this.total = this.#jobs.length + 3
     this.director = new Director({
       ...company,
       total: this.#jobs.length,
@@ -83,15 +85,17 @@ export class Show {
     )
   }
 
-  /** Follows the log from its first event on, until the contact sheet is there. */
+  /** Follows the log from its first event on, until the order is done. */
   async play(signal: AbortSignal): Promise<void> {
     for await (const event of this.#company.errand.events.follow({ after: 'start', signal })) {
       await this.director.hear(event, performance.now())
+      if (event.jobId === this.#order?.id) await this.#order.act.hear(event)
       if (event.type !== 'succeeded') continue
-      if (event.jobId === this.#sheetId) return
+      if (event.jobId === this.#order?.id) return
+      if (event.jobId === this.#sheetId) await this.#sendOrder()
       const job = this.#planned.get(event.jobId)
       if (job) this.#made.set(event.jobId, { ...(event.result as Image), file: job.file, format: job.format })
-      if (this.#made.size === this.total - 1) await this.#sendSheet()
+      if (job && this.#made.size === this.#jobs.length + 1) await this.#sendSheet()
     }
     if (!signal.aborted) throw new Error('the log stopped telling of its events')
   }
@@ -141,6 +145,18 @@ export class Show {
       },
       { id },
     )
+  }
+
+  async #sendOrder(): Promise<void> {
+    const { fleet, story, swap, tally } = this.#company
+    const errand = await swap.run()
+    const id = randomUUID()
+    const label = 'the order of prints'
+    this.#order = { id, act: new Order({ errand, fleet, story, id }) }
+    this.dispatched.push({ id, label, steps: orderSteps })
+    tally.expect({ id, label, lane: 'normal', key: undefined })
+    story.tell(`prints are ordered, a job of the steps ${listed(orderSteps)}`)
+    await errand.dispatch(orderPrints, { sheet: this.#programme.place.sheet }, { id })
   }
 
   #listRenditions(picture: string): Rendition[] {

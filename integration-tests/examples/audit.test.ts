@@ -2,18 +2,20 @@ import type { JobEvent } from '@errand/core'
 import { describe, expect, it } from 'vitest'
 import { audit } from '../../examples/demo/audit/audit.ts'
 import type { Dispatched } from '../../examples/demo/audit/audit.ts'
+import type { Remembered } from '../../examples/demo/audit/steps.ts'
 import type { LedgerLine } from '../../examples/demo/ledger.ts'
 
 /** A small world: jobs, what the log says of them, and what their handlers wrote, in order. */
 class World {
   readonly dispatched: Dispatched[] = []
   readonly histories = new Map<string, JobEvent[]>()
+  readonly memories = new Map<string, Remembered[]>()
   readonly ledger: LedgerLine[] = []
   readonly #keys = new Map<string, string | undefined>()
   #now = 0
 
-  dispatch(id: string, key?: string): void {
-    this.dispatched.push({ id, label: `the ${id} job` })
+  dispatch(id: string, key?: string, steps?: readonly string[]): void {
+    this.dispatched.push({ id, label: `the ${id} job`, ...(steps && { steps }) })
     this.#keys.set(id, key)
     this.#event(id, 'dispatched', 'ready')
   }
@@ -27,6 +29,18 @@ class World {
   }
   lose(id: string): void {
     this.#event(id, 'lost', 'ready', { attempt: -1 })
+  }
+  act(id: string, step: string): void {
+    const run = this.#last(id)?.run ?? 0
+    this.ledger.push({ mark: 'acted', step, jobId: id, run, pid: 7, at: 0, key: null })
+  }
+  remember(id: string, name: string): void {
+    const run = this.#last(id)?.run ?? 0
+    this.memories.set(id, [...(this.memories.get(id) ?? []), { name, run }])
+  }
+  step(id: string, name: string): void {
+    this.act(id, name)
+    this.remember(id, name)
   }
   run(...ids: string[]): void {
     for (const id of ids) {
@@ -62,6 +76,17 @@ class World {
   }
 }
 
+/** Besides a plain job: an order whose worker died between its two steps. */
+function order(): World {
+  const all = new World()
+  all.dispatch('order', undefined, ['charge', 'ship'])
+  all.start('order')
+  all.step('order', 'charge')
+  all.lose('order')
+  all.start('order')
+  return all
+}
+
 function world(): World {
   const it = new World()
   it.dispatch('plain')
@@ -79,6 +104,7 @@ describe("the demo's audit", () => {
       succeededOnce: 3,
       lostAndRunAgain: 0,
       outOfOrder: 0,
+      stepsOnce: 0,
       events: 9,
       lines: 6,
       findings: [],
@@ -123,11 +149,11 @@ describe("the demo's audit", () => {
   it('finds a success that no handler knows of, and one of a handler that threw', () => {
     const all = world()
     all.run('plain', 'first', 'second')
-    const { dispatched, histories } = all
+    const { dispatched, histories, memories } = all
     const [began, ended, ...others] = all.ledger
-    expect(audit({ dispatched, histories, ledger: others }).findings).toHaveLength(1)
+    expect(audit({ dispatched, histories, memories, ledger: others }).findings).toHaveLength(1)
     const threw = [began, { ...ended, mark: 'threw' }, ...others] as LedgerLine[]
-    expect(audit({ dispatched, histories, ledger: threw }).findings).toEqual([
+    expect(audit({ dispatched, histories, memories, ledger: threw }).findings).toEqual([
       expect.stringContaining('no handler ended it'),
     ])
   })
@@ -160,6 +186,42 @@ describe("the demo's audit", () => {
       outOfOrder: 1,
       findings: [expect.stringContaining('its handler began before')],
     })
+  })
+
+  it('counts the steps of a job that went on elsewhere, each in its run', () => {
+    const all = order()
+    all.step('order', 'ship')
+    all.succeed('order')
+    expect(audit(all)).toMatchObject({ stepsOnce: 2, lostAndRunAgain: 1, findings: [] })
+  })
+
+  it('finds a step that acted twice, and one that never did', () => {
+    const all = order()
+    all.act('order', 'charge')
+    all.succeed('order')
+    expect(audit(all)).toMatchObject({
+      stepsOnce: 0,
+      findings: [
+        'the order job: its step charge acted 2 times (job order)',
+        'the order job: its step ship acted 0 times (job order)',
+      ],
+    })
+  })
+
+  it('finds a step that the log does not remember, or of another run, and one that nobody knows', () => {
+    const all = order()
+    all.act('order', 'ship')
+    all.step('order', 'refund')
+    all.memories.set('order', [
+      { name: 'charge', run: 2 },
+      { name: 'refund', run: 2 },
+    ])
+    all.succeed('order')
+    expect(audit(all).findings).toEqual([
+      'the order job: its step charge acted in run 1, and the log remembers it of run 2 (job order)',
+      'the order job: its step ship acted, and the log does not remember it (job order)',
+      'the order job: its step refund is none that its dispatcher knows (job order)',
+    ])
   })
 
   it('finds a job that nobody dispatched, and one that the log has forgotten', () => {

@@ -34,7 +34,7 @@ function demo(...args: string[]): Command {
   return node([join(examples, 'demo/demo.ts'), ...args], { cwd: folder, env })
 }
 
-/** Enough for every moment of the show: 62 jobs. Making pictures is most of the work of a whole one. */
+/** Enough for every moment of the show: 63 jobs. Making pictures is most of the work of a whole one. */
 const three = ['dogs.jpg', 'fig.jpg', 'drum.jpg']
 
 /** A folder with some of the photographs. */
@@ -50,7 +50,8 @@ function parseProcesses(output: string): number[] {
   return [...output.matchAll(/(?:is at work on \w+|fauxqs), in process (\d+)/g)].map(([, pid]) => Number(pid))
 }
 
-const goodAudit = /(\d+) dispatched · \1 succeeded once · (\d+) lost and run again · 0 out of order/
+const goodAudit =
+  /(\d+) dispatched · \1 succeeded once · (\d+) lost and run again · 0 out of order · 3 steps done once/
 
 /** What every run must show, with every log, and every broker in the second half. */
 function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
@@ -67,6 +68,9 @@ function expectGoodShow(output: string, jobs: number, broker = 'SQS'): void {
     )
   }
   expect(output).toMatch(new RegExp(`moved to ${broker}, one by one, and started [1-9]\\d* jobs? there`))
+  expect(output).toMatch(/kill -9 \d+: worker \d dies between the steps charge and print/)
+  expect(output).toMatch(/the order of prints runs again, on worker \d \(run 2\)/)
+  expect(output).toContain('the order went on where it was: charge in run 1, print and ship in run 2')
   expect(parseProcesses(output)).toHaveLength(broker === 'SQS' ? 7 : 6)
   expect(parseProcesses(output).filter(isAlive)).toEqual([])
 }
@@ -76,7 +80,7 @@ describe('the demo', () => {
     const out = join(folder, 'sqlite')
     await using show = demo(pictures('three', three), '--out', out)
     expect(await show.exitCode, show.output()).toBe(0)
-    expectGoodShow(show.output(), 62)
+    expectGoodShow(show.output(), 63)
     expect(show.output()).not.toContain('\u001B')
     // The workers themselves tell of SQS, and not only the show.
     const logs = ['worker-1', 'worker-2', 'worker-3'].map((file) =>
@@ -105,7 +109,7 @@ describe('the demo', () => {
     const out = join(folder, 'postgres')
     await using show = demo(pictures('three', three), '--out', out, '--log', postgres ?? '')
     expect(await show.exitCode, show.output()).toBe(0)
-    expectGoodShow(show.output(), 62)
+    expectGoodShow(show.output(), 63)
     await commandsWork(show.output(), workspace)
 
     const [, schema] = /schema=(errand_demo_\w+)/.exec(show.output()) ?? []
@@ -122,7 +126,7 @@ describe('the demo', () => {
     url.searchParams.set('prefix', prefix)
     await using show = demo(pictures('three', three), '--out', join(folder, 'rabbitmq'), '--driver', url.href)
     expect(await show.exitCode, show.output()).toBe(0)
-    expectGoodShow(show.output(), 62, 'RabbitMQ')
+    expectGoodShow(show.output(), 63, 'RabbitMQ')
     expect(await ticketsLeft(prefix)).toEqual([0, 0, 0, 0])
   })
 
@@ -135,7 +139,7 @@ describe('the demo', () => {
     expect(await show.exitCode, show.output()).toBe(0)
     expect(show.output()).toContain('not really.png is left out')
     expect(show.output()).toContain('cut off.jpg is left out')
-    expectGoodShow(show.output(), 42)
+    expectGoodShow(show.output(), 43)
   })
 
   it.each([
