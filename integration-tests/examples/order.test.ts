@@ -68,7 +68,7 @@ describe.each(logs)('the example of an order on %s', (log) => {
     expect(await shop.run(['app.ts', 'approve', 'a-1', 'mia'])).toBe('mia approves order a-1: sent\n')
 
     const two = shop.work()
-    await two.says(/order a-1 is shipped: shipments-1/)
+    await two.says(/order a-1 is shipped/)
     await shop.place('a-2', '9900', 'nowhere')
     await two.says(/order a-2 is refunded: we do not ship there/)
     await shop.waits(await shop.place('a-3', '49900', 'Main Street'))
@@ -85,7 +85,7 @@ describe.each(logs)('the example of an order on %s', (log) => {
     await until(async () => (await shop.acted()).shipments === 1, { what: 'it ships', withinMs: 60_000 })
     await kill(one)
     const two = shop.work()
-    await two.says(/order a-1 is shipped: shipments-1/)
+    await two.says(/order a-1 is shipped/)
     expect(await shop.acted()).toEqual({ charges: 1, refunds: 0, shipments: 1, askedAgain: 1 })
     await stop(two)
   })
