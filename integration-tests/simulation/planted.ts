@@ -9,7 +9,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'no-fence',
     'The fence is gone: a result of any run of any worker is recorded.',
     ['I3', 'I1', 'outcome'],
-    'core/src/engine/settle.ts',
+    'core/src/engine/holds-run.ts',
     "return row.state === 'running' && row.run === fence.run && row.worker === by.id",
     "return row.state === 'running'",
   ),
@@ -25,7 +25,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'fence-without-run',
     'The fence compares the worker and not the run.',
     ['outcome', 'I1', 'I6'],
-    'core/src/engine/settle.ts',
+    'core/src/engine/holds-run.ts',
     'row.run === fence.run && row.worker === by.id',
     'row.worker === by.id',
   ),
@@ -110,10 +110,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     'A job that becomes due is ready although another job holds its key.',
     ['I5'],
     'core/src/engine/sweep.ts',
-    'const state = passGates(store, row, { runAt: now, now, publishAfter: now + publishGraceMs })',
-    `const publishAfter = now + publishGraceMs
-      const state = row.limit ? passGates(store, row, { runAt: now, now, publishAfter }) : 'ready'
-      if (!row.limit) readyFrom(store, row, publishAfter)`,
+    "    move(store, now, row, 'due', passGates(store, row, { runAt: now, now, publishAfter }))\n",
+    `    if (row.limit) move(store, now, row, 'due', passGates(store, row, { runAt: now, now, publishAfter }))
+    else {
+      readyFrom(store, row, publishAfter)
+      move(store, now, row, 'due', 'ready')
+    }\n`,
   ),
   bug(
     'run-not-counted',

@@ -1,5 +1,13 @@
 // Scripts that do nothing but await Errand, one promise after the other.
-import { createErrand, defineJob, defineLimit, handle, isErrandError } from '@errand/core'
+import {
+  batch,
+  createErrand,
+  defineJob,
+  defineLimit,
+  defineMessage,
+  handle,
+  isErrandError,
+} from '@errand/core'
 import type { Errand, Worker } from '@errand/core'
 
 /** Scripts run side by side on one log: what one does to a whole queue must not touch the jobs of the others. */
@@ -9,6 +17,7 @@ const operated = defineJob({ name: 'alone.operated', queue: queueNames[1] })
 // A limit of this process, because scripts run side by side.
 const limited = defineLimit({ name: `alone-${process.pid}`, concurrency: 1 })
 const limitedJob = defineJob({ name: 'alone.limited', queue: `alone-${process.pid}`, limit: limited })
+const word = defineMessage({ name: 'alone.word' })
 const later = { delay: '1h' } as const
 const me = { by: 'a script' }
 
@@ -124,6 +133,23 @@ export const stories: Readonly<Record<string, Story>> = {
     await awaits('limits.open', limits.open(name, {}, me))
     await awaits('worker.stop', worker.stop())
     await awaits('limits.remove', limits.remove(name))
+    await awaits('close', errand.close())
+  },
+
+  async 'looks after flows, and after what jobs need and remember'({ flows, jobs, ...errand }, awaits) {
+    const flow = await awaits('dispatch', errand.dispatch(batch([count.with(undefined, later)])))
+    const { id } = await awaits('dispatch', errand.dispatch(count, undefined, { after: [flow] }))
+    await awaits('jobs.needs', jobs.needs(id))
+    await awaits('jobs.neededBy', jobs.neededBy(flow.id))
+    await awaits('jobs.send', jobs.send(id, word))
+    await awaits('jobs.memory', jobs.memory(id))
+    await awaits('flows.get', flows.get(flow.id))
+    await awaits('flows.list', collect(flows.list()))
+    await awaits('flows.members', collect(flows.members(flow.id)))
+    await awaits('flows.cancel', flows.cancel(flow.id, me))
+    await awaits('flows.follow', collect(flows.follow(flow.id)))
+    await awaits('flows.replay', flows.replay(flow.id, me))
+    await awaits('flows.cancel', flows.cancel(flow.id, me))
     await awaits('close', errand.close())
   },
 

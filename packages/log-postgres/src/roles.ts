@@ -118,7 +118,7 @@ const rights: Readonly<Record<RoleName, Rights>> = {
     tables: [
       'select on jobs, known, live, ended, events, events_default, job_events, progress, keys, key_notes, unique_keys, workers',
       'select on succeeded_ranges, grants, runs, paused_queues, limited_queues, sweeps, prunes, unpruned, schedules',
-      'select on limits, limit_keys, limit_notes, needs, flows, members, notes, kept, kept_ends, steps, messages, message_notes',
+      'select on limits, limit_keys, limit_notes, needs, flows, members, work_notes, kept, kept_ends, steps, messages, message_notes',
       'insert, update, delete on paused_queues, limited_queues',
       'update (stop) on workers',
       'update (transfer, transfer_revision) on meta',

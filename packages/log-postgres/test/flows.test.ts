@@ -130,7 +130,7 @@ describeOnPostgres('flows under many transactions at a time', ({ stage, log }) =
     await log.append(added, { tx: client })
     await client.query('commit')
     // Nobody has handled the note about them yet.
-    expect(await count('errand.notes where total = 2')).toBe(1)
+    expect(await count('errand.work_notes where total = 2')).toBe(1)
     await log.settle([settlement(claim!, outcomes.succeed())], by)
     expect(await log.readFlow(flow.id)).toMatchObject({ state: 'running', total: 3, succeeded: 1 })
     await run([flow], 1)
@@ -160,7 +160,7 @@ describeOnPostgres('flows under many transactions at a time', ({ stage, log }) =
     expect((await log.readFlow(flows[0]!.id))!.state).toBe('succeeded')
     expect(await log.readFlow(flows[1]!.id)).toMatchObject({ state: 'failed', cancel: { by: 'flow' } })
     await log.passNotes(1_000)
-    expect(await stage.sql('select * from errand.notes')).toEqual([])
+    expect(await stage.sql('select * from errand.work_notes')).toEqual([])
   })
 
   it('a flow that is held by an open transaction delays no note of others', async () => {
@@ -174,7 +174,7 @@ describeOnPostgres('flows under many transactions at a time', ({ stage, log }) =
     await log.append([added], { tx: client })
     for (const claim of await log.take([queue], 30, by, randomUUID()))
       expect(recorded(await log.settle([settlement(claim, outcomes.succeed())], by))[0]?.pending).toBe(true)
-    expect(await count('errand.notes')).toBe(30)
+    expect(await count('errand.work_notes')).toBe(30)
 
     const other = newFlow()
     await log.append([member(other)], { flows: [other] })

@@ -94,7 +94,7 @@ describeOnPostgres('needs under many transactions at a time', ({ stage, log }) =
     const twice = `(select job_id from errand.job_events where type = ${eventCode.unblocked} group by job_id having count(*) > 1) t`
     expect(await count(twice)).toBe(0)
     await log.passNotes(1_000)
-    expect(await stage.sql('select * from errand.notes')).toEqual([])
+    expect(await stage.sql('select * from errand.work_notes')).toEqual([])
   })
 
   it('a key and a need that come free in two open transactions let their job go once', async () => {
@@ -197,7 +197,7 @@ describeOnPostgres('needs under many transactions at a time', ({ stage, log }) =
     for (const [parent] of locked) await end(parent)
     // Their notes come back later and later, and not with each pass.
     for (let pass = 0; pass < 60; pass += 1) expect(await log.passNotes(6)).toEqual([])
-    expect(await count('errand.notes where tries between 1 and 15')).toBe(6)
+    expect(await count('errand.work_notes where tries between 1 and 15')).toBe(6)
 
     const [parent, child] = await pair()
     await client.query(`savepoint other`)

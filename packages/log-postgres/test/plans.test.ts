@@ -296,7 +296,7 @@ describeOnPostgres('plans that were made while the tables were large and all but
         const ids = await waiting(count / 2, `queue = 'needed'`)
         const waits = await waiting(count / 2, `queue = 'children' and state = 2`)
         await call(
-          `insert into errand.notes (kind, target, failed)
+          `insert into errand.work_notes (kind, target, failed)
            select n.kind, n.id, 0
              from (select 2 as kind, u.id from unnest($1::uuid[]) as u (id)
                    union all select 1, u.id from unnest($2::uuid[]) as u (id)

@@ -23,7 +23,7 @@ const rules = files.filter((file) => file.startsWith('rules/')).map(text)
 
 /** Nothing was released yet, so step 1 may still be rewritten, and its hash with it. Afterwards none of these changes. */
 const frozen = {
-  'tables/0001.sql': '85a2e33477657a2110212f58bf6510da896c4b6eb43110b6099c673e78422404',
+  'tables/0001.sql': '170bdb53d6776bc84dbd7ce1b229d92bd976486764fb2594f36b6a65170eb918',
 }
 
 /** `releaseBegun` as the comments of the SQL say it: `release begun`. */

@@ -50,7 +50,7 @@ begin
      where not exists (
        select from errand.needs n where n.child = any (array[c.caller]) and n.mode = 4 /* called need */ and n.name = c.name)),
   noted as (
-    insert into errand.notes (kind, target)
+    insert into errand.work_notes (kind, target)
     select distinct 2 /* ended note */, c.target from calls c where c.done is null and not c.target = any (v_bound))
   select array_agg(distinct c.target) filter (where c.done is not null and not c.is_flow) into v_ended from calls c;
   if v_ended is not null then
@@ -84,7 +84,7 @@ begin
            order by l.id for update skip locked) l;
   return query
     with missed as (
-      insert into errand.notes (kind, target, tries, at)
+      insert into errand.work_notes (kind, target, tries, at)
       select 1 /* job note */, t.id, least(t.tries + 1, 100), errand.try_again_at(v_now, t.tries)
         from unnest(p_ids, p_tries) as u (id, tries)
        cross join lateral (select u.id, coalesce(u.tries, 0)) as t (id, tries)
@@ -113,7 +113,7 @@ set search_path to pg_catalog, pg_temp set plan_cache_mode to force_generic_plan
 set enable_bitmapscan to off set enable_indexonlyscan to off set enable_hashjoin to off set enable_mergejoin to off
 set jit to off as $$
 begin
-  insert into errand.notes (kind, target, other)
+  insert into errand.work_notes (kind, target, other)
   select 6 /* caller note */, n.parent, n.child
     from errand.needs n where n.child = any (p_ids) and n.mode = 4 /* called need */ and n.done is null;
   return found;
@@ -153,6 +153,6 @@ begin
       return;
     end if;
   end if;
-  insert into errand.notes (kind, target, other, tries, at)
+  insert into errand.work_notes (kind, target, other, tries, at)
   values (6 /* caller note */, p_target, p_caller, least(p_tries + 1, 100), errand.try_again_at(errand.clock(), p_tries));
 end $$;

@@ -95,8 +95,8 @@ begin
         v_parents, v_states, null, v_flows, v_succeeded, v_failed, v_cancelled, v_forgiven, p_publish_after);
     return;
   end if;
-  insert into errand.notes (kind, target) select 2 /* ended note */, u.id from unnest(v_parents) as u (id);
-  insert into errand.notes (kind, target, succeeded, failed, cancelled, forgiven)
+  insert into errand.work_notes (kind, target) select 2 /* ended note */, u.id from unnest(v_parents) as u (id);
+  insert into errand.work_notes (kind, target, succeeded, failed, cancelled, forgiven)
   select 3 /* count note */, u.* from unnest(v_flows, v_succeeded, v_failed, v_cancelled, v_forgiven) as u;
   return query select 'pending', null::uuid, null::text, null::smallint;
 end $$;
@@ -140,13 +140,13 @@ begin
     end loop;
     select array_agg(n.id), array_agg(n.kind), array_agg(n.target), array_agg(n.other), array_agg(n.place), array_agg(n.tries)
       into v_notes, v_kinds, v_targets, v_others, v_places, v_tries
-      from (select n.* from errand.notes n
+      from (select n.* from errand.work_notes n
              where n.kind <> 3 /* count note */ and n.at <= v_now order by n.at limit v_left for update skip locked) n;
     v_counts := errand.noted_flows(p_limit);
     exit when v_notes is null and v_counts = '{}';
     if v_notes is not null then
       v_left := v_left - cardinality(v_notes);
-      delete from errand.notes n where n.id = any (v_notes);
+      delete from errand.work_notes n where n.id = any (v_notes);
       if 1 /* job note */ = any (v_kinds) then
         v_ids := array(select distinct t.target from unnest(v_kinds, v_targets) as t (kind, target) where t.kind = 1 /* job note */);
         for kind, id, queue, lane in
@@ -202,7 +202,7 @@ begin
     exit when v_left <= 0 or (v_notes is null and v_round > 2);
   end loop;
   v_now := errand.clock();
-  if exists (select from errand.notes n where n.kind <> 3 /* count note */ and n.at <= v_now) then
+  if exists (select from errand.work_notes n where n.kind <> 3 /* count note */ and n.at <= v_now) then
     return query select 'full', null::uuid, null::text, null::smallint;
   end if;
 end $$;
@@ -215,19 +215,19 @@ create function errand.noted_flows(p_limit integer) returns uuid[] language plpg
 declare
   v_first uuid := gen_random_uuid();
 begin
-  if not exists (select from errand.notes n where n.kind = 3 /* count note */) then return '{}'; end if;
+  if not exists (select from errand.work_notes n where n.kind = 3 /* count note */) then return '{}'; end if;
   return array(
     with recursive
       behind (id, nth) as (
-        (select n.target, 1 from errand.notes n where n.kind = 3 /* count note */ and n.target >= v_first order by n.target limit 1)
+        (select n.target, 1 from errand.work_notes n where n.kind = 3 /* count note */ and n.target >= v_first order by n.target limit 1)
         union all
-        select (select n.target from errand.notes n where n.kind = 3 /* count note */ and n.target > b.id order by n.target limit 1),
+        select (select n.target from errand.work_notes n where n.kind = 3 /* count note */ and n.target > b.id order by n.target limit 1),
                b.nth + 1
           from behind b where b.id is not null and b.nth < p_limit),
       before (id, nth) as (
-        (select n.target, 1 from errand.notes n where n.kind = 3 /* count note */ and n.target < v_first order by n.target limit 1)
+        (select n.target, 1 from errand.work_notes n where n.kind = 3 /* count note */ and n.target < v_first order by n.target limit 1)
         union all
-        select (select n.target from errand.notes n
+        select (select n.target from errand.work_notes n
                  where n.kind = 3 /* count note */ and n.target > b.id and n.target < v_first order by n.target limit 1), b.nth + 1
           from before b where b.id is not null and b.nth < p_limit)
     select a.id
@@ -269,7 +269,7 @@ begin
             left join errand.ended x on x.id = any (array[u.id])
             left join errand.flows f on f.id = any (array[u.id])
            where not u.id = any (v_bound)) t;
-  insert into errand.notes (kind, target, other, tries, at)
+  insert into errand.work_notes (kind, target, other, tries, at)
   select 2 /* ended note */, u.id, u.from_child, least(u.tries + 1, 100), errand.try_again_at(errand.clock(), u.tries)
     from unnest(p_targets, p_from, p_tries) as u (id, from_child, tries)
    where not u.id = any (v_bound) and (v_parents is null or not u.id = any (v_parents));

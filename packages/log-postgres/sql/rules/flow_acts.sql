@@ -25,7 +25,7 @@ begin
      where c.before < 500;
     if v_ids is null then return; end if;
     if exists (select from errand.members m where m.flow = any (array[p_flow]) and m.start > v_last) then
-      insert into errand.notes (kind, target, place) values (4 /* flow note */, p_flow, v_last);
+      insert into errand.work_notes (kind, target, place) values (4 /* flow note */, p_flow, v_last);
       return query select 'more', null::uuid, null::text, null::smallint, null::text;
     end if;
   end if;
@@ -42,7 +42,7 @@ begin
     union all
     select f.id from errand.flows f
      where f.id = any (v_ids) and f.state = 4 /* running */ and f.cancel is null and not f.id = any (v_flows))
-  insert into errand.notes (kind, target, other, tries, at)
+  insert into errand.work_notes (kind, target, other, tries, at)
   select 5 /* member note */, p_flow, missed.id, least(p_tries + 1, 100), errand.try_again_at(v_now, p_tries) from missed;
   if v_locked <> '{}' then
     return query
@@ -182,7 +182,7 @@ begin
   -- Counts are taken anew, because members may have been replayed alone since. What notes had to add is among them.
   for v_counts in
     with dropped as (
-      delete from errand.notes n where n.kind = 3 /* count note */ and n.target = any (v_flows)
+      delete from errand.work_notes n where n.kind = 3 /* count note */ and n.target = any (v_flows)
       returning n.target, coalesce(n.total, 0) as total),
     ends as (
       select m.flow, 5 /* succeeded */ as state, false as forgiven

@@ -37,10 +37,10 @@ begin
     select f.id from errand.flows f where f.id = any (p_flows) and age(f.xmin) >= 0 order by f.id for update skip locked);
   if exists (select from unnest(p_flows) as t (id) where not t.id = any (v_ids)) then
     -- A flow that has been pruned counts nothing any more.
-    delete from errand.notes n
+    delete from errand.work_notes n
      where n.kind = 3 /* count note */ and n.target = any (p_flows) and not n.target = any (v_ids)
        and not exists (select from errand.flows f where f.id = any (array[n.target]));
-    insert into errand.notes (kind, target, succeeded, failed, cancelled, forgiven)
+    insert into errand.work_notes (kind, target, succeeded, failed, cancelled, forgiven)
     select 3 /* count note */, t.flow, sum(t.succeeded), sum(t.failed), sum(t.cancelled), sum(t.forgiven)
       from unnest(p_flows, p_succeeded, p_failed, p_cancelled, p_forgiven) as t (flow, succeeded, failed, cancelled, forgiven)
      where not t.flow = any (v_ids) and exists (select from errand.flows f where f.id = any (array[t.flow]))
@@ -51,7 +51,7 @@ begin
 
   -- A later statement than the one that has locked the rows: who added members before has committed, and its note is seen.
   with folded as (
-    delete from errand.notes n where n.kind = 3 /* count note */ and n.target = any (v_ids)
+    delete from errand.work_notes n where n.kind = 3 /* count note */ and n.target = any (v_ids)
     returning n.target, n.total, n.succeeded, n.failed, n.cancelled, n.forgiven),
   added as (
     select a.target, coalesce(sum(a.total), 0) as total, coalesce(sum(a.succeeded), 0) as succeeded,
@@ -120,7 +120,7 @@ create function errand.request_end(p_id uuid, p_note text) returns void language
 begin
   update errand.flows f set cancel = p_note where f.id = p_id;
   perform errand.note_flow(p_id, (22 /* flow_cancel_requested event */)::smallint, '{' || p_note || '}');
-  insert into errand.notes (kind, target, place) values (4 /* flow note */, p_id, 0);
+  insert into errand.work_notes (kind, target, place) values (4 /* flow note */, p_id, 0);
 end $$;
 
 /*
@@ -298,7 +298,7 @@ begin
     from (select u.flow, array_agg(u.id order by u.ord) as ids
             from unnest(p_flows, p_places, p_ids) with ordinality as u (flow, place, id, ord)
            where u.flow is not null and u.place is null group by u.flow) t;
-  insert into errand.notes (kind, target, total)
+  insert into errand.work_notes (kind, target, total)
   select 3 /* count note */, u.flow, count(*)
     from unnest(p_flows, p_places) as u (flow, place) where u.flow is not null and u.place is null group by u.flow;
 end $$;

@@ -89,7 +89,7 @@ begin
       left join errand.flows f on f.id = any (array[t.parent])
     returning parent, is_flow, done, name),
   noted as (
-    insert into errand.notes (kind, target)
+    insert into errand.work_notes (kind, target)
     select distinct 2 /* ended note */, s.parent from stored s
      where s.done is null and s.parent = any (v_others) and not s.parent = any (v_bound))
   select array_agg(distinct s.parent) into v_ended
@@ -136,7 +136,7 @@ begin
      where n.child = any (array[t.child]) and n.ord = t.ord and n.name is null and n.body is not null;
   end if;
   if cardinality(v_children) = 500 then
-    insert into errand.notes (kind, target, other)
+    insert into errand.work_notes (kind, target, other)
     select 2 /* ended note */, p.id,
            coalesce((select max(t.child::text)::uuid from unnest(v_children, v_parents) as t (child, parent) where t.parent = p.id),
                     p.from_child)
@@ -176,7 +176,7 @@ begin
   if coalesce(cardinality(v_ids), 0) < cardinality(p_ids) then
     return query
       with missed as (
-        insert into errand.notes (kind, target, tries, at)
+        insert into errand.work_notes (kind, target, tries, at)
         select 1 /* job note */, t.id, least(t.tries + 1, 100), errand.try_again_at(v_now, t.tries)
           from unnest(p_ids, p_tries) as u (id, tries)
          cross join lateral (select u.id, coalesce(u.tries, 0)) as t (id, tries)
@@ -274,9 +274,9 @@ begin
     select f.link, f.link, p_now, array[f.id], array[f.last], f.version + 1, 14 /* cancelled event */, 7 /* cancelled */, f.name,
            f.queue, f.tags, f.run, f.attempt, '{"cause":"need","needs":["' || f.need || '"]}'
       from found f),
-  told as (insert into errand.notes (kind, target) select 2 /* ended note */, f.id from found f where f.needed),
+  told as (insert into errand.work_notes (kind, target) select 2 /* ended note */, f.id from found f where f.needed),
   counted as (
-    insert into errand.notes (kind, target, cancelled, forgiven)
+    insert into errand.work_notes (kind, target, cancelled, forgiven)
     select 3 /* count note */, f.flow, count(*), count(*) filter (where f.forgiven)
       from found f where f.flow is not null group by f.flow),
   passed as (insert into errand.key_notes (queue, key) select distinct f.queue, f.key from found f where f.key is not null),

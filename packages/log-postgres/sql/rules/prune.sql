@@ -284,7 +284,7 @@ begin
         array(select x.at from errand.ended x where x.id = any (v_chunk.ids) order by x.id), v_type, v_try_at, true);
       delete from errand.members m where m.flow = v_chunk.flow and m.start = v_chunk.start;
     end loop;
-    delete from errand.notes n where n.kind = 3 /* count note */ and n.target = any (v_flows);
+    delete from errand.work_notes n where n.kind = 3 /* count note */ and n.target = any (v_flows);
     delete from errand.flows f where f.id = any (v_flows);
   end loop;
   return next;

@@ -37,9 +37,9 @@ begin
       insert into errand.key_notes (queue, key) values (v_live.queue, v_live.key);
     end if;
   end if;
-  if v_live.needed then insert into errand.notes (kind, target) values (2 /* ended note */, p_id); end if;
+  if v_live.needed then insert into errand.work_notes (kind, target) values (2 /* ended note */, p_id); end if;
   if v_live.flow is not null then
-    insert into errand.notes (kind, target, failed, forgiven)
+    insert into errand.work_notes (kind, target, failed, forgiven)
     values (3 /* count note */, v_live.flow, 1, coalesce(v_live.may_fail, false)::integer);
   end if;
   if v_live.lim is not null then

@@ -235,8 +235,8 @@ begin
          where j.id = p_id
            and (exists (select from errand.key_notes n where n.queue = j.queue and n.key = j.key)
                 or exists (select from errand.limit_notes n where n.lim = j.lim and n.lim_key = j.lim_key)
-                or exists (select from errand.notes n where n.kind <> 3 /* count note */ and n.target = p_id)
-                or exists (select from errand.notes n where n.kind = 3 /* count note */ and n.target = j.flow)))
+                or exists (select from errand.work_notes n where n.kind <> 3 /* count note */ and n.target = p_id)
+                or exists (select from errand.work_notes n where n.kind = 3 /* count note */ and n.target = j.flow)))
       then
         v_next := concat_ws(E'\t', 'pending', p_id);
       end if;

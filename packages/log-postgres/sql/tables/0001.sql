@@ -401,7 +401,7 @@ create table errand.members (
 alter table errand.members alter ids set storage main;
 
 -- What is to be looked at again, because a row was locked or because it was much. No unique index, as with key_notes.
-create table errand.notes (
+create table errand.work_notes (
   id bigint generated always as identity primary key,
   -- Not before this: what met a lock often must not delay the others.
   at timestamptz not null default errand.clock(),
@@ -421,9 +421,9 @@ create table errand.notes (
   cancelled integer,
   forgiven integer
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
-create index notes_at on errand.notes (at) where kind <> 3 /* count note */;
+create index work_notes_at on errand.work_notes (at) where kind <> 3 /* count note */;
 -- Only who has locked the row of a flow takes away its counts.
-create index notes_counts on errand.notes (target) where kind = 3 /* count note */;
+create index work_notes_counts on errand.work_notes (target) where kind = 3 /* count note */;
 
 create table errand.unique_keys (
   name text not null,
