@@ -1,0 +1,3 @@
+import { defineConfig } from 'errand'
+
+export default defineConfig({ worker: './worker.ts' })
