@@ -43,11 +43,7 @@ interface OpenedLog {
   readonly log: JobLog
 }
 
-export function createInstance(
-  config: ResolvedConfig,
-  clock: Clock,
-  waiting?: Waiting,
-): Instance {
+export function createInstance(config: ResolvedConfig, clock: Clock, waiting?: Waiting): Instance {
   const { settings, codec, logger } = config
   const closing = new Closing()
   const workers = new Set<Worker>()

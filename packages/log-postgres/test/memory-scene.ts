@@ -180,6 +180,8 @@ export class MemoryScene {
 
   /** Notes that nobody has handled. */
   async notes(): Promise<readonly unknown[]> {
-    return this.stage.sql('select job_id from errand.message_notes union all select target from errand.work_notes')
+    return this.stage.sql(
+      'select job_id from errand.message_notes union all select target from errand.work_notes',
+    )
   }
 }

@@ -143,9 +143,8 @@ export const migrations: readonly Migration[] = [
         succeeded integer not null, failed integer not null, cancelled integer not null, forgiven integer not null,
         rules text not null) strict`,
       `create index errand_flows_ended on errand_flows (ended_at) where ended_at is not null and flow is null`,
-      `create table errand_members (place integer primary key autoincrement, flow text not null, member text not null,
-        is_flow integer not null) strict`,
-      `create index errand_members_flow on errand_members (flow, place)`,
+      `create table errand_members (flow text not null, place integer not null, member text not null, is_flow integer not null,
+        primary key (flow, place)) strict, without rowid`,
       `create table errand_work (id integer primary key autoincrement, work text not null) strict`,
       // Steps, and waits: `ord` is null until they are over. With the length of all bodies up to each.
       `create table errand_steps (id integer primary key, job_id text not null, name text not null, kind text not null, ord integer,

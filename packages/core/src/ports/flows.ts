@@ -23,7 +23,7 @@ export interface FlowRecord extends FlowCounts {
 }
 
 export interface FlowMember {
-  /** Its place in the flow: it only grows, and may leave numbers out. */
+  /** Its place in the flow, from 1 on: it only grows, and may leave numbers out. */
   readonly index: number
   readonly id: string
   readonly isFlow: boolean

@@ -97,7 +97,14 @@ export function flowTables(
       )
     },
     addMember(flow, { id, isFlow }) {
-      sql.run('insert into errand_members (flow, member, is_flow) values (?, ?, ?)', flow, id, Number(isFlow))
+      sql.run(
+        `insert into errand_members (flow, place, member, is_flow)
+         values (?, (select coalesce(max(place), 0) + 1 from errand_members where flow = ?), ?, ?)`,
+        flow,
+        flow,
+        id,
+        Number(isFlow),
+      )
     },
     members(flow, after, limit) {
       return sql

@@ -422,6 +422,7 @@ export function describeFlows(harness: JobLogHarness): void {
       })
       const members = await on.log.flowMembers(flow.id, { limit: 2 })
       expect(members.map(({ id }) => id)).toEqual(jobs.slice(0, 2).map(({ id }) => id))
+      expect(members.map(({ index }) => index)).toEqual([1, 2])
       const rest = await on.log.flowMembers(flow.id, { limit: 2, after: members.at(-1)?.index })
       expect(rest.map(({ id }) => id)).toEqual([jobs[2]!.id])
     })
