@@ -7,14 +7,19 @@ export const pause = (): Promise<void> =>
     setTimeout(resolve, 100)
   })
 
+/** No job of the log is live. */
+export async function isEmpty(log: JobLog): Promise<boolean> {
+  return (await log.queues()).every(
+    ({ ready, scheduled, blocked, running, suspended }) =>
+      ready + scheduled + blocked + running + suspended === 0,
+  )
+}
+
 /** Waits until no job of the log is live. `before` runs before each look. */
 export async function allEnded(log: JobLog, withinMs: number, before?: () => Promise<void>): Promise<void> {
   const hasEnded = async (): Promise<boolean> => {
     await before?.()
-    return (await log.queues()).every(
-      ({ ready, scheduled, blocked, running, suspended }) =>
-        ready + scheduled + blocked + running + suspended === 0,
-    )
+    return isEmpty(log)
   }
   await until(hasEnded, { what: 'every job has ended', withinMs, pause })
 }

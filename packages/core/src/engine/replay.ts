@@ -27,12 +27,15 @@ export function replayRows(
   for (const row of rows.toSorted((a, b) => a.sequence - b.sequence)) {
     if (row.hasNeeds && !reopenNeeds(store, row, together)) {
       unmet.push(row.id)
+      // What needs it would wait for ever.
+      together.delete(row.id)
       countAgain(store, now, row)
       continue
     }
     if (row.uniqueKey !== undefined) {
       if (uniqueHolder(store, now, row.name, row.uniqueKey, row.id) !== undefined) {
         duplicates.push(row.id)
+        together.delete(row.id)
         countAgain(store, now, row)
         continue
       }
