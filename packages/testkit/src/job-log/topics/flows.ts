@@ -339,6 +339,26 @@ export function describeFlows(harness: JobLogHarness): void {
       expect(await on.log.replayFlow(randomUUID(), ada)).toMatchObject({ status: 'unknown' })
     })
 
+    it('what needs a member that a replay refuses is refused with it, and the flow ends again', async () => {
+      const on = await scene()
+      const worker = await on.worker()
+      const outside = await on.add()
+      const unique = { key: randomUUID(), until: 'finished' } as const
+      const flow = newFlow({ stopOnFailure: false })
+      const unmet = on.newJob({ flow: flow.id, needs: [needs(outside)] })
+      const afterUnmet = on.newJob({ flow: flow.id, needs: [needs(unmet)] })
+      const held = on.newJob({ flow: flow.id, unique })
+      const afterHeld = on.newJob({ flow: flow.id, needs: [needs(held)] })
+      const jobs = [unmet, afterUnmet, held, afterHeld]
+      await on.log.append(jobs, { flows: [flow] })
+      for (const job of [outside, held]) await on.settle(worker, await on.claim(worker, job), outcomes.fail())
+      await ends(on, flow)
+      await on.add({ unique })
+      expect(await on.log.replayFlow(flow.id, ada)).toMatchObject({ status: 'replayed', replayed: 0 })
+      expect(await ends(on, flow)).toMatchObject({ state: 'failed', failed: 1, cancelled: 3 })
+      expect(await on.states(jobs)).toEqual(['cancelled', 'cancelled', 'failed', 'cancelled'])
+    })
+
     it('callbacks of a flow inside a replayed one wait again, too', async () => {
       const on = await scene()
       const worker = await on.worker()
