@@ -23,7 +23,7 @@ const tables = [
   'needs',
   'flows',
   'members',
-  'notes',
+  'work_notes',
 ]
 
 /**

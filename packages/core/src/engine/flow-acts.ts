@@ -51,7 +51,9 @@ export function replayFlow(store: JobStore, now: number, id: string, note: Note)
   for (const row of dependants) if (row.atLimit) store.update(Object.assign(row, { atLimit: false }))
   const ended = dependants.filter(({ state }) => isFinal(state))
   for (const row of ended) if (row.flow !== undefined) uncount(store, now, row)
-  const { replayed, tickets } = replayRows(store, now, [...again.jobs, ...ended], note)
+  const { replayed, tickets } = replayRows(store, now, [...again.jobs, ...ended], note, {
+    recounted: new Set(again.flows.map((each) => each.id)),
+  })
   // Inner ones first. One in which nothing starts anew ends again at once.
   const moved = again.flows.toReversed().flatMap((each) => recount(store, now, each))
   const more = findTickets(store, now, moved)

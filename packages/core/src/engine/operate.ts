@@ -46,7 +46,7 @@ export function replay(
 ): ReplayReport {
   const rows = findRows(store, ids).filter(({ state }) => isFinal(state))
   for (const row of rows) if (row.flow !== undefined) uncount(store, now, row)
-  return replayRows(store, now, rows, note, forget)
+  return replayRows(store, now, rows, note, { forget })
 }
 
 export function skip(

@@ -10,33 +10,42 @@ import { findViolated, waitsForNeeds } from './needs.ts'
 import { findTickets } from './tickets.ts'
 import type { FlowCount, FlowRow, JobRow, JobStore } from './store.ts'
 
+interface ReplayOptions {
+  /** What they remember goes. */
+  readonly forget?: boolean | undefined
+  /** Flows whose counts the caller takes anew afterwards. */
+  readonly recounted?: ReadonlySet<string> | undefined
+}
+
 /** Starts final jobs anew. The caller has taken them out of the counts of their flows. */
 export function replayRows(
   store: JobStore,
   now: number,
   rows: readonly JobRow[],
   note: Note,
-  forget = false,
+  { forget = false, recounted = new Set() }: ReplayOptions = {},
 ): ReplayReport {
   const moved: JobRow[] = []
   const duplicates: string[] = []
   const unmet: string[] = []
   const forgotten: string[] = []
+  const refuse = (row: JobRow): void => {
+    // What needs it would wait for ever.
+    together.delete(row.id)
+    if (row.flow !== undefined && !recounted.has(row.flow)) countAgain(store, now, row)
+  }
   const together = new Set(rows.map(({ id }) => id))
   // What is needed goes before what needs it.
   for (const row of rows.toSorted((a, b) => a.sequence - b.sequence)) {
     if (row.hasNeeds && !reopenNeeds(store, row, together)) {
       unmet.push(row.id)
-      // What needs it would wait for ever.
-      together.delete(row.id)
-      countAgain(store, now, row)
+      refuse(row)
       continue
     }
     if (row.uniqueKey !== undefined) {
       if (uniqueHolder(store, now, row.name, row.uniqueKey, row.id) !== undefined) {
         duplicates.push(row.id)
-        together.delete(row.id)
-        countAgain(store, now, row)
+        refuse(row)
         continue
       }
       store.setUnique(row.name, row.uniqueKey, { jobId: row.id, freeAt: undefined })

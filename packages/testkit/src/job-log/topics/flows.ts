@@ -350,13 +350,17 @@ export function describeFlows(harness: JobLogHarness): void {
       const held = on.newJob({ flow: flow.id, unique })
       const afterHeld = on.newJob({ flow: flow.id, needs: [needs(held)] })
       const jobs = [unmet, afterUnmet, held, afterHeld]
-      await on.log.append(jobs, { flows: [flow] })
+      const onEnd = on.newJob({ needs: [needs(flow, 'ended')] })
+      await on.log.append([...jobs, onEnd], { flows: [flow] })
       for (const job of [outside, held]) await on.settle(worker, await on.claim(worker, job), outcomes.fail())
       await ends(on, flow)
+      await becomes(on, onEnd, 'ready')
+      await on.finish(worker, onEnd)
       await on.add({ unique })
       expect(await on.log.replayFlow(flow.id, ada)).toMatchObject({ status: 'replayed', replayed: 0 })
       expect(await ends(on, flow)).toMatchObject({ state: 'failed', failed: 1, cancelled: 3 })
       expect(await on.states(jobs)).toEqual(['cancelled', 'cancelled', 'failed', 'cancelled'])
+      await becomes(on, onEnd, 'ready')
     })
 
     it('callbacks of a flow inside a replayed one wait again, too', async () => {
