@@ -10,7 +10,7 @@ import type { PlannedSteps } from './flow-plan.ts'
 import { readSchema, toServer } from './urls.ts'
 
 /** Where rows wait that are to be looked at again. */
-const noteTables = ['notes', 'key_notes', 'limit_notes', 'message_notes']
+const noteTables = ['work_notes', 'key_notes', 'limit_notes', 'message_notes']
 
 /** How many notes are left in the log of this URL. */
 export async function countNotes(url: string): Promise<number> {

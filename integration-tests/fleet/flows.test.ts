@@ -18,33 +18,35 @@ import { missingAt, openPlace, placeKinds } from './place.ts'
 import type { Place } from './place.ts'
 import { sceneOn } from './scene.ts'
 
+const isLong = process.env['ERRAND_TEST_FLOWS'] === 'long'
 /**
  * `ERRAND_TEST_FLOWS=long`: 300 flows and 300 handlers with steps, six workers, and one of them killed every four seconds.
  * Otherwise the same in short, which is all that there is time for in each run. `ERRAND_TEST_SEED` repeats what was drawn.
  */
-const { workers, kills, killEveryMs, downMs, ...sizes } =
-  process.env['ERRAND_TEST_FLOWS'] === 'long'
-    ? {
-        workers: 6,
-        kills: 60,
-        killEveryMs: 4_000,
-        downMs: 20_000,
-        flows: 300,
-        stepped: 300,
-        parts: 9,
-        withinMs: 180_000,
-      }
-    : {
-        workers: 3,
-        kills: 3,
-        killEveryMs: 3_000,
-        downMs: 3_000,
-        flows: 8,
-        stepped: 8,
-        parts: 4,
-        withinMs: 6_000,
-      }
-const seed = Number(process.env['ERRAND_TEST_SEED'] ?? Math.floor(Math.random() * 1_000_000))
+const { workers, kills, killEveryMs, downMs, ...sizes } = isLong
+  ? {
+      workers: 6,
+      kills: 60,
+      killEveryMs: 4_000,
+      downMs: 20_000,
+      flows: 300,
+      stepped: 300,
+      parts: 9,
+      withinMs: 180_000,
+    }
+  : {
+      workers: 3,
+      kills: 3,
+      killEveryMs: 3_000,
+      downMs: 3_000,
+      flows: 8,
+      stepped: 8,
+      parts: 4,
+      withinMs: 6_000,
+    }
+/** In short always the same shapes, one of which once found a flow whose end nobody was told. */
+const drawn = isLong ? Math.floor(Math.random() * 1_000_000) : 985_078
+const seed = Number(process.env['ERRAND_TEST_SEED'] ?? drawn)
 
 /** An application that dispatches all of it, each at its time, and sends messages to jobs. */
 class Application {
@@ -152,7 +154,7 @@ describe.each(placeKinds.map((kind) => ({ kind, title: kind.title, name: kind.na
 
         const application = new Application(on.errand)
         const dispatched = application.dispatch(plan).then(() => true)
-        const isDispatched = (): Promise<boolean> => Promise.race([dispatched, false])
+        const isDispatched = (): Promise<boolean> => Promise.race([dispatched, Promise.resolve(false)])
         for (let turn = 0; turn < kills; turn += 1) {
           await lasts(killEveryMs)
           if (turn === Math.floor(kills / 2)) await goDown(place)
