@@ -363,9 +363,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'heir-without-limit',
     'The next job of an ordering key becomes ready past its limit.',
     ['limit'],
-    'core/src/engine/keys.ts',
-    '    if (next.limit) {',
-    '    if (next.limit && next.version === 0) {',
+    'core/src/engine/moves.ts',
+    '    if (row.limit) {',
+    '    if (row.limit && row.version === 0) {',
   ),
   bug(
     'place-not-given-at-retry',

@@ -1,6 +1,6 @@
 import { withRow } from './damaged-row.ts'
 import { isKeyLocked, takeKey } from './keys.ts'
-import { move, readyFrom } from './moves.ts'
+import { move, unblock } from './moves.ts'
 import { findViolated, isOpen } from './needs.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -26,14 +26,6 @@ export function advance(store: JobStore, now: number, row: JobRow, publishAfter:
     return 'waits'
   }
   if (!takeKey(store, row)) return 'waits'
-  withRow(store, row.id, () => {
-    if (row.limit) {
-      row.atLimit = true
-      store.update(row)
-      return
-    }
-    readyFrom(store, row, publishAfter)
-    move(store, now, row, 'unblocked', 'ready')
-  })
+  unblock(store, now, row, publishAfter)
   return 'gated'
 }

@@ -1,7 +1,6 @@
 import type { QueueKey } from '../job/claim.ts'
 import { isFinal } from '../job/state.ts'
-import { withRow } from './damaged-row.ts'
-import { move, readyFrom } from './moves.ts'
+import { unblock } from './moves.ts'
 import { waitsForNeeds } from './needs.ts'
 import type { JobRow, JobStore } from './store.ts'
 
@@ -61,15 +60,7 @@ function giveKey(store: JobStore, now: number, key: QueueKey, publishAfter: numb
   const next = store.firstOfKey(key)
   store.setHolder(key, next?.id)
   if (next?.state !== 'blocked' || waitsForNeeds(store, next)) return undefined
-  withRow(store, next.id, () => {
-    if (next.limit) {
-      next.atLimit = true
-      store.update(next)
-      return
-    }
-    readyFrom(store, next, publishAfter)
-    move(store, now, next, 'unblocked', 'ready')
-  })
+  unblock(store, now, next, publishAfter)
   return next
 }
 

@@ -3,6 +3,7 @@ import { isFinal } from '../job/state.ts'
 import type { EventType, JobState } from '../job/state.ts'
 import type { Ticket } from '../job/ticket.ts'
 import type { Encoded } from '../ports/codec.ts'
+import { withRow } from './damaged-row.ts'
 import type { JobRow, JobStore } from './store.ts'
 import { giveTurn } from './turns.ts'
 
@@ -74,4 +75,17 @@ export function readyFrom(store: JobStore, row: Omit<JobRow, 'sequence'>, publis
 
 export function toTicket(store: JobStore, row: JobRow): Ticket {
   return { id: row.id, queue: row.queue, lane: row.lane, log: store.facts().logId }
+}
+
+/** A blocked job that has what it needs and holds its key is ready, or has come to its limit. */
+export function unblock(store: JobStore, now: number, row: JobRow, publishAfter: number): void {
+  withRow(store, row.id, () => {
+    if (row.limit) {
+      row.atLimit = true
+      store.update(row)
+      return
+    }
+    readyFrom(store, row, publishAfter)
+    move(store, now, row, 'unblocked', 'ready')
+  })
 }
