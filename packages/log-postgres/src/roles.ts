@@ -52,16 +52,8 @@ const rights: Readonly<Record<RoleName, Rights>> = {
   worker: {
     does: 'runs jobs, relays them, and dispatches more',
     rules: [
-      'append',
-      'append_alike',
-      'append_flows',
-      'debounce',
-      'locked_keys',
-      'events_of',
-      'unmet',
+      ...dispatching.rules,
       'ends_of',
-      'served',
-      'send',
       'remember',
       'remember_inside',
       'recall',

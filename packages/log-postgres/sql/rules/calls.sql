@@ -9,13 +9,7 @@ declare
   v_bound uuid[];
   v_ended uuid[];
 begin
-  v_bound := array(
-    select l.id from errand.live l
-     where l.id = any (p_targets) and l.state <> 6 /* failed */ and age(l.xmin) >= 0 order by l.id for update skip locked)
-    || array(
-    select f.id from errand.flows f
-     where f.id = any (p_targets) and f.state = 4 /* running */ order by f.id for share skip locked);
-  update errand.live l set needed = true where l.id = any (v_bound) and l.needed is null;
+  v_bound := errand.mark_needed(p_targets);
 
   -- A call that waits as before stays as it is. The others are locked in the order in which those who end what was called lock them.
   perform 1 from (

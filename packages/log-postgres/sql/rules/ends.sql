@@ -248,13 +248,7 @@ declare
   v_states smallint[];
   v_from uuid[];
 begin
-  v_bound := array(
-    select l.id from errand.live l
-     where l.id = any (p_targets) and l.state <> 6 /* failed */ and age(l.xmin) >= 0 order by l.id for update skip locked)
-    || array(
-    select f.id from errand.flows f
-     where f.id = any (p_targets) and f.state = 4 /* running */ order by f.id for share skip locked);
-  update errand.live l set needed = true where l.id = any (v_bound) and l.needed is null;
+  v_bound := errand.mark_needed(p_targets);
   -- Later than the rows were locked. A job that is gone was not kept for those that need it.
   select array_agg(t.id) filter (where t.state is not null), array_agg(t.state) filter (where t.state is not null),
          array_agg(t.from_child) filter (where t.state is not null)

@@ -36,6 +36,22 @@ begin
      order by e.job_id, e.version desc;
 end $$;
 
+-- Marks those of these jobs and flows that have not ended as needed, and locks them: whoever ends one then sees who needs it. Those that
+-- are not free, or were changed by a later transaction, are passed over. Returns the ones that it has locked.
+create function errand.mark_needed(p_ids uuid[]) returns uuid[] language plpgsql as $$
+declare
+  v_bound uuid[];
+begin
+  v_bound := array(
+    select l.id from errand.live l
+     where l.id = any (p_ids) and l.state <> 6 /* failed */ and age(l.xmin) >= 0 order by l.id for update skip locked)
+    || array(
+    select f.id from errand.flows f
+     where f.id = any (p_ids) and f.state = 4 /* running */ order by f.id for share skip locked);
+  update errand.live l set needed = true where l.id = any (v_bound) and l.needed is null;
+  return v_bound;
+end $$;
+
 /*
  * Stores what new jobs need. What has ended already is met at once. What has not is locked, so that whoever ends it sees these needs.
  * In the caller's transaction, which may stay open for long, and where the row is locked, it leaves a note instead: the parent is
@@ -68,13 +84,7 @@ begin
      where not u.id = any (p_new)
        and coalesce(l.xmin, f.xmin)::text is distinct from pg_current_xact_id_if_assigned()::xid::text);
   if v_others <> '{}' and not p_inside then
-    v_bound := array(
-      select l.id from errand.live l
-       where l.id = any (v_others) and l.state <> 6 /* failed */ and age(l.xmin) >= 0 order by l.id for update skip locked)
-      || array(
-      select f.id from errand.flows f
-       where f.id = any (v_others) and f.state = 4 /* running */ order by f.id for share skip locked);
-    update errand.live l set needed = true where l.id = any (v_bound) and l.needed is null;
+    v_bound := errand.mark_needed(v_others);
   end if;
   with stored as (
     insert into errand.needs (child, ord, parent, is_flow, mode, done, name)
